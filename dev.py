@@ -1,0 +1,279 @@
+"""Set up what Look Beyond needs, then show it or test it.
+
+    python dev.py demo     a photo becomes a panorama and a shot, inside Blender; see out/demo/
+    python dev.py test     every check and test (or some: lint, method, extension, end-to-end)
+    python dev.py setup    only the environments
+
+Two environments stand beside this file, as they do at an artist's: `.venv` for the service (PyTorch) and
+`.venv-blender` for Blender as a Python module. Until they stand, only the standard library is used. What is
+there is used again for as long as pyproject.toml and this file ask for the same things.
+"""
+
+import sys
+
+BLENDER = {(3, 11): "5.0.1", (3, 13): "5.2.3"}  # the Pythons that PyPI has a current bpy for
+
+if sys.version_info[:2] not in BLENDER:
+    sys.exit(
+        "Look Beyond is set up with Python 3.11 or 3.13, for which Blender is published, and this is Python"
+        f" {sys.version_info[0]}.{sys.version_info[1]}: run the same command with python3.11 or python3.13."
+    )
+
+import argparse
+import ctypes
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+SERVICE_ENVIRONMENT = ROOT / ".venv"
+BLENDER_ENVIRONMENT = ROOT / ".venv-blender"
+
+# What Blender loads on Linux and no wheel brings, by Debian package.
+LIBRARIES = {
+    "libX11.so.6": "libx11-6",
+    "libXrender.so.1": "libxrender1",
+    "libXxf86vm.so.1": "libxxf86vm1",
+    "libXfixes.so.3": "libxfixes3",
+    "libXi.so.6": "libxi6",
+    "libxkbcommon.so.0": "libxkbcommon0",
+    "libgomp.so.1": "libgomp1",
+    "libSM.so.6": "libsm6",
+    "libGL.so.1": "libgl1",
+    "libEGL.so.1": "libegl1",
+    "libEGL_mesa.so.0": "libegl-mesa0",
+}
+
+
+class SetupError(Exception):
+    """What keeps the command from running, in one sentence with the remedy."""
+
+
+def say(message: str) -> None:
+    print(f"» {message}", flush=True)
+
+
+# --- the machine --------------------------------------------------------------------------------------------
+
+
+def missing_packages() -> list[str]:
+    """Debian packages that Blender or `venv` needs and that this Linux lacks."""
+    if not sys.platform.startswith("linux"):
+        return []
+    packages = []
+    for library, package in LIBRARIES.items():
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            packages.append(package)
+    if importlib.util.find_spec("ensurepip") is None:  # Debian ships it apart
+        packages.append(f"python{sys.version_info[0]}.{sys.version_info[1]}-venv")
+    return packages
+
+
+def install_system_libraries() -> None:
+    packages = missing_packages()
+    if not packages:
+        return
+    command = f"apt-get install -y --no-install-recommends {' '.join(packages)}"
+    if shutil.which("apt-get") is None:
+        raise SetupError(
+            "Blender needs system libraries that this machine lacks; install what your system calls these"
+            f" Debian packages, then run this again: {' '.join(packages)}."
+        )
+    if os.geteuid() != 0:
+        raise SetupError(
+            f"System libraries are missing; run `sudo apt-get update && sudo {command}`, then this again."
+        )
+    say(f"Installing system libraries: {' '.join(packages)}")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for line in ("apt-get update", command):
+        done = subprocess.run(line.split(), env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise SetupError(f"`{line}` failed: {last_words(done.stderr or done.stdout)}")
+
+
+def last_words(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower()]
+    return (errors or lines or ["it said nothing"])[-1]
+
+
+# --- the environments ---------------------------------------------------------------------------------------
+
+
+def python_of(environment: Path) -> Path:
+    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def program_of(environment: Path, name: str) -> Path:
+    return python_of(environment).with_name(name + (".exe" if os.name == "nt" else ""))
+
+
+def runs_this_python(environment: Path) -> bool:
+    """Whether the environment is there and made with the Python that runs now."""
+    try:
+        version = subprocess.run(
+            [python_of(environment), "-c", "import sys; print(*sys.version_info[:2])"],
+            capture_output=True,
+            text=True,
+        ).stdout
+    except OSError:
+        return False
+    return version.split() == [str(part) for part in sys.version_info[:2]]
+
+
+def make_environment(environment: Path, requirements: Sequence[str], proof: str, cause: str) -> None:
+    """Make `environment` hold `requirements` (pip's words), unless it does already.
+
+    `cause` is the text of what the requirements come from: while it stays, the environment does. `proof` is
+    a Python statement that must run in it.
+    """
+    wanted = hashlib.sha256(
+        json.dumps([list(requirements), cause, sys.version_info[:2], platform.machine()]).encode()
+    ).hexdigest()
+    stamp = environment / "look_beyond.stamp"
+    if stamp.is_file() and stamp.read_text() == wanted and python_of(environment).exists():
+        return
+    started = time.monotonic()
+    say(f"Setting up {environment.name} (once, some minutes): {' '.join(requirements)}")
+    if not runs_this_python(environment):
+        made = subprocess.run(
+            [sys.executable, "-m", "venv", "--clear", environment], capture_output=True, text=True
+        )
+        if made.returncode:
+            raise SetupError(f"Could not make {environment}: {last_words(made.stderr + made.stdout)}")
+    log = environment / "setup.log"
+    with log.open("w") as output:
+        # One call, so that pip settles on one PyTorch for everything that depends on it.
+        installed = subprocess.run(
+            [python_of(environment), "-m", "pip", "install", "--disable-pip-version-check", *requirements],
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    if installed.returncode:
+        raise SetupError(f"pip could not fill {environment.name} ({log}): {last_words(log.read_text())}")
+    works = subprocess.run([python_of(environment), "-c", proof], cwd=ROOT, capture_output=True, text=True)
+    if works.returncode:
+        raise SetupError(f"{environment.name} was made but does not work: {last_words(works.stderr)}")
+    stamp.write_text(wanted)
+    say(f"{environment.name} stands after {time.monotonic() - started:.0f} s")
+
+
+def set_up() -> None:
+    install_system_libraries()
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packaging = {part: pyproject[part] for part in ("build-system", "project", "dependency-groups")}
+    make_environment(
+        SERVICE_ENVIRONMENT,
+        ["--editable", ".[dev,train]"],
+        "import torch, diffusers, transformers, zmq, cv2, OpenEXR",
+        json.dumps(packaging),
+    )
+    make_environment(
+        BLENDER_ENVIRONMENT,
+        [f"bpy=={BLENDER[sys.version_info[:2]]}", *pyproject["dependency-groups"]["blender"]],
+        "import bpy",
+        "",
+    )
+
+
+# --- what is done with them ---------------------------------------------------------------------------------
+
+
+def run(python: Path, *arguments: str | Path) -> bool:
+    """Run in an environment, its own programs first on PATH; whether it succeeded."""
+    environment = os.environ | {
+        "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "LOOKBEYOND_BLENDER_PYTHON": str(python_of(BLENDER_ENVIRONMENT)),
+    }
+    for foreign in ("PYTHONPATH", "PYTHONHOME"):
+        environment.pop(foreign, None)
+    return subprocess.run([python, *arguments], cwd=ROOT, env=environment).returncode == 0
+
+
+def lint() -> bool:
+    python = python_of(SERVICE_ENVIRONMENT)
+    results = [
+        run(python, "-m", "ruff", "check", "."),
+        run(program_of(SERVICE_ENVIRONMENT, "lint-imports")),
+        run(python, "-m", "pyright", "--warnings"),
+    ]
+    return all(results)
+
+
+def test_method() -> bool:
+    return run(
+        python_of(SERVICE_ENVIRONMENT),
+        *("-m", "pytest", "tests", "--ignore=tests/blender_addon", "--ignore=tests/end_to_end"),
+    )
+
+
+def test_extension() -> bool:
+    return run(python_of(BLENDER_ENVIRONMENT), "-m", "pytest", "tests/blender_addon")
+
+
+def test_end_to_end() -> bool:
+    return run(python_of(SERVICE_ENVIRONMENT), "-m", "pytest", "tests/end_to_end")
+
+
+STAGES: dict[str, Callable[[], bool]] = {
+    "lint": lint,
+    "method": test_method,
+    "extension": test_extension,
+    "end-to-end": test_end_to_end,
+}
+
+
+def test(names: Sequence[str]) -> bool:
+    outcomes = {}
+    for name in names or STAGES:
+        say(f"test: {name}")
+        started = time.monotonic()
+        outcomes[name] = (STAGES[name](), time.monotonic() - started)
+    for name, (passed, seconds) in outcomes.items():
+        say(f"{name}: {'passed' if passed else 'FAILED'} in {seconds:.0f} s")
+    return all(passed for passed, _ in outcomes.values())
+
+
+def demo(out: Path) -> bool:
+    return run(python_of(SERVICE_ENVIRONMENT), "-m", "tests.end_to_end.demo", "--out", out)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="dev.py", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("setup", help="make the environments")
+    demo_parser = commands.add_parser("demo", help="a photo becomes a panorama and a shot, inside Blender")
+    demo_parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo", help="default: %(default)s")
+    test_parser = commands.add_parser("test", help="every check and test")
+    test_parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"some of: {', '.join(STAGES)}")
+    arguments = parser.parse_args()
+    if arguments.command == "test" and not set(arguments.stages) <= set(STAGES):
+        parser.error(f"a stage is one of: {', '.join(STAGES)}")
+    try:
+        set_up()
+    except SetupError as error:
+        print(f"dev.py: {error}", file=sys.stderr)
+        return 1
+    if arguments.command == "demo":
+        return 0 if demo(arguments.out.resolve()) else 1
+    if arguments.command == "test":
+        return 0 if test(arguments.stages) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
