@@ -1,0 +1,381 @@
+"""Files at the edge: photos in; panoramas, views, frames and videos out, written whole or not at all.
+
+The geometry values (`Panorama`, `View`) know nothing of files; here they become files and back.
+"""
+
+import contextlib
+import errno
+import json
+import math
+import os
+import secrets
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import OpenEXR
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from lookbeyond.errors import InputError, StorageError
+from lookbeyond.geometry.cameras import Camera
+from lookbeyond.geometry.panorama import Panorama, View
+
+MIN_SIDE = 64
+MAX_SIDE = 16384
+MAX_PIXELS = 150_000_000
+MAX_JSON_BYTES = 1 << 20
+# Pillow also opens EPS, PDF and others through outside programs: a photo is one of these.
+PHOTO_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP")
+
+WORLD_FILES = ("panorama.png", "distance.exr", "from_photo.png", "world.json")
+VIEW_FILES = ("colour.png", "distance.exr", "from_photo.png", "view.json")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo as a person sees it: upright (EXIF orientation applied)."""
+
+    pixels: np.ndarray
+    """uint8 [h, w, 3], sRGB."""
+    fov_x_rad: float | None
+    """Horizontal field of view told by the EXIF data, or None."""
+
+
+def read_photo(path: Path, name: str | None = None) -> Photo:
+    """Read a photo; `name` is what messages call it (default: its path).
+
+    Raises InputError when the file is missing, is no image, has a side under 64 or over 16384 pixels or more
+    than 150 million pixels. Sizes are checked before a pixel is decoded.
+    """
+    path = Path(path)
+    name = name or str(path)
+    with _opened(path, name) as image:
+        _check_size(image.size, name)
+        fov_x_rad = _fov_from_exif(image)
+        try:
+            pixels = _to_rgb(ImageOps.exif_transpose(image))
+        except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+            raise InputError(
+                f"The image {name} is damaged ({_one_line(error)}); save it again as PNG or JPEG."
+            ) from error
+    return Photo(pixels, fov_x_rad)
+
+
+def read_panorama_image(path: Path, name: str | None = None) -> np.ndarray:
+    """Read an equirectangular picture, uint8 [H, 2H, 3]. InputError as `read_photo`, or if it is not 2:1."""
+    name = name or str(path)
+    pixels = read_photo(path, name).pixels
+    height, width = pixels.shape[:2]
+    if width != 2 * height:
+        raise InputError(
+            f"The picture {name} is {width}x{height} pixels and so not a 360° panorama; "
+            "give one that is exactly twice as wide as high."
+        )
+    return pixels
+
+
+@contextlib.contextmanager
+def _opened(path: Path, name: str) -> Iterator[Image.Image]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is our limit
+            image = Image.open(path, formats=PHOTO_FORMATS)
+    except FileNotFoundError as error:
+        raise InputError(f"There is no file {name}; check the path.") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{name} is a folder; give the image file itself.") from error
+    except PermissionError as error:
+        raise InputError(f"The file {name} may not be read; check its permissions.") from error
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"The image {name} has more than {MAX_PIXELS // 10**6} million pixels; scale it down."
+        ) from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise InputError(
+            f"{name} is not an image that can be read; give a PNG, JPEG, WebP, TIFF or BMP file."
+        ) from error
+    with image:
+        yield image
+
+
+def _check_size(size: tuple[int, int], name: str) -> None:
+    width, height = size
+    if min(size) < MIN_SIDE:
+        raise InputError(
+            f"The image {name} is only {width}x{height} pixels; "
+            f"give one of at least {MIN_SIDE}x{MIN_SIDE} pixels."
+        )
+    if max(size) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise InputError(
+            f"The image {name} is {width}x{height} pixels; scale it down to at most {MAX_SIDE} pixels a side "
+            f"and {MAX_PIXELS // 10**6} million pixels in all."
+        )
+
+
+def _fov_from_exif(image: Image.Image) -> float | None:
+    """Horizontal field of view of the upright photo: on 35 mm film the longer side of the frame is 36 mm."""
+    try:
+        exif = image.getexif()
+        focal_mm = float(exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.FocalLengthIn35mmFilm, 0))
+        turned = int(exif.get(ExifTags.Base.Orientation, 1)) in (5, 6, 7, 8)
+    except Exception:  # EXIF comes broken in every way, and never is that a reason to refuse the photo
+        return None
+    if not (math.isfinite(focal_mm) and 4 <= focal_mm <= 2000):
+        return None
+    width, height = image.size[::-1] if turned else image.size
+    return 2 * math.atan(18 / focal_mm * width / max(width, height))
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I;16") or image.mode == "I":  # 16-bit grey: Pillow's own conversion would clip
+        grey = (np.clip(np.asarray(image).astype(np.float64), 0, 65535) / 257).round().astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    return np.array(image.convert("RGB"))
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+# --- single files -----------------------------------------------------------------------------------------
+
+
+def write_png(path: Path, pixels: np.ndarray, compress_level: int = 1) -> None:
+    """Write uint8 [H, W, 3] (sRGB) or [H, W] (grey). The same pixels always give the same bytes."""
+    with storage_errors(path):
+        Image.fromarray(np.ascontiguousarray(pixels)).save(path, format="PNG", compress_level=compress_level)
+
+
+def read_png(path: Path) -> np.ndarray:
+    """Read a PNG written by `write_png`: uint8 [H, W, 3] or [H, W]."""
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            if max(image.size) > MAX_SIDE:
+                raise InputError(f"The image {path} is over {MAX_SIDE} pixels a side; give a smaller one.")
+            return np.array(image if image.mode == "L" else image.convert("RGB"))
+    except OSError as error:
+        raise InputError(f"The file {path} cannot be read as a PNG image; make its folder again.") from error
+
+
+def write_distance(path: Path, distance: np.ndarray) -> None:
+    """Write float32 [H, W] metres as an OpenEXR file of one channel `Y`, ZIP compressed."""
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    with storage_errors(path), _quiet_stderr():
+        try:
+            OpenEXR.File(header, {"Y": np.ascontiguousarray(distance, np.float32)}).write(str(path))
+        except RuntimeError as error:  # OpenEXR tells of a full disk no other way
+            raise StorageError(
+                f"The file {path} could not be written ({_one_line(error)}); "
+                "free some disk space or choose another folder."
+            ) from error
+
+
+def read_distance(path: Path) -> np.ndarray:
+    """Read the channel `Y` of an OpenEXR file: float32 [H, W]. Raises InputError if it cannot be read."""
+    try:
+        with _quiet_stderr():
+            first, last = OpenEXR.File(str(path), header_only=True).header()["dataWindow"]
+            if max(last - first) >= MAX_SIDE:
+                raise ValueError("too large")
+            channels = OpenEXR.File(str(path), separate_channels=True).channels()
+        return np.asarray(channels["Y"].pixels, np.float32)
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            f"The file {path} cannot be read as an OpenEXR image with a channel Y; make its folder again."
+        ) from error
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON with sorted keys, so that equal values give equal bytes. NaN and infinity are refused."""
+    with storage_errors(path):
+        path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict:
+    """Read a JSON object. Raises InputError that names the file."""
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ValueError("it is too large")
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("it holds no JSON object")
+        return value
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"The file {path} cannot be read ({_one_line(error)}); make its folder again."
+        ) from error
+
+
+def write_video(path: Path, frames: Path, fps: float = 24) -> None:
+    """Encode the PNG files of the folder `frames`, in the order of their names, as H.264 (yuv420p)."""
+    import imageio.v2 as imageio  # ffmpeg is looked for on import: only those who want a video wait for it
+
+    names = sorted(frames.glob("*.png"))
+    if not names:
+        raise InputError(f"The folder {frames} holds no PNG frames; shoot first, then make the video.")
+    with storage_errors(path), whole_file(path) as temporary:
+        encoding = {"codec": "libx264", "pixelformat": "yuv420p", "macro_block_size": 2, "quality": 8}
+        with imageio.get_writer(temporary, format="FFMPEG", fps=fps, **encoding) as writer:
+            for name in names:
+                writer.append_data(read_png(name))
+
+
+# --- worlds and views -------------------------------------------------------------------------------------
+
+
+def save_panorama(folder: Path, panorama: Panorama) -> None:
+    """Write panorama.png, distance.exr, from_photo.png and world.json into `folder`."""
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_png(folder / "panorama.png", panorama.colour)
+    write_distance(folder / "distance.exr", panorama.distance)
+    write_png(folder / "from_photo.png", panorama.from_photo)
+    write_json(folder / "world.json", panorama.to_json_dict())
+
+
+def load_panorama(folder: Path) -> Panorama:
+    """Read what `save_panorama` wrote. Raises InputError if a file is missing or does not fit the others."""
+    folder = Path(folder)
+    missing = [name for name in WORLD_FILES if not (folder / name).is_file()]
+    if missing:
+        raise InputError(
+            f"The folder {folder} is not a world: {', '.join(missing)} is missing; "
+            "make one with `lookbeyond world PHOTO --out FOLDER`."
+        )
+    about = read_json(folder / "world.json")
+    colour = read_png(folder / "panorama.png")
+    from_photo = read_png(folder / "from_photo.png")
+    distance = read_distance(folder / "distance.exr")
+    try:
+        return Panorama.from_json_dict(about, colour=colour, distance=distance, from_photo=from_photo)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"The world in {folder} is damaged ({_one_line(error)}); make it again with `lookbeyond world`."
+        ) from error
+
+
+def save_view(folder: Path, view: View) -> None:
+    """Write colour.png, distance.exr, from_photo.png and view.json (the camera) into `folder`."""
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_png(folder / "colour.png", view.colour)
+    write_distance(folder / "distance.exr", view.distance)
+    write_png(folder / "from_photo.png", view.from_photo)
+    write_json(folder / "view.json", {"version": 1, "camera": view.camera.to_dict()})
+
+
+def load_view(folder: Path) -> View:
+    """Read what `save_view` wrote. Raises InputError when it cannot be read."""
+    folder = Path(folder)
+    try:
+        return View(
+            camera=Camera.from_dict(read_json(folder / "view.json")["camera"]),
+            colour=read_png(folder / "colour.png"),
+            distance=read_distance(folder / "distance.exr"),
+            from_photo=read_png(folder / "from_photo.png"),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"The view in {folder} is damaged ({_one_line(error)}); shoot again.") from error
+
+
+def view_depth(view: View) -> np.ndarray:
+    """Depth along the camera's z axis, float32 [H, W] metres: distance times the z part of the unit ray."""
+    z = view.camera.rays() @ view.camera.forward
+    return (view.distance * z).astype(np.float32)
+
+
+# --- whole or not at all ----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn OSError into StorageError with a sentence that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            raise StorageError(
+                f"There is no space left for {path}; free some disk space or choose another folder."
+            ) from error
+        raise StorageError(
+            f"{path} could not be written ({error.strerror or _one_line(error)}); "
+            "check the folder and its permissions, or choose another one."
+        ) from error
+
+
+def require_space(folder: Path, needed_bytes: int) -> None:
+    """Raise StorageError if the disk that holds `folder` (which need not exist yet) has less free space."""
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    with storage_errors(folder):
+        free = shutil.disk_usage(existing).free
+    if free < needed_bytes:
+        raise StorageError(
+            f"The disk of {folder} has {free / 1e6:.0f} MB free but {needed_bytes / 1e6:.0f} MB are needed; "
+            "free some space or choose another folder."
+        )
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` (same suffix) that takes its place when the block ends well."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield temporary
+        with storage_errors(path):
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path, owned: tuple[str, ...]) -> Iterator[Path]:
+    """Give a temporary folder beside `path` that takes its place when the block ends well.
+
+    A folder that is already there is replaced only if it holds nothing but the entries named in `owned` (an
+    earlier output of the same kind); otherwise InputError, so that nothing of the user's is ever lost.
+    """
+    path = Path(path).absolute()
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    replaced = temporary.with_suffix(".replaced")
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file; choose another folder for the output.")
+    with storage_errors(path):
+        others = sorted(p.name for p in path.iterdir() if p.name not in owned) if path.exists() else []
+        if others:
+            raise InputError(
+                f"The folder {path} holds other files ({others[0]}); choose a new or an empty one."
+            )
+        temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        with storage_errors(path):
+            if path.exists():
+                os.replace(path, replaced)
+            try:
+                os.replace(temporary, path)
+            except OSError:
+                if replaced.exists():
+                    os.replace(replaced, path)
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """OpenEXR prints its errors to file descriptor 2 as well as raising them: once is enough."""
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as null:
+            os.dup2(null.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
