@@ -1,0 +1,62 @@
+"""Renders procedural rooms into shards once, so that every training pass reads them instead of ray-casting again.
+
+    lookbeyond train rooms --out pool --count 6000
+
+A shard is an .npz of 64 rooms: colour uint8 [64, H, W, 3] and distance float16 [64, H/4, W/4], the mean of
+log(distance / camera height) over 4 x 4 pixels. Shards that are there already are kept, so a run resumes.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from lookbeyond.data.rooms import Rooms, compile_renderer, equirectangular_rays
+
+ROOMS_PER_SHARD = 64
+RAYS_AT_ONCE = 32768
+
+
+def render_shard(seeds: range, height: int, width: int, device: str) -> dict[str, np.ndarray]:
+    """Panoramas of these rooms and their pooled log-distance relative to the camera height."""
+    rays = equirectangular_rays(height, width, device)
+    colours, distances = [], []
+    for batch in torch.tensor(seeds).split(4):
+        rooms = Rooms.from_seeds(batch.tolist(), device)
+        parts = [
+            rooms.render(torch.zeros_like(chunk), chunk, 2 * torch.pi / width)
+            for chunk in rays.expand(len(batch), -1, 3).split(RAYS_AT_ONCE, dim=1)
+        ]
+        colour = torch.cat([part[0] for part in parts], 1).view(-1, height, width, 3)
+        distance = torch.cat([part[1] for part in parts], 1).view(-1, 1, height, width)
+        relative = (distance / rooms.camera_height[:, None, None, None]).log()
+        colours.append((colour * 255).round().byte().cpu().numpy())
+        distances.append(torch.nn.functional.avg_pool2d(relative, 4)[:, 0].half().cpu().numpy())
+    return {"colour": np.concatenate(colours), "distance": np.concatenate(distances)}
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="lookbeyond train rooms", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
+    parser.add_argument("--count", type=int, default=6000, help="how many rooms")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--height", type=int, default=256)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args(argv)
+    options.out.mkdir(parents=True, exist_ok=True)
+    compile_renderer()
+    for shard in tqdm(range(-(-options.count // ROOMS_PER_SHARD)), unit="shard"):
+        path = options.out / f"{shard:05d}.npz"
+        if not path.exists():
+            first = options.first_seed + shard * ROOMS_PER_SHARD
+            seeds = range(first, first + ROOMS_PER_SHARD)
+            unfinished = path.with_suffix(".part")
+            with unfinished.open("wb") as file:
+                np.savez(file, **render_shard(seeds, options.height, 2 * options.height, options.device))
+            unfinished.rename(path)
+
+
+if __name__ == "__main__":
+    main()
