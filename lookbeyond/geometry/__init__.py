@@ -1,0 +1,1 @@
+"""Cameras, projection, panoramas, warping and keyframes in one convention. Needs numpy and nothing else."""
