@@ -64,9 +64,13 @@ def extract_perspective(
     to_world = (camera.rotation @ np.linalg.inv(camera.intrinsics)).astype(np.float32)
     across = to_world[:, :1] * (np.arange(camera.width, dtype=np.float32) + np.float32(0.5)) + to_world[:, 2:]
     down = to_world[:, 1:2] * (np.arange(camera.height, dtype=np.float32) + np.float32(0.5))
-    x, y, z = across[:, None, :] + down[:, :, None]
-    columns, rows = _equirectangular_pixels(x, y, z, width, height, heading_rad)
-    return sample_pixels(panorama, columns, rows, interpolation, sphere=True)
+    seen = np.empty((camera.height, camera.width, *panorama.shape[2:]), panorama.dtype)
+    band = max(1, _CHUNK // camera.width)
+    for top in range(0, camera.height, band):
+        x, y, z = across[:, None, :] + down[:, top : top + band, None]
+        columns, rows = _equirectangular_pixels(x, y, z, width, height, heading_rad)
+        seen[top : top + band] = sample_pixels(panorama, columns, rows, interpolation, sphere=True)
+    return seen
 
 
 def place_photo(
