@@ -86,7 +86,9 @@ class Camera:
         return cls(width, height, intrinsics, np.eye(4) if camera_to_world is None else camera_to_world)  # type: ignore[arg-type]
 
     @classmethod
-    def from_blender(cls, matrix_world: ArrayLike, intrinsics: ArrayLike, width: int, height: int) -> "Camera":
+    def from_blender(
+        cls, matrix_world: ArrayLike, intrinsics: ArrayLike, width: int, height: int
+    ) -> "Camera":
         """Camera of a Blender object: `matrix_world` [4, 4] (OpenGL axes), `intrinsics` as `blender_intrinsics`.
 
         The object's scale is taken out, as Blender does itself when it renders.
@@ -175,9 +177,13 @@ class Camera:
         try:
             return cls(values["width"], values["height"], values["intrinsics"], values["camera_to_world"])
         except KeyError as error:
-            raise CameraError(f"the camera has no {error}; give width, height, intrinsics, camera_to_world") from None
+            raise CameraError(
+                f"the camera has no {error}; give width, height, intrinsics, camera_to_world"
+            ) from None
         except TypeError:
-            raise CameraError("the camera is not a dictionary of numbers; give what Camera.to_dict() makes") from None
+            raise CameraError(
+                "the camera is not a dictionary of numbers; give what Camera.to_dict() makes"
+            ) from None
 
 
 def placed_camera(

@@ -40,7 +40,10 @@ def directions_to_equirectangular(
 
 
 def sample_equirectangular(
-    panorama: NDArray, directions: NDArray, heading_rad: float = 0.0, interpolation: Interpolation = "bilinear"
+    panorama: NDArray,
+    directions: NDArray,
+    heading_rad: float = 0.0,
+    interpolation: Interpolation = "bilinear",
 ) -> NDArray:
     """What a panorama [H, W] or [H, W, C] shows along world directions [..., 3] (any length): [...] or [..., C].
 
@@ -90,11 +93,17 @@ def place_photo(
     step = max(1, int(fineness))
     source, camera = _shrunk(photo, camera, step)
     # Towards the frame's corners a pixel spans less of the sphere: what is left there is averaged by samples.
-    corners = np.linalg.inv(camera.intrinsics) @ [[0, camera.width] * 2, [0, 0, camera.height, camera.height], [1] * 4]
+    corners = np.linalg.inv(camera.intrinsics) @ [
+        [0, camera.width] * 2,
+        [0, 0, camera.height, camera.height],
+        [1] * 4,
+    ]
     spread = max(1, round(fineness / step * (corners**2).sum(0).max()))
     for top in range(0, height, _BAND):
         columns, rows = np.arange(width) + 0.5, np.arange(top, min(top + _BAND, height))[:, None] + 0.5
-        seen = _in_frame(*_perspective_pixels(_directions(columns, rows, width, height, heading_rad), camera), camera)
+        seen = _in_frame(
+            *_perspective_pixels(_directions(columns, rows, width, height, heading_rad), camera), camera
+        )
         row, column = np.nonzero(seen)
         if not row.size:
             continue
@@ -147,7 +156,9 @@ def sample_pixels(
     return values.reshape(*columns.shape, *image.shape[2:])
 
 
-def _directions(columns: NDArray, rows: NDArray, width: int, height: int, heading_rad: float) -> NDArray[np.float32]:
+def _directions(
+    columns: NDArray, rows: NDArray, width: int, height: int, heading_rad: float
+) -> NDArray[np.float32]:
     """Unit world directions of equirectangular pixel coordinates (broadcast against each other)."""
     azimuth = heading_rad + (0.5 - columns / width) * (2 * math.pi)
     elevation = (0.5 - rows / height) * math.pi
@@ -184,7 +195,9 @@ def _in_frame(columns: NDArray, rows: NDArray, camera: Camera) -> NDArray[np.boo
     return (columns >= 0) & (columns <= camera.width) & (rows >= 0) & (rows <= camera.height)
 
 
-def _sample(image: NDArray, columns: NDArray, rows: NDArray, interpolation: Interpolation, sphere: bool) -> NDArray:
+def _sample(
+    image: NDArray, columns: NDArray, rows: NDArray, interpolation: Interpolation, sphere: bool
+) -> NDArray:
     """`sample_pixels` for coordinates [N]: values [N, C]."""
     height, width = image.shape[:2]
     pixels = image.reshape(height * width, -1)

@@ -30,8 +30,8 @@ STRIDE = 2
 AGREEMENT = 0.04
 """Relative difference of inverse depth up to which neighbouring rays are taken to have met one surface."""
 
-_REFINEMENTS = 4
-_CROSSINGS = 4
+REFINEMENTS = 4
+CROSSINGS = 4
 _RAYS = 4096
 """Rays walked at a time, so that the temporaries stay in the processor's cache."""
 
@@ -69,19 +69,21 @@ def warp_to_view(source: Panorama | View, target: Camera) -> Warped:
     its hit. Rays that meet nothing, or leave a view's frame, are holes. What is prepared of a source is kept as
     long as the source lives. Sampling does not filter: see `Panorama.shrunk`.
     """
-    relief = _relief(source)
-    offset = (target.position - relief.position).astype(np.float32)
-    rays = target.rays().astype(np.float32)
-    distance = _walk_frame(relief, offset, rays, rays @ target.forward.astype(np.float32))
+    relief, offset, rays, distance = _hits(source, target)
     known = distance > 0
+    x, y, z = (offset + rays[known] * distance[known][:, None]).T
+    height, width = source.colour.shape[:2]
+    columns, rows = relief.pixels(x, y, z, width, height)
     coords = np.zeros((*known.shape, 2), np.float32)
-    points = offset + rays[known] * distance[known][:, None]
-    width, height = source.colour.shape[1], source.colour.shape[0]
-    columns, rows = relief.pixels(*points.T, width, height)
     coords[known] = np.stack([columns, rows], -1)
     colour = np.zeros((*known.shape, *source.colour.shape[2:]), source.colour.dtype)
     colour[known] = sample_pixels(source.colour, columns, rows, sphere=relief.sphere)
     return Warped(colour, distance, known, coords, (width, height), relief.sphere)
+
+
+def known_share(source: Panorama | View, target: Camera) -> float:
+    """Share of the target's pixels that `warp_to_view` would know, 0..1."""
+    return float((_hits(source, target)[-1] > 0).mean())
 
 
 class Relief:
@@ -100,15 +102,17 @@ class Relief:
             padded = _padded_sphere(inverse)
         else:
             self.position = source.camera.position
-            intrinsics = np.diag([1 / source.camera.width, 1 / source.camera.height, 1.0]) @ source.camera.intrinsics
+            intrinsics = (
+                np.diag([1 / source.camera.width, 1 / source.camera.height, 1.0]) @ source.camera.intrinsics
+            )
             self.to_frame = (intrinsics @ source.camera.rotation.T).astype(np.float32)
             pixel_rad = 1 / max(source.camera.intrinsics[0, 0], source.camera.intrinsics[1, 1])
             padded = np.pad(inverse, 2, mode="edge")
         torn_right, torn_down = _tears(padded, pixel_rad), _tears(padded.T, pixel_rad).T
         inner = padded[1:-1, 1:-1]
         corners = (inner[:-1, :-1], inner[:-1, 1:], inner[1:, :-1], inner[1:, 1:])
-        self._quads = np.stack(corners, -1).reshape(-1, 4)
-        self._torn = (torn_right[:-1] | torn_right[1:] | torn_down[:, :-1] | torn_down[:, 1:]).reshape(-1)
+        self.quads = np.stack(corners, -1).reshape(-1, 4)
+        self.torn = (torn_right[:-1] | torn_right[1:] | torn_down[:, :-1] | torn_down[:, 1:]).reshape(-1)
 
     def pixels(self, x: NDArray, y: NDArray, z: NDArray, width: int, height: int) -> tuple[NDArray, NDArray]:
         """Pixel coordinates of directions seen from the source, in an image of its frame of any size."""
@@ -131,11 +135,11 @@ class Relief:
         column -= left
         row -= above
         index = above * (self.width + 1) + left
-        torn = self._torn.take(index)
+        torn = self.torn.take(index)
         if torn.any():
             column[torn] = column[torn] >= 0.5
             row[torn] = row[torn] >= 0.5
-        quads = self._quads.take(index.reshape(-1), 0).reshape(*index.shape, 4)
+        quads = self.quads.take(index.reshape(-1), 0).reshape(*index.shape, 4)
         top = quads[..., 0] + (quads[..., 1] - quads[..., 0]) * column
         bottom = quads[..., 2] + (quads[..., 3] - quads[..., 2]) * column
         result = top + (bottom - top) * row
@@ -147,7 +151,8 @@ class Relief:
 _reliefs: "WeakKeyDictionary[Panorama | View, Relief]" = WeakKeyDictionary()
 
 
-def _relief(source: Panorama | View) -> Relief:
+def relief_of(source: Panorama | View) -> Relief:
+    """The source's relief, prepared once and kept as long as the source lives."""
     if source not in _reliefs:
         _reliefs[source] = Relief(source)
     return _reliefs[source]
@@ -173,6 +178,16 @@ def _tears(padded: NDArray, pixel_rad: float) -> NDArray[np.bool_]:
     return (jump > TEAR * nearer) | (np.abs(change[:, 1:-1]) > steep * nearer)
 
 
+def _hits(
+    source: Panorama | View, target: Camera
+) -> tuple[Relief, NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """The source's relief, where the target stands from it [3], its rays [H, W, 3], their hits' distances [H, W]."""
+    relief = relief_of(source)
+    offset = (target.position - relief.position).astype(np.float32)
+    rays = target.rays().astype(np.float32)
+    return relief, offset, rays, _walk_frame(relief, offset, rays, rays @ target.forward.astype(np.float32))
+
+
 def _walk_frame(relief: Relief, offset: NDArray, rays: NDArray, cosines: NDArray) -> NDArray[np.float32]:
     """Distances [H, W] of the hits of a frame's rays [H, W, 3], 0 in holes; `cosines` [H, W] = depth / distance.
 
@@ -180,8 +195,8 @@ def _walk_frame(relief: Relief, offset: NDArray, rays: NDArray, cosines: NDArray
     between four rays that met the same surface it is interpolated; the other pixels are walked themselves.
     """
     height, width = cosines.shape
-    grid_rows, row, below = _grid(height)
-    grid_columns, column, right = _grid(width)
+    grid_rows, row, below = frame_grid(height)
+    grid_columns, column, right = frame_grid(width)
     grid = np.ix_(grid_rows, grid_columns)
     hits = _walk(relief, offset, rays[grid].reshape(-1, 3)).reshape(len(grid_rows), len(grid_columns))
     inverse = np.divide(1, hits * cosines[grid], out=np.zeros_like(hits), where=hits > 0)
@@ -198,7 +213,7 @@ def _walk_frame(relief: Relief, offset: NDArray, rays: NDArray, cosines: NDArray
     return distance
 
 
-def _grid(size: int) -> tuple[NDArray, NDArray, NDArray]:
+def frame_grid(size: int) -> tuple[NDArray, NDArray, NDArray]:
     """Indices of the walked pixels along one side, and for every pixel its cell and its place (0..1) in it."""
     walked = np.append(np.arange(0, size - 1, STRIDE), size - 1)
     if size == 1:
@@ -268,7 +283,7 @@ class _Path:
         crossing = (behind[:-1] < 0) & (behind[1:] >= 0)
         distance = np.zeros_like(self.start)
         waiting = np.flatnonzero(crossing.any(0))
-        for _ in range(_CROSSINGS):
+        for _ in range(CROSSINGS):
             if not waiting.size:
                 break
             step = crossing[:, waiting].argmax(0)
@@ -289,7 +304,7 @@ class _Path:
         """Share at which a ray reaches the surface within a step, and `behind` there: regula falsi (Illinois)."""
         low, high = shares[step], shares[step + 1]
         low_value, high_value = behind[step, which], behind[step + 1, which]
-        for _ in range(_REFINEMENTS):
+        for _ in range(REFINEMENTS):
             share = low + (high - low) * (low_value / (low_value - high_value))
             value = self.behind(share, which)
             front = value < 0

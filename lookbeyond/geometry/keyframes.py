@@ -1,0 +1,189 @@
+"""From a camera path to anchors and clips.
+
+Anchors are the frames made first, from the panorama; a clip is the frames from one anchor to the next. Both are
+picked greedily from the path's start, and depend on nothing behind them: an edit of the path's end leaves the
+beginning as it was.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .cameras import Camera, PathError, rotation_angle
+from .panorama import Panorama
+from .projection import equirectangular_directions
+from .warping import known_share
+
+REACH = 0.8
+"""Share of the free distance that a camera may go: more leaves too little of its view known."""
+CONE_RAD = math.radians(10)
+"""Half angle of the cone around a displacement in which the nearest distance counts as free."""
+MAX_BEFORE = 3
+"""Most earlier anchors that a new anchor is conditioned on."""
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """A frame that is made before the clips on both its sides."""
+
+    frame: int
+    """Its frame on the path, from 0 (the first one, where several frames are the same camera)."""
+    camera: Camera
+    before: tuple[int, ...]
+    """Up to `MAX_BEFORE` earlier anchors whose views can help to fill this one's holes, nearest first."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The frames first..last of the path; both ends are anchors."""
+
+    source: int
+    target: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class ShotPlan:
+    """Anchors in the order in which they are made, and the clips between them in the path's order."""
+
+    anchors: tuple[Anchor, ...]
+    clips: tuple[Clip, ...]
+
+
+def plan_shot(
+    cameras: Sequence[Camera],
+    panorama: Panorama,
+    *,
+    frames_per_clip: int = 13,
+    max_rotation_rad: float = math.radians(40),
+    max_translation: float | None = None,
+) -> ShotPlan:
+    """Anchors and clips of a camera path through a panorama.
+
+    From each anchor on, the next one is the last frame up to which every frame lies within `frames_per_clip`
+    frames (both ends counted), `max_rotation_rad` and `max_translation` metres (a quarter of the panorama's
+    median distance unless given) of it; at least the very next frame. A camera that an earlier anchor has already
+    is that anchor, so that a closed path closes. Raises `PathError`, naming the frame from 1, for fewer than two
+    cameras, frames of different sizes and cameras beyond their `reach`.
+    """
+    check_path(cameras, panorama)
+    scale = panorama.median_distance()
+    if max_translation is None:
+        max_translation = 0.25 * scale
+    anchors: list[Anchor] = []
+    numbers: dict[Camera, int] = {}
+
+    def anchor_at(frame: int) -> int:
+        camera = cameras[frame]
+        if camera not in numbers:
+            before = _helpful(camera, anchors, scale)
+            numbers[camera] = len(anchors)
+            anchors.append(Anchor(frame, camera, before))
+        return numbers[camera]
+
+    clips = []
+    first, source = 0, anchor_at(0)
+    while first < len(cameras) - 1:
+        last = first + 1
+        limit = min(first + frames_per_clip, len(cameras)) - 1
+        if _near(cameras[first], cameras[last], max_rotation_rad, max_translation):
+            while last < limit and _near(
+                cameras[first], cameras[last + 1], max_rotation_rad, max_translation
+            ):
+                last += 1
+        target = anchor_at(last)
+        clips.append(Clip(source, target, first, last))
+        first, source = last, target
+    return ShotPlan(tuple(anchors), tuple(clips))
+
+
+def check_path(cameras: Sequence[Camera], panorama: Panorama) -> None:
+    """Raises `PathError` for a path that cannot be shot: see `plan_shot`."""
+    if len(cameras) < 2:
+        raise PathError(f"the path has {len(cameras)} camera; give at least 2 frames")
+    size = (cameras[0].width, cameras[0].height)
+    nearest = _nearest(panorama)
+    for number, camera in enumerate(cameras, 1):
+        if (camera.width, camera.height) != size:
+            raise PathError(
+                f"frame {number} has {camera.width} x {camera.height} pixels but frame 1 has"
+                f" {size[0]} x {size[1]}; give all frames one size"
+            )
+        displacement = camera.position - panorama.position
+        length = float(np.linalg.norm(displacement))
+        if length < 1e-3:
+            continue
+        free = _reach(nearest, displacement)
+        if length > free:
+            raise PathError(
+                f"frame {number}: the camera stands {length:.1f} m from the photo's position but only {free:.1f} m"
+                f" are free in that direction; keep the path within {free:.1f} m there"
+            )
+
+
+def reach(panorama: Panorama, direction: ArrayLike) -> float:
+    """How far from the origin, in metres, a camera may go in a world direction [3] (any length): `REACH` times
+    the nearest distance within `CONE_RAD` of it."""
+    return _reach(_nearest(panorama), np.asarray(direction, np.float64))
+
+
+def coverage(panorama: Panorama, camera: Camera, width: int = 48) -> float:
+    """Share of a camera's pixels that the panorama shows, estimated on a frame `width` pixels wide."""
+    return known_share(panorama, camera.resized(width, max(1, round(width * camera.height / camera.width))))
+
+
+def anchor_seed(seed: int, camera: Camera) -> int:
+    """Seed (63 bits) of an anchor's noise: from the shot's seed and the anchor's camera, nothing else."""
+    return _seed("anchor", seed, camera)
+
+
+def clip_seed(seed: int, source: Camera, target: Camera) -> int:
+    """Seed (63 bits) of a clip's noise: from the shot's seed and the cameras of its two anchors, nothing else."""
+    return _seed("clip", seed, source, target)
+
+
+def _seed(kind: str, seed: int, *cameras: Camera) -> int:
+    text = json.dumps([kind, seed, *(camera.key() for camera in cameras)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def _near(first: Camera, second: Camera, max_rotation_rad: float, max_translation: float) -> bool:
+    return (
+        rotation_angle(first.rotation, second.rotation) <= max_rotation_rad
+        and float(np.linalg.norm(second.position - first.position)) <= max_translation
+    )
+
+
+def _helpful(camera: Camera, anchors: Sequence[Anchor], scale: float) -> tuple[int, ...]:
+    """The nearest of the anchors whose frames can overlap the camera's: nearness is their turn plus their
+    distance over `scale`."""
+    distances = {}
+    for number, anchor in enumerate(anchors):
+        turn = rotation_angle(anchor.camera.rotation, camera.rotation)
+        moved = float(np.linalg.norm(anchor.camera.position - camera.position)) / scale
+        if turn < 0.9 * max(camera.fov_x, anchor.camera.fov_x) and moved < 1:
+            distances[number] = turn + moved
+    return tuple(sorted(distances, key=lambda number: (distances[number], -number))[:MAX_BEFORE])
+
+
+def _nearest(panorama: Panorama) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Directions [N, 3] and the nearest distance [N] around each, on a small sphere."""
+    distance = panorama.distance
+    step = max(1, distance.shape[0] // 128)
+    rows = np.minimum.reduceat(distance, np.arange(0, distance.shape[0], step), 0)
+    small = np.minimum.reduceat(rows, np.arange(0, distance.shape[1], step), 1)
+    directions = equirectangular_directions(small.shape[1], small.shape[0], panorama.heading_rad)
+    return directions.reshape(-1, 3), small.reshape(-1)
+
+
+def _reach(nearest: tuple[NDArray[np.float32], NDArray[np.float32]], direction: NDArray[np.float64]) -> float:
+    directions, distance = nearest
+    along = directions @ (direction / np.linalg.norm(direction)).astype(np.float32)
+    within = along >= min(math.cos(CONE_RAD), float(along.max()))
+    return REACH * float(distance[within].min())
