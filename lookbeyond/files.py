@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -245,16 +245,20 @@ def load_panorama(folder: Path) -> Panorama:
             f"The folder {folder} is not a world: {', '.join(missing)} is missing; "
             "make one with `lookbeyond world PHOTO --out FOLDER`."
         )
-    about = read_json(folder / "world.json")
-    colour = read_png(folder / "panorama.png")
-    from_photo = read_png(folder / "from_photo.png")
-    distance = read_distance(folder / "distance.exr")
+    return read_panorama({name: folder / name for name in WORLD_FILES}, str(folder))
+
+
+def read_panorama(paths: Mapping[str, Path], name: str) -> Panorama:
+    """Read the files of a world, wherever each (`WORLD_FILES`) lies; `name` is what messages call the world."""
     try:
-        return Panorama.from_json_dict(about, colour=colour, distance=distance, from_photo=from_photo)
+        return Panorama.from_json_dict(
+            read_json(paths["world.json"]),
+            colour=read_png(paths["panorama.png"]),
+            distance=read_distance(paths["distance.exr"]),
+            from_photo=read_png(paths["from_photo.png"]),
+        )
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"The world in {folder} is damaged ({_one_line(error)}); make it again with `lookbeyond world`."
-        ) from error
+        raise InputError(f"The world {name} is damaged ({_one_line(error)}); build it again.") from error
 
 
 def save_view(folder: Path, view: View) -> None:
@@ -363,9 +367,9 @@ def whole_folder(path: Path, owned: tuple[str, ...]) -> Iterator[Path]:
                 if replaced.exists():
                     os.replace(replaced, path)
                 raise
+        shutil.rmtree(replaced, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,581 @@
+"""A client of the service: uploads, jobs, results. Standard library and pyzmq only; the Blender add-on
+carries it.
+
+A client is used from one thread. Nothing here waits for ever: every question has a time-out, and every
+failure is a `ServiceError` whose text is a sentence for the user.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import random
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import zmq
+import zmq.utils.monitor
+
+from . import protocol
+from .protocol import Artifact, JobStatus, ServiceAddress, ShotRequest, Welcome, WorldRequest
+
+__all__ = [
+    "Client",
+    "FileArrived",
+    "Finished",
+    "JobStatus",
+    "Preview",
+    "Progress",
+    "ServiceAddress",
+    "ServiceError",
+    "ShotRequest",
+    "WorldRequest",
+    "find_service",
+    "runtime_file",
+    "start_service",
+]
+
+runtime_file = protocol.runtime_file
+
+PULL_WINDOW = 8
+"""Pieces asked for ahead of their arrival."""
+FOLLOW_TICK_S = 0.5
+"""`Client.follow` yields at least this often."""
+STATUS_INTERVAL_S = 2.0
+PATIENCE_S = 90.0
+"""How long `Client.follow` waits for a service that went away."""
+_GONE = ("not_running", "timeout")
+
+
+class ServiceError(Exception):
+    """What went wrong, as a sentence with the remedy; `code` is one word for programs.
+
+    Codes of the client: 'not_running', 'timeout', 'wrong_key', 'version', 'lost', 'file'; of the service:
+    'input', 'cancelled', 'out_of_memory', 'storage', 'busy', 'unknown_job', 'lost', 'failed'.
+    """
+
+    def __init__(self, code: str, message: str):
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is."""
+
+    fraction: float
+    message: str
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A small picture of what is being made."""
+
+    jpeg: bytes
+
+
+@dataclass(frozen=True)
+class FileArrived:
+    """A result lies on disk, whole."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Finished:
+    """All results lie on disk, by name."""
+
+    files: dict[str, Path]
+
+
+Event = Progress | Preview | FileArrived | Finished
+
+
+def find_service() -> ServiceAddress:
+    """The service of this user on this machine. ServiceError 'not_running' if none says where it is."""
+    path = runtime_file()
+    try:
+        service = protocol.from_plain(ServiceAddress, json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise ServiceError(
+            "not_running", "The inference service is not running; start it with `lookbeyond serve`."
+        ) from None
+    except (OSError, ValueError, TypeError) as error:
+        raise ServiceError(
+            "not_running", f"The file {path} is damaged; start the service again with `lookbeyond serve`."
+        ) from error
+    if not _process_lives(service.pid):
+        raise ServiceError(
+            "not_running",
+            "The inference service has ended without a word; start it again with `lookbeyond serve`. "
+            "What it had finished is kept.",
+        )
+    return service
+
+
+def start_service(
+    command: Sequence[str] | None = None, timeout_s: float = 60
+) -> tuple[subprocess.Popen, ServiceAddress]:
+    """Start a service as its own process and wait until it answers.
+
+    `command` defaults to the installed `lookbeyond serve`. What the service prints goes to service.log beside
+    `runtime_file()`. ServiceError if it cannot be started, with its own last words.
+    """
+    if command is None:
+        program = shutil.which("lookbeyond")
+        if program is None:
+            raise ServiceError(
+                "not_running",
+                "The command `lookbeyond` is not on the PATH; install it with `pip install lookbeyond`, "
+                "or name the command in the add-on's preferences.",
+            )
+        command = [program, "serve"]
+    path = runtime_file()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    before = path.read_bytes() if path.exists() else b""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONHOME"}
+    log_path = path.with_name("service.log")
+    try:
+        with open(log_path, "wb") as log:
+            process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+    except OSError as error:
+        raise ServiceError(
+            "not_running",
+            f"The service could not be started ({command[0]}: {error.strerror}); check the command.",
+        ) from error
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if path.exists() and path.read_bytes() != before:
+            service = find_service()
+            with Client(service, timeout_s=max(1.0, deadline - time.monotonic())):
+                return process, service
+        if process.poll() is not None:
+            lines = log_path.read_text(errors="replace").strip().splitlines()
+            words = lines[-1] if lines else f"exit code {process.returncode}"
+            raise ServiceError("not_running", f"The service did not start: {words}")
+        time.sleep(0.05)
+    process.terminate()
+    raise ServiceError("timeout", f"The service did not start within {timeout_s:.0f} s; see {log_path}.")
+
+
+def _process_lives(pid: int) -> bool:
+    if sys.platform == "win32" or pid <= 0:  # os.kill would end the process there: connecting will tell
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+class Client:
+    """A connection to a service (`find_service()` if none is given), open until `close`."""
+
+    welcome: Welcome
+    """What the service said of itself."""
+
+    def __init__(self, service: ServiceAddress | None = None, timeout_s: float = 5.0):
+        self._timeout_s = timeout_s
+        self._context = zmq.Context()
+        self._socket: zmq.Socket | None = None
+        self._monitor: zmq.Socket | None = None
+        self._next_id = 1
+        self._replies: dict[int, tuple[object, bytes]] = {}
+        self._waited_for: set[int] = set()
+        self._hints: dict[str, dict[str, tuple[Any, bytes]]] = collections.defaultdict(dict)
+        """Newest hint of each type, by job: the older ones are of no use to anybody."""
+        try:
+            self._connect(service or find_service())
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; jobs go on without it."""
+        self._disconnect()
+        self._context.destroy(linger=0)
+
+    # questions
+
+    def upload(self, path: Path) -> str:
+        """Send a file unless the service has it; its SHA-256."""
+        path = Path(path)
+        try:
+            sha256, size = protocol.file_sha256(path), path.stat().st_size
+            with open(path, "rb") as file:
+                stored = self._ask(protocol.Put(sha256, size, 0, path.name))
+                while not stored.complete:
+                    file.seek(stored.received)
+                    piece = file.read(protocol.CHUNK_BYTES)
+                    if not piece and size:
+                        raise ServiceError("file", f"The file {path} changed while it was sent; try again.")
+                    stored = self._ask(protocol.Put(sha256, size, stored.received, path.name), piece)
+        except OSError as error:
+            message = f"The file {path} cannot be read ({error.strerror}); check its path and permissions."
+            raise ServiceError("file", message) from error
+        return sha256
+
+    def submit(self, request: WorldRequest | ShotRequest) -> str:
+        """Hand in a job; its id. The same request again is the same job and costs nothing."""
+        kind = "world" if isinstance(request, WorldRequest) else "shot"
+        return self._ask(protocol.Submit(kind, dataclasses.asdict(request))).job
+
+    def status(self, job: str) -> JobStatus:
+        """The truth about a job."""
+        return self._ask(protocol.Status(job))
+
+    def jobs(self) -> list[JobStatus]:
+        """All jobs the service knows, in order, without their artifacts."""
+        return list(self._ask(protocol.ListJobs()).jobs)
+
+    def cancel(self, job: str) -> None:
+        """Stop a job within one denoising step; what it had finished is kept."""
+        self._ask(protocol.Cancel(job))
+
+    def pause(self, job: str, paused: bool) -> None:
+        """Begin no more of a job (what is at work is finished), or go on."""
+        self._ask(protocol.Pause(job, paused))
+
+    def reorder(self, job: str, position: int) -> None:
+        """Move a job to this place (0 is next) among those that are not done."""
+        self._ask(protocol.Reorder(job, position))
+
+    def release(self) -> None:
+        """Unload the models from memory; they load again when they are needed."""
+        self._ask(protocol.Release())
+
+    def shutdown(self) -> None:
+        """End the service; jobs that are not done go on when it starts again."""
+        self._ask(protocol.Bye())
+
+    def ping(self) -> str:
+        """The service's epoch; changes when it starts anew."""
+        return self._ask(protocol.Ping()).epoch
+
+    # results
+
+    def follow(self, job: str, folder: Path, patience_s: float = PATIENCE_S) -> Iterator[Event]:
+        """Wait for a job and fetch its files into `folder` as they become ready.
+
+        Yields at least twice a second, so that the caller can cancel (`cancel`, between two events) or stop
+        listening. A file that is there already, with the right content, is not fetched again; every file
+        appears whole. When the service goes away, it is looked for again for `patience_s`. Ends with
+        `Finished`, or raises ServiceError: 'cancelled', 'lost', or the job's own error.
+        """
+        folder = Path(folder)
+        files: dict[str, Path] = {}
+        last = Progress(0.0, "Waiting")
+        gone_since: float | None = None
+        delay_s = 0.1
+        while True:
+            try:
+                if gone_since is not None:
+                    self._connect(self._service_again())
+                for event in self._follow(job, folder, files):
+                    gone_since, delay_s = None, 0.1
+                    if isinstance(event, Progress):
+                        last = event
+                    yield event
+                return
+            except ServiceError as error:
+                if error.code not in _GONE:
+                    raise
+                now = time.monotonic()
+                gone_since = gone_since or now
+                if now - gone_since > patience_s:
+                    raise ServiceError(
+                        "lost",
+                        f"The service went away and did not come back within {patience_s:.0f} s; "
+                        "start it and submit the job again: what was finished is kept.",
+                    ) from error
+            yield Progress(last.fraction, "Waiting for the service to come back")
+            time.sleep(delay_s * random.uniform(0.5, 1.0))
+            delay_s = min(2 * delay_s, FOLLOW_TICK_S)
+
+    def _follow(self, job: str, folder: Path, files: dict[str, Path]) -> Iterator[Event]:
+        self._ask(protocol.Events(job))
+        asked = -STATUS_INTERVAL_S
+        status: JobStatus | None = None
+        last: Any = None
+        while True:
+            hints = self._hints.pop(job, {})
+            now = time.monotonic()
+            if status is None or "Ready" in hints or now - asked > STATUS_INTERVAL_S:
+                status, asked = self.status(job), now
+                yield Progress(status.fraction, status.message, status.eta_s)
+                for arrived in self._pull(job, [a for a in status.artifacts if a.name not in files], folder):
+                    files[arrived.name] = arrived.path
+                    yield arrived
+                if status.state == "done":
+                    yield Finished(dict(files))
+                    return
+                if status.state in ("failed", "cancelled"):
+                    raise ServiceError(status.error_code or status.state, status.error or "The job ended.")
+                last = status
+            else:
+                last = hints["Progress"][0] if "Progress" in hints else last
+                yield Progress(last.fraction, last.message, last.eta_s)
+            if "Preview" in hints:
+                yield Preview(hints["Preview"][1])
+            self._listen(FOLLOW_TICK_S, until_hint_of=job)
+
+    def _pull(self, job: str, artifacts: Sequence[Artifact], folder: Path) -> Iterator[FileArrived]:
+        """Fetch files into `folder`; several pieces are under way at once."""
+        wanted = []
+        for artifact in artifacts:
+            path = _inside(folder, artifact.name)
+            if path.is_file() and path.stat().st_size == artifact.size:
+                if protocol.file_sha256(path) == artifact.sha256:
+                    yield FileArrived(artifact.name, path)
+                    continue
+            wanted.append((artifact, path))
+        pieces = [
+            (artifact, offset)
+            for artifact, _ in wanted
+            for offset in range(0, max(artifact.size, 1), protocol.CHUNK_BYTES)
+        ]
+        under_way: collections.deque[int] = collections.deque()
+        asked = 0
+        try:
+            for artifact, path in wanted:
+                with _writing(path) as (file, temporary):
+                    digest, received = hashlib.sha256(), 0
+                    while received < artifact.size or not artifact.size:
+                        while asked < len(pieces) and len(under_way) < PULL_WINDOW:
+                            of, offset = pieces[asked]
+                            get = protocol.Get(job, of.name, offset, protocol.CHUNK_BYTES)
+                            under_way.append(self._send(get))
+                            asked += 1
+                        _, payload = self._await(under_way.popleft())
+                        file.write(payload)
+                        digest.update(payload)
+                        received += len(payload)
+                        if not payload:
+                            break
+                    file.close()
+                    if digest.hexdigest() != artifact.sha256:
+                        raise ServiceError(
+                            "lost", f"The file {artifact.name} arrived damaged; submit the job again."
+                        )
+                    os.replace(temporary, path)
+                yield FileArrived(artifact.name, path)
+        except OSError as error:
+            raise ServiceError(
+                "file",
+                f"The results could not be written to {folder} ({error.strerror}); free some space or choose "
+                "another folder.",
+            ) from error
+        finally:
+            self._waited_for.difference_update(under_way)
+
+    # the socket
+
+    def _service_again(self) -> ServiceAddress:
+        try:
+            return find_service()
+        except ServiceError:
+            if self._service.address.startswith("tcp://127.") and self._service.pid:
+                raise
+            return self._service  # one that was given by address, on another machine
+
+    def _connect(self, service: ServiceAddress) -> None:
+        self._disconnect()
+        self._service = service
+        try:
+            keys = json.loads(Path(service.client_keys).read_text())
+            public, secret = keys["public"].encode("ascii"), keys["secret"].encode("ascii")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ServiceError(
+                "wrong_key",
+                f"The key file {service.client_keys} cannot be read; start the service again as the same user.",
+            ) from error
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.linger = 0
+        self._socket.sndtimeo = int(1000 * self._timeout_s)
+        self._socket.rcvhwm = 1000
+        self._socket.maxmsgsize = protocol.MAX_FRAME_BYTES
+        try:
+            self._socket.curve_publickey = public
+            self._socket.curve_secretkey = secret
+            self._socket.curve_serverkey = service.server_key.encode("ascii")
+            self._monitor = self._socket.get_monitor_socket()
+            self._socket.connect(service.address)
+        except (zmq.ZMQError, ValueError) as error:
+            raise ServiceError(
+                "not_running",
+                f"The address {service.address} cannot be used ({error}); start the service again.",
+            ) from error
+        self._say_hello()
+
+    def _say_hello(self) -> None:
+        self.welcome = self._ask(protocol.Hello((protocol.VERSION,), ("previews",)))
+
+    def _disconnect(self) -> None:
+        if self._monitor is not None and self._socket is not None:
+            self._socket.disable_monitor()
+            self._monitor.close(0)
+        if self._socket is not None:
+            self._socket.close(0)
+        self._socket = self._monitor = None
+        self._replies.clear()
+        self._waited_for.clear()
+
+    def _ask(self, message: object, payload: bytes = b"") -> Any:
+        try:
+            return self._await(self._send(message, payload))[0]
+        except ServiceError as error:
+            if error.code != "hello" or isinstance(message, protocol.Hello):
+                raise
+        self._say_hello()  # we were silent for so long that we were forgotten
+        return self._await(self._send(message, payload))[0]
+
+    def _send(self, message: object, payload: bytes = b"") -> int:
+        if self._socket is None:
+            raise ServiceError("not_running", "The connection to the service is closed; connect again.")
+        id, self._next_id = self._next_id, self._next_id + 1
+        try:
+            frames = protocol.encode(message, id, payload)
+        except (ValueError, TypeError) as error:
+            raise ServiceError(
+                "input", f"The request holds a number that is not finite ({error}); check the cameras."
+            ) from error
+        try:
+            self._socket.send_multipart(frames)
+        except zmq.Again:
+            raise self._silent() from None
+        self._waited_for.add(id)
+        return id
+
+    def _await(self, id: int) -> tuple[Any, bytes]:
+        """The reply to a message and its payload. ServiceError if it is an error or does not come."""
+        deadline = time.monotonic() + self._timeout_s
+        while id not in self._replies:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                self._waited_for.discard(id)
+                raise self._silent()
+            if self._listen(remaining, until_reply=id):
+                deadline = time.monotonic() + self._timeout_s  # any traffic is life
+        self._waited_for.discard(id)
+        message, payload = self._replies.pop(id)
+        if isinstance(message, protocol.Error):
+            raise ServiceError(message.code, message.message)
+        return message, payload
+
+    def _silent(self) -> ServiceError:
+        return ServiceError(
+            "timeout",
+            f"The service at {self._service.address} does not answer; see whether it runs "
+            "(`lookbeyond doctor`) and start it again if not.",
+        )
+
+    def _listen(self, timeout_s: float, until_reply: int | None = None, until_hint_of: str = "") -> bool:
+        """Take in what arrives, at least until something did or the time is over; whether something did."""
+        if self._socket is None or self._monitor is None:
+            raise ServiceError("not_running", "The connection to the service is closed; connect again.")
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._monitor, zmq.POLLIN)
+        deadline = time.monotonic() + timeout_s
+        heard = False
+        while (remaining := deadline - time.monotonic()) > 0:
+            ready = dict(poller.poll(max(1, int(1000 * remaining))))
+            if self._socket in ready:
+                heard = self._receive() or heard
+            elif self._monitor in ready:
+                self._check_connection()
+            if until_reply in self._replies or self._hints.get(until_hint_of) or (heard and until_reply):
+                break
+        return heard
+
+    def _receive(self) -> bool:
+        assert self._socket is not None
+        heard = False
+        for _ in range(64):
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            heard = True
+            try:
+                message, id, payload = protocol.decode(frames)
+            except protocol.ProtocolError as error:
+                if error.code == "version":
+                    raise ServiceError("version", str(error)) from error
+                continue
+            if id:
+                if id in self._waited_for:
+                    self._replies[id] = message, payload
+            elif isinstance(message, protocol.Error):
+                raise ServiceError(message.code, message.message)
+            elif job := getattr(message, "job", ""):
+                self._hints[job][type(message).__name__] = message, payload
+        return heard
+
+    def _check_connection(self) -> None:
+        """Turn what the socket says of its connection into an error at once, where waiting is of no use."""
+        assert self._monitor is not None
+        while self._monitor.poll(0):
+            event = zmq.utils.monitor.recv_monitor_message(self._monitor)["event"]
+            if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                raise ServiceError(
+                    "wrong_key",
+                    "The service does not accept this client's key; start the service again as the same user.",
+                )
+            if event in (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL):
+                raise ServiceError(
+                    "wrong_key",
+                    f"What answers at {self._service.address} is not the expected service; start it again.",
+                )
+            if event in (zmq.EVENT_CONNECT_RETRIED, zmq.EVENT_DISCONNECTED):
+                raise ServiceError(
+                    "not_running",
+                    f"No service answers at {self._service.address}; start it with `lookbeyond serve`.",
+                )
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not name or "\\" in name or ":" in name or not path.resolve().is_relative_to(folder.resolve()):
+        raise ServiceError("lost", "The service named a file outside the job's folder; update the service.")
+    return path
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[tuple[Any, Path]]:
+    """A new file beside `path`, open for writing, that is gone after the block unless it was renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    file = open(temporary, "xb")
+    try:
+        yield file, temporary
+    finally:
+        file.close()
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,257 @@
+"""A worker process: units in, files in the store out; and the service's handle on it.
+
+Service and worker talk in JSON lines over the worker's standard streams. To the worker: `{"run": {unit}}`,
+`{"cancel": identity}`, `{"release": true}`. From it: `{"ready": ...}` once, then for the unit at hand
+`{"progress": identity, "fraction", "message"[, "preview": JPEG in base64]}` and one of `{"done": identity}`,
+`{"failed": identity, "code", "message"}`. The end of its input ends the worker, so there are no orphans.
+"""
+
+import argparse
+import base64
+import io
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from inference_service.store import Store
+from inference_service.units import Pipeline, Pipelines, Unit, free_memory, perform_unit
+from lookbeyond.errors import Cancelled, LookBeyondError
+
+PROGRESS_INTERVAL_S = 0.1
+PREVIEW_INTERVAL_S = 0.5
+PREVIEW_SIDE = 512
+
+Loader = Callable[[str, str], Pipeline]
+"""Preset name, device -> the loaded pipeline."""
+
+
+# --- the worker's side -----------------------------------------------------------------------------------
+
+
+def load_scene_pipeline(preset: str, device: str) -> Pipeline:
+    """The pipeline of a preset, on a device ('auto' is the first GPU, or else the CPU)."""
+    from lookbeyond.pipelines.scene import ScenePipeline  # imports torch: seconds
+
+    return ScenePipeline.from_preset(preset, device=default_device() if device == "auto" else device)
+
+
+def default_device() -> str:
+    """'cuda', 'mps' or 'cpu': what a worker and the command line use unless told otherwise."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def describe_torch_devices() -> list[dict]:
+    """What this process can compute on: name, title and memory of each device."""
+    import torch
+
+    if torch.cuda.is_available():
+        properties = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+        return [
+            {"name": f"cuda:{i}", "title": p.name, "memory_gb": round(p.total_memory / 2**30, 1)}
+            for i, p in enumerate(properties)
+        ]
+    import psutil
+
+    memory_gb = round(psutil.virtual_memory().total / 2**30, 1)
+    title = f"{torch.get_num_threads()} CPU threads"
+    return [{"name": default_device(), "title": title, "memory_gb": memory_gb}]
+
+
+class CachedPipelines:
+    """Loads a preset when it is first asked for and keeps one loaded at a time."""
+
+    def __init__(self, load: Loader, device: str):
+        self._load, self._device = load, device
+        self._name = ""
+        self._pipeline: Pipeline | None = None
+
+    def __call__(self, preset: str) -> Pipeline:
+        if self._pipeline is None or self._name != preset:
+            self.release()
+            self._pipeline, self._name = self._load(preset, self._device), preset
+        return self._pipeline
+
+    def release(self) -> None:
+        """Forget what is loaded and give its memory back."""
+        self._pipeline = None
+        free_memory()
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    load: Loader = load_scene_pipeline,
+    describe_devices: Callable[[], list[dict]] = describe_torch_devices,
+) -> None:
+    """Work until the input ends."""
+    parser = argparse.ArgumentParser(description="A worker of the Look Beyond service; started by it.")
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args(arguments)
+    # Ctrl-C in the service's terminal reaches the worker too; the service decides what happens to it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # only JSON lines may go to the service: whatever else prints, prints to the standard error
+    lines = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    store, pipelines = Store(options.store), CachedPipelines(load, options.device)
+    orders: queue.SimpleQueue[dict] = queue.SimpleQueue()
+    cancelled: set[str] = set()
+    threading.Thread(target=_read_orders, args=(orders, cancelled), daemon=True).start()
+    lock = threading.Lock()
+
+    def send(message: dict) -> None:
+        with lock:
+            lines.write(json.dumps(message) + "\n")
+
+    send({"ready": {"pid": os.getpid(), "devices": describe_devices()}})
+    while True:
+        order = orders.get()
+        if "release" in order:
+            pipelines.release()
+        elif "run" in order:
+            for sha256, name in order.get("names", {}).items():
+                store.give_name(sha256, name)
+            _run(Unit(**order["run"]), store, pipelines, cancelled, send)
+
+
+def _read_orders(orders: queue.SimpleQueue[dict], cancelled: set[str]) -> None:
+    for line in sys.stdin.buffer:
+        order = json.loads(line)
+        if "cancel" in order:
+            cancelled.add(order["cancel"])
+        else:
+            if "run" in order:
+                cancelled.discard(Unit(**order["run"]).identity)
+            orders.put(order)
+    os._exit(0)  # the service is gone: nobody waits for what is being made
+
+
+def _run(
+    unit: Unit, store: Store, pipelines: Pipelines, cancelled: set[str], send: Callable[[dict], None]
+) -> None:
+    identity = unit.identity
+    reported = previewed = 0.0
+
+    def callback(fraction: float, message: str, preview: np.ndarray | None = None) -> None:
+        nonlocal reported, previewed
+        if identity in cancelled:
+            raise Cancelled("The work was cancelled.")
+        now = time.monotonic()
+        if now - reported < PROGRESS_INTERVAL_S and fraction < 1:
+            return
+        reported = now
+        hint = {"progress": identity, "fraction": float(fraction), "message": str(message)}
+        if preview is not None and now - previewed >= PREVIEW_INTERVAL_S:
+            previewed = now
+            hint["preview"] = base64.b64encode(preview_jpeg(preview)).decode()
+        send(hint)
+
+    try:
+        callback(0.0, "")
+        perform_unit(unit, store, pipelines, callback)
+        send({"done": identity})
+    except LookBeyondError as error:
+        send({"failed": identity, "code": error.code, "message": str(error)})
+    except Exception as error:
+        traceback.print_exc()
+        detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        send(
+            {
+                "failed": identity,
+                "code": "failed",
+                "message": f"The {unit.kind} could not be made ({detail}); see the service's log and report it.",
+            }
+        )
+
+
+def preview_jpeg(pixels: np.ndarray) -> bytes:
+    """A small JPEG of a picture, uint8 [h, w, 3]."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+# --- the service's side ----------------------------------------------------------------------------------
+
+
+class WorkerProcess:
+    """A worker process as the service sees it. Its lines reach `on_line(worker, line)` in a thread of their
+    own;
+
+    an empty line says that it has ended.
+    """
+
+    def __init__(
+        self, command: Sequence[str], store: Path, on_line: Callable[["WorkerProcess", bytes], None]
+    ):
+        root = str(Path(__file__).parents[2])
+        environment = dict(os.environ)
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+        self._process = subprocess.Popen(
+            [*command, "--store", str(store)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+        self._thread = threading.Thread(target=self._read, args=(on_line,), daemon=True)
+        self._thread.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, message: dict) -> None:
+        """Send an order; a worker that has ended says so through `on_line`."""
+        assert self._process.stdin
+        try:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            pass
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._process.kill()
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """End the process by ending its input, by force if it does not listen, and wait for it."""
+        assert self._process.stdin
+        try:
+            self._process.stdin.close()
+        except OSError:
+            pass
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._thread.join()
+
+    def _read(self, on_line: Callable[["WorkerProcess", bytes], None]) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            on_line(self, line)
+        self._process.wait()
+        on_line(self, b"")
+
+
+WORKER_COMMAND = (sys.executable, "-P", "-m", "inference_service.workers.process")
+
+if __name__ == "__main__":
+    main()
