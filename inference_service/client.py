@@ -414,7 +414,7 @@ class Client:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ServiceError(
                 "wrong_key",
-                f"The key file {service.client_keys} cannot be read; start the service again as the same user.",
+                f"The key file {service.client_keys} cannot be read; start the service as the same user.",
             ) from error
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.linger = 0
@@ -547,12 +547,12 @@ class Client:
             if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 raise ServiceError(
                     "wrong_key",
-                    "The service does not accept this client's key; start the service again as the same user.",
+                    "The service does not accept this client's key; start it again as the same user.",
                 )
             if event in (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL):
                 raise ServiceError(
                     "wrong_key",
-                    f"What answers at {self._service.address} is not the expected service; start it again.",
+                    f"What answers at {self._service.address} is not our service; start it again.",
                 )
             if event in (zmq.EVENT_CONNECT_RETRIED, zmq.EVENT_DISCONNECTED):
                 raise ServiceError(

@@ -249,7 +249,7 @@ def load_panorama(folder: Path) -> Panorama:
 
 
 def read_panorama(paths: Mapping[str, Path], name: str) -> Panorama:
-    """Read the files of a world, wherever each (`WORLD_FILES`) lies; `name` is what messages call the world."""
+    """Read the files of a world, wherever each lies; `name` is what messages call the world."""
     try:
         return Panorama.from_json_dict(
             read_json(paths["world.json"]),

@@ -173,7 +173,7 @@ def _run(
             {
                 "failed": identity,
                 "code": "failed",
-                "message": f"The {unit.kind} could not be made ({detail}); see the service's log and report it.",
+                "message": f"The {unit.kind} could not be made ({detail}); see the log and report it.",
             }
         )
 
@@ -191,10 +191,9 @@ def preview_jpeg(pixels: np.ndarray) -> bytes:
 
 
 class WorkerProcess:
-    """A worker process as the service sees it. Its lines reach `on_line(worker, line)` in a thread of their
-    own;
+    """A worker process as the service sees it.
 
-    an empty line says that it has ended.
+    Its lines reach `on_line(worker, line)` in a thread of their own; an empty line says that it has ended.
     """
 
     def __init__(

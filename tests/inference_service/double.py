@@ -1,0 +1,132 @@
+"""A stand-in for ScenePipeline that is quick, deterministic and honest about its steps; run as a worker or a service.
+
+`python double.py worker --store DIR` works with it; `python double.py service DIR` serves with such a worker. The
+photo's top left pixel steers it: red 250 makes each step slow, red 251 kills the process once, 252 always, 253 runs
+out of memory, 254 fails.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from lookbeyond.geometry.cameras import heading_pitch_roll
+from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.geometry.projection import extract_perspective, sample_equirectangular
+
+STEPS = 4
+SLOW_STEP_S = 0.15
+
+
+class DoublePipeline:
+    frames_per_clip = 5
+    revision = "double-1"
+    preset = "builtin"
+
+    def __init__(self, scratch: Path | None = None):
+        self.scratch = scratch
+
+    def _steps(self, steer: int, callback, message, picture) -> None:
+        for step in range(STEPS):
+            if callback:
+                callback(step / STEPS, message, picture)
+            if steer == 250:
+                time.sleep(SLOW_STEP_S)
+        if steer in (251, 252) and self.scratch is not None:
+            mark = self.scratch / "died-once"
+            if steer == 252 or not mark.exists():
+                mark.touch()
+                os._exit(9)
+        if steer == 253:
+            raise MemoryError
+        if steer == 254:
+            raise RuntimeError("a model that raises")
+
+    def build_world(self, photo, camera, *, camera_height=1.6, width=4096, seed=0, callback=None):
+        steer = int(photo[0, 0, 0])
+        self._steps(steer, callback, "Denoising", photo)
+        colour = np.random.default_rng(seed).integers(0, 255, (width // 2, width, 3), np.uint8)
+        colour[:8] = photo.mean((0, 1)).astype(np.uint8)
+        colour[-1, 0, 0] = steer if steer == 250 else 0
+        heading, _, _ = heading_pitch_roll(camera)
+        return Panorama(
+            colour,
+            np.full((width // 8, width // 4), 3.0, np.float32),
+            np.zeros((width // 2, width), np.uint8),
+            heading_rad=heading,
+            origin=tuple(camera.position),
+            camera_height=camera_height,
+            photo_camera=camera,
+            preset=self.preset,
+            seed=seed,
+            revision=self.revision,
+        )
+
+    def measure_world(self, colour, *, camera_height=1.6, heading_rad=0.0, origin=(0, 0, 0), seed=0, callback=None):
+        self._steps(int(colour[0, 0, 0]), callback, "Measuring", None)
+        height, width = colour.shape[:2]
+        return Panorama(
+            colour,
+            np.full((height // 4, width // 4), 3.0, np.float32),
+            np.zeros((height, width), np.uint8),
+            heading_rad=heading_rad,
+            origin=tuple(origin),
+            camera_height=camera_height,
+            preset=self.preset,
+            seed=seed,
+            revision=self.revision,
+        )
+
+    def fill_anchor(self, panorama, camera, before, *, seed, callback=None):
+        self._steps(0, callback, "Filling", None)
+        colour = extract_perspective(panorama.colour, camera, panorama.heading_rad).astype(np.uint8)
+        distance = sample_equirectangular(panorama.distance, camera.rays(), panorama.heading_rad)
+        colour[0, 0] = (seed % 251, len(before), 0)
+        return View(camera, colour, distance.astype(np.float32), np.zeros(colour.shape[:2], np.uint8))
+
+    def shoot_clip(
+        self, panorama, source, target, cameras, *, seed, tau_position=0.2, tau_rotation=0.2, callback=None
+    ):
+        self._steps(int(panorama.colour[-1, 0, 0]), callback, "Denoising", source.colour)
+        inner = [self.fill_anchor(panorama, camera, (), seed=seed) for camera in cameras[1:-1]]
+        return [source, *inner, target]
+
+
+class DoublePresets:
+    """The presets of a service whose worker is the double."""
+
+    def available(self):
+        return [{"name": "builtin", "title": "Double", "description": "", "installed": True, "missing": ""}]
+
+    def revision(self, name):
+        from lookbeyond.errors import InputError
+
+        if name != "builtin":
+            raise InputError(f"There is no preset {name!r}; choose builtin.")
+        return DoublePipeline.revision
+
+
+def worker_command() -> list[str]:
+    return [sys.executable, __file__, "worker"]
+
+
+if __name__ == "__main__":
+    role, *arguments = sys.argv[1:]
+    if role == "worker":
+        from inference_service.workers.process import main
+
+        scratch = Path(arguments[arguments.index("--store") + 1])
+        main(
+            arguments,
+            load=lambda preset, device: DoublePipeline(scratch),
+            describe_devices=lambda: [{"name": "cpu", "title": "double", "memory_gb": 1.0}],
+        )
+    else:
+        import logging
+
+        from inference_service.server import serve
+
+        logging.basicConfig(level=logging.INFO)
+        serve(Path(arguments[0]), presets=DoublePresets(), worker_command=worker_command())
