@@ -34,6 +34,7 @@ def new_scene(job: dict, file: Path) -> bpy.types.Scene:
     scene.frame_start, scene.frame_end = 1, job["frames"]
     scene.render.resolution_x, scene.render.resolution_y = job["frame_width"], job["frame_height"]
     scene.render.fps = job["fps"]
+    bpy.context.preferences.filepaths.save_version = 0  # no scene.blend1 beside the scene
     bpy.ops.lookbeyond.match_photo_colours()
     bpy.ops.wm.save_as_mainfile(filepath=str(file))
     return scene
@@ -85,14 +86,19 @@ def check_world(scene: bpy.types.Scene) -> None:
 def check_shot(scene: bpy.types.Scene, camera: bpy.types.Object, frames: int) -> None:
     """The frames are a strip in a scene of their own, and play behind the camera that shot them."""
     editing = bpy.data.scenes[f"{scene.name} Shot"]
-    editor = editing.sequence_editor
-    (strip,) = editor.strips if hasattr(editor, "strips") else editor.sequences
+    (strip,) = strips_of(editing)
     assert strip.type == "IMAGE" and len(strip.elements) == frames
     assert strip.frame_final_start == scene.frame_start and strip.frame_final_duration == frames
     background = camera.data.background_images[-1]
     assert background.image.source == "SEQUENCE" and background.image_user.frame_duration == frames
     assert Path(bpy.path.abspath(background.image.filepath)).is_file()
-    assert scene.sequence_editor is None, "a strip in the artist's own scene would take over its render"
+    assert not strips_of(scene), "a strip in the artist's own scene would take over its render"
+
+
+def strips_of(scene: bpy.types.Scene) -> list:
+    """The scene's sequencer strips, under the name that this Blender has for them."""
+    editor = scene.sequence_editor
+    return list(getattr(editor, "strips", None) or getattr(editor, "sequences", ()))
 
 
 def render_preview(scene: bpy.types.Scene, path: Path) -> None:

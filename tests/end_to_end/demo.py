@@ -54,10 +54,10 @@ class Settings:
     frames: int = 48
     frame_width: int = 384
     frame_height: int = 256
-    walk: float = 1.1
-    """Length of the straight line from the first to the last frame's camera."""
-    turn: float = 70.0
-    """Angle between the first and the last frame's view, to the right."""
+    walk: float = 1.2
+    """Length of the path along the floor; it is an arc."""
+    turn: float = 65.0
+    """How far the path, and with it the view, turns to the right."""
     seed: int = 0
     fps: int = 24
 
