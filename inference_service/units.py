@@ -187,7 +187,7 @@ def first_unit(request: WorldRequest | ShotRequest, revision: str) -> Unit:
         settings = {
             "camera": request.camera,
             "camera_height": request.camera_height,
-            "width": request.width,
+            "width": request.width if request.photo else 0,  # a given panorama has its own
             "seed": request.seed,
         }
         description = {"kind": "world", **models, **inputs, **settings}

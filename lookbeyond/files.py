@@ -337,6 +337,16 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_output_folder(path: Path, owned: tuple[str, ...]) -> None:
+    """Raise InputError unless `path` is free, or a folder of nothing but the entries named in `owned`."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file; choose another folder for the output.")
+    with storage_errors(path):
+        others = sorted(p.name for p in path.iterdir() if p.name not in owned) if path.exists() else []
+    if others:
+        raise InputError(f"The folder {path} holds other files ({others[0]}); choose a new or empty one.")
+
+
 @contextlib.contextmanager
 def whole_folder(path: Path, owned: tuple[str, ...]) -> Iterator[Path]:
     """Give a temporary folder beside `path` that takes its place when the block ends well.
@@ -345,16 +355,10 @@ def whole_folder(path: Path, owned: tuple[str, ...]) -> Iterator[Path]:
     earlier output of the same kind); otherwise InputError, so that nothing of the user's is ever lost.
     """
     path = Path(path).absolute()
+    check_output_folder(path, owned)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     replaced = temporary.with_suffix(".replaced")
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file; choose another folder for the output.")
     with storage_errors(path):
-        others = sorted(p.name for p in path.iterdir() if p.name not in owned) if path.exists() else []
-        if others:
-            raise InputError(
-                f"The folder {path} holds other files ({others[0]}); choose a new or an empty one."
-            )
         temporary.mkdir(parents=True)
     try:
         yield temporary

@@ -1,0 +1,385 @@
+"""The `lookbeyond` command: world, shot, serve, doctor, train, evaluate.
+
+`world` and `shot` run the same units as the service, in this process and through the same store, so that
+nothing is computed twice and both give the same bytes. A user's mistake is one line on the standard error
+and exit code 2.
+"""
+
+import contextlib
+import importlib
+import logging
+import math
+import pkgutil
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from tqdm import tqdm
+
+from inference_service.client import Client, ServiceError, find_service
+from inference_service.protocol import WORLD_FILES, ShotRequest, WorldRequest
+from inference_service.server import Presets, serve
+from inference_service.store import MIN_FREE_BYTES, Store, default_store
+from inference_service.units import (
+    ASSUMED_FOV_X_RAD,
+    Pipelines,
+    Unit,
+    check_shot_request,
+    check_world_request,
+    first_unit,
+    perform_unit,
+    read_plan,
+    shot_units,
+)
+from inference_service.workers.process import (
+    CachedPipelines,
+    default_device,
+    describe_torch_devices,
+    load_scene_pipeline,
+)
+from lookbeyond import __version__
+from lookbeyond.errors import InputError, LookBeyondError
+from lookbeyond.files import (
+    check_output_folder,
+    load_panorama,
+    read_panorama_image,
+    read_photo,
+    require_space,
+    whole_folder,
+)
+from lookbeyond.geometry.cameras import CameraError, PathError, placed_camera
+from lookbeyond.geometry.transforms import read_transforms
+
+SHOT_ENTRIES = ("frames", "depth", "transforms.json", "shot.json")
+
+_folder = click.Path(path_type=Path, file_okay=True)
+_seed = click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same images."
+)
+_preset = click.option("--preset", default="builtin", show_default=True, help="Which models and settings.")
+_out = click.option(
+    "--out", type=_folder, required=True, help="Folder for the result; new, or an earlier result."
+)
+_store = click.option(
+    "--store", type=_folder, help="Where finished work is kept.  [default: the user's cache]"
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="lookbeyond")
+def command() -> None:
+    """From one photo to a 360° panorama, and from there to the frames of a camera move."""
+
+
+@command.command()
+@click.argument("photo", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--panorama", type=click.Path(path_type=Path), help="An existing 360° picture instead of a photo."
+)
+@_out
+@click.option("--fov-x", type=float, help="The photo's horizontal field of view, degrees.")
+@click.option("--focal-mm", type=float, help="Or its focal length as 35 mm equivalent (36 mm wide).")
+@click.option("--pitch", type=float, default=0.0, help="Degrees; positive looks up.")
+@click.option("--roll", type=float, default=0.0, help="Degrees; positive turns the camera clockwise.")
+@click.option("--camera-height", type=float, default=1.6, show_default=True, help="Metres above the floor.")
+@click.option("--width", type=int, default=4096, show_default=True, help="Width of the panorama, pixels.")
+@_seed
+@_preset
+@_store
+def world(
+    photo: Path | None,
+    panorama: Path | None,
+    out: Path,
+    fov_x: float | None,
+    focal_mm: float | None,
+    pitch: float,
+    roll: float,
+    camera_height: float,
+    width: int,
+    seed: int,
+    preset: str,
+    store: Path | None,
+) -> None:
+    """Make the panorama around PHOTO, with distance; or only the distance of --panorama."""
+    if (photo is None) == (panorama is None):
+        raise InputError("Give either a PHOTO or --panorama PICTURE to build a world from.")
+    if panorama and (fov_x is not None or focal_mm is not None or pitch or roll):
+        raise InputError(
+            "A 360° picture has no field of view, pitch or roll; leave these out with --panorama."
+        )
+    check_output_folder(out, WORLD_FILES)
+    settings: dict[str, Any] = {"camera_height": camera_height, "seed": seed, "preset": preset}
+    keep = Store(store or default_store())
+    if photo is not None:
+        image = read_photo(photo)
+        fov_x_rad = _field_of_view(photo, image.fov_x_rad, fov_x, focal_mm)
+        height, photo_width = image.pixels.shape[:2]
+        pose = {"pitch_rad": math.radians(pitch), "roll_rad": math.radians(roll)}
+        camera = placed_camera(photo_width, height, fov_x_rad, **pose)
+        request = WorldRequest(photo=keep.add_file(photo), camera=camera.to_dict(), width=width, **settings)
+    else:
+        assert panorama is not None
+        read_panorama_image(panorama)
+        request = WorldRequest(panorama=keep.add_file(panorama), **settings)
+    request = check_world_request(request)
+    unit = first_unit(request, Presets().revision(preset))
+    pipelines = CachedPipelines(load_scene_pipeline, "auto")
+    with _progress([unit]) as perform:
+        perform(unit, keep, pipelines)
+    _deliver(keep, [unit], out, WORLD_FILES)
+
+
+def _field_of_view(
+    photo: Path, from_exif: float | None, fov_x: float | None, focal_mm: float | None
+) -> float:
+    """Radians; says where it comes from when nobody gave it."""
+    if fov_x is not None and focal_mm is not None:
+        raise InputError("Give --fov-x or --focal-mm, not both.")
+    if fov_x is not None:
+        if not 5 <= fov_x <= 170:
+            raise InputError(f"A --fov-x of {fov_x:g}° is impossible for a photo; give 5 to 170 degrees.")
+        return math.radians(fov_x)
+    if focal_mm is not None:
+        if not 2 <= focal_mm <= 400:
+            raise InputError(f"A --focal-mm of {focal_mm:g} is impossible here; give 2 to 400 mm.")
+        return 2 * math.atan(18 / focal_mm)
+    if from_exif is not None:
+        click.echo(f"{photo}: field of view {math.degrees(from_exif):.1f}°, from its EXIF data.")
+        return from_exif
+    click.echo(
+        f"{photo}: it does not say its field of view; {math.degrees(ASSUMED_FOV_X_RAD):.0f}° is assumed "
+        "(--fov-x or --focal-mm say otherwise)."
+    )
+    return ASSUMED_FOV_X_RAD
+
+
+@command.command()
+@click.argument("world", type=_folder)
+@click.option(
+    "--cameras", type=click.Path(path_type=Path), required=True, help="The path: a transforms.json."
+)
+@_out
+@_seed
+@_preset
+@click.option(
+    "--tau-position", type=float, default=0.2, show_default=True, help="Reach of an anchor's noise."
+)
+@click.option("--tau-rotation", type=float, default=0.2, show_default=True, help="The same, for turning.")
+@_store
+def shot(
+    world: Path,
+    cameras: Path,
+    out: Path,
+    seed: int,
+    preset: str,
+    tau_position: float,
+    tau_rotation: float,
+    store: Path | None,
+) -> None:
+    """Make the frames of a camera path through the folder WORLD that `lookbeyond world` made."""
+    check_output_folder(out, SHOT_ENTRIES)
+    path = read_transforms(cameras)
+    load_panorama(world)
+    keep = Store(store or default_store())
+    request = ShotRequest(
+        world={name: keep.add_file(world / name) for name in WORLD_FILES},
+        cameras=[camera.to_dict() for camera in path],
+        seed=seed,
+        preset=preset,
+        tau_position=tau_position,
+        tau_rotation=tau_rotation,
+    )
+    request = check_shot_request(request)
+    revision = Presets().revision(preset)
+    pipelines = CachedPipelines(load_scene_pipeline, "auto")
+    plan = first_unit(request, revision)
+    with _progress([plan]) as perform:
+        perform(plan, keep, pipelines)
+    units = shot_units(request, revision, read_plan(keep, plan))
+    with _progress(units) as perform:
+        for unit in units:
+            perform(unit, keep, pipelines)
+    _deliver(keep, units, out, SHOT_ENTRIES)
+
+
+@contextlib.contextmanager
+def _progress(units: Sequence[Unit]) -> Iterator[Callable[[Unit, Store, Pipelines], None]]:
+    """A progress bar over units, and the function that performs one of them."""
+    total = sum(unit.weight for unit in units)
+    form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    with tqdm(total=total, bar_format=form, disable=None, leave=False, file=sys.stderr) as bar:
+        done = 0.0
+
+        def perform(unit: Unit, store: Store, pipelines: Pipelines) -> None:
+            nonlocal done
+
+            def callback(fraction: float, message: str, preview: np.ndarray | None = None) -> None:
+                bar.set_description_str(message or unit.kind, refresh=False)
+                bar.update(max(0.0, done + fraction * unit.weight - bar.n))
+
+            perform_unit(unit, store, pipelines, callback)
+            done += unit.weight
+            bar.update(max(0.0, done - bar.n))
+
+        yield perform
+
+
+def _deliver(store: Store, units: Sequence[Unit], out: Path, owned: tuple[str, ...]) -> None:
+    """Copy what the units deliver into the output folder, all at once."""
+    sizes = {a.name: a.size for unit in units for a in store.record(unit.identity).artifacts}
+    require_space(out, sum(sizes.values()) + MIN_FREE_BYTES // 16)
+    with whole_folder(out, owned) as folder:
+        for unit in units:
+            for name, own_name in unit.delivers.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(store.unit(unit.identity) / own_name, folder / name)
+    click.echo(f"{out}: done.")
+
+
+@command.command("serve")
+@click.option(
+    "--bind", default="tcp://127.0.0.1:0", help="Address; port 0 takes a free one.", show_default=True
+)
+@click.option("--executor", type=click.Choice(["process", "ray"]), default="process", show_default=True)
+@_store
+def serve_command(bind: str, executor: str, store: Path | None) -> None:
+    """Run the inference service that the Blender add-on talks to, until Ctrl-C."""
+    if executor == "ray":
+        raise InputError("The Ray executor is not available in this version; leave --executor out.")
+    with contextlib.suppress(ServiceError):
+        service = find_service()
+        with Client(service, timeout_s=2):
+            raise InputError(
+                f"A service already runs at {service.address} (process {service.pid}); use it, or end it first."
+            )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    serve(
+        store or default_store(),
+        bind,
+        announce=lambda service: click.echo(
+            f"Look Beyond {__version__} serves at {service.address}; Ctrl-C ends it."
+        ),
+    )
+
+
+@command.command()
+def doctor() -> None:
+    """Say what this machine can run, what is missing, and what to do."""
+    healthy = True
+
+    def say(good: bool, text: str, needed: bool = False) -> None:
+        nonlocal healthy
+        healthy = healthy and (good or not needed)
+        click.echo(f"{'ok     ' if good else 'MISSING' if needed else 'note   '} {text}")
+
+    say(True, f"Python {platform.python_version()} on {platform.platform()}")
+    try:
+        import torch
+
+        say(True, f"PyTorch {torch.__version__}")
+        for device in describe_torch_devices():
+            say(True, f"Device {device['name']}: {device['title']}, {device['memory_gb']} GB of memory")
+        if default_device() == "cpu":
+            say(
+                False,
+                "PyTorch finds no GPU: the built-in preset runs, slowly; larger ones need a GPU",
+            )
+    except Exception as error:  # a broken installation fails in many ways
+        say(False, f"PyTorch does not load ({error}); run `pip install torch==2.13.0`", needed=True)
+    try:
+        for info in Presets().available():
+            title = f"Preset {info['name']} ({info['title']}, {info['licence']}, {info['memory_gb']} GB)"
+            if info["installed"]:
+                say(True, f"{title} is installed")
+            else:
+                say(False, f"{title} is not installed: {info['missing']}", needed=info["name"] == "builtin")
+        Presets().revision("builtin")
+    except Exception as error:
+        say(False, f"The built-in preset cannot run ({error}); install Look Beyond again", needed=True)
+    try:
+        keep = Store(default_store())
+        require_space(keep.root, 2 << 30)
+        free_gb = shutil.disk_usage(keep.root).free / 1e9
+        say(True, f"Finished work is kept in {keep.root} ({free_gb:.0f} GB free)")
+    except LookBeyondError as error:
+        say(False, str(error))
+    try:
+        import imageio_ffmpeg
+
+        say(True, f"ffmpeg for videos: {imageio_ffmpeg.get_ffmpeg_exe()}")
+    except Exception:
+        say(False, "No ffmpeg: frames can be made, videos not; run `pip install imageio[ffmpeg]`")
+    try:
+        service = find_service()
+        with Client(service, timeout_s=2) as client:
+            say(
+                True,
+                f"The service runs at {service.address} (process {service.pid}), {len(client.jobs())} jobs",
+            )
+    except ServiceError as error:
+        say(False, str(error))
+    click.echo("The built-in preset can run here." if healthy else "The built-in preset cannot run here yet.")
+    if not healthy:
+        raise click.exceptions.Exit(1)
+
+
+_forwarded = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+@command.command(context_settings=_forwarded, add_help_option=False)
+@click.argument("stage")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def train(stage: str, arguments: tuple[str, ...]) -> None:
+    """Train one STAGE of the models; `lookbeyond train STAGE --help` says how."""
+    from lookbeyond import training
+
+    names = sorted(module.name for module in pkgutil.iter_modules(training.__path__))
+    if (name := stage.replace("-", "_")) in names:
+        run = getattr(importlib.import_module(f"{training.__name__}.{name}"), "main", None)
+        if run is not None:
+            return run(list(arguments))
+    modules = {name: importlib.import_module(f"{training.__name__}.{name}") for name in names}
+    stages = [name for name, module in modules.items() if hasattr(module, "main")]
+    raise InputError(f"There is no training stage {stage!r}; choose one of {', '.join(stages)}.")
+
+
+@command.command(context_settings=_forwarded, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def evaluate(arguments: tuple[str, ...]) -> None:
+    """Measure the quality of a preset; `lookbeyond evaluate --help` says how."""
+    importlib.import_module("lookbeyond.evaluation.bench").main(list(arguments))
+
+
+def main(" in Path(spec.origin).read_text(encoding="utf-8"))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; exits with 0, 2 for unusable input (one line says why), 130 after Ctrl-C."""
+    try:
+        code = command.main(arguments, standalone_mode=False)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "lookbeyond"
+        _fail(f"{error.format_message()} See `{where} --help`.")
+    except (LookBeyondError, CameraError, PathError) as error:
+        _fail(str(error))
+    except ServiceError as error:
+        _fail(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Stopped; no output was written.", err=True)
+        sys.exit(130)
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    click.echo("lookbeyond: " + " ".join(message.split()), err=True)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
