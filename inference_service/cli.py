@@ -255,7 +255,7 @@ def serve_command(bind: str, executor: str, store: Path | None) -> None:
         service = find_service()
         with Client(service, timeout_s=2):
             raise InputError(
-                f"A service already runs at {service.address} (process {service.pid}); use it, or end it first."
+                f"A service already runs at {service.address} (process {service.pid}); use it or end it."
             )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     serve(
@@ -355,9 +355,6 @@ def evaluate(arguments: tuple[str, ...]) -> None:
     importlib.import_module("lookbeyond.evaluation.bench").main(list(arguments))
 
 
-def main(" in Path(spec.origin).read_text(encoding="utf-8"))
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exits with 0, 2 for unusable input (one line says why), 130 after Ctrl-C."""
     try:
@@ -365,9 +362,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "lookbeyond"
         _fail(f"{error.format_message()} See `{where} --help`.")
-    except (LookBeyondError, CameraError, PathError) as error:
-        _fail(str(error))
-    except ServiceError as error:
+    except (LookBeyondError, CameraError, PathError, ServiceError) as error:
         _fail(str(error))
     except (KeyboardInterrupt, click.Abort):
         click.echo("Stopped; no output was written.", err=True)
