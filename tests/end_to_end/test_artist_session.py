@@ -108,6 +108,6 @@ def test_the_command_line_makes_the_same_bytes(out: Path, report: dict, tmp_path
     world = out / report["session"]["world_folder"]
     program = Path(sys.executable).with_name("lookbeyond.exe" if os.name == "nt" else "lookbeyond")
     command = [program, "shot", world, "--cameras", out / "transforms.json", "--out", tmp_path / "shot"]
-    subprocess.run([*command, "--seed", "3", "--no-cache"], check=True)
+    subprocess.run([*command, "--seed", str(SETTINGS.seed), "--store", tmp_path / "store"], check=True)
     for path in sorted((out / "frames").iterdir()):
         assert (tmp_path / "shot" / "frames" / path.name).read_bytes() == path.read_bytes(), path.name
