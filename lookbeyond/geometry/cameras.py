@@ -67,7 +67,7 @@ class Camera:
             or not np.allclose(pose[3], (0, 0, 0, 1), atol=1e-6)
         ):
             raise CameraError(
-                "the camera's pose is not a rotation and a translation; remove scale, shear and mirroring from it"
+                "the camera's pose is not a rotation and a translation; free it of scale, shear and mirroring"
             )
         object.__setattr__(self, "intrinsics", intrinsics)
         object.__setattr__(self, "camera_to_world", pose)
@@ -83,13 +83,13 @@ class Camera:
             )
         focal = width / 2 / math.tan(fov_x_rad / 2)
         intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-        return cls(width, height, intrinsics, np.eye(4) if camera_to_world is None else camera_to_world)  # type: ignore[arg-type]
+        return cls(width, height, intrinsics, np.eye(4) if camera_to_world is None else camera_to_world)
 
     @classmethod
     def from_blender(
         cls, matrix_world: ArrayLike, intrinsics: ArrayLike, width: int, height: int
     ) -> "Camera":
-        """Camera of a Blender object: `matrix_world` [4, 4] (OpenGL axes), `intrinsics` as `blender_intrinsics`.
+        """Camera of a Blender object: `matrix_world` [4, 4] (OpenGL axes), `blender_intrinsics` [3, 3].
 
         The object's scale is taken out, as Blender does itself when it renders.
         """
@@ -100,7 +100,7 @@ class Camera:
         if not lengths.all():
             raise CameraError("the camera object's scale is 0; clear its scale (Alt+S)")
         matrix[:3, :3] /= lengths
-        return cls(width, height, intrinsics, opengl_to_opencv(matrix))  # type: ignore[arg-type]
+        return cls(width, height, intrinsics, opengl_to_opencv(matrix))
 
     @property
     def position(self) -> NDArray[np.float64]:
@@ -197,7 +197,7 @@ def placed_camera(
     roll_rad: float = 0.0,
     position: ArrayLike = (0.0, 0.0, 0.0),
 ) -> Camera:
-    """Camera by its field of view (or [3, 3] `intrinsics`) and its heading, pitch, roll (radians), position (m).
+    """Camera by its field of view (or `intrinsics`), heading, pitch, roll (radians) and position (metres).
 
     Heading counts counter-clockwise from +X seen from above, positive pitch looks up, positive roll turns the
     camera clockwise as seen from behind it. Raises `CameraError`.
@@ -208,7 +208,7 @@ def placed_camera(
     )
     pose[:3, 3] = position
     if intrinsics is not None:
-        return Camera(width, height, intrinsics, pose)  # type: ignore[arg-type]
+        return Camera(width, height, intrinsics, pose)
     if fov_x_rad is None:
         raise CameraError("the camera has neither a field of view nor intrinsics; give one of them")
     return Camera.from_fov_x(width, height, fov_x_rad, pose)
@@ -235,7 +235,7 @@ def rotation_angle(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def opengl_to_opencv(camera_to_world: ArrayLike) -> NDArray[np.float64]:
-    """Pose [..., 4, 4] with OpenGL camera axes (x right, y up, z backward) -> OpenCV axes; Blender's are OpenGL."""
+    """Pose [..., 4, 4] with OpenGL (Blender) camera axes, x right, y up, z backward -> with OpenCV axes."""
     return np.asarray(camera_to_world, np.float64) @ _FLIP_YZ
 
 
@@ -258,9 +258,9 @@ def blender_intrinsics(
 ) -> NDArray[np.float64]:
     """Intrinsics [3, 3] in pixels of a perspective Blender camera, from the properties of the same names.
 
-    `sensor_fit` is 'AUTO', 'HORIZONTAL' or 'VERTICAL'. The sensor spans the fitted side of the frame (AUTO: the
-    longer one, in square units, and always with the sensor's *width*), and shifts are fractions of that side.
-    `width` and `height` are the rendered pixels. Raises `CameraError`.
+    `sensor_fit` is 'AUTO', 'HORIZONTAL' or 'VERTICAL'. The sensor spans the fitted side of the frame (AUTO:
+    the longer one, in square units, and always with the sensor's *width*), and shifts are fractions of that
+    side. `width` and `height` are the rendered pixels. Raises `CameraError`.
     """
     if sensor_fit not in ("AUTO", "HORIZONTAL", "VERTICAL"):
         raise CameraError(f"sensor fit {sensor_fit!r} is unknown; give 'AUTO', 'HORIZONTAL' or 'VERTICAL'")

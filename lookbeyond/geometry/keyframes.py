@@ -1,8 +1,8 @@
 """From a camera path to anchors and clips.
 
-Anchors are the frames made first, from the panorama; a clip is the frames from one anchor to the next. Both are
-picked greedily from the path's start, and depend on nothing behind them: an edit of the path's end leaves the
-beginning as it was.
+Anchors are the frames made first, from the panorama; a clip is the frames from one anchor to the next. Both
+are picked greedily from the path's start, and depend on nothing behind them: an edit of the path's end leaves
+the beginning as it was.
 """
 
 import hashlib
@@ -68,9 +68,9 @@ def plan_shot(
 
     From each anchor on, the next one is the last frame up to which every frame lies within `frames_per_clip`
     frames (both ends counted), `max_rotation_rad` and `max_translation` metres (a quarter of the panorama's
-    median distance unless given) of it; at least the very next frame. A camera that an earlier anchor has already
-    is that anchor, so that a closed path closes. Raises `PathError`, naming the frame from 1, for fewer than two
-    cameras, frames of different sizes and cameras beyond their `reach`.
+    median distance unless given) of it; at least the very next frame. A camera that an earlier anchor has
+    already is that anchor, so that a closed path closes. Raises `PathError`, naming the frame from 1, for
+    fewer than two cameras, frames of different sizes and cameras beyond their `reach`.
     """
     check_path(cameras, panorama)
     scale = panorama.median_distance()
@@ -122,14 +122,16 @@ def check_path(cameras: Sequence[Camera], panorama: Panorama) -> None:
         free = _reach(nearest, displacement)
         if length > free:
             raise PathError(
-                f"frame {number}: the camera stands {length:.1f} m from the photo's position but only {free:.1f} m"
-                f" are free in that direction; keep the path within {free:.1f} m there"
+                f"frame {number}: the camera stands {length:.1f} m from the photo's position but only"
+                f" {free:.1f} m are free in that direction; keep the path within {free:.1f} m there"
             )
 
 
 def reach(panorama: Panorama, direction: ArrayLike) -> float:
-    """How far from the origin, in metres, a camera may go in a world direction [3] (any length): `REACH` times
-    the nearest distance within `CONE_RAD` of it."""
+    """How far from the origin, in metres, a camera may go in a world direction [3] of any length.
+
+    `REACH` times the nearest distance within `CONE_RAD` of that direction.
+    """
     return _reach(_nearest(panorama), np.asarray(direction, np.float64))
 
 
@@ -144,7 +146,7 @@ def anchor_seed(seed: int, camera: Camera) -> int:
 
 
 def clip_seed(seed: int, source: Camera, target: Camera) -> int:
-    """Seed (63 bits) of a clip's noise: from the shot's seed and the cameras of its two anchors, nothing else."""
+    """Seed (63 bits) of a clip's noise: from the shot's seed and its two anchors' cameras, nothing else."""
     return _seed("clip", seed, source, target)
 
 

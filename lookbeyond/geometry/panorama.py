@@ -112,7 +112,7 @@ class Panorama:
         try:
             if values["version"] != WORLD_VERSION:
                 raise ValueError(
-                    f"the world is of version {values['version']}, this program reads {WORLD_VERSION}; build it again"
+                    f"the world has version {values['version']}, not {WORLD_VERSION}; build it again"
                 )
             photo = values["photo_camera"]
             x, y, z = values["origin"]

@@ -1,10 +1,10 @@
 """Equirectangular panoramas and perspective frames: from one to the other, and rays.
 
 Equirectangular images lie exactly as Cycles samples an environment texture: for a direction (x, y, z) of the
-world turned by -heading, u = 1/2 - atan2(y, x) / 2 pi runs from left (0) to right (1) and v = 1/2 - asin(z) / pi
-from the top row (+Z) to the bottom row. The centre column looks along the heading, what lies right of it is
-seen on turning clockwise. Columns wrap around without a duplicate; across a pole the sphere goes on half a turn
-away. Pixel coordinates are (column, row), continuous, with pixel centres at half-integers.
+world turned by -heading, u = 1/2 - atan2(y, x) / 2 pi runs from left (0) to right (1) and v = 1/2 - asin(z) /
+pi from the top row (+Z) to the bottom row. The centre column looks along the heading, what lies right of it
+is seen on turning clockwise. Columns wrap around without a duplicate; across a pole the sphere goes on half a
+turn away. Pixel coordinates are (column, row), continuous, with pixel centres at half-integers.
 """
 
 import math
@@ -26,7 +26,7 @@ _CHUNK = 1 << 14
 
 
 def equirectangular_directions(width: int, height: int, heading_rad: float = 0.0) -> NDArray[np.float32]:
-    """Unit directions [height, width, 3] in the world through the pixel centres of an equirectangular image."""
+    """Unit world directions [height, width, 3] through the pixel centres of an equirectangular image."""
     columns, rows = np.arange(width) + 0.5, np.arange(height)[:, None] + 0.5
     return _directions(columns, rows, width, height, heading_rad)
 
@@ -45,7 +45,7 @@ def sample_equirectangular(
     heading_rad: float = 0.0,
     interpolation: Interpolation = "bilinear",
 ) -> NDArray:
-    """What a panorama [H, W] or [H, W, C] shows along world directions [..., 3] (any length): [...] or [..., C].
+    """What a panorama [H, W(, C)] shows along world directions [..., 3] of any length: [...(, C)].
 
     The result has the panorama's type; integers are rounded. Nothing is filtered: shrink the panorama first
     where the directions lie further apart than its pixels.
@@ -59,7 +59,7 @@ def sample_equirectangular(
 def extract_perspective(
     panorama: NDArray, camera: Camera, heading_rad: float = 0.0, interpolation: Interpolation = "bilinear"
 ) -> NDArray:
-    """What a camera turned like `camera` sees of a panorama [H, W] or [H, W, C] from the panorama's own origin.
+    """What a camera turned like `camera` sees of a panorama [H, W(, C)] from the panorama's own origin.
 
     Returns [camera.height, camera.width(, C)] of the panorama's type, one sample a pixel centre.
     """
@@ -82,8 +82,9 @@ def place_photo(
     """A photo [h, w, C] put where its camera looks in an empty panorama `width` pixels wide.
 
     Returns the canvas [width // 2, width, C] of the photo's type (0 where the photo saw nothing) and the mask
-    [width // 2, width] of the pixels whose centres the photo saw. A photo finer than the panorama is averaged
-    over the panorama's pixels. `camera` is the photo's own at any resolution.
+    [width // 2, width] of the pixels that hold it: its frame and the one pixel around it that is needed to
+    sample its border. A photo finer than the panorama is averaged over the panorama's pixels. `camera` is the
+    photo's own at any resolution.
     """
     height = width // 2
     canvas = np.zeros((height, width, *photo.shape[2:]), photo.dtype)
@@ -93,17 +94,13 @@ def place_photo(
     step = max(1, int(fineness))
     source, camera = _shrunk(photo, camera, step)
     # Towards the frame's corners a pixel spans less of the sphere: what is left there is averaged by samples.
-    corners = np.linalg.inv(camera.intrinsics) @ [
-        [0, camera.width] * 2,
-        [0, 0, camera.height, camera.height],
-        [1] * 4,
-    ]
-    spread = max(1, round(fineness / step * (corners**2).sum(0).max()))
+    frame = [[0, camera.width] * 2, [0, 0, camera.height, camera.height], [1] * 4]
+    finest = fineness / step * (np.linalg.norm(np.linalg.inv(camera.intrinsics) @ frame, axis=0) ** 2).max()
+    spread = max(1, round(finest))
     for top in range(0, height, _BAND):
         columns, rows = np.arange(width) + 0.5, np.arange(top, min(top + _BAND, height))[:, None] + 0.5
-        seen = _in_frame(
-            *_perspective_pixels(_directions(columns, rows, width, height, heading_rad), camera), camera
-        )
+        directions = _directions(columns, rows, width, height, heading_rad)
+        seen = _in_frame(*_perspective_pixels(directions, camera), camera, finest)
         row, column = np.nonzero(seen)
         if not row.size:
             continue
@@ -142,10 +139,10 @@ def sample_pixels(
     *,
     sphere: bool = False,
 ) -> NDArray:
-    """Values [...] or [..., C] of an image [H, W] or [H, W, C] at pixel coordinates [...] (centres at half-integers).
+    """Values [...(, C)] of an image [H, W(, C)] at pixel coordinates [...], centres at half-integers.
 
-    Outside, a flat image goes on with its border pixels and a `sphere` with its other side. The result has the
-    image's type; integers are rounded.
+    Outside, a flat image goes on with its border pixels and a `sphere` with its other side. The result has
+    the image's type; integers are rounded.
     """
     image = np.ascontiguousarray(image)
     flat_columns, flat_rows = columns.reshape(-1), rows.reshape(-1)
@@ -191,8 +188,9 @@ def _perspective_pixels(directions: NDArray, camera: Camera) -> tuple[NDArray, N
     return x / depth, y / depth
 
 
-def _in_frame(columns: NDArray, rows: NDArray, camera: Camera) -> NDArray[np.bool_]:
-    return (columns >= 0) & (columns <= camera.width) & (rows >= 0) & (rows <= camera.height)
+def _in_frame(columns: NDArray, rows: NDArray, camera: Camera, margin: float) -> NDArray[np.bool_]:
+    inside = (columns >= -margin) & (columns <= camera.width + margin)
+    return inside & (rows >= -margin) & (rows <= camera.height + margin)
 
 
 def _sample(
@@ -225,7 +223,7 @@ def _sample(
 
 
 def _split(coordinates: NDArray, channels: int) -> tuple[NDArray, NDArray]:
-    """The pixel before each coordinate, and how far behind its centre it lies (0..1), repeated per channel."""
+    """The pixel before each coordinate, and how far behind its centre that lies (0..1), once per channel."""
     shifted = coordinates - np.float32(0.5)
     before = np.floor(shifted)
     shifted -= before

@@ -1,6 +1,7 @@
 """Camera paths in the ecosystem's files: nerfstudio / instant-ngp transforms.json and RealEstate10K text.
 
-transforms.json holds OpenGL camera axes (x right, y up, z backward) in a Z-up world: Blender's own matrix_world.
+transforms.json holds OpenGL camera axes (x right, y up, z backward) in a Z-up world: Blender's own
+matrix_world.
 Intrinsics fl_x fl_y cx cy w h stand at the top, or in a frame where they differ. Frames are pinhole cameras:
 lens distortion coefficients are not read.
 """
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .cameras import Camera, CameraError, PathError, opencv_to_opengl, opengl_to_opencv
+from .cameras import LEVEL, Camera, CameraError, PathError, opencv_to_opengl, opengl_to_opencv
 
 _INTRINSICS = ("fl_x", "fl_y", "cx", "cy", "w", "h")
 _PINHOLE_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "OPENCV", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
@@ -23,8 +24,8 @@ _PINHOLE_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "OPENCV", "SIMPLE_RADIAL", "RADI
 def read_transforms(path: str | os.PathLike) -> list[Camera]:
     """The cameras of a transforms.json, in the file's order.
 
-    `camera_angle_x` (radians) stands in for a missing focal length, `fl_x` for `fl_y`, and the frame's middle for
-    `cx`, `cy`. Raises `PathError`, naming file and frame, for what is not such a file.
+    `camera_angle_x` (radians) stands in for a missing focal length, `fl_x` for `fl_y`, and the frame's middle
+    for `cx`, `cy`. Raises `PathError`, naming file and frame, for what is not such a file.
     """
     path = Path(path)
     try:
@@ -77,16 +78,17 @@ def write_transforms(
 def read_realestate10k(path: str | os.PathLike, width: int, height: int) -> list[Camera]:
     """The cameras of a RealEstate10K text file, for frames of `width` x `height` pixels.
 
-    The first line is the video's address; each other one is: time, fx fy cx cy as shares of the frame's width and
-    height, two distortion numbers, and the 3 x 4 world-to-camera matrix by rows (OpenCV axes, y down in the
-    world too: the poses are turned so that Z is up). Raises `PathError`, naming file and line.
+    The first line is the video's address; each other one is: time, fx fy cx cy as shares of the frame's width
+    and height, two distortion numbers, and the 3 x 4 world-to-camera matrix by rows (OpenCV axes, y down in
+    the world too: the poses are turned so that Z is up). Raises `PathError`, naming file and line.
     """
     path = Path(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise PathError(f"{path} cannot be read ({error}); give a RealEstate10K text file") from None
-    y_down_to_z_up = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]])
+    y_down_to_z_up = np.eye(4)
+    y_down_to_z_up[:3, :3] = LEVEL
     cameras = []
     for number, line in enumerate(lines[1:], 2):
         if not line.strip():
@@ -96,7 +98,7 @@ def read_realestate10k(path: str | os.PathLike, width: int, height: int) -> list
             fx, fy, cx, cy = values[1:5] * [width, height, width, height]
             world_to_camera = np.vstack([values[7:].reshape(3, 4), [0, 0, 0, 1]])
             pose = y_down_to_z_up @ np.linalg.inv(world_to_camera)
-            cameras.append(Camera(width, height, [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], pose))  # type: ignore[arg-type]
+            cameras.append(Camera(width, height, [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], pose))
         except CameraError as error:
             raise PathError(f"{path}, line {number}: {error}") from None
         except (ValueError, np.linalg.LinAlgError):
@@ -139,7 +141,7 @@ def _camera(values: Mapping[str, Any]) -> Camera:
         pose = np.vstack([pose, [0, 0, 0, 1]])
     if pose.shape != (4, 4):
         raise CameraError(f"the transform_matrix has shape {pose.shape}; give 4 x 4 numbers")
-    return Camera(width, height, intrinsics, opengl_to_opencv(pose))  # type: ignore[arg-type]
+    return Camera(width, height, intrinsics, opengl_to_opencv(pose))
 
 
 def _intrinsics(camera: Camera) -> dict[str, float]:

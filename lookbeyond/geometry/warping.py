@@ -1,8 +1,8 @@
 """A panorama or a view seen from another place, by the distances that come with it.
 
-Relief marching: every pixel of the new frame walks its own ray through the source's distance map (a relief, as
-in Policarpo et al. 2005) until it passes behind the surface. No splats, so no cracks and no double images; a
-pixel that finds no surface is a hole.
+Relief marching: every pixel of the new frame walks its own ray through the source's distance map (a relief,
+as in Policarpo et al. 2005) until it passes behind the surface. No splats, so no cracks and no double images;
+a pixel that finds no surface is a hole.
 """
 
 import math
@@ -20,7 +20,7 @@ STEP_RAD = math.radians(0.5)
 """Longest step of a walk as an angle seen from the source: nothing thinner is sure to be met."""
 MAX_STEPS = 192
 TEAR = 0.06
-"""A jump of the inverse distance between neighbouring pixels, as a share, above which the surface is torn there."""
+"""Share by which the inverse distance must jump between two pixels for the surface to be torn there."""
 GRAZING = math.tan(math.radians(86))
 """Relative change of the inverse distance per radian above which a slope is no surface but a smeared edge."""
 HIT_TOLERANCE = 0.03
@@ -65,9 +65,9 @@ class Warped:
 def warp_to_view(source: Panorama | View, target: Camera) -> Warped:
     """What `target` sees of the surfaces that `source` saw.
 
-    A ray that passes behind the rim of a surface goes on until it comes out again; what it meets first then is
-    its hit. Rays that meet nothing, or leave a view's frame, are holes. What is prepared of a source is kept as
-    long as the source lives. Sampling does not filter: see `Panorama.shrunk`.
+    A ray that passes behind the rim of a surface goes on until it comes out again; what it meets first then
+    is its hit. Rays that meet nothing, or leave a view's frame, are holes. What is prepared of a source is
+    kept as long as the source lives. Sampling does not filter: see `Panorama.shrunk`.
     """
     relief, offset, rays, distance = _hits(source, target)
     known = distance > 0
@@ -168,8 +168,8 @@ def _padded_sphere(image: NDArray) -> NDArray:
 def _tears(padded: NDArray, pixel_rad: float) -> NDArray[np.bool_]:
     """Where the surface is torn between a pixel and its right neighbour, [H + 2, W + 1] for [H + 4, W + 4].
 
-    Planes are linear in inverse distance: a change that neither side's slope foretells is a jump. Where an edge
-    was smeared over several pixels, only its steepness tells.
+    Planes are linear in inverse distance: a change that neither side's slope foretells is a jump. Where an
+    edge was smeared over several pixels, only its steepness tells.
     """
     change = np.diff(padded, axis=1)[1:-1]
     jump = np.minimum(np.abs(change[:, 1:-1] - change[:, :-2]), np.abs(change[:, 1:-1] - change[:, 2:]))
@@ -181,7 +181,7 @@ def _tears(padded: NDArray, pixel_rad: float) -> NDArray[np.bool_]:
 def _hits(
     source: Panorama | View, target: Camera
 ) -> tuple[Relief, NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """The source's relief, where the target stands from it [3], its rays [H, W, 3], their hits' distances [H, W]."""
+    """The source's relief, the target's offset from it [3], its rays [H, W, 3], their distances [H, W]."""
     relief = relief_of(source)
     offset = (target.position - relief.position).astype(np.float32)
     rays = target.rays().astype(np.float32)
@@ -189,10 +189,10 @@ def _hits(
 
 
 def _walk_frame(relief: Relief, offset: NDArray, rays: NDArray, cosines: NDArray) -> NDArray[np.float32]:
-    """Distances [H, W] of the hits of a frame's rays [H, W, 3], 0 in holes; `cosines` [H, W] = depth / distance.
+    """Distances [H, W] of the hits of a frame's rays [H, W, 3], 0 in holes; `cosines` = depth / distance.
 
-    Rays are walked on a grid of every STRIDE-th pixel. Inverse depth is linear across the image of a plane, so
-    between four rays that met the same surface it is interpolated; the other pixels are walked themselves.
+    Rays are walked on a grid of every STRIDE-th pixel. Inverse depth is linear across the image of a plane,
+    so between four rays that met the same surface it is interpolated; the other pixels are walked themselves.
     """
     height, width = cosines.shape
     grid_rows, row, below = frame_grid(height)
@@ -214,7 +214,7 @@ def _walk_frame(relief: Relief, offset: NDArray, rays: NDArray, cosines: NDArray
 
 
 def frame_grid(size: int) -> tuple[NDArray, NDArray, NDArray]:
-    """Indices of the walked pixels along one side, and for every pixel its cell and its place (0..1) in it."""
+    """Indices of the walked pixels along a side, and for every pixel its cell and its place (0..1) in it."""
     walked = np.append(np.arange(0, size - 1, STRIDE), size - 1)
     if size == 1:
         walked = np.zeros(2, int)
@@ -225,7 +225,7 @@ def frame_grid(size: int) -> tuple[NDArray, NDArray, NDArray]:
 
 
 def _walk(relief: Relief, offset: NDArray, rays: NDArray) -> NDArray[np.float32]:
-    """Distances [R] from offset [3] (relative to the source) along unit rays [R, 3] to their hits, 0 for none."""
+    """Distances [R] from an offset [3] from the source along unit rays [R, 3] to their hits, 0 for none."""
     distance = np.zeros(len(rays), np.float32)
     for first in range(0, len(rays), _RAYS):
         distance[first : first + _RAYS] = _walk_some(relief, offset, rays[first : first + _RAYS])
@@ -233,7 +233,7 @@ def _walk(relief: Relief, offset: NDArray, rays: NDArray) -> NDArray[np.float32]
 
 
 def _walk_some(relief: Relief, offset: NDArray, rays: NDArray) -> NDArray[np.float32]:
-    # A ray can meet a surface only between the spheres around the source through its nearest and farthest point.
+    # Surfaces lie between the spheres around the source through its nearest and its farthest point.
     square = float(offset @ offset)
     along = -(rays @ offset)
     aside = square - along**2
@@ -251,11 +251,13 @@ def _walk_some(relief: Relief, offset: NDArray, rays: NDArray) -> NDArray[np.flo
 
 
 class _Path:
-    """Segments of rays as seen from the source: at a share s of [0, 1] the direction is (1 - s) a + s b, with a
-    and b the unit directions of the ends, and the distance is |direction| / ((1 - s) / |A| + s / |B|).
+    """Segments of rays as seen from the source.
 
-    `behind(s)` = |direction| / surface distance - ((1 - s) / |A| + s / |B|) is negative in front of the surface
-    and, on a plane, linear in s.
+    At a share s of [0, 1] the direction is (1 - s) a + s b, with a and b the unit directions of the ends, and
+    the distance is |direction| / ((1 - s) / |A| + s / |B|).
+
+    `behind(s)` = |direction| / surface distance - ((1 - s) / |A| + s / |B|) is negative in front of the
+    surface and, on a plane, linear in s.
     """
 
     def __init__(self, relief: Relief, offset: NDArray, rays: NDArray, start: NDArray, end: NDArray) -> None:
@@ -301,7 +303,7 @@ class _Path:
     def _refined(
         self, which: NDArray, shares: NDArray, step: NDArray, behind: NDArray
     ) -> tuple[NDArray, NDArray]:
-        """Share at which a ray reaches the surface within a step, and `behind` there: regula falsi (Illinois)."""
+        """Share where a ray meets the surface within a step, and `behind` there: Illinois' regula falsi."""
         low, high = shares[step], shares[step + 1]
         low_value, high_value = behind[step, which], behind[step + 1, which]
         for _ in range(REFINEMENTS):

@@ -37,7 +37,7 @@ class WarpedViews:
     """Whether the source is a panorama."""
 
     def sample(self, image: torch.Tensor) -> torch.Tensor:
-        """An image [C, h, w] that covers the source's frame, seen by the cameras: [N, C, H, W], 0 in holes."""
+        """An image [C, h, w] that covers the source's frame, as they see it: [N, C, H, W], 0 in holes."""
         height, width = image.shape[-2:]
         padded = (
             _padded_sphere(image) if self.sphere else F.pad(image[None], (1, 1, 1, 1), mode="replicate")[0]
@@ -51,7 +51,7 @@ class WarpedViews:
 def warp_to_views(
     source: Panorama | View, targets: Sequence[Camera], device: torch.device | str = "cpu"
 ) -> WarpedViews:
-    """Where each target (all of one size) sees the surfaces that `source` saw; see `geometry.warp_to_view`."""
+    """Where each target (all of one size) sees the surfaces that `source` saw; see `warp_to_view`."""
     relief = _TensorRelief(relief_of(source), torch.device(device))
     rays = np.stack([camera.rays() for camera in targets])
     cosines = np.stack([ray @ camera.forward for ray, camera in zip(rays, targets, strict=True)])
@@ -77,7 +77,7 @@ class _TensorRelief:
         self.torn = torch.from_numpy(relief.torn).to(device)
         self.heading = relief.heading_rad if relief.sphere else 0.0
         self.to_frame = () if relief.sphere else relief.to_frame.tolist()
-        self.rays_at_once = 1 << 13 if device.type == "cpu" else 1 << 18
+        self.rays_at_once = 1 << 12 if device.type == "cpu" else 1 << 18
 
     def shares(self, x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Column and row, as shares of the source's frame, of directions seen from the source."""
@@ -96,19 +96,19 @@ class _TensorRelief:
         left, above = column.floor(), row.floor()
         right, below = column - left, row - above
         index = above.long() * (self.width + 1) + left.long()
-        torn = self.torn[index]
+        torn = self.torn.index_select(0, index.reshape(-1)).view_as(index)
         right = torch.where(torn, (right >= 0.5).float(), right)
         below = torch.where(torn, (below >= 0.5).float(), below)
-        quads = self.quads[index]
-        top = torch.lerp(quads[..., 0], quads[..., 1], right)
-        bottom = torch.lerp(quads[..., 2], quads[..., 3], right)
+        corners = F.embedding(index, self.quads).unbind(-1)
+        top = torch.lerp(corners[0], corners[1], right)
+        bottom = torch.lerp(corners[2], corners[3], right)
         return torch.lerp(top, bottom, below) * inside
 
 
 def _walk_frames(
     relief: _TensorRelief, offsets: torch.Tensor, rays: torch.Tensor, cosines: torch.Tensor
 ) -> torch.Tensor:
-    """Distances [N, H, W] of the hits of rays [N, H, W, 3], 0 in holes: every other pixel walked, see the twin."""
+    """Distances [N, H, W] of the hits of rays [N, H, W, 3], 0 in holes; see the twin."""
     height, width = cosines.shape[1:]
     device = rays.device
     grid_rows, row, below = (torch.from_numpy(values).to(device) for values in frame_grid(height))
@@ -133,7 +133,7 @@ def _walk_frames(
 
 
 def _walk(relief: _TensorRelief, offsets: torch.Tensor, rays: torch.Tensor) -> torch.Tensor:
-    """Distances [R] from offsets [R, 3] (relative to the source) along unit rays [R, 3] to their hits, or 0."""
+    """Distances [R] from offsets [R, 3] from the source along unit rays [R, 3] to their hits, 0 for none."""
     distance = torch.zeros(len(rays), device=rays.device)
     for first in range(0, len(rays), relief.rays_at_once):
         some = slice(first, first + relief.rays_at_once)

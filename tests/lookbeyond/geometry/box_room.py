@@ -1,4 +1,4 @@
-"""A room whose colour and distance are known exactly from anywhere in it: the truth that warping is held to."""
+"""A room whose colour and distance are known exactly: the truth that warping is held to."""
 
 from dataclasses import dataclass, field
 
