@@ -2,6 +2,7 @@
 
     python dev.py demo     a photo becomes a panorama and a shot, inside Blender; see out/demo/
     python dev.py test     every check and test (or some: lint, method, extension, end-to-end)
+    python dev.py build    what an artist installs, in dist/: the service's wheel and the extension's zip
     python dev.py setup    only the environments
 
 Two environments stand beside this file, as they do at an artist's: `.venv` for the service (PyTorch) and
@@ -138,7 +139,7 @@ def make_environment(environment: Path, requirements: Sequence[str], proof: str,
     a Python statement that must run in it.
     """
     wanted = hashlib.sha256(
-        json.dumps([list(requirements), cause, sys.version_info[:2], platform.machine()]).encode()
+        json.dumps([str(environment), list(requirements), cause, sys.version, platform.machine()]).encode()
     ).hexdigest()
     stamp = environment / "look_beyond.stamp"
     if stamp.is_file() and stamp.read_text() == wanted and python_of(environment).exists():
@@ -245,6 +246,14 @@ def test(names: Sequence[str]) -> bool:
     return all(passed for passed, _ in outcomes.values())
 
 
+def build() -> bool:
+    wheel = run(
+        python_of(SERVICE_ENVIRONMENT),
+        *("-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", ROOT / "dist", ROOT),
+    )
+    return wheel and run(python_of(BLENDER_ENVIRONMENT), ROOT / "build_addon.py")
+
+
 def demo(out: Path) -> bool:
     return run(python_of(SERVICE_ENVIRONMENT), "-m", "tests.end_to_end.demo", "--out", out)
 
@@ -253,6 +262,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="dev.py", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("setup", help="make the environments")
+    commands.add_parser("build", help="the service's wheel and the extension's zip, in dist/")
     demo_parser = commands.add_parser("demo", help="a photo becomes a panorama and a shot, inside Blender")
     demo_parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo", help="default: %(default)s")
     test_parser = commands.add_parser("test", help="every check and test")
@@ -265,11 +275,14 @@ def main() -> int:
     except SetupError as error:
         print(f"dev.py: {error}", file=sys.stderr)
         return 1
+    done = True
     if arguments.command == "demo":
-        return 0 if demo(arguments.out.resolve()) else 1
-    if arguments.command == "test":
-        return 0 if test(arguments.stages) else 1
-    return 0
+        done = demo(arguments.out.resolve())
+    elif arguments.command == "test":
+        done = test(arguments.stages)
+    elif arguments.command == "build":
+        done = build()
+    return 0 if done else 1
 
 
 if __name__ == "__main__":

@@ -133,11 +133,12 @@ def run_session(blender_python: Path, settings: Settings, photo: Path, extension
     lookbeyond = Path(sys.executable).with_name("lookbeyond.exe" if os.name == "nt" else "lookbeyond")
     with tempfile.TemporaryDirectory(prefix="look-beyond-demo-", ignore_cleanup_errors=True) as scratch:
         job = Path(scratch) / "job.json"
+        command = (lookbeyond, "serve", "--store", Path(scratch) / "store")
         places = {
             "photo": str(photo),
             "extension": str(extension),
             "out": str(out),
-            "service_command": f'"{lookbeyond}" serve --store "{Path(scratch) / "store"}"',
+            "service_command": " ".join(map(quoted, command)),
         }
         job.write_text(json.dumps(asdict(settings) | places))
         environment = os.environ | {
@@ -170,6 +171,11 @@ def run_session(blender_python: Path, settings: Settings, photo: Path, extension
         found = json.loads(job.with_name("session.json").read_text())
     progress = [line for line in said if re.match(r"(Build World|Shoot): +\d+%", line)]
     return found | {"progress": progress, "service_memory_gb": round(memory.peak / 1e9, 2)}
+
+
+def quoted(word: Path | str) -> str:
+    """The word for a command line."""
+    return f'"{word}"' if " " in str(word) else str(word)
 
 
 class PeakMemory(threading.Thread):
