@@ -1,0 +1,295 @@
+"""Stage 1: one placed photo becomes a panorama of colour and distance."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.utils import BaseOutput
+from diffusers.utils.torch_utils import randn_tensor
+from torch.nn import functional as F
+
+from lookbeyond.distance import latents_to_distance
+from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
+from lookbeyond.geometry.panorama import Panorama
+from lookbeyond.geometry.projection import extract_perspective, place_photo
+from lookbeyond.models.autoencoder import encode_images, spatial_scale_factor
+from lookbeyond.models.image_encoder import embed_images
+
+FEATHER_DEG = 0.5
+"""Width of the band inside the photo's border in which it fades into what was made."""
+DISTANCE_WIDTH = 1024
+"""Width of the distance map that goes with a panorama: finer than the network's, coarser than the colour."""
+
+
+@dataclass
+class PanoramaPipelineOutput(BaseOutput):
+    panorama: Panorama
+
+
+class PanoramaPipeline(DiffusionPipeline):
+    """Outpaints a photo to a panorama with distance, by flow matching in the latents of the whole sphere.
+
+    Example:
+        >>> pipeline = PanoramaPipeline.from_pretrained("lookbeyond/presets/builtin/panorama")
+        >>> camera = placed_camera(1024, 768, math.radians(75), pitch_rad=math.radians(-5))
+        >>> panorama = pipeline(photo, camera, generator=torch.Generator().manual_seed(0)).panorama
+
+    Args:
+        vae: an image autoencoder of diffusers or `lookbeyond.models.Autoencoder`.
+        image_encoder: a CLIP vision tower, any size.
+        transformer: `lookbeyond.models.PanoramaTransformer`, any size.
+        scheduler: a flow-matching scheduler.
+    """
+
+    model_cpu_offload_seq = "image_encoder->transformer->vae"
+
+    def __init__(self, vae, image_encoder, transformer, scheduler):
+        super().__init__()
+        self.register_modules(
+            vae=vae, image_encoder=image_encoder, transformer=transformer, scheduler=scheduler
+        )
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        photo: np.ndarray,
+        camera: Camera,
+        *,
+        camera_height: float = 1.6,
+        width: int = 4096,
+        height: int = 256,
+        num_inference_steps: int = 20,
+        distance_samples: int = 4,
+        generator: torch.Generator | None = None,
+        callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
+    ) -> PanoramaPipelineOutput:
+        """Builds the panorama around a photo.
+
+        Args:
+            photo: uint8 [h, w, 3] sRGB.
+            camera: the photo's camera in the world; its position is the panorama's origin, its heading the
+                panorama's.
+            camera_height: metres of the camera above the floor: sets the scale of the distance.
+            width: of the panorama, pixels. What the network makes is `height` x 2·`height` and is enlarged.
+            num_inference_steps: denoising steps of the colour; the distance takes half as many again.
+            distance_samples: the distance is the median of this many samples, given the finished colour.
+            callback_on_step_end: called as diffusers does, with {"step", "steps", "latents"}.
+        """
+        heading, pitch, _ = heading_pitch_roll(camera)
+        canvas, seen = place_photo(photo, camera, 2 * height, heading)
+        known_image, known = extend_outwards(canvas, seen), self._whole_cells(seen)
+        latents = self._encode(known_image)
+        embedding = self._embed(photo)
+        steps = num_inference_steps + max(1, num_inference_steps // 2)
+        report = _Reporter(self, callback_on_step_end, steps)
+
+        sample = self._denoise(latents, known, embedding, 1, num_inference_steps, generator, report)
+        made = self._decode(sample[:, : latents.shape[1]])[0]
+        # the distance of the picture as it now is, not of one that was dreamt beside it
+        whole = np.where(seen[..., None], canvas, made)
+        distance = self._measure(whole, embedding, camera_height, distance_samples, steps - num_inference_steps,
+                                 generator, report)  # fmt: skip
+
+        colour, from_photo = compose(photo, camera, heading, made, canvas, seen, width)
+        return PanoramaPipelineOutput(
+            panorama=Panorama(
+                colour, distance, from_photo, heading_rad=heading, origin=tuple(camera.position),
+                camera_height=camera_height, photo_camera=camera,
+            )
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def measure(
+        self,
+        colour: np.ndarray,
+        *,
+        camera_height: float = 1.6,
+        heading_rad: float = 0.0,
+        origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        height: int = 256,
+        num_inference_steps: int = 10,
+        distance_samples: int = 4,
+        generator: torch.Generator | None = None,
+        callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
+    ) -> PanoramaPipelineOutput:
+        """Only the distance of an existing panorama uint8 [H, 2H, 3]; arguments as in the call."""
+        small = cv2.resize(colour, (2 * height, height), interpolation=cv2.INTER_AREA)
+        ahead = placed_camera(96, 96, math.radians(75))
+        embedding = self._embed(extract_perspective(small, ahead))
+        report = _Reporter(self, callback_on_step_end, num_inference_steps)
+        distance = self._measure(
+            small, embedding, camera_height, distance_samples, num_inference_steps, generator, report
+        )
+        return PanoramaPipelineOutput(
+            panorama=Panorama(
+                colour, distance, np.zeros(colour.shape[:2], np.uint8), heading_rad=heading_rad, origin=origin,
+                camera_height=camera_height,
+            )
+        )  # fmt: skip
+
+    def _measure(self, image, embedding, camera_height, samples, steps, generator, report) -> np.ndarray:
+        """Distance [DISTANCE_WIDTH / 2, DISTANCE_WIDTH] in metres of a finished panorama image."""
+        latents = self._encode(image)
+        known = torch.ones_like(latents[:, :1])
+        sample = self._denoise(latents, known, embedding, samples, steps, generator, report)
+        distance = latents_to_distance(sample[:, latents.shape[1] :], 1.0).median(0).values[0]
+        return refine_distance(distance.cpu().numpy() * camera_height, image)
+
+    def _denoise(self, known_latents, known, embedding, samples, steps, generator, report) -> torch.Tensor:
+        """Latents [samples, colour + distance channels, h, w], the known colour in place."""
+        colours = known_latents.shape[1]
+        channels = colours + self.transformer.config.distance_channels
+        shape = (samples, channels, *known_latents.shape[2:])
+        known_latents = (known_latents * known).expand(samples, -1, -1, -1)
+        known, embedding = known.expand(samples, -1, -1, -1), embedding.expand(samples, -1)
+        noise = randn_tensor(
+            shape, generator=generator, device=self._execution_device, dtype=known_latents.dtype
+        )
+        latents = noise
+        self.scheduler.set_timesteps(steps, device=latents.device)
+        for timestep in self.scheduler.timesteps:
+            sigma = timestep / self.scheduler.config.num_train_timesteps
+            latents[:, :colours] = torch.lerp(
+                latents[:, :colours], torch.lerp(known_latents, noise[:, :colours], sigma), known
+            )
+            velocity = self.transformer(latents, timestep, embedding, known_latents, known)
+            latents = self.scheduler.step(velocity, timestep, latents, return_dict=False)[0]
+            report(latents)
+        latents[:, :colours] = torch.lerp(latents[:, :colours], known_latents, known)
+        return latents
+
+    def _embed(self, photo: np.ndarray) -> torch.Tensor:
+        return embed_images(self.image_encoder, self._to_tensor(photo))
+
+    def _to_tensor(self, image: np.ndarray) -> torch.Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(image)).to(self._execution_device, torch.float32)
+        return tensor.permute(2, 0, 1)[None] / 127.5 - 1
+
+    def _whole_cells(self, mask: np.ndarray) -> torch.Tensor:
+        """Mask [H, W] -> [1, 1, h, w]: 1 where every pixel of a latent's cell is in it."""
+        known = torch.from_numpy(mask).to(self._execution_device, self.vae.dtype)[None, None]
+        return -F.max_pool2d(-known, spatial_scale_factor(self.vae))
+
+    def _encode(self, image: np.ndarray) -> torch.Tensor:
+        """uint8 [H, W, 3] -> latents [1, C, h, w], encoded across the seam."""
+        margin = 8 * spatial_scale_factor(self.vae)
+        wrapped = np.concatenate([image[:, -margin:], image, image[:, :margin]], 1)
+        return encode_images(self.vae, self._to_tensor(wrapped))[..., 8:-8]
+
+    def _decode(self, latents: torch.Tensor) -> np.ndarray:
+        """Latents [B, C, h, w] -> uint8 [B, H, W, 3], decoded across the seam."""
+        margin = 8 * spatial_scale_factor(self.vae)
+        wrapped = (
+            torch.cat([latents[..., -8:], latents, latents[..., :8]], -1) / self.vae.config.scaling_factor
+        )
+        images = self.vae.decode(wrapped.to(self.vae.dtype)).sample[..., margin:-margin]
+        return ((images.float().permute(0, 2, 3, 1) + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
+
+
+class _Reporter:
+    """Counts denoising steps over several passes for callback_on_step_end."""
+
+    def __init__(self, pipeline, callback, steps: int):
+        self.pipeline, self.callback, self.steps, self.step = pipeline, callback, steps, 0
+
+    def __call__(self, latents: torch.Tensor) -> None:
+        self.step += 1
+        if self.callback is not None:
+            state = {"step": self.step, "steps": self.steps, "latents": latents}
+            self.callback(self.pipeline, self.step, self.step, state)
+
+
+def extend_outwards(image: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Unknown pixels of [H, W, C] take the value of the nearest known one (nearest in the picture)."""
+    if known.all():
+        return image
+    _, labels = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    values = np.zeros((labels.max() + 1, image.shape[2]), image.dtype)
+    values[labels[known]] = image[known]
+    return values[labels]
+
+
+def spread_smoothly(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Values [H, W, C] float32 known on a mask, continued into the rest by a pull-push pyramid that wraps around."""
+    weight = known.astype(np.float32)[..., None]
+    levels = [(values * weight, weight)]
+    while min(levels[-1][0].shape[:2]) > 2:
+        levels.append(tuple(
+            np.atleast_3d(cv2.resize(part, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)) for part in levels[-1]
+        ))  # fmt: skip
+    filled = levels[-1][0] / np.maximum(levels[-1][1], 1e-6)
+    for total, weight in reversed(levels[:-1]):
+        wrapped = np.concatenate([filled[:, -1:], filled, filled[:, :1]], 1)
+        scale = total.shape[1] // filled.shape[1]
+        coarse = cv2.resize(
+            wrapped, (total.shape[1] + 2 * scale, total.shape[0]), interpolation=cv2.INTER_LINEAR
+        )
+        coarse = np.atleast_3d(coarse)[:, scale:-scale]
+        filled = total + (1 - np.minimum(weight, 1)) * coarse if weight.max() <= 1 else coarse
+    return filled
+
+
+def enlarge(image: np.ndarray, width: int, interpolation: int = cv2.INTER_CUBIC) -> np.ndarray:
+    """An equirectangular image [H, W(, C)] at another width, interpolated across the seam."""
+    columns = image.shape[1]
+    wrapped = np.concatenate([image[:, -8:], image, image[:, :8]], 1)
+    scale = width / columns
+    margin = round(8 * scale)
+    large = cv2.resize(wrapped, (width + 2 * margin, width // 2), interpolation=interpolation)
+    return large[:, margin : margin + width]
+
+
+def compose(
+    photo: np.ndarray,
+    camera: Camera,
+    heading_rad: float,
+    made: np.ndarray,
+    canvas: np.ndarray,
+    seen: np.ndarray,
+    width: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The photo at its own resolution in the enlarged panorama: colour [width/2, width, 3], from_photo [width/2, width].
+
+    made, canvas, seen: what the network made, the photo placed, and where, at the network's resolution. What is
+    wrong with the light of `made` where the photo tells is carried on beyond the photo's border, and fades.
+    """
+    error = canvas.astype(np.float32) - made
+    # the light only: differences of detail end at the border
+    error = cv2.GaussianBlur(error * seen[..., None], (0, 0), 4) / np.maximum(
+        cv2.GaussianBlur(seen.astype(np.float32), (0, 0), 4)[..., None], 1e-3
+    )
+    away = cv2.distanceTransform((~seen).astype(np.uint8), cv2.DIST_L2, 5)
+    fade = np.exp(-away / (made.shape[1] / 12))[..., None]
+    lit = made + spread_smoothly(error, seen) * fade
+    colour = enlarge(np.clip(lit, 0, 255).astype(np.float32), width)
+    sharp, mask = place_photo(photo, camera, width, heading_rad)
+    band = FEATHER_DEG / 360 * width
+    alpha = np.clip(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5) / band, 0, 1)
+    colour += alpha[..., None] * (sharp - colour)
+    return np.clip(colour + 0.5, 0, 255).astype(np.uint8), (alpha * 255 + 0.5).astype(np.uint8)
+
+
+def refine_distance(distance: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """The network's coarse distance [h, w], its edges moved to the picture's, DISTANCE_WIDTH wide.
+
+    A guided filter (He et al. 2010) of the logarithm of distance with the image uint8 [H, W, 3] as the guide.
+    """
+    height, width = image.shape[:2]
+    margin = width // 8
+    guide = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    logs = enlarge(np.log(distance).astype(np.float32), width, cv2.INTER_LINEAR)
+    guide, logs = (np.concatenate([part[:, -margin:], part, part[:, :margin]], 1) for part in (guide, logs))
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return cv2.boxFilter(values, -1, (9, 9), borderType=cv2.BORDER_REPLICATE)
+
+    slope = (mean(guide * logs) - mean(guide) * mean(logs)) / (mean(guide * guide) - mean(guide) ** 2 + 1e-3)
+    refined = (mean(slope) * guide + mean(mean(logs) - slope * mean(guide)))[:, margin:-margin]
+    return np.exp(enlarge(refined, DISTANCE_WIDTH, cv2.INTER_LINEAR)).astype(np.float32)
