@@ -86,9 +86,7 @@ class Camera:
         return cls(width, height, intrinsics, np.eye(4) if camera_to_world is None else camera_to_world)
 
     @classmethod
-    def from_blender(
-        cls, matrix_world: ArrayLike, intrinsics: ArrayLike, width: int, height: int
-    ) -> "Camera":
+    def from_blender(cls, matrix_world: ArrayLike, intrinsics: ArrayLike, width: int, height: int) -> "Camera":
         """Camera of a Blender object: `matrix_world` [4, 4] (OpenGL axes), `blender_intrinsics` [3, 3].
 
         The object's scale is taken out, as Blender does itself when it renders.
@@ -177,13 +175,9 @@ class Camera:
         try:
             return cls(values["width"], values["height"], values["intrinsics"], values["camera_to_world"])
         except KeyError as error:
-            raise CameraError(
-                f"the camera has no {error}; give width, height, intrinsics, camera_to_world"
-            ) from None
+            raise CameraError(f"the camera has no {error}; give width, height, intrinsics, camera_to_world") from None
         except TypeError:
-            raise CameraError(
-                "the camera is not a dictionary of numbers; give what Camera.to_dict() makes"
-            ) from None
+            raise CameraError("the camera is not a dictionary of numbers; give what Camera.to_dict() makes") from None
 
 
 def placed_camera(

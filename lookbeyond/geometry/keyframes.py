@@ -93,9 +93,7 @@ def plan_shot(
         last = first + 1
         limit = min(first + frames_per_clip, len(cameras)) - 1
         if _near(cameras[first], cameras[last], max_rotation_rad, max_translation):
-            while last < limit and _near(
-                cameras[first], cameras[last + 1], max_rotation_rad, max_translation
-            ):
+            while last < limit and _near(cameras[first], cameras[last + 1], max_rotation_rad, max_translation):
                 last += 1
         target = anchor_at(last)
         clips.append(Clip(source, target, first, last))

@@ -50,9 +50,7 @@ class Panorama:
         _check_distance("panorama's distance", self.distance, self.distance.shape)
         for name, shape in (("colour", self.colour.shape), ("distance", self.distance.shape)):
             if len(shape) < 2 or shape[1] != 2 * shape[0]:
-                raise ValueError(
-                    f"the panorama's {name} is {shape}; an equirectangular image is twice as wide as high"
-                )
+                raise ValueError(f"the panorama's {name} is {shape}; an equirectangular image is twice as wide as high")
         object.__setattr__(self, "origin", tuple(float(value) for value in self.origin))
 
     @property
@@ -82,9 +80,7 @@ class Panorama:
             step += 1
         if step == 1:
             return self
-        return replace(
-            self, colour=_block_mean(self.colour, step), from_photo=_block_mean(self.from_photo, step)
-        )
+        return replace(self, colour=_block_mean(self.colour, step), from_photo=_block_mean(self.from_photo, step))
 
     def to_json_dict(self) -> dict[str, Any]:
         """Everything but the arrays, as in world.json; angles in degrees."""
@@ -111,9 +107,7 @@ class Panorama:
         """The inverse of `to_json_dict`; `ValueError` for a content it did not write."""
         try:
             if values["version"] != WORLD_VERSION:
-                raise ValueError(
-                    f"the world has version {values['version']}, not {WORLD_VERSION}; build it again"
-                )
+                raise ValueError(f"the world has version {values['version']}, not {WORLD_VERSION}; build it again")
             photo = values["photo_camera"]
             x, y, z = values["origin"]
             return cls(
@@ -130,9 +124,7 @@ class Panorama:
                 distance_model=str(values.get("distance_model", "")),
             )
         except (KeyError, TypeError) as error:
-            raise ValueError(
-                f"the world's description is not complete ({error}); build the world again"
-            ) from None
+            raise ValueError(f"the world's description is not complete ({error}); build the world again") from None
 
 
 @dataclass(frozen=True, eq=False)

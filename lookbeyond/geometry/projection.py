@@ -51,7 +51,8 @@ def sample_equirectangular(
     where the directions lie further apart than its pixels.
     """
     height, width = panorama.shape[:2]
-    x, y, z = np.moveaxis(np.asarray(directions, np.float32), -1, 0)
+    directions = np.asarray(directions, np.float32)
+    x, y, z = directions[..., 0], directions[..., 1], directions[..., 2]
     columns, rows = _equirectangular_pixels(x, y, z, width, height, heading_rad)
     return sample_pixels(panorama, columns, rows, interpolation, sphere=True)
 
@@ -150,12 +151,10 @@ def sample_pixels(
     for start in range(0, columns.size, _CHUNK):
         chunk = slice(start, start + _CHUNK)
         values[chunk] = _sample(image, flat_columns[chunk], flat_rows[chunk], interpolation, sphere)
-    return values.reshape(*columns.shape, *image.shape[2:])
+    return values.reshape((*columns.shape, *image.shape[2:]))
 
 
-def _directions(
-    columns: NDArray, rows: NDArray, width: int, height: int, heading_rad: float
-) -> NDArray[np.float32]:
+def _directions(columns: NDArray, rows: NDArray, width: int, height: int, heading_rad: float) -> NDArray[np.float32]:
     """Unit world directions of equirectangular pixel coordinates (broadcast against each other)."""
     azimuth = heading_rad + (0.5 - columns / width) * (2 * math.pi)
     elevation = (0.5 - rows / height) * math.pi
@@ -169,12 +168,12 @@ def _directions(
 def _equirectangular_pixels(
     x: NDArray, y: NDArray, z: NDArray, width: int, height: int, heading_rad: float
 ) -> tuple[NDArray, NDArray]:
-    turn = np.arctan2(y, x)
+    turn = np.asarray(np.arctan2(y, x))
     turn *= -1 / (2 * math.pi)
     turn += 0.5 + heading_rad / (2 * math.pi)
     turn -= np.floor(turn)
     turn *= width
-    rise = np.arctan2(z, np.sqrt(x * x + y * y))
+    rise = np.asarray(np.arctan2(z, np.sqrt(x * x + y * y)))
     rise *= -height / math.pi
     rise += height / 2
     return turn, rise
@@ -193,9 +192,7 @@ def _in_frame(columns: NDArray, rows: NDArray, camera: Camera, margin: float) ->
     return inside & (rows >= -margin) & (rows <= camera.height + margin)
 
 
-def _sample(
-    image: NDArray, columns: NDArray, rows: NDArray, interpolation: Interpolation, sphere: bool
-) -> NDArray:
+def _sample(image: NDArray, columns: NDArray, rows: NDArray, interpolation: Interpolation, sphere: bool) -> NDArray:
     """`sample_pixels` for coordinates [N]: values [N, C]."""
     height, width = image.shape[:2]
     pixels = image.reshape(height * width, -1)

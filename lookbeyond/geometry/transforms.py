@@ -102,9 +102,7 @@ def read_realestate10k(path: str | os.PathLike, width: int, height: int) -> list
         except CameraError as error:
             raise PathError(f"{path}, line {number}: {error}") from None
         except (ValueError, np.linalg.LinAlgError):
-            raise PathError(
-                f"{path}, line {number} is not 19 numbers; give a RealEstate10K text file"
-            ) from None
+            raise PathError(f"{path}, line {number} is not 19 numbers; give a RealEstate10K text file") from None
     if not cameras:
         raise PathError(f"{path} has no cameras; give a RealEstate10K text file")
     return cameras

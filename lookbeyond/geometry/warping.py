@@ -18,7 +18,8 @@ from .projection import Interpolation, _equirectangular_pixels, sample_pixels
 
 STEP_RAD = math.radians(0.5)
 """Longest step of a walk as an angle seen from the source: nothing thinner is sure to be met."""
-MAX_STEPS = 192
+STEPS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
+"""Numbers of steps that a ray may take. Its number is its own: its hit depends on no other ray."""
 TEAR = 0.06
 """Share by which the inverse distance must jump between two pixels for the surface to be torn there."""
 GRAZING = math.tan(math.radians(86))
@@ -32,8 +33,8 @@ AGREEMENT = 0.04
 
 REFINEMENTS = 4
 CROSSINGS = 4
-_RAYS = 4096
-"""Rays walked at a time, so that the temporaries stay in the processor's cache."""
+_SAMPLES = 1 << 17
+"""Samples taken at a time, so that the temporaries stay in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +103,7 @@ class Relief:
             padded = _padded_sphere(inverse)
         else:
             self.position = source.camera.position
-            intrinsics = (
-                np.diag([1 / source.camera.width, 1 / source.camera.height, 1.0]) @ source.camera.intrinsics
-            )
+            intrinsics = np.diag([1 / source.camera.width, 1 / source.camera.height, 1.0]) @ source.camera.intrinsics
             self.to_frame = (intrinsics @ source.camera.rotation.T).astype(np.float32)
             pixel_rad = 1 / max(source.camera.intrinsics[0, 0], source.camera.intrinsics[1, 1])
             padded = np.pad(inverse, 2, mode="edge")
@@ -226,13 +225,6 @@ def frame_grid(size: int) -> tuple[NDArray, NDArray, NDArray]:
 
 def _walk(relief: Relief, offset: NDArray, rays: NDArray) -> NDArray[np.float32]:
     """Distances [R] from an offset [3] from the source along unit rays [R, 3] to their hits, 0 for none."""
-    distance = np.zeros(len(rays), np.float32)
-    for first in range(0, len(rays), _RAYS):
-        distance[first : first + _RAYS] = _walk_some(relief, offset, rays[first : first + _RAYS])
-    return distance
-
-
-def _walk_some(relief: Relief, offset: NDArray, rays: NDArray) -> NDArray[np.float32]:
     # Surfaces lie between the spheres around the source through its nearest and its farthest point.
     square = float(offset @ offset)
     along = -(rays @ offset)
@@ -242,11 +234,15 @@ def _walk_some(relief: Relief, offset: NDArray, rays: NDArray) -> NDArray[np.flo
         start = along + np.sqrt(relief.near**2 - aside)
     end = along + np.sqrt(np.maximum(relief.far**2 - aside, 0))
     distance = np.zeros_like(along)
-    walked = end > start
-    if not walked.any():
-        return distance
+    walked = np.flatnonzero(end > start)
     path = _Path(relief, offset, rays[walked], start[walked], end[walked])
-    distance[walked] = path.first_hit()
+    steps = np.minimum(np.searchsorted(STEPS, path.angles() / STEP_RAD), len(STEPS) - 1)
+    for number, count in enumerate(STEPS):
+        alike = np.flatnonzero(steps == number)
+        at_once = _SAMPLES // count
+        for first in range(0, len(alike), at_once):
+            some = alike[first : first + at_once]
+            distance[walked[some]] = path.first_hits(some, count)
     return distance
 
 
@@ -270,30 +266,34 @@ class _Path:
         self.direction = np.ascontiguousarray(first.T)
         self.turn = np.ascontiguousarray((last - first).T)
 
-    def behind(self, share: NDArray, which: NDArray | slice = slice(None)) -> NDArray:
+    def angles(self) -> NDArray:
+        """About the angle that each ray sweeps as seen from the source, radians."""
+        return np.sqrt((self.turn**2).sum(0))
+
+    def behind(self, share: NDArray, which: NDArray) -> NDArray:
         x, y, z = (a[which] + t[which] * share for a, t in zip(self.direction, self.turn, strict=True))
         surface = self.relief.inverse_distance(x, y, z)
         surface *= np.sqrt(x * x + y * y + z * z)
         surface -= self.near[which] + (self.far - self.near)[which] * share
         return surface
 
-    def first_hit(self) -> NDArray[np.float32]:
-        chord = float(np.sqrt((self.turn**2).sum(0).max()))
-        steps = min(max(2, math.ceil(chord / STEP_RAD)), MAX_STEPS)
+    def first_hits(self, which: NDArray, steps: int) -> NDArray[np.float32]:
+        """Distances of the first hits of some of the rays, each walked in so many steps; 0 for none."""
         shares = np.linspace(0, 1, steps + 1, dtype=np.float32)
-        behind = self.behind(shares[:, None])
+        behind = self.behind(shares[:, None], which)
         crossing = (behind[:-1] < 0) & (behind[1:] >= 0)
-        distance = np.zeros_like(self.start)
+        distance = np.zeros(len(which), np.float32)
         waiting = np.flatnonzero(crossing.any(0))
         for _ in range(CROSSINGS):
             if not waiting.size:
                 break
-            step = crossing[:, waiting].argmax(0)
-            share, miss = self._refined(waiting, shares, step, behind)
-            nearness = self.near[waiting] + (self.far - self.near)[waiting] * share
-            weight = share * self.far[waiting] / nearness
+            step, rays = crossing[:, waiting].argmax(0), which[waiting]
+            low, high = behind[step, waiting], behind[step + 1, waiting]
+            share, miss = self._refined(rays, shares[step], shares[step + 1], low, high)
+            nearness = self.near[rays] + (self.far - self.near)[rays] * share
+            weight = share * self.far[rays] / nearness
             hit = np.abs(miss) < HIT_TOLERANCE * nearness
-            distance[waiting[hit]] = ((1 - weight) * self.start[waiting] + weight * self.end[waiting])[hit]
+            distance[waiting[hit]] = ((1 - weight) * self.start[rays] + weight * self.end[rays])[hit]
             # The others only passed behind a rim: on to where they next come to a surface from its front.
             crossing[step, waiting] = False
             waiting = waiting[~hit]
@@ -301,14 +301,13 @@ class _Path:
         return distance
 
     def _refined(
-        self, which: NDArray, shares: NDArray, step: NDArray, behind: NDArray
+        self, rays: NDArray, low: NDArray, high: NDArray, low_value: NDArray, high_value: NDArray
     ) -> tuple[NDArray, NDArray]:
-        """Share where a ray meets the surface within a step, and `behind` there: Illinois' regula falsi."""
-        low, high = shares[step], shares[step + 1]
-        low_value, high_value = behind[step, which], behind[step + 1, which]
+        """Share between low and high where rays meet the surface, and `behind` there: regula falsi."""
+        share, value = low, low_value
         for _ in range(REFINEMENTS):
             share = low + (high - low) * (low_value / (low_value - high_value))
-            value = self.behind(share, which)
+            value = self.behind(share, rays)
             front = value < 0
             high_value = np.where(front, high_value * np.float32(0.5), value)
             low_value = np.where(front, value, low_value * np.float32(0.5))

@@ -14,9 +14,9 @@ from ..geometry.warping import (
     AGREEMENT,
     CROSSINGS,
     HIT_TOLERANCE,
-    MAX_STEPS,
     REFINEMENTS,
     STEP_RAD,
+    STEPS,
     Relief,
     frame_grid,
     relief_of,
@@ -39,13 +39,11 @@ class WarpedViews:
     def sample(self, image: torch.Tensor) -> torch.Tensor:
         """An image [C, h, w] that covers the source's frame, as they see it: [N, C, H, W], 0 in holes."""
         height, width = image.shape[-2:]
-        padded = (
-            _padded_sphere(image) if self.sphere else F.pad(image[None], (1, 1, 1, 1), mode="replicate")[0]
-        )
+        pad = _padded_sphere if self.sphere else lambda image: F.pad(image, (1, 1, 1, 1), mode="replicate")
         size = torch.tensor([width, height], dtype=torch.float32, device=image.device)
         grid = (self.source_coords * size + 1) / (size + 2) * 2 - 1
-        stacked = padded[None].expand(len(grid), -1, -1, -1)
-        return F.grid_sample(stacked, grid.to(image.dtype), align_corners=False) * self.known[:, None]
+        stacked = pad(image.float()[None]).expand(len(grid), -1, -1, -1)
+        return F.grid_sample(stacked, grid, align_corners=False).to(image.dtype) * self.known[:, None]
 
 
 def warp_to_views(
@@ -77,7 +75,7 @@ class _TensorRelief:
         self.torn = torch.from_numpy(relief.torn).to(device)
         self.heading = relief.heading_rad if relief.sphere else 0.0
         self.to_frame = () if relief.sphere else relief.to_frame.tolist()
-        self.rays_at_once = 1 << 12 if device.type == "cpu" else 1 << 18
+        self.samples = 1 << 17 if device.type == "cpu" else 1 << 24
 
     def shares(self, x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Column and row, as shares of the source's frame, of directions seen from the source."""
@@ -117,9 +115,7 @@ def _walk_frames(
     grid_rays = rays[grid]
     hits = _walk(relief, offsets[grid].reshape(-1, 3), grid_rays.reshape(-1, 3)).reshape(grid_rays.shape[:-1])
     inverse = torch.where(hits > 0, 1 / (hits * cosines[grid]), 0)
-    corners = torch.stack(
-        [inverse[:, :-1, :-1], inverse[:, :-1, 1:], inverse[:, 1:, :-1], inverse[:, 1:, 1:]]
-    )
+    corners = torch.stack([inverse[:, :-1, :-1], inverse[:, :-1, 1:], inverse[:, 1:, :-1], inverse[:, 1:, 1:]])
     least, most = corners.amin(0), corners.amax(0)
     agree = most - least <= AGREEMENT * least
     lines = torch.lerp(inverse[:, :, column], inverse[:, :, column + 1], right)
@@ -134,26 +130,21 @@ def _walk_frames(
 
 def _walk(relief: _TensorRelief, offsets: torch.Tensor, rays: torch.Tensor) -> torch.Tensor:
     """Distances [R] from offsets [R, 3] from the source along unit rays [R, 3] to their hits, 0 for none."""
-    distance = torch.zeros(len(rays), device=rays.device)
-    for first in range(0, len(rays), relief.rays_at_once):
-        some = slice(first, first + relief.rays_at_once)
-        distance[some] = _walk_some(relief, offsets[some], rays[some])
-    return distance
-
-
-def _walk_some(relief: _TensorRelief, offsets: torch.Tensor, rays: torch.Tensor) -> torch.Tensor:
     square = (offsets**2).sum(-1)
     along = -(rays * offsets).sum(-1)
     aside = square - along**2
     inside = square < relief.near**2
     start = torch.where(inside, along + (relief.near**2 - aside).clamp(min=0).sqrt(), 0)
     end = along + (relief.far**2 - aside).clamp(min=0).sqrt()
-    walked = (end > start).nonzero()[:, 0]
     distance = torch.zeros_like(along)
-    if walked.numel():
-        distance[walked] = _Path(
-            relief, offsets[walked], rays[walked], start[walked], end[walked]
-        ).first_hit()
+    walked = (end > start).nonzero()[:, 0]
+    path = _Path(relief, offsets[walked], rays[walked], start[walked], end[walked])
+    counts = torch.tensor(STEPS, dtype=torch.float32, device=rays.device)
+    steps = torch.searchsorted(counts, path.angles() / STEP_RAD).clamp(max=len(STEPS) - 1)
+    for number, count in enumerate(STEPS):
+        for some in (steps == number).nonzero()[:, 0].split(relief.samples // count):
+            if some.numel():
+                distance[walked[some]] = path.first_hits(some, count)
     return distance
 
 
@@ -174,42 +165,47 @@ class _Path:
         first, last = first * self.near[:, None], last * self.far[:, None]
         self.direction, self.turn = first.T.contiguous(), (last - first).T.contiguous()
 
-    def behind(self, share: torch.Tensor, which: torch.Tensor | slice = slice(None)) -> torch.Tensor:
+    def angles(self) -> torch.Tensor:
+        return (self.turn**2).sum(0).sqrt()
+
+    def behind(self, share: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
         x, y, z = (a[which] + t[which] * share for a, t in zip(self.direction, self.turn, strict=True))
         surface = self.relief.inverse_distance(x, y, z) * (x * x + y * y + z * z).sqrt()
         return surface - (self.near[which] + (self.far - self.near)[which] * share)
 
-    def first_hit(self) -> torch.Tensor:
-        chord = float((self.turn**2).sum(0).max().sqrt())
-        steps = min(max(2, math.ceil(chord / STEP_RAD)), MAX_STEPS)
+    def first_hits(self, which: torch.Tensor, steps: int) -> torch.Tensor:
         shares = torch.linspace(0, 1, steps + 1, device=self.start.device)
-        behind = self.behind(shares[:, None])
+        behind = self.behind(shares[:, None], which)
         crossing = (behind[:-1] < 0) & (behind[1:] >= 0)
-        distance = torch.zeros_like(self.start)
+        distance = torch.zeros(len(which), device=self.start.device)
         waiting = crossing.any(0).nonzero()[:, 0]
         for _ in range(CROSSINGS):
             if not waiting.numel():
                 break
-            step = crossing[:, waiting].int().argmax(0)
-            share, miss = self._refined(waiting, shares, step, behind)
-            nearness = self.near[waiting] + (self.far - self.near)[waiting] * share
-            weight = share * self.far[waiting] / nearness
+            step, rays = crossing[:, waiting].int().argmax(0), which[waiting]
+            low, high = behind[step, waiting], behind[step + 1, waiting]
+            share, miss = self._refined(rays, shares[step], shares[step + 1], low, high)
+            nearness = self.near[rays] + (self.far - self.near)[rays] * share
+            weight = share * self.far[rays] / nearness
             hit = miss.abs() < HIT_TOLERANCE * nearness
-            distance[waiting[hit]] = torch.lerp(self.start[waiting], self.end[waiting], weight)[hit]
+            distance[waiting[hit]] = torch.lerp(self.start[rays], self.end[rays], weight)[hit]
             crossing[step, waiting] = False
             waiting = waiting[~hit]
             waiting = waiting[crossing[:, waiting].any(0)]
         return distance
 
     def _refined(
-        self, which: torch.Tensor, shares: torch.Tensor, step: torch.Tensor, behind: torch.Tensor
+        self,
+        rays: torch.Tensor,
+        low: torch.Tensor,
+        high: torch.Tensor,
+        low_value: torch.Tensor,
+        high_value: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        low, high = shares[step], shares[step + 1]
-        low_value, high_value = behind[step, which], behind[step + 1, which]
         share, value = low, low_value
         for _ in range(REFINEMENTS):
             share = low + (high - low) * (low_value / (low_value - high_value))
-            value = self.behind(share, which)
+            value = self.behind(share, rays)
             front = value < 0
             high_value = torch.where(front, high_value * 0.5, value)
             low_value = torch.where(front, value, low_value * 0.5)
@@ -218,7 +214,7 @@ class _Path:
 
 
 def _padded_sphere(image: torch.Tensor) -> torch.Tensor:
-    """An equirectangular image [C, H, W] with one more pixel on every side: around, and over the poles."""
+    """An equirectangular image [..., H, W] with one more pixel on every side: around, and over the poles."""
     over = image.roll(image.shape[-1] // 2, -1)
-    tall = torch.cat([over[:, :1], image, over[:, -1:]], 1)
+    tall = torch.cat([over[..., :1, :], image, over[..., -1:, :]], -2)
     return torch.cat([tall[..., -1:], tall, tall[..., :1]], -1)

@@ -49,13 +49,9 @@ class BoxRoom:
 
     def panorama(self, width=2048, distance_width=1024, origin=(0.0, 0.0, 0.0), heading_rad=0.3) -> Panorama:
         colour, _ = self.look(origin, equirectangular_directions(width, width // 2, heading_rad))
-        _, distance = self.look(
-            origin, equirectangular_directions(distance_width, distance_width // 2, heading_rad)
-        )
+        _, distance = self.look(origin, equirectangular_directions(distance_width, distance_width // 2, heading_rad))
         empty = np.zeros(colour.shape[:2], np.uint8)
-        return Panorama(
-            np.rint(colour).astype(np.uint8), distance.astype(np.float32), empty, heading_rad, origin
-        )
+        return Panorama(np.rint(colour).astype(np.uint8), distance.astype(np.float32), empty, heading_rad, origin)
 
     def view(self, camera: Camera) -> View:
         colour, distance = self.look(camera.position, camera.rays())
