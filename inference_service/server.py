@@ -112,11 +112,11 @@ class Server:
         self._presets = presets or Presets()
         self._worker_command = worker_command
         self._drain_s = drain_s
+        self._sessions: dict[bytes, Session] = {}
         self._store = Store(store)
         self._store.sweep()
         self._queue = JobQueue(self._store.root / "jobs.sqlite", self._store, self._job_changed)
         self._epoch = secrets.token_hex(8)
-        self._sessions: dict[bytes, Session] = {}
         self._worker: WorkerProcess | None = None
         self._worker_ready = False
         self._unit: Unit | None = None

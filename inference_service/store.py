@@ -155,9 +155,7 @@ class Store:
     def sweep(self) -> None:
         """Remove what processes that died have left half-written."""
         for folder in (self.root / "temporary").iterdir():
-            owner = folder.name.partition("-")[0]
-            alive = owner.isdigit() and psutil.pid_exists(int(owner))
-            if not alive or time.time() - folder.stat().st_mtime > _STALE_S:
+            if not _lives(folder.name.partition("-")[0]) or time.time() - folder.stat().st_mtime > _STALE_S:
                 _remove(folder)
 
     def prune(self, keep: set[str], quota_bytes: int = QUOTA_BYTES) -> None:
@@ -166,7 +164,9 @@ class Store:
         for path in [*self.root.glob("units/*/*"), *self.root.glob("files/*/*")]:
             parts = path.rglob("*") if path.is_dir() else [path]
             with contextlib.suppress(OSError):
-                entries.append((path.stat().st_mtime, sum(p.stat().st_size for p in parts), path))
+                entries.append(
+                    (path.stat().st_mtime, sum(p.stat().st_size for p in parts if p.is_file()), path)
+                )
         total = sum(size for _, size, _ in entries)
         for _, size, path in sorted(entries):
             if total <= quota_bytes:
@@ -183,6 +183,13 @@ class Store:
         if not HASH_PATTERN.fullmatch(name):
             raise StorageError(f"{name[:80]!r} names nothing in the store; submit the work again.")
         return self.root / kind / name[:2] / name
+
+
+def _lives(pid: str) -> bool:
+    try:
+        return psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, ValueError, OverflowError):
+        return False
 
 
 def _remove(path: Path) -> None:

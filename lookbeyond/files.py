@@ -28,7 +28,7 @@ MAX_SIDE = 16384
 MAX_PIXELS = 150_000_000
 MAX_JSON_BYTES = 1 << 20
 # Pillow also opens EPS, PDF and others through outside programs: a photo is one of these.
-PHOTO_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP")
+PHOTO_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 
 WORLD_FILES = ("panorama.png", "distance.exr", "from_photo.png", "world.json")
 VIEW_FILES = ("colour.png", "distance.exr", "from_photo.png", "view.json")

@@ -64,7 +64,9 @@ class DoublePipeline:
             revision=self.revision,
         )
 
-    def measure_world(self, colour, *, camera_height=1.6, heading_rad=0.0, origin=(0, 0, 0), seed=0, callback=None):
+    def measure_world(
+        self, colour, *, camera_height=1.6, heading_rad=0.0, origin=(0, 0, 0), seed=0, callback=None
+    ):
         self._steps(int(colour[0, 0, 0]), callback, "Measuring", None)
         height, width = colour.shape[:2]
         return Panorama(

@@ -1,0 +1,127 @@
+"""The protocol: what is encoded is decoded, anything else is a ProtocolError, and the client carries no luggage."""
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference_service import protocol
+from inference_service.protocol import MAGIC, MESSAGES, ProtocolError, decode, encode
+from inference_service.server import decode_strictly
+
+SOURCES = Path(protocol.__file__).parent
+DECODERS = [decode, decode_strictly]
+
+EXAMPLES = [
+    protocol.Hello((1, 2), ("previews",)),
+    protocol.Welcome(1, "e", "0.1.0", ({"name": "builtin"},), ({"name": "cpu"},), {"jobs": 5}),
+    protocol.Ping(),
+    protocol.Pong("e"),
+    protocol.Put("a" * 64, 5, 0, "photo.jpg"),
+    protocol.Stored("a" * 64, 5, True),
+    protocol.Submit("shot", {"cameras": [{"width": 4}]}),
+    protocol.Accepted("b" * 64, False),
+    protocol.Status("b" * 64),
+    protocol.JobStatus(
+        "b" * 64, "world", "done", 1.0, "", artifacts=(protocol.Artifact("x.png", 1, "c" * 64),)
+    ),
+    protocol.ListJobs(),
+    protocol.Jobs((protocol.JobStatus("b" * 64, "shot", "failed", 0.5, "", 2.5, "No.", "input"),)),
+    protocol.Events("b" * 64),
+    protocol.Progress("b" * 64, 0.25, "Denoising", None),
+    protocol.Preview("b" * 64),
+    protocol.Ready("b" * 64),
+    protocol.Get("b" * 64, "frames/0001.png", 0, 10),
+    protocol.Data("b" * 64, "frames/0001.png", 0),
+    protocol.Cancel("b" * 64),
+    protocol.Pause("b" * 64, True),
+    protocol.Reorder("b" * 64, 0),
+    protocol.Release(),
+    protocol.Bye(),
+    protocol.Done(),
+    protocol.Error("input", "A sentence."),
+]
+
+
+def test_every_message_comes_back_from_both_decoders():
+    assert {type(example) for example in EXAMPLES} == set(MESSAGES.values())
+    for example in EXAMPLES:
+        for decoder in DECODERS:
+            assert decoder(encode(example, 7, b"payload")) == (example, 7, b"payload")
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"\xff\xfe",
+        b'{"type": 5}',
+        b'{"type": "NOTHING"}',
+        b'{"type": "STATUS"}',
+        b'{"type": "STATUS", "job": 5}',
+        b'{"type": "STATUS", "job": "x", "id": "1"}',
+        b'{"type": "PAUSE", "job": "x", "paused": 1}',
+        b'{"type": "PUT", "sha256": "x", "size": 1.5, "offset": 0}',
+        b'{"type": ' * 100_000,
+        b"[" * 100_000,
+    ],
+)
+def test_what_is_no_message_is_a_protocol_error(decoder, header):
+    with pytest.raises(ProtocolError) as error:
+        decoder([MAGIC, header])
+    assert error.value.code == "protocol"
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@given(data=st.data())
+def test_mutated_messages_raise_nothing_but_protocol_errors(decoder, data):
+    frames = [bytearray(frame) for frame in encode(data.draw(st.sampled_from(EXAMPLES)), 1, b"pay")]
+    for _ in range(data.draw(st.integers(1, 4))):
+        frame = data.draw(st.sampled_from(frames))
+        if frame:
+            frame[data.draw(st.integers(0, len(frame) - 1))] = data.draw(st.integers(0, 255))
+    frames = frames[: data.draw(st.integers(0, len(frames)))]
+    try:
+        decoder([bytes(frame) for frame in frames])
+    except ProtocolError as error:
+        assert str(error)
+
+
+def test_unknown_fields_are_ignored():
+    for decoder in DECODERS:
+        assert decoder([MAGIC, b'{"type": "STATUS", "job": "x", "later": [1]}'])[0] == protocol.Status("x")
+
+
+def test_another_version_says_which_side_to_update():
+    for magic, side in ((b"LOOKBEYOND/2", "this side"), (b"LOOKBEYOND/0", "the other side")):
+        with pytest.raises(ProtocolError, match=f"update {side}") as error:
+            decode([magic, b"{}"])
+        assert error.value.code == "version"
+    with pytest.raises(ProtocolError, match="does not speak"):
+        decode([b"HTTP/1.1 400", b"{}"])
+
+
+def test_the_client_needs_nothing_but_the_standard_library_and_pyzmq(tmp_path):
+    for name in ("protocol.py", "client.py"):
+        for node in ast.walk(ast.parse((SOURCES / name).read_text())):
+            if isinstance(node, ast.Import):
+                roots = {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                roots = {str(node.module).partition(".")[0]}
+            else:
+                continue
+            assert roots <= set(sys.stdlib_module_names) | {"zmq"}
+    kit = tmp_path / "kit" / "client"
+    kit.mkdir(parents=True)
+    (kit / "__init__.py").touch()
+    for name in ("protocol.py", "client.py"):
+        shutil.copy(SOURCES / name, kit)
+    subprocess.run([sys.executable, "-c", "import kit.client.client"], cwd=tmp_path, check=True)

@@ -1,0 +1,278 @@
+"""Units: equal wishes have equal identities, an edit changes only what it touches, and every failure is typed."""
+
+import errno
+
+import numpy as np
+import pytest
+
+from inference_service import units
+from inference_service.protocol import ShotRequest, WorldRequest
+from inference_service.store import Store
+from inference_service.units import (
+    Unit,
+    canonical,
+    check_shot_request,
+    check_world_request,
+    first_unit,
+    job_identity,
+    perform_unit,
+    read_plan,
+    shot_units,
+)
+from lookbeyond.errors import Cancelled, InputError, OutOfMemory, StorageError
+from lookbeyond.geometry.cameras import placed_camera
+from tests.inference_service.conftest import contents, path_cameras, photo_camera, save_photo
+from tests.inference_service.double import DoublePipeline
+
+HASH = "a" * 64
+WORLD = dict.fromkeys(("panorama.png", "distance.exr", "from_photo.png", "world.json"), HASH)
+
+
+def quiet(fraction, message, preview=None):
+    assert 0 <= fraction <= 1
+
+
+def pipelines(preset):
+    return DoublePipeline()
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+def make_world(store, tmp_path, steer=0):
+    photo = store.add_file(save_photo(tmp_path / "photo.png", steer))
+    request = check_world_request(WorldRequest(photo=photo, camera=photo_camera(), width=512))
+    unit = first_unit(request, "r")
+    perform_unit(unit, store, pipelines, quiet)
+    return {a.name: a.sha256 for a in store.record(unit.identity).artifacts}
+
+
+def make_shot(store, request):
+    request = check_shot_request(request)
+    plan = first_unit(request, "r")
+    perform_unit(plan, store, pipelines, quiet)
+    return [plan, *shot_units(request, "r", read_plan(store, plan))]
+
+
+def test_identity_is_of_the_content_and_poses_count_to_a_micrometre():
+    assert canonical({"a": 1, "b": 2.5}) == canonical({"b": 2.5, "a": 1})
+    camera, moved = photo_camera(), photo_camera()
+    moved["camera_to_world"][0][3] += 1e-8
+    far = photo_camera()
+    far["camera_to_world"][0][3] += 1e-5
+    ids = [
+        job_identity("world", check_world_request(WorldRequest(photo=HASH, camera=c)), "r")
+        for c in (camera, moved, far)
+    ]
+    assert ids[0] == ids[1] != ids[2]
+    assert first_unit(check_world_request(WorldRequest(photo=HASH)), "r1").identity != (
+        first_unit(check_world_request(WorldRequest(photo=HASH)), "r2").identity
+    )
+
+
+def test_the_same_description_gives_the_same_bytes(tmp_path):
+    folders = []
+    for name in ("one", "two"):
+        store = Store(tmp_path / name)
+        world = make_world(store, tmp_path)
+        shot = make_shot(store, ShotRequest(world=world, cameras=path_cameras()))
+        for unit in shot[1:-1]:
+            perform_unit(unit, store, pipelines, quiet)
+        folders.append({u.identity: contents(store.unit(u.identity)) for u in shot[:-1]})
+    for files in folders:
+        for unit in files.values():
+            unit.pop("unit.json")  # says how long it took
+    assert folders[0] == folders[1]
+
+
+def test_an_edit_of_the_end_touches_only_the_end(store, tmp_path):
+    world = make_world(store, tmp_path)
+    cameras = path_cameras(17)
+    before = make_shot(store, ShotRequest(world=world, cameras=cameras))
+    edited = cameras[:13] + path_cameras(17, turn=0.032)[13:]
+    after = make_shot(store, ShotRequest(world=world, cameras=edited))
+    made = {unit.identity for unit in before}
+    new = [unit.kind for unit in after if unit.identity not in made]
+    assert sorted(new) == ["anchor", "clip", "plan", "shot"]
+
+
+def test_a_way_gone_twice_is_shot_once_and_delivered_twice(store, tmp_path):
+    world = make_world(store, tmp_path)
+    there = path_cameras(5)
+    cameras = there + there[-2::-1] + there[1:]
+    shot = make_shot(store, ShotRequest(world=world, cameras=cameras))
+    assert len({unit.identity for unit in shot}) == len(shot)
+    names = {name for unit in shot for name in unit.delivers}
+    assert {f"frames/{i:04d}.png" for i in range(1, len(cameras) + 1)} <= names
+
+
+def test_the_frame_two_clips_share_is_one_file(store, tmp_path):
+    world = make_world(store, tmp_path)
+    cameras = path_cameras(9) + path_cameras(9)[-2::-1]  # there and back: closed
+    shot = make_shot(store, ShotRequest(world=world, cameras=cameras))
+    files: dict[str, set[bytes]] = {}
+    for unit in shot[1:-1]:
+        perform_unit(unit, store, pipelines, quiet)
+        for name, own in unit.delivers.items():
+            files.setdefault(name, set()).add((store.unit(unit.identity) / own).read_bytes())
+    assert all(len(versions) == 1 for versions in files.values())
+    assert files["frames/0001.png"] == files["frames/0017.png"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (WorldRequest(), "either a photo or"),
+        (WorldRequest(photo=HASH, panorama=HASH), "either a photo or"),
+        (WorldRequest(photo=HASH, width=123), "multiple of 4"),
+        (WorldRequest(photo=HASH, width=1 << 20), "multiple of 4"),
+        (WorldRequest(photo=HASH, camera_height=float("nan")), "camera height"),
+        (WorldRequest(photo=HASH, seed=-1), "seed"),
+        (WorldRequest(photo=HASH, camera={"width": 5}), "photo's camera cannot be used"),
+        (WorldRequest(photo=HASH, camera={**photo_camera(), "camera_to_world": "x"}), "cannot be used"),
+    ],
+)
+def test_impossible_worlds_are_refused(request_, words):
+    with pytest.raises(InputError, match=words):
+        check_world_request(request_)
+
+
+def _cameras_with(value):
+    cameras = path_cameras(3)
+    cameras[1]["camera_to_world"][0][3] = value
+    return cameras
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"cameras": []}, "at least two"),
+        ({"cameras": path_cameras(1)}, "at least two"),
+        ({"cameras": path_cameras(2) * 5001}, "at most 10000"),
+        ({"cameras": _cameras_with(float("nan"))}, "Frame 2"),
+        ({"cameras": _cameras_with(float("inf"))}, "Frame 2"),
+        ({"cameras": path_cameras(), "first_frame": -1}, "first frame"),
+        ({"cameras": path_cameras(), "tau_position": float("nan")}, "tau"),
+        ({"cameras": path_cameras(), "world": {"panorama.png": HASH}}, "build the world first"),
+    ],
+)
+def test_impossible_shots_are_refused(settings, words):
+    with pytest.raises(InputError, match=words):
+        check_shot_request(ShotRequest(**{"world": WORLD, **settings}))
+
+
+def test_a_camera_out_of_reach_is_an_input_error_that_names_the_frame(store, tmp_path):
+    world = make_world(store, tmp_path)
+    cameras = path_cameras(3)
+    cameras[2]["camera_to_world"][0][3] = 50.0
+    with pytest.raises(InputError, match="(?i)frame 3"):
+        make_shot(store, ShotRequest(world=world, cameras=cameras))
+
+
+def test_a_photo_of_another_shape_than_its_camera_is_refused(store, tmp_path):
+    photo = store.add_file(save_photo(tmp_path / "photo.png"))
+    camera = placed_camera(128, 128, 1.2).to_dict()
+    unit = first_unit(check_world_request(WorldRequest(photo=photo, camera=camera, width=512)), "r")
+    with pytest.raises(InputError, match="128x128.*photo.png.*128x96"):
+        perform_unit(unit, store, pipelines, quiet)
+
+
+def test_a_file_that_is_no_image_is_called_by_its_name(store, tmp_path):
+    note = tmp_path / "note.jpg"
+    note.write_text("hello")
+    unit = first_unit(check_world_request(WorldRequest(photo=store.add_file(note), width=512)), "r")
+    with pytest.raises(InputError, match="note.jpg is not an image"):
+        perform_unit(unit, store, pipelines, quiet)
+    assert not store.has_unit(unit.identity)
+
+
+def _world_unit(store, tmp_path):
+    photo = store.add_file(save_photo(tmp_path / "photo.png"))
+    return first_unit(check_world_request(WorldRequest(photo=photo, camera=photo_camera(), width=512)), "r")
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch's."""
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError("CUDA")])
+@pytest.mark.parametrize("times", [1, 2])
+def test_out_of_memory_is_tried_once_more_and_then_said(store, tmp_path, monkeypatch, error, times):
+    attempts = []
+    real = units.run_unit
+
+    def run_unit(description, store, output, pipelines, callback):
+        attempts.append(sorted(p.name for p in output.iterdir()))
+        (output / "half").mkdir()
+        (output / "half" / "written").write_text("x")
+        if len(attempts) <= times:
+            raise error
+        real(description, store, output, pipelines, callback)
+
+    monkeypatch.setattr(units, "run_unit", run_unit)
+    unit = _world_unit(store, tmp_path)
+    if times == 1:
+        perform_unit(unit, store, pipelines, quiet)
+    else:
+        with pytest.raises(OutOfMemory, match="smaller"):
+            perform_unit(unit, store, pipelines, quiet)
+    assert attempts == [[], []]
+    assert store.has_unit(unit.identity) == (times == 1)
+
+
+def test_a_full_disk_in_the_middle_is_a_storage_error(store, tmp_path, monkeypatch):
+    def full(path, panorama):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(units, "save_panorama", full)
+    unit = _world_unit(store, tmp_path)
+    with pytest.raises(StorageError, match="no space left.*free some"):
+        perform_unit(unit, store, pipelines, quiet)
+    assert not store.has_unit(unit.identity)
+    assert not list((store.root / "temporary").iterdir())
+
+
+def test_a_cancel_is_seen_at_a_step_and_leaves_nothing(store, tmp_path):
+    steps = []
+
+    def callback(fraction, message, preview=None):
+        steps.append(fraction)
+        if len(steps) == 2:
+            raise Cancelled("stop")
+
+    unit = _world_unit(store, tmp_path)
+    with pytest.raises(Cancelled):
+        perform_unit(unit, store, pipelines, callback)
+    assert len(steps) == 2
+    assert not store.has_unit(unit.identity)
+
+
+def test_what_is_in_the_store_is_not_made_again(store, tmp_path):
+    unit = _world_unit(store, tmp_path)
+    perform_unit(unit, store, pipelines, quiet)
+
+    def never(preset):
+        pytest.fail("made again")
+
+    perform_unit(unit, store, never, quiet)
+
+
+def test_depth_is_along_z(store, tmp_path):
+    from lookbeyond.files import load_view, read_distance
+
+    world = make_world(store, tmp_path)
+    shot = make_shot(store, ShotRequest(world=world, cameras=path_cameras(2)))
+    for unit in shot[1:]:
+        perform_unit(unit, store, pipelines, quiet)
+    clip = next(unit for unit in shot if unit.kind == "clip")
+    view = load_view(store.unit(clip.description["source"]))
+    points = view.camera.position + view.camera.rays() * view.distance[..., None]
+    _, depth = view.camera.project(points)
+    np.testing.assert_allclose(read_distance(store.unit(clip.identity) / "depth/0001.exr"), depth, rtol=1e-5)
+
+
+def test_every_kind_of_unit_has_a_weight():
+    for kind in ("world", "plan", "anchor", "clip", "shot"):
+        assert Unit({"kind": kind, "cameras": [1, 2]}).weight > 0

@@ -1,0 +1,352 @@
+"""Files at the edge: round trips, the user's mistakes said in a sentence, outputs whole or not at all."""
+
+import errno
+import math
+import os
+import shutil
+import struct
+import zlib
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import OpenEXR
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from PIL import Image
+
+from lookbeyond import files
+from lookbeyond.errors import InputError, LookBeyondError, StorageError
+from lookbeyond.files import (
+    load_panorama,
+    load_view,
+    read_distance,
+    read_panorama_image,
+    read_photo,
+    read_png,
+    save_panorama,
+    save_view,
+    view_depth,
+    whole_file,
+    whole_folder,
+    write_distance,
+    write_png,
+    write_video,
+)
+from lookbeyond.geometry.cameras import placed_camera
+from lookbeyond.geometry.panorama import Panorama, View
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def _save(path, width, height, **settings):
+    Image.new("RGB", (width, height), (10, 20, 30)).save(path, **settings)
+    return path
+
+
+def _png_header(path, width, height):
+    """A PNG that claims to be of this size and holds nothing."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    end = struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + end
+    )
+    return path
+
+
+# --- photos ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda p: p, "There is no file .*photo.png"),
+        (lambda p: p.write_text("not an image") and p, "not an image"),
+        (lambda p: p.write_bytes(b"") or p, "not an image"),
+        (lambda p: p.write_bytes(b"%!PS-Adobe EPSF") and p, "not an image"),
+        (lambda p: p.mkdir() or p, "a folder"),
+        (lambda p: _save(p, 1, 1), "only 1x1 pixels"),
+        (lambda p: _save(p, 2000, 63), "only 2000x63 pixels"),
+        (lambda p: _save(p, 40000, 64), "40000x64 pixels; scale it down"),
+        (lambda p: _png_header(p, 40000, 40000), "scale it down"),
+        (lambda p: _png_header(p, 16000, 16000), "scale it down"),
+        (lambda p: _png_header(p, 512, 512), "damaged"),
+    ],
+)
+def test_a_photo_that_is_none_is_named_with_a_remedy(tmp_path, make, words):
+    path = make(tmp_path / "photo.png")
+    with pytest.raises(InputError, match=words) as error:
+        read_photo(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_cut_off_photo_is_damaged(tmp_path):
+    path = tmp_path / "photo.jpg"
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(InputError, match="damaged"):
+        read_photo(path)
+
+
+@given(data=st.data())
+def test_no_bytes_make_another_error(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "mutated.png"
+    if not hasattr(test_no_bytes_make_another_error, "good"):
+        noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+        Image.fromarray(noise).save(path)
+        test_no_bytes_make_another_error.good = path.read_bytes()
+    content = bytearray(test_no_bytes_make_another_error.good)
+    for _ in range(data.draw(st.integers(1, 6))):
+        content[data.draw(st.integers(0, 200))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    try:
+        assert read_photo(path).pixels.dtype == np.uint8
+    except InputError as error:
+        assert str(path) in str(error)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_honoured_and_so_is_the_focal_length(tmp_path, orientation):
+    upright = np.zeros((96, 128, 3), np.uint8)
+    upright[:48, :64] = 255  # bright top left
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif.get_ifd(0x8769)[0xA405] = 27
+    image = Image.fromarray(upright)
+    stored_by = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # what brings an upright picture to how it is stored
+    if orientation > 1:
+        image = image.transpose(Image.Transpose(stored_by[orientation]))
+    image.save(tmp_path / "photo.png", exif=exif)
+    photo = read_photo(tmp_path / "photo.png")
+    np.testing.assert_array_equal(photo.pixels, upright)
+    assert photo.fov_x_rad == pytest.approx(2 * math.atan(18 / 27))
+
+
+def test_a_portrait_photo_has_the_narrow_field_of_view(tmp_path):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 36
+    _save(tmp_path / "photo.jpg", 200, 300, exif=exif)
+    fov_x_rad = read_photo(tmp_path / "photo.jpg").fov_x_rad
+    assert fov_x_rad == pytest.approx(2 * math.atan(12 / 36))  # 24 mm wide
+
+
+@pytest.mark.parametrize("focal", [0, 1, 65535])
+def test_an_impossible_focal_length_is_none(tmp_path, focal):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = focal
+    assert read_photo(_save(tmp_path / "photo.jpg", 100, 100, exif=exif)).fov_x_rad is None
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1", "I;16"])
+def test_every_mode_becomes_rgb(tmp_path, mode):
+    grey = np.full((64, 80), 128, np.uint8)
+    if mode == "I;16":
+        image = Image.fromarray(np.full((64, 80), 128 * 257, np.uint16))
+    else:
+        image = Image.fromarray(grey).convert(mode)
+    path = tmp_path / ("photo.tif" if mode == "CMYK" else "photo.png")
+    image.save(path)
+    pixels = read_photo(path).pixels
+    assert pixels.shape == (64, 80, 3) and pixels.dtype == np.uint8
+    if mode != "1":
+        assert np.abs(pixels.astype(int) - 128).max() <= 2
+
+
+def test_a_panorama_is_twice_as_wide_as_high(tmp_path):
+    assert read_panorama_image(_save(tmp_path / "good.png", 256, 128)).shape == (128, 256, 3)
+    with pytest.raises(InputError, match="256x100.*twice as wide"):
+        read_panorama_image(_save(tmp_path / "bad.png", 256, 100))
+
+
+# --- round trips -----------------------------------------------------------------------------------------
+
+
+@given(npst.arrays(np.uint8, st.sampled_from([(5, 7, 3), (5, 7), (1, 1, 3)])))
+def test_png_is_lossless_and_always_the_same(tmp_path_factory, pixels):
+    folder = tmp_path_factory.getbasetemp()
+    write_png(folder / "a.png", pixels)
+    write_png(folder / "b.png", np.asfortranarray(pixels))
+    np.testing.assert_array_equal(read_png(folder / "a.png"), pixels)
+    assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
+
+
+def test_distance_is_lossless_one_channel_y_and_always_the_same(tmp_path):
+    distance = np.random.default_rng(0).uniform(0.1, 100, (33, 47)).astype(np.float32)
+    for name in ("a.exr", "b.exr"):
+        write_distance(tmp_path / name, distance)
+    np.testing.assert_array_equal(read_distance(tmp_path / "a.exr"), distance)
+    assert (tmp_path / "a.exr").read_bytes() == (tmp_path / "b.exr").read_bytes()
+    file = OpenEXR.File(str(tmp_path / "a.exr"), separate_channels=True)
+    assert list(file.channels()) == ["Y"] and file.channels()["Y"].pixels.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b"", lambda b: b"x", lambda b: b[:200], lambda b: b[: len(b) // 2]]
+)
+def test_a_damaged_distance_is_an_input_error_and_prints_nothing(tmp_path, capfd, damage):
+    path = tmp_path / "d.exr"
+    write_distance(path, np.random.default_rng(0).uniform(1, 2, (64, 64)).astype(np.float32))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match="d.exr"):
+        read_distance(path)
+    assert capfd.readouterr().err == ""
+
+
+def _panorama():
+    rng = np.random.default_rng(1)
+    return Panorama(
+        rng.integers(0, 255, (64, 128, 3), np.uint8),
+        rng.uniform(1, 5, (32, 64)).astype(np.float32),
+        rng.integers(0, 255, (64, 128), np.uint8),
+        heading_rad=0.3,
+        origin=(1.0, 2.0, 1.5),
+        camera_height=1.5,
+        photo_camera=placed_camera(64, 48, 1.0, heading_rad=0.3, pitch_rad=0.1, position=(1, 2, 1.5)),
+        preset="builtin",
+        seed=7,
+        revision="r",
+    )
+
+
+def test_a_world_comes_back_from_its_folder(tmp_path):
+    panorama = _panorama()
+    save_panorama(tmp_path / "W", panorama)
+    again = load_panorama(tmp_path / "W")
+    for name in ("colour", "distance", "from_photo"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(panorama, name))
+    for name in ("origin", "camera_height", "photo_camera", "preset", "seed", "revision"):
+        assert getattr(again, name) == getattr(panorama, name)
+    assert again.heading_rad == pytest.approx(panorama.heading_rad)
+    save_panorama(tmp_path / "W2", panorama)
+    for name in files.WORLD_FILES:
+        assert (tmp_path / "W" / name).read_bytes() == (tmp_path / "W2" / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", files.WORLD_FILES)
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"[" * 5000])
+def test_a_damaged_world_is_an_input_error_with_the_remedy(tmp_path, name, content):
+    save_panorama(tmp_path, _panorama())
+    if content is None:
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match="again|lookbeyond world"):
+        load_panorama(tmp_path)
+
+
+def _view():
+    rng = np.random.default_rng(2)
+    camera = placed_camera(32, 24, 1.2, heading_rad=1.0, pitch_rad=0.2, position=(0.5, 0, 1))
+    return View(
+        camera,
+        rng.integers(0, 255, (24, 32, 3), np.uint8),
+        rng.uniform(1, 5, (24, 32)).astype(np.float32),
+        rng.integers(0, 255, (24, 32), np.uint8),
+    )
+
+
+def test_a_view_comes_back_from_its_folder(tmp_path):
+    view = _view()
+    save_view(tmp_path, view)
+    again = load_view(tmp_path)
+    assert again.camera == view.camera
+    for name in ("colour", "distance", "from_photo"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(view, name))
+    (tmp_path / "view.json").write_text('{"camera": {}}')
+    with pytest.raises(InputError, match="damaged"):
+        load_view(tmp_path)
+
+
+def test_depth_of_a_view_is_the_depth_of_its_points():
+    view = _view()
+    points = view.camera.position + view.camera.rays() * view.distance[..., None]
+    np.testing.assert_allclose(view_depth(view), view.camera.project(points)[1], rtol=1e-5)
+
+
+def test_a_video_has_the_frames(tmp_path):
+    imageio = pytest.importorskip("imageio.v3")
+    for i in range(5):
+        write_png(tmp_path / f"{i:04d}.png", np.full((50, 66, 3), 40 * i, np.uint8))
+    write_video(tmp_path / "shot.mp4", tmp_path, fps=12)
+    frames = imageio.imread(tmp_path / "shot.mp4", plugin="FFMPEG")
+    assert frames.shape == (5, 50, 66, 3)
+    assert np.abs(frames.mean((1, 2, 3)) - 40 * np.arange(5)).max() < 4
+    with pytest.raises(InputError, match="no PNG frames"):
+        write_video(tmp_path / "none.mp4", tmp_path / "empty")
+    assert not (tmp_path / "none.mp4").exists()
+
+
+# --- whole or not at all ---------------------------------------------------------------------------------
+
+
+def test_a_file_is_replaced_whole_or_stays(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), whole_file(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    with whole_file(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_a_folder_is_replaced_whole_or_stays(tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(RuntimeError), whole_folder(out, ("a",)) as temporary:
+        (temporary / "a").write_text("half")
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+    for text in ("first", "second"):
+        with whole_folder(out, ("a",)) as temporary:
+            (temporary / "a").write_text(text)
+        assert (out / "a").read_text() == text
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_nobodys_files_are_replaced(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="thesis.txt"), whole_folder(tmp_path, ("a",)):
+        pytest.fail("entered")
+    with pytest.raises(InputError, match="is a file"), whole_folder(tmp_path / "thesis.txt", ("a",)):
+        pytest.fail("entered")
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with (
+        pytest.raises(StorageError, match="no space left for .*out; free some"),
+        whole_folder(tmp_path / "out", ("a",)) as temporary,
+    ):
+        (temporary / "a").write_text("x")
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(100, 99, 1))
+    with pytest.raises(StorageError, match="1000 MB are needed"):
+        files.require_space(tmp_path / "not" / "yet", 10**9)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_writing_to_a_full_device_is_a_storage_error(capfd):
+    for write, value in (
+        (write_png, np.zeros((64, 64, 3), np.uint8)),
+        (files.write_json, {"a": 1}),
+        (write_distance, np.random.default_rng(0).uniform(1, 2, (256, 256)).astype(np.float32)),
+    ):
+        with pytest.raises(StorageError, match="/dev/full.*free some"):
+            write(Path("/dev/full"), value)
+    assert capfd.readouterr().err == ""
+
+
+def test_every_error_has_a_code_of_its_own():
+    codes = [cls.code for cls in LookBeyondError.__subclasses__()]
+    assert len(set(codes)) == len(codes)
