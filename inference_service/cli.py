@@ -58,16 +58,10 @@ from lookbeyond.geometry.transforms import read_transforms
 SHOT_ENTRIES = ("frames", "depth", "transforms.json", "shot.json")
 
 _folder = click.Path(path_type=Path, file_okay=True)
-_seed = click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same images."
-)
+_seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same images.")
 _preset = click.option("--preset", default="builtin", show_default=True, help="Which models and settings.")
-_out = click.option(
-    "--out", type=_folder, required=True, help="Folder for the result; new, or an earlier result."
-)
-_store = click.option(
-    "--store", type=_folder, help="Where finished work is kept.  [default: the user's cache]"
-)
+_out = click.option("--out", type=_folder, required=True, help="Folder for the result; new, or an earlier result.")
+_store = click.option("--store", type=_folder, help="Where finished work is kept.  [default: the user's cache]")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -78,9 +72,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("photo", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--panorama", type=click.Path(path_type=Path), help="An existing 360° picture instead of a photo."
-)
+@click.option("--panorama", type=click.Path(path_type=Path), help="An existing 360° picture instead of a photo.")
 @_out
 @click.option("--fov-x", type=float, help="The photo's horizontal field of view, degrees.")
 @click.option("--focal-mm", type=float, help="Or its focal length as 35 mm equivalent (36 mm wide).")
@@ -109,9 +101,7 @@ def world(
     if (photo is None) == (panorama is None):
         raise InputError("Give either a PHOTO or --panorama PICTURE to build a world from.")
     if panorama and (fov_x is not None or focal_mm is not None or pitch or roll):
-        raise InputError(
-            "A 360° picture has no field of view, pitch or roll; leave these out with --panorama."
-        )
+        raise InputError("A 360° picture has no field of view, pitch or roll; leave these out with --panorama.")
     check_output_folder(out, WORLD_FILES)
     settings: dict[str, Any] = {"camera_height": camera_height, "seed": seed, "preset": preset}
     keep = Store(store or default_store())
@@ -134,9 +124,7 @@ def world(
     _deliver(keep, [unit], out, WORLD_FILES)
 
 
-def _field_of_view(
-    photo: Path, from_exif: float | None, fov_x: float | None, focal_mm: float | None
-) -> float:
+def _field_of_view(photo: Path, from_exif: float | None, fov_x: float | None, focal_mm: float | None) -> float:
     """Radians; says where it comes from when nobody gave it."""
     if fov_x is not None and focal_mm is not None:
         raise InputError("Give --fov-x or --focal-mm, not both.")
@@ -160,15 +148,11 @@ def _field_of_view(
 
 @command.command()
 @click.argument("world", type=_folder)
-@click.option(
-    "--cameras", type=click.Path(path_type=Path), required=True, help="The path: a transforms.json."
-)
+@click.option("--cameras", type=click.Path(path_type=Path), required=True, help="The path: a transforms.json.")
 @_out
 @_seed
 @_preset
-@click.option(
-    "--tau-position", type=float, default=0.2, show_default=True, help="Reach of an anchor's noise."
-)
+@click.option("--tau-position", type=float, default=0.2, show_default=True, help="Reach of an anchor's noise.")
 @click.option("--tau-rotation", type=float, default=0.2, show_default=True, help="The same, for turning.")
 @_store
 def shot(
@@ -242,9 +226,7 @@ def _deliver(store: Store, units: Sequence[Unit], out: Path, owned: tuple[str, .
 
 
 @command.command("serve")
-@click.option(
-    "--bind", default="tcp://127.0.0.1:0", help="Address; port 0 takes a free one.", show_default=True
-)
+@click.option("--bind", default="tcp://127.0.0.1:0", help="Address; port 0 takes a free one.", show_default=True)
 @click.option("--executor", type=click.Choice(["process", "ray"]), default="process", show_default=True)
 @_store
 def serve_command(bind: str, executor: str, store: Path | None) -> None:
@@ -254,16 +236,12 @@ def serve_command(bind: str, executor: str, store: Path | None) -> None:
     with contextlib.suppress(ServiceError):
         service = find_service()
         with Client(service, timeout_s=2):
-            raise InputError(
-                f"A service already runs at {service.address} (process {service.pid}); use it or end it."
-            )
+            raise InputError(f"A service already runs at {service.address} (process {service.pid}); use it or end it.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     serve(
         store or default_store(),
         bind,
-        announce=lambda service: click.echo(
-            f"Look Beyond {__version__} serves at {service.address}; Ctrl-C ends it."
-        ),
+        announce=lambda service: click.echo(f"Look Beyond {__version__} serves at {service.address}; Ctrl-C ends it."),
     )
 
 
@@ -292,15 +270,17 @@ def doctor() -> None:
     except Exception as error:  # a broken installation fails in many ways
         say(False, f"PyTorch does not load ({error}); run `pip install torch==2.13.0`", needed=True)
     try:
-        for info in Presets().available():
+        known = Presets().available()
+        if "builtin" not in {info["name"] for info in known}:
+            say(False, "The built-in preset is missing; install Look Beyond again", needed=True)
+        for info in known:
             title = f"Preset {info['name']} ({info['title']}, {info['licence']}, {info['memory_gb']} GB)"
             if info["installed"]:
                 say(True, f"{title} is installed")
             else:
                 say(False, f"{title} is not installed: {info['missing']}", needed=info["name"] == "builtin")
-        Presets().revision("builtin")
     except Exception as error:
-        say(False, f"The built-in preset cannot run ({error}); install Look Beyond again", needed=True)
+        say(False, f"The presets cannot be read ({error}); install Look Beyond again", needed=True)
     try:
         keep = Store(default_store())
         require_space(keep.root, 2 << 30)

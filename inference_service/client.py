@@ -381,9 +381,7 @@ class Client:
                             break
                     file.close()
                     if digest.hexdigest() != artifact.sha256:
-                        raise ServiceError(
-                            "lost", f"The file {artifact.name} arrived damaged; submit the job again."
-                        )
+                        raise ServiceError("lost", f"The file {artifact.name} arrived damaged; submit the job again.")
                     os.replace(temporary, path)
                 yield FileArrived(artifact.name, path)
         except OSError as error:

@@ -103,8 +103,7 @@ class JobQueue:
                     f"The job list {database} cannot be used ({error}); check the disk and its permissions."
                 ) from error
             raise InputError(
-                f"Another service already uses the store {store.root}; "
-                "stop it first, or give --store another folder."
+                f"Another service already uses the store {store.root}; stop it first, or give --store another folder."
             ) from error
         except sqlite3.DatabaseError as error:
             self._database.close()

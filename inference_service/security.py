@@ -92,9 +92,7 @@ def check_bind(address: str) -> str:
             raise ValueError
         loopback = ipaddress.ip_address(host).is_loopback
     except ValueError as error:
-        raise InputError(
-            f"The address {address} cannot be used; give one such as tcp://127.0.0.1:50211."
-        ) from error
+        raise InputError(f"The address {address} cannot be used; give one such as tcp://127.0.0.1:50211.") from error
     if not loopback:
         raise InputError(
             f"The address {address} is open to the network, and this version has no list of allowed clients; "

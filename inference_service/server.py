@@ -39,7 +39,8 @@ from inference_service.security import (
 from inference_service.store import MIN_FREE_BYTES, Store
 from inference_service.units import Unit
 from inference_service.workers.process import WORKER_COMMAND, WorkerProcess
-from lookbeyond.errors import InputError, LookBeyondError, StorageError
+from lookbeyond import presets
+from lookbeyond.errors import InputError, LookBeyondError, StorageError, sentence
 from lookbeyond.files import require_space, storage_errors
 
 log = logging.getLogger(__name__)
@@ -57,23 +58,19 @@ TICK_MS = 100
 
 
 class Presets:
-    """What models there are: `lookbeyond.presets`, asked when it is needed."""
+    """What models there are: `lookbeyond.presets`, as JSON objects."""
+
+    FIELDS = ("name", "title", "description", "licence", "memory_gb", "installed", "missing")
 
     def available(self) -> list[dict]:
-        """One JSON object for each preset."""
-        from lookbeyond import presets
-
-        return [dataclasses.asdict(info) for info in presets.available()]
+        """One object for each preset."""
+        return [{field: getattr(preset, field) for field in self.FIELDS} for preset in presets.available()]
 
     def revision(self, name: str) -> str:
         """The revision of a preset's weights. InputError, with what is missing, if it cannot run."""
-        from lookbeyond import presets
-
-        known = {info.name: info for info in presets.available()}
-        if name not in known:
-            raise InputError(f"There is no preset {name[:60]!r}; choose one of {', '.join(sorted(known))}.")
-        if not known[name].installed:
-            raise InputError(f"The preset {name} is not installed: {known[name].missing}")
+        preset = presets.get(name)
+        if not preset.installed:
+            raise InputError(f"The preset {name} cannot run here: {preset.missing}.")
         return presets.revision(name)
 
 
@@ -104,12 +101,12 @@ class Server:
         self,
         store: Path,
         bind: str = "tcp://127.0.0.1:0",
-        presets: Presets | None = None,
+        models: Presets | None = None,
         worker_command: Sequence[str] = WORKER_COMMAND,
         drain_s: float = DRAIN_S,
     ):
         bind = check_bind(bind)
-        self._presets = presets or Presets()
+        self._presets = models or Presets()
         self._worker_command = worker_command
         self._drain_s = drain_s
         self._sessions: dict[bytes, Session] = {}
@@ -148,9 +145,7 @@ class Server:
         except zmq.ZMQError as error:
             self._close_sockets()
             self._queue.close()
-            raise InputError(
-                f"The address {bind} is taken or not allowed ({error}); choose another port."
-            ) from error
+            raise InputError(f"The address {bind} is taken or not allowed ({error}); choose another port.") from error
         self._lines = self._context.socket(zmq.PULL)
         self._lines.set_hwm(0)
         self._lines.bind("inproc://workers")
@@ -382,14 +377,12 @@ class Server:
             try:
                 reply, data = self._answer(peer, message, payload)
             except LookBeyondError as error:
-                reply, data = protocol.Error(error.code, str(error)), b""
+                reply, data = protocol.Error(error.code, sentence(str(error))), b""
             except ProtocolError as error:
                 reply, data = protocol.Error(error.code, str(error)), b""
             except Exception:
                 log.exception("a message could not be answered")
-                reply = protocol.Error(
-                    "failed", "The service met an error of its own; see its log and report it."
-                )
+                reply = protocol.Error("failed", "The service met an error of its own; see its log and report it.")
                 data = b""
             self._send(peer, reply, id, data)
 

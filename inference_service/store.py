@@ -164,9 +164,7 @@ class Store:
         for path in [*self.root.glob("units/*/*"), *self.root.glob("files/*/*")]:
             parts = path.rglob("*") if path.is_dir() else [path]
             with contextlib.suppress(OSError):
-                entries.append(
-                    (path.stat().st_mtime, sum(p.stat().st_size for p in parts if p.is_file()), path)
-                )
+                entries.append((path.stat().st_mtime, sum(p.stat().st_size for p in parts if p.is_file()), path))
         total = sum(size for _, size, _ in entries)
         for _, size, path in sorted(entries):
             if total <= quota_bytes:

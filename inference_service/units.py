@@ -24,7 +24,7 @@ import numpy as np
 
 from inference_service.protocol import MAX_CAMERAS, WORLD_FILES, ShotRequest, WorldRequest
 from inference_service.store import Store
-from lookbeyond.errors import InputError, LookBeyondError, OutOfMemory, StorageError
+from lookbeyond.errors import InputError, LookBeyondError, OutOfMemory, StorageError, sentence
 from lookbeyond.files import (
     load_view,
     read_json,
@@ -64,9 +64,7 @@ class Pipeline(Protocol):
 
     def measure_world(self, colour: np.ndarray, **settings: Any) -> Panorama: ...
 
-    def fill_anchor(
-        self, panorama: Panorama, camera: Camera, before: Sequence[View], **settings: Any
-    ) -> View: ...
+    def fill_anchor(self, panorama: Panorama, camera: Camera, before: Sequence[View], **settings: Any) -> View: ...
 
     def shoot_clip(
         self, panorama: Panorama, source: View, target: View, cameras: Sequence[Camera], **settings: Any
@@ -123,10 +121,8 @@ def check_world_request(request: WorldRequest) -> WorldRequest:
         raise InputError(
             f"A panorama {request.width} wide cannot be made; choose a multiple of 4 from {low} to {high}."
         )
-    if not 0.05 <= request.camera_height <= 1000:
-        raise InputError(
-            f"A camera height of {request.camera_height:g} m is impossible; give 0.05 to 1000 metres."
-        )
+    if not 0.05 <= request.camera_height <= 100:
+        raise InputError(f"A camera height of {request.camera_height:g} m is impossible; give 0.05 to 100 metres.")
     _check_seed(request.seed)
     camera = None if request.camera is None else _rounded_camera(request.camera, "The photo's camera")
     height = round(request.camera_height, 6)
@@ -138,13 +134,9 @@ def check_shot_request(request: ShotRequest) -> ShotRequest:
     if sorted(request.world) != sorted(WORLD_FILES):
         raise InputError(f"A shot needs the files {', '.join(WORLD_FILES)}; build the world first.")
     if len(request.cameras) < 2:
-        raise InputError(
-            f"The camera path has {len(request.cameras)} camera(s); give a path of at least two frames."
-        )
+        raise InputError(f"The camera path has {len(request.cameras)} camera(s); give a path of at least two frames.")
     if len(request.cameras) > MAX_CAMERAS:
-        raise InputError(
-            f"The camera path has {len(request.cameras)} frames; shoot at most {MAX_CAMERAS} at a time."
-        )
+        raise InputError(f"The camera path has {len(request.cameras)} frames; shoot at most {MAX_CAMERAS} at a time.")
     if not 0 <= request.first_frame <= 10**6:
         raise InputError(f"The first frame cannot be {request.first_frame}; start at 0 or later.")
     for name, tau in (("position", request.tau_position), ("rotation", request.tau_rotation)):
@@ -167,7 +159,7 @@ def _rounded_camera(camera: dict, name: str) -> dict:
     try:
         plain = Camera.from_dict(camera).to_dict()
     except ValueError as error:
-        raise InputError(f"{name} cannot be used: {error}.") from error
+        raise InputError(sentence(f"{name} cannot be used: {error}")) from error
     return {
         key: [[round(x, 6) + 0.0 for x in row] for row in value] if isinstance(value, list) else value
         for key, value in plain.items()
@@ -298,7 +290,7 @@ def _typed_errors(unit: Unit):
     except LookBeyondError:
         raise
     except (CameraError, PathError) as error:
-        raise InputError(_sentence(str(error))) from error
+        raise InputError(sentence(str(error))) from error
     except OSError as error:
         with storage_errors(Path(error.filename) if error.filename else Path("The store")):
             raise
@@ -309,10 +301,6 @@ def _typed_errors(unit: Unit):
                 "or choose a smaller size or preset."
             ) from error
         raise
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -346,9 +334,7 @@ def run_unit(description: dict, store: Store, output: Path, pipelines: Pipelines
     }[description["kind"]](description, store, output, pipelines, callback)
 
 
-def _make_world(
-    description: dict, store: Store, output: Path, pipelines: Pipelines, callback: Callback
-) -> None:
+def _make_world(description: dict, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
     settings = {
         "camera_height": description["camera_height"],
         "seed": description["seed"],
@@ -377,9 +363,7 @@ def _make_world(
     save_panorama(output, panorama)
 
 
-def _make_plan(
-    description: dict, store: Store, output: Path, pipelines: Pipelines, callback: Callback
-) -> None:
+def _make_plan(description: dict, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
     callback(0.0, "Planning the shot", None)
     cameras = [Camera.from_dict(camera) for camera in description["cameras"]]
     frames_per_clip = pipelines(description["preset"]).frames_per_clip
@@ -389,9 +373,7 @@ def _make_plan(
     write_json(output / "plan.json", {"anchors": anchors, "clips": clips})
 
 
-def _make_anchor(
-    description: dict, store: Store, output: Path, pipelines: Pipelines, callback: Callback
-) -> None:
+def _make_anchor(description: dict, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
     view = pipelines(description["preset"]).fill_anchor(
         _world(description, store),
         Camera.from_dict(description["camera"]),
@@ -402,9 +384,7 @@ def _make_anchor(
     save_view(output, view)
 
 
-def _make_clip(
-    description: dict, store: Store, output: Path, pipelines: Pipelines, callback: Callback
-) -> None:
+def _make_clip(description: dict, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
     views = pipelines(description["preset"]).shoot_clip(
         _world(description, store),
         load_view(store.unit(description["source"])),
@@ -423,9 +403,7 @@ def _make_clip(
         write_distance(output / f"depth/{number:04d}.exr", view_depth(view))
 
 
-def _make_shot(
-    description: dict, store: Store, output: Path, pipelines: Pipelines, callback: Callback
-) -> None:
+def _make_shot(description: dict, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
     first = description["first_frame"]
     numbers = [first + i for i in range(len(description["cameras"]))]
     write_transforms(
@@ -443,13 +421,10 @@ def _make_shot(
         "version": 1,
         "frames": len(numbers),
         "first_frame": first,
-        "settings": {
-            key: description[key] for key in ("preset", "revision", "seed", "tau_position", "tau_rotation")
-        },
+        "settings": {key: description[key] for key in ("preset", "revision", "seed", "tau_position", "tau_rotation")},
         "world": description["world"],
         "anchors": [
-            {"frame": frame, "seconds": seconds[identity], "identity": identity}
-            for identity, frame in anchors.items()
+            {"frame": frame, "seconds": seconds[identity], "identity": identity} for identity, frame in anchors.items()
         ],
         "clips": [
             {

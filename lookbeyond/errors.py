@@ -7,6 +7,13 @@ class LookBeyondError(Exception):
     code = "failed"
 
 
+def sentence(text: str) -> str:
+    """The text as a sentence: a capital at its start (unless that is a file's name), a full stop at its end."""
+    if text.partition(" ")[0].isalpha():
+        text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
 class InputError(LookBeyondError):
     """Unusable input; the command line exits with 2."""
 

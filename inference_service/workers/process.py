@@ -26,7 +26,7 @@ from PIL import Image
 
 from inference_service.store import Store
 from inference_service.units import Pipeline, Pipelines, Unit, free_memory, perform_unit
-from lookbeyond.errors import Cancelled, LookBeyondError
+from lookbeyond.errors import Cancelled, LookBeyondError, sentence
 
 PROGRESS_INTERVAL_S = 0.1
 PREVIEW_INTERVAL_S = 0.5
@@ -140,9 +140,7 @@ def _read_orders(orders: queue.SimpleQueue[dict], cancelled: set[str]) -> None:
     os._exit(0)  # the service is gone: nobody waits for what is being made
 
 
-def _run(
-    unit: Unit, store: Store, pipelines: Pipelines, cancelled: set[str], send: Callable[[dict], None]
-) -> None:
+def _run(unit: Unit, store: Store, pipelines: Pipelines, cancelled: set[str], send: Callable[[dict], None]) -> None:
     identity = unit.identity
     reported = previewed = 0.0
 
@@ -165,7 +163,7 @@ def _run(
         perform_unit(unit, store, pipelines, callback)
         send({"done": identity})
     except LookBeyondError as error:
-        send({"failed": identity, "code": error.code, "message": str(error)})
+        send({"failed": identity, "code": error.code, "message": sentence(str(error))})
     except Exception as error:
         traceback.print_exc()
         detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
@@ -196,9 +194,7 @@ class WorkerProcess:
     Its lines reach `on_line(worker, line)` in a thread of their own; an empty line says that it has ended.
     """
 
-    def __init__(
-        self, command: Sequence[str], store: Path, on_line: Callable[["WorkerProcess", bytes], None]
-    ):
+    def __init__(self, command: Sequence[str], store: Path, on_line: Callable[["WorkerProcess", bytes], None]):
         root = str(Path(__file__).parents[2])
         environment = dict(os.environ)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))

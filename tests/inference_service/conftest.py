@@ -58,7 +58,7 @@ def running(folder: Path, command: list[str]) -> Iterator[Service]:
     made: queue.SimpleQueue[Server] = queue.SimpleQueue()
 
     def serve() -> None:
-        server = Server(folder / "store", presets=DoublePresets(), worker_command=command)
+        server = Server(folder / "store", models=DoublePresets(), worker_command=command)
         made.put(server)
         server.run()
 
@@ -90,14 +90,11 @@ def photo_camera() -> dict:
 def path_cameras(frames: int = 9, turn: float = 0.03) -> list[dict]:
     """A walk that turns, within the reach of the stand-in's world."""
     return [
-        placed_camera(96, 64, 1.2, heading_rad=turn * i, position=(0.02 * i, 0, 1.6)).to_dict()
-        for i in range(frames)
+        placed_camera(96, 64, 1.2, heading_rad=turn * i, position=(0.02 * i, 0, 1.6)).to_dict() for i in range(frames)
     ]
 
 
-def world_request(
-    client: Client, folder: Path, steer: int = 0, tint: int = 100, seed: int = 0
-) -> WorldRequest:
+def world_request(client: Client, folder: Path, steer: int = 0, tint: int = 100, seed: int = 0) -> WorldRequest:
     photo = client.upload(save_photo(folder / f"photo-{steer}-{tint}.png", steer, tint))
     return WorldRequest(photo=photo, camera=photo_camera(), width=512, seed=seed)
 

@@ -1,8 +1,9 @@
-"""A stand-in for ScenePipeline that is quick, deterministic and honest about its steps; run as a worker or a service.
+"""A stand-in for ScenePipeline that is quick, deterministic and honest about its steps; run as a worker or
+a service.
 
-`python double.py worker --store DIR` works with it; `python double.py service DIR` serves with such a worker. The
-photo's top left pixel steers it: red 250 makes each step slow, red 251 kills the process once, 252 always, 253 runs
-out of memory, 254 fails.
+`python double.py worker --store DIR` works with it; `python double.py service DIR` serves with such a
+worker. The photo's top left pixel steers it: red 250 makes each step slow, red 251 kills the process once,
+252 always, 253 runs out of memory, 254 fails.
 """
 
 import os
@@ -64,9 +65,7 @@ class DoublePipeline:
             revision=self.revision,
         )
 
-    def measure_world(
-        self, colour, *, camera_height=1.6, heading_rad=0.0, origin=(0, 0, 0), seed=0, callback=None
-    ):
+    def measure_world(self, colour, *, camera_height=1.6, heading_rad=0.0, origin=(0, 0, 0), seed=0, callback=None):
         self._steps(int(colour[0, 0, 0]), callback, "Measuring", None)
         height, width = colour.shape[:2]
         return Panorama(
@@ -88,9 +87,7 @@ class DoublePipeline:
         colour[0, 0] = (seed % 251, len(before), 0)
         return View(camera, colour, distance.astype(np.float32), np.zeros(colour.shape[:2], np.uint8))
 
-    def shoot_clip(
-        self, panorama, source, target, cameras, *, seed, tau_position=0.2, tau_rotation=0.2, callback=None
-    ):
+    def shoot_clip(self, panorama, source, target, cameras, *, seed, tau_position=0.2, tau_rotation=0.2, callback=None):
         self._steps(int(panorama.colour[-1, 0, 0]), callback, "Denoising", source.colour)
         inner = [self.fill_anchor(panorama, camera, (), seed=seed) for camera in cameras[1:-1]]
         return [source, *inner, target]
@@ -131,4 +128,4 @@ if __name__ == "__main__":
         from inference_service.server import serve
 
         logging.basicConfig(level=logging.INFO)
-        serve(Path(arguments[0]), presets=DoublePresets(), worker_command=worker_command())
+        serve(Path(arguments[0]), models=DoublePresets(), worker_command=worker_command())

@@ -27,9 +27,7 @@ EXAMPLES = [
     protocol.Submit("shot", {"cameras": [{"width": 4}]}),
     protocol.Accepted("b" * 64, False),
     protocol.Status("b" * 64),
-    protocol.JobStatus(
-        "b" * 64, "world", "done", 1.0, "", artifacts=(protocol.Artifact("x.png", 1, "c" * 64),)
-    ),
+    protocol.JobStatus("b" * 64, "world", "done", 1.0, "", artifacts=(protocol.Artifact("x.png", 1, "c" * 64),)),
     protocol.ListJobs(),
     protocol.Jobs((protocol.JobStatus("b" * 64, "shot", "failed", 0.5, "", 2.5, "No.", "input"),)),
     protocol.Events("b" * 64),

@@ -38,9 +38,7 @@ def test_keys_that_others_can_read_are_refused(tmp_path):
         load_or_make_keys(path)
 
 
-@pytest.mark.parametrize(
-    "content", ["", "{}", "[]", '{"public": "a", "secret": "b"}', '{"public": 1, "secret": 2}']
-)
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"public": "a", "secret": "b"}', '{"public": 1, "secret": 2}'])
 def test_damaged_keys_are_refused(tmp_path, content):
     path = tmp_path / "server.json"
     path.write_text(content)
@@ -91,9 +89,7 @@ def test_what_a_service_writes_about_itself_is_private(service):
 
 def _address(service, folder, keys):
     (folder / "client.json").write_text(json.dumps({"public": keys.public, "secret": keys.secret}))
-    return ServiceAddress(
-        service.address.address, service.address.server_key, str(folder / "client.json"), os.getpid()
-    )
+    return ServiceAddress(service.address.address, service.address.server_key, str(folder / "client.json"), os.getpid())
 
 
 def test_an_unknown_key_is_told_so_at_once(service, tmp_path):

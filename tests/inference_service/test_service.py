@@ -87,9 +87,7 @@ def test_a_world_and_a_shot_arrive_whole(service, tmp_path):
     assert events[-1] == Finished({name: tmp_path / "S" / name for name in files})
     assert {event.name for event in events if isinstance(event, FileArrived)} == set(files)
     assert status.state == "done" and status.fraction == 1
-    assert {a.name: a.sha256 for a in status.artifacts} == {
-        name: file_sha256(tmp_path / "S" / name) for name in files
-    }
+    assert {a.name: a.sha256 for a in status.artifacts} == {name: file_sha256(tmp_path / "S" / name) for name in files}
     shot = json.loads(files["shot.json"])
     assert [(clip["first"], clip["last"]) for clip in shot["clips"]] == [(101, 105), (105, 109)]
     assert [anchor["frame"] for anchor in shot["anchors"]] == [101, 105, 109]
@@ -186,9 +184,7 @@ def test_a_cancelled_job_stops_and_the_queue_goes_on(service, tmp_path):
         assert not (tmp_path / "W").exists()
         client.cancel(job)  # again: nothing happens
         make_world(client, tmp_path, seed=13)
-        assert (
-            client.submit(world_request(client, tmp_path, steer=SLOW, seed=1)) == job
-        )  # and it can be had again
+        assert client.submit(world_request(client, tmp_path, steer=SLOW, seed=1)) == job  # and it can be had again
         assert isinstance(fetch(client, job, tmp_path / "W")[-1], Finished)
 
 
@@ -358,10 +354,10 @@ def test_a_service_that_does_not_start_says_why(runtime, monkeypatch):
 
 
 def test_only_one_service_uses_a_store(tmp_path, runtime):
-    one = Server(tmp_path / "store", presets=DoublePresets(), worker_command=worker_command())
+    one = Server(tmp_path / "store", models=DoublePresets(), worker_command=worker_command())
     try:
         with pytest.raises(InputError, match="Another service"):
-            Server(tmp_path / "store", presets=DoublePresets(), worker_command=worker_command())
+            Server(tmp_path / "store", models=DoublePresets(), worker_command=worker_command())
     finally:
         one.stop()
         one.run()
