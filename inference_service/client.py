@@ -396,12 +396,8 @@ class Client:
     # the socket
 
     def _service_again(self) -> ServiceAddress:
-        try:
-            return find_service()
-        except ServiceError:
-            if self._service.address.startswith("tcp://127.") and self._service.pid:
-                raise
-            return self._service  # one that was given by address, on another machine
+        """Where the service is now: one of this machine may have come back elsewhere, another's may not."""
+        return find_service() if self._service.pid else self._service
 
     def _connect(self, service: ServiceAddress) -> None:
         self._disconnect()

@@ -56,18 +56,52 @@ Callback = Callable[[float, str, np.ndarray | None], None]
 class Pipeline(Protocol):
     """What a unit asks of `lookbeyond.pipelines.scene.ScenePipeline`."""
 
-    frames_per_clip: int
-    revision: str
-    preset: str
+    @property
+    def frames_per_clip(self) -> int: ...
 
-    def build_world(self, photo: np.ndarray, camera: Camera, **settings: Any) -> Panorama: ...
+    def build_world(
+        self,
+        photo: np.ndarray,
+        camera: Camera,
+        *,
+        camera_height: float,
+        width: int,
+        seed: int,
+        callback: Callback | None,
+    ) -> Panorama: ...
 
-    def measure_world(self, colour: np.ndarray, **settings: Any) -> Panorama: ...
+    def measure_world(
+        self,
+        colour: np.ndarray,
+        *,
+        camera_height: float,
+        heading_rad: float,
+        origin: tuple[float, float, float],
+        seed: int,
+        callback: Callback | None,
+    ) -> Panorama: ...
 
-    def fill_anchor(self, panorama: Panorama, camera: Camera, before: Sequence[View], **settings: Any) -> View: ...
+    def fill_anchor(
+        self,
+        panorama: Panorama,
+        camera: Camera,
+        before: Sequence[View],
+        *,
+        seed: int,
+        callback: Callback | None,
+    ) -> View: ...
 
     def shoot_clip(
-        self, panorama: Panorama, source: View, target: View, cameras: Sequence[Camera], **settings: Any
+        self,
+        panorama: Panorama,
+        source: View,
+        target: View,
+        cameras: Sequence[Camera],
+        *,
+        seed: int,
+        tau_position: float,
+        tau_rotation: float,
+        callback: Callback | None,
     ) -> list[View]: ...
 
 
@@ -335,7 +369,7 @@ def run_unit(description: dict, store: Store, output: Path, pipelines: Pipelines
 
 
 def _make_world(description: dict, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
-    settings = {
+    settings: dict[str, Any] = {
         "camera_height": description["camera_height"],
         "seed": description["seed"],
         "callback": callback,
@@ -343,9 +377,8 @@ def _make_world(description: dict, store: Store, output: Path, pipelines: Pipeli
     camera = None if description["camera"] is None else Camera.from_dict(description["camera"])
     if sha256 := description.get("panorama"):
         colour = read_panorama_image(store.file(sha256), store.name(sha256))
-        if camera is not None:
-            settings["heading_rad"] = heading_pitch_roll(camera)[0]
-            settings["origin"] = tuple(camera.position.tolist())
+        settings["heading_rad"] = heading_pitch_roll(camera)[0] if camera else 0.0
+        settings["origin"] = tuple(camera.position.tolist()) if camera else (0.0, 0.0, 0.0)
         panorama = pipelines(description["preset"]).measure_world(colour, **settings)
     else:
         sha256 = description["photo"]
