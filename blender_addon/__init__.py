@@ -1,0 +1,28 @@
+"""Look Beyond: from one photo to a 360° world, and to the frames of a camera move.
+
+The data's way: photo -> cameras_from_blender -> operators -> session and jobs (the service) -> world_nodes,
+shot_output. Everything is registered here.
+"""
+
+import bpy
+
+from . import heartbeat, operators, panels, preferences, properties
+from .session import session
+
+CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *panels.CLASSES)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    properties.register()
+    panels.register()
+
+
+def unregister() -> None:
+    heartbeat.stop()
+    session.close(keep_service=preferences.preferences().keep_service)
+    panels.unregister()
+    properties.unregister()
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,75 @@
+"""Ticks the session on Blender's main thread while something runs, and lets the windows show it."""
+
+from pathlib import Path
+
+import bpy
+import bpy.utils.previews
+
+from .session import session
+
+INTERVAL_S = 0.1
+
+
+def start() -> None:
+    """Begin ticking; goes on over file loads, and ends by itself with the task."""
+    if not bpy.app.background and not bpy.app.timers.is_registered(beat):
+        bpy.app.timers.register(beat, first_interval=INTERVAL_S, persistent=True)
+
+
+def stop() -> None:
+    if bpy.app.timers.is_registered(beat):
+        bpy.app.timers.unregister(beat)
+    previews.clear()
+
+
+def beat() -> float | None:
+    """One beat; seconds to the next, None when nothing runs any more."""
+    # Datablocks that appear during a render crash Blender: what arrives meanwhile waits in the queue.
+    if bpy.app.is_job_running("RENDER") or bpy.app.is_job_running("OBJECT_BAKE"):
+        return 1.0
+    if session.tick():
+        previews.show(session.preview)
+        redraw()
+    return INTERVAL_S if session.busy else None
+
+
+def redraw() -> None:
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type in ("VIEW_3D", "STATUSBAR", "PREFERENCES"):
+                area.tag_redraw()
+
+
+class Previews:
+    """The newest preview as an icon. Blender reads icons from files only, and once per name."""
+
+    def __init__(self) -> None:
+        self._icons: bpy.utils.previews.ImagePreviewCollection | None = None
+        self._shown = b""
+        self._count = 0
+
+    @property
+    def icon(self) -> int:
+        """For `template_icon`; 0 when there is none."""
+        return next(iter(self._icons.values())).icon_id if self._icons else 0
+
+    def show(self, jpeg: bytes) -> None:
+        if jpeg is self._shown:
+            return
+        self.clear()
+        self._shown = jpeg
+        if jpeg:
+            self._count += 1
+            file = Path(bpy.app.tempdir) / f"look_beyond_preview_{self._count}.jpg"
+            file.write_bytes(jpeg)
+            self._icons = bpy.utils.previews.new()
+            self._icons.load(file.name, str(file), "IMAGE")
+
+    def clear(self) -> None:
+        self._shown = b""
+        if self._icons is not None:
+            bpy.utils.previews.remove(self._icons)
+            self._icons = None
+
+
+previews = Previews()

@@ -1,0 +1,429 @@
+"""The buttons: thin, each calls a plain function of its step.
+
+Those that ask the service let the window go on when they are pressed (`INVOKE_DEFAULT`), and wait for the
+result when a script calls them (`EXEC_DEFAULT`, the default of bpy.ops), like Blender's own render operator.
+"""
+
+import math
+import time
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+from lookbeyond_kit.geometry.cameras import CameraError
+from lookbeyond_kit.protocol import MAX_CAMERAS
+
+from . import heartbeat, jobs, scene_jobs
+from .path import add_path
+from .photo import PhotoError, place_photo
+from .preferences import connection, preferences, service_reason
+from .results import absolute
+from .session import Task, Work, session
+
+IMAGES = "*.jpg;*.jpeg;*.png;*.webp;*.tif;*.tiff;*.bmp"
+
+
+class ReasonedPoll:
+    """Every operator that cannot run says why: `reason` gives the sentence, or nothing."""
+
+    @classmethod
+    def reason(cls, context: bpy.types.Context) -> str:
+        return ""
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        reason = cls.reason(context)
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+
+class AsksService(ReasonedPoll):
+    """Runs steps in the session: on its own when invoked, waited for when executed."""
+
+    needs_connection = True
+
+    @classmethod
+    def reason(cls, context: bpy.types.Context) -> str:
+        if session.task is not None:
+            return f"{session.task.title} is still running: wait for it or cancel it"
+        return service_reason() if cls.needs_connection else ""
+
+    def prepare(self, context: bpy.types.Context) -> Work:
+        """What is to be done. Raises ValueError with a sentence for the artist."""
+        raise NotImplementedError
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        started = self.begin(context)
+        if started:
+            heartbeat.start()
+        return {"FINISHED"} if started else {"CANCELLED"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        if not self.begin(context):
+            return {"CANCELLED"}
+        session.run(Narrator() if bpy.app.background else None)
+        if session.error:
+            self.report({"ERROR"}, session.error)
+            return {"CANCELLED"}
+        self.report({"INFO"}, session.notice)
+        return {"CANCELLED"} if session.error_code == "cancelled" else {"FINISHED"}
+
+    def begin(self, context: bpy.types.Context) -> bool:
+        try:
+            session.begin(self.prepare(context))
+        except ValueError as error:
+            session.refuse(str(error))
+            self.report({"ERROR"}, str(error))
+            return False
+        return True
+
+
+class Narrator:
+    """Says on the console how a waited-for task goes: when its words change, and every few seconds."""
+
+    def __init__(self) -> None:
+        self.said, self.when = "", 0.0
+
+    def __call__(self, task: Task) -> None:
+        now = time.monotonic()
+        if task.message != self.said or now - self.when > 5:
+            self.said, self.when = task.message, now
+            left = f", {task.eta_s:.0f} s left" if task.eta_s is not None else ""
+            print(f"{task.title}: {task.fraction:4.0%} {task.message}{left}", flush=True)
+
+
+# --- 1 photo ------------------------------------------------------------------------------------------------
+
+
+class PlacePhoto(ReasonedPoll, bpy.types.Operator):
+    """Make a camera that sees exactly this photo"""
+
+    bl_idname = "lookbeyond.place_photo"
+    bl_label = "Place Photo"
+    bl_options = {"REGISTER", "UNDO"}
+
+    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filter_glob: StringProperty(default=IMAGES, options={"HIDDEN"})
+    focal_mm: FloatProperty(
+        name="Focal Length",
+        description="In millimetres as on 35 mm film; 0: what the photo says, else a field of view of 65°",
+        min=0.0,
+    )
+    fov_x: FloatProperty(
+        name="Field of View",
+        description="Horizontal; 0: by the focal length",
+        subtype="ANGLE",
+        min=0.0,
+        max=math.radians(170),
+    )
+    pitch: FloatProperty(
+        name="Pitch",
+        description="Positive looks up",
+        subtype="ANGLE",
+        min=math.radians(-90),
+        max=math.radians(90),
+    )
+    roll: FloatProperty(
+        name="Roll",
+        description="Positive: the camera was turned clockwise, seen from behind it",
+        subtype="ANGLE",
+    )
+    height: FloatProperty(name="Height (m)", description="Metres from the floor, which is Z = 0", default=1.6, min=0.01)
+    heading: FloatProperty(
+        name="Heading", description="Where it looks, counter-clockwise from the X axis", subtype="ANGLE"
+    )
+
+    def invoke(self, context, event):
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        if not self.filepath:
+            self.report({"ERROR"}, "No photo was chosen: choose an image file.")
+            return {"CANCELLED"}
+        try:
+            _, told = place_photo(
+                context,
+                absolute(self.filepath),
+                focal_35mm=self.focal_mm,
+                fov_x=self.fov_x,
+                pitch=self.pitch,
+                roll=self.roll,
+                height_m=self.height,
+                heading=self.heading,
+            )
+        except (PhotoError, CameraError) as error:
+            session.refuse(str(error))
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        session.clear()
+        session.notice = told
+        self.report({"INFO"}, told)
+        return {"FINISHED"}
+
+
+class UsePhotoResolution(ReasonedPoll, bpy.types.Operator):
+    """Give the scene the photo's resolution, so that its render has the photo's frame"""
+
+    bl_idname = "lookbeyond.use_photo_resolution"
+    bl_label = "Use Photo's Resolution"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def reason(cls, context):
+        return "" if context.scene.look_beyond.photo_camera else "Place a photo first"
+
+    def execute(self, context):
+        size = context.scene.look_beyond.photo_camera.data.look_beyond
+        render = context.scene.render
+        render.resolution_x, render.resolution_y = size.width, size.height
+        render.pixel_aspect_x = render.pixel_aspect_y = 1.0
+        return {"FINISHED"}
+
+
+class MatchPhotoColours(bpy.types.Operator):
+    """Show the photo's colours as they are: Blender's default view changes them"""
+
+    bl_idname = "lookbeyond.match_photo_colours"
+    bl_label = "Match Photo Colours"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context):
+        view = context.scene.view_settings
+        view.view_transform = "Standard"
+        view.look = "None"
+        view.exposure, view.gamma = 0.0, 1.0
+        return {"FINISHED"}
+
+
+class BuildWorld(AsksService, bpy.types.Operator):
+    """Make the panorama that the photo is a part of, and the scene's world of it"""
+
+    bl_idname = "lookbeyond.build_world"
+    bl_label = "Build World"
+
+    @classmethod
+    def reason(cls, context):
+        if context.scene.look_beyond.photo_camera is None:
+            return "Place a photo first"
+        return super().reason(context)
+
+    def prepare(self, context):
+        return scene_jobs.build_world(context)
+
+
+class UsePanorama(AsksService, bpy.types.Operator):
+    """Make a world of a 360° picture that you have: only its distances are computed"""
+
+    bl_idname = "lookbeyond.use_panorama"
+    bl_label = "Use 360° Picture"
+
+    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filter_glob: StringProperty(default=IMAGES, options={"HIDDEN"})
+    height: FloatProperty(name="Height (m)", description="Metres from the floor to its camera", default=1.6, min=0.01)
+    heading: FloatProperty(
+        name="Heading",
+        description="Where its centre looks, counter-clockwise from the X axis",
+        subtype="ANGLE",
+    )
+
+    def invoke(self, context, event):
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        # The file browser ends in execute, too; in a window the artist is not to wait.
+        return super().execute(context) if bpy.app.background else AsksService.invoke(self, context, None)
+
+    def prepare(self, context):
+        return scene_jobs.use_panorama(context, absolute(self.filepath), self.height, self.heading)
+
+
+# --- 2 path -------------------------------------------------------------------------------------------------
+
+
+class AddPath(ReasonedPoll, bpy.types.Operator):
+    """Add a curve to edit as you like, and a camera that runs along it"""
+
+    bl_idname = "lookbeyond.add_path"
+    bl_label = "Add Camera Path"
+    bl_options = {"REGISTER", "UNDO"}
+
+    kind: EnumProperty(
+        name="Move",
+        items=(
+            ("WALK", "Walk", "Forward on an arc"),
+            ("PUSH_IN", "Push In", "Straight ahead"),
+            ("LOOK_AROUND", "Look Around", "A turn on the spot, on a small arc"),
+        ),
+    )
+    length: FloatProperty(name="Length (m)", description="Metres", default=1.5, min=0.01, soft_max=10.0)
+    turn: FloatProperty(
+        name="Turn",
+        description="How far the path turns, positive to the left",
+        subtype="ANGLE",
+        default=math.radians(65),
+        min=math.radians(-360),
+        max=math.radians(360),
+    )
+    look: EnumProperty(
+        name="Look",
+        items=(
+            ("ALONG", "Along the Path", "The camera looks where the curve goes"),
+            ("TARGET", "At a Target", "The camera looks at an empty that you can move"),
+        ),
+    )
+    level: BoolProperty(
+        name="Keep Level",
+        description="Level horizon; otherwise the photo's own pitch and roll stay",
+        default=True,
+    )
+    frames: IntProperty(name="Frames", description="From the scene's first frame on; 0: its whole range", min=0)
+
+    @classmethod
+    def reason(cls, context):
+        return "" if context.mode == "OBJECT" else "Go to Object Mode first"
+
+    def execute(self, context):
+        try:
+            add_path(
+                context,
+                kind=self.kind,
+                length_m=self.length,
+                turn=self.turn,
+                look=self.look,
+                level=self.level,
+                frames=self.frames,
+            )
+        except CameraError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+# --- 3 service ----------------------------------------------------------------------------------------------
+
+
+class StartService(AsksService, bpy.types.Operator):
+    """Start the program that runs the models, on this machine"""
+
+    bl_idname = "lookbeyond.start_service"
+    bl_label = "Start Service"
+    needs_connection = False
+
+    @classmethod
+    def reason(cls, context):
+        if preferences().address.strip():
+            return "The preferences name a remote service, which is started on its own machine"
+        return super().reason(context)
+
+    def prepare(self, context):
+        command = jobs.service_command(preferences().service_command)
+        return Work(self.bl_label, jobs.start_service(command))
+
+
+class StopService(AsksService, bpy.types.Operator):
+    """End the service; what it has finished is kept"""
+
+    bl_idname = "lookbeyond.stop_service"
+    bl_label = "Stop Service"
+
+    def prepare(self, context):
+        return Work(self.bl_label, jobs.stop_service(connection()))
+
+
+class CheckService(AsksService, bpy.types.Operator):
+    """Ask the service who it is"""
+
+    bl_idname = "lookbeyond.check_service"
+    bl_label = "Test Connection"
+
+    def prepare(self, context):
+        return Work(self.bl_label, jobs.check_service(connection()))
+
+
+class Cancel(ReasonedPoll, bpy.types.Operator):
+    """End what is running; what it has finished is kept"""
+
+    bl_idname = "lookbeyond.cancel"
+    bl_label = "Cancel"
+
+    @classmethod
+    def reason(cls, context):
+        if session.task is None:
+            return "Nothing is running"
+        return "It is being cancelled" if session.task.cancelled.is_set() else ""
+
+    def execute(self, context):
+        session.cancel()
+        heartbeat.redraw()
+        return {"FINISHED"}
+
+
+class ClearMessage(bpy.types.Operator):
+    """Empty the status box"""
+
+    bl_idname = "lookbeyond.clear_message"
+    bl_label = "Dismiss"
+
+    def execute(self, context):
+        session.clear()
+        return {"FINISHED"}
+
+
+class CopyMessage(bpy.types.Operator):
+    """Copy the message to the clipboard"""
+
+    bl_idname = "lookbeyond.copy_message"
+    bl_label = "Copy Message"
+
+    def execute(self, context):
+        context.window_manager.clipboard = session.error or session.notice
+        return {"FINISHED"}
+
+
+# --- 4 shoot ------------------------------------------------------------------------------------------------
+
+
+class Shoot(AsksService, bpy.types.Operator):
+    """Make the frames of the scene's camera in the world"""
+
+    bl_idname = "lookbeyond.shoot"
+    bl_label = "Shoot"
+
+    @classmethod
+    def reason(cls, context):
+        scene = context.scene
+        if not scene.look_beyond.world_folder:
+            return "Build a world first: there is nothing to shoot in"
+        if scene.camera is None:
+            return "The scene has no active camera: add a camera path, or make a camera active"
+        if scene.camera.type != "CAMERA" or scene.camera.data.type != "PERSP":
+            return "The scene's active camera is not a perspective camera"
+        if scene.frame_end <= scene.frame_start:
+            return "A shot needs at least two frames: set the scene's frame range"
+        if scene.frame_start < 0:
+            return "The scene's frame range begins below 0, and files have no negative numbers: move the range"
+        if scene.frame_end - scene.frame_start >= MAX_CAMERAS:
+            return f"The scene's frame range is longer than the {MAX_CAMERAS} frames of one shot: shorten it"
+        return super().reason(context)
+
+    def prepare(self, context):
+        return scene_jobs.shoot(context)
+
+
+CLASSES = (
+    PlacePhoto,
+    UsePhotoResolution,
+    MatchPhotoColours,
+    BuildWorld,
+    UsePanorama,
+    AddPath,
+    StartService,
+    StopService,
+    CheckService,
+    Cancel,
+    ClearMessage,
+    CopyMessage,
+    Shoot,
+)

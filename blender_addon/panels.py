@@ -1,0 +1,196 @@
+"""The sidebar tab: what runs now on top, then the four steps. Drawing reads; it never changes anything."""
+
+import textwrap
+
+import bpy
+
+from . import heartbeat
+from .preferences import preferences
+from .session import Task, session
+
+CHARACTER_PX = 6.5
+"""Mean width of a character of the interface font at scale 1."""
+
+
+class Step:
+    """Where all panels of ours stand."""
+
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Look Beyond"
+
+
+class StatusPanel(Step, bpy.types.Panel):
+    bl_idname = "LOOKBEYOND_PT_status"
+    bl_label = "Look Beyond"
+
+    def draw(self, context):
+        layout = self.layout
+        if session.task is not None:
+            draw_task(layout, session.task)
+        elif session.error or session.notice:
+            draw_message(layout, context)
+        else:
+            layout.label(text=next_step(context.scene))
+
+
+class PhotoPanel(Step, bpy.types.Panel):
+    bl_idname = "LOOKBEYOND_PT_photo"
+    bl_parent_id = StatusPanel.bl_idname
+    bl_label = "1  Photo"
+
+    def draw(self, context):
+        settings = context.scene.look_beyond
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.operator("lookbeyond.place_photo", icon="IMAGE_DATA", text="Place Photo…")
+        if settings.photo_camera is not None:
+            column = layout.column(align=True)
+            column.prop(settings, "photo_camera", text="Camera")
+            column.prop(settings, "fov_x")
+            column.prop(settings, "pitch")
+            column.prop(settings, "roll")
+            column.prop(settings, "camera_height")
+            row = layout.row(align=True)
+            row.operator("lookbeyond.use_photo_resolution", text="Its Resolution")
+            row.operator("lookbeyond.match_photo_colours", text="Its Colours")
+        column = layout.column(align=True)
+        column.prop(settings, "panorama_width", text="World")
+        column.prop(settings, "seed")
+        row = layout.row()
+        row.scale_y = 1.4
+        row.operator("lookbeyond.build_world", icon="WORLD")
+        layout.operator("lookbeyond.use_panorama", text="Use 360° Picture…")
+
+
+class PathPanel(Step, bpy.types.Panel):
+    bl_idname = "LOOKBEYOND_PT_path"
+    bl_parent_id = StatusPanel.bl_idname
+    bl_label = "2  Path"
+
+    def draw(self, context):
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.operator_menu_enum("lookbeyond.add_path", "kind", text="Add Camera Path", icon="CURVE_BEZCURVE")
+        layout.prop(context.scene, "camera", text="Camera")
+        column = layout.column(align=True)
+        column.prop(context.scene, "frame_start", text="Frames")
+        column.prop(context.scene, "frame_end", text="to")
+
+
+class ServicePanel(Step, bpy.types.Panel):
+    bl_idname = "LOOKBEYOND_PT_service"
+    bl_parent_id = StatusPanel.bl_idname
+    bl_label = "3  Service"
+
+    def draw(self, context):
+        settings = context.scene.look_beyond
+        layout = self.layout
+        service = session.service
+        if service is None:
+            layout.label(text="Not connected", icon="UNLINKED")
+        else:
+            layout.label(text=f"Service {service.service}", icon="LINKED")
+            for device in service.devices:
+                layout.label(text=str(device.get("name", "")), icon="BLANK1")
+        row = layout.row(align=True)
+        if service is None and not preferences().address.strip():
+            row.operator("lookbeyond.start_service", icon="PLAY")
+        elif service is not None:
+            row.operator("lookbeyond.stop_service", icon="PAUSE", text="Stop")
+        row.operator("lookbeyond.check_service", text="Test Connection")
+        column = layout.column()
+        column.use_property_split = True
+        column.use_property_decorate = False
+        column.prop(settings, "preset")
+
+
+class ShootPanel(Step, bpy.types.Panel):
+    bl_idname = "LOOKBEYOND_PT_shoot"
+    bl_parent_id = StatusPanel.bl_idname
+    bl_label = "4  Shoot"
+
+    def draw(self, context):
+        scene = context.scene
+        settings = scene.look_beyond
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        column = layout.column(align=True)
+        column.prop(scene.render, "resolution_x", text="Resolution X")
+        column.prop(scene.render, "resolution_y", text="Y")
+        column.prop(scene.render, "resolution_percentage", text="%")
+        column = layout.column(align=True)
+        column.prop(settings, "tau_position")
+        column.prop(settings, "tau_rotation")
+        layout.prop(settings, "output_folder")
+        row = layout.row()
+        row.scale_y = 1.4
+        row.operator("lookbeyond.shoot", icon="RENDER_ANIMATION")
+
+
+def draw_task(layout: bpy.types.UILayout, task: Task) -> None:
+    row = layout.row(align=True)
+    row.progress(factor=task.fraction, text=f"{task.title}  {task.fraction:.0%}{left(task)}")
+    row.operator("lookbeyond.cancel", text="", icon="X")
+    column = layout.column()
+    column.label(text=task.message)
+    if task.files:
+        column.label(text=f"{task.files} files have arrived")
+    if heartbeat.previews.icon:
+        layout.template_icon(heartbeat.previews.icon, scale=8)
+
+
+def draw_message(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    box = layout.box()
+    text, icon = (session.error, "ERROR") if session.error else (session.notice, "INFO")
+    column = box.column(align=True)
+    column.alert = bool(session.error)
+    scale = context.preferences.system.ui_scale or 1.0  # 0 without a window
+    for number, line in enumerate(wrapped(text, context.region.width / scale)):
+        column.label(text=line, icon=icon if number == 0 else "BLANK1")
+    row = box.row()
+    row.operator("lookbeyond.copy_message", text="Copy", icon="COPYDOWN")
+    row.operator("lookbeyond.clear_message", text="Dismiss", icon="CHECKMARK")
+
+
+def wrapped(text: str, width_px: float) -> list[str]:
+    """The text word for word in lines that fit a panel of this width (pixels at interface scale 1)."""
+    room = max(12, int((width_px - 70) / CHARACTER_PX))
+    return textwrap.wrap(text, room, break_long_words=True, break_on_hyphens=False)
+
+
+def left(task: Task) -> str:
+    if task.eta_s is None:
+        return ""
+    minutes, seconds = divmod(round(task.eta_s), 60)
+    return f", {minutes}:{seconds:02d} left"
+
+
+def next_step(scene: bpy.types.Scene) -> str:
+    settings = scene.look_beyond
+    if settings.photo_camera is None and not settings.world_folder:
+        return "Place a photo to begin"
+    if not settings.world_folder:
+        return "Build the world" if session.service is not None else "Start the service, then build the world"
+    return "Lay a camera path, then shoot" if not settings.shot_folder else "Ready"
+
+
+def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:
+    if session.task is not None:
+        task = session.task
+        self.layout.separator_spacer()
+        self.layout.progress(factor=task.fraction, text=f"Look Beyond: {task.title}{left(task)}")
+
+
+CLASSES = (StatusPanel, PhotoPanel, PathPanel, ServicePanel, ShootPanel)
+
+
+def register() -> None:
+    bpy.types.STATUSBAR_HT_header.append(draw_status_bar)
+
+
+def unregister() -> None:
+    bpy.types.STATUSBAR_HT_header.remove(draw_status_bar)

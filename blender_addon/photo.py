@@ -1,0 +1,194 @@
+"""A photo becomes a camera that sees exactly it."""
+
+import math
+from pathlib import Path
+
+import bpy
+import numpy as np
+from lookbeyond_kit.geometry.cameras import Camera, heading_pitch_roll, placed_camera
+
+from .cameras_from_blender import camera_of, matrix_world_of, metres_per_unit
+from .photo_exif import FOV_X_ASSUMED, Exif, fov_x_of_focal, read_exif
+from .results import absolute, as_stored
+
+MIN_SIDE, MAX_SIDE = 64, 16384
+
+
+class PhotoError(ValueError):
+    """A photo that cannot be placed: the message names it and the remedy."""
+
+
+def place_photo(
+    context: bpy.types.Context,
+    path: Path,
+    *,
+    focal_35mm: float = 0.0,
+    fov_x: float = 0.0,
+    pitch: float = 0.0,
+    roll: float = 0.0,
+    height_m: float = 1.6,
+    heading: float = 0.0,
+) -> tuple[bpy.types.Object, str]:
+    """Make (or, for a photo that is placed already, update) the camera of a photo, and say what was assumed.
+
+    Angles are radians: `fov_x` horizontal, else `focal_35mm` in millimetres, else EXIF, else 65 degrees;
+    `heading` counts counter-clockwise from +X; `pitch` > 0 looks up; `roll` > 0 turns the camera clockwise
+    seen from behind. The floor is z = 0. Nothing else in the scene changes, but an absent scene camera
+    becomes this one. Raises `PhotoError`.
+    """
+    try:
+        exif = read_exif(path)
+    except OSError as error:
+        raise PhotoError(f"The photo {path} cannot be opened ({error.strerror}): choose an image file.") from None
+    image = load_photo(path, exif)
+    width, height = image.size
+    fov_x, told = field_of_view(fov_x, focal_35mm, exif, width, height)
+    scene = context.scene
+    unit_m = metres_per_unit(scene)
+    camera = placed_camera(
+        width, height, fov_x, heading_rad=heading, pitch_rad=pitch, roll_rad=roll, position=(0, 0, height_m)
+    )
+
+    placed = placed_already(scene, path)
+    if placed is None:
+        data = bpy.data.cameras.new(f"Photo {path.stem}")
+        placed = bpy.data.objects.new(data.name, data)
+        context.collection.objects.link(placed)
+    data = placed.data
+    data.type = "PERSP"
+    data.sensor_fit = "HORIZONTAL"
+    data.shift_x = data.shift_y = 0.0
+    data.lens = data.sensor_width / 2 / math.tan(fov_x / 2)
+    data.clip_start = min(data.clip_start, 0.05 / unit_m)
+    data.look_beyond.photo_path = as_stored(path)
+    data.look_beyond.width, data.look_beyond.height = width, height
+    placed.matrix_world = matrix_world_of(camera, unit_m)
+    show_behind(data, image, scene)
+
+    scene.look_beyond.photo_camera = placed
+    if scene.camera is None:
+        scene.camera = placed
+    for other in context.selected_objects:
+        other.select_set(False)
+    if placed.name in context.view_layer.objects:
+        placed.select_set(True)
+        context.view_layer.objects.active = placed
+    return placed, told
+
+
+def load_photo(path: Path, exif: Exif) -> bpy.types.Image:
+    """The photo as an image datablock, upright. Raises `PhotoError`."""
+    try:
+        image = bpy.data.images.load(str(path), check_existing=True)
+    except RuntimeError as error:
+        raise PhotoError(f"The photo {path} cannot be opened ({error}): choose an image file.") from None
+    width, height = image.size
+    if not width or not height:
+        bpy.data.images.remove(image)
+        raise PhotoError(f"{path} is not an image that Blender can read: choose a JPEG, PNG, WebP or TIFF file.")
+    if not MIN_SIDE <= min(width, height) <= max(width, height) <= MAX_SIDE:
+        if not image.users:
+            bpy.data.images.remove(image)
+        raise PhotoError(
+            f"The photo {path.name} is {width} x {height} pixels: choose one with sides of {MIN_SIDE} to"
+            f" {MAX_SIDE} pixels."
+        )
+    return image if exif.orientation == 1 else upright(image, exif.orientation)
+
+
+def upright(image: bpy.types.Image, orientation: int) -> bpy.types.Image:
+    """A packed copy of the image, turned as its EXIF orientation says; Blender itself turns no photos."""
+    name = f"{image.name} upright"
+    if name in bpy.data.images:
+        return bpy.data.images[name]
+    width, height = image.size
+    pixels = np.empty(width * height * image.channels, np.float32)
+    image.pixels.foreach_get(pixels)
+    turned = turn(pixels.reshape(height, width, image.channels)[::-1], orientation)[::-1]
+    copy = bpy.data.images.new(name, turned.shape[1], turned.shape[0], alpha=image.channels == 4)
+    copy.colorspace_settings.name = image.colorspace_settings.name
+    rgba = np.ones((*turned.shape[:2], 4), np.float32)
+    rgba[..., : image.channels] = turned
+    copy.pixels.foreach_set(rgba.ravel())
+    copy.pack()
+    if not image.users:
+        bpy.data.images.remove(image)
+    return copy
+
+
+def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Stored rows, top first, [H, W, C] -> upright, by EXIF orientation 1..8."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    mirrored = orientation in (2, 3, 6, 7)
+    upside_down = orientation in (3, 4, 7, 8)
+    return pixels[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
+
+
+def field_of_view(fov_x: float, focal_35mm: float, exif: Exif, width: int, height: int) -> tuple[float, str]:
+    """Radians, and in words where it is from."""
+    if fov_x > 0:
+        return fov_x, f"Field of view {math.degrees(fov_x):.1f}°, as given."
+    for focal, source in ((focal_35mm, "as given"), (exif.focal_35mm, "from the photo's EXIF")):
+        if focal > 0:
+            fov_x = fov_x_of_focal(focal, width, height)
+            return fov_x, f"Field of view {math.degrees(fov_x):.1f}° ({focal:g} mm, {source})."
+    return FOV_X_ASSUMED, (
+        "The photo does not say its focal length: 65° is assumed. Correct it if floor and walls look bent."
+    )
+
+
+def placed_already(scene: bpy.types.Scene, path: Path) -> bpy.types.Object | None:
+    """The scene's camera of this very photo."""
+    for thing in scene.objects:
+        if thing.type == "CAMERA" and thing.data.look_beyond.photo_path:
+            if absolute(thing.data.look_beyond.photo_path) == path.resolve():
+                return thing
+    return None
+
+
+def show_behind(data: bpy.types.Camera, image: bpy.types.Image, scene: bpy.types.Scene) -> None:
+    """The photo as the camera's background, as wide as the frame whatever the scene's aspect is now."""
+    data.show_background_images = True
+    backgrounds = data.background_images
+    background = next((one for one in backgrounds if one.image == image), None) or backgrounds.new()
+    background.image = image
+    background.alpha = 1.0
+    render = scene.render
+    frame_aspect = render.resolution_x * render.pixel_aspect_x / (render.resolution_y * render.pixel_aspect_y)
+    # The lens is tied to the frame's width, and so must the photo be: whichever is higher.
+    background.frame_method = "CROP" if frame_aspect > image.size[0] / image.size[1] else "FIT"
+
+
+def photo_camera(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None = None) -> Camera | None:
+    """The placed photo's camera as it stands now, for the photo's own pixels; None without a photo."""
+    placed = scene.look_beyond.photo_camera
+    if placed is None or placed.type != "CAMERA" or not placed.data.look_beyond.width:
+        return None
+    size = placed.data.look_beyond
+    seen = placed if depsgraph is None else placed.evaluated_get(depsgraph)
+    return camera_of(seen, size.width, size.height, metres_per_unit(scene))
+
+
+def set_photo_camera(scene: bpy.types.Scene, **changes: float) -> None:
+    """Change `fov_x`, `heading`, `pitch`, `roll` (radians), `height` (metres) of the photo's camera."""
+    camera = photo_camera(scene)
+    if camera is None:
+        return
+    placed = scene.look_beyond.photo_camera
+    if "fov_x" in changes:
+        wanted = camera.width / 2 / math.tan(changes.pop("fov_x") / 2)
+        placed.data.lens *= wanted / float(camera.intrinsics[0, 0])
+    heading, pitch, roll = heading_pitch_roll(camera)
+    position = np.array(camera.position)
+    position[2] = changes.get("height", position[2])
+    moved = placed_camera(
+        camera.width,
+        camera.height,
+        intrinsics=camera.intrinsics,
+        heading_rad=changes.get("heading", heading),
+        pitch_rad=changes.get("pitch", pitch),
+        roll_rad=changes.get("roll", roll),
+        position=position,
+    )
+    placed.matrix_world = matrix_world_of(moved, metres_per_unit(scene))

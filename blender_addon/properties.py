@@ -1,0 +1,180 @@
+"""What a .blend stores: the settings of a scene and, on a photo's camera, which photo it is. No running
+state.
+
+The photo camera's lens and pose have one home, the camera itself: their fields here read and write it.
+"""
+
+import math
+
+import bpy
+from bpy.props import (
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+from lookbeyond_kit.geometry.cameras import CameraError, heading_pitch_roll
+
+from .photo import photo_camera, set_photo_camera
+from .session import session
+
+BLEND_RELATIVE = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
+WIDTHS = (("1024", "1K", ""), ("2048", "2K", ""), ("4096", "4K", ""), ("8192", "8K", ""))
+
+
+def _read(name: str, default: float):
+    def read(self: "LookBeyondScene") -> float:
+        try:
+            camera = photo_camera(self.id_data)
+        except CameraError:
+            return default
+        if camera is None:
+            return default
+        heading, pitch, roll = heading_pitch_roll(camera)
+        values = {"heading": heading, "pitch": pitch, "roll": roll, "fov_x": camera.fov_x}
+        return float(values.get(name, camera.position[2]))
+
+    return read
+
+
+def _write(name: str):
+    def write(self: "LookBeyondScene", value: float) -> None:
+        set_photo_camera(self.id_data, **{name: value})
+
+    return write
+
+
+def _of_camera(field: str, default: float, **about) -> FloatProperty:
+    return FloatProperty(get=_read(field, default), set=_write(field), **about)
+
+
+def is_photo_camera(self: "LookBeyondScene", thing: bpy.types.Object) -> bool:
+    return thing.type == "CAMERA" and bool(thing.data.look_beyond.photo_path)
+
+
+def preset_names(self: "LookBeyondScene", context: bpy.types.Context, text: str) -> list[str]:
+    presets = getattr(session.service, "presets", ())
+    return [str(preset.get("name", "")) for preset in presets] or ["builtin"]
+
+
+class LookBeyondCamera(bpy.types.PropertyGroup):
+    """Which photo a camera sees, and the photo's own resolution."""
+
+    photo_path: StringProperty(name="Photo", subtype="FILE_PATH", options=BLEND_RELATIVE)
+    width: IntProperty(name="Photo Width", subtype="PIXEL")
+    height: IntProperty(name="Photo Height", subtype="PIXEL")
+
+
+class LookBeyondScene(bpy.types.PropertyGroup):
+    """The settings of the four steps."""
+
+    photo_camera: PointerProperty(
+        name="Photo Camera",
+        description="The camera that sees the photo; Place Photo makes it",
+        type=bpy.types.Object,
+        poll=is_photo_camera,
+    )
+    photo_path: StringProperty(
+        name="Photo",
+        description="The placed photo",
+        get=lambda self: self.photo_camera.data.look_beyond.photo_path if self.photo_camera else "",
+    )
+    fov_x: _of_camera(
+        "fov_x",
+        math.radians(65),
+        name="Field of View",
+        description="Horizontal angle that the photo spans",
+        subtype="ANGLE",
+        min=math.radians(5),
+        max=math.radians(170),
+    )
+    heading: _of_camera(
+        "heading",
+        0.0,
+        name="Heading",
+        description="Where the photo looks, counter-clockwise from the X axis",
+        subtype="ANGLE",
+    )
+    pitch: _of_camera(
+        "pitch",
+        0.0,
+        name="Pitch",
+        description="How far the photo looks up (positive) or down",
+        subtype="ANGLE",
+        soft_min=math.radians(-60),
+        soft_max=math.radians(60),
+    )
+    roll: _of_camera(
+        "roll",
+        0.0,
+        name="Roll",
+        description="How far the photo's camera was turned clockwise, seen from behind it",
+        subtype="ANGLE",
+        soft_min=math.radians(-45),
+        soft_max=math.radians(45),
+    )
+    camera_height: _of_camera(
+        "height",
+        1.6,
+        name="Height (m)",
+        description="Metres from the floor, which is Z = 0, to the photo's camera: gives the world its size",
+        min=0.01,
+        soft_max=10.0,
+        precision=2,
+    )
+    panorama_width: EnumProperty(
+        name="Resolution", description="Width of the panorama in pixels", items=WIDTHS, default="4096"
+    )
+    seed: IntProperty(
+        name="Seed", description="Another seed invents another surrounding; the same one repeats it", min=0
+    )
+    preset: StringProperty(
+        name="Preset",
+        description="Which models the service uses",
+        default="builtin",
+        search=preset_names,
+    )
+    tau_position: FloatProperty(
+        name="Position Tolerance",
+        description="Share of the way between two anchors within which frames count as seen from one place",
+        default=0.2,
+        min=0.0,
+        max=1.0,
+    )
+    tau_rotation: FloatProperty(
+        name="Rotation Tolerance",
+        description="Share of the turn between two anchors within which frames count as looking one way",
+        default=0.2,
+        min=0.0,
+        max=1.0,
+    )
+    output_folder: StringProperty(
+        name="Output",
+        description="Folder for worlds and shots; // is the folder of the .blend file",
+        default="//look_beyond",
+        subtype="DIR_PATH",
+        options=BLEND_RELATIVE,
+    )
+    world_folder: StringProperty(
+        name="World",
+        description="Folder of the world to shoot in",
+        subtype="DIR_PATH",
+        options=BLEND_RELATIVE,
+    )
+    shot_folder: StringProperty(
+        name="Shot", description="Folder of the last shot", subtype="DIR_PATH", options=BLEND_RELATIVE
+    )
+
+
+CLASSES = (LookBeyondCamera, LookBeyondScene)
+
+
+def register() -> None:
+    bpy.types.Camera.look_beyond = PointerProperty(type=LookBeyondCamera)
+    bpy.types.Scene.look_beyond = PointerProperty(type=LookBeyondScene)
+
+
+def unregister() -> None:
+    del bpy.types.Scene.look_beyond
+    del bpy.types.Camera.look_beyond

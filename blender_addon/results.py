@@ -1,0 +1,50 @@
+"""Where results lie, and what is written on them as custom properties."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import bpy
+
+PREFIX = "look_beyond_"
+
+
+def output_folder(scene: bpy.types.Scene) -> Path:
+    """The folder that the settings name; for an unsaved file, one in the extension's own user folder."""
+    wanted = scene.look_beyond.output_folder or "//look_beyond"
+    if wanted.startswith("//") and not bpy.data.filepath:
+        return Path(bpy.utils.extension_path_user(__package__, path="results", create=True))
+    return absolute(wanted)
+
+
+def absolute(path: str) -> Path:
+    return Path(bpy.path.abspath(path)).resolve()
+
+
+def as_stored(path: Path) -> str:
+    """The path as a .blend should hold it: relative to the file where that is possible."""
+    if not bpy.data.filepath:
+        return str(path)
+    try:
+        return bpy.path.relpath(str(path))
+    except ValueError:  # another drive
+        return str(path)
+
+
+def file_name(text: str) -> str:
+    """The text as a name that every file system takes."""
+    return re.sub(r"[^\w\-]+", "_", text).strip("_")[:40] or "unnamed"
+
+
+def stamp(datablock: bpy.types.ID, record: Mapping[str, object]) -> None:
+    """Write on a result what made it, as custom properties; lists and dictionaries as JSON text."""
+    for name, value in record.items():
+        plain = isinstance(value, (str, int, float))
+        # Custom properties hold 32-bit integers; seeds may be larger.
+        fits = not isinstance(value, int) or abs(value) < 2**31
+        datablock[PREFIX + name] = value if plain and fits else str(value) if plain else json.dumps(value)
+
+
+def stamped(datablock: bpy.types.ID, name: str, default: object = None) -> object:
+    return datablock.get(PREFIX + name, default)

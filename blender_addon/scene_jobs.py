@@ -1,0 +1,169 @@
+"""What a scene asks of the service, and what becomes of the answer: worlds and shots as `Work` for the session."""
+
+import json
+import math
+from pathlib import Path
+from typing import Literal
+
+import bpy
+from lookbeyond_kit import __version__ as KIT_VERSION
+from lookbeyond_kit.geometry.cameras import Camera, placed_camera
+from lookbeyond_kit.protocol import WORLD_FILES, ShotRequest, WorldRequest
+
+from . import jobs
+from .cameras_from_blender import render_size, shot_cameras
+from .jobs import JobError
+from .photo import photo_camera
+from .preferences import connection
+from .results import absolute, as_stored, file_name, output_folder
+from .session import Done, Work, session
+from .shot_output import show_shot
+from .world_nodes import heading_of, show_world
+
+
+class SceneOf:
+    """The scene that a job was started in, found again when undo or a file load has remade it."""
+
+    def __init__(self, scene: bpy.types.Scene) -> None:
+        self.uid, self.name, self.file = scene.session_uid, scene.name, bpy.data.filepath
+
+    def find(self) -> bpy.types.Scene | None:
+        for scene in bpy.data.scenes:
+            if scene.session_uid == self.uid:
+                return scene
+        return bpy.data.scenes.get(self.name) if self.file and self.file == bpy.data.filepath else None
+
+
+def build_world(context: bpy.types.Context) -> Work:
+    """The world of the placed photo, its camera as it stands now. Raises `JobError`, `CameraError`."""
+    scene = context.scene
+    camera = photo_camera(scene, context.evaluated_depsgraph_get())
+    if camera is None:
+        raise JobError("No photo is placed in this scene: place one first.")
+    height_m = float(camera.position[2])
+    if height_m <= 0:
+        raise JobError(f"The photo's camera stands at {height_m:.2f} m and the floor is Z = 0: raise the camera.")
+    return world_of(scene, absolute(scene.look_beyond.photo_path), "photo", camera, height_m)
+
+
+def use_panorama(context: bpy.types.Context, picture: Path, height_m: float, heading: float) -> Work:
+    """The world of an existing 360° picture, seen from `height_m` metres above the origin. Raises `JobError`.
+
+    `heading` is where its centre looks, radians counter-clockwise from +X.
+    """
+    camera = placed_camera(64, 64, math.radians(65), heading_rad=heading, position=(0.0, 0.0, height_m))
+    return world_of(context.scene, picture, "panorama", camera, height_m)
+
+
+def world_of(
+    scene: bpy.types.Scene,
+    picture: Path,
+    role: Literal["photo", "panorama"],
+    camera: Camera,
+    height_m: float,
+) -> Work:
+    if not picture.is_file():
+        raise JobError(f"The file {picture} is not there: choose the picture again.")
+    settings = scene.look_beyond
+    request = WorldRequest(
+        camera=camera.to_dict(),
+        camera_height=height_m,
+        width=int(settings.panorama_width),
+        seed=settings.seed,
+        preset=settings.preset or "builtin",
+    )
+    worlds = output_folder(scene) / "worlds"
+    where = SceneOf(scene)
+
+    def folder(job: str) -> Path:
+        return worlds / f"{file_name(picture.stem)}-{job[:10]}"
+
+    def finish(done: Done) -> str:
+        about = json.loads((done.folder / "world.json").read_text(encoding="utf-8"))
+        scene = where.find()
+        if scene is None:
+            return f"The world is finished in {done.folder}; its scene is not open any more."
+        record = {
+            "job": done.job,
+            "source": str(picture),
+            "folder": str(done.folder),
+            "seed": request.seed,
+            "preset": request.preset,
+            "revision": about.get("revision", ""),
+            "camera_height": height_m,
+            "cameras": [request.camera],
+            **versions(),
+        }
+        said = show_world(scene, done.folder / "panorama.png", heading_of(about), record)
+        scene.look_beyond.world_folder = as_stored(done.folder)
+        remember_for_undo("Build World")
+        return f"The world stands: {done.folder}. {said}".strip()
+
+    return Work("Build World", jobs.build_world(connection(), picture, role, request, folder), finish)
+
+
+def shoot(context: bpy.types.Context) -> Work:
+    """The frames of the scene's cameras in its world. Raises `JobError`, `CameraError`."""
+    scene = context.scene
+    settings = scene.look_beyond
+    world = absolute(settings.world_folder)
+    for name in WORLD_FILES:
+        if not (world / name).is_file():
+            raise JobError(f"The world's file {world / name} is not there any more: build the world again.")
+    manager = context.window_manager
+    manager.progress_begin(0, 1)
+    try:
+        cameras = shot_cameras(context, manager.progress_update)
+    finally:
+        manager.progress_end()
+    request = ShotRequest(
+        cameras=[camera.to_dict() for camera in cameras],
+        first_frame=scene.frame_start,
+        seed=settings.seed,
+        preset=settings.preset or "builtin",
+        tau_position=settings.tau_position,
+        tau_rotation=settings.tau_rotation,
+    )
+    shots = output_folder(scene) / "shots"
+    size, camera_name, where = render_size(scene), scene.camera.name, SceneOf(scene)
+
+    def folder(job: str) -> Path:
+        return shots / f"{file_name(camera_name)}-{job[:10]}"
+
+    def finish(done: Done) -> str:
+        first = request.first_frame
+        numbers = range(first, first + len(cameras))
+        frames = [done.folder / "frames" / f"{number:04d}.png" for number in numbers]
+        if missing := [path.name for path in frames if not path.is_file()]:
+            raise JobError(f"The frame {missing[0]} did not arrive in {done.folder}: shoot again.")
+        scene = where.find()
+        if scene is None:
+            return f"The shot is finished in {done.folder}; its scene is not open any more."
+        record = {
+            "job": done.job,
+            "world": str(world),
+            "folder": str(done.folder),
+            "first_frame": first,
+            "seed": request.seed,
+            "preset": request.preset,
+            "tau_position": request.tau_position,
+            "tau_rotation": request.tau_rotation,
+            "cameras": request.cameras,
+            **versions(),
+        }
+        editing = show_shot(scene, scene.objects.get(camera_name), frames, first, size, record)
+        scene.look_beyond.shot_folder = as_stored(done.folder)
+        remember_for_undo("Shoot")
+        return f"{len(frames)} frames: {done.folder}. They play in the scene {editing.name}."
+
+    return Work("Shoot", jobs.shoot(connection(), world, request, folder), finish)
+
+
+def versions() -> dict[str, str]:
+    return {"version": KIT_VERSION, "service_version": str(getattr(session.service, "service", ""))}
+
+
+def remember_for_undo(message: str) -> None:
+    if not bpy.app.background and bpy.context.window_manager.windows:
+        with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
+            bpy.ops.ed.undo_push(message=message)

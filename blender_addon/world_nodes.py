@@ -1,0 +1,113 @@
+"""A panorama as the scene's world: a node group of ours; the artist's own worlds stay."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import bpy
+
+from .results import as_stored, stamp, stamped
+
+MAKER = "world_nodes"
+"""Marks a node group as ours (custom property `look_beyond_maker`)."""
+
+
+def show_world(scene: bpy.types.Scene, panorama: Path, heading: float, record: Mapping[str, object]) -> str:
+    """Make the panorama (a file) the scene's world and say what became of the former one.
+
+    `heading` is where its centre column looks, radians counter-clockwise from +X. If the scene's world has a
+    node of ours, only the panorama in it changes: strength and whatever the artist built around it stay. Any
+    other world stays as it is, in the file, and a new one takes its place. `record` is written on group and
+    world.
+    """
+    group = panorama_group(panorama, heading)
+    stamp(group, record)
+    node = our_node(scene.world)
+    if node is not None:
+        strength = node.inputs["Strength"].default_value
+        node.node_tree = group
+        node.inputs["Strength"].default_value = strength
+        node.inputs["Heading"].default_value = heading
+        stamp(scene.world, record)
+        return ""
+    former = scene.world
+    world = bpy.data.worlds.new("Look Beyond")
+    if bpy.app.version < (5, 0, 0):
+        world.use_nodes = True
+    nodes = world.node_tree.nodes
+    nodes.clear()
+    node = nodes.new("ShaderNodeGroup")
+    node.node_tree = group
+    node.name = node.label = "Look Beyond"
+    node.width = 200
+    node.inputs["Heading"].default_value = heading
+    output = nodes.new("ShaderNodeOutputWorld")
+    output.location = (260, 0)
+    world.node_tree.links.new(node.outputs["Background"], output.inputs["Surface"])
+    stamp(world, record)
+    scene.world = world
+    if former is None:
+        return ""
+    former.use_fake_user = True
+    return f"The former world, {former.name}, is kept in the file."
+
+
+def our_node(world: bpy.types.World | None) -> bpy.types.Node | None:
+    """The node of ours in a world."""
+    tree = world.node_tree if world is not None else None
+    for node in tree.nodes if tree is not None else ():
+        if node.type == "GROUP" and node.node_tree is not None and stamped(node.node_tree, "maker") == MAKER:
+            return node
+    return None
+
+
+def panorama_group(panorama: Path, heading: float) -> bpy.types.NodeTree:
+    """The node group of this panorama: Heading and Strength in, Background out. Made once per file."""
+    image = bpy.data.images.load(str(panorama), check_existing=True)
+    for group in bpy.data.node_groups:
+        if stamped(group, "maker") == MAKER and any(getattr(node, "image", None) == image for node in group.nodes):
+            image.reload()
+            return group
+    image.filepath = as_stored(panorama)
+
+    group = bpy.data.node_groups.new(f"Look Beyond {panorama.parent.name}", "ShaderNodeTree")
+    group.use_fake_user = True  # the artist may come back to a former variant
+    stamp(group, {"maker": MAKER})
+    strength = group.interface.new_socket("Strength", in_out="INPUT", socket_type="NodeSocketFloat")
+    strength.default_value, strength.min_value = 1.0, 0.0
+    turned = group.interface.new_socket("Heading", in_out="INPUT", socket_type="NodeSocketFloat")
+    turned.subtype, turned.default_value = "ANGLE", heading
+    turned.description = "Where the centre of the panorama looks, counter-clockwise from the X axis"
+    group.interface.new_socket("Background", in_out="OUTPUT", socket_type="NodeSocketShader")
+
+    kinds = (
+        "NodeGroupInput",
+        "ShaderNodeTexCoord",
+        "ShaderNodeCombineXYZ",
+        "ShaderNodeMapping",
+        "ShaderNodeTexEnvironment",
+        "ShaderNodeBackground",
+        "NodeGroupOutput",
+    )
+    inputs, coordinates, angle, mapping, texture, background, output = (group.nodes.new(kind) for kind in kinds)
+    places = ((-800, -200), (-600, 100), (-600, -200), (-400, 100), (-200, 100), (80, 0), (280, 0))
+    for node, place in zip((inputs, coordinates, angle, mapping, texture, background, output), places, strict=True):
+        node.location = place
+    mapping.vector_type = "TEXTURE"  # turns the picture, not the coordinates: +heading about Z
+    texture.image = image
+    texture.projection = "EQUIRECTANGULAR"
+    texture.interpolation = "Linear"
+    link = group.links.new
+    link(inputs.outputs["Heading"], angle.inputs["Z"])
+    link(angle.outputs["Vector"], mapping.inputs["Rotation"])
+    link(coordinates.outputs["Generated"], mapping.inputs["Vector"])
+    link(mapping.outputs["Vector"], texture.inputs["Vector"])
+    link(texture.outputs["Color"], background.inputs["Color"])
+    link(inputs.outputs["Strength"], background.inputs["Strength"])
+    link(background.outputs["Background"], output.inputs["Background"])
+    return group
+
+
+def heading_of(about: Mapping[str, object]) -> float:
+    """Radians, from the content of world.json."""
+    return math.radians(float(about.get("heading", 0.0)))

@@ -1,0 +1,113 @@
+"""Blender's cameras become ours so that every point falls on the pixel that Blender itself gives it."""
+
+import math
+
+import bpy
+import numpy as np
+import pytest
+from bpy_extras.object_utils import world_to_camera_view
+from mathutils import Euler, Matrix, Vector
+
+RANDOM = np.random.default_rng(7)
+
+
+def new_camera(scene, name="Camera") -> bpy.types.Object:
+    camera = bpy.data.objects.new(name, bpy.data.cameras.new(name))
+    scene.collection.objects.link(camera)
+    scene.camera = camera
+    return camera
+
+
+def assert_same_pixels(scene, camera, ours) -> None:
+    """Against `world_to_camera_view`: within 0.01 pixel."""
+    local = np.column_stack([RANDOM.uniform(-1, 1, (40, 2)), RANDOM.uniform(2, 6, 40)]) * [1, 1, 1]
+    points = local @ ours.rotation.T + ours.position
+    pixels, depth = ours.project(points)
+    for point, pixel, z in zip(points, pixels, depth, strict=True):
+        x, y, blender_z = world_to_camera_view(scene, camera, Vector(point))
+        assert abs(x * ours.width - pixel[0]) < 0.01
+        assert abs((1 - y) * ours.height - pixel[1]) < 0.01
+        assert abs(blender_z - z) < 1e-4
+
+
+@pytest.mark.parametrize("fit", ["AUTO", "HORIZONTAL", "VERTICAL"])
+@pytest.mark.parametrize("size", [(640, 480), (480, 640)])
+@pytest.mark.parametrize("aspect", [(1.0, 1.0), (1.0, 1.46), (2.0, 1.0)])
+def test_lens_agrees_with_blender(part, scene, fit, size, aspect):
+    camera = new_camera(scene)
+    camera.location, camera.rotation_euler = (1, -2, 1.5), Euler((1.2, 0.1, 0.7))
+    lens = camera.data
+    lens.lens, lens.sensor_width, lens.sensor_height = 28, 36, 20
+    lens.sensor_fit, lens.shift_x, lens.shift_y = fit, 0.13, -0.07
+    scene.render.resolution_x, scene.render.resolution_y = size
+    scene.render.pixel_aspect_x, scene.render.pixel_aspect_y = aspect
+    bpy.context.view_layer.update()
+    ours = part("cameras_from_blender").camera_of(camera, *size, 1.0, aspect)
+    assert_same_pixels(scene, camera, ours)
+
+
+def test_every_way_to_move_a_camera_is_read(part, scene):
+    """Parent with scale, constraint, driver on the lens, keyframes: as Blender evaluates each frame."""
+    parent = bpy.data.objects.new("Parent", None)
+    target = bpy.data.objects.new("Target", None)
+    for thing in (parent, target):
+        scene.collection.objects.link(thing)
+    parent.scale, parent.rotation_euler = (2, 2, 2), (0, 0, 0.3)
+    target.location = (6, 1, 1)
+    camera = new_camera(scene)
+    camera.parent = parent
+    for frame, x in ((11, 0.0), (16, 2.0)):
+        camera.location = (x, 0, 1)
+        camera.keyframe_insert("location", frame=frame)
+    track = camera.constraints.new("TRACK_TO")
+    track.target = target
+    driver = camera.data.driver_add("lens").driver
+    driver.expression = "20 + frame"
+    scene.render.resolution_percentage = 50
+    scene.frame_set(13)
+
+    cameras = part("cameras_from_blender").shot_cameras(bpy.context)
+
+    assert scene.frame_current == 13
+    assert len(cameras) == 6
+    assert {(c.width, c.height) for c in cameras} == {(48, 32)}
+    for frame, ours in zip(range(11, 17), cameras, strict=True):
+        scene.frame_set(frame)
+        evaluated = camera.evaluated_get(bpy.context.evaluated_depsgraph_get())
+        scene.render.resolution_percentage = 50
+        assert_same_pixels(scene, evaluated, ours)
+        assert np.allclose(ours.position, evaluated.matrix_world.translation, atol=1e-6)
+        assert math.isclose(ours.intrinsics[0, 0], (20 + frame) / 36 * 48, rel_tol=1e-5)
+
+
+def test_cameras_bound_to_markers_take_turns(part, scene):
+    first, second = new_camera(scene, "A"), new_camera(scene, "B")
+    second.location = (5, 0, 0)
+    for camera, frame in ((first, 11), (second, 14)):
+        scene.timeline_markers.new(camera.name, frame=frame).camera = camera
+    cameras = part("cameras_from_blender").shot_cameras(bpy.context)
+    assert [camera.position[0] for camera in cameras] == [0, 0, 0, 5, 5, 5]
+
+
+def test_units_of_the_scene_become_metres(part, scene):
+    scene.unit_settings.system, scene.unit_settings.scale_length = "METRIC", 0.01
+    new_camera(scene).location = (100, 0, 160)
+    cameras = part("cameras_from_blender").shot_cameras(bpy.context)
+    assert np.allclose(cameras[0].position, (1, 0, 1.6))
+
+
+def test_a_camera_that_cannot_be_used_is_named_with_its_frame(part, scene):
+    from lookbeyond_kit.geometry.cameras import CameraError
+
+    camera = new_camera(scene, "Ortho")
+    camera.data.type = "ORTHO"
+    with pytest.raises(CameraError, match="Frame 11: The camera Ortho is not a perspective camera"):
+        part("cameras_from_blender").shot_cameras(bpy.context)
+
+
+def test_pose_goes_there_and_back(part, scene):
+    module = part("cameras_from_blender")
+    camera = new_camera(scene)
+    camera.matrix_world = Matrix.LocRotScale(Vector((3, 4, 5)), Euler((0.4, 0.5, 0.6)), None)
+    ours = module.camera_of(camera, 64, 48, 0.5)
+    assert np.allclose(module.matrix_world_of(ours, 0.5), camera.matrix_world, atol=1e-5)

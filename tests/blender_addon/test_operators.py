@@ -1,0 +1,222 @@
+"""What an artist does, through the operators: photo, path, world, shot; and what is said when it cannot be.
+
+Blender without a window executes operators and never invokes them; what invoking adds, that the window goes on,
+is tested by beginning the same work in the session.
+"""
+
+import json
+import math
+
+import bpy
+import numpy as np
+import pytest
+
+from tests.blender_addon.played import turns_until
+
+
+@pytest.fixture
+def session(part):
+    return part("session").session
+
+
+@pytest.fixture
+def placed(scene, photo, tmp_path):
+    scene.look_beyond.output_folder = str(tmp_path / "results")
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.2, heading=0.5, height=1.7)
+    return scene
+
+
+@pytest.fixture
+def world(placed, service):
+    assert bpy.ops.lookbeyond.build_world() == {"FINISHED"}
+    return placed
+
+
+def test_world_is_asked_for_as_the_camera_stands_and_shown(part, placed, service, tmp_path):
+    placed.look_beyond.seed, placed.look_beyond.panorama_width = 9, "2048"
+    placed.look_beyond.photo_camera.location.z = 1.9
+    assert bpy.ops.lookbeyond.build_world() == {"FINISHED"}
+    (request,) = service.requests
+    assert (request.seed, request.width, request.preset) == (9, 2048, "builtin")
+    assert request.photo and not request.panorama
+    assert math.isclose(request.camera_height, 1.9, rel_tol=1e-6)
+    assert (request.camera["width"], request.camera["height"]) == (120, 80)
+    node = part("world_nodes").our_node(placed.world)
+    assert math.isclose(node.inputs["Heading"].default_value, 0.5, abs_tol=1e-5)
+    assert placed.world["look_beyond_seed"] == 9
+    assert placed.world["look_beyond_revision"] == "r1"
+    assert json.loads(placed.world["look_beyond_cameras"]) == [request.camera]
+    assert placed.look_beyond.world_folder.startswith(str(tmp_path / "results" / "worlds"))
+
+
+def test_a_360_picture_becomes_a_world(part, scene, service, photo, tmp_path):
+    scene.look_beyond.output_folder = str(tmp_path / "results")
+    assert bpy.ops.lookbeyond.use_panorama(filepath=str(photo), height=1.5, heading=0.3) == {"FINISHED"}
+    (request,) = service.requests
+    assert request.panorama and not request.photo
+    assert request.camera_height == pytest.approx(1.5)
+    assert part("world_nodes").our_node(scene.world) is not None
+    bpy.ops.lookbeyond.add_path()
+    assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
+
+
+def test_shot_carries_the_scenes_frames_and_cameras(part, world, service):
+    bpy.ops.lookbeyond.add_path()
+    world.render.resolution_percentage = 50
+    assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
+    request = service.requests[-1]
+    assert sorted(request.world) == ["distance.exr", "from_photo.png", "panorama.png", "world.json"]
+    assert request.first_frame == 11 and len(request.cameras) == 6
+    assert (request.cameras[0]["width"], request.cameras[0]["height"]) == (48, 32)
+    position = np.array(request.cameras[0]["camera_to_world"])[:3, 3]
+    assert np.allclose(position, (0, 0, 1.7), atol=1e-4)
+    editing = bpy.data.scenes["Scene Shot"]
+    (strip,) = part("shot_output").strips_of(editing)
+    assert strip.elements[0].filename == "0011.png"
+    image = world.camera.data.background_images[0].image
+    assert image["look_beyond_job"] == strip["look_beyond_job"]
+    assert len(json.loads(image["look_beyond_cameras"])) == 6
+    assert world.look_beyond.shot_folder
+
+
+@pytest.mark.parametrize("operator", ["build_world", "shoot"])
+def test_words_of_the_service_reach_the_status_box(session, world, service, operator):
+    from lookbeyond_kit import client
+
+    bpy.ops.lookbeyond.add_path()
+    words = "Frame 37: the camera stands 4.2 m away but only 2.5 m are free: keep the path within 2.5 m."
+    service.fails = client.ServiceError("input", words)
+    with pytest.raises(RuntimeError, match="Frame 37"):
+        getattr(bpy.ops.lookbeyond, operator)()
+    assert session.error == words
+    assert not world.look_beyond.shot_folder
+    assert service.open == 0
+
+
+def test_without_a_service_the_sentence_says_so(session, placed):
+    with pytest.raises(RuntimeError):
+        bpy.ops.lookbeyond.build_world()
+    assert session.error_code == "not_running" and session.error
+    assert placed.world is None
+
+
+def test_a_job_lets_the_window_go_on_and_can_be_cancelled(part, session, placed, service):
+    service.holds = True
+    session.begin(part("scene_jobs").build_world(bpy.context))
+    turns_until(session, lambda: session.task.message.startswith("Denoising"))
+    assert session.task.eta_s and session.task.job and session.preview
+    assert not bpy.ops.lookbeyond.build_world.poll()
+    assert bpy.ops.lookbeyond.cancel() == {"FINISHED"}
+    assert not bpy.ops.lookbeyond.cancel.poll()
+    turns_until(session, lambda: not session.busy)
+    assert session.notice == "Build World was cancelled." and not session.error
+    assert placed.world is None and len(service.cancelled) == 1
+
+
+def test_another_file_in_the_middle_of_a_job_loses_nothing(part, session, placed, service, tmp_path):
+    service.holds = True
+    session.begin(part("scene_jobs").build_world(bpy.context))
+    turns_until(session, lambda: session.task.message.startswith("Denoising"))
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    service.holds = False
+    turns_until(session, lambda: not session.busy)
+    assert not session.error and "its scene is not open any more" in session.notice
+    assert list((tmp_path / "results" / "worlds").glob("*/panorama.png"))
+    assert bpy.context.scene.world is None
+
+
+def test_nothing_of_a_running_job_is_stored(part, session, placed, service, tmp_path):
+    before = {key: placed.look_beyond.get(key) for key in placed.look_beyond.keys()}
+    service.holds = True
+    session.begin(part("scene_jobs").build_world(bpy.context))
+    turns_until(session, lambda: session.task.message.startswith("Denoising"))
+    assert {key: placed.look_beyond.get(key) for key in placed.look_beyond.keys()} == before
+    assert not [key for key in placed.keys() if key.startswith("look_beyond_")]
+    session.cancel()
+    session.run()
+
+
+@pytest.mark.parametrize(
+    "prepare, operator, words",
+    [
+        (lambda scene: None, "build_world", "Place a photo first"),
+        (lambda scene: None, "shoot", "Build a world first"),
+        (lambda scene: None, "cancel", "Nothing is running"),
+        (lambda scene: None, "use_photo_resolution", "Place a photo first"),
+        (lambda scene: setattr(scene.look_beyond, "world_folder", "/w"), "shoot", "no active camera"),
+    ],
+)
+def test_a_button_that_cannot_be_pressed_says_why(scene, prepare, operator, words):
+    prepare(scene)
+    with pytest.raises(RuntimeError, match=words):
+        getattr(bpy.ops.lookbeyond, operator)()
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda scene: setattr(scene, "frame_end", scene.frame_start), "at least two frames"),
+        (lambda scene: setattr(scene.camera.data, "type", "ORTHO"), "not a perspective camera"),
+        (lambda scene: setattr(scene, "frame_end", 20_000), "10000 frames"),
+    ],
+)
+def test_a_shot_that_cannot_be_says_why(world, change, words):
+    change(world)
+    with pytest.raises(RuntimeError, match=words):
+        bpy.ops.lookbeyond.shoot()
+
+
+def test_a_world_that_was_moved_is_named(session, world, tmp_path):
+    bpy.ops.lookbeyond.add_path()
+    (tmp_path / "results").rename(tmp_path / "elsewhere")
+    with pytest.raises(RuntimeError, match="panorama.png is not there any more"):
+        bpy.ops.lookbeyond.shoot()
+    assert "build the world again" in session.error
+
+
+def test_a_camera_below_the_floor_is_refused(placed, service):
+    placed.look_beyond.photo_camera.location.z = -0.5
+    with pytest.raises(RuntimeError, match="raise the camera"):
+        bpy.ops.lookbeyond.build_world()
+    assert not service.requests
+
+
+def test_results_of_a_saved_file_lie_beside_it(world, service, tmp_path):
+    world.look_beyond.output_folder = "//look_beyond"
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    bpy.ops.lookbeyond.build_world()
+    folder = bpy.context.scene.look_beyond.world_folder
+    assert folder.startswith("//look_beyond")
+    assert list((tmp_path / "look_beyond" / "worlds").iterdir())
+
+
+def test_service_command_is_found_or_the_remedy_named(part, tmp_path, monkeypatch):
+    jobs = part("jobs")
+    program = tmp_path / "a folder" / "lookbeyond"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert jobs.service_command(str(program)) == [str(program), "serve"]
+    assert jobs.service_command("sh -c 'x y' serve --store S") == ["sh", "-c", "x y", "serve", "--store", "S"]
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert jobs.service_command("") == [str(program), "serve"]
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(jobs.JobError, match="pip install lookbeyond"):
+        jobs.service_command("")
+    with pytest.raises(jobs.JobError, match="no program nothing_like_it"):
+        jobs.service_command("nothing_like_it")
+
+
+def test_addresses_are_normalised_and_the_internet_needs_permission(part):
+    preferences, error = part("preferences"), part("jobs").JobError
+    assert preferences.normal_address(" studio:5555 ") == "tcp://studio:5555"
+    assert preferences.normal_address("tcp://10.0.0.2:1") == "tcp://10.0.0.2:1"
+    assert preferences.normal_address("[::1]:5555") == "tcp://[::1]:5555"
+    for wrong in ("studio", "http://studio:80", "studio:port", ":5"):
+        with pytest.raises(error, match="host:port"):
+            preferences.normal_address(wrong)
+    assert preferences.offline_reason("tcp://127.0.0.1:5") == ""
+    assert preferences.offline_reason("tcp://localhost:5") == ""
+    if not bpy.app.online_access:
+        assert "Online access is off" in preferences.offline_reason("tcp://studio:5555")

@@ -1,0 +1,100 @@
+"""Every panel draws in every state, and names only what exists."""
+
+import bpy
+import pytest
+
+
+class Layout:
+    """Stands for UILayout: asserts that what is drawn exists, and keeps the texts."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self.texts = texts
+
+    def prop(self, data, name, **options):
+        assert name in data.bl_rna.properties, f"{data} has no {name}"
+
+    def operator(self, name, **options):
+        group, _, operator = name.partition(".")
+        assert operator in dir(getattr(bpy.ops, group)), name
+        assert "icon" not in options or options["icon"] in icons()
+
+    def operator_menu_enum(self, name, property, **options):
+        self.operator(name, **options)
+
+    def label(self, text="", icon="NONE"):
+        assert icon in icons()
+        self.texts.append(text)
+
+    def progress(self, factor=0.0, text="", **options):
+        assert 0 <= factor <= 1
+        self.texts.append(text)
+
+    def template_icon(self, icon, scale=1.0):
+        assert icon
+
+    def separator_spacer(self):
+        pass
+
+    def row(self, **options):
+        return self
+
+    column = box = row
+
+
+def icons() -> set[str]:
+    parameters = bpy.types.UILayout.bl_rna.functions["label"].parameters
+    return {item.identifier for item in parameters["icon"].enum_items}
+
+
+class Context:
+    class region:
+        width = 260
+
+    def __getattr__(self, name):
+        return getattr(bpy.context, name)
+
+
+def draw_all(part) -> list[str]:
+    texts: list[str] = []
+
+    class Self:
+        layout = Layout(texts)
+
+    for panel in part("panels").CLASSES:
+        panel.draw(Self(), Context())
+    part("panels").draw_status_bar(Self(), Context())
+    return texts
+
+
+def test_the_status_says_what_to_do_next(part, scene, photo):
+    assert "Place a photo to begin" in draw_all(part)
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    part("session").session.clear()
+    assert "Start the service, then build the world" in draw_all(part)
+
+
+def test_a_running_task_shows_progress_time_and_words(part, scene):
+    module = part("session")
+    module.session.task = module.Task("Shoot", 0.42, "Clip 2 of 5", eta_s=83.0, files=7)
+    try:
+        texts = draw_all(part)
+    finally:
+        module.session.task = None
+    assert "Shoot  42%, 1:23 left" in texts and "Clip 2 of 5" in texts
+
+
+@pytest.mark.parametrize("width", [120, 260, 600])
+def test_an_error_is_shown_word_for_word(part, scene, width):
+    words = "The service speaks protocol 3 and this add-on 2: update the add-on, then try again; nothing is lost."
+    lines = part("panels").wrapped(words, width)
+    assert " ".join(lines) == words
+    module = part("session")
+    module.session.error = words
+    texts = draw_all(part)
+    assert words in " ".join(texts)
+
+
+def test_a_known_service_is_named(part, scene, service):
+    bpy.ops.lookbeyond.check_service()
+    part("session").session.clear()
+    assert "Service 0.1.0" in draw_all(part) and "CPU" in draw_all(part)

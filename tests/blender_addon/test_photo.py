@@ -1,0 +1,163 @@
+"""The placed camera is the photo's, exactly; other things in the scene stay as they are."""
+
+import math
+import struct
+
+import bpy
+import numpy as np
+import pytest
+
+from tests.blender_addon.played import picture
+
+
+def exif(focal_35mm: int, orientation: int = 1, order: str = "<") -> bytes:
+    """A TIFF block with the two tags."""
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8)
+    main = struct.pack(f"{order}HHHIHHHHIII", 2, 0x0112, 3, 1, orientation, 0, 0x8769, 4, 1, 38, 0)
+    return head + main + struct.pack(f"{order}HHHIHHI", 1, 0xA405, 3, 1, focal_35mm, 0, 0)
+
+
+def with_exif(jpeg, block: bytes):
+    data = jpeg.read_bytes()
+    content = b"Exif\0\0" + block
+    jpeg.write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content + data[2:])
+    return jpeg
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_exif_is_read_from_jpeg_png_and_tiff(part, tmp_path, photo, order):
+    module = part("photo_exif")
+    block = exif(28, 6, order)
+    assert module.read_exif(with_exif(photo, block)) == module.Exif(28.0, 6)
+    png = picture(tmp_path / "photo.png", 80, 64)
+    data = png.read_bytes()
+    png.write_bytes(data[:33] + struct.pack(">I", len(block)) + b"eXIf" + block + b"\0\0\0\0" + data[33:])
+    assert module.read_exif(png) == module.Exif(28.0, 6)
+    (tmp_path / "photo.tif").write_bytes(block)
+    assert module.read_exif(tmp_path / "photo.tif") == module.Exif(28.0, 6)
+
+
+def test_broken_exif_is_no_exif(part, tmp_path):
+    module = part("photo_exif")
+    block = exif(28)
+    random = np.random.default_rng(1)
+    for length in range(len(block)):
+        (tmp_path / "cut.tif").write_bytes(block[:length])
+        module.read_exif(tmp_path / "cut.tif")
+        noise = bytearray(block)
+        noise[length] = random.integers(256)
+        (tmp_path / "noise.jpg").write_bytes(b"\xff\xd8\xff\xe1\0\x80Exif\0\0" + noise)
+        module.read_exif(tmp_path / "noise.jpg")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_follows_the_exif_standard(part, orientation):
+    """EXIF 2.3, Orientation: where the stored row 0 and column 0 stand in the upright picture."""
+    rows, columns = {
+        1: ("top", "left"),
+        2: ("top", "right"),
+        3: ("bottom", "right"),
+        4: ("bottom", "left"),
+        5: ("left", "top"),
+        6: ("right", "top"),
+        7: ("right", "bottom"),
+        8: ("left", "bottom"),
+    }[orientation]
+    stored = np.arange(6).reshape(2, 3, 1)
+    upright = part("photo").turn(stored, orientation)
+    side = {"top": upright[0], "bottom": upright[-1], "left": upright[:, 0], "right": upright[:, -1]}
+    assert sorted(side[rows].ravel()) == sorted(stored[0].ravel())
+    assert sorted(side[columns].ravel()) == sorted(stored[:, 0].ravel())
+
+
+def test_camera_is_the_photos(part, scene, photo):
+    from lookbeyond_kit.geometry.cameras import placed_camera
+
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.2, pitch=0.1, roll=-0.05, heading=0.5, height=1.7)
+    wanted = placed_camera(120, 80, 1.2, heading_rad=0.5, pitch_rad=0.1, roll_rad=-0.05, position=(0, 0, 1.7))
+    ours = part("photo").photo_camera(scene)
+    assert np.allclose(ours.intrinsics, wanted.intrinsics, rtol=1e-6)
+    assert np.allclose(ours.camera_to_world, wanted.camera_to_world, atol=1e-6)
+    camera = scene.look_beyond.photo_camera
+    assert scene.camera == camera
+    assert (camera.data.look_beyond.width, camera.data.look_beyond.height) == (120, 80)
+    assert camera.data.background_images[0].image.size[:] == (120, 80)
+    assert (scene.render.resolution_x, scene.render.resolution_y) == (96, 64)
+
+
+@pytest.mark.parametrize(
+    "arguments, fov_x",
+    [
+        ({"fov_x": 1.0, "focal_mm": 50}, 1.0),
+        ({"focal_mm": 50}, 2 * math.atan(18 / 50)),
+        ({}, 2 * math.atan(18 / 24)),
+    ],
+)
+def test_field_of_view_is_the_given_else_the_focal_else_exif(scene, photo, arguments, fov_x):
+    bpy.ops.lookbeyond.place_photo(filepath=str(with_exif(photo, exif(24))), **arguments)
+    assert math.isclose(scene.look_beyond.fov_x, fov_x, rel_tol=1e-5)
+
+
+def test_without_any_65_degrees_are_assumed_and_said(part, scene, photo):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    assert math.isclose(math.degrees(scene.look_beyond.fov_x), 65, rel_tol=1e-5)
+    assert "65° is assumed" in part("session").session.notice
+
+
+def test_a_turned_photo_stands_upright(part, scene, photo):
+    bpy.ops.lookbeyond.place_photo(filepath=str(with_exif(photo, exif(24, 6))))
+    data = scene.look_beyond.photo_camera.data
+    assert (data.look_beyond.width, data.look_beyond.height) == (80, 120)
+    shown = data.background_images[0].image
+    assert shown.size[:] == (80, 120)
+    pixels = np.array(shown.pixels[:]).reshape(120, 80, 4)[::-1]
+    # stored: red grows to the right, green downward; turned clockwise, red grows downward, green to the left
+    assert pixels[110, 40, 0] > pixels[10, 40, 0] + 0.5
+    assert pixels[60, 5, 1] > pixels[60, 75, 1] + 0.5
+
+
+def test_placing_again_updates_and_another_photo_leaves_the_first(scene, photo, tmp_path):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.0)
+    first = scene.look_beyond.photo_camera
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.1)
+    assert scene.look_beyond.photo_camera == first
+    assert len(first.data.background_images) == 1
+    lens, matrix = first.data.lens, first.matrix_world.copy()
+    bpy.ops.lookbeyond.place_photo(filepath=str(picture(tmp_path / "other.png", 100, 100)), fov_x=0.8)
+    assert scene.look_beyond.photo_camera != first
+    assert (first.data.lens, first.matrix_world) == (lens, matrix)
+    assert scene.camera == first
+    assert len(scene.objects) == 2
+
+
+def test_settings_read_and_write_the_camera_itself(scene, photo):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.0)
+    settings, camera = scene.look_beyond, scene.look_beyond.photo_camera
+    settings.pitch, settings.roll, settings.camera_height, settings.fov_x = 0.2, -0.1, 1.4, 1.1
+    for name, value in (
+        ("pitch", 0.2),
+        ("roll", -0.1),
+        ("camera_height", 1.4),
+        ("fov_x", 1.1),
+        ("heading", 0),
+    ):
+        assert math.isclose(getattr(settings, name), value, abs_tol=1e-5), name
+    assert math.isclose(camera.location.z, 1.4, rel_tol=1e-6)
+    camera.data.lens *= 2
+    assert math.isclose(math.tan(settings.fov_x / 2), math.tan(0.55) / 2, rel_tol=1e-5)
+
+
+def test_unusable_photos_are_refused_with_a_sentence(part, scene, tmp_path):
+    session = part("session").session
+    (tmp_path / "text.jpg").write_text("not an image")
+    cases = {
+        tmp_path / "none.jpg": "cannot be opened",
+        tmp_path / "text.jpg": "not an image that Blender can read",
+        picture(tmp_path / "dot.png", 1, 1): "1 x 1 pixels",
+        tmp_path: "cannot be opened",
+    }
+    for path, words in cases.items():
+        with pytest.raises(RuntimeError, match=words):
+            bpy.ops.lookbeyond.place_photo(filepath=str(path))
+        assert words in session.error and path.name in session.error
+    assert not scene.objects and not bpy.data.images

@@ -1,0 +1,148 @@
+"""The session: words reach the artist as they were said, cancel ends, leaving joins. No Blender in here."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from tests.blender_addon.played import turns_until
+
+
+@pytest.fixture
+def module(part):
+    return part("session")
+
+
+@pytest.fixture
+def session(module):
+    session = module.Session()
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def client():
+    from lookbeyond_kit import client
+
+    return client
+
+
+def test_progress_and_result_arrive_in_order(module, session, client):
+    go = threading.Event()
+
+    def steps(cancelled):
+        yield client.Progress(0.5, "Half way", 3.0)
+        go.wait()
+        yield module.Done("All is done.")
+
+    done = []
+    session.begin(module.Work("Work", steps, lambda result: done.append(result.message) or "Finished well."))
+    turns_until(session, lambda: session.task.fraction == 0.5)
+    assert (session.task.message, session.task.eta_s) == ("Half way", 3.0)
+    go.set()
+    turns_until(session, lambda: not session.busy)
+    assert done == ["All is done."] and session.notice == "Finished well." and not session.error
+
+
+def test_a_service_error_is_told_word_for_word(module, session, client):
+    def steps(cancelled):
+        yield client.Progress(0.1, "Sending", None)
+        raise client.ServiceError("out_of_memory", "The device's memory is full: choose a smaller size.")
+
+    session.begin(module.Work("Shoot", steps))
+    session.run()
+    assert session.error == "The device's memory is full: choose a smaller size."
+    assert session.error_code == "out_of_memory"
+
+
+def test_an_error_of_the_finish_is_told_too(module, session):
+    def finish(done):
+        raise ValueError("The frame 0007.png did not arrive: shoot again.")
+
+    session.begin(module.Work("Shoot", lambda cancelled: iter([module.Done()]), finish))
+    session.run()
+    assert session.error == "The frame 0007.png did not arrive: shoot again."
+
+
+def test_a_full_disk_is_a_sentence(module, session):
+    def steps(cancelled):
+        raise OSError(28, "No space left on device", "/shots/0001.png")
+        yield
+
+    session.begin(module.Work("Shoot", steps))
+    session.run()
+    assert "No space left on device (/shots/0001.png)" in session.error
+
+
+def test_cancel_reaches_the_steps_and_is_no_error(module, session, client):
+    def steps(cancelled):
+        while not cancelled.is_set():
+            yield client.Progress(0.2, "Denoising", 9.0)
+            time.sleep(0.001)
+        raise client.ServiceError("cancelled", "The job was cancelled.")
+
+    session.begin(module.Work("Build World", steps))
+    turns_until(session, lambda: session.task.message == "Denoising")
+    session.cancel()
+    assert session.task.message == "Cancelling"
+    session.run()
+    assert not session.error and session.notice == "Build World was cancelled."
+
+
+def test_only_one_thing_runs(module, session):
+    held = threading.Event()
+
+    def steps(cancelled):
+        held.wait()
+        yield module.Done()
+
+    session.begin(module.Work("Shoot", steps))
+    with pytest.raises(RuntimeError, match="Shoot is still running"):
+        session.begin(module.Work("Build World", steps))
+    held.set()
+    session.run()
+
+
+def test_leaving_joins_the_thread_and_closes_the_steps(module, session, client):
+    closed = []
+
+    def steps(cancelled):
+        try:
+            while True:
+                yield client.Progress(0.2, "Denoising", None)
+                time.sleep(0.001)
+        finally:
+            closed.append(True)
+
+    session.begin(module.Work("Shoot", steps))
+    turns_until(session, lambda: session.task.fraction > 0)
+    session.close()
+    assert closed and not session.busy
+    assert not any(thread.name == "look_beyond" for thread in threading.enumerate())
+
+
+def test_leaving_ends_the_service_that_was_started_here(module, session):
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    process = subprocess.Popen(command)
+    session.begin(module.Work("Start", lambda cancelled: iter([module.Launched(process), module.Done()])))
+    session.run()
+    session.close()
+    assert process.poll() is not None
+
+
+def test_a_flood_of_events_does_not_hold_a_tick(module, session, client):
+    def steps(cancelled):
+        for number in range(200_000):
+            yield client.Progress(number / 200_000, "Denoising", None)
+        yield module.Done()
+
+    session.begin(module.Work("Shoot", steps))
+    longest = 0.0
+    while session.busy:
+        started = time.perf_counter()
+        session.tick()
+        longest = max(longest, time.perf_counter() - started)
+        time.sleep(0.001)
+    assert longest < 0.1

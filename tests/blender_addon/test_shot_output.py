@@ -1,0 +1,84 @@
+"""Frame n of the scene shows file n, in the sequencer scene and behind the camera."""
+
+import shutil
+
+import bpy
+import pytest
+
+from tests.blender_addon.played import picture
+
+
+@pytest.fixture
+def frames(tmp_path):
+    """Files 0011.png to 0016.png."""
+    first = picture(tmp_path / "0011.png", 96, 64)
+    return [first, *(shutil.copy(first, tmp_path / f"{number:04d}.png") for number in range(12, 17))]
+
+
+@pytest.fixture
+def camera(scene):
+    camera = bpy.data.objects.new("Shot Camera", bpy.data.cameras.new("Shot Camera"))
+    scene.collection.objects.link(camera)
+    scene.camera = camera
+    return camera
+
+
+def show(part, scene, camera, frames, record=None):
+    from pathlib import Path
+
+    paths = [Path(frame) for frame in frames]
+    return part("shot_output").show_shot(scene, camera, paths, 11, (96, 64), record or {"seed": 3})
+
+
+def test_background_shows_file_n_at_frame_n(part, scene, camera, frames):
+    show(part, scene, camera, frames)
+    background = camera.data.background_images[0]
+    assert background.image_user.frame_duration == 6
+    for number in (11, 13, 16):
+        scene.frame_set(number)
+        bpy.context.evaluated_depsgraph_get()
+        shown = background.image.filepath_from_user(image_user=background.image_user)
+        assert shown.endswith(f"{number:04d}.png")
+
+
+def test_strip_lies_in_a_scene_of_its_own(part, scene, camera, frames):
+    editing = show(part, scene, camera, frames)
+    assert editing != scene and not len(part("shot_output").strips_of(scene))
+    (strip,) = part("shot_output").strips_of(editing)
+    assert strip.frame_final_start == 11 and strip.frame_final_duration == 6
+    assert [element.filename for element in strip.elements] == [f"{n:04d}.png" for n in range(11, 17)]
+    assert (editing.frame_start, editing.frame_end) == (11, 16)
+    assert (editing.render.resolution_x, editing.render.resolution_y) == (96, 64)
+    assert editing.view_settings.view_transform == "Standard"
+    assert strip["look_beyond_seed"] == 3 and editing["look_beyond_seed"] == 3
+
+
+def test_same_frames_again_refresh_and_others_go_above(part, scene, camera, frames, tmp_path):
+    editing = show(part, scene, camera, frames)
+    assert show(part, scene, camera, frames) == editing
+    assert len(part("shot_output").strips_of(editing)) == 1
+    (tmp_path / "again").mkdir()
+    others = [shutil.copy(frame, tmp_path / "again") for frame in frames]
+    show(part, scene, camera, others)
+    lower, upper = sorted(part("shot_output").strips_of(editing), key=lambda strip: strip.channel)
+    assert lower.mute and not upper.mute and upper.channel > lower.channel
+    assert len(camera.data.background_images) == 1
+    assert "again" in camera.data.background_images[0].image.filepath
+    assert len(bpy.data.scenes) == 2
+
+
+def test_a_photo_behind_the_camera_stays(part, scene, frames, photo):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    show(part, scene, scene.camera, frames)
+    assert len(scene.camera.data.background_images) == 2
+    assert scene.camera.data.background_images[0].image.source == "FILE"
+
+
+def test_what_is_shown_survives_a_save(part, scene, camera, frames, tmp_path):
+    editing = show(part, scene, camera, frames).name
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"), relative_remap=True)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    background = bpy.data.cameras["Shot Camera"].background_images[0]
+    assert background.image_user.frame_duration == 6
+    (strip,) = part("shot_output").strips_of(bpy.data.scenes[editing])
+    assert len(strip.elements) == 6
