@@ -67,9 +67,7 @@ class Rooms:
         inside = ((p - self.shell[:, None, 0]).abs() < self.shell[:, None, 1] - margin).all(-1)
         local = _rotate(p[:, :, None] - self.boxes[:, None, :, :3], -self.boxes[:, None, :, 6])
         clear = ((local.abs() - self.boxes[:, None, :, 3:6]).amax(-1) > margin).all(-1)
-        round_ = (p[:, :, None] - self.ellipsoids[:, None, :, :3]) / (
-            self.ellipsoids[:, None, :, 3:] + margin
-        )
+        round_ = (p[:, :, None] - self.ellipsoids[:, None, :, :3]) / (self.ellipsoids[:, None, :, 3:] + margin)
         return inside & clear & (round_.norm(dim=-1) > 1).all(-1)
 
 
@@ -109,12 +107,7 @@ def _intersect(rooms: Rooms, origins, directions):
     for k in range(OPENINGS):
         wall, along, half, bottom, top = rooms.openings[:, k, :, None].unbind(1)
         lateral = torch.where(face < 2, point[..., 1], point[..., 0])
-        through = (
-            (face == wall)
-            & ((lateral - along).abs() < half)
-            & (point[..., 2] > bottom)
-            & (point[..., 2] < top)
-        )
+        through = (face == wall) & ((lateral - along).abs() < half) & (point[..., 2] > bottom) & (point[..., 2] < top)
         t, annex_face = _exit(rooms.annexes[:, k, None, 0], rooms.annexes[:, k, None, 1], origins, directions)
         distance = torch.where(through, t, distance)
         surface = torch.where(through, FACES * (1 + k) + annex_face, surface)
@@ -168,9 +161,7 @@ def _intersect(rooms: Rooms, origins, directions):
     rows = torch.arange(batch, device=origins.device)[:, None]
     # the frame of the surface: local point and outward normal
     chosen = rooms.boxes[rows, box]
-    local = torch.where(
-        hit_box[..., None], _rotate(point - chosen[..., :3], -chosen[..., 6]), point - bound_centre
-    )
+    local = torch.where(hit_box[..., None], _rotate(point - chosen[..., :3], -chosen[..., 6]), point - bound_centre)
     relative = local / chosen[..., 3:6]
     box_axis = relative.abs().argmax(-1)
     box_face = box_axis * 2 + (torch.gather(relative, -1, box_axis[..., None])[..., 0] > 0)
@@ -288,9 +279,7 @@ def _draw_room(rng: np.random.Generator) -> dict[str, np.ndarray]:
             accent = any_colour() if rng.uniform() < 0.1 else wall
             paint(first + face, accent, tile=tile, scale=scale)
         wooden = np.array([0.62, 0.45, 0.3]) * rng.uniform(0.5, 1.4)
-        paint(
-            first + 4, wooden if rng.uniform() < 0.45 else any_colour(), gloss=rng.choice([0, 0, 0.1, 0.25])
-        )
+        paint(first + 4, wooden if rng.uniform() < 0.45 else any_colour(), gloss=rng.choice([0, 0, 0.1, 0.25]))
         paint(
             first + 5,
             np.full(3, rng.uniform(0.75, 0.97)) if rng.uniform() < 0.8 else any_colour(),
@@ -314,9 +303,7 @@ def _draw_room(rng: np.random.Generator) -> dict[str, np.ndarray]:
         if any(abs(along - other) < width + reach + 0.1 for other, reach in taken[face]):
             continue
         taken[face].append((along, width))
-        bottom, top = (
-            (floor, floor + 2.05) if door else (floor + rng.uniform(0.3, 1.1), floor + rng.uniform(1.9, 2.2))
-        )
+        bottom, top = (floor, floor + 2.05) if door else (floor + rng.uniform(0.3, 1.1), floor + rng.uniform(1.9, 2.2))
         openings[k] = face, along, width, bottom, min(top, floor + 2 * half[2] - 0.1)
         sign = 1 if face % 2 else -1
         outside = not door or rng.uniform() < 0.15
@@ -380,9 +367,7 @@ def _draw_room(rng: np.random.Generator) -> dict[str, np.ndarray]:
         parts = [(0, 0, 0.22, (w, d, 0.2), colour, look), (0, d - 0.1, 0.55, (w, 0.1, 0.28), colour, look)]
         parts += [(s * (w - 0.08), 0, 0.42, (0.08, d, 0.18), colour * 0.95, look) for s in (-1, 1)]
         if rng.uniform() < 0.6:
-            parts.append(
-                (rng.uniform(-0.5, 0.5) * w, d - 0.28, 0.57, (0.2, 0.07, 0.17), any_colour(), plain())
-            )
+            parts.append((rng.uniform(-0.5, 0.5) * w, d - 0.28, 0.57, (0.2, 0.07, 0.17), any_colour(), plain()))
         return *against_wall(d, w), parts
 
     def bed():
@@ -390,9 +375,7 @@ def _draw_room(rng: np.random.Generator) -> dict[str, np.ndarray]:
         cover, look = any_colour(), plain()
         parts = [(0, 0, 0.15, (w, d, 0.15), frame, plain()), (0, -0.1, 0.4, (w, d - 0.12, 0.13), cover, look),
                  (0, d - 0.04, 0.55, (w + 0.05, 0.04, 0.5), frame, plain())]  # fmt: skip
-        parts += [
-            (s * w * 0.5, d - 0.35, 0.58, (w * 0.4, 0.2, 0.07), np.full(3, 0.9), plain()) for s in (-1, 1)
-        ]
+        parts += [(s * w * 0.5, d - 0.35, 0.58, (w * 0.4, 0.2, 0.07), np.full(3, 0.9), plain()) for s in (-1, 1)]
         return *against_wall(d, w), parts
 
     def table():
@@ -435,9 +418,7 @@ def _draw_room(rng: np.random.Generator) -> dict[str, np.ndarray]:
             z = 2 * h * (i + 0.5) / shelves
             parts.append((0, 0, z - 0.12, (w, 0.14, 0.012), colour, {"scale": 0.02}))
             books = rng.uniform(0.3, 0.95) * w
-            parts.append(
-                (books - w, 0.02, z, (books, 0.09, 0.1), np.ones(3), {"picture": True, "scale": 1.2})
-            )
+            parts.append((books - w, 0.02, z, (books, 0.09, 0.1), np.ones(3), {"picture": True, "scale": 1.2}))
         return *against_wall(0.15, w), parts
 
     def picture():
@@ -456,9 +437,7 @@ def _draw_room(rng: np.random.Generator) -> dict[str, np.ndarray]:
         w, d = min(w, half[0] - 0.1), min(d, half[1] - 0.1)
         x, y = centre[:2] + rng.uniform(-0.6, 0.6, 2) * (half[:2] - (w, d))
         look = {"picture": True, "scale": 0.5 / max(w, d)} if rng.uniform() < 0.4 else plain()
-        put(
-            x, y, floor + 0.006, w, d, 0.008, 0, any_colour() if "picture" not in look else np.ones(3), **look
-        )
+        put(x, y, floor + 0.006, w, d, 0.008, 0, any_colour() if "picture" not in look else np.ones(3), **look)
 
     ellipsoids = np.tile([0, 0, -1000.0, 0.01, 0.01, 0.01], (ELLIPSOIDS, 1))
     first_ball = first_box + BOXES

@@ -45,9 +45,7 @@ def dead_leaves(rng: np.random.Generator, size: int, leaves: int = 220) -> np.nd
         dx = (grid[None] - rng.uniform(0, size) + size / 2) % size - size / 2
         dy = (grid[:, None] - rng.uniform(0, size) + size / 2) % size - size / 2
         a, b = (dx * np.cos(angle) + dy * np.sin(angle)), (dy * np.cos(angle) - dx * np.sin(angle)) / aspect
-        inside = (
-            np.maximum(abs(a), abs(b)) < radius if rng.uniform() < 0.5 else a * a + b * b < radius * radius
-        )
+        inside = np.maximum(abs(a), abs(b)) < radius if rng.uniform() < 0.5 else a * a + b * b < radius * radius
         colour = np.clip(palette[rng.integers(len(palette))] + rng.normal(0, 0.06, 3), 0, 1)
         shade = 1 + rng.normal(0, 0.15) * (a / radius)[inside, None] if rng.uniform() < 0.5 else 1.0
         image[inside] = np.clip(colour * shade, 0, 1)
@@ -80,9 +78,7 @@ def _material(rng: np.random.Generator) -> np.ndarray:
         rows = int(rng.choice([2, 4, 8]))
         columns, offset = (rows, 0.0) if kind == "tiles" else (max(rows // 2, 1), 0.5)
         cell, joint = _joints(TILE_SIZE, rows, columns, offset, rng.uniform(1.5, 4))
-        checker = (
-            (cell // columns + cell % columns) % 2 if kind == "tiles" and rng.uniform() < 0.4 else 0 * cell
-        )
+        checker = (cell // columns + cell % columns) % 2 if kind == "tiles" and rng.uniform() < 0.4 else 0 * cell
         grout = rng.choice([-0.35, 0.25])
         value = contrast * (
             0.05 * rng.normal(size=rows * columns)[cell] + grout * joint - 0.45 * checker + 0.04 * rough
@@ -103,15 +99,10 @@ def _material(rng: np.random.Generator) -> np.ndarray:
     else:
         cells = int(rng.choice([4, 8]))
         across = (np.arange(TILE_SIZE) * cells / TILE_SIZE) % 1 - 0.5
-        value = (
-            contrast * 0.3 * (np.hypot(across[None], across[:, None]) < rng.uniform(0.15, 0.35))
-            + 0.02 * rough
-        )
+        value = contrast * 0.3 * (np.hypot(across[None], across[:, None]) < rng.uniform(0.15, 0.35)) + 0.02 * rough
     if rng.uniform() < 0.5:
         value = value.T
-    return np.broadcast_to(
-        1 + value[..., None] * (1 + warm * np.sign(value[..., None]) * 3), (TILE_SIZE, TILE_SIZE, 3)
-    )
+    return np.broadcast_to(1 + value[..., None] * (1 + warm * np.sign(value[..., None]) * 3), (TILE_SIZE, TILE_SIZE, 3))
 
 
 @lru_cache

@@ -57,9 +57,7 @@ class TransformerBlock(nn.Module):
         self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
         self.neighbours = WrappedConv2d(hidden, hidden, 3, groups=hidden)
 
-    def forward(
-        self, x, condition, rotary, grid
-    ):  # [B, T, D], [B, 6, D], ([T, d/2], [T, d/2]), (rows, columns)
+    def forward(self, x, condition, rotary, grid):  # [B, T, D], [B, 6, D], ([T, d/2], [T, d/2]), (rows, columns)
         shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation + condition)[:, :, None].unbind(1)
         y = F.layer_norm(x, x.shape[-1:]) * (1 + scale1) + shift1
         q, k, v = self.qkv(y).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -123,17 +121,13 @@ class PanoramaTransformer(ModelMixin, ConfigMixin):
             TransformerBlock(num_attention_heads, attention_head_dim, mlp_ratio) for _ in range(num_layers)
         )
         self.unpatch = nn.Linear(width, local_channels * patch_size**2)
-        self.after = nn.ModuleList(
-            LocalBlock(local_channels, width) for _ in range(local_layers - local_layers // 2)
-        )
+        self.after = nn.ModuleList(LocalBlock(local_channels, width) for _ in range(local_layers - local_layers // 2))
         self.head = WrappedConv2d(local_channels, channels, 3)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         nn.init.normal_(self.modulation.weight, std=0.02)
 
-    def _positions(
-        self, rows: int, columns: int, device
-    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+    def _positions(self, rows: int, columns: int, device) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
         """Latitude features [rows, 8] and the rotary angles' cosine and sine [rows·columns, d/2]."""
         latitude = (torch.arange(rows, device=device) + 0.5) / rows * math.pi
         octaves = latitude[:, None] * torch.arange(1, 5, device=device)
@@ -180,6 +174,4 @@ class PanoramaTransformer(ModelMixin, ConfigMixin):
         if self.config.prediction == "velocity":
             return output
         # from the clean latents to the velocity; the bound keeps the last steps from amplifying small errors
-        return (hidden_states - output) / (timestep / 1000).clamp_min(0.05)[:, None, None, None].to(
-            output.dtype
-        )
+        return (hidden_states - output) / (timestep / 1000).clamp_min(0.05)[:, None, None, None].to(output.dtype)

@@ -112,12 +112,8 @@ class ViewsUNet(ModelMixin, ConfigMixin):
         self.down = nn.ModuleList(FrameBlock(outer, inner) for _ in range(layers_per_block[0]))
         self.shrink = nn.Conv2d(outer, inner, 2, stride=2)
         self.middle = nn.ModuleList(FrameBlock(inner, inner) for _ in range(layers_per_block[1]))
-        self.spatial = nn.ModuleList(
-            Attention(inner, attention_heads, mlp_ratio) for _ in range(layers_per_block[1])
-        )
-        self.temporal = nn.ModuleList(
-            Attention(inner, attention_heads, mlp_ratio) for _ in range(layers_per_block[1])
-        )
+        self.spatial = nn.ModuleList(Attention(inner, attention_heads, mlp_ratio) for _ in range(layers_per_block[1]))
+        self.temporal = nn.ModuleList(Attention(inner, attention_heads, mlp_ratio) for _ in range(layers_per_block[1]))
         self.order = nn.Linear(16, inner)
         self.grow = nn.Conv2d(inner, outer * 4, 1)
         self.up = nn.ModuleList(FrameBlock(outer, inner) for _ in range(layers_per_block[0]))
@@ -161,9 +157,7 @@ class ViewsUNet(ModelMixin, ConfigMixin):
         x = outer + F.pixel_shuffle(self.grow(x), 2)
         for block in self.up:
             x = block(x, condition, frames)
-        output = (
-            F.pixel_shuffle(self.conv_out(F.silu(x)), patch).unflatten(0, (batch, frames)).to(sample.dtype)
-        )
+        output = F.pixel_shuffle(self.conv_out(F.silu(x)), patch).unflatten(0, (batch, frames)).to(sample.dtype)
         if self.config.prediction == "sample":
             level = (timestep / 1000).clamp_min(0.05).view(-1, 1, 1, 1, 1).to(output.dtype)
             output = (noisy - output) / level

@@ -64,6 +64,4 @@ def fill_holes(values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
     weight = F.avg_pool2d(known, 2, ceil_mode=True, count_include_pad=False)
     coarse = F.avg_pool2d(values * known, 2, ceil_mode=True, count_include_pad=False) / weight.clamp_min(1e-6)
     coarse = fill_holes(coarse, (weight > 0).to(values.dtype))
-    return torch.lerp(
-        F.interpolate(coarse, values.shape[-2:], mode="bilinear", align_corners=False), values, known
-    )
+    return torch.lerp(F.interpolate(coarse, values.shape[-2:], mode="bilinear", align_corners=False), values, known)

@@ -20,6 +20,8 @@ from lookbeyond.geometry.projection import extract_perspective, place_photo
 from lookbeyond.models.autoencoder import encode_images, spatial_scale_factor
 from lookbeyond.models.image_encoder import embed_images
 
+from .guidance import fill_holes
+
 FEATHER_DEG = 0.5
 """Width of the band inside the photo's border in which it fades into what was made."""
 DISTANCE_WIDTH = 1024
@@ -50,9 +52,7 @@ class PanoramaPipeline(DiffusionPipeline):
 
     def __init__(self, vae, image_encoder, transformer, scheduler):
         super().__init__()
-        self.register_modules(
-            vae=vae, image_encoder=image_encoder, transformer=transformer, scheduler=scheduler
-        )
+        self.register_modules(vae=vae, image_encoder=image_encoder, transformer=transformer, scheduler=scheduler)
 
     @torch.no_grad()
     def __call__(
@@ -147,9 +147,7 @@ class PanoramaPipeline(DiffusionPipeline):
         shape = (samples, channels, *known_latents.shape[2:])
         known_latents = (known_latents * known).expand(samples, -1, -1, -1)
         known, embedding = known.expand(samples, -1, -1, -1), embedding.expand(samples, -1)
-        noise = randn_tensor(
-            shape, generator=generator, device=self._execution_device, dtype=known_latents.dtype
-        )
+        noise = randn_tensor(shape, generator=generator, device=self._execution_device, dtype=known_latents.dtype)
         latents = noise
         self.scheduler.set_timesteps(steps, device=latents.device)
         for timestep in self.scheduler.timesteps:
@@ -184,9 +182,7 @@ class PanoramaPipeline(DiffusionPipeline):
     def _decode(self, latents: torch.Tensor) -> np.ndarray:
         """Latents [B, C, h, w] -> uint8 [B, H, W, 3], decoded across the seam."""
         margin = 8 * spatial_scale_factor(self.vae)
-        wrapped = (
-            torch.cat([latents[..., -8:], latents, latents[..., :8]], -1) / self.vae.config.scaling_factor
-        )
+        wrapped = torch.cat([latents[..., -8:], latents, latents[..., :8]], -1) / self.vae.config.scaling_factor
         images = self.vae.decode(wrapped.to(self.vae.dtype)).sample[..., margin:-margin]
         return ((images.float().permute(0, 2, 3, 1) + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
 
@@ -217,23 +213,11 @@ def extend_outwards(image: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def spread_smoothly(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Values [H, W, C] float32 known on a mask, continued into the rest by a pull-push pyramid that wraps around."""
-    weight = known.astype(np.float32)[..., None]
-    levels = [(values * weight, weight)]
-    while min(levels[-1][0].shape[:2]) > 2:
-        levels.append(tuple(
-            np.atleast_3d(cv2.resize(part, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)) for part in levels[-1]
-        ))  # fmt: skip
-    filled = levels[-1][0] / np.maximum(levels[-1][1], 1e-6)
-    for total, weight in reversed(levels[:-1]):
-        wrapped = np.concatenate([filled[:, -1:], filled, filled[:, :1]], 1)
-        scale = total.shape[1] // filled.shape[1]
-        coarse = cv2.resize(
-            wrapped, (total.shape[1] + 2 * scale, total.shape[0]), interpolation=cv2.INTER_LINEAR
-        )
-        coarse = np.atleast_3d(coarse)[:, scale:-scale]
-        filled = total + (1 - np.minimum(weight, 1)) * coarse if weight.max() <= 1 else coarse
-    return filled
+    """Values [H, W, C] float32 known on a mask, continued smoothly into the rest, around the seam too."""
+    half = values.shape[1] // 2
+    tensors = (torch.from_numpy(part).permute(2, 0, 1)[None] for part in (values, known.astype(np.float32)[..., None]))
+    wrapped = [torch.cat([part[..., half:], part, part[..., :half]], -1) for part in tensors]
+    return fill_holes(*wrapped)[0].permute(1, 2, 0).numpy()[:, values.shape[1] - half : -half]
 
 
 def enlarge(image: np.ndarray, width: int, interpolation: int = cv2.INTER_CUBIC) -> np.ndarray:

@@ -36,11 +36,7 @@ def crops(pool: Path, batch: int, seed: int, device: str) -> Iterator[torch.Tens
         turn += 1
         chosen = []
         for _ in range(batch):
-            image = (
-                images[rng.integers(len(images))]
-                if rng.uniform() < 0.67
-                else leaves[rng.integers(len(leaves))]
-            )
+            image = images[rng.integers(len(images))] if rng.uniform() < 0.67 else leaves[rng.integers(len(leaves))]
             y, x = rng.integers(image.shape[0] - CROP + 1), rng.integers(image.shape[1] - CROP + 1)
             crop = image[y : y + CROP, x : x + CROP, rng.permutation(3)][:, :: rng.choice([-1, 1])]
             chosen.append(crop.transpose(1, 0, 2) if rng.uniform() < 0.3 else crop)

@@ -75,9 +75,7 @@ def render_views(room: Rooms, cameras: list[Camera]) -> list[View]:
     return views
 
 
-def worn_panorama(
-    colour: np.ndarray, logs: np.ndarray, camera_height: float, rng: np.random.Generator
-) -> Panorama:
+def worn_panorama(colour: np.ndarray, logs: np.ndarray, camera_height: float, rng: np.random.Generator) -> Panorama:
     """A room's panorama as a generated one would be: blurred, a little off in light and in distance."""
     image = colour
     blur = rng.choice([0, 0.8, 1.6, 2.4])
@@ -104,9 +102,7 @@ def encode_guidance(vae, guidance: Guidance, unit: float) -> np.ndarray:
     return torch.cat([colour, distance_to_latents(guidance.distance, unit), known], 1).half().numpy()
 
 
-def render_clip(
-    room: Rooms, colour, logs, vae: Autoencoder, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
+def render_clip(room: Rooms, colour, logs, vae: Autoencoder, rng: np.random.Generator) -> dict[str, np.ndarray]:
     height = float(room.camera_height)
     views = render_views(room, cameras := draw_path(room, logs, rng))
     panorama = worn_panorama(colour, logs, height, rng)
@@ -121,9 +117,7 @@ def render_clip(
     small = [camera.resized(WIDTH // 8, HEIGHT // 8) for camera in cameras]
     scale = panorama.median_distance()
     rays = [plucker_rays(small, small[k], scale).transpose(0, 3, 1, 2).astype(np.float16) for k in (0, -1)]
-    thumbnails = [
-        cv2.resize(view.colour, (96, 96), interpolation=cv2.INTER_AREA) for view in (views[0], views[-1])
-    ]
+    thumbnails = [cv2.resize(view.colour, (96, 96), interpolation=cv2.INTER_AREA) for view in (views[0], views[-1])]
     return {
         "clean": encode_guidance(vae, truth, height)[:, :-1],
         "forward": encode_guidance(vae, pass_guidance(from_panorama, from_source, from_target), height),
@@ -136,9 +130,7 @@ def render_clip(
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="lookbeyond train clips", description=__doc__)
-    parser.add_argument(
-        "--rooms", type=Path, required=True, help="shards of `lookbeyond train rooms`, from seed 0"
-    )
+    parser.add_argument("--rooms", type=Path, required=True, help="shards of `lookbeyond train rooms`, from seed 0")
     parser.add_argument("--vae", type=Path, required=True, help="the trained autoencoder")
     parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
     parser.add_argument("--count", type=int, default=2000)

@@ -95,9 +95,7 @@ class LatentRooms:
         colour, logs = shard["colour"], torch.from_numpy(shard["distance"]).float()[:, None]
         distance = log_distance_to_latents(logs.to(self.device))
         for k in range(0, len(colour), 8):
-            image = (
-                torch.from_numpy(colour[k : k + 8]).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
-            )
+            image = torch.from_numpy(colour[k : k + 8]).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
             # the seam is inside a room like any other place: encode across it
             wide = torch.cat([image[..., -64:], image, image[..., :64]], -1)
             with torch.autocast(self.device.split(":")[0], torch.bfloat16):

@@ -50,9 +50,7 @@ def batches(folder: Path, count: int, seed: int, device: str) -> Iterator[dict[s
         turn += 1
         single = rng.uniform() < 0.25
         frames = 1 if single else clips["clean"][0].shape[0]
-        parts: dict[str, list[np.ndarray]] = {
-            name: [] for name in ("clean", "guidance", "anchor", "raymap", "photo")
-        }
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in ("clean", "guidance", "anchor", "raymap", "photo")}
         for _ in range(max(1, count // frames)):
             k, end = rng.integers(len(clips["clean"])), int(rng.integers(2))
             order = slice(None) if end == 0 else slice(None, None, -1)

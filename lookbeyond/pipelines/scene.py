@@ -1,0 +1,242 @@
+"""Both stages as one: what a unit of work calls. Photo -> panorama -> anchors -> clips."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import torch
+
+from lookbeyond import presets
+from lookbeyond.errors import InputError
+from lookbeyond.geometry.cameras import Camera
+from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.models.warping import WarpedViews
+
+from .guidance import Guidance, fill_holes, image_tensor, warp_guidance
+from .panorama import PanoramaPipeline
+from .views import Pass, ViewsPipeline, spatial_weights
+
+Callback = Callable[[float, str, np.ndarray | None], None]
+"""(share of the unit done 0..1, what is being done, preview uint8 [h, w, 3] or None); may raise to stop the work."""
+
+FEATHER_PX = 6
+"""Width, in pixels of a frame, over which a photo's pixels fade into what was made."""
+TONE_PX = 12
+"""Scale, in pixels of a frame, above which light and colour are the guidance's, not the network's."""
+
+
+class ScenePipeline:
+    """The panorama and the views pipeline of one preset, on one device.
+
+    Same inputs, seed, device and number of threads: the same pixels.
+    """
+
+    def __init__(self, panorama: PanoramaPipeline, views: ViewsPipeline, preset: presets.Preset):
+        self.panorama, self.views, self.settings = panorama, views, preset
+
+    @classmethod
+    def from_preset(cls, name: str = "builtin", device: str = "cpu") -> "ScenePipeline":
+        """Loads a preset's weights; `InputError` where the preset is unknown or not installed."""
+        preset = presets.get(name)
+        if not preset.installed:
+            raise InputError(f"the preset {name!r} cannot run here: {preset.missing}")
+        dtype = presets.weights_dtype(device)
+        panorama = PanoramaPipeline.from_pretrained(preset.folder / "panorama", torch_dtype=dtype)
+        views = ViewsPipeline.from_pretrained(preset.folder / "views", torch_dtype=dtype, vae=panorama.vae)
+        for pipeline in (panorama, views):
+            pipeline.set_progress_bar_config(disable=True)
+            pipeline.to(device)
+        return cls(panorama, views, preset)
+
+    @property
+    def preset(self) -> str:
+        return self.settings.name
+
+    @property
+    def revision(self) -> str:
+        """Names the weights: a hash of their files."""
+        return presets.revision(self.preset)
+
+    @property
+    def frames_per_clip(self) -> int:
+        """Most frames of one clip, both anchors counted."""
+        return self.settings.frames_per_clip
+
+    @property
+    def _device(self) -> torch.device:
+        return self.views._execution_device
+
+    def build_world(
+        self,
+        photo: np.ndarray,
+        camera: Camera,
+        *,
+        camera_height: float = 1.6,
+        width: int = 4096,
+        seed: int = 0,
+        callback: Callback | None = None,
+    ) -> Panorama:
+        """A photo uint8 [h, w, 3] and its camera in the world become a panorama `width` pixels wide.
+
+        camera_height: metres of the camera above the floor; all distances are proportional to it.
+        """
+        _check_height(camera_height)
+        panorama = self.panorama(
+            photo, camera, camera_height=camera_height, width=width,
+            num_inference_steps=self.settings.panorama_steps, generator=torch.Generator().manual_seed(seed),
+            callback_on_step_end=self._panorama_progress(callback, "Painting the panorama"),
+        ).panorama  # fmt: skip
+        return self._signed(panorama, seed)
+
+    def measure_world(
+        self,
+        colour: np.ndarray,
+        *,
+        camera_height: float = 1.6,
+        heading_rad: float = 0.0,
+        origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        seed: int = 0,
+        callback: Callback | None = None,
+    ) -> Panorama:
+        """An existing 360° picture uint8 [H, 2H, 3] gets its distance."""
+        _check_height(camera_height)
+        panorama = self.panorama.measure(
+            colour, camera_height=camera_height, heading_rad=heading_rad, origin=origin,
+            generator=torch.Generator().manual_seed(seed),
+            callback_on_step_end=self._panorama_progress(callback, "Measuring the panorama"),
+        ).panorama  # fmt: skip
+        return self._signed(panorama, seed)
+
+    def fill_anchor(
+        self,
+        panorama: Panorama,
+        camera: Camera,
+        before: Sequence[View],
+        *,
+        seed: int = 0,
+        callback: Callback | None = None,
+    ) -> View:
+        """One anchor: the panorama and the anchors `before` it (nearest first) warped in, its holes filled."""
+        panorama, (told, warped) = self._from_panorama(panorama, [camera])
+        guidance = told
+        for view in reversed(before):
+            guidance = warp_guidance(view, [camera], self._device)[0].over(guidance)
+        guidance = guidance.filled()
+        output = self.views(
+            [Pass(before[0] if before else None, [camera], guidance)], np.ones((1, 1)),
+            **self._options(panorama, guidance, seed), callback_on_step_end=_views_progress(callback, "Filling an anchor"),
+        )  # fmt: skip
+        return self._finish(output, guidance, panorama, warped, [camera])[0]
+
+    def shoot_clip(
+        self,
+        panorama: Panorama,
+        source: View,
+        target: View,
+        cameras: Sequence[Camera],
+        *,
+        seed: int = 0,
+        tau_position: float = 0.2,
+        tau_rotation: float = 0.2,
+        callback: Callback | None = None,
+    ) -> list[View]:
+        """The frames of one clip; the first and the last are the anchors `source` and `target` themselves."""
+        inner = list(cameras[1:-1])
+        if not inner:
+            return [source, target]
+        panorama, (told, warped) = self._from_panorama(panorama, cameras)
+        from_source, from_target = (warp_guidance(view, cameras, self._device)[0] for view in (source, target))
+        forward = from_source.over(from_target).over(told).filled()
+        backward = from_target.over(from_source).over(told).filled()
+        backwards = list(range(len(cameras)))[::-1]
+        weights = spatial_weights(
+            cameras, [source.camera, target.camera], panorama.median_distance(), tau_position, tau_rotation
+        )
+        output = self.views(
+            [Pass(source, cameras, forward), Pass(target, list(cameras)[::-1], backward[backwards])], weights,
+            **self._options(panorama, forward, seed),
+            callback_on_step_end=_views_progress(callback, "Shooting a clip"),
+        )  # fmt: skip
+        share = torch.from_numpy(weights[:, 0]).float().to(self._device)[:, None, None, None]
+        guidance = Guidance(torch.lerp(backward.colour, forward.colour, share), forward.distance, forward.known)
+        frames = self._finish(output, guidance, panorama, warped, cameras)
+        return [source, *frames[1:-1], target]
+
+    def _from_panorama(
+        self, panorama: Panorama, cameras: Sequence[Camera]
+    ) -> tuple[Panorama, tuple[Guidance, WarpedViews]]:
+        """The panorama no finer than the frames (sampling does not filter), and what it tells of them."""
+        camera = cameras[0]
+        width = max(512, round(camera.intrinsics[0, 0] * 2 * np.pi))
+        panorama = panorama.shrunk(width)
+        return panorama, warp_guidance(panorama, cameras, self._device)
+
+    def _options(self, panorama: Panorama, guidance: Guidance, seed: int) -> dict:
+        settings = self.settings
+        holes = 1 - float(guidance.known.mean())
+        # a low start would freeze the holes' smooth filler: the more holes, the more noise
+        strength = min(1.0, settings.strength + 4 * holes * (1 - settings.strength))
+        return {
+            "unit": panorama.camera_height, "scale": panorama.median_distance(), "strength": strength,
+            "num_inference_steps": settings.views_steps, "min_guidance_scale": settings.min_guidance_scale,
+            "max_guidance_scale": settings.max_guidance_scale, "generator": torch.Generator().manual_seed(seed),
+        }  # fmt: skip
+
+    def _finish(self, output, guidance: Guidance, panorama: Panorama, warped: WarpedViews, cameras) -> list[View]:
+        """The network's frames with the guidance's tone and the photo's own pixels, as views."""
+        colour = output.colour + smooth_error(guidance.colour - output.colour, guidance.known)
+        photo = image_tensor(np.repeat(panorama.from_photo[..., None], 3, -1), self._device)[0, :1] / 2 + 0.5
+        share = soften(warped.sample(photo), FEATHER_PX)
+        own = warped.sample(image_tensor(panorama.colour, self._device)[0])
+        colour = torch.lerp(colour, own, share)
+        images = ((colour.permute(0, 2, 3, 1) + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
+        shares = (share[:, 0] * 255).round().byte().cpu().numpy()
+        distances = output.distance[:, 0].float().cpu().numpy()
+        return [View(*parts) for parts in zip(cameras, images, distances, shares, strict=True)]
+
+    def _signed(self, panorama: Panorama, seed: int) -> Panorama:
+        return replace(panorama, preset=self.preset, seed=seed, revision=self.revision)
+
+    def _panorama_progress(self, callback: Callback | None, message: str):
+        def on_step(pipeline, step, timestep, state):
+            if callback is None:
+                return
+            preview, colours = None, pipeline.vae.config.latent_channels
+            if step % 5 == 0 and len(state["latents"]) == 1:
+                preview = pipeline._decode(state["latents"][:, :colours])[0]
+            callback(0.9 * step / state["steps"], f"{message}, step {step} of {state['steps']}", preview)
+
+        return on_step
+
+
+def _views_progress(callback: Callback | None, message: str):
+    def on_step(pipeline, step, timestep, state):
+        if callback is not None:
+            callback(0.9 * step / state["steps"], f"{message}, step {step} of {state['steps']}", None)
+
+    return on_step
+
+
+def _check_height(camera_height: float) -> None:
+    if not 0.05 <= camera_height <= 100:
+        raise InputError(f"a camera height of {camera_height:g} m is impossible; give 0.05 to 100 metres")
+
+
+def smooth_error(error: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """The part of an error [N, C, H, W] that is smoother than TONE_PX, continued into the holes."""
+    size = error.shape[-2:]
+    weight = torch.nn.functional.avg_pool2d(known, TONE_PX, ceil_mode=True, count_include_pad=False)
+    coarse = torch.nn.functional.avg_pool2d(error * known, TONE_PX, ceil_mode=True, count_include_pad=False)
+    coarse = fill_holes(coarse / weight.clamp_min(1e-3), (weight > 0.2).float())
+    return torch.nn.functional.interpolate(coarse, size, mode="bicubic", align_corners=False)
+
+
+def soften(mask: torch.Tensor, width: int) -> torch.Tensor:
+    """A mask [N, 1, H, W] of 0..1 that fades to 0 within `width` pixels inside its border."""
+    frames = []
+    for frame in mask[:, 0].cpu().numpy():
+        inside = np.pad((frame > 0.999).astype(np.uint8), 1, mode="edge")
+        depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
+        frames.append(np.clip(depth / width, 0, 1))
+    return torch.from_numpy(np.stack(frames))[:, None].to(mask)

@@ -1,0 +1,51 @@
+"""Puts trained weights together as a preset, in bfloat16 and in the diffusers layout.
+
+    lookbeyond train preset --weights weights --out lookbeyond/presets/builtin
+
+The two pipelines share one autoencoder, which lies in `panorama/vae` only.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+from transformers import CLIPVisionModelWithProjection
+
+from lookbeyond.models.autoencoder import Autoencoder
+from lookbeyond.models.panorama_transformer import PanoramaTransformer
+from lookbeyond.models.views_unet import ViewsUNet
+from lookbeyond.pipelines.panorama import PanoramaPipeline
+from lookbeyond.pipelines.views import ViewsPipeline
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="lookbeyond train preset", description=__doc__)
+    parser.add_argument("--weights", type=Path, required=True, help="folder that holds what the trainers saved")
+    parser.add_argument("--out", type=Path, required=True, help="the preset's folder")
+    options = parser.parse_args(argv)
+    parts = {"torch_dtype": torch.bfloat16}
+    vae = Autoencoder.from_pretrained(options.weights / "vae", **parts)
+    panorama = PanoramaPipeline(
+        vae,
+        CLIPVisionModelWithProjection.from_pretrained(options.weights / "image_encoder", dtype=torch.bfloat16),
+        PanoramaTransformer.from_pretrained(options.weights / "transformer", **parts),
+        FlowMatchEulerDiscreteScheduler(),
+    )
+    views = ViewsPipeline(
+        vae,
+        CLIPVisionModelWithProjection.from_pretrained(options.weights / "views_image_encoder", dtype=torch.bfloat16),
+        ViewsUNet.from_pretrained(options.weights / "unet", **parts),
+        FlowMatchEulerDiscreteScheduler(),
+    )
+    for name, pipeline in (("panorama", panorama), ("views", views)):
+        shutil.rmtree(options.out / name, ignore_errors=True)
+        pipeline.save_pretrained(options.out / name)
+    shutil.rmtree(options.out / "views" / "vae")
+    total = sum(path.stat().st_size for path in options.out.rglob("*.safetensors"))
+    print(f"{options.out}: {total / 1e6:.1f} MB of weights")
+
+
+if __name__ == "__main__":
+    main()
