@@ -41,8 +41,13 @@ Loader = Callable[[str, str], Pipeline]
 
 def load_scene_pipeline(preset: str, device: str) -> Pipeline:
     """The pipeline of a preset, on a device ('auto' is the first GPU, or else the CPU)."""
-    from lookbeyond.pipelines.scene import ScenePipeline  # imports torch: seconds
+    import diffusers.utils.logging  # imports torch: seconds
+    import transformers.utils.logging
 
+    from lookbeyond.pipelines.scene import ScenePipeline
+
+    for library in (diffusers, transformers):  # our own progress is told through the callback
+        library.utils.logging.disable_progress_bar()
     return ScenePipeline.from_preset(preset, device=default_device() if device == "auto" else device)
 
 
