@@ -5,6 +5,7 @@ shot. What an artist does happens in `artist_session.py`, in Blender's environme
 """
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -163,8 +164,7 @@ def run_session(blender_python: Path, settings: Settings, photo: Path, extension
             failed = session.wait()
         finally:
             memory.stop()
-            if session.poll() is None:
-                session.kill()
+            end_with_children(session)
         if failed:
             last = next((line for line in reversed(said) if line.strip()), "it said nothing")
             raise DemoError(f"the session in Blender ended with {failed}: {last}")
@@ -176,6 +176,19 @@ def run_session(blender_python: Path, settings: Settings, photo: Path, extension
 def quoted(word: Path | str) -> str:
     """The word for a command line."""
     return f'"{word}"' if " " in str(word) else str(word)
+
+
+def end_with_children(process: subprocess.Popen, patience_s: float = 5.0) -> None:
+    """End a process that runs still (Ctrl-C, say) and whatever it has started."""
+    if process.poll() is not None:
+        return
+    family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.terminate()
+    for survivor in psutil.wait_procs(family, patience_s)[1]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            survivor.kill()
 
 
 class PeakMemory(threading.Thread):
