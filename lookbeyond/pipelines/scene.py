@@ -11,6 +11,7 @@ from lookbeyond import presets
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
+
 # diffusers loads components only from modules that are imported already
 from lookbeyond.models import panorama_transformer, views_unet  # noqa: F401
 from lookbeyond.models.warping import WarpedViews
