@@ -105,8 +105,7 @@ def _check_size(size: tuple[int, int], name: str) -> None:
     width, height = size
     if min(size) < MIN_SIDE:
         raise InputError(
-            f"The image {name} is only {width}x{height} pixels; "
-            f"give one of at least {MIN_SIDE}x{MIN_SIDE} pixels."
+            f"The image {name} is only {width}x{height} pixels; give one of at least {MIN_SIDE}x{MIN_SIDE} pixels."
         )
     if max(size) > MAX_SIDE or width * height > MAX_PIXELS:
         raise InputError(
@@ -204,9 +203,7 @@ def read_json(path: Path) -> dict:
             raise ValueError("it holds no JSON object")
         return value
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"The file {path} cannot be read ({_one_line(error)}); make its folder again."
-        ) from error
+        raise InputError(f"The file {path} cannot be read ({_one_line(error)}); make its folder again.") from error
 
 
 def write_video(path: Path, frames: Path, fps: float = 24) -> None:

@@ -51,9 +51,7 @@ def _png_header(path, width, height):
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + header
     end = struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + end
-    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + end)
     return path
 
 
@@ -185,9 +183,7 @@ def test_distance_is_lossless_one_channel_y_and_always_the_same(tmp_path):
     assert list(file.channels()) == ["Y"] and file.channels()["Y"].pixels.dtype == np.float32
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda b: b"", lambda b: b"x", lambda b: b[:200], lambda b: b[: len(b) // 2]]
-)
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b"x", lambda b: b[:200], lambda b: b[: len(b) // 2]])
 def test_a_damaged_distance_is_an_input_error_and_prints_nothing(tmp_path, capfd, damage):
     path = tmp_path / "d.exr"
     write_distance(path, np.random.default_rng(0).uniform(1, 2, (64, 64)).astype(np.float32))
