@@ -486,6 +486,8 @@ class Server:
                 raise ProtocolError("busy", "Too many files are being sent at once; send them one by one.")
             require_space(self._store.root, put.size + MIN_FREE_BYTES)
             path = self._store.root / "temporary" / f"{os.getpid()}-{secrets.token_hex(8)}"
+            with storage_errors(path):
+                path.touch()
             upload = session.uploads[put.sha256] = Upload(path, put.size)
         if upload.size != put.size or put.offset + len(payload) > upload.size:
             raise ProtocolError("protocol", "A piece of a file that cannot be.")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lookbeyond
 from inference_service import protocol
 from inference_service.protocol import MAGIC, MESSAGES, ProtocolError, decode, encode
 from inference_service.server import decode_strictly
@@ -91,6 +92,10 @@ def test_mutated_messages_raise_nothing_but_protocol_errors(decoder, data):
         decoder([bytes(frame) for frame in frames])
     except ProtocolError as error:
         assert str(error)
+
+
+def test_the_protocol_knows_the_version_of_the_package():
+    assert protocol.SERVICE_VERSION == lookbeyond.__version__
 
 
 def test_unknown_fields_are_ignored():

@@ -238,8 +238,9 @@ def test_a_worker_that_dies_once_is_replaced(service, tmp_path):
 
 
 def test_bad_requests_are_refused_with_a_sentence(service, tmp_path):
-    note = tmp_path / "note.jpg"
+    note, empty = tmp_path / "note.jpg", tmp_path / "empty.jpg"
     note.write_text("no image")
+    empty.touch()
     with service.client() as client:
         world = make_world(client, tmp_path)
         good = shot_request(client, world)
@@ -250,6 +251,7 @@ def test_bad_requests_are_refused_with_a_sentence(service, tmp_path):
         for request, words in (
             (WorldRequest(photo="a" * 64), "upload"),
             (WorldRequest(photo=client.upload(note)), "note.jpg is not an image"),
+            (WorldRequest(photo=client.upload(empty)), "empty.jpg is not an image"),
             (WorldRequest(photo=client.upload(save_photo(tmp_path / "p.png")), preset="none"), "no preset"),
             (ShotRequest(world=good.world, cameras=path_cameras(1)), "at least two"),
             (ShotRequest(world=good.world, cameras=moved), "not finite"),
