@@ -21,7 +21,7 @@ Interpolation = Literal["nearest", "bilinear", "cubic"]
 _BAND = 256
 """Rows of a panorama worked on at a time where whole-panorama temporaries would be large."""
 
-_CHUNK = 1 << 14
+_CHUNK = 3 << 13
 """Samples taken at a time: few enough that they and the pixels around them stay in the processor's cache."""
 
 
@@ -198,24 +198,31 @@ def _sample(image: NDArray, columns: NDArray, rows: NDArray, interpolation: Inte
     pixels = image.reshape(height * width, -1)
     channels = pixels.shape[1]
     to_index = _sphere_index if sphere else _flat_index
-
-    def gather(column: NDArray, row: NDArray) -> NDArray:
-        return pixels.take(to_index(column, row, width, height), 0).reshape(-1)
-
     if interpolation == "nearest":
-        values = gather(np.floor(columns).astype(np.int32), np.floor(rows).astype(np.int32))
-        return values.reshape(-1, channels)
+        column, row = np.floor(columns).astype(np.int32), np.floor(rows).astype(np.int32)
+        return pixels.take(to_index(column, row, width, height), 0)
     column, across = _split(columns, channels)
     row, down = _split(rows, channels)
+    before, behind = (0, 1) if interpolation == "bilinear" else (1, 2)
+    inner = column.min() >= before and column.max() < width - behind
+    inner = inner and row.min() >= before and row.max() < height - behind
+    index = (row - before) * width + (column - before) if inner else None
+
+    def gather(x: int, y: int) -> NDArray:
+        """The pixels x to the right of and y below the sampled ones, [N * C]."""
+        if index is not None:
+            return pixels[(y + before) * width + x + before :].take(index, 0).reshape(-1)
+        return pixels.take(to_index(column + x, row + y, width, height), 0).reshape(-1)
+
     if interpolation == "bilinear":
-        above = _mix(gather(column, row), gather(column + 1, row), across)
-        below = _mix(gather(column, row + 1), gather(column + 1, row + 1), across)
+        above = _mix(gather(0, 0), gather(1, 0), across)
+        below = _mix(gather(0, 1), gather(1, 1), across)
         values = _mix(above, below, down)
     else:
         values = np.zeros(pixels[0].size * column.size, np.float32)
         for y, weight_y in zip(range(-1, 3), _cubic_weights(down), strict=True):
             for x, weight_x in zip(range(-1, 3), _cubic_weights(across), strict=True):
-                values += weight_y * weight_x * gather(column + x, row + y)
+                values += weight_y * weight_x * gather(x, y)
     return _finish(values, image.dtype).reshape(-1, channels)
 
 
