@@ -45,8 +45,12 @@ def _write(name: str):
     return write
 
 
-def _of_camera(field: str, default: float, **about) -> FloatProperty:
+def of_camera(field: str, default: float, **about) -> FloatProperty:
     return FloatProperty(get=_read(field, default), set=_write(field), **about)
+
+
+def photo_path(self: "LookBeyondScene") -> str:
+    return self.photo_camera.data.look_beyond.photo_path if self.photo_camera else ""
 
 
 def is_photo_camera(self: "LookBeyondScene", thing: bpy.types.Object) -> bool:
@@ -67,73 +71,13 @@ class LookBeyondCamera(bpy.types.PropertyGroup):
 
 
 class LookBeyondScene(bpy.types.PropertyGroup):
-    """The settings of the four steps."""
+    """The settings of the four steps; `LIVE` adds those that live on the photo's camera."""
 
-    photo_camera: PointerProperty(
-        name="Photo Camera",
-        description="The camera that sees the photo; Place Photo makes it",
-        type=bpy.types.Object,
-        poll=is_photo_camera,
-    )
-    photo_path: StringProperty(
-        name="Photo",
-        description="The placed photo",
-        get=lambda self: self.photo_camera.data.look_beyond.photo_path if self.photo_camera else "",
-    )
-    fov_x: _of_camera(
-        "fov_x",
-        math.radians(65),
-        name="Field of View",
-        description="Horizontal angle that the photo spans",
-        subtype="ANGLE",
-        min=math.radians(5),
-        max=math.radians(170),
-    )
-    heading: _of_camera(
-        "heading",
-        0.0,
-        name="Heading",
-        description="Where the photo looks, counter-clockwise from the X axis",
-        subtype="ANGLE",
-    )
-    pitch: _of_camera(
-        "pitch",
-        0.0,
-        name="Pitch",
-        description="How far the photo looks up (positive) or down",
-        subtype="ANGLE",
-        soft_min=math.radians(-60),
-        soft_max=math.radians(60),
-    )
-    roll: _of_camera(
-        "roll",
-        0.0,
-        name="Roll",
-        description="How far the photo's camera was turned clockwise, seen from behind it",
-        subtype="ANGLE",
-        soft_min=math.radians(-45),
-        soft_max=math.radians(45),
-    )
-    camera_height: _of_camera(
-        "height",
-        1.6,
-        name="Height (m)",
-        description="Metres from the floor, which is Z = 0, to the photo's camera: gives the world its size",
-        min=0.01,
-        soft_max=10.0,
-        precision=2,
-    )
     panorama_width: EnumProperty(
         name="Resolution", description="Width of the panorama in pixels", items=WIDTHS, default="4096"
     )
     seed: IntProperty(
         name="Seed", description="Another seed invents another surrounding; the same one repeats it", min=0
-    )
-    preset: StringProperty(
-        name="Preset",
-        description="Which models the service uses",
-        default="builtin",
-        search=preset_names,
     )
     tau_position: FloatProperty(
         name="Position Tolerance",
@@ -167,10 +111,69 @@ class LookBeyondScene(bpy.types.PropertyGroup):
     )
 
 
+# Properties with Python functions behind them join the class when it is registered and leave it before it is
+# unregistered: as part of the class they crash Blender 4.2 (as a module) when it exits.
+LIVE = {
+    "photo_camera": PointerProperty(
+        name="Photo Camera",
+        description="The camera that sees the photo; Place Photo makes it",
+        type=bpy.types.Object,
+        poll=is_photo_camera,
+    ),
+    "photo_path": StringProperty(name="Photo", description="The placed photo", get=photo_path),
+    "fov_x": of_camera(
+        "fov_x",
+        math.radians(65),
+        name="Field of View",
+        description="Horizontal angle that the photo spans",
+        subtype="ANGLE",
+        min=math.radians(5),
+        max=math.radians(170),
+    ),
+    "heading": of_camera(
+        "heading",
+        0.0,
+        name="Heading",
+        description="Where the photo looks, counter-clockwise from the X axis",
+        subtype="ANGLE",
+    ),
+    "pitch": of_camera(
+        "pitch",
+        0.0,
+        name="Pitch",
+        description="How far the photo looks up (positive) or down",
+        subtype="ANGLE",
+        soft_min=math.radians(-60),
+        soft_max=math.radians(60),
+    ),
+    "roll": of_camera(
+        "roll",
+        0.0,
+        name="Roll",
+        description="How far the photo's camera was turned clockwise, seen from behind it",
+        subtype="ANGLE",
+        soft_min=math.radians(-45),
+        soft_max=math.radians(45),
+    ),
+    "camera_height": of_camera(
+        "height",
+        1.6,
+        name="Height (m)",
+        description="Metres from the floor, which is Z = 0, to the photo's camera: gives the world its size",
+        min=0.01,
+        soft_max=10.0,
+        precision=2,
+    ),
+    "preset": StringProperty(
+        name="Preset", description="Which models the service uses", default="builtin", search=preset_names
+    ),
+}
 CLASSES = (LookBeyondCamera, LookBeyondScene)
 
 
 def register() -> None:
+    for name, about in LIVE.items():
+        setattr(LookBeyondScene, name, about)
     bpy.types.Camera.look_beyond = PointerProperty(type=LookBeyondCamera)
     bpy.types.Scene.look_beyond = PointerProperty(type=LookBeyondScene)
 
@@ -178,3 +181,5 @@ def register() -> None:
 def unregister() -> None:
     del bpy.types.Scene.look_beyond
     del bpy.types.Camera.look_beyond
+    for name in LIVE:
+        delattr(LookBeyondScene, name)
