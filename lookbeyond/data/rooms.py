@@ -121,7 +121,7 @@ def _intersect(rooms: Rooms, origins, directions):
     )
     cos, sin = torch.cos(yaws), torch.sin(yaws)
     rel = origins[:, :, None] - centres
-    near, far = None, None
+    near, far = torch.full_like(rel[..., 0], -torch.inf), torch.full_like(rel[..., 0], torch.inf)
     for axis in range(3):
         if axis == 0:
             o, d = (
@@ -137,8 +137,8 @@ def _intersect(rooms: Rooms, origins, directions):
             o, d = rel[..., 2], directions[:, :, None, 2].expand_as(near)
         inverse = 1 / torch.where(d.abs() < 1e-7, 1e-7, d)
         middle, extent = -o * inverse, halves[..., axis] * inverse.abs()
-        near = middle - extent if near is None else torch.maximum(near, middle - extent)
-        far = middle + extent if far is None else torch.minimum(far, middle + extent)
+        near = torch.maximum(near, middle - extent)
+        far = torch.minimum(far, middle + extent)
     near = torch.where((near < far) & (near > 1e-3), near, torch.inf)
     box_t, box = near.min(-1)
     hit_box = box_t < distance
