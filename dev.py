@@ -176,7 +176,7 @@ def set_up() -> None:
     packaging = {part: pyproject[part] for part in ("build-system", "project", "dependency-groups")}
     make_environment(
         SERVICE_ENVIRONMENT,
-        ["--editable", ".[dev,train]"],
+        ["--editable", ".[dev]"],
         "import torch, diffusers, transformers, zmq, cv2, OpenEXR",
         json.dumps(packaging),
     )
