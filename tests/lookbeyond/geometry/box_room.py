@@ -47,7 +47,7 @@ class BoxRoom:
         _, distance = self.look(origin, (points - origin) / np.maximum(reach, 1e-9)[..., None])
         return distance > reach * (1 - 1e-4) - 1e-4
 
-    def panorama(self, width=2048, distance_width=1024, origin=(0.0, 0.0, 0.0), heading_rad=0.3) -> Panorama:
+    def panorama(self, width=1024, distance_width=1024, origin=(0.0, 0.0, 0.0), heading_rad=0.3) -> Panorama:
         colour, _ = self.look(origin, equirectangular_directions(width, width // 2, heading_rad))
         _, distance = self.look(origin, equirectangular_directions(distance_width, distance_width // 2, heading_rad))
         empty = np.zeros(colour.shape[:2], np.uint8)

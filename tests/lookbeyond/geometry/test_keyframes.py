@@ -39,7 +39,7 @@ def paths(draw, least=2, most=60):
     return path(headings, positions)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20)
 @given(paths(), st.integers(2, 20))
 def test_clips_cover_the_path_once_and_keep_their_limits(cameras, frames_per_clip):
     plan = plan_shot(cameras, PANORAMA, frames_per_clip=frames_per_clip)
@@ -61,7 +61,7 @@ def test_clips_cover_the_path_once_and_keep_their_limits(cameras, frames_per_cli
         assert cameras[anchor.frame] == anchor.camera
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20)
 @given(paths(least=10), paths(least=2), st.data())
 def test_an_edit_of_the_paths_end_leaves_the_beginning(cameras, others, data):
     edit = data.draw(st.integers(2, len(cameras) - 1))

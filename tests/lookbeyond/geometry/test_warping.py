@@ -1,6 +1,7 @@
 """Warping in a room of exact truth, and in the cases where the answer is known without one."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -149,5 +150,5 @@ def test_every_frame_size_has_all_its_pixels(width, height):
 
 def test_a_warp_is_a_function(panorama):
     camera = CAMERAS["around the table"]
-    np.testing.assert_array_equal(warp_to_view(panorama, camera).colour, warp_to_view(ROOM.panorama(), camera).colour)
+    np.testing.assert_array_equal(warp_to_view(panorama, camera).colour, warp_to_view(replace(panorama), camera).colour)
     assert known_share(panorama, camera) == warp_to_view(panorama, camera).known.mean()
