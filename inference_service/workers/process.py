@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def load_scene_pipeline(preset: str, device: str) -> Pipeline:
 
     for library in (diffusers, transformers):  # our own progress is told through the callback
         library.utils.logging.disable_progress_bar()
-    return ScenePipeline.from_preset(preset, device=default_device() if device == "auto" else device)
+    with warnings.catch_warnings():  # the name of an argument that diffusers will change is nothing to a user
+        warnings.simplefilter("ignore", FutureWarning)
+        return ScenePipeline.from_preset(preset, device=default_device() if device == "auto" else device)
 
 
 def default_device() -> str:
