@@ -228,12 +228,14 @@ class UsePanorama(AsksService, bpy.types.Operator):
     )
 
     def invoke(self, context, event):
+        self.chosen_in_window = True
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
     def execute(self, context):
-        # The file browser ends in execute, too; in a window the artist is not to wait.
-        return super().execute(context) if bpy.app.background else AsksService.invoke(self, context, None)
+        if getattr(self, "chosen_in_window", False):  # the file browser's button: nobody is to wait
+            return AsksService.invoke(self, context, None)
+        return super().execute(context)
 
     def prepare(self, context):
         return scene_jobs.use_panorama(context, absolute(self.filepath), self.height, self.heading)

@@ -5,6 +5,7 @@ Steps are generators (see `jobs`): they run in the I/O thread and yield events; 
 main thread, takes the events in. Nothing here is ever stored in a .blend. No bpy here.
 """
 
+import contextlib
 import queue
 import subprocess
 import threading
@@ -18,6 +19,9 @@ from lookbeyond_kit.client import FileArrived, Preview, Progress, ServiceError
 
 TICK_S = 0.004
 """How long one tick may take in events before it lets the window go on."""
+
+UNREACHABLE = ("not_running", "timeout", "lost", "version", "wrong_key")
+"""Error codes after which nothing is known of the service any more."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +221,7 @@ class Session:
             case Launched():
                 self.process = event.process
             case Stopped():
-                self.service = self.process = None
+                self.service = None  # its process goes in its own time
             case Failed():
                 self._end()
                 self.error_code = event.code
@@ -225,7 +229,7 @@ class Session:
                     self.notice = f"{task.title} was cancelled."
                 else:
                     self.error = event.message
-                if event.code == "not_running":
+                if event.code in UNREACHABLE:
                     self.service = None
             case Done():
                 finish = self._finish
@@ -274,15 +278,12 @@ def sentence(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def end_process(process: subprocess.Popen, timeout_s: float = 5.0) -> None:
-    """End a service process: by asking, then by force."""
+def end_process(process: subprocess.Popen, patience_s: float = 2.0) -> None:
+    """Ask a service process to end. It stores what it has at hand and goes: Blender need not wait for that."""
     if process.poll() is None:
         process.terminate()
-        try:
-            process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience_s)
 
 
 session = Session()

@@ -42,6 +42,7 @@ class PlayedService:
     def __init__(self, folder: Path) -> None:
         self.panorama = picture(folder / "panorama.png", 64, 32)
         self.frame = picture(folder / "frame.png", 96, 64)
+        self.preview = picture(folder / "preview.jpg", 64, 32).read_bytes()
         self.uploads: list[str] = []
         self.requests: list[object] = []
         self.cancelled: list[str] = []
@@ -78,7 +79,7 @@ class PlayedService:
 
         request = self.requests[-1]
         yield client.Progress(0.25, "Denoising 5 of 20", 12.0)
-        yield client.Preview(b"\xff\xd8 a preview")
+        yield client.Preview(self.preview)
         ends = time.monotonic() + 20
         while self.holds and time.monotonic() < ends:
             if job in self.cancelled:
