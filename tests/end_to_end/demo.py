@@ -55,9 +55,9 @@ class Settings:
     frames: int = 48
     frame_width: int = 384
     frame_height: int = 256
-    walk: float = 1.2
+    walk: float = 1.12
     """Length of the path along the floor; it is an arc."""
-    turn: float = 65.0
+    turn: float = 64.0
     """How far the path, and with it the view, turns to the right."""
     seed: int = 0
     fps: int = 24
