@@ -123,7 +123,7 @@ def fetch_pyzmq(folder: Path, platforms: Iterable[str]) -> list[Path]:
     for name in platforms:
         for python, abi in PYZMQ_WHEELS:
             wheels.append(cached_pyzmq(folder, name, abi) or download_pyzmq(folder, name, python, abi))
-    return wheels
+    return list(dict.fromkeys(wheels))  # one wheel may serve two platforms
 
 
 def cached_pyzmq(folder: Path, name: str, abi: str) -> Path | None:
@@ -216,6 +216,7 @@ def install(archive: Path) -> None:
     """
     script = (
         "import sys, bpy\n"
+        "bpy.ops.wm.read_userpref()\n"  # a module begins with factory settings: never save those over the user's
         "bpy.ops.extensions.package_install_files(\n"
         "    repo='user_default', filepath=sys.argv[1], enable_on_install=True)\n"
         "bpy.ops.wm.save_userpref()\n"
