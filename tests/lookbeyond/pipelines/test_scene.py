@@ -1,0 +1,164 @@
+"""Both stages as one; networks are tiny and random, so nothing here judges pictures."""
+
+import math
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from tests.lookbeyond.pipelines.tiny import panorama_pipeline, views_pipeline
+
+from lookbeyond import presets
+from lookbeyond.data.rooms import Rooms, render_panoramas
+from lookbeyond.errors import InputError
+from lookbeyond.geometry.cameras import Camera, placed_camera
+from lookbeyond.geometry.keyframes import anchor_seed, clip_seed, plan_shot
+from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.geometry.warping import warp_to_view
+from lookbeyond.pipelines.scene import ScenePipeline
+
+SETTINGS = presets.Preset(
+    name="tiny", title="", description="", licence="", memory_gb=0, frames_per_clip=4, panorama_steps=2, views_steps=2,
+    strength=1.0, min_guidance_scale=1.0, max_guidance_scale=1.0,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scene() -> ScenePipeline:
+    return ScenePipeline(panorama_pipeline(), views_pipeline(), SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def room() -> Panorama:
+    """A room with exact distance; the photo saw what lies within 60 degrees of +X."""
+    colour, distance = render_panoramas(Rooms.from_seeds([3]), 64, 128)
+    image = (colour[0].permute(1, 2, 0) * 255).round().byte().numpy()
+    image = cv2.GaussianBlur(cv2.resize(image, (512, 256), interpolation=cv2.INTER_CUBIC), (0, 0), 2)
+    from_photo = np.zeros(image.shape[:2], np.uint8)
+    from_photo[80:170, 170:340] = 255
+    return Panorama(image, distance[0, 0].numpy(), from_photo, camera_height=1.5)
+
+
+def path(headings, forward=0.15) -> list[Camera]:
+    return [
+        placed_camera(64, 32, math.radians(70), heading_rad=math.radians(h), position=(forward * abs(math.sin(i)), 0, 0))
+        for i, h in enumerate(headings)
+    ]
+
+
+def shoot(scene: ScenePipeline, room: Panorama, cameras: list[Camera], seed: int = 0) -> list[View]:
+    """What the service does with a shot."""
+    plan = plan_shot(cameras, room, frames_per_clip=scene.frames_per_clip)
+    anchors: list[View] = []
+    for anchor in plan.anchors:
+        before = [anchors[i] for i in anchor.before]
+        anchors.append(scene.fill_anchor(room, anchor.camera, before, seed=anchor_seed(seed, anchor.camera)))
+    frames: list[View] = []
+    for clip in plan.clips:
+        source, target = anchors[clip.source], anchors[clip.target]
+        views = scene.shoot_clip(
+            room, source, target, cameras[clip.first : clip.last + 1],
+            seed=clip_seed(seed, source.camera, target.camera),
+        )  # fmt: skip
+        assert views[0] is source and views[-1] is target
+        frames += views[1:] if frames else views
+    return frames
+
+
+def test_a_shot_has_every_frame_and_clips_share_their_anchors(scene, room):
+    cameras = path(range(0, 100, 12))
+    frames = shoot(scene, room, cameras)
+    assert [frame.camera for frame in frames] == cameras
+    assert all(np.isfinite(frame.distance).all() and (frame.distance > 0).all() for frame in frames)
+
+
+def test_a_closed_path_ends_as_it_begins(scene, room):
+    cameras = path([0, 15, 30, 45, 30, 15, 0], forward=0)
+    frames = shoot(scene, room, cameras)
+    assert np.array_equal(frames[0].colour, frames[-1].colour)
+
+
+def test_an_edit_of_the_end_leaves_the_beginning(scene, room):
+    headings = list(range(0, 80, 10))
+    before, after = shoot(scene, room, path(headings)), shoot(scene, room, path([*headings[:-2], 75, 90]))
+    for one, other in zip(before[:4], after[:4], strict=True):
+        assert np.array_equal(one.colour, other.colour)
+
+
+def test_photo_pixels_are_never_imagined_again(scene, room):
+    camera = placed_camera(96, 64, math.radians(50), position=(0.2, 0.1, 0))
+    view = scene.fill_anchor(room, camera, [], seed=0)
+    own = view.from_photo == 255
+    assert 0.2 < own.mean() < 1
+    warped = warp_to_view(room, camera)
+    assert np.abs(view.colour[own].astype(int) - warped.colour[own]).max() <= 3
+    seen = warped.sample(room.from_photo) > 0
+    assert not view.from_photo[~seen].any()
+
+
+def test_known_distance_is_the_panoramas(scene, room):
+    camera = placed_camera(96, 64, math.radians(50), position=(0.2, 0.1, 0))
+    view, warped = scene.fill_anchor(room, camera, [], seed=0), warp_to_view(room, camera)
+    np.testing.assert_allclose(view.distance[warped.known], warped.distance[warped.known], rtol=0.02)
+
+
+def test_same_seed_same_frames(scene, room):
+    cameras = path([0, 10, 20])
+    first, again, other = (shoot(scene, room, cameras, seed) for seed in (1, 1, 2))
+    assert all(np.array_equal(a.colour, b.colour) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[1].colour, other[1].colour)
+
+
+def test_worlds_say_what_made_them_and_steps_are_reported(scene, monkeypatch):
+    monkeypatch.setattr(presets, "revision", lambda name: "0123456789ab")
+    photo, camera = np.full((96, 128, 3), 100, np.uint8), placed_camera(128, 96, math.radians(75))
+    told = []
+    world = scene.build_world(photo, camera, width=512, seed=3, callback=lambda *event: told.append(event))
+    assert (world.preset, world.seed, world.revision) == ("tiny", 3, "0123456789ab")
+    assert [event[0] for event in told] == sorted(event[0] for event in told) and told[-1][0] <= 1
+    measured = scene.measure_world(world.colour, camera_height=2.0, heading_rad=0.5)
+    assert measured.camera_height == 2.0 and measured.heading_rad == 0.5 and not measured.from_photo.any()
+
+
+@pytest.mark.parametrize("height", [0.0, -1.0, 1000.0, math.nan])
+def test_an_impossible_height_is_refused(scene, height):
+    with pytest.raises(InputError, match="camera height"):
+        scene.build_world(np.zeros((96, 128, 3), np.uint8), placed_camera(128, 96, 1.0), camera_height=height)
+
+
+def test_presets_are_named_and_unknown_ones_refused():
+    assert "builtin" in [preset.name for preset in presets.available()]
+    with pytest.raises(InputError, match="builtin"):
+        presets.get("nothing")
+
+
+def test_a_preset_without_weights_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(presets, "ROOT", tmp_path)
+    (tmp_path / "empty").mkdir()
+    values = {k: v for k, v in vars(replace(SETTINGS)).items() if k != "name"}
+    import json
+
+    (tmp_path / "empty" / "preset.json").write_text(json.dumps(values))
+    with pytest.raises(InputError, match="panorama/transformer"):
+        ScenePipeline.from_preset("empty")
+
+
+def test_a_saved_preset_is_loaded_with_one_autoencoder(tmp_path, monkeypatch):
+    """The layout that `lookbeyond train preset` writes."""
+    import json
+    import shutil
+
+    monkeypatch.setattr(presets, "ROOT", tmp_path)
+    torch.manual_seed(0)
+    panorama, views = panorama_pipeline(), views_pipeline()
+    views.register_modules(vae=panorama.vae)
+    folder = tmp_path / "small"
+    panorama.save_pretrained(folder / "panorama")
+    views.save_pretrained(folder / "views")
+    shutil.rmtree(folder / "views" / "vae")
+    values = {k: v for k, v in vars(SETTINGS).items() if k != "name"}
+    (folder / "preset.json").write_text(json.dumps(values))
+    presets.revision.cache_clear()
+    loaded = ScenePipeline.from_preset("small")
+    assert loaded.views.vae is loaded.panorama.vae and len(loaded.revision) == 12

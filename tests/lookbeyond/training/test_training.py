@@ -1,0 +1,123 @@
+"""Every trainer lowers its loss on a fixed batch, and a run that was cut off goes on where it was."""
+
+import argparse
+import csv
+
+import numpy as np
+import pytest
+import torch
+from tests.lookbeyond.pipelines.tiny import autoencoder, image_encoder, panorama_pipeline, views_pipeline
+
+from lookbeyond.training import autoencoder as train_autoencoder
+from lookbeyond.training import loop, panorama, rooms, views
+
+
+def falls(loss_of, modules, steps: int = 12) -> None:
+    """Plain descent on one fixed batch and fixed noise."""
+    parameters = [p for module in modules for p in module.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=3e-3)
+    losses = []
+    for _ in range(steps):
+        torch.manual_seed(0)
+        loss = loss_of()["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_the_autoencoder_learns():
+    model = autoencoder().train()
+    images = torch.rand(4, 3, 32, 32) * 2 - 1
+    falls(lambda: train_autoencoder.reconstruction_loss(model, images), [model])
+
+
+def test_the_panorama_transformer_learns():
+    transformer, encoder = panorama_pipeline().transformer.train(), image_encoder()
+    batch = {"clean": torch.randn(2, 8, 8, 16), "known": torch.ones(2, 1, 8, 16), "photos": torch.rand(2, 3, 32, 32)}
+    falls(lambda: panorama.flow_loss(transformer, encoder, batch), [transformer, encoder])
+
+
+def test_the_views_unet_learns(monkeypatch):
+    monkeypatch.setattr(views, "COLOURS", 4)
+    unet, encoder = views_pipeline().unet.train(), image_encoder()
+    batch = {
+        "clean": torch.randn(1, 3, 8, 4, 8), "guidance": torch.rand(1, 3, 9, 4, 8), "anchor": torch.randn(1, 4, 4, 8),
+        "raymap": torch.randn(1, 3, 6, 4, 8), "photo": torch.rand(1, 32, 32, 3) * 255,
+    }  # fmt: skip
+    falls(lambda: views.flow_loss(unet, encoder, batch), [unet, encoder])
+
+
+def test_a_photos_mask_and_image_are_those_of_the_geometry_package():
+    from lookbeyond.geometry.cameras import Camera
+    from lookbeyond.geometry.projection import extract_perspective, place_photo
+
+    photos = panorama.Photos.draw(3, torch.Generator().manual_seed(2))
+    rng = np.random.default_rng(0)
+    image = np.kron(rng.integers(0, 255, (8, 16, 3), np.uint8), np.ones((16, 16, 1), np.uint8))
+    tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float().expand(3, -1, -1, -1)
+    masks, crops = photos.mask(128, 256), photos.images(tensor, 48)
+    for k in range(3):
+        pose = np.eye(4)
+        pose[:3, :3] = photos.rotation[k].numpy()
+        tan_x, tan_y = float(photos.tan_x[k]), float(photos.tan_y[k])
+        intrinsics = np.array([[24 / tan_x, 0, 24], [0, 24 / tan_y, 24], [0, 0, 1]])
+        camera = Camera(48, 48, intrinsics, pose)
+        seen = extract_perspective(image, camera)
+        np.testing.assert_allclose(crops[k].permute(1, 2, 0), seen, atol=1.0)
+        _, mask = place_photo(seen, camera, 256)
+        assert (masks[k, 0].bool().numpy() <= mask).all()  # whole cells only
+        assert mask.sum() - masks[k].sum() < 0.1 * mask.sum()
+
+
+def options(folder, minutes: float) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    loop.add_arguments(parser, minutes=minutes, batch=4, learning_rate=1e-3)
+    return parser.parse_args(["--out", str(folder), "--device", "cpu"])
+
+
+def test_a_run_resumes_with_its_budget_its_step_and_its_weights(tmp_path):
+    def run(minutes):
+        torch.manual_seed(0)
+        model = autoencoder()
+        batches = iter(lambda: torch.zeros(4, 3, 16, 16), None)
+        steps = []
+
+        def loss(images):
+            steps.append(1)
+            return train_autoencoder.reconstruction_loss(model, images)
+
+        loop.run({"vae": model}, batches, loss, options(tmp_path, minutes))
+        return len(steps)
+
+    first = run(0.02)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["step"] == first and (tmp_path / "vae" / "diffusion_pytorch_model.safetensors").exists()
+    assert run(0.02) == 0  # the budget is spent
+    more = run(0.03)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == first + more
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == sorted(int(row["step"]) for row in rows)
+
+
+def test_shards_hold_rooms_and_are_not_rendered_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr(rooms, "compile_renderer", lambda: None)
+    monkeypatch.setattr(rooms, "ROOMS_PER_SHARD", 2)
+    arguments = ["--out", str(tmp_path), "--count", "3", "--height", "32"]
+    rooms.main(arguments)
+    shards = sorted(tmp_path.glob("*.npz"))
+    with np.load(shards[1]) as shard:
+        assert shard["colour"].shape == (2, 32, 64, 3) and shard["distance"].shape == (2, 8, 16)
+    times = [path.stat().st_mtime_ns for path in shards]
+    rooms.main(arguments)
+    assert [path.stat().st_mtime_ns for path in shards] == times
+
+
+def test_an_unknown_autoencoder_is_refused(tmp_path):
+    from lookbeyond.models.autoencoder import Autoencoder
+
+    Autoencoder(block_out_channels=(8, 8), layers_per_block=(1, 1)).save_pretrained(tmp_path / "vae")
+    with pytest.raises(SystemExit, match="8 pixels a latent"):
+        panorama.main(["--rooms", str(tmp_path), "--vae", str(tmp_path / "vae"), "--out", str(tmp_path / "out")])
