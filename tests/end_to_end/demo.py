@@ -166,6 +166,9 @@ def run_session(blender_python: Path, settings: Settings, photo: Path, extension
             memory.stop()
             end_with_children(session)
         if failed:
+            log = Path(environment["LOOKBEYOND_RUNTIME_DIR"]) / "service.log"
+            if log.exists():
+                print(f"The service said:\n{log.read_text(errors='replace')}", file=sys.stderr)
             last = next((line for line in reversed(said) if line.strip()), "it said nothing")
             raise DemoError(f"the session in Blender ended with {failed}: {last}")
         found = json.loads(job.with_name("session.json").read_text())
