@@ -104,7 +104,7 @@ def world(
         raise InputError("A 360° picture has no field of view, pitch or roll; leave these out with --panorama.")
     check_output_folder(out, WORLD_FILES)
     settings: dict[str, Any] = {"camera_height": camera_height, "seed": seed, "preset": preset}
-    keep = Store(store or default_store())
+    keep = _open_store(store)
     if photo is not None:
         image = read_photo(photo)
         fov_x_rad = _field_of_view(photo, image.fov_x_rad, fov_x, focal_mm)
@@ -122,6 +122,12 @@ def world(
     with _progress([unit]) as perform:
         perform(unit, keep, pipelines)
     _deliver(keep, [unit], out, WORLD_FILES)
+
+
+def _open_store(chosen: Path | None) -> Store:
+    store = Store(chosen or default_store())
+    store.sweep()
+    return store
 
 
 def _field_of_view(photo: Path, from_exif: float | None, fov_x: float | None, focal_mm: float | None) -> float:
@@ -169,7 +175,7 @@ def shot(
     check_output_folder(out, SHOT_ENTRIES)
     path = read_transforms(cameras)
     load_panorama(world)
-    keep = Store(store or default_store())
+    keep = _open_store(store)
     request = ShotRequest(
         world={name: keep.add_file(world / name) for name in WORLD_FILES},
         cameras=[camera.to_dict() for camera in path],
