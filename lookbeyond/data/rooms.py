@@ -395,8 +395,9 @@ def _draw_room(rng: np.random.Generator) -> dict[str, np.ndarray]:
 
     def chair():
         colour, look = any_colour(), plain()
+        foot = (0.17, 0.17, 0.21) if rng.uniform() < 0.3 else (0.03, 0.03, 0.21)
         parts = [(0, 0, 0.45, (0.21, 0.21, 0.03), colour, look), (0, 0.2, 0.7, (0.21, 0.02, 0.25), colour, look),
-                 (0, 0, 0.21, (0.17, 0.17, 0.21) if rng.uniform() < 0.3 else (0.03, 0.03, 0.21), colour * 0.7, look)]  # fmt: skip
+                 (0, 0, 0.21, foot, colour * 0.7, look)]  # fmt: skip
         x, y = centre[:2] + rng.uniform(-1, 1, 2) * (half[:2] - 0.4)
         return x, y, rng.uniform(0, 2 * np.pi), parts
 

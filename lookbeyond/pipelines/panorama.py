@@ -239,7 +239,7 @@ def compose(
     seen: np.ndarray,
     width: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The photo at its own resolution in the enlarged panorama: colour [width/2, width, 3], from_photo [width/2, width].
+    """The photo at its own resolution in the enlarged panorama: colour [width/2, width, 3] and from_photo.
 
     made, canvas, seen: what the network made, the photo placed, and where, at the network's resolution. What is
     wrong with the light of `made` where the photo tells is carried on beyond the photo's border, and fades.

@@ -128,7 +128,8 @@ class ScenePipeline:
         guidance = guidance.filled()
         output = self.views(
             [Pass(before[0] if before else None, [camera], guidance)], np.ones((1, 1)),
-            **self._options(panorama, guidance, seed), callback_on_step_end=_views_progress(callback, "Filling an anchor"),
+            **self._options(panorama, guidance, seed),
+            callback_on_step_end=_views_progress(callback, "Filling an anchor"),
         )  # fmt: skip
         return self._finish(output, guidance, panorama, warped, [camera])[0]
 
@@ -171,7 +172,7 @@ class ScenePipeline:
     ) -> tuple[Panorama, tuple[Guidance, WarpedViews]]:
         """The panorama no finer than the frames (sampling does not filter), and what it tells of them."""
         camera = cameras[0]
-        width = max(512, round(camera.intrinsics[0, 0] * 2 * np.pi))
+        width = max(512, round(1.5 * camera.intrinsics[0, 0] * 2 * np.pi))
         panorama = panorama.shrunk(width)
         return panorama, warp_guidance(panorama, cameras, self._device)
 
@@ -215,8 +216,14 @@ class ScenePipeline:
 
 def _views_progress(callback: Callback | None, message: str):
     def on_step(pipeline, step, timestep, state):
-        if callback is not None:
-            callback(0.9 * step / state["steps"], f"{message}, step {step} of {state['steps']}", None)
+        if callback is None:
+            return
+        preview = None
+        if step % 3 == 0:  # the frame that is farthest from both anchors
+            latents = state["latents"][:, : pipeline.vae.config.latent_channels]
+            image = pipeline._decode(latents[len(latents) // 2 :][:1])[0]
+            preview = ((image.permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
+        callback(0.9 * step / state["steps"], f"{message}, step {step} of {state['steps']}", preview)
 
     return on_step
 

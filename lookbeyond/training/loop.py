@@ -99,7 +99,8 @@ def run(
         elapsed, last = elapsed + now - last, now
         if now - logged > 20 or elapsed >= budget:
             row = {
-                "step": step, "seconds": round(elapsed), "samples_per_s": round(counted * options.batch / (now - logged), 1),
+                "step": step, "seconds": round(elapsed),
+                "samples_per_s": round(counted * options.batch / (now - logged), 1),
                 "data_share": round(fetching / (now - logged), 3),
                 **{name: round(float(value) / counted, 5) for name, value in sums.items()},
             }  # fmt: skip

@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tests.lookbeyond.pipelines.tiny import panorama_pipeline
 
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.projection import extract_perspective
 from lookbeyond.pipelines.panorama import PanoramaPipeline, enlarge, extend_outwards, spread_smoothly
+from tests.lookbeyond.pipelines.tiny import panorama_pipeline
 
 
 def photo(width: int = 256, height: int = 192) -> np.ndarray:
@@ -19,8 +19,8 @@ def photo(width: int = 256, height: int = 192) -> np.ndarray:
 
 
 def build(pipeline, camera, seed=0, **options):
-    generator = torch.Generator().manual_seed(seed)
-    return pipeline(photo(), camera, width=1024, height=64, num_inference_steps=2, generator=generator, **options).panorama
+    options = {"width": 1024, "height": 64, "num_inference_steps": 2} | options
+    return pipeline(photo(), camera, generator=torch.Generator().manual_seed(seed), **options).panorama
 
 
 @pytest.mark.parametrize("pitch, roll", [(0, 0), (12, 0), (-9, 7)])

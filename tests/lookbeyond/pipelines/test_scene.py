@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tests.lookbeyond.pipelines.tiny import panorama_pipeline, views_pipeline
 
 from lookbeyond import presets
 from lookbeyond.data.rooms import Rooms, render_panoramas
@@ -17,6 +16,7 @@ from lookbeyond.geometry.keyframes import anchor_seed, clip_seed, plan_shot
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.warping import warp_to_view
 from lookbeyond.pipelines.scene import ScenePipeline
+from tests.lookbeyond.pipelines.tiny import panorama_pipeline, views_pipeline
 
 SETTINGS = presets.Preset(
     name="tiny", title="", description="", licence="", memory_gb=0, frames_per_clip=4, panorama_steps=2, views_steps=2,
@@ -41,9 +41,10 @@ def room() -> Panorama:
 
 
 def path(headings, forward=0.15) -> list[Camera]:
+    places = [(forward * abs(math.sin(i)), 0, 0) for i in range(len(headings))]
     return [
-        placed_camera(64, 32, math.radians(70), heading_rad=math.radians(h), position=(forward * abs(math.sin(i)), 0, 0))
-        for i, h in enumerate(headings)
+        placed_camera(64, 32, math.radians(70), heading_rad=math.radians(heading), position=place)
+        for heading, place in zip(headings, places, strict=True)
     ]
 
 

@@ -7,19 +7,20 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.lookbeyond.pipelines.tiny import svd_views_pipeline, views_pipeline
 
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.panorama import View
 from lookbeyond.pipelines.guidance import Guidance, fill_holes
 from lookbeyond.pipelines.views import Pass, ViewsPipeline, spatial_weights
+from tests.lookbeyond.pipelines.tiny import svd_views_pipeline, views_pipeline
 
 WIDTH, HEIGHT, FRAMES = 64, 32, 5
 
 
 def path(turn_deg: float = 30, move: float = 1.0, frames: int = FRAMES) -> list[Camera]:
+    turn = math.radians(turn_deg)
     return [
-        placed_camera(WIDTH, HEIGHT, math.radians(65), heading_rad=math.radians(turn_deg * s), position=(move * s, 0, 0))
+        placed_camera(WIDTH, HEIGHT, math.radians(65), heading_rad=turn * s, position=(move * s, 0, 0))
         for s in np.linspace(0, 1, frames)
     ]
 
@@ -38,8 +39,8 @@ def told(frames: int, seed: int) -> Guidance:
 
 
 def two_passes(cameras: list[Camera]) -> list[Pass]:
-    count = len(cameras)
-    return [Pass(view(cameras[0], 0), cameras, told(count, 0)), Pass(view(cameras[-1], 1), cameras[::-1], told(count, 1))]
+    forward = Pass(view(cameras[0], 0), cameras, told(len(cameras), 0))
+    return [forward, Pass(view(cameras[-1], 1), cameras[::-1], told(len(cameras), 1))]
 
 
 def shoot(pipeline: ViewsPipeline, passes, weights, seed=0, **options):
@@ -71,7 +72,7 @@ def test_weights_are_algorithm_1s():
     for camera, (forward, _) in zip(cameras, weights, strict=True):
         scores = [
             math.exp(-math.dist(camera.position, anchor.position) / tau_t)
-            * math.exp(-abs(math.atan2(camera.forward[1], camera.forward[0]) - math.atan2(anchor.forward[1], anchor.forward[0])) / tau_q)
+            * math.exp(-math.acos(min(1, float(camera.forward @ anchor.forward))) / tau_q)
             for anchor in (source, target)
         ]  # fmt: skip
         assert forward == pytest.approx(scores[0] / sum(scores))

@@ -6,10 +6,10 @@ import csv
 import numpy as np
 import pytest
 import torch
-from tests.lookbeyond.pipelines.tiny import autoencoder, image_encoder, panorama_pipeline, views_pipeline
 
 from lookbeyond.training import autoencoder as train_autoencoder
 from lookbeyond.training import loop, panorama, rooms, views
+from tests.lookbeyond.pipelines.tiny import autoencoder, image_encoder, panorama_pipeline, views_pipeline
 
 
 def falls(loss_of, modules, steps: int = 12) -> None:

@@ -1,0 +1,96 @@
+"""What an artist waits for: a world and a 48-frame shot through the service, cold and warm, and their memory.
+
+    python benchmarks/pipeline.py [--repeats 3] [--photo PHOTO]
+
+Starts a service of its own with an empty store. The cold world counts the loading of the models; the warm ones (other
+seeds, so nothing is in the store) are timed from submit to the last file on disk, as the client sees it.
+"""
+
+import argparse
+import math
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from inference_service.client import Client, Finished, ServiceAddress, start_service
+from inference_service.protocol import WORLD_FILES, ShotRequest, WorldRequest
+from lookbeyond.files import write_png
+from lookbeyond.geometry.cameras import placed_camera
+from tests.end_to_end.demo import PeakMemory, Settings, hotel_room, machine, take_photo
+
+BLENDER_PYTHON = Path(__file__).resolve().parents[1] / ".venv-blender" / "bin" / "python"
+
+
+def finished(client: Client, request: WorldRequest | ShotRequest, folder: Path) -> float:
+    """Seconds from submit until every file is on disk."""
+    started = time.perf_counter()
+    job = client.submit(request)
+    assert any(isinstance(event, Finished) for event in client.follow(job, folder))
+    return time.perf_counter() - started
+
+
+def walk(frames: int = 48) -> list[dict]:
+    """A walk of 1.2 m that turns by 65 degrees, 384 x 256, from the photo's place."""
+    cameras = []
+    for step in np.linspace(0, 1, frames):
+        turn = math.radians(65) * step
+        position = (1.05 * step, -0.55 * step**2, 0)
+        cameras.append(placed_camera(384, 256, math.radians(65), heading_rad=-turn, position=position).to_dict())
+    return cameras
+
+
+def measure(service: ServiceAddress, photo: Path, scratch: Path, repeats: int) -> dict[str, float]:
+    camera = placed_camera(1024, 768, math.radians(75), pitch_rad=math.radians(-9)).to_dict()
+    with Client(service) as client:
+        image = client.upload(photo)
+        worlds = [
+            finished(client, WorldRequest(photo=image, camera=camera, seed=seed), scratch / f"world{seed}")
+            for seed in range(repeats + 1)
+        ]
+        shots = []
+        for seed in range(1, repeats + 1):
+            files = {name: client.upload(scratch / f"world{seed}" / name) for name in WORLD_FILES}
+            request = ShotRequest(world=files, cameras=walk(), seed=seed)
+            shots.append(finished(client, request, scratch / f"shot{seed}"))
+        client.shutdown()
+    return {
+        "world, cold": worlds[0],
+        "world, warm": statistics.median(worlds[1:]),
+        "48 frames, warm": statistics.median(shots),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--photo", type=Path, help="a 4:3 photo of 75 degrees; else one of Blender's hotel room")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        os.environ["LOOKBEYOND_RUNTIME_DIR"] = str(scratch / "runtime")
+        photo = options.photo or scratch / "photo.png"
+        if not options.photo:
+            write_png(photo, take_photo(hotel_room(BLENDER_PYTHON), Settings()))
+        program = str(Path(sys.executable).with_name("lookbeyond"))
+        process, service = start_service([program, "serve", "--store", str(scratch / "store")])
+        memory = PeakMemory(os.getpid())
+        memory.start()
+        try:
+            figures = measure(service, photo, scratch, options.repeats)
+        finally:
+            memory.stop()
+            process.terminate()
+            process.wait()
+    print(machine())
+    for name, seconds in figures.items():
+        print(f"{name:<24} {seconds:7.1f} s")
+    print(f"{'peak memory of service':<24} {memory.peak / 1e9:7.2f} GB")
+
+
+if __name__ == "__main__":
+    main()
