@@ -179,7 +179,7 @@ def test_both_directions_may_have_networks_of_their_own():
     weights = np.full((FRAMES, 2), 0.5)
     shared = denoised(pipeline, passes, weights)
     pipeline.register_modules(unet_backward=pipeline.unet)
-    torch.testing.assert_close(denoised(pipeline, passes, weights), shared, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(denoised(pipeline, passes, weights), shared, atol=1e-3, rtol=1e-3)
     pipeline.register_modules(unet_backward=svd_views_pipeline().unet)
     with torch.no_grad():
         for parameter in pipeline.unet_backward.parameters():

