@@ -1,0 +1,41 @@
+"""Blender quits in the middle of a job: no crash, no hang, nothing left running."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import importlib, sys
+from pathlib import Path
+import bpy
+archive, folder, ending = sys.argv[1:]
+bpy.ops.extensions.package_install_files(repo="user_default", filepath=archive, enable_on_install=True)
+name = "bl_ext.user_default.look_beyond"
+part = lambda module: importlib.import_module(f"{name}.{module}")
+from tests.blender_addon.played import PlayedService, picture, turns_until
+service = PlayedService(Path(folder))
+service.holds = True
+part("scene_jobs").connection = lambda: service
+bpy.ops.lookbeyond.place_photo(filepath=str(picture(Path(folder) / "photo.png", 80, 64)))
+session = part("session").session
+session.begin(part("scene_jobs").build_world(bpy.context))
+turns_until(session, lambda: session.task.message.startswith("Denoising"))
+if ending == "disabled":
+    bpy.ops.preferences.addon_disable(module=name)
+print("the end was reached", flush=True)
+"""
+
+
+@pytest.mark.parametrize("ending", ["enabled", "disabled"])
+def test_quitting_in_the_middle_of_a_job_is_clean(built_zip, tmp_path, ending):
+    environment = os.environ | {
+        "BLENDER_USER_RESOURCES": str(tmp_path / "resources"),
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+    }
+    command = [sys.executable, "-c", SCRIPT, str(built_zip), str(tmp_path), ending]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    assert "the end was reached" in done.stdout, done.stderr
+    assert done.returncode == 0, done.stderr
