@@ -36,8 +36,12 @@ def beat() -> float | None:
 def redraw() -> None:
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type in ("VIEW_3D", "STATUSBAR", "PREFERENCES"):
+            if area.type == "VIEW_3D":
                 area.tag_redraw()
+        # The status bar is no area that a script can tag; giving back its text, which an operator at work owns,
+        # has it redrawn.
+        if not window.modal_operators:
+            window.workspace.status_text_set(None)
 
 
 class Previews:

@@ -162,6 +162,24 @@ class PlacePhoto(ReasonedPoll, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class LookThroughPhoto(ReasonedPoll, bpy.types.Operator):
+    """Make the photo's camera the scene's, and look through it"""
+
+    bl_idname = "lookbeyond.look_through_photo"
+    bl_label = "Look Through Photo's Camera"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def reason(cls, context):
+        return "" if context.scene.look_beyond.photo_camera else "Place a photo first"
+
+    def execute(self, context):
+        context.scene.camera = context.scene.look_beyond.photo_camera
+        if context.region_data is not None:
+            context.region_data.view_perspective = "CAMERA"
+        return {"FINISHED"}
+
+
 class UsePhotoResolution(ReasonedPoll, bpy.types.Operator):
     """Give the scene the photo's resolution, so that its render has the photo's frame"""
 
@@ -416,6 +434,7 @@ class Shoot(AsksService, bpy.types.Operator):
 
 CLASSES = (
     PlacePhoto,
+    LookThroughPhoto,
     UsePhotoResolution,
     MatchPhotoColours,
     BuildWorld,

@@ -53,7 +53,8 @@ class PhotoPanel(Step, bpy.types.Panel):
             column.prop(settings, "roll")
             column.prop(settings, "camera_height")
             row = layout.row(align=True)
-            row.operator("lookbeyond.use_photo_resolution", text="Its Resolution")
+            row.operator("lookbeyond.look_through_photo", text="Its View")
+            row.operator("lookbeyond.use_photo_resolution", text="Its Size")
             row.operator("lookbeyond.match_photo_colours", text="Its Colours")
         column = layout.column(align=True)
         column.prop(settings, "panorama_width", text="World")
@@ -182,7 +183,9 @@ def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:
     if session.task is not None:
         task = session.task
         self.layout.separator_spacer()
-        self.layout.progress(factor=task.fraction, text=f"Look Beyond: {task.title}{left(task)}")
+        row = self.layout.row()
+        row.ui_units_x = 14
+        row.progress(factor=task.fraction, text=f"Look Beyond: {task.title}{left(task)}")
 
 
 CLASSES = (StatusPanel, PhotoPanel, PathPanel, ServicePanel, ShootPanel)

@@ -130,6 +130,20 @@ def test_placing_again_updates_and_another_photo_leaves_the_first(scene, photo, 
     assert len(scene.objects) == 2
 
 
+def test_the_photos_view_size_and_colours_are_the_scenes_only_when_asked_for(scene, photo, tmp_path):
+    other = bpy.data.objects.new("Other", bpy.data.cameras.new("Other"))
+    scene.collection.objects.link(other)
+    scene.camera = other
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    assert scene.camera == other
+    bpy.ops.lookbeyond.look_through_photo()
+    bpy.ops.lookbeyond.use_photo_resolution()
+    bpy.ops.lookbeyond.match_photo_colours()
+    assert scene.camera == scene.look_beyond.photo_camera
+    assert (scene.render.resolution_x, scene.render.resolution_y) == (120, 80)
+    assert scene.view_settings.view_transform == "Standard"
+
+
 def test_settings_read_and_write_the_camera_itself(scene, photo):
     bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.0)
     settings, camera = scene.look_beyond, scene.look_beyond.photo_camera
