@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -164,7 +165,7 @@ def run_session(blender_python: Path, settings: Settings, photo: Path, extension
             failed = session.wait()
         finally:
             memory.stop()
-            end_with_children(session)
+            end(session, Path(environment["LOOKBEYOND_RUNTIME_DIR"]))
         if failed:
             log = Path(environment["LOOKBEYOND_RUNTIME_DIR"]) / "service.log"
             if log.exists():
@@ -181,17 +182,18 @@ def quoted(word: Path | str) -> str:
     return f'"{word}"' if " " in str(word) else str(word)
 
 
-def end_with_children(process: subprocess.Popen, patience_s: float = 5.0) -> None:
-    """End a process that runs still (Ctrl-C, say) and whatever it has started."""
-    if process.poll() is not None:
-        return
-    family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-    for member in family:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            member.terminate()
-    for survivor in psutil.wait_procs(family, patience_s)[1]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            survivor.kill()
+def end(session: subprocess.Popen, runtime: Path, patience_s: float = 5.0) -> None:
+    """End a session that was broken off and, if Blender could not do so any more, the service it had started."""
+    if session.poll() is None:
+        session.terminate()
+        try:
+            session.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            session.kill()
+    with contextlib.suppress(OSError, ValueError, KeyError, psutil.Error):
+        service = psutil.Process(json.loads((runtime / "service.json").read_text())["pid"])
+        if "serve" in service.cmdline():
+            service.terminate()
 
 
 class PeakMemory(threading.Thread):
@@ -294,6 +296,7 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=Settings.frames)
     arguments = parser.parse_args()
     settings = replace(Settings(), panorama_width=arguments.panorama_width, frames=arguments.frames)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended, too
     try:
         report = produce(settings, arguments.out.resolve(), Path(arguments.blender_python))
     except DemoError as error:
