@@ -251,7 +251,10 @@ def build() -> bool:
         python_of(SERVICE_ENVIRONMENT),
         *("-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", ROOT / "dist", ROOT),
     )
-    return wheel and run(python_of(BLENDER_ENVIRONMENT), ROOT / "build_addon.py")
+    built = wheel and run(python_of(BLENDER_ENVIRONMENT), ROOT / "build_addon.py")
+    if built:
+        say(f"{ROOT / 'dist'} holds {', '.join(sorted(path.name for path in (ROOT / 'dist').glob('look*')))}")
+    return built
 
 
 def demo(out: Path) -> bool:
