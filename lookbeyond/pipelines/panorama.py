@@ -90,12 +90,11 @@ class PanoramaPipeline(DiffusionPipeline):
 
         sample = self._denoise(latents, known, embedding, 1, num_inference_steps, generator, report)
         made = self._decode(sample[:, : latents.shape[1]])[0]
+        whole = match_light(made, canvas, seen)
         # the distance of the picture as it now is, not of one that was dreamt beside it
-        whole = np.where(seen[..., None], canvas, made)
-        distance = self._measure(whole, embedding, camera_height, distance_samples, steps - num_inference_steps,
-                                 generator, report)  # fmt: skip
-
-        colour, from_photo = compose(photo, camera, heading, made, canvas, seen, width)
+        later = steps - num_inference_steps
+        distance = self._measure(whole, embedding, camera_height, distance_samples, later, generator, report)
+        colour, from_photo = compose(photo, camera, heading, whole, width)
         return PanoramaPipelineOutput(
             panorama=Panorama(
                 colour, distance, from_photo, heading_rad=heading, origin=tuple(camera.position),
@@ -230,29 +229,36 @@ def enlarge(image: np.ndarray, width: int, interpolation: int = cv2.INTER_CUBIC)
     return large[:, margin : margin + width]
 
 
+def match_light(made: np.ndarray, canvas: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The photo where it saw something, and around it what was made [H, W, 3], continuing the photo's light.
+
+    A membrane as in gradient-domain blending (Pérez et al. 2003): along the photo's border the made part is shifted
+    to the mean of the photo's near side, and the shift is carried on smoothly through all that was made.
+    """
+    width = made.shape[1]
+    band = width / 21
+    inner = seen & (cv2.distanceTransform(seen.astype(np.uint8), cv2.DIST_L2, 5) <= band)
+    outer = ~seen & (cv2.distanceTransform((~seen).astype(np.uint8), cv2.DIST_L2, 5) <= band)
+
+    def local_mean(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        weights = np.dstack([image * mask[..., None], mask]).astype(np.float32)
+        margin = width // 8
+        blurred = cv2.GaussianBlur(np.hstack([weights[:, -margin:], weights, weights[:, :margin]]), (0, 0), band)
+        return blurred[:, margin:-margin, :3] / np.maximum(blurred[:, margin:-margin, 3:], 1e-3)
+
+    shift = spread_smoothly(local_mean(canvas, inner) - local_mean(made, outer), outer)
+    lit = np.clip(made + shift + 0.5, 0, 255).astype(np.uint8)
+    return np.where(seen[..., None], canvas, lit)
+
+
 def compose(
-    photo: np.ndarray,
-    camera: Camera,
-    heading_rad: float,
-    made: np.ndarray,
-    canvas: np.ndarray,
-    seen: np.ndarray,
-    width: int,
+    photo: np.ndarray, camera: Camera, heading_rad: float, whole: np.ndarray, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The photo at its own resolution in the enlarged panorama: colour [width/2, width, 3] and from_photo.
 
-    made, canvas, seen: what the network made, the photo placed, and where, at the network's resolution. What is
-    wrong with the light of `made` where the photo tells is carried on beyond the photo's border, and fades.
+    whole: uint8 [H, 2H, 3], the panorama at the network's resolution.
     """
-    error = canvas.astype(np.float32) - made
-    # the light only: differences of detail end at the border
-    error = cv2.GaussianBlur(error * seen[..., None], (0, 0), 4) / np.maximum(
-        cv2.GaussianBlur(seen.astype(np.float32), (0, 0), 4)[..., None], 1e-3
-    )
-    away = cv2.distanceTransform((~seen).astype(np.uint8), cv2.DIST_L2, 5)
-    fade = np.exp(-away / (made.shape[1] / 12))[..., None]
-    lit = made + spread_smoothly(error, seen) * fade
-    colour = enlarge(np.clip(lit, 0, 255).astype(np.float32), width)
+    colour = enlarge(whole.astype(np.float32), width)
     sharp, mask = place_photo(photo, camera, width, heading_rad)
     band = FEATHER_DEG / 360 * width
     alpha = np.clip(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5) / band, 0, 1)

@@ -43,7 +43,10 @@ def main(argv: list[str] | None = None) -> None:
         shutil.rmtree(options.out / name, ignore_errors=True)
         pipeline.save_pretrained(options.out / name)
     shutil.rmtree(options.out / "views" / "vae")
-    total = sum(path.stat().st_size for path in options.out.rglob("*.safetensors"))
+    weights = list(options.out.rglob("*.safetensors"))
+    for path in weights:
+        path.chmod(0o644)
+    total = sum(path.stat().st_size for path in weights)
     print(f"{options.out}: {total / 1e6:.1f} MB of weights")
 
 
