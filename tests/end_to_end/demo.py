@@ -52,7 +52,7 @@ class Settings:
     heading: float = 30.0
     """Where the photo's camera looks in the artist's scene; any direction will do."""
     camera_height: float = 1.6
-    panorama_width: int = 2048
+    panorama_width: int = 4096
     frames: int = 48
     frame_width: int = 384
     frame_height: int = 256
