@@ -237,7 +237,8 @@ def match_light(made: np.ndarray, canvas: np.ndarray, seen: np.ndarray) -> np.nd
     """
     width = made.shape[1]
     band = width / 21
-    inner = seen & (cv2.distanceTransform(seen.astype(np.uint8), cv2.DIST_L2, 5) <= band)
+    depth = cv2.distanceTransform(seen.astype(np.uint8), cv2.DIST_L2, 5)
+    inner = seen & (depth <= band)
     outer = ~seen & (cv2.distanceTransform((~seen).astype(np.uint8), cv2.DIST_L2, 5) <= band)
 
     def local_mean(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -247,8 +248,10 @@ def match_light(made: np.ndarray, canvas: np.ndarray, seen: np.ndarray) -> np.nd
         return blurred[:, margin:-margin, :3] / np.maximum(blurred[:, margin:-margin, 3:], 1e-3)
 
     shift = spread_smoothly(local_mean(canvas, inner) - local_mean(made, outer), outer)
-    lit = np.clip(made + shift + 0.5, 0, 255).astype(np.uint8)
-    return np.where(seen[..., None], canvas, lit)
+    lit = made + shift
+    # a few pixels of transition: at full resolution the photo covers it, and no pixel of this mask shows
+    share = np.clip((depth - 0.5) / 4, 0, 1)[..., None]
+    return np.clip(lit + share * (canvas - lit) + 0.5, 0, 255).astype(np.uint8)
 
 
 def compose(
