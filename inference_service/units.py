@@ -218,7 +218,8 @@ def first_unit(request: WorldRequest | ShotRequest, revision: str) -> Unit:
         }
         description = {"kind": "world", **models, **inputs, **settings}
         return Unit(description, delivers={name: name for name in WORLD_FILES})
-    return Unit({"kind": "plan", **models, "world": request.world, "cameras": request.cameras})
+    path = {"cameras": request.cameras, "first_frame": request.first_frame}
+    return Unit({"kind": "plan", **models, "world": request.world, **path})
 
 
 def shot_units(request: ShotRequest, revision: str, plan: dict) -> list[Unit]:
@@ -400,7 +401,9 @@ def _make_plan(description: dict, store: Store, output: Path, pipelines: Pipelin
     callback(0.0, "Planning the shot", None)
     cameras = [Camera.from_dict(camera) for camera in description["cameras"]]
     frames_per_clip = pipelines(description["preset"]).frames_per_clip
-    plan = plan_shot(cameras, _world(description, store), frames_per_clip=frames_per_clip)
+    plan = plan_shot(
+        cameras, _world(description, store), frames_per_clip=frames_per_clip, first_frame=description["first_frame"]
+    )
     anchors = [{"frame": anchor.frame, "before": list(anchor.before)} for anchor in plan.anchors]
     clips = [{k: getattr(clip, k) for k in ("source", "target", "first", "last")} for clip in plan.clips]
     write_json(output / "plan.json", {"anchors": anchors, "clips": clips})

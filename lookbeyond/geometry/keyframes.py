@@ -63,16 +63,17 @@ def plan_shot(
     frames_per_clip: int = 13,
     max_rotation_rad: float = math.radians(40),
     max_translation: float | None = None,
+    first_frame: int = 1,
 ) -> ShotPlan:
     """Anchors and clips of a camera path through a panorama.
 
     From each anchor on, the next one is the last frame up to which every frame lies within `frames_per_clip`
     frames (both ends counted), `max_rotation_rad` and `max_translation` metres (a quarter of the panorama's
     median distance unless given) of it; at least the very next frame. A camera that an earlier anchor has
-    already is that anchor, so that a closed path closes. Raises `PathError`, naming the frame from 1, for
-    fewer than two cameras, frames of different sizes and cameras beyond their `reach`.
+    already is that anchor, so that a closed path closes. Raises `PathError` for fewer than two cameras, frames of
+    different sizes and cameras beyond their `reach`, naming the frame (the path's first one is `first_frame`).
     """
-    check_path(cameras, panorama)
+    check_path(cameras, panorama, first_frame)
     scale = panorama.median_distance()
     if max_translation is None:
         max_translation = 0.25 * scale
@@ -101,16 +102,16 @@ def plan_shot(
     return ShotPlan(tuple(anchors), tuple(clips))
 
 
-def check_path(cameras: Sequence[Camera], panorama: Panorama) -> None:
+def check_path(cameras: Sequence[Camera], panorama: Panorama, first_frame: int = 1) -> None:
     """Raises `PathError` for a path that cannot be shot: see `plan_shot`."""
     if len(cameras) < 2:
         raise PathError(f"the path has {len(cameras)} camera; give at least 2 frames")
     size = (cameras[0].width, cameras[0].height)
     nearest = _nearest(panorama)
-    for number, camera in enumerate(cameras, 1):
+    for number, camera in enumerate(cameras, first_frame):
         if (camera.width, camera.height) != size:
             raise PathError(
-                f"frame {number} has {camera.width} x {camera.height} pixels but frame 1 has"
+                f"frame {number} has {camera.width} x {camera.height} pixels but frame {first_frame} has"
                 f" {size[0]} x {size[1]}; give all frames one size"
             )
         displacement = camera.position - panorama.position

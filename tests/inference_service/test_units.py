@@ -167,8 +167,8 @@ def test_a_camera_out_of_reach_is_an_input_error_that_names_the_frame(store, tmp
     world = make_world(store, tmp_path)
     cameras = path_cameras(3)
     cameras[2]["camera_to_world"][0][3] = 50.0
-    with pytest.raises(InputError, match="(?i)frame 3"):
-        make_shot(store, ShotRequest(world=world, cameras=cameras))
+    with pytest.raises(InputError, match="(?i)frame 103"):  # as the artist's scene counts
+        make_shot(store, ShotRequest(world=world, cameras=cameras, first_frame=101))
 
 
 def test_a_photo_of_another_shape_than_its_camera_is_refused(store, tmp_path):
