@@ -83,14 +83,14 @@ class LookBeyondScene(bpy.types.PropertyGroup):
         name="Position Tolerance",
         description="Share of the way between two anchors within which frames count as seen from one place",
         default=0.2,
-        min=0.0,
+        min=0.001,
         max=1.0,
     )
     tau_rotation: FloatProperty(
         name="Rotation Tolerance",
         description="Share of the turn between two anchors within which frames count as looking one way",
         default=0.2,
-        min=0.0,
+        min=0.001,
         max=1.0,
     )
     output_folder: StringProperty(

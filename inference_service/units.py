@@ -164,7 +164,7 @@ def check_world_request(request: WorldRequest) -> WorldRequest:
 
 
 def check_shot_request(request: ShotRequest) -> ShotRequest:
-    """The request with its cameras rounded. Raises InputError for one that cannot be shot."""
+    """The request with its numbers rounded. Raises InputError for one that cannot be shot."""
     if sorted(request.world) != sorted(WORLD_FILES):
         raise InputError(f"A shot needs the files {', '.join(WORLD_FILES)}; build the world first.")
     if len(request.cameras) < 2:
@@ -181,7 +181,9 @@ def check_shot_request(request: ShotRequest) -> ShotRequest:
         _rounded_camera(camera, f"Frame {request.first_frame + i}: the camera")
         for i, camera in enumerate(request.cameras)
     ]
-    return dataclasses.replace(request, cameras=cameras)
+    # Blender's numbers are single floats: its 0.2 is to be the command line's
+    taus = {name: round(getattr(request, name), 6) for name in ("tau_position", "tau_rotation")}
+    return dataclasses.replace(request, cameras=cameras, **taus)
 
 
 def _check_seed(seed: int) -> None:

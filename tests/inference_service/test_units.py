@@ -1,5 +1,6 @@
 """Units: equal wishes have equal identities, an edit changes only what it touches, and every failure is typed."""
 
+import dataclasses
 import errno
 
 import numpy as np
@@ -70,6 +71,14 @@ def test_identity_is_of_the_content_and_poses_count_to_a_micrometre():
     assert first_unit(check_world_request(WorldRequest(photo=HASH)), "r1").identity != (
         first_unit(check_world_request(WorldRequest(photo=HASH)), "r2").identity
     )
+
+
+def test_blenders_single_floats_and_the_command_lines_doubles_ask_for_the_same():
+    cameras = path_cameras()
+    request = ShotRequest(world=WORLD, cameras=cameras, tau_position=0.2, tau_rotation=0.3)
+    single = dataclasses.replace(request, tau_position=float(np.float32(0.2)), tau_rotation=float(np.float32(0.3)))
+    assert single != request
+    assert check_shot_request(single) == check_shot_request(request)
 
 
 def test_the_same_description_gives_the_same_bytes(tmp_path):
