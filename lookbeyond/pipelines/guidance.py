@@ -1,7 +1,6 @@
 """What is known of a frame before anything is made: the panorama and the anchors, warped into it."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,6 @@ from torch.nn import functional as F
 
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
-from lookbeyond.geometry.warping import relief_of, warp_to_view
 from lookbeyond.models.warping import WarpedViews, warp_to_views
 
 
@@ -47,25 +45,10 @@ def warp_guidance(
     source: Panorama | View, cameras: Sequence[Camera], device: torch.device | str = "cpu"
 ) -> tuple[Guidance, WarpedViews]:
     """One source warped into frames of one size, holes left empty; and the warp, to fetch other images by."""
-    warped = _warp(source, cameras, torch.device(device))
+    warped = warp_to_views(source, cameras, device)
     colour = warped.sample(image_tensor(source.colour, device)[0])
     known = warped.known[:, None].float()
     return Guidance(colour, warped.distance[:, None], known), warped
-
-
-def _warp(source: Panorama | View, cameras: Sequence[Camera], device: torch.device) -> WarpedViews:
-    """On a GPU the torch twin; on a CPU the numpy one is faster, a frame to each core."""
-    if device.type != "cpu":
-        return warp_to_views(source, cameras, device)
-    relief_of(source)  # made once, before the threads ask for it
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        views = list(pool.map(lambda camera: warp_to_view(source, camera), cameras))
-    distance, known, coords = (
-        torch.from_numpy(np.stack([getattr(view, name) for view in views]))
-        for name in ("distance", "known", "source_coords")
-    )
-    size = torch.tensor(views[0].source_size, dtype=torch.float32)
-    return WarpedViews(distance, known, coords / size, views[0].sphere)
 
 
 def image_tensor(image: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
