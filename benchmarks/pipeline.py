@@ -35,11 +35,11 @@ def finished(client: Client, request: WorldRequest | ShotRequest, folder: Path) 
 
 
 def walk(frames: int = 48) -> list[dict]:
-    """A walk of 1.2 m that turns by 65 degrees, 384 x 256, from the photo's place."""
+    """A walk of 0.8 m that turns by 65 degrees, 384 x 256, from the photo's place."""
     cameras = []
     for step in np.linspace(0, 1, frames):
         turn = math.radians(65) * step
-        position = (1.05 * step, -0.55 * step**2, 0)
+        position = (0.75 * step, -0.3 * step**2, 0)
         cameras.append(placed_camera(384, 256, math.radians(65), heading_rad=-turn, position=position).to_dict())
     return cameras
 
