@@ -70,12 +70,6 @@ def spatial_weights(
     return weights / weights.sum(1, keepdims=True)
 
 
-def temporal_weights(count: int) -> np.ndarray:
-    """The ablation: weights [N, 2] linear in the frame number."""
-    forward = np.linspace(1, 0, count)
-    return np.stack([forward, 1 - forward], 1)
-
-
 class ViewsPipeline(DiffusionPipeline):
     """Denoises the frames of a clip from both of its anchors at once.
 
@@ -148,9 +142,9 @@ class ViewsPipeline(DiffusionPipeline):
         timesteps = self._timesteps(num_inference_steps, strength)
         latents = self._noised(told, noise, timesteps[0], pure=strength >= 1)
         # the clip's ends are its anchors: known, and kept so at every noise level
-        ends = [(0, passes[0]), (count - 1, passes[1])] if len(passes) == 2 else []
+        ends = [0, count - 1] if len(passes) == 2 else []
         for step, timestep in enumerate(timesteps, 1):
-            for frame, _ in ends:
+            for frame in ends:
                 latents[frame] = self._noised(told[frame], noise[frame], timestep)
             model_input = latents
             if hasattr(self.scheduler, "scale_model_input"):
