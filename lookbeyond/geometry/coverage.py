@@ -1,0 +1,70 @@
+"""How much of a view is known, estimated in a millisecond, for what is drawn while a path is edited.
+
+`warping.known_share` walks every ray and is exact; this throws the panorama's points onto a coarse frame, each
+as large as it is seen from there, and counts what they reach.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cameras import Camera
+from .panorama import Panorama
+from .projection import equirectangular_directions
+
+FRAME_WIDTH = 24
+"""Width in pixels of the coarse frame."""
+POINTS_WIDTH = 128
+"""Most columns of the panorama that become points."""
+OVERLAP = 1.6
+"""How much larger than their spacing points are drawn: they are square to the frame, not to each other."""
+MAX_SPLAT = 6
+"""Largest side of a point in pixels of the coarse frame: what is nearer has been walked into."""
+
+
+class Coverage:
+    """A panorama's surfaces as points, prepared once; `share` is then quick for any camera."""
+
+    def __init__(self, panorama: Panorama) -> None:
+        step = max(1, -(-panorama.distance.shape[1] // POINTS_WIDTH))
+        distance = panorama.distance[step // 2 :: step, step // 2 :: step]
+        height, width = distance.shape
+        directions = equirectangular_directions(width, height, panorama.heading_rad)
+        # Rows crowd towards the poles: there every so many columns are enough.
+        rows = (np.arange(height) + 0.5) / height * math.pi
+        every = np.maximum(1, (1 / np.maximum(np.sin(rows), 1e-3)).astype(int))
+        kept = np.arange(width)[None, :] % every[:, None] == 0
+        self._points = (panorama.position + directions * distance[..., None])[kept].astype(np.float32)
+        self._spread = (distance * (OVERLAP * 2 * math.pi / width))[kept].astype(np.float32)
+        self._origin = panorama.position
+
+    def share(self, camera: Camera) -> float:
+        """Share of the camera's pixels that the panorama shows, 0..1: within some 0.1 of `known_share`."""
+        columns = FRAME_WIDTH
+        rows = max(1, round(columns * camera.height / camera.width))
+        small = camera.resized(columns, rows)
+        local = (self._points - small.position.astype(np.float32)) @ small.rotation.astype(np.float32)
+        depth = local[:, 2]
+        ahead = depth > 1e-3
+        x, y, depth = local[ahead, 0], local[ahead, 1], depth[ahead]
+        intrinsics = small.intrinsics.astype(np.float32)
+        scale = 1 / depth
+        column = (intrinsics[0, 0] * x + intrinsics[0, 1] * y) * scale + intrinsics[0, 2]
+        row = intrinsics[1, 1] * y * scale + intrinsics[1, 2]
+        size = np.minimum(intrinsics[0, 0] * self._spread[ahead] * scale, MAX_SPLAT)
+        margin = size / 2
+        inside = (column > -margin) & (column < columns + margin) & (row > -margin) & (row < rows + margin)
+        column, row, size = column[inside], row[inside], size[inside]
+        reached = np.zeros((rows, columns), bool)
+        count = np.ceil(size).astype(int)
+        for side in np.unique(count):
+            these = count == side
+            offsets = ((np.arange(side) + 0.5) / side - 0.5)[:, None] * size[these]
+            for across in offsets:
+                for down in offsets:
+                    at_column = np.floor(column[these] + across).astype(int)
+                    at_row = np.floor(row[these] + down).astype(int)
+                    seen = (at_column >= 0) & (at_column < columns) & (at_row >= 0) & (at_row < rows)
+                    reached[at_row[seen], at_column[seen]] = True
+        return float(reached.mean())
