@@ -7,7 +7,6 @@ as large as it is seen from there, and counts what they reach.
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .cameras import Camera
 from .panorama import Panorama
@@ -19,7 +18,7 @@ POINTS_WIDTH = 128
 """Most columns of the panorama that become points."""
 OVERLAP = 1.6
 """How much larger than their spacing points are drawn: they are square to the frame, not to each other."""
-MAX_SPLAT = 6
+MAX_SPLAT = 10
 """Largest side of a point in pixels of the coarse frame: what is nearer has been walked into."""
 
 
