@@ -7,8 +7,10 @@ as large as it is seen from there, and counts what they reach.
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .cameras import Camera
+from .keyframes import _nearest, _reach
 from .panorama import Panorama
 from .projection import equirectangular_directions
 
@@ -37,6 +39,17 @@ class Coverage:
         self._points = (panorama.position + directions * distance[..., None])[kept].astype(np.float32)
         self._spread = (distance * (OVERLAP * 2 * math.pi / width))[kept].astype(np.float32)
         self._origin = panorama.position
+        self._nearest = _nearest(panorama)
+
+    def too_far(self, position: NDArray) -> float:
+        """How many metres a place [3] lies beyond `keyframes.reach`; not positive where it may be shot from."""
+        displacement = np.asarray(position, np.float64) - self._origin
+        length = float(np.linalg.norm(displacement))
+        return length - _reach(self._nearest, displacement) if length >= 1e-3 else -length
+
+    def reach(self, direction: NDArray) -> float:
+        """`keyframes.reach` of the panorama in a world direction [3] of any length, metres."""
+        return _reach(self._nearest, np.asarray(direction, np.float64))
 
     def share(self, camera: Camera) -> float:
         """Share of the camera's pixels that the panorama shows, 0..1: within some 0.1 of `known_share`."""

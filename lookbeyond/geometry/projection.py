@@ -8,7 +8,7 @@ turn away. Pixel coordinates are (column, row), continuous, with pixel centres a
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -70,10 +70,11 @@ def extract_perspective(
     down = to_world[:, 1:2] * (np.arange(camera.height, dtype=np.float32) + np.float32(0.5))
     seen = np.empty((camera.height, camera.width, *panorama.shape[2:]), panorama.dtype)
     band = max(1, _CHUNK // camera.width)
+    sample = _sampler(panorama, interpolation, band * camera.width, sphere=True)
     for top in range(0, camera.height, band):
         x, y, z = across[:, None, :] + down[:, top : top + band, None]
         columns, rows = _equirectangular_pixels(x, y, z, width, height, heading_rad)
-        seen[top : top + band] = sample_pixels(panorama, columns, rows, interpolation, sphere=True)
+        sample(columns.reshape(-1), rows.reshape(-1), seen[top : top + band].reshape(columns.size, -1))
     return seen
 
 
@@ -145,12 +146,12 @@ def sample_pixels(
     Outside, a flat image goes on with its border pixels and a `sphere` with its other side. The result has
     the image's type; integers are rounded.
     """
-    image = np.ascontiguousarray(image)
     flat_columns, flat_rows = columns.reshape(-1), rows.reshape(-1)
     values = np.empty((columns.size, image[0, 0].size), image.dtype)
+    sample = _sampler(image, interpolation, min(_CHUNK, columns.size), sphere)
     for start in range(0, columns.size, _CHUNK):
         chunk = slice(start, start + _CHUNK)
-        values[chunk] = _sample(image, flat_columns[chunk], flat_rows[chunk], interpolation, sphere)
+        sample(flat_columns[chunk], flat_rows[chunk], values[chunk])
     return values.reshape((*columns.shape, *image.shape[2:]))
 
 
@@ -192,53 +193,89 @@ def _in_frame(columns: NDArray, rows: NDArray, camera: Camera, margin: float) ->
     return inside & (rows >= -margin) & (rows <= camera.height + margin)
 
 
-def _sample(image: NDArray, columns: NDArray, rows: NDArray, interpolation: Interpolation, sphere: bool) -> NDArray:
-    """`sample_pixels` for coordinates [N]: values [N, C]."""
+def _sampler(image: NDArray, interpolation: Interpolation, count: int, sphere: bool) -> Callable[..., None]:
+    """A function (columns [n], rows [n], values [n, C] to be written) that samples an image; n <= count."""
+    image = np.ascontiguousarray(image)
     height, width = image.shape[:2]
     pixels = image.reshape(height * width, -1)
-    channels = pixels.shape[1]
     to_index = _sphere_index if sphere else _flat_index
-    if interpolation == "nearest":
+
+    def nearest(columns: NDArray, rows: NDArray, values: NDArray) -> None:
         column, row = np.floor(columns).astype(np.int32), np.floor(rows).astype(np.int32)
-        return pixels.take(to_index(column, row, width, height), 0)
-    column, across = _split(columns, channels)
-    row, down = _split(rows, channels)
-    before, behind = (0, 1) if interpolation == "bilinear" else (1, 2)
-    inner = column.min() >= before and column.max() < width - behind
-    inner = inner and row.min() >= before and row.max() < height - behind
-    index = (row - before) * width + (column - before) if inner else None
+        values[:] = pixels.take(to_index(column, row, width, height), 0)
 
-    def gather(x: int, y: int) -> NDArray:
-        """The pixels x to the right of and y below the sampled ones, [N * C]."""
-        if index is not None:
-            return pixels[(y + before) * width + x + before :].take(index, 0).reshape(-1)
-        return pixels.take(to_index(column + x, row + y, width, height), 0).reshape(-1)
-
-    if interpolation == "bilinear":
-        above = _mix(gather(0, 0), gather(1, 0), across)
-        below = _mix(gather(0, 1), gather(1, 1), across)
-        values = _mix(above, below, down)
-    else:
-        values = np.zeros(pixels[0].size * column.size, np.float32)
+    def cubic(columns: NDArray, rows: NDArray, values: NDArray) -> None:
+        (column, across), (row, down) = _split(columns), _split(rows)
+        total = np.zeros(values.shape, np.float32)
         for y, weight_y in zip(range(-1, 3), _cubic_weights(down), strict=True):
             for x, weight_x in zip(range(-1, 3), _cubic_weights(across), strict=True):
-                values += weight_y * weight_x * gather(x, y)
-    return _finish(values, image.dtype).reshape(-1, channels)
+                gathered = pixels.take(to_index(column + x, row + y, width, height), 0)
+                total += (weight_y * weight_x)[:, None] * gathered
+        values[:] = _finish(total, image.dtype)
+
+    if interpolation == "bilinear":
+        return _Bilinear(pixels, width, height, to_index, count)
+    return nearest if interpolation == "nearest" else cubic
 
 
-def _split(coordinates: NDArray, channels: int) -> tuple[NDArray, NDArray]:
-    """The pixel before each coordinate, and how far behind its centre that lies (0..1), once per channel."""
+class _Bilinear:
+    """`_sampler`'s bilinear: works in buffers of its own, for fresh memory costs as much as the arithmetic."""
+
+    def __init__(self, pixels: NDArray, width: int, height: int, to_index: Callable, count: int):
+        self.pixels, self.width, self.height, self.to_index = pixels, width, height, to_index
+        channels = pixels.shape[1]
+        self.integers = np.issubdtype(pixels.dtype, np.integer)
+        self.shifted, self.before = np.empty((2, count), np.float32)
+        self.column, self.row = np.empty((2, count), np.intp)
+        self.across, self.down, self.above, self.below = np.empty((4, count, channels), np.float32)
+        self.corners = np.empty((4, count, channels), pixels.dtype)
+
+    def __call__(self, columns: NDArray, rows: NDArray, values: NDArray) -> None:
+        count, width = len(columns), self.width
+        across, down = self.across[:count], self.down[:count]
+        column = self._split(columns, self.column[:count], across)
+        row = self._split(rows, self.row[:count], down)
+        corners = self.corners[:, :count]
+        if column.min() >= 0 and column.max() < width - 1 and row.min() >= 0 and row.max() < self.height - 1:
+            row *= width
+            row += column
+            for corner, offset in zip(corners, (0, 1, width, width + 1), strict=True):
+                self.pixels[offset:].take(row, 0, out=corner, mode="clip")
+        else:
+            for corner, (x, y) in zip(corners, ((0, 0), (1, 0), (0, 1), (1, 1)), strict=True):
+                index = self.to_index(column + x, row + y, width, self.height)
+                self.pixels.take(index, 0, out=corner, mode="clip")
+        above = _mix(corners[0], corners[1], across, self.above[:count])
+        below = _mix(corners[2], corners[3], across, self.below[:count])
+        mixed = _mix(above, below, down, below)
+        if self.integers:
+            np.rint(mixed, out=mixed)  # a mean needs no clipping
+        np.copyto(values, mixed, casting="unsafe")
+
+    def _split(self, coordinates: NDArray, whole: NDArray, share: NDArray) -> NDArray:
+        """The pixel before each coordinate; `share` gets how far behind its centre that lies, for every channel."""
+        shifted = np.subtract(coordinates, np.float32(0.5), out=self.shifted[: len(whole)], casting="same_kind")
+        before = np.floor(shifted, out=self.before[: len(whole)])
+        np.copyto(whole, before, casting="unsafe")
+        shifted -= before
+        for channel in range(share.shape[1]):
+            share[:, channel] = shifted
+        return whole
+
+
+def _split(coordinates: NDArray) -> tuple[NDArray, NDArray]:
+    """The pixel before each coordinate, and how far behind its centre that lies (0..1)."""
     shifted = coordinates - np.float32(0.5)
     before = np.floor(shifted)
-    shifted -= before
-    return before.astype(np.int32), shifted if channels == 1 else np.repeat(shifted, channels)
+    return before.astype(np.int32), shifted - before
 
 
-def _mix(first: NDArray, second: NDArray, share: NDArray) -> NDArray:
-    result = np.subtract(second, first, dtype=share.dtype)
-    result *= share
-    result += first
-    return result
+def _mix(first: NDArray, second: NDArray, share: NDArray, out: NDArray) -> NDArray:
+    """first + share * (second - first), written to `out`, which may be `second`."""
+    np.subtract(second, first, out=out, dtype=out.dtype)
+    out *= share
+    out += first
+    return out
 
 
 def _cubic_weights(share: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
