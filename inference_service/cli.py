@@ -1,4 +1,4 @@
-"""The `lookbeyond` command: world, shot, serve, doctor, train, evaluate.
+"""The `lookbeyond` command: world, shot, train, evaluate, and the commands around the service.
 
 `world` and `shot` run the same units as the service, in this process and through the same store, so that
 nothing is computed twice and both give the same bytes. A user's mistake is one line on the standard error
@@ -7,10 +7,8 @@ and exit code 2.
 
 import contextlib
 import importlib
-import logging
 import math
 import pkgutil
-import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -21,9 +19,10 @@ import click
 import numpy as np
 from tqdm import tqdm
 
-from inference_service.client import Client, ServiceError, find_service
+from inference_service.client import ServiceError
+from inference_service.commands import COMMANDS
 from inference_service.protocol import WORLD_FILES, ShotRequest, WorldRequest
-from inference_service.server import Presets, serve
+from inference_service.server import Presets
 from inference_service.store import MIN_FREE_BYTES, Store, default_store
 from inference_service.units import (
     ASSUMED_FOV_X_RAD,
@@ -38,8 +37,6 @@ from inference_service.units import (
 )
 from inference_service.workers.process import (
     CachedPipelines,
-    default_device,
-    describe_torch_devices,
     load_scene_pipeline,
 )
 from lookbeyond import __version__
@@ -231,87 +228,8 @@ def _deliver(store: Store, units: Sequence[Unit], out: Path, owned: tuple[str, .
     click.echo(f"{out}: done.")
 
 
-@command.command("serve")
-@click.option("--bind", default="tcp://127.0.0.1:0", help="Address; port 0 takes a free one.", show_default=True)
-@click.option("--executor", type=click.Choice(["process", "ray"]), default="process", show_default=True)
-@_store
-def serve_command(bind: str, executor: str, store: Path | None) -> None:
-    """Run the inference service that the Blender add-on talks to, until Ctrl-C."""
-    if executor == "ray":
-        raise InputError("The Ray executor is not available in this version; leave --executor out.")
-    with contextlib.suppress(ServiceError):
-        service = find_service()
-        with Client(service, timeout_s=2):
-            raise InputError(f"A service already runs at {service.address} (process {service.pid}); use it or end it.")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    serve(
-        store or default_store(),
-        bind,
-        announce=lambda service: click.echo(f"Look Beyond {__version__} serves at {service.address}; Ctrl-C ends it."),
-    )
-
-
-@command.command()
-def doctor() -> None:
-    """Say what this machine can run, what is missing, and what to do."""
-    healthy = True
-
-    def say(good: bool, text: str, needed: bool = False) -> None:
-        nonlocal healthy
-        healthy = healthy and (good or not needed)
-        click.echo(f"{'ok     ' if good else 'MISSING' if needed else 'note   '} {text}")
-
-    say(True, f"Python {platform.python_version()} on {platform.platform()}")
-    try:
-        import torch
-
-        say(True, f"PyTorch {torch.__version__}")
-        for device in describe_torch_devices():
-            say(True, f"Device {device['name']}: {device['title']}, {device['memory_gb']} GB of memory")
-        if default_device() == "cpu":
-            say(
-                False,
-                "PyTorch finds no GPU: the built-in preset runs, slowly; larger ones need a GPU",
-            )
-    except Exception as error:  # a broken installation fails in many ways
-        say(False, f"PyTorch does not load ({error}); run `pip install torch==2.13.0`", needed=True)
-    try:
-        known = Presets().available()
-        if "builtin" not in {info["name"] for info in known}:
-            say(False, "The built-in preset is missing; install Look Beyond again", needed=True)
-        for info in known:
-            title = f"Preset {info['name']} ({info['title']}, {info['licence']}, {info['memory_gb']} GB)"
-            if info["installed"]:
-                say(True, f"{title} is installed")
-            else:
-                say(False, f"{title} is not installed: {info['missing']}", needed=info["name"] == "builtin")
-    except Exception as error:
-        say(False, f"The presets cannot be read ({error}); install Look Beyond again", needed=True)
-    try:
-        keep = Store(default_store())
-        require_space(keep.root, 2 << 30)
-        free_gb = shutil.disk_usage(keep.root).free / 1e9
-        say(True, f"Finished work is kept in {keep.root} ({free_gb:.0f} GB free)")
-    except LookBeyondError as error:
-        say(False, str(error))
-    try:
-        import imageio_ffmpeg
-
-        say(True, f"ffmpeg for videos: {imageio_ffmpeg.get_ffmpeg_exe()}")
-    except Exception:
-        say(False, "No ffmpeg: frames can be made, videos not; run `pip install imageio[ffmpeg]`")
-    try:
-        service = find_service()
-        with Client(service, timeout_s=2) as client:
-            say(
-                True,
-                f"The service runs at {service.address} (process {service.pid}), {len(client.jobs())} jobs",
-            )
-    except ServiceError as error:
-        say(False, str(error))
-    click.echo("The built-in preset can run here." if healthy else "The built-in preset cannot run here yet.")
-    if not healthy:
-        raise click.exceptions.Exit(1)
+for _command in COMMANDS:
+    command.add_command(_command)
 
 
 _forwarded = {"ignore_unknown_options": True, "allow_interspersed_args": False}

@@ -24,9 +24,10 @@ from typing import Any
 
 import zmq
 import zmq.utils.monitor
+import zmq.utils.z85
 
 from . import protocol
-from .protocol import Artifact, JobStatus, ServiceAddress, ShotRequest, Welcome, WorldRequest
+from .protocol import ALL, Artifact, JobStatus, ServiceAddress, ServiceStatus, ShotRequest, Welcome, WorldRequest
 
 __all__ = [
     "Client",
@@ -53,6 +54,8 @@ FOLLOW_TICK_S = 0.5
 STATUS_INTERVAL_S = 2.0
 PATIENCE_S = 90.0
 """How long `Client.follow` waits for a service that went away."""
+HANDSHAKE_S = 1.5
+"""How long the other side may take over the handshake: ours answers in milliseconds."""
 _GONE = ("not_running", "timeout")
 
 
@@ -66,6 +69,10 @@ class ServiceError(Exception):
     def __init__(self, code: str, message: str):
         super().__init__(message)
         self.code = code
+
+
+class _StrangerError(ServiceError):
+    """Somebody answers, but not in the way of a service that has the key."""
 
 
 @dataclass(frozen=True)
@@ -195,8 +202,11 @@ class Client:
     welcome: Welcome
     """What the service said of itself."""
 
-    def __init__(self, service: ServiceAddress | None = None, timeout_s: float = 5.0):
+    def __init__(self, service: ServiceAddress | None = None, timeout_s: float = 5.0, previews: bool = True):
         self._timeout_s = timeout_s
+        self._features = ("previews",) if previews else ()
+        self._connected = self._welcomed = False
+        self._followed: set[str] = set()
         self._context = zmq.Context()
         self._socket: zmq.Socket | None = None
         self._monitor: zmq.Socket | None = None
@@ -247,9 +257,13 @@ class Client:
         kind = "world" if isinstance(request, WorldRequest) else "shot"
         return self._ask(protocol.Submit(kind, dataclasses.asdict(request))).job
 
-    def status(self, job: str) -> JobStatus:
-        """The truth about a job."""
-        return self._ask(protocol.Status(job))
+    def status(self, job: str, after: int = 0) -> JobStatus:
+        """The truth about a job; without the first `after` of its artifacts, if the service knows how."""
+        return self._ask(protocol.Status(job, after))
+
+    def service_status(self) -> ServiceStatus:
+        """How the service itself is: workers, store, when all will be done."""
+        return self._ask(protocol.ServiceQuestion())
 
     def jobs(self) -> list[JobStatus]:
         """All jobs the service knows, in order, without their artifacts."""
@@ -258,6 +272,14 @@ class Client:
     def cancel(self, job: str) -> None:
         """Stop a job within one denoising step; what it had finished is kept."""
         self._ask(protocol.Cancel(job))
+
+    def cancel_all(self) -> None:
+        """Stop every job, everybody's; what they had finished is kept."""
+        self._ask(protocol.Cancel(ALL))
+
+    def pause_all(self, paused: bool) -> None:
+        """Begin no more of any job, or go on with all of them."""
+        self._ask(protocol.Pause(ALL, paused))
 
     def pause(self, job: str, paused: bool) -> None:
         """Begin no more of a job (what is at work is finished), or go on."""
@@ -270,6 +292,11 @@ class Client:
     def release(self) -> None:
         """Unload the models from memory; they load again when they are needed."""
         self._ask(protocol.Release())
+
+    def prune(self, quota_bytes: int, max_age_s: float) -> tuple[int, int]:
+        """Remove from the store what no job needs, until the rest fits; how many entries and bytes went."""
+        pruned = self._ask(protocol.Prune(quota_bytes, max_age_s))
+        return pruned.entries, pruned.bytes
 
     def shutdown(self) -> None:
         """End the service; jobs that are not done go on when it starts again."""
@@ -305,7 +332,8 @@ class Client:
                     yield event
                 return
             except ServiceError as error:
-                if error.code not in _GONE:
+                # while it starts or ends, a service may hang up in the middle of the handshake
+                if error.code not in _GONE and not (gone_since and isinstance(error, _StrangerError)):
                     raise
                 now = time.monotonic()
                 gone_since = gone_since or now
@@ -321,6 +349,8 @@ class Client:
 
     def _follow(self, job: str, folder: Path, files: dict[str, Path]) -> Iterator[Event]:
         self._ask(protocol.Events(job))
+        self._followed.add(job)
+        known, epoch = 0, self.welcome.epoch
         asked = -STATUS_INTERVAL_S
         status: JobStatus | None = None
         last: Any = None
@@ -328,11 +358,15 @@ class Client:
             hints = self._hints.pop(job, {})
             now = time.monotonic()
             if status is None or "Ready" in hints or now - asked > STATUS_INTERVAL_S:
-                status, asked = self.status(job), now
+                status, asked = self.status(job, known), now
+                if self.welcome.epoch != epoch:  # another life of the service lists the files in its own order
+                    known, epoch, status = 0, self.welcome.epoch, None
+                    continue
                 yield Progress(status.fraction, status.message, status.eta_s)
                 for arrived in self._pull(job, [a for a in status.artifacts if a.name not in files], folder):
                     files[arrived.name] = arrived.path
                     yield arrived
+                known = status.after + len(status.artifacts)
                 if status.state == "done":
                     yield Finished(dict(files))
                     return
@@ -415,10 +449,11 @@ class Client:
         self._socket.sndtimeo = int(1000 * self._timeout_s)
         self._socket.rcvhwm = 1000
         self._socket.maxmsgsize = protocol.MAX_FRAME_BYTES
+        self._socket.handshake_ivl = int(1000 * HANDSHAKE_S)
         try:
             self._socket.curve_publickey = public
             self._socket.curve_secretkey = secret
-            self._socket.curve_serverkey = service.server_key.encode("ascii")
+            self._socket.curve_serverkey = _z85_key(service.server_key)
             self._monitor = self._socket.get_monitor_socket()
             self._socket.connect(service.address)
         except (zmq.ZMQError, ValueError) as error:
@@ -426,10 +461,15 @@ class Client:
                 "not_running",
                 f"The address {service.address} cannot be used ({error}); start the service again.",
             ) from error
+        self._connected = self._welcomed = False
         self._say_hello()
 
     def _say_hello(self) -> None:
-        self.welcome = self._ask(protocol.Hello((protocol.VERSION,), ("previews",)))
+        self.welcome = self._ask(protocol.Hello((protocol.VERSION,), self._features))
+        self._welcomed = True
+        for job in self._followed:
+            with contextlib.suppress(ServiceError):  # a job it forgot: asking for its status will tell
+                self._ask(protocol.Events(job))
 
     def _disconnect(self) -> None:
         if self._monitor is not None and self._socket is not None:
@@ -544,15 +584,29 @@ class Client:
                     "The service does not accept this client's key; start it again as the same user.",
                 )
             if event in (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL):
-                raise ServiceError(
-                    "wrong_key",
-                    f"What answers at {self._service.address} is not our service; start it again.",
-                )
+                raise self._stranger()
+            if event == zmq.EVENT_CONNECTED:
+                self._connected = True
+            if event == zmq.EVENT_DISCONNECTED and self._connected and not self._welcomed:
+                raise self._stranger()
             if event in (zmq.EVENT_CONNECT_RETRIED, zmq.EVENT_DISCONNECTED):
                 raise ServiceError(
                     "not_running",
                     f"No service answers at {self._service.address}; start it with `lookbeyond serve`.",
                 )
+
+    def _stranger(self) -> ServiceError:
+        return _StrangerError(
+            "wrong_key",
+            f"What answers at {self._service.address} does not have the service's key; check the address and the "
+            "key, or start the service again.",
+        )
+
+
+def _z85_key(text: str) -> bytes:
+    """A public key in Z85, given so or in hex."""
+    text = text.strip()
+    return zmq.utils.z85.encode(bytes.fromhex(text)) if len(text) == 64 else text.encode("ascii")
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -34,6 +34,9 @@ HASH_PATTERN = re.compile(r"[0-9a-f]{64}")
 
 WORLD_FILES = ("panorama.png", "distance.exr", "from_photo.png", "world.json")
 
+ALL = "*"
+"""Instead of a job's id, in CANCEL and PAUSE: every job that is not done."""
+
 
 class ProtocolError(Exception):
     """Bytes that are no message of this version; `code` is 'version' or 'protocol'."""
@@ -70,6 +73,8 @@ class ShotRequest:
 
     world: dict[str, str] = field(default_factory=dict)
     """File name (`WORLD_FILES`) -> SHA-256 of the uploaded file."""
+    world_job: str = ""
+    """Or the id of the job that makes the world: the shot waits for it."""
     cameras: list[dict] = field(default_factory=list)
     """`Camera.to_dict()` of every frame, in order."""
     first_frame: int = 1
@@ -154,6 +159,8 @@ class Accepted:
 @dataclass(frozen=True)
 class Status:
     job: str
+    after: int = 0
+    """Leave out this many of the job's artifacts: those the asker was told of by this epoch of the service."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +177,8 @@ class JobStatus:
     error: str | None = None
     error_code: str | None = None
     artifacts: tuple[Artifact, ...] = ()
+    after: int = 0
+    """How many artifacts were left out at the beginning, as asked for."""
 
 
 @dataclass(frozen=True)
@@ -248,6 +257,51 @@ class Reorder:
 
 
 @dataclass(frozen=True)
+class ServiceQuestion:
+    """Ask how the service itself is."""
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """How the service is: what its workers do, what its store holds, when all of it will be done."""
+
+    epoch: str
+    service: str
+    """The service's own version."""
+    pid: int
+    uptime_s: float
+    store: str
+    """The store's folder, on the service's machine."""
+    executor: str
+    """'process' or 'ray'."""
+    devices: tuple[dict, ...]
+    """One object for each worker: device, title, state, what is loaded, memory in use."""
+    states: dict[str, int]
+    """How many jobs are in each state."""
+    eta_s: float | None
+    """Seconds until every job that is not paused is done, if anything is known of it."""
+    sessions: int
+    memory_bytes: int
+    """Resident memory of the service's own process, without its workers."""
+    draining: bool = False
+    """Whether it is ending and takes no new work."""
+
+
+@dataclass(frozen=True)
+class Prune:
+    """Remove from the store what was used longest ago and no job needs."""
+
+    quota_bytes: int
+    max_age_s: float
+
+
+@dataclass(frozen=True)
+class Pruned:
+    entries: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Release:
     """Unload the models; they load again when they are needed."""
 
@@ -265,7 +319,8 @@ class Done:
 @dataclass(frozen=True)
 class Error:
     code: str
-    """'input', 'version', 'protocol', 'cancelled', 'out_of_memory', 'storage', 'lost', 'busy', 'failed'."""
+    """'input', 'version', 'protocol', 'cancelled', 'out_of_memory', 'storage', 'lost', 'busy', 'wrong_key',
+    'not_allowed', 'unknown_job', 'hello' or 'failed'."""
     message: str
     """A sentence for the user, with the remedy."""
 
@@ -292,6 +347,10 @@ MESSAGES: dict[str, type] = {
     "CANCEL": Cancel,
     "PAUSE": Pause,
     "REORDER": Reorder,
+    "SERVICE": ServiceQuestion,
+    "SERVICE_STATUS": ServiceStatus,
+    "PRUNE": Prune,
+    "PRUNED": Pruned,
     "RELEASE": Release,
     "BYE": Bye,
     "DONE": Done,
@@ -302,9 +361,8 @@ TYPE_NAMES = {cls: name for name, cls in MESSAGES.items()}
 
 def encode(message: object, id: int = 0, payload: bytes = b"") -> list[bytes]:
     """The frames of a message."""
-    fields = dataclasses.asdict(message)  # type: ignore[call-overload]
-    header = {"type": TYPE_NAMES[type(message)], "id": id, **fields}
-    frames = [MAGIC, json.dumps(header, allow_nan=False, separators=(",", ":")).encode()]
+    header = {"type": TYPE_NAMES[type(message)], "id": id, **vars(message)}
+    frames = [MAGIC, json.dumps(header, allow_nan=False, separators=(",", ":"), default=vars).encode()]
     return [*frames, payload] if payload else frames
 
 

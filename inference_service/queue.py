@@ -9,13 +9,14 @@ service off the store.
 import contextlib
 import dataclasses
 import json
+import math
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from inference_service.protocol import Artifact, JobStatus, ShotRequest, WorldRequest
+from inference_service.protocol import WORLD_FILES, Artifact, JobStatus, ShotRequest, WorldRequest
 from inference_service.store import Store
 from inference_service.units import (
     Unit,
@@ -29,6 +30,11 @@ from inference_service.units import (
 from lookbeyond.errors import InputError, LookBeyondError, StorageError
 
 MAX_WAITING_JOBS = 500
+MAX_WAITING_CAMERAS = 200_000
+"""In all jobs that are to be worked on: a camera takes about a kilobyte."""
+MAX_ENDED_JOBS = 1000
+MAX_ENDED_ARTIFACTS = 200_000
+"""Ended jobs beyond these are forgotten, the oldest first; what they made stays in the store."""
 MAX_CRASHES = 2
 """A unit whose worker has died this often is not tried again."""
 KEPT_S = 30 * 24 * 3600
@@ -55,14 +61,24 @@ class Job:
     state: str
     error_code: str | None = None
     error: str | None = None
+    changed: float = field(default_factory=time.time)
     units: list[Unit] = field(default_factory=list)
+    """Those that are known yet; of an ended job none."""
+    identities: set[str] = field(default_factory=set)
     done: set[str] = field(default_factory=set)
     artifacts: dict[str, tuple[Artifact, str]] = field(default_factory=dict)
     """Name below the job's folder -> its artifact and the path in the store's unit, as identity/name."""
     message: str = "Waiting"
-    worked: float = 0.0
-    """Weight of the units that were made (not found) by this process for this job."""
-    worked_s: float = 0.0
+
+    @property
+    def waits_for(self) -> str:
+        """The job that makes this shot's world, until it is there."""
+        request = self.request
+        return request.world_job if isinstance(request, ShotRequest) and not request.world else ""
+
+    @property
+    def cameras(self) -> int:
+        return len(self.request.cameras) if isinstance(self.request, ShotRequest) else 0
 
 
 @dataclass
@@ -70,6 +86,8 @@ class Work:
     """A unit at work."""
 
     unit: Unit
+    attempt: int = 1
+    """How often this unit was begun since the service started."""
     fraction: float = 0.0
     message: str = ""
     begun: float = field(default_factory=time.monotonic)
@@ -85,7 +103,12 @@ class JobQueue:
         self._store, self._changed = store, changed
         self.working: dict[str, Work] = {}
         """Units at work, by identity."""
+        self.workers = 1
+        """How many units can be at work at once: what times to come are counted with."""
         self._crashes: dict[str, int] = {}
+        self._attempts: dict[str, int] = {}
+        self._paces: dict[tuple[str, str], float] = {}
+        """Seconds for one unit of size, by preset and kind, as measured."""
         self.jobs: dict[str, Job] = {}
         self._database = sqlite3.connect(database, timeout=0, isolation_level=None)
         try:
@@ -108,7 +131,9 @@ class JobQueue:
         except sqlite3.DatabaseError as error:
             self._database.close()
             raise StorageError(f"The job list {database} is damaged ({error}); delete that file.") from error
+        self._loading = True
         self._load()
+        self._loading = False
 
     def close(self) -> None:
         self._database.close()
@@ -131,39 +156,68 @@ class JobQueue:
 
     def jobs_of(self, identity: str) -> list[Job]:
         """The jobs still to be worked on that need this unit."""
-        return [
-            job
-            for job in self.jobs.values()
-            if job.state in ACTIVE and any(unit.identity == identity for unit in job.units)
-        ]
+        return [job for job in self.jobs.values() if job.state in ACTIVE and identity in job.identities]
 
-    def status(self, job: Job, with_artifacts: bool = True) -> JobStatus:
-        """What a client is told."""
-        fraction, remaining, pace = self._progress(job)
-        running = self._work_of(job)
-        state = "running" if job.state == "queued" and running else job.state
-        return JobStatus(
-            job=job.id,
-            kind=job.kind,
-            state=state,
-            fraction=fraction,
-            message=self._message(job, running),
-            eta_s=remaining * pace if job.state == "queued" and pace is not None else None,
-            error=job.error,
-            error_code=job.error_code,
-            artifacts=tuple(a for a, _ in job.artifacts.values()) if with_artifacts else (),
-        )
+    def status(self, job: Job, with_artifacts: bool = True, after: int = 0) -> JobStatus:
+        """What a client is told; without the first `after` artifacts."""
+        ahead_s: float | None = 0.0
+        for other in self._in_order():
+            if other is job or ahead_s is None:
+                break
+            ahead_s = self._plus(ahead_s, other)
+        return self._status(job, ahead_s, with_artifacts, after)
 
     def statuses(self) -> list[JobStatus]:
         """All jobs in the order they will be worked on, without their artifacts."""
-        return [self.status(job, with_artifacts=False) for job in self._in_order()]
+        statuses, ahead_s = [], 0.0
+        for job in self._in_order():
+            statuses.append(self._status(job, ahead_s, False, 0))
+            ahead_s = self._plus(ahead_s, job)
+        return statuses
+
+    def eta_s(self) -> float | None:
+        """Seconds until every job that is not paused is done, if anything is known of it."""
+        total: float | None = 0.0
+        for job in self.jobs.values():
+            total = self._plus(total, job)
+        return total
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state."""
+        counts: dict[str, int] = dict.fromkeys(("queued", "running", "paused", "done", "failed", "cancelled"), 0)
+        for job in self.jobs.values():
+            counts["running" if job.state == "queued" and self._work_of(job) else job.state] += 1
+        return counts
+
+    def _plus(self, ahead_s: float | None, job: Job) -> float | None:
+        if job.state != "queued" or ahead_s is None:
+            return ahead_s
+        remaining_s = self._remaining_s(job)
+        return None if remaining_s is None else ahead_s + remaining_s
+
+    def _status(self, job: Job, ahead_s: float | None, with_artifacts: bool, after: int) -> JobStatus:
+        running = self._work_of(job)
+        eta_s = self._plus(ahead_s, job) if job.state == "queued" else None
+        artifacts = [artifact for artifact, _ in job.artifacts.values()][max(0, after) :] if with_artifacts else []
+        return JobStatus(
+            job=job.id,
+            kind=job.kind,
+            state="running" if job.state == "queued" and running else job.state,
+            fraction=self._fraction(job),
+            message=self._message(job, running),
+            eta_s=eta_s,
+            error=job.error,
+            error_code=job.error_code,
+            artifacts=tuple(artifacts),
+            after=max(0, after),
+        )
 
     def inputs(self) -> set[str]:
         """The hashes and identities that unfinished jobs still need."""
         needed = set()
         for job in self.jobs.values():
             if job.state in ACTIVE:
-                needed |= file_inputs(job.request) | {unit.identity for unit in job.units}
+                needed |= file_inputs(job.request) | job.identities
         return needed
 
     # what clients want
@@ -175,31 +229,48 @@ class JobQueue:
         """
         check = check_world_request if kind == "world" else check_shot_request
         request = check(request)  # type: ignore[arg-type]
-        missing = [sha256 for sha256 in file_inputs(request) if not self._store.has_file(sha256)]
-        if missing:
-            raise InputError(f"The service has no file {missing[0][:12]}; upload it before the job.")
         identity = job_identity(kind, request, revision)
         job = self.jobs.get(identity)
         if job and job.state in ACTIVE:
             return job, False
         if job and job.state == "done" and self._is_whole(job):
             return job, False
-        if sum(job.state in ACTIVE for job in self.jobs.values()) >= MAX_WAITING_JOBS:
+        if isinstance(request, ShotRequest) and request.world_job:
+            request = self._with_world(request)
+        missing = [sha256 for sha256 in file_inputs(request) if not self._store.has_file(sha256)]
+        if missing:
+            raise InputError(f"The service has no file {missing[0][:12]}; upload it before the job.")
+        waiting = [other for other in self.jobs.values() if other.state in ACTIVE]
+        if len(waiting) >= MAX_WAITING_JOBS:
             raise InputError(f"{MAX_WAITING_JOBS} jobs are waiting already; cancel some of them first.")
-        position = 1 + max((job.position for job in self.jobs.values()), default=0.0)
-        units = [first_unit(request, revision)]
-        job = Job(identity, kind, request, revision, position, "queued", units=units)
-        self.jobs[identity] = job
-        self._advance(job)
-        for unit in job.units:
-            self._crashes.pop(unit.identity, None)
+        position = 1 + max((other.position for other in self.jobs.values()), default=0.0)
+        job = Job(identity, kind, request, revision, position, "queued")
+        if sum(other.cameras for other in waiting) + job.cameras > MAX_WAITING_CAMERAS:
+            raise InputError(f"The waiting jobs have {MAX_WAITING_CAMERAS} frames already; cancel some of them first.")
         self._save(job)
+        self.jobs[identity] = job
+        self._begin(job)
+        for identity in job.identities:
+            self._crashes.pop(identity, None)
         return job, True
+
+    def _with_world(self, request: ShotRequest) -> ShotRequest:
+        """A shot's request with the files of the world it waits for, if they are there."""
+        world = self.jobs.get(request.world_job)
+        if world is None or world.kind != "world":
+            raise InputError("The world that this shot waits for is not known here; submit the world first.")
+        if world.state == "done" and self._is_whole(world):
+            self._store.share_unit(next(iter(world.done)))
+            files = {name: world.artifacts[name][0].sha256 for name in WORLD_FILES}
+            return dataclasses.replace(request, world=files)
+        if world.state not in ACTIVE:
+            raise InputError("The world that this shot waits for was not made; submit the world again, then the shot.")
+        return dataclasses.replace(request, world={})
 
     def cancel(self, job: Job) -> list[str]:
         """Cancel a job unless it has ended; the units at work that nobody needs any more."""
         if job.state in ACTIVE:
-            units = {unit.identity for unit in job.units}
+            units = set(job.identities)
             self._end(job, "cancelled", "cancelled", "The job was cancelled; what was finished is kept.")
             return [i for i in self.working if i in units and not self.jobs_of(i)]
         return []
@@ -218,7 +289,9 @@ class JobQueue:
     def reorder(self, job: Job, position: int) -> None:
         """Put a job at this place (0 is first) among those still to be worked on."""
         others = [other for other in self._in_order() if other.state in ACTIVE and other is not job]
-        others.insert(max(0, position), job)
+        if job.state not in ACTIVE:
+            return
+        others.insert(min(max(0, position), len(others)), job)
         places = sorted(other.position for other in others)
         for other, place in zip(others, places):
             other.position = place
@@ -226,23 +299,28 @@ class JobQueue:
 
     # what workers tell
 
-    def started(self, unit: Unit) -> None:
-        self.working[unit.identity] = Work(unit)
+    def started(self, unit: Unit) -> Work:
+        attempt = self._attempts[unit.identity] = self._attempts.get(unit.identity, 0) + 1
+        work = self.working[unit.identity] = Work(unit, attempt)
         for job in self.jobs_of(unit.identity):
             self._changed(job)
+        return work
 
     def progressed(self, identity: str, fraction: float, message: str) -> None:
         if work := self.working.get(identity):
-            work.fraction, work.message = min(max(fraction, work.fraction), 1.0), message
+            work.fraction = min(max(fraction, work.fraction), 1.0) if math.isfinite(fraction) else work.fraction
+            work.message = message
 
     def finished(self, identity: str) -> None:
         """A unit is in the store."""
         work = self.working.pop(identity, None)
         self._crashes.pop(identity, None)
+        self._attempts.pop(identity, None)
+        if work:
+            key = _pace_key(work.unit)
+            pace = (time.monotonic() - work.begun) / _size(work.unit)
+            self._paces[key] = (self._paces.get(key, pace) + pace) / 2
         for job in self.jobs_of(identity):
-            if work:
-                job.worked += work.unit.weight
-                job.worked_s += time.monotonic() - work.begun
             self._advance(job)
 
     def failed(self, identity: str, code: str, message: str) -> None:
@@ -274,24 +352,45 @@ class JobQueue:
         return sorted(self.jobs.values(), key=lambda job: job.position)
 
     def _work_of(self, job: Job) -> list[Work]:
-        return [self.working[unit.identity] for unit in job.units if unit.identity in self.working]
+        if job.state not in ACTIVE:
+            return []
+        return [work for identity, work in self.working.items() if identity in job.identities]
 
-    def _progress(self, job: Job) -> tuple[float, float, float | None]:
-        """The fraction done, the weight that remains, and seconds per weight if anything is known of it."""
+    def _fraction(self, job: Job) -> float:
         if job.state == "done":
-            return 1.0, 0.0, None
-        if job.units and job.units[-1].kind == "plan":  # what the shot will need is not known yet
-            return 0.0, 0.0, None
-        at_work = self._work_of(job)
+            return 1.0
+        if not job.units or job.units[-1].kind == "plan":  # what the shot will need is not known yet
+            return 0.0
         total = sum(unit.weight for unit in job.units)
         done = sum(unit.weight for unit in job.units if unit.identity in job.done)
-        partly = sum(work.unit.weight * work.fraction for work in at_work)
-        spent_s = job.worked_s + sum(time.monotonic() - work.begun for work in at_work)
-        made = job.worked + partly
-        pace = spent_s / made if made > 0.02 * total else None
-        return min((done + partly) / total, 1.0) if total else 0.0, total - done - partly, pace
+        partly = sum(work.unit.weight * work.fraction for work in self._work_of(job))
+        return min((done + partly) / total, 1.0)
+
+    def _remaining_s(self, job: Job) -> float | None:
+        """Seconds that all workers together still need for a job, or None."""
+        live = {}
+        for work in self.working.values():
+            if work.fraction > 0.02:
+                live[_pace_key(work.unit)] = (time.monotonic() - work.begun) / (_size(work.unit) * work.fraction)
+        paces = live | self._paces
+        total_s = 0.0
+        for unit in job.units:
+            if unit.identity not in job.done:
+                key = _pace_key(unit)
+                # what was never made here costs as much as what was, for its size
+                pace = paces.get(key) or max((paces[k] for k in paces if k[0] == key[0]), default=None)
+                if pace is None:
+                    return None
+                work = self.working.get(unit.identity)
+                total_s += pace * _size(unit) * (1 - work.fraction if work else 1.0)
+        if job.units and job.units[-1].kind != "plan":
+            return total_s / max(1, self.workers)
+        pace = paces.get((job.request.preset, "clip"))  # of a shot without a plan nothing but its length is known
+        return None if pace is None else pace * _frames_size(job) / max(1, self.workers)
 
     def _message(self, job: Job, at_work: list[Work]) -> str:
+        if job.state in ACTIVE and job.waits_for:
+            return "Waiting for its world"
         if not at_work:
             return job.message
         work = at_work[0]
@@ -300,15 +399,26 @@ class JobQueue:
         titles = {"world": "World", "plan": "Plan", "anchor": "Anchor", "clip": "Clip", "shot": "Shot"}
         return f"{titles[work.unit.kind]}{place}" + (f": {work.message}" if work.message else "")
 
+    def _begin(self, job: Job) -> None:
+        """Begin with a job's first unit, unless it has to wait for its world."""
+        if not job.waits_for:
+            self._know(job, [first_unit(job.request, job.revision)])
+            self._advance(job)
+
+    def _know(self, job: Job, units: Iterable[Unit]) -> None:
+        units = list(units)
+        job.units += units
+        job.identities |= {unit.identity for unit in units}
+
     def _advance(self, job: Job) -> None:
         """Take in what the store has of a job's units; after its plan it knows the rest of them."""
         for unit in job.units:  # grows when the plan is read
-            if unit.identity in job.done or not self._store.has_unit(unit.identity):
+            if unit.identity in job.done or not self._store.has_whole_unit(unit.identity):
                 continue
             try:
                 record = self._store.record(unit.identity)
                 if unit.kind == "plan" and isinstance(job.request, ShotRequest):
-                    job.units += shot_units(job.request, job.revision, read_plan(self._store, unit))
+                    self._know(job, shot_units(job.request, job.revision, read_plan(self._store, unit)))
             except LookBeyondError as error:
                 self._end(job, "failed", error.code, str(error))
                 return
@@ -318,19 +428,58 @@ class JobQueue:
                 if name not in job.artifacts:
                     artifact = dataclasses.replace(files[own_name], name=name)
                     job.artifacts[name] = artifact, f"{unit.identity}/{own_name}"
-        if all(unit.identity in job.done for unit in job.units):
+        if job.units and all(unit.identity in job.done for unit in job.units):
             self._end(job, "done", None, None)
         else:
             self._changed(job)
 
     def _is_whole(self, job: Job) -> bool:
-        return all(self._store.has_unit(unit.identity) for unit in job.units)
+        return all(self._store.has_unit(identity) for identity in job.done)
 
     def _end(self, job: Job, state: str, error_code: str | None, error: str | None) -> None:
         job.state, job.error_code, job.error = state, error_code, error
         job.message = {"done": "Done", "cancelled": "Cancelled"}.get(state, "Failed")
-        self._save(job)
-        self._changed(job)
+        job.changed = job.changed if self._loading else time.time()
+        for identity in job.identities:
+            if identity not in self.working:
+                self._attempts.pop(identity, None)
+                self._crashes.pop(identity, None)
+        try:
+            if not self._loading:
+                self._save(job)
+        finally:
+            job.units = []  # a long path takes megabytes
+            if isinstance(job.request, ShotRequest):
+                job.request = dataclasses.replace(job.request, cameras=[])
+            self._changed(job)
+            self._forget_old()
+            for other in list(self.jobs.values()):
+                if other.state in ACTIVE and other.waits_for == job.id:
+                    self._world_ended(other)
+
+    def _world_ended(self, job: Job) -> None:
+        """The world that a shot waited for is there, or will not be."""
+        try:
+            assert isinstance(job.request, ShotRequest)
+            request = self._with_world(job.request)
+        except LookBeyondError as error:
+            self._end(job, "failed", "lost", str(error))
+            return
+        if request.world:
+            job.request = request
+            self._save(job)
+            self._begin(job)
+
+    def _forget_old(self) -> None:
+        ended = sorted((job for job in self.jobs.values() if job.state not in ACTIVE), key=lambda job: job.changed)
+        count, artifacts = len(ended), sum(len(job.artifacts) for job in ended)
+        for job in ended:
+            if count <= MAX_ENDED_JOBS and artifacts <= MAX_ENDED_ARTIFACTS:
+                return
+            count, artifacts = count - 1, artifacts - len(job.artifacts)
+            del self.jobs[job.id]
+            with self._written():
+                self._database.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
 
     def _save(self, job: Job) -> None:
         row = (
@@ -342,28 +491,56 @@ class JobQueue:
             job.state,
             job.error_code,
             job.error,
-            time.time(),
+            job.changed,
         )
-        try:
+        with self._written():
             self._database.execute("INSERT OR REPLACE INTO jobs VALUES (?,?,?,?,?,?,?,?,?)", row)
-        except sqlite3.OperationalError as error:
+
+    @contextlib.contextmanager
+    def _written(self):
+        try:
+            yield
+        except sqlite3.Error as error:
             raise StorageError(
                 f"The job list in {self._store.root} could not be written ({error}); free some disk space."
             ) from error
 
     def _load(self) -> None:
         rows = self._database.execute("SELECT * FROM jobs ORDER BY position").fetchall()
-        for id, position, kind, request, revision, state, error_code, error, _ in rows:
+        for id, position, kind, request, revision, state, error_code, error, changed in rows:
             with contextlib.suppress(ValueError, TypeError, KeyError):  # of another version: forgotten
                 plain = REQUESTS[kind](**json.loads(request))
-                unit = first_unit(plain, revision)
-                job = Job(id, kind, plain, revision, position, state, error_code, error, units=[unit])
-                self.jobs[id] = job
-                if state in ACTIVE or state == "done":
-                    job.state = "queued" if state == "done" else state
-                    self._advance(job)
-                if state == "done" and job.state == "queued":  # its files were pruned
-                    del self.jobs[id]
+                self.jobs[id] = Job(id, kind, plain, revision, position, state, error_code, error, changed)
+        for job in list(self.jobs.values()):
+            if job.state == "done":  # it is looked at again: its files may have been pruned
+                job.state = "queued"
+                self._begin(job)
+                if job.state == "queued":
+                    del self.jobs[job.id]
+        for job in list(self.jobs.values()):
+            if job.state in ACTIVE and job.waits_for:
+                self._world_ended(job)
+            elif job.state in ACTIVE:
+                self._begin(job)
+
+
+def _pace_key(unit: Unit) -> tuple[str, str]:
+    return unit.description["preset"], unit.kind
+
+
+def _size(unit: Unit) -> float:
+    """How much work a unit is, with its frames' size: what paces are counted in."""
+    cameras = unit.description.get("cameras") or [unit.description.get("camera")]
+    return unit.weight * (1.0 if unit.kind == "world" else _pixels(cameras[0]))
+
+
+def _frames_size(job: Job) -> float:
+    cameras = job.request.cameras if isinstance(job.request, ShotRequest) else []
+    return len(cameras) * _pixels(cameras[0]) if cameras else 0.0
+
+
+def _pixels(camera: dict | None) -> float:
+    return camera["width"] * camera["height"] / 1e5 if camera else 1.0
 
 
 def file_inputs(request: WorldRequest | ShotRequest) -> set[str]:

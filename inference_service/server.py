@@ -1,8 +1,8 @@
-"""The service: one socket, one queue, one worker. The socket's thread never runs a model.
+"""The service: one socket, one queue, one executor. The socket's thread never runs a model.
 
-`serve` runs until it is told to end (BYE, SIGTERM, Ctrl-C): it then takes no new work, gives the unit at
-hand a moment to finish, and goes. What it knows is on disk all the time, so being killed loses the unit at
-hand and no more.
+`serve` runs until it is told to end (BYE, SIGTERM, Ctrl-C): it then takes no new work, gives the units at
+hand a moment to finish, and goes. What it knows is on disk all the time, so being killed loses the units
+at hand and no more.
 """
 
 import base64
@@ -12,35 +12,38 @@ import hashlib
 import json
 import logging
 import os
-import secrets
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import zmq
 
 from inference_service import protocol
 from inference_service.protocol import MESSAGES, ProtocolError
-from inference_service.queue import MAX_WAITING_JOBS, REQUESTS, Job, JobQueue, file_inputs
+from inference_service.queue import ACTIVE, MAX_WAITING_CAMERAS, MAX_WAITING_JOBS, REQUESTS, Job, JobQueue, file_inputs
 from inference_service.security import (
     Gate,
+    allowed_clients_file,
     check_bind,
-    keys_folder,
+    client_keys_file,
+    load_allowed_clients,
     load_or_make_keys,
     make_private_folder,
+    server_keys_file,
     write_private_json,
 )
-from inference_service.store import MIN_FREE_BYTES, Store
-from inference_service.units import Unit
-from inference_service.workers.process import WORKER_COMMAND, WorkerProcess
+from inference_service.store import MAX_AGE_S, MIN_FREE_BYTES, QUOTA_BYTES, Store
+from inference_service.workers.pool import Executor, ProcessPool
 from lookbeyond import presets
-from lookbeyond.errors import InputError, LookBeyondError, StorageError, sentence
+from lookbeyond.errors import InputError, LookBeyondError, sentence
 from lookbeyond.files import require_space, storage_errors
 
 log = logging.getLogger(__name__)
@@ -48,12 +51,15 @@ log = logging.getLogger(__name__)
 MAX_SESSIONS = 64
 MAX_UPLOADS = 8
 """Unfinished uploads of one session."""
+MAX_JOBS_PER_SESSION = 200
+"""Jobs to be worked on that one connection submitted."""
 SESSION_SILENCE_S = 60.0
-CANCEL_PATIENCE_S = 30.0
-"""A worker that has not stopped so long after a cancel is killed."""
+SEND_QUEUE = 16
+"""Messages kept for a client that does not read; a piece of a file is the largest, so 16 MiB."""
 DRAIN_S = 3.0
-MAX_RESTARTS = 5
-"""Workers that died in a row, before the service stops starting new ones until new work is submitted."""
+RELOAD_INTERVAL_S = 0.5
+"""How often the list of allowed clients is looked at: a revoked client is cut off so soon."""
+HOUSEKEEPING_INTERVAL_S = 300.0
 TICK_MS = 100
 
 
@@ -89,9 +95,27 @@ class Session:
     """A client that said HELLO."""
 
     last_seen: float
+    key: str
+    """The client's public key."""
+    previews: bool
     jobs: set[str] = field(default_factory=set)
     """Those it wants hints about."""
+    submitted: set[str] = field(default_factory=set)
     uploads: dict[str, Upload] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a service is run."""
+
+    drain_s: float = DRAIN_S
+    """How long the units at work may go on when the service is told to end."""
+    quota_bytes: int = QUOTA_BYTES
+    max_age_s: float = MAX_AGE_S
+
+
+MakeExecutor = Callable[[zmq.Context, Path], Executor]
+"""A context and the store's folder -> an executor."""
 
 
 class Server:
@@ -102,83 +126,94 @@ class Server:
         store: Path,
         bind: str = "tcp://127.0.0.1:0",
         models: Presets | None = None,
-        worker_command: Sequence[str] = WORKER_COMMAND,
-        drain_s: float = DRAIN_S,
+        executor: MakeExecutor = ProcessPool,
+        settings: Settings | None = None,
     ):
-        bind = check_bind(bind)
+        own = load_or_make_keys(client_keys_file())
+        bind = check_bind(bind, load_allowed_clients(allowed_clients_file()).values())
         self._presets = models or Presets()
-        self._worker_command = worker_command
-        self._drain_s = drain_s
+        self._settings = settings or Settings()
         self._sessions: dict[bytes, Session] = {}
         self._store = Store(store)
         self._store.sweep()
         self._queue = JobQueue(self._store.root / "jobs.sqlite", self._store, self._job_changed)
-        self._epoch = secrets.token_hex(8)
-        self._worker: WorkerProcess | None = None
-        self._worker_ready = False
-        self._unit: Unit | None = None
-        """The unit the worker has; it may be cancelled already and still be working on it."""
-        self._kill_at: float | None = None
-        self._deaths = 0
-        self._start_at = 0.0
-        self._devices: list[dict] = []
+        self._epoch = os.urandom(8).hex()
+        self._began = time.monotonic()
+        self._reload_at = 0.0
+        self._tidy_at = time.monotonic() + HOUSEKEEPING_INTERVAL_S
+        self._tidying: threading.Thread | None = None
         self._stop = threading.Event()
+        self._hurry = threading.Event()
+        self.totals: Counter[str] = Counter()
+        """What was counted since the start: units done and failed, workers' deaths, messages, refusals, bytes."""
+
+        self.last_status: protocol.ServiceStatus | None = None
+        """As of the last half second; for other threads."""
 
         self._context = zmq.Context()
-        client_keys = keys_folder() / "client.json"
-        keys = load_or_make_keys(keys_folder() / "server.json")
-        self._gate = Gate(self._context, [load_or_make_keys(client_keys).public])
+        keys = load_or_make_keys(server_keys_file())
+        self._gate = Gate(self._context, own.public, allowed_clients_file())
         self._router = self._context.socket(zmq.ROUTER)
         self._gate.guard(self._router, keys)
         for option, value in (
             (zmq.LINGER, 0),
             (zmq.ROUTER_MANDATORY, 1),
-            (zmq.SNDHWM, 64),
+            (zmq.SNDHWM, SEND_QUEUE),
             (zmq.RCVHWM, 64),
             (zmq.MAXMSGSIZE, protocol.MAX_FRAME_BYTES),
             (zmq.HANDSHAKE_IVL, 5000),
             (zmq.BACKLOG, 128),
+            (zmq.IPV6, int("[" in bind)),
         ):
             self._router.setsockopt(option, value)
         try:
             self._router.bind(bind)
-        except zmq.ZMQError as error:
+            self._executor = executor(self._context, self._store.root)
+        except (zmq.ZMQError, LookBeyondError) as error:
             self._close_sockets()
             self._queue.close()
+            if isinstance(error, LookBeyondError):
+                raise
             raise InputError(f"The address {bind} is taken or not allowed ({error}); choose another port.") from error
-        self._lines = self._context.socket(zmq.PULL)
-        self._lines.set_hwm(0)
-        self._lines.bind("inproc://workers")
+        address = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
+        self.endpoint = address
+        """What is bound; `service` says how this machine's own clients reach it."""
+        for everywhere, loopback in (("//0.0.0.0:", "//127.0.0.1:"), ("//[::]:", "//[::1]:")):
+            address = address.replace(everywhere, loopback)
         self.service = protocol.ServiceAddress(
-            address=self._router.getsockopt_string(zmq.LAST_ENDPOINT),
+            address=address,
             server_key=keys.public,
-            client_keys=str(client_keys),
+            client_keys=str(client_keys_file()),
             pid=os.getpid(),
         )
 
     def stop(self) -> None:
-        """Ask `run` to drain and return."""
+        """Ask `run` to drain and return; the second time, not to wait for the units at work."""
+        if self._stop.is_set():
+            self._hurry.set()
         self._stop.set()
 
     def run(self) -> None:
         """Serve until stopped."""
         poller = zmq.Poller()
-        for socket in (self._router, self._gate.socket, self._lines):
+        for socket in (self._router, self._gate.socket, self._executor.socket):
             poller.register(socket, zmq.POLLIN)
-        self._begin()
         drain_until: float | None = None
         try:
+            self._begin()
             while True:
                 for socket, _ in poller.poll(TICK_MS):
                     if socket is self._router:
                         self._receive()
-                    elif socket is self._lines:
-                        self._hear_worker()
+                    elif socket is self._executor.socket:
+                        self._hear(self._executor.messages())
                     else:
                         self._gate.admit()
                 if self._stop.is_set():
-                    drain_until = drain_until or time.monotonic() + self._drain_s
-                    if self._unit is None or time.monotonic() > drain_until:
+                    if drain_until is None:
+                        drain_until = time.monotonic() + self._settings.drain_s
+                        log.info("ending", extra={"units_at_work": len(self._queue.working)})
+                    if not self._queue.working or self._hurry.is_set() or time.monotonic() > drain_until:
                         return
                 self._tick()
         finally:
@@ -188,28 +223,30 @@ class Server:
 
     def _begin(self) -> None:
         for job in list(self._queue.jobs.values()):
-            if job.state in ("queued", "paused"):
+            if job.state in ACTIVE:
                 with contextlib.suppress(Exception):
                     if self._presets.revision(job.request.preset) == job.revision:
                         continue
                 self._queue.give_up(job, "The models were changed meanwhile; submit the job again.")
-        with contextlib.suppress(OSError, StorageError):
-            self._store.prune(keep=self._queue.inputs())
-        self._start_worker()
+        self._tidy()
+        self._executor.start()
         make_private_folder(protocol.runtime_folder())
         write_private_json(protocol.runtime_file(), dataclasses.asdict(self.service))
-        log.info("serving at %s, store %s", self.service.address, self._store.root)
+        log.info(
+            "serving",
+            extra={"address": self.endpoint, "store": str(self._store.root), "epoch": self._epoch, "pid": os.getpid()},
+        )
 
     def _end(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             if json.loads(protocol.runtime_file().read_text()).get("pid") == os.getpid():
                 protocol.runtime_file().unlink()
-        if self._worker:
-            self._worker.close(timeout_s=1.0)
+        self._executor.close()
+        if self._tidying:
+            self._tidying.join()
         self._queue.close()
-        self._lines.close(0)
         self._close_sockets()
-        log.info("ended")
+        log.info("ended", extra={"epoch": self._epoch})
 
     def _close_sockets(self) -> None:
         self._router.close(0)
@@ -218,135 +255,120 @@ class Server:
 
     def _tick(self) -> None:
         now = time.monotonic()
-        if self._kill_at and now > self._kill_at and self._worker:
-            log.warning("the worker did not stop in time and is killed")
-            self._kill_at = None
-            self._worker.kill()
-        if self._worker is None and self._deaths < MAX_RESTARTS and now >= self._start_at:
-            self._start_worker()
+        if now >= self._reload_at:
+            self._reload_at = now + RELOAD_INTERVAL_S
+            self._reload_clients()
+            self.last_status = self._service_status()
         for peer in [p for p, s in self._sessions.items() if now - s.last_seen > SESSION_SILENCE_S]:
             self._forget(peer)
-        self._dispatch()
+        if now >= self._tidy_at:
+            self._tidy_at = now + HOUSEKEEPING_INTERVAL_S
+            self._tidy()
+        self._hear(self._executor.tick())
+
+    def _reload_clients(self) -> None:
+        try:
+            if not self._gate.reload():
+                return
+        except LookBeyondError as error:
+            log.error("%s", error)
+        for peer, session in list(self._sessions.items()):
+            if not self._gate.is_allowed(session.key):
+                self._send(peer, protocol.Error("wrong_key", "This client's key was taken off the service's list."))
+                self._forget(peer)
+        log.info("list of clients read")
+
+    def _tidy(self) -> None:
+        """Sweep and prune the store, in a thread: there may be many files."""
+        if self._tidying and self._tidying.is_alive():
+            return
+        keep = self._queue.inputs()
+
+        def tidy() -> None:
+            with contextlib.suppress(OSError, LookBeyondError):
+                self._store.sweep()
+                removed = self._store.prune(keep, self._settings.quota_bytes, self._settings.max_age_s)
+                if removed:
+                    log.info("store pruned", extra={"entries": len(removed), "bytes": sum(e.bytes for e in removed)})
+
+        self._tidying = threading.Thread(target=tidy, daemon=True)
+        self._tidying.start()
 
     def _forget(self, peer: bytes) -> None:
         if session := self._sessions.pop(peer, None):
             for upload in session.uploads.values():
                 upload.path.unlink(missing_ok=True)
 
-    # the worker
-
-    def _start_worker(self) -> None:
-        lines = threading.local()
-
-        def on_line(worker: WorkerProcess, line: bytes) -> None:
-            if not hasattr(lines, "socket"):  # a socket belongs to one thread: the one that reads this worker
-                lines.socket = self._context.socket(zmq.PUSH)
-                lines.socket.set_hwm(0)
-                lines.socket.linger = 0
-                lines.socket.connect("inproc://workers")
-            lines.socket.send_multipart([str(worker.pid).encode(), line])
-            if not line:
-                lines.socket.close(1000)
-
-        self._worker_ready = False
-        try:
-            self._worker = WorkerProcess(self._worker_command, self._store.root, on_line)
-        except OSError as error:
-            log.error("the worker could not be started: %s", error)
-            self._deaths += 1
-            self._start_at = time.monotonic() + 0.5 * 2**self._deaths
+    # the workers
 
     def _dispatch(self) -> None:
-        if self._stop.is_set() or not self._worker or not self._worker_ready or self._unit:
-            return
-        if unit := self._queue.next_unit():
-            self._unit = unit
-            self._queue.started(unit)
-            names = {}
-            for job in self._queue.jobs_of(unit.identity):
+        while not self._stop.is_set() and self._executor.has_room() and (unit := self._queue.next_unit()):
+            jobs = self._queue.jobs_of(unit.identity)
+            work = self._queue.started(unit)
+            names: dict[str, str] = {}
+            for job in jobs:
                 names |= self._store.names(file_inputs(job.request))
-            self._worker.send({"run": dataclasses.asdict(unit), "names": names})
-            log.info("unit %s %s begun", unit.kind, unit.identity[:12])
+            previews = any(session.previews for session in self._sessions.values())
+            device = self._executor.run(unit, names, previews)
+            log.info("unit begun", extra={**self._keys(unit.identity, jobs), "attempt": work.attempt, "device": device})
 
-    def _hear_worker(self) -> None:
-        while True:
+    def _keys(self, identity: str, jobs: Sequence[Job]) -> dict[str, Any]:
+        """What every line of the log about a unit says."""
+        work = self._queue.working.get(identity)
+        about = {"kind": work.unit.kind, "attempt": work.attempt} if work else {}
+        return {"unit": identity, "jobs": [job.id for job in jobs], "epoch": self._epoch, **about}
+
+    def _hear(self, messages: Iterable[dict]) -> None:
+        for message in messages:
             try:
-                pid, line = self._lines.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                break
-            if not self._worker or pid != str(self._worker.pid).encode():
-                continue
-            if not line:
-                self._worker_died()
-                continue
-            try:
-                message = json.loads(line)
-            except ValueError:
-                continue
-            try:
-                self._worker_said(message)
+                self._heard(message)
             except LookBeyondError as error:  # a full disk must not end the service
                 log.error("%s", error)
+            except Exception:
+                log.exception("a worker's message could not be taken in")
+        self._queue.workers = max(1, sum(device["state"] != "stopped" for device in self._executor.devices()))
         self._dispatch()
 
-    def _worker_said(self, message: dict) -> None:
-        if "ready" in message:
-            self._worker_ready = True
-            self._devices = message["ready"]["devices"]
-        elif "progress" in message:
-            identity = message["progress"]
+    def _heard(self, message: dict) -> None:
+        kind = next(iter(message))
+        identity = message[kind]
+        jobs = self._queue.jobs_of(identity)
+        keys = self._keys(identity, jobs)
+        if kind == "progress":
             self._queue.progressed(identity, message["fraction"], message["message"])
-            for job in self._queue.jobs_of(identity):
+            preview = base64.b64decode(message["preview"]) if "preview" in message else b""
+            for job in jobs:
                 status = self._queue.status(job, with_artifacts=False)
                 self._hint(job, protocol.Progress(job.id, status.fraction, status.message, status.eta_s))
-                if "preview" in message:
-                    self._hint(job, protocol.Preview(job.id), base64.b64decode(message["preview"]))
-        elif "done" in message:
-            self._deaths = 0
-            self._unit, self._kill_at = None, None
-            log.info("unit %s done", message["done"][:12])
-            self._queue.finished(message["done"])
-        elif "failed" in message:
-            identity, code = message["failed"], message["code"]
-            self._deaths = 0
-            self._unit, self._kill_at = None, None
-            log.info("unit %s ended: %s %s", identity[:12], code, message["message"])
-            if code == "cancelled":
-                self._queue.interrupted(identity)
-            else:
-                self._queue.failed(identity, code, message["message"])
-
-    def _worker_died(self) -> None:
-        assert self._worker
-        self._worker.close()
-        log.warning("the worker (process %d) died", self._worker.pid)
-        killed_by_us = self._unit is not None and not self._queue.jobs_of(self._unit.identity)
-        unit, self._worker, self._unit, self._kill_at = self._unit, None, None, None
-        if unit and killed_by_us:
-            self._queue.interrupted(unit.identity)
-        elif unit:
-            self._queue.crashed(unit.identity)
-        self._deaths += 0 if killed_by_us else 1
-        self._start_at = time.monotonic() + min(0.1 * 2**self._deaths, 30.0)
-        if self._deaths >= MAX_RESTARTS:
-            log.error("the worker died %d times in a row; waiting for new work", self._deaths)
+                if preview:
+                    self._hint(job, protocol.Preview(job.id), preview)
+            return
+        if kind == "done":
+            self.totals["units_done"] += 1
+            log.info("unit done", extra={**keys, "seconds": message.get("seconds")})
+            self._queue.finished(identity)
+        elif kind == "failed" and message["code"] != "cancelled":
+            self.totals["units_failed"] += 1
+            log.warning("unit failed", extra={**keys, "code": message["code"], "reason": message["message"]})
+            self._queue.failed(identity, message["code"], message["message"])
+        elif kind in ("given_back", "failed"):
+            log.info("unit cancelled", extra=keys)
+            self._queue.interrupted(identity)
+        elif kind == "crashed":
+            self.totals["worker_deaths"] += 1
+            log.warning("unit lost with its worker", extra=keys)
+            self._queue.crashed(identity)
+        elif kind == "broken":
             for job in list(self._queue.jobs.values()):
-                if job.state in ("queued", "paused"):
-                    self._queue.give_up(
-                        job,
-                        "The worker process cannot be kept running; run `lookbeyond doctor` and see the log.",
-                    )
-
-    def _cancel_units(self, identities: list[str]) -> None:
-        if self._unit and self._unit.identity in identities and self._worker:
-            self._worker.send({"cancel": self._unit.identity})
-            self._kill_at = self._kill_at or time.monotonic() + CANCEL_PATIENCE_S
+                if job.state in ACTIVE:
+                    self._queue.give_up(job, message["broken"])
 
     # the socket
 
     def _send(self, peer: bytes, message: object, id: int = 0, payload: bytes = b"") -> None:
         try:
             self._router.send_multipart([peer, *protocol.encode(message, id, payload)], zmq.NOBLOCK)
+            self.totals["bytes_sent"] += len(payload)
         except zmq.Again:
             pass  # the client does not read: it will ask again
         except zmq.ZMQError:
@@ -354,7 +376,7 @@ class Server:
 
     def _hint(self, job: Job, message: object, payload: bytes = b"") -> None:
         for peer, session in list(self._sessions.items()):
-            if job.id in session.jobs:
+            if job.id in session.jobs and (session.previews or not isinstance(message, protocol.Preview)):
                 self._send(peer, message, payload=payload)
 
     def _job_changed(self, job: Job) -> None:
@@ -366,29 +388,32 @@ class Server:
                 frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            peer, body = frames[0].bytes, [frame.bytes for frame in frames[1:]]
+            peer, id = frames[0].bytes, 0
+            reply: object
+            data = b""
+            self.totals["messages"] += 1
             try:
-                if not self._gate.is_allowed(str(frames[-1].get("User-Id"))):
+                key = str(frames[-1].get("User-Id"))
+                if not self._gate.is_allowed(key):
                     raise ProtocolError("wrong_key", "This client is not allowed here.")
-                message, id, payload = decode_strictly(body)
+                message, id, payload = decode_strictly([frame.bytes for frame in frames[1:]])
+                reply, data = self._answer(peer, key, message, payload)
             except ProtocolError as error:
-                self._send(peer, protocol.Error(error.code, str(error)))
-                continue
-            try:
-                reply, data = self._answer(peer, message, payload)
+                self.totals["refused"] += 1
+                reply = protocol.Error(error.code, str(error))
             except LookBeyondError as error:
-                reply, data = protocol.Error(error.code, sentence(str(error))), b""
-            except ProtocolError as error:
-                reply, data = protocol.Error(error.code, str(error)), b""
+                self.totals["refused"] += 1
+                reply = protocol.Error(error.code, sentence(str(error)))
             except Exception:
+                self.totals["unhandled"] += 1
                 log.exception("a message could not be answered")
                 reply = protocol.Error("failed", "The service met an error of its own; see its log and report it.")
-                data = b""
             self._send(peer, reply, id, data)
+        self._dispatch()
 
-    def _answer(self, peer: bytes, message: object, payload: bytes) -> tuple[object, bytes]:
+    def _answer(self, peer: bytes, key: str, message: object, payload: bytes) -> tuple[object, bytes]:
         if isinstance(message, protocol.Hello):
-            return self._welcome(peer, message), b""
+            return self._welcome(peer, key, message), b""
         session = self._sessions.get(peer)
         if session is None:
             raise ProtocolError("hello", "The connection was forgotten; say HELLO first.")
@@ -399,9 +424,9 @@ class Server:
             case protocol.Put():
                 return self._put(session, message, payload), b""
             case protocol.Submit():
-                return self._submit(message), b""
+                return self._submit(session, message), b""
             case protocol.Status():
-                return self._queue.status(self._job(message.job)), b""
+                return self._queue.status(self._job(message.job), after=message.after), b""
             case protocol.ListJobs():
                 return protocol.Jobs(tuple(self._queue.statuses())), b""
             case protocol.Events():
@@ -409,40 +434,50 @@ class Server:
             case protocol.Get():
                 return self._get(message)
             case protocol.Cancel():
-                self._cancel_units(self._queue.cancel(self._job(message.job)))
+                for job in self._jobs(message.job):
+                    self._cancel(job)
             case protocol.Pause():
-                self._queue.pause(self._job(message.job), message.paused)
+                for job in self._jobs(message.job):
+                    self._queue.pause(job, message.paused)
             case protocol.Reorder():
                 self._queue.reorder(self._job(message.job), message.position)
+            case protocol.ServiceQuestion():
+                return self._service_status(), b""
+            case protocol.Prune():
+                return self._prune(message), b""
             case protocol.Release():
-                if self._worker:
-                    self._worker.send({"release": True})
+                self._executor.release()
             case protocol.Bye():
+                if not self._gate.is_own(key):
+                    raise ProtocolError("not_allowed", "Only the user who runs the service can end it; ask them.")
                 self.stop()
             case _:
                 raise ProtocolError("protocol", f"{type(message).__name__} is no message for a service.")
         return protocol.Done(), b""
 
-    def _welcome(self, peer: bytes, hello: protocol.Hello) -> object:
+    def _welcome(self, peer: bytes, key: str, hello: protocol.Hello) -> object:
         if protocol.VERSION not in hello.versions:
-            newest = max(hello.versions, default=0)
+            newest = min(max(hello.versions, default=0), 10**6)
             side = "the add-on" if newest < protocol.VERSION else "the service (pip install -U lookbeyond)"
             spoken = f"The client speaks protocol {newest}, the service {protocol.VERSION}"
             return protocol.Error("version", f"{spoken}; update {side}.")
         if peer not in self._sessions and len(self._sessions) >= MAX_SESSIONS:
             self._forget(min(self._sessions, key=lambda other: self._sessions[other].last_seen))
-        self._sessions[peer] = Session(time.monotonic())
+        submitted = self._sessions[peer].submitted if peer in self._sessions else set()
+        self._forget(peer)
+        self._sessions[peer] = Session(time.monotonic(), key, "previews" in hello.features, submitted=submitted)
         return protocol.Welcome(
             version=protocol.VERSION,
             epoch=self._epoch,
             service=protocol.SERVICE_VERSION,
             presets=tuple(self._presets.available()),
-            devices=tuple(self._devices),
+            devices=tuple(self._executor.devices()),
             limits={
                 "cameras": protocol.MAX_CAMERAS,
                 "file_bytes": protocol.MAX_FILE_BYTES,
                 "image_side": protocol.MAX_IMAGE_SIDE,
                 "jobs": MAX_WAITING_JOBS,
+                "waiting_cameras": MAX_WAITING_CAMERAS,
             },
         )
 
@@ -451,7 +486,36 @@ class Server:
             return job
         raise ProtocolError("unknown_job", "The service does not know this job; submit it again.")
 
-    def _submit(self, message: protocol.Submit) -> object:
+    def _jobs(self, identity: str) -> list[Job]:
+        return list(self._queue.jobs.values()) if identity == protocol.ALL else [self._job(identity)]
+
+    def _cancel(self, job: Job) -> None:
+        for identity in self._queue.cancel(job):
+            self._executor.cancel(identity)
+
+    def _service_status(self) -> protocol.ServiceStatus:
+        return protocol.ServiceStatus(
+            epoch=self._epoch,
+            service=protocol.SERVICE_VERSION,
+            pid=os.getpid(),
+            uptime_s=time.monotonic() - self._began,
+            store=str(self._store.root),
+            executor=self._executor.kind,
+            devices=tuple(self._executor.devices()),
+            states=self._queue.counts(),
+            eta_s=self._queue.eta_s(),
+            sessions=len(self._sessions),
+            memory_bytes=psutil.Process().memory_info().rss,
+            draining=self._stop.is_set(),
+        )
+
+    def _prune(self, prune: protocol.Prune) -> protocol.Pruned:
+        if prune.quota_bytes < 0 or not prune.max_age_s >= 0:
+            raise InputError("A store is pruned to a quota and an age of at least 0; give such numbers.")
+        removed = self._store.prune(self._queue.inputs(), prune.quota_bytes, prune.max_age_s, spare_s=0)
+        return protocol.Pruned(len(removed), sum(entry.bytes for entry in removed))
+
+    def _submit(self, session: Session, message: protocol.Submit) -> object:
         if self._stop.is_set():
             raise ProtocolError("busy", "The service is ending; start it again and submit the job then.")
         if message.kind not in REQUESTS:
@@ -460,11 +524,19 @@ class Server:
             request = msgspec.convert(message.request, REQUESTS[message.kind])
         except (msgspec.ValidationError, RecursionError) as error:
             raise InputError(f"The request is not complete ({error}); update the add-on.") from error
+        jobs = self._queue.jobs
+        session.submitted = {id for id in session.submitted if id in jobs and jobs[id].state in ACTIVE}
+        if len(session.submitted) >= MAX_JOBS_PER_SESSION:
+            raise InputError(f"{MAX_JOBS_PER_SESSION} jobs of this client are waiting already; cancel some first.")
         revision = self._presets.revision(request.preset)
         job, new = self._queue.submit(message.kind, request, revision)
-        if self._deaths >= MAX_RESTARTS:  # somebody asks for it: try again
-            self._deaths, self._start_at = 0, 0.0
-        log.info("job %s %s %s", job.kind, job.id[:12], "accepted" if new else "is known")
+        for sha256 in file_inputs(job.request):
+            self._store.touch_file(sha256)
+        if job.state in ACTIVE:
+            session.submitted.add(job.id)
+        self._executor.revive()
+        event = "job accepted" if new else "job is known"
+        log.info(event, extra={"job": job.id, "kind": job.kind, "state": job.state, "epoch": self._epoch})
         return protocol.Accepted(job.id, new)
 
     def _put(self, session: Session, put: protocol.Put, payload: bytes) -> object:
@@ -479,13 +551,17 @@ class Server:
             raise ProtocolError("protocol", "A piece of a file that is too large.")
         self._store.give_name(put.sha256, put.name)
         if self._store.has_file(put.sha256):
+            self._store.touch_file(put.sha256)
             return protocol.Stored(put.sha256, put.size, True)
         upload = session.uploads.get(put.sha256)
         if upload is None:
             if len(session.uploads) >= MAX_UPLOADS:
                 raise ProtocolError("busy", "Too many files are being sent at once; send them one by one.")
-            require_space(self._store.root, put.size + MIN_FREE_BYTES)
-            path = self._store.root / "temporary" / f"{os.getpid()}-{secrets.token_hex(8)}"
+            promised = sum(
+                upload.size - upload.received for other in self._sessions.values() for upload in other.uploads.values()
+            )
+            require_space(self._store.root, put.size + promised + MIN_FREE_BYTES)
+            path = self._store.new_temporary()
             with storage_errors(path):
                 path.touch()
             upload = session.uploads[put.sha256] = Upload(path, put.size)
@@ -511,7 +587,7 @@ class Server:
 
     def _get(self, get: protocol.Get) -> tuple[object, bytes]:
         job = self._job(get.job)
-        if get.artifact not in job.artifacts or get.offset < 0:
+        if get.artifact not in job.artifacts or not 0 <= get.offset <= protocol.MAX_FILE_BYTES:
             raise ProtocolError("protocol", "The job has no such file yet.")
         _, place = job.artifacts[get.artifact]
         identity, _, name = place.partition("/")
@@ -542,15 +618,15 @@ def decode_strictly(frames: list[bytes]) -> tuple[object, int, bytes]:
 def serve(
     store: Path,
     bind: str = "tcp://127.0.0.1:0",
-    announce: Callable[[protocol.ServiceAddress], None] = lambda service: None,
+    announce: Callable[[Server], None] = lambda server: None,
     **settings: Any,
 ) -> None:
-    """Serve in this thread (the main one) until a signal or a client ends it.
+    """Serve in this thread (the main one) until a signal or a client ends it; a second signal does not wait.
 
     Raises InputError if another service runs on the same store or the address cannot be used.
     """
     server = Server(store, bind, **settings)
     for name in ("SIGTERM", "SIGINT", "SIGHUP" if sys.platform != "win32" else "SIGBREAK"):
         signal.signal(getattr(signal, name), lambda *_: server.stop())
-    announce(server.service)
+    announce(server)
     server.run()

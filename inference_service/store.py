@@ -4,12 +4,17 @@ A unit is a folder that is written under a temporary name and renamed whole, so 
 the first to arrive wins. Several processes (service, workers, command line) may use one store at once.
 """
 
+import collections
 import contextlib
+import functools
+import hashlib
+import json
 import os
 import secrets
 import shutil
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +22,18 @@ import platformdirs
 import psutil
 
 from inference_service.protocol import HASH_PATTERN, Artifact, file_sha256
-from lookbeyond.errors import StorageError
+from lookbeyond.errors import LookBeyondError, StorageError
 from lookbeyond.files import read_json, require_space, storage_errors, write_json
 
 RECORD = "unit.json"
 QUOTA_BYTES = 20 << 30
+MAX_AGE_S = 60 * 24 * 3600.0
+"""What nobody used for so long is removed."""
+SPARE_S = 3600.0
+"""Nothing is removed that was used so recently: its client may still be fetching it."""
 MIN_FREE_BYTES = 256 << 20
 """Nothing is begun with less free space than this."""
-_STALE_S = 7 * 24 * 3600
+MAX_NAMES = 10_000
 
 
 def default_store() -> Path:
@@ -39,6 +48,23 @@ class Record:
     seconds: float
     """Wall time that making it took."""
     artifacts: tuple[Artifact, ...]
+    kind: str = ""
+    """What the unit is: 'world', 'plan', 'anchor', 'clip' or 'shot'."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that lies in the store: an uploaded file or a finished unit."""
+
+    name: str
+    """Its hash or identity."""
+    kind: str
+    """'file', or the unit's."""
+    path: Path
+    bytes: int
+    files: int
+    used: float
+    """When it was last used, seconds since 1970."""
 
 
 class Store:
@@ -49,7 +75,7 @@ class Store:
         with storage_errors(self.root):
             for name in ("files", "units", "temporary"):
                 (self.root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._names: dict[str, str] = {}
+        self._names: collections.OrderedDict[str, str] = collections.OrderedDict()
 
     # files, by SHA-256
 
@@ -69,6 +95,9 @@ class Store:
         name = "".join(c for c in name.replace("\\", "/").rsplit("/", 1)[-1] if c.isprintable())[:100]
         if name:
             self._names[sha256] = name
+            self._names.move_to_end(sha256)
+            if len(self._names) > MAX_NAMES:
+                self._names.popitem(last=False)
 
     def names(self, hashes: set[str]) -> dict[str, str]:
         """The names of those of these files that have one."""
@@ -109,6 +138,24 @@ class Store:
     def has_unit(self, identity: str) -> bool:
         return (self.unit(identity) / RECORD).is_file()
 
+    def has_whole_unit(self, identity: str) -> bool:
+        """Whether a unit is there with every byte; what a power cut has damaged is removed."""
+        if not self.has_unit(identity):
+            return False
+        folder = self.unit(identity)
+        try:
+            if all((folder / file.name).stat().st_size == file.size for file in self.record(identity).artifacts):
+                return True
+        except (OSError, LookBeyondError, KeyError, TypeError):
+            pass
+        self._discard(folder)
+        return False
+
+    def touch_file(self, sha256: str) -> None:
+        """Say that a file is used: it is pruned last."""
+        with contextlib.suppress(OSError):
+            os.utime(self.file(sha256))
+
     def unit(self, identity: str) -> Path:
         """The folder of the unit's files, if it is there."""
         return self._place("units", identity)
@@ -119,16 +166,20 @@ class Store:
         plain = read_json(folder / RECORD)
         with contextlib.suppress(OSError):
             os.utime(folder)  # what is used is pruned last
-        return Record(plain["seconds"], tuple(Artifact(**artifact) for artifact in plain["artifacts"]))
+        artifacts = tuple(Artifact(**artifact) for artifact in plain["artifacts"])
+        return Record(plain["seconds"], artifacts, plain.get("kind", ""))
 
-    def commit(self, folder: Path, identity: str, seconds: float) -> None:
+    def commit(self, folder: Path, identity: str, seconds: float, kind: str = "") -> None:
         """Make the finished files in `folder` (one of `temporary`) the unit of this identity."""
         files = sorted(p for p in folder.rglob("*") if p.is_file())
         artifacts = [
             {"name": p.relative_to(folder).as_posix(), "size": p.stat().st_size, "sha256": file_sha256(p)}
             for p in files
         ]
-        write_json(folder / RECORD, {"seconds": round(seconds, 3), "artifacts": artifacts})
+        write_json(folder / RECORD, {"seconds": round(seconds, 3), "kind": kind, "artifacts": artifacts})
+        self._place_folder(folder, identity)
+
+    def _place_folder(self, folder: Path, identity: str) -> None:
         place = self.unit(identity)
         with storage_errors(place):
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -138,11 +189,39 @@ class Store:
                 if not self.has_unit(identity):  # otherwise somebody else was first, with the same content
                     raise
 
+    def files_of(self, identity: str, only_record: bool = False) -> dict[str, bytes]:
+        """The files of a unit that is there, its record among them, by name: what `import_unit` takes."""
+        folder = self.unit(identity)
+        names = [] if only_record else [artifact.name for artifact in self.record(identity).artifacts]
+        with storage_errors(folder):
+            return {name: (folder / name).read_bytes() for name in [*names, RECORD]}
+
+    def import_unit(self, identity: str, files: Mapping[str, bytes]) -> None:
+        """Put in a unit that was made elsewhere. StorageError if a file is not as it was made."""
+        try:
+            artifacts = json.loads(files[RECORD])["artifacts"]
+            hashes = {artifact["name"]: artifact["sha256"] for artifact in artifacts}
+            given = [name for name in files if name != RECORD]
+            whole = all(hashlib.sha256(files[name]).hexdigest() == hashes[name] for name in given)
+        except (KeyError, ValueError, TypeError):
+            whole, given = False, []
+        if not whole:
+            raise StorageError("A worker's results arrived damaged; submit the job again.")
+        place = self.unit(identity)
+        with self.temporary() as folder, storage_errors(place):
+            for name in [*given, RECORD]:
+                path = folder / name
+                if not path.resolve().is_relative_to(folder.resolve()):
+                    raise StorageError("A worker named a file outside its folder; update the workers.")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(files[name])
+            self._place_folder(folder, identity)
+
     @contextlib.contextmanager
     def temporary(self) -> Iterator[Path]:
         """A new folder that is gone after the block, unless it was committed."""
         require_space(self.root, MIN_FREE_BYTES)
-        folder = self.root / "temporary" / f"{os.getpid()}-{secrets.token_hex(8)}"
+        folder = self.new_temporary()
         with storage_errors(folder):
             folder.mkdir()
         try:
@@ -152,30 +231,60 @@ class Store:
 
     # housekeeping
 
+    def new_temporary(self) -> Path:
+        """A free name for something half-written; `sweep` knows from it whether its writer still lives."""
+        return self.root / "temporary" / f"{own_mark()}-{secrets.token_hex(8)}"
+
     def sweep(self) -> None:
         """Remove what processes that died have left half-written."""
-        for folder in (self.root / "temporary").iterdir():
-            if not _lives(folder.name.partition("-")[0]) or time.time() - folder.stat().st_mtime > _STALE_S:
-                _remove(folder)
+        for path in (self.root / "temporary").iterdir():
+            if not mark_lives(path.name.partition("-")[0]):
+                _remove(path)
 
-    def prune(self, keep: set[str], quota_bytes: int = QUOTA_BYTES) -> None:
-        """Remove what was used longest ago until the rest fits the quota; never what is in `keep`."""
+    def entries(self) -> list[Entry]:
+        """What lies in the store, the longest unused first."""
         entries = []
         for path in [*self.root.glob("units/*/*"), *self.root.glob("files/*/*")]:
-            parts = path.rglob("*") if path.is_dir() else [path]
             with contextlib.suppress(OSError):
-                entries.append((path.stat().st_mtime, sum(p.stat().st_size for p in parts if p.is_file()), path))
-        total = sum(size for _, size, _ in entries)
-        for _, size, path in sorted(entries):
-            if total <= quota_bytes:
-                return
-            if path.name not in keep:
-                # renamed first: a unit that is half removed must never be taken for a whole one
-                doomed = self.root / "temporary" / f"{os.getpid()}-{secrets.token_hex(8)}"
-                with contextlib.suppress(OSError):
-                    os.replace(path, doomed)
-                    _remove(doomed)
-                total -= size
+                kind, parts = "file", [path]
+                if path.is_dir():
+                    parts = [part for part in path.rglob("*") if part.is_file()]
+                    with contextlib.suppress(LookBeyondError):
+                        kind = read_json(path / RECORD).get("kind") or "unit"
+                size = sum(part.stat().st_size for part in parts)
+                entries.append(Entry(path.name, kind, path, size, len(parts), path.stat().st_mtime))
+        return sorted(entries, key=lambda entry: entry.used)
+
+    def prune(
+        self,
+        keep: set[str],
+        quota_bytes: int = QUOTA_BYTES,
+        max_age_s: float = MAX_AGE_S,
+        spare_s: float = SPARE_S,
+    ) -> list[Entry]:
+        """Remove what was used longest ago until the rest fits the quota, and what is older than `max_age_s`.
+
+        Never what is in `keep` or was used within `spare_s`. Ages are counted from the newest entry's day, so
+        that a clock that jumps ahead by years does not empty the store. What was removed.
+        """
+        entries = self.entries()
+        now = min(time.time(), max((entry.used for entry in entries), default=0.0) + 24 * 3600)
+        total = sum(entry.bytes for entry in entries)
+        removed = []
+        for entry in entries:
+            too_old = now - entry.used > max_age_s
+            if (total > quota_bytes or too_old) and entry.name not in keep and not now - spare_s < entry.used <= now:
+                self._discard(entry.path)
+                total -= entry.bytes
+                removed.append(entry)
+        return removed
+
+    def _discard(self, path: Path) -> None:
+        # renamed first: a unit that is half removed must never be taken for a whole one
+        doomed = self.new_temporary()
+        with contextlib.suppress(OSError):
+            os.replace(path, doomed)
+            _remove(doomed)
 
     def _place(self, kind: str, name: str) -> Path:
         if not HASH_PATTERN.fullmatch(name):
@@ -183,10 +292,28 @@ class Store:
         return self.root / kind / name[:2] / name
 
 
-def _lives(pid: str) -> bool:
+@functools.cache
+def own_mark() -> str:
+    """Names this process among all that ever ran here: its id and when it began.
+
+    The id alone does not do: after a restart, a container's processes have the same ones again.
+    """
+    return f"{os.getpid()}.{_began(os.getpid())}"
+
+
+def _began(pid: int) -> int:
+    if sys.platform == "linux":  # in ticks since boot: the clock on the wall may jump
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return int(psutil.Process(pid).create_time())
+
+
+def mark_lives(mark: str) -> bool:
+    """Whether the process of this `own_mark` still runs."""
+    pid, _, began = mark.partition(".")
     try:
-        return psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, ValueError, OverflowError):
+        alive = psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
+        return alive and (not began or _began(int(pid)) == int(began))
+    except (psutil.Error, OSError, ValueError, IndexError, OverflowError):
         return False
 
 

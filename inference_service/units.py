@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from inference_service.protocol import MAX_CAMERAS, WORLD_FILES, ShotRequest, WorldRequest
+from inference_service.protocol import HASH_PATTERN, MAX_CAMERAS, WORLD_FILES, ShotRequest, WorldRequest
 from inference_service.store import Store
 from lookbeyond.errors import InputError, LookBeyondError, OutOfMemory, StorageError, sentence
 from lookbeyond.files import (
@@ -165,7 +165,9 @@ def check_world_request(request: WorldRequest) -> WorldRequest:
 
 def check_shot_request(request: ShotRequest) -> ShotRequest:
     """The request with its numbers rounded. Raises InputError for one that cannot be shot."""
-    if sorted(request.world) != sorted(WORLD_FILES):
+    if request.world_job and not HASH_PATTERN.fullmatch(request.world_job):
+        raise InputError("A shot waits for a world by the id of its job; submit the world first.")
+    if sorted(request.world) != sorted(WORLD_FILES) and not (request.world_job and not request.world):
         raise InputError(f"A shot needs the files {', '.join(WORLD_FILES)}; build the world first.")
     if len(request.cameras) < 2:
         raise InputError(f"The camera path has {len(request.cameras)} camera(s); give a path of at least two frames.")
@@ -204,7 +206,12 @@ def _rounded_camera(camera: dict, name: str) -> dict:
 
 def job_identity(kind: str, request: WorldRequest | ShotRequest, revision: str) -> str:
     """The identity of a checked request."""
-    return identity({"version": UNIT_VERSION, "job": kind, "revision": revision, **vars(request)})
+    plain = dict(vars(request))
+    if plain.get("world_job"):
+        del plain["world"]  # what it is filled with once the world is there
+    else:
+        plain.pop("world_job", None)  # so that a job's name is what it was before there was this field
+    return identity({"version": UNIT_VERSION, "job": kind, "revision": revision, **plain})
 
 
 def first_unit(request: WorldRequest | ShotRequest, revision: str) -> Unit:
@@ -289,6 +296,22 @@ def _clip_frames(first_number: int, count: int) -> dict[str, str]:
     return names
 
 
+def files_read(unit: Unit) -> set[str]:
+    """The hashes of the files that running a unit reads."""
+    description = unit.description
+    if unit.kind == "world":
+        return {description.get("photo") or description["panorama"]}
+    return set() if unit.kind == "shot" else set(description["world"].values())
+
+
+def units_read(unit: Unit) -> set[str]:
+    """The units that running a unit reads: all their files, or only their records (of a shot)."""
+    description = unit.description
+    if unit.kind == "shot":
+        return {anchor["anchor"] for anchor in description["anchors"]} | {c["clip"] for c in description["clips"]}
+    return set(unit.needs)
+
+
 # --- running a unit --------------------------------------------------------------------------------------
 
 
@@ -315,7 +338,7 @@ def perform_unit(unit: Unit, store: Store, pipelines: Pipelines, callback: Callb
             for path in sorted(output.rglob("*"), reverse=True):
                 path.rmdir() if path.is_dir() else path.unlink()
             run_unit(unit.description, store, output, pipelines, callback)
-        store.commit(output, unit.identity, time.perf_counter() - begun)
+        store.commit(output, unit.identity, time.perf_counter() - begun, unit.kind)
     if unit.kind == "world":
         store.share_unit(unit.identity)
 

@@ -1,9 +1,10 @@
 """A worker process: units in, files in the store out; and the service's handle on it.
 
-Service and worker talk in JSON lines over the worker's standard streams. To the worker: `{"run": {unit}}`,
-`{"cancel": identity}`, `{"release": true}`. From it: `{"ready": ...}` once, then for the unit at hand
-`{"progress": identity, "fraction", "message"[, "preview": JPEG in base64]}` and one of `{"done": identity}`,
-`{"failed": identity, "code", "message"}`. The end of its input ends the worker, so there are no orphans.
+Service and worker talk in JSON lines over the worker's standard streams. To the worker: `{"run": {unit},
+"names", "previews"}`, `{"cancel": identity}`, `{"release": true}`. From it: `{"ready": ...}` once, then for the
+unit at hand `{"progress": identity, "fraction", "message"[, "preview": JPEG in base64]}` and one of `{"done":
+identity, "seconds"}`, `{"failed": identity, "code", "message"}`; any of them may bring `"about"`, what is loaded
+and the memory it takes. The end of its input ends the worker, so there are no orphans.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +28,13 @@ from PIL import Image
 
 from inference_service.store import Store
 from inference_service.units import Pipeline, Pipelines, Unit, free_memory, perform_unit
-from lookbeyond.errors import Cancelled, LookBeyondError, sentence
+from lookbeyond.errors import Cancelled, LookBeyondError, StorageError, sentence
 
 PROGRESS_INTERVAL_S = 0.1
 PREVIEW_INTERVAL_S = 0.5
 PREVIEW_SIDE = 512
+IDLE_S = 600.0
+"""Models that nobody has used for so long are unloaded."""
 
 Loader = Callable[[str, str], Pipeline]
 """Preset name, device -> the loaded pipeline."""
@@ -91,13 +94,39 @@ class CachedPipelines:
     def __call__(self, preset: str) -> Pipeline:
         if self._pipeline is None or self._name != preset:
             self.release()
-            self._pipeline, self._name = self._load(preset, self._device), preset
+            try:
+                self._pipeline, self._name = self._load(preset, self._device), preset
+            except (LookBeyondError, MemoryError):
+                raise
+            except Exception as error:  # files of weights can be broken in any way
+                if type(error).__name__ == "OutOfMemoryError":
+                    raise
+                traceback.print_exc()
+                detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+                raise StorageError(
+                    f"The weights of the preset {preset} cannot be read ({detail}); install them again."
+                ) from error
         return self._pipeline
+
+    @property
+    def loaded(self) -> str:
+        """The preset that is loaded, or ''."""
+        return self._name if self._pipeline is not None else ""
 
     def release(self) -> None:
         """Forget what is loaded and give its memory back."""
         self._pipeline = None
         free_memory()
+
+
+def memory_in_use() -> dict[str, float]:
+    """GB in use by this process: on its GPU if it has one, and in the machine's memory."""
+    import psutil
+
+    about = {"resident_gb": round(psutil.Process().memory_info().rss / 2**30, 3)}
+    if (torch := sys.modules.get("torch")) and torch.cuda.is_available() and torch.cuda.is_initialized():
+        about["device_gb"] = round(torch.cuda.memory_reserved() / 2**30, 3)
+    return about
 
 
 def main(
@@ -109,6 +138,7 @@ def main(
     parser = argparse.ArgumentParser(description="A worker of the Look Beyond service; started by it.")
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--idle-s", type=float, default=IDLE_S)
     options = parser.parse_args(arguments)
     # Ctrl-C in the service's terminal reaches the worker too; the service decides what happens to it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -125,15 +155,23 @@ def main(
         with lock:
             lines.write(json.dumps(message) + "\n")
 
-    send({"ready": {"pid": os.getpid(), "devices": describe_devices()}})
+    def about() -> dict:
+        return {"about": {"loaded": pipelines.loaded, **memory_in_use()}}
+
+    send({"ready": {"pid": os.getpid(), "devices": describe_devices()}, **about()})
     while True:
-        order = orders.get()
+        try:
+            order = orders.get(timeout=options.idle_s if pipelines.loaded else None)
+        except queue.Empty:
+            order = {"release": True}
         if "release" in order:
             pipelines.release()
+            send(about())
         elif "run" in order:
             for sha256, name in order.get("names", {}).items():
                 store.give_name(sha256, name)
-            _run(Unit(**order["run"]), store, pipelines, cancelled, send)
+            unit = Unit(**order["run"])
+            send(run_order(unit, store, pipelines, cancelled, send, order.get("previews", True)) | about())
 
 
 def _read_orders(orders: queue.SimpleQueue[dict], cancelled: set[str]) -> None:
@@ -148,7 +186,18 @@ def _read_orders(orders: queue.SimpleQueue[dict], cancelled: set[str]) -> None:
     os._exit(0)  # the service is gone: nobody waits for what is being made
 
 
-def _run(unit: Unit, store: Store, pipelines: Pipelines, cancelled: set[str], send: Callable[[dict], None]) -> None:
+def run_order(
+    unit: Unit,
+    store: Store,
+    pipelines: Pipelines,
+    cancelled: Container[str],
+    send: Callable[[dict], None],
+    previews: bool = True,
+) -> dict:
+    """Perform a unit, telling of its progress through `send`; how it ended, as a message.
+
+    It ends at the first step at which its identity is in `cancelled`.
+    """
     identity = unit.identity
     reported = previewed = 0.0
 
@@ -161,27 +210,23 @@ def _run(unit: Unit, store: Store, pipelines: Pipelines, cancelled: set[str], se
             return
         reported = now
         hint = {"progress": identity, "fraction": float(fraction), "message": str(message)}
-        if preview is not None and now - previewed >= PREVIEW_INTERVAL_S:
+        if previews and preview is not None and now - previewed >= PREVIEW_INTERVAL_S:
             previewed = now
             hint["preview"] = base64.b64encode(preview_jpeg(preview)).decode()
         send(hint)
 
+    begun = time.perf_counter()
     try:
         callback(0.0, "")
         perform_unit(unit, store, pipelines, callback)
-        send({"done": identity})
+        return {"done": identity, "seconds": round(time.perf_counter() - begun, 3)}
     except LookBeyondError as error:
-        send({"failed": identity, "code": error.code, "message": sentence(str(error))})
+        return {"failed": identity, "code": error.code, "message": sentence(str(error))}
     except Exception as error:
         traceback.print_exc()
         detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        send(
-            {
-                "failed": identity,
-                "code": "failed",
-                "message": f"The {unit.kind} could not be made ({detail}); see the log and report it.",
-            }
-        )
+        message = f"The {unit.kind} could not be made ({detail}); see the log and report it."
+        return {"failed": identity, "code": "failed", "message": message}
 
 
 def preview_jpeg(pixels: np.ndarray) -> bytes:
@@ -202,9 +247,15 @@ class WorkerProcess:
     Its lines reach `on_line(worker, line)` in a thread of their own; an empty line says that it has ended.
     """
 
-    def __init__(self, command: Sequence[str], store: Path, on_line: Callable[["WorkerProcess", bytes], None]):
+    def __init__(
+        self,
+        command: Sequence[str],
+        store: Path,
+        on_line: Callable[["WorkerProcess", bytes], None],
+        changes: Mapping[str, str] | None = None,
+    ):
         root = str(Path(__file__).parents[2])
-        environment = dict(os.environ)
+        environment = {**os.environ, **(changes or {})}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             [*command, "--store", str(store)],
@@ -212,6 +263,10 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             env=environment,
         )
+        # written in a thread: a stopped worker does not read, and the service must not wait for it
+        self._orders: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write, daemon=True)
+        self._writer.start()
         self._thread = threading.Thread(target=self._read, args=(on_line,), daemon=True)
         self._thread.start()
 
@@ -219,32 +274,46 @@ class WorkerProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.returncode
+
     def send(self, message: dict) -> None:
         """Send an order; a worker that has ended says so through `on_line`."""
-        assert self._process.stdin
-        try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError:
-            pass
+        self._orders.put(json.dumps(message).encode() + b"\n")
 
     def kill(self) -> None:
         """End the process at once."""
         self._process.kill()
 
+    def end_input(self) -> None:
+        """Ask the process to end, by ending its input."""
+        self._orders.put(None)
+
     def close(self, timeout_s: float = 2.0) -> None:
         """End the process by ending its input, by force if it does not listen, and wait for it."""
-        assert self._process.stdin
-        try:
-            self._process.stdin.close()
-        except OSError:
-            pass
+        self.end_input()
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._thread.join()
+        self._writer.join()
+
+    def _write(self) -> None:
+        assert self._process.stdin
+        try:
+            while (order := self._orders.get()) is not None:
+                self._process.stdin.write(order)
+                self._process.stdin.flush()
+        except OSError:
+            pass
+        finally:
+            try:
+                self._process.stdin.close()
+            except OSError:
+                pass
 
     def _read(self, on_line: Callable[["WorkerProcess", bytes], None]) -> None:
         assert self._process.stdout

@@ -1,6 +1,7 @@
 """A service with a stand-in for the models, in a thread of the tests."""
 
 import contextlib
+import functools
 import queue
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from PIL import Image
 
 from inference_service.client import Client, find_service
 from inference_service.protocol import ServiceAddress, ShotRequest, WorldRequest
-from inference_service.server import Server
+from inference_service.server import Server, Settings
+from inference_service.workers.pool import ProcessPool
 from lookbeyond.geometry.cameras import placed_camera
 from tests.inference_service.double import DoublePresets, worker_command
 
@@ -53,25 +55,35 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @contextlib.contextmanager
-def running(folder: Path, command: list[str]) -> Iterator[Service]:
+def running(
+    folder: Path,
+    command: list[str],
+    devices: tuple[str, ...] = ("auto",),
+    settings: Settings | None = None,
+    bind: str = "tcp://127.0.0.1:0",
+    **pool,
+) -> Iterator[Service]:
     """A service in a thread of its own (in which it is made, too)."""
     made: queue.SimpleQueue[Server] = queue.SimpleQueue()
+    executor = functools.partial(ProcessPool, command=command, devices=devices, **pool)
 
     def serve() -> None:
-        server = Server(folder / "store", models=DoublePresets(), worker_command=command)
+        server = Server(
+            folder / "store", bind, models=DoublePresets(), executor=executor, settings=settings or Settings()
+        )
         made.put(server)
         server.run()
 
     thread = threading.Thread(target=serve)
     thread.start()
-    server = made.get(timeout=10)
+    server = made.get(timeout=30)
     try:
         with Client(server.service, timeout_s=10):  # the runtime file is there once it answers
             address = find_service()
         yield Service(folder, server, thread, address)
     finally:
         server.stop()
-        thread.join(10)
+        thread.join(30)
         assert not thread.is_alive()
 
 

@@ -6,6 +6,7 @@ worker. The photo's top left pixel steers it: red 250 makes each step slow, red 
 252 always, 253 runs out of memory, 254 fails.
 """
 
+import functools
 import os
 import sys
 import time
@@ -111,6 +112,21 @@ def worker_command() -> list[str]:
     return [sys.executable, __file__, "worker"]
 
 
+def service_command(store: Path, devices: str = "cpu") -> list[str]:
+    return [sys.executable, __file__, "service", str(store), devices]
+
+
+def serve_double(store: Path, arguments: list[str]) -> None:
+    from inference_service.logs import set_up_logs
+    from inference_service.server import serve
+    from inference_service.workers.pool import ProcessPool, parse_devices
+
+    set_up_logs(json_lines=True)
+    devices = parse_devices(arguments[0] if arguments else "cpu")
+    executor = functools.partial(ProcessPool, command=worker_command(), devices=devices)
+    serve(store, models=DoublePresets(), executor=executor)
+
+
 if __name__ == "__main__":
     role, *arguments = sys.argv[1:]
     if role == "worker":
@@ -123,9 +139,4 @@ if __name__ == "__main__":
             describe_devices=lambda: [{"name": "cpu", "title": "double", "memory_gb": 1.0}],
         )
     else:
-        import logging
-
-        from inference_service.server import serve
-
-        logging.basicConfig(level=logging.INFO)
-        serve(Path(arguments[0]), models=DoublePresets(), worker_command=worker_command())
+        serve_double(Path(arguments[0]), arguments[1:])

@@ -1,5 +1,6 @@
 """The `lookbeyond` command: what it writes, what it refuses, and that it agrees with the service."""
 
+import importlib.util
 import json
 import math
 import os
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference_service import cli
+from inference_service import cli, commands
 from inference_service.cli import main
 from inference_service.client import ServiceError
 from lookbeyond.files import load_panorama, read_distance
@@ -32,6 +33,8 @@ def lookbeyond(tmp_path, monkeypatch, runtime, capfd):
     monkeypatch.setattr(cli, "Presets", DoublePresets)
     monkeypatch.setattr(cli, "load_scene_pipeline", lambda preset, device: DoublePipeline())
     monkeypatch.setattr(cli, "default_store", lambda: tmp_path / "store")
+    monkeypatch.setattr(commands, "Presets", DoublePresets)
+    monkeypatch.setattr(commands, "default_store", lambda: tmp_path / "store")
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
@@ -281,14 +284,19 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(lookbeyond, photo, tmp_path, mo
 # --- the other commands ----------------------------------------------------------------------------------
 
 
-def test_ray_and_open_networks_are_refused(lookbeyond, tmp_path):
-    _refused(lookbeyond("serve", "--executor", "ray"), "not available in this version", tmp_path)
-    _refused(lookbeyond("serve", "--bind", "tcp://0.0.0.0:5555"), "open to the network", tmp_path)
-    _refused(lookbeyond("serve", "--bind", "nonsense"), "cannot be used", tmp_path)
+def test_open_networks_and_impossible_settings_are_refused(lookbeyond, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    _refused(lookbeyond("serve", "--executor", "ray"), "pip install lookbeyond[ray]", tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setenv("LOOKBEYOND_RUNTIME_DIR", str(tmp_path / "runtime"))
+    _refused(lookbeyond("serve", "--ray-address", "auto", "--store", tmp_path / "s"), "--executor ray", tmp_path)
+    _refused(lookbeyond("serve", "--devices", "cuda", "--store", tmp_path / "s"), "cuda:0,cuda:1", tmp_path)
+    for bind, words in (("tcp://0.0.0.0:5555", "open to the network"), ("nonsense", "cannot be used")):
+        _refused(lookbeyond("serve", "--bind", bind, "--store", tmp_path / "s"), words, tmp_path)
 
 
 def test_a_second_service_is_refused(lookbeyond, tmp_path, service, monkeypatch):
-    monkeypatch.setattr(cli, "find_service", lambda: service.address)
+    monkeypatch.setattr(commands, "find_service", lambda: service.address)
     _refused(lookbeyond("serve"), "already runs", tmp_path)
 
 

@@ -1,5 +1,6 @@
 """The service as its clients see it: results, resuming, cancelling, and every failure a sentence."""
 
+import functools
 import json
 import os
 import signal
@@ -34,6 +35,7 @@ from inference_service.units import (
     read_plan,
     shot_units,
 )
+from inference_service.workers.pool import ProcessPool
 from lookbeyond.errors import InputError, StorageError
 from tests.inference_service.conftest import (
     DIES,
@@ -51,6 +53,7 @@ from tests.inference_service.conftest import (
 from tests.inference_service.double import DoublePipeline, DoublePresets, worker_command
 
 ROOT = Path(__file__).parents[2]
+POOL = functools.partial(ProcessPool, command=worker_command())
 
 
 def fetch(client, job, folder):
@@ -356,10 +359,10 @@ def test_a_service_that_does_not_start_says_why(runtime, monkeypatch):
 
 
 def test_only_one_service_uses_a_store(tmp_path, runtime):
-    one = Server(tmp_path / "store", models=DoublePresets(), worker_command=worker_command())
+    one = Server(tmp_path / "store", models=DoublePresets(), executor=POOL)
     try:
         with pytest.raises(InputError, match="Another service"):
-            Server(tmp_path / "store", models=DoublePresets(), worker_command=worker_command())
+            Server(tmp_path / "store", models=DoublePresets(), executor=POOL)
     finally:
         one.stop()
         one.run()
@@ -393,8 +396,9 @@ def test_a_service_killed_half_way_loses_the_unit_at_hand_and_no_more(tmp_path, 
             assert len(arrived) == len(set(arrived)) == 2 * 13 + 2
             assert len(list((folder / "frames").iterdir())) == 13
             log = runtime_file().with_name("service.log").read_text()
-            begun = {line.split()[-2] for line in log.splitlines() if line.endswith("begun")}
-            assert not begun & {unit.name[:12] for unit in units}
+            lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+            begun = {line["unit"] for line in lines if line["event"] == "unit begun"}
+            assert begun and not begun & {unit.name for unit in units}
             # the same without an accident
             again = client.submit(shot_request(client, world, path_cameras(13)))
             assert again == job

@@ -1,0 +1,420 @@
+"""The executor that runs the same units on Ray (the extra `ray`): on this machine, or on a cluster's.
+
+There is one actor for each worker. A unit travels with the bytes of its inputs and comes back as the bytes of
+its files, so that no machine needs the service's store. A task is never retried by Ray, which would replay it
+in the middle: a unit whose actor died is given to a new one as a whole, by the service.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import importlib
+import importlib.util
+import json
+import logging
+import os
+import queue
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from inference_service.store import Store, mark_lives, own_mark
+from inference_service.units import Unit, files_read, units_read
+from inference_service.workers.pool import (
+    CANCEL_PATIENCE_S,
+    MAX_RESTARTS,
+    MAX_UNIT_S,
+    back_off_s,
+    share_of_cores,
+)
+from inference_service.workers.process import CachedPipelines, memory_in_use, run_order
+from lookbeyond.errors import InputError, LookBeyondError
+
+log = logging.getLogger(__name__)
+
+FOLDER_PREFIX = "lookbeyond-ray-"
+POLL_S = 0.2
+CACHED_INPUTS = 64
+ACTOR_QUOTA_BYTES = 4 << 30
+
+
+def require_ray() -> None:
+    """InputError unless Ray is installed."""
+    if importlib.util.find_spec("ray") is None:
+        raise InputError("--executor ray needs Ray; run `pip install lookbeyond[ray]`.")
+
+
+class RayWorker:
+    """The actor: a worker with a store of its own, in a temporary folder of its machine."""
+
+    def __init__(self, load: str, describe: str, device: str):
+        folder = Path(tempfile.gettempdir())
+        for left in folder.glob(f"{FOLDER_PREFIX}*"):  # by actors that were killed
+            if not mark_lives(left.name.removeprefix(FOLDER_PREFIX)):
+                shutil.rmtree(left, ignore_errors=True)
+        self._store = Store(folder / f"{FOLDER_PREFIX}{own_mark()}")
+        self._pipelines = CachedPipelines(_named(load), device)
+        self._describe = _named(describe)
+        self._said: queue.SimpleQueue[dict] = queue.SimpleQueue()
+        self._cancelled: set[str] = set()
+
+    def ready(self) -> dict:
+        return {"devices": self._describe(), "about": self._about()}
+
+    def run(self, plain: dict, names: dict, previews: bool, inputs: dict) -> tuple[dict, dict[str, bytes]]:
+        """How the unit ended, as a worker process says it, and the files that it made."""
+        unit = Unit(**plain)
+        self._cancelled.discard(unit.identity)
+        try:
+            self._take(inputs, unit)
+        except LookBeyondError as error:
+            return {"failed": unit.identity, "code": error.code, "message": str(error)}, {}
+        for sha256, name in names.items():
+            self._store.give_name(sha256, name)
+        ended = run_order(unit, self._store, self._pipelines, self._cancelled, self._said.put, previews)
+        files = self._store.files_of(unit.identity) if "done" in ended else {}
+        self._store.prune({unit.identity}, ACTOR_QUOTA_BYTES, spare_s=0)
+        return ended | {"about": self._about()}, files
+
+    def _take(self, inputs: dict[str, Any], unit: Unit) -> None:
+        import ray
+
+        self._store.has_whole_unit(unit.identity)  # a record without its files is discarded
+        for name, reference in inputs.items():
+            if name in units_read(unit):
+                if not self._store.has_whole_unit(name):
+                    self._store.import_unit(name, ray.get(reference))
+            elif not self._store.has_file(name):
+                with self._store.temporary() as folder:
+                    (folder / "file").write_bytes(ray.get(reference)[""])
+                    self._store.adopt_file(folder / "file", name)
+
+    def poll(self) -> list[dict]:
+        """What the unit at hand has told of its progress; waits a moment for something."""
+        said = []
+        with contextlib.suppress(queue.Empty):
+            said.append(self._said.get(timeout=POLL_S))
+            while True:
+                said.append(self._said.get_nowait())
+        return said
+
+    def cancel(self, identity: str) -> None:
+        self._cancelled.add(identity)
+
+    def release(self) -> None:
+        self._pipelines.release()
+
+    def end(self) -> None:
+        shutil.rmtree(self._store.root, ignore_errors=True)
+
+    def _about(self) -> dict:
+        return {"loaded": self._pipelines.loaded, **memory_in_use()}
+
+
+def _named(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+@dataclasses.dataclass
+class Slot:
+    """A worker as the service sees it; its thread talks to the actor."""
+
+    name: str
+    orders: queue.SimpleQueue = dataclasses.field(default_factory=queue.SimpleQueue)
+    actor: Any = None
+    ready: bool = False
+    unit: Unit | None = None
+    unwanted: bool = False
+    overdue: bool = False
+    kill_at: float | None = None
+    deaths: int = 0
+    about: dict = dataclasses.field(default_factory=dict)
+    thread: threading.Thread | None = None
+
+
+class RayPool:
+    """An executor whose workers are Ray actors: one for each GPU of the cluster, or for each device named."""
+
+    kind = "ray"
+
+    def __init__(
+        self,
+        context: zmq.Context,
+        store: Path,
+        devices: Sequence[str] = ("auto",),
+        address: str | None = None,
+        threads: int | None = None,
+        load: str = "inference_service.workers.process:load_scene_pipeline",
+        describe: str = "inference_service.workers.process:describe_torch_devices",
+    ):
+        self._context, self._store = context, Store(store)
+        self._devices, self._address = list(devices), address
+        self._threads = threads if threads is not None else share_of_cores(devices)
+        self._load, self._describe = load, describe
+        self._slots: list[Slot] = []
+        self._inputs: collections.OrderedDict[tuple[str, bool], Any] = collections.OrderedDict()
+        self._inputs_lock = threading.Lock()
+        self._ended = threading.Event()
+        self._failed_to_start = False
+        self.socket = context.socket(zmq.PULL)
+        self.socket.set_hwm(0)
+        self.socket.bind("inproc://workers")
+        self._starter = threading.Thread(target=self._start_ray, daemon=True)
+
+    def start(self) -> None:
+        self._starter.start()  # Ray takes seconds to start
+
+    # in the service's thread
+
+    def messages(self) -> Iterator[dict]:
+        while True:
+            try:
+                index, line = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            message = json.loads(line)
+            if "broken" in message:
+                self._failed_to_start = True
+                yield message
+                continue
+            slot = self._slots[int(index)]
+            slot.about |= message.pop("about", {})
+            if "ready" in message:
+                slot.ready = True
+                continue
+            if "died" in message:
+                yield from self._died(slot)
+                continue
+            if "done" in message or "failed" in message:
+                slot.deaths, slot.unit, slot.kill_at, slot.unwanted = 0, None, None, False
+            if message:
+                yield message
+
+    def _died(self, slot: Slot) -> Iterator[dict]:
+        log.warning("worker ended", extra={"device": slot.name})
+        unit, unwanted, overdue = slot.unit, slot.unwanted, slot.overdue
+        slot.ready, slot.unit, slot.kill_at, slot.unwanted, slot.overdue = False, None, None, False, False
+        slot.deaths += not unwanted
+        if unit and unwanted:
+            yield {"given_back": unit.identity}
+        elif unit and overdue:
+            sentence = (
+                f"The {unit.kind} was not done after {MAX_UNIT_S / 3600:g} hours; choose a smaller size or preset."
+            )
+            yield {"failed": unit.identity, "code": "failed", "message": sentence}
+        elif unit:
+            yield {"crashed": unit.identity}
+        if slot.deaths < MAX_RESTARTS:
+            slot.orders.put(("start", back_off_s(slot.deaths)))
+        if all(other.deaths >= MAX_RESTARTS for other in self._slots):
+            yield {"broken": "Ray's workers cannot be kept running; run `lookbeyond doctor` and see the log."}
+
+    def tick(self) -> Iterator[dict]:
+        import ray
+
+        now = time.monotonic()
+        for slot in list(self._slots):
+            if slot.kill_at and now > slot.kill_at and slot.actor is not None:
+                slot.overdue, slot.kill_at = not slot.unwanted, None
+                ray.kill(slot.actor)
+        yield from ()
+
+    def has_room(self) -> bool:
+        return any(slot.ready and slot.unit is None for slot in self._slots)
+
+    def run(self, unit: Unit, names: dict[str, str], previews: bool) -> str:
+        slot = next(slot for slot in self._slots if slot.ready and slot.unit is None)
+        slot.unit, slot.kill_at = unit, time.monotonic() + MAX_UNIT_S
+        slot.orders.put(("run", unit, names, previews))
+        return slot.name
+
+    def cancel(self, identity: str) -> None:
+        for slot in self._slots:
+            if slot.unit and slot.unit.identity == identity and slot.actor is not None and not slot.unwanted:
+                slot.unwanted = True
+                slot.kill_at = time.monotonic() + CANCEL_PATIENCE_S
+                slot.actor.cancel.remote(identity)
+
+    def release(self) -> None:
+        for slot in self._slots:
+            if slot.actor is not None:
+                slot.actor.release.remote()
+
+    def revive(self) -> None:
+        for slot in self._slots:
+            if slot.deaths >= MAX_RESTARTS:
+                slot.deaths = 0
+                slot.orders.put(("start", 0.0))
+        if self._failed_to_start and not self._starter.is_alive():
+            self._failed_to_start = False
+            self._starter = threading.Thread(target=self._start_ray, daemon=True)
+            self._starter.start()
+
+    def devices(self) -> list[dict]:
+        if not self._slots:
+            return [{"name": "ray", "title": "Ray", "state": "stopped" if self._failed_to_start else "starting"}]
+        devices = []
+        for slot in list(self._slots):
+            state = "working" if slot.unit else "ready" if slot.ready else "starting"
+            state = "stopped" if slot.deaths >= MAX_RESTARTS else state
+            devices.append({"name": slot.name, **slot.about, "state": state})
+        return devices
+
+    def close(self) -> None:
+        self._ended.set()
+        self._starter.join(30)
+        for slot in self._slots:
+            slot.orders.put(("end",))
+        for slot in self._slots:
+            if slot.thread:
+                slot.thread.join(5)
+        import ray
+
+        with contextlib.suppress(Exception):
+            ray.shutdown()
+        self.socket.close(0)
+
+    # in the starter's thread, and then in one for each slot
+
+    def _start_ray(self) -> None:
+        root = str(Path(__file__).parents[2])
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        try:
+            import ray
+
+            variables = {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
+            variables |= {} if self._threads is None else {"OMP_NUM_THREADS": str(self._threads)}
+            if self._threads is None and (threads := os.environ.get("OMP_NUM_THREADS")):
+                variables["OMP_NUM_THREADS"] = threads
+            own = {} if self._address else {"include_dashboard": False, "num_cpus": max(8, len(self._devices))}
+            ray.init(
+                address=self._address,
+                runtime_env={"env_vars": variables},
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                namespace="lookbeyond",
+                **own,
+            )
+            gpus = int(ray.cluster_resources().get("GPU", 0))
+        except Exception as error:
+            log.error("Ray could not be started: %s", error)
+            self._say(0, {"broken": f"Ray could not be started ({str(error)[:200]}); see the log."})
+            return
+        devices = self._devices
+        if devices == ["auto"]:
+            devices = ["cuda"] * gpus or ["cpu"]
+        for index, device in enumerate(devices):
+            slot = Slot(f"ray:{index} ({device.partition(':')[0]})")
+            slot.orders.put(("start", 0.0))
+            slot.thread = threading.Thread(
+                target=self._serve, args=(index, slot, device.partition(":")[0]), daemon=True
+            )
+            self._slots.append(slot)
+            slot.thread.start()
+
+    def _serve(self, index: int, slot: Slot, device: str) -> None:
+        """Talk to one actor: start it, give it units, tell what it says."""
+        import ray
+
+        with self._context.socket(zmq.PUSH) as lines:
+            lines.set_hwm(0)
+            lines.linger = 0
+            lines.connect("inproc://workers")
+
+            def say(message: dict) -> None:
+                lines.send_multipart([str(index).encode(), json.dumps(message).encode()])
+
+            while True:
+                order = slot.orders.get()
+                try:
+                    if order[0] == "end":
+                        break
+                    if order[0] == "start":
+                        if self._ended.wait(order[1]):
+                            continue
+                        resources = {"num_gpus": 1} if device == "cuda" else {"num_gpus": 0}
+                        worker = ray.remote(
+                            max_restarts=0, max_task_retries=0, max_concurrency=4, num_cpus=1, **resources
+                        )(RayWorker)
+                        slot.actor = worker.remote(self._load, self._describe, device)
+                        about = ray.get(slot.actor.ready.remote())
+                        found = about["devices"][0] if about["devices"] else {}
+                        named = {key: found[key] for key in ("title", "memory_gb") if key in found}
+                        say({"about": about["about"] | named, "ready": True})
+                    else:
+                        self._run(slot, order[1], order[2], order[3], say)
+                except Exception as error:  # whatever Ray makes of a dead actor
+                    if self._ended.is_set():
+                        break
+                    log.warning("Ray: %s", " ".join(str(error).split())[:300], extra={"device": slot.name})
+                    with contextlib.suppress(Exception):
+                        if slot.actor is not None:
+                            ray.kill(slot.actor)
+                    slot.actor = None
+                    say({"died": True})
+            with contextlib.suppress(Exception):
+                if slot.actor is not None:
+                    ray.get(slot.actor.end.remote(), timeout=2)
+                    ray.kill(slot.actor)
+
+    def _run(self, slot: Slot, unit: Unit, names: dict[str, str], previews: bool, say: Any) -> None:
+        import ray
+
+        try:
+            inputs = {sha256: self._reference(sha256, "file") for sha256 in files_read(unit)}
+            part = "record" if unit.kind == "shot" else "unit"
+            inputs |= {identity: self._reference(identity, part) for identity in units_read(unit)}
+        except LookBeyondError as error:
+            say({"failed": unit.identity, "code": error.code, "message": str(error)})
+            return
+        running = slot.actor.run.remote(dataclasses.asdict(unit), names, previews, inputs)
+        while not ray.wait([running], timeout=0)[0]:
+            for message in ray.get(slot.actor.poll.remote()):
+                say(message)
+            if self._ended.is_set():
+                return
+        ended, files = ray.get(running)
+        if "done" in ended:
+            try:
+                self._store.import_unit(unit.identity, files)
+                if unit.kind == "world":
+                    self._store.share_unit(unit.identity)
+            except LookBeyondError as error:
+                ended = {"failed": unit.identity, "code": error.code, "message": str(error)}
+        say(ended)
+
+    def _reference(self, name: str, part: str) -> Any:
+        """Ray's reference to the bytes of a file, a unit or its record; put there once for all workers."""
+        import ray
+
+        key = (name, part == "record")
+        with self._inputs_lock:
+            if key in self._inputs:
+                self._inputs.move_to_end(key)
+                return self._inputs[key]
+        if part == "file":
+            try:
+                value = {"": self._store.file(name).read_bytes()}
+            except OSError as error:
+                raise InputError("A file of this job is no longer in the store; submit the job again.") from error
+        else:
+            value = self._store.files_of(name, only_record=part == "record")
+        reference = ray.put(value)
+        with self._inputs_lock:
+            self._inputs[key] = reference
+            if len(self._inputs) > CACHED_INPUTS:
+                self._inputs.popitem(last=False)
+        return reference
+
+    def _say(self, index: int, message: dict) -> None:
+        with self._context.socket(zmq.PUSH) as lines:
+            lines.connect("inproc://workers")
+            lines.send_multipart([str(index).encode(), json.dumps(message).encode()])
+            lines.close(1000)
