@@ -6,7 +6,7 @@ shot_output. Everything is registered here.
 
 import bpy
 
-from . import heartbeat, operators, panels, preferences, properties
+from . import heartbeat, operators, panels, path_view, preferences, properties
 from .session import session
 
 CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *panels.CLASSES)
@@ -17,10 +17,12 @@ def register() -> None:
         bpy.utils.register_class(cls)
     properties.register()
     panels.register()
+    path_view.register()
 
 
 def unregister() -> None:
     heartbeat.stop()
+    path_view.unregister()
     session.close(keep_service=preferences.preferences().keep_service)
     panels.unregister()
     properties.unregister()

@@ -1,11 +1,18 @@
 """Blender's cameras as geometry's, and back. Blender units become metres here and nowhere else."""
 
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Iterable
 
 import bpy
 import numpy as np
 from lookbeyond_kit.geometry.cameras import Camera, CameraError, blender_intrinsics, opencv_to_opengl
 from mathutils import Matrix
+
+APART = "Look Beyond reads a camera"
+"""Name of the scene that exists only while cameras are read."""
+QUALITIES = {"DRAFT": (0.5, 0.4, 0.4), "NORMAL": (1.0, 0.2, 0.2), "FINAL": (1.0, 0.1, 0.1)}
+"""Share of the scene's resolution, tolerance of position and of rotation (see `LookBeyondScene`)."""
 
 
 def metres_per_unit(scene: bpy.types.Scene) -> float:
@@ -19,6 +26,13 @@ def render_size(scene: bpy.types.Scene) -> tuple[int, int]:
     render = scene.render
     percentage = render.resolution_percentage
     return render.resolution_x * percentage // 100, render.resolution_y * percentage // 100
+
+
+def shot_size(scene: bpy.types.Scene) -> tuple[int, int]:
+    """Pixels of a shot's frames: the render's, less for a draft."""
+    share = QUALITIES.get(scene.look_beyond.quality, QUALITIES["NORMAL"])[0]
+    width, height = render_size(scene)
+    return max(1, round(width * share)), max(1, round(height * share))
 
 
 def camera_of(
@@ -64,33 +78,115 @@ def matrix_world_of(camera: Camera, unit_m: float) -> Matrix:
     return Matrix(matrix.tolist())
 
 
-def shot_cameras(context: bpy.types.Context, say: Callable[[float], None] | None = None) -> list[Camera]:
+def scene_frames(scene: bpy.types.Scene) -> range:
+    """The numbers of the frames to be shot: the scene's range, or from the marker at or before the current
+    frame to the next one."""
+    first, last = scene.frame_start, scene.frame_end
+    if scene.look_beyond.frames_from == "MARKERS":
+        marks = sorted({marker.frame for marker in scene.timeline_markers})
+        first = max((mark for mark in marks if first <= mark <= scene.frame_current), default=first)
+        last = min((mark - 1 for mark in marks if scene.frame_current < mark <= last), default=last)
+    return range(first, last + 1)
+
+
+def shot_cameras(context: bpy.types.Context, say: Callable[[float], bool | None] | None = None) -> list[Camera]:
     """The cameras that render the scene's frames, first to last: markers, constraints, drivers, lenses and
     all.
 
-    The scene is stepped through its frames and put back on the one it was on. Raises `CameraError` that names
-    the frame.
+    `say` is told the share that is read, and ends the reading by giving back True. The scene stays on its
+    frame. Raises `CameraError` that names the frame, or says that it was stopped.
+    """
+    numbers = scene_frames(context.scene)
+    cameras: list[Camera] = []
+    if reads_apart(context):
+        for start in range(0, len(numbers), 50):
+            cameras += cameras_apart(context.scene, numbers[start : start + 50])
+            if say is not None and say(len(cameras) / len(numbers)):
+                raise CameraError("Reading the camera was stopped.")
+        return cameras
+    return cameras_in_place(context, numbers, say)
+
+
+def cameras_apart(scene: bpy.types.Scene, numbers: Iterable[int], limit_s: float = math.inf) -> list[Camera]:
+    """The cameras of as many of these frames as can be read within the time, at least one.
+
+    They are evaluated in a scene that lives only in here, so that the artist's scene is not stepped through
+    its frames: pending edits, the playhead and other add-ons' handlers stay as they are, and what has nothing
+    to do with the camera costs nothing.
+    """
+    ends = time.monotonic() + limit_s
+    cameras: list[Camera] = []
+    apart = bpy.data.scenes.new(APART)
+    try:
+        for number in numbers:
+            camera = camera_at(scene, number)
+            if camera is None:
+                raise CameraError(f"Frame {number} has no camera: make one the scene's active camera.")
+            if camera.name not in apart.collection.objects:
+                apart.collection.objects.link(camera)
+            apart.frame_set(number)
+            cameras.append(_evaluated(scene, camera, apart.view_layers[0].depsgraph, number))
+            if time.monotonic() > ends:
+                break
+    finally:
+        bpy.data.scenes.remove(apart)
+    return cameras
+
+
+def camera_at(scene: bpy.types.Scene, number: int) -> bpy.types.Object | None:
+    """The camera that Blender renders a frame with: the last marker's at or before it, else the scene's own."""
+    marks = [mark for mark in scene.timeline_markers if mark.camera is not None and not mark.camera.hide_render]
+    if not marks:
+        return scene.camera
+    before = [mark for mark in marks if mark.frame <= number]
+    return (max(before, key=lambda mark: mark.frame) if before else min(marks, key=lambda mark: mark.frame)).camera
+
+
+def reads_apart(context: bpy.types.Context) -> bool:
+    """Whether the cameras can be read apart from their scene: they stand there now as they do in it.
+
+    What a camera inherits from a simulation, or from the scene's own settings, is in the scene alone.
     """
     scene = context.scene
-    width, height = render_size(scene)
-    aspect = (scene.render.pixel_aspect_x, scene.render.pixel_aspect_y)
+    camera = camera_at(scene, scene.frame_current)
+    if camera is None or scene.rigidbody_world is not None:
+        return False
+    here = np.array(camera.evaluated_get(context.evaluated_depsgraph_get()).matrix_world)
+    apart = bpy.data.scenes.new(APART)
+    try:
+        apart.collection.objects.link(camera)
+        apart.frame_set(scene.frame_current, subframe=scene.frame_subframe)
+        there = np.array(camera.evaluated_get(apart.view_layers[0].depsgraph).matrix_world)
+    finally:
+        bpy.data.scenes.remove(apart)
+    return bool(np.allclose(here, there, atol=1e-5))
+
+
+def cameras_in_place(
+    context: bpy.types.Context, numbers: range, say: Callable[[float], bool | None] | None = None
+) -> list[Camera]:
+    """The cameras of these frames, by stepping the scene itself through them; it is put back afterwards."""
+    scene = context.scene
     frame, subframe, active = scene.frame_current, scene.frame_subframe, scene.camera
-    first, last = scene.frame_start, scene.frame_end
     cameras = []
     try:
-        for number in range(first, last + 1):
+        for number in numbers:
             scene.frame_set(number)
             if scene.camera is None:
                 raise CameraError(f"Frame {number} has no camera: make one the scene's active camera.")
-            evaluated = scene.camera.evaluated_get(context.evaluated_depsgraph_get())
-            try:
-                cameras.append(camera_of(evaluated, width, height, metres_per_unit(scene), aspect))
-            except CameraError as error:
-                raise CameraError(f"Frame {number}: {error}") from None
-            if say is not None:
-                say((number - first + 1) / (last - first + 1))
+            cameras.append(_evaluated(scene, scene.camera, context.evaluated_depsgraph_get(), number))
+            if say is not None and say(len(cameras) / len(numbers)):
+                raise CameraError("Reading the camera was stopped.")
     finally:
         scene.frame_set(frame, subframe=subframe)
         if scene.camera != active:  # a marker had switched it before the artist chose another
             scene.camera = active
     return cameras
+
+
+def _evaluated(scene: bpy.types.Scene, camera: bpy.types.Object, depsgraph: bpy.types.Depsgraph, number: int) -> Camera:
+    aspect = (scene.render.pixel_aspect_x, scene.render.pixel_aspect_y)
+    try:
+        return camera_of(camera.evaluated_get(depsgraph), *shot_size(scene), metres_per_unit(scene), aspect)
+    except CameraError as error:
+        raise CameraError(f"Frame {number}: {error}") from None

@@ -12,7 +12,8 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 from lookbeyond_kit.geometry.cameras import CameraError
 from lookbeyond_kit.protocol import MAX_CAMERAS
 
-from . import heartbeat, jobs, scene_jobs
+from . import heartbeat, jobs, path_view, scene_jobs
+from .known_world import WorldError
 from .path import add_path
 from .photo import PhotoError, place_photo
 from .preferences import connection, preferences, service_reason
@@ -272,12 +273,22 @@ class AddPath(ReasonedPoll, bpy.types.Operator):
     kind: EnumProperty(
         name="Move",
         items=(
-            ("WALK", "Walk", "Forward on an arc"),
             ("PUSH_IN", "Push In", "Straight ahead"),
-            ("LOOK_AROUND", "Look Around", "A turn on the spot, on a small arc"),
+            ("WALK", "Walk", "Forward on an arc"),
+            ("ORBIT", "Orbit", "Around what stands ahead, looking at it"),
+            ("LOOK_AROUND", "Look Around", "A whole turn on the spot, on a small circle"),
+            ("WALK_TO", "Walk to 3D Cursor", "To the 3D cursor, at eye level"),
+            ("CRANE", "Crane", "Up and a little ahead, looking at what stands there"),
         ),
+        default="WALK",
     )
-    length: FloatProperty(name="Length (m)", description="Metres", default=1.5, min=0.01, soft_max=10.0)
+    length: FloatProperty(
+        name="Length (m)",
+        description="Metres; 0: as far as the world is known",
+        default=0.0,
+        min=0.0,
+        soft_max=10.0,
+    )
     turn: FloatProperty(
         name="Turn",
         description="How far the path turns, positive to the left",
@@ -289,6 +300,7 @@ class AddPath(ReasonedPoll, bpy.types.Operator):
     look: EnumProperty(
         name="Look",
         items=(
+            ("DEFAULT", "As the Move Does", "Along the path; orbits and cranes look at their target"),
             ("ALONG", "Along the Path", "The camera looks where the curve goes"),
             ("TARGET", "At a Target", "The camera looks at an empty that you can move"),
         ),
@@ -298,6 +310,7 @@ class AddPath(ReasonedPoll, bpy.types.Operator):
         description="Level horizon; otherwise the photo's own pitch and roll stay",
         default=True,
     )
+    ease: BoolProperty(name="Ease", description="Set off and stop softly", default=False)
     frames: IntProperty(name="Frames", description="From the scene's first frame on; 0: its whole range", min=0)
 
     @classmethod
@@ -305,19 +318,51 @@ class AddPath(ReasonedPoll, bpy.types.Operator):
         return "" if context.mode == "OBJECT" else "Go to Object Mode first"
 
     def execute(self, context):
+        turn = self.turn
+        if self.kind == "LOOK_AROUND" and not self.properties.is_property_set("turn"):
+            turn = math.radians(360)
+        try:
+            world = path_view.known_world(context.scene)
+        except WorldError as error:
+            world = None
+            self.report({"WARNING"}, str(error))
         try:
             add_path(
                 context,
                 kind=self.kind,
                 length_m=self.length,
-                turn=self.turn,
-                look=self.look,
+                turn=turn,
+                look="" if self.look == "DEFAULT" else self.look,
                 level=self.level,
+                ease=self.ease,
                 frames=self.frames,
+                world=world,
             )
         except CameraError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        path_view.view.touch()
+        path_view.awaken()
+        return {"FINISHED"}
+
+
+class CheckPath(ReasonedPoll, bpy.types.Operator):
+    """Say how much of each view along the path is known, and where it goes too far"""
+
+    bl_idname = "lookbeyond.check_path"
+    bl_label = "Check Path"
+
+    @classmethod
+    def reason(cls, context):
+        if not context.scene.look_beyond.world_folder:
+            return "Build a world first: there is nothing to compare the path with"
+        return "" if context.scene.camera else "The scene has no active camera: add a camera path"
+
+    def execute(self, context):
+        context.scene.look_beyond.show_path = True
+        said = path_view.view.check_now(context.scene)
+        self.report({"WARNING"} if said else {"INFO"}, " ".join(said) or "The whole path can be shot from this world.")
+        path_view.redraw()
         return {"FINISHED"}
 
 
@@ -440,6 +485,7 @@ CLASSES = (
     BuildWorld,
     UsePanorama,
     AddPath,
+    CheckPath,
     StartService,
     StopService,
     CheckService,

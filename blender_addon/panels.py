@@ -4,7 +4,7 @@ import textwrap
 
 import bpy
 
-from . import heartbeat
+from . import heartbeat, path_view
 from .preferences import preferences
 from .session import Task, session
 
@@ -79,6 +79,12 @@ class PathPanel(Step, bpy.types.Panel):
         column = layout.column(align=True)
         column.prop(context.scene, "frame_start", text="Frames")
         column.prop(context.scene, "frame_end", text="to")
+        column.prop(context.scene.look_beyond, "frames_from", text="Shoot")
+        if context.scene.look_beyond.world_folder:
+            row = layout.row(align=True)
+            row.prop(context.scene.look_beyond, "show_path")
+            row.operator("lookbeyond.check_path", text="", icon="FILE_REFRESH")
+            draw_path_warnings(layout, context)
 
 
 class ServicePanel(Step, bpy.types.Panel):
@@ -124,6 +130,7 @@ class ShootPanel(Step, bpy.types.Panel):
         column.prop(scene.render, "resolution_y", text="Y")
         column.prop(scene.render, "resolution_percentage", text="%")
         column = layout.column(align=True)
+        column.prop(settings, "quality")
         column.prop(settings, "tau_position")
         column.prop(settings, "tau_rotation")
         layout.prop(settings, "output_folder")
@@ -149,12 +156,27 @@ def draw_message(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     text, icon = (session.error, "ERROR") if session.error else (session.notice, "INFO")
     column = box.column(align=True)
     column.alert = bool(session.error)
-    scale = context.preferences.system.ui_scale or 1.0  # 0 without a window
-    for number, line in enumerate(wrapped(text, context.region.width / scale)):
-        column.label(text=line, icon=icon if number == 0 else "BLANK1")
+    draw_text(column, context, text, icon)
     row = box.row()
     row.operator("lookbeyond.copy_message", text="Copy", icon="COPYDOWN")
     row.operator("lookbeyond.clear_message", text="Dismiss", icon="CHECKMARK")
+
+
+def draw_path_warnings(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    view = path_view.view
+    if not context.scene.look_beyond.show_path or (view.check is None and not view.sentences):
+        return
+    column = layout.column(align=True)
+    for sentence in view.sentences:
+        draw_text(column, context, sentence, "ERROR")
+    if view.check is not None and view.check.known:
+        column.label(text=f"At least {min(view.check.known):.0%} of each view is known", icon="HIDE_OFF")
+
+
+def draw_text(column: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:
+    scale = context.preferences.system.ui_scale or 1.0  # 0 without a window
+    for number, line in enumerate(wrapped(text, context.region.width / scale)):
+        column.label(text=line, icon=icon if number == 0 else "BLANK1")
 
 
 def wrapped(text: str, width_px: float) -> list[str]:

@@ -1,6 +1,7 @@
 """A camera path to begin with: an editable curve in front of the photo, and a camera that follows it."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,50 +11,124 @@ from lookbeyond_kit.geometry.cameras import LEVEL, Camera, heading_pitch_roll, p
 from mathutils import Matrix, Vector
 
 from .cameras_from_blender import metres_per_unit
+from .known_world import KnownWorld
 from .photo import photo_camera
 
-Kind = Literal["WALK", "PUSH_IN", "LOOK_AROUND"]
-Look = Literal["ALONG", "TARGET"]
+Kind = Literal["PUSH_IN", "WALK", "ORBIT", "LOOK_AROUND", "WALK_TO", "CRANE"]
+Look = Literal["", "ALONG", "TARGET"]
+
+LENGTH_M = 1.5
+"""Of a path in an unknown world."""
+MOST_M = 4.0
+"""Longest path that is made unasked."""
+SHARE = 0.9
+"""Share of what can be reached that such a path uses."""
 
 
 @dataclass(frozen=True)
-class Arc:
-    """A level walk: so many metres on a circle that turns by so many radians (positive: to the left)."""
+class Move:
+    """A path in the frame of its beginning: X ahead, Z up, metres."""
 
-    length_m: float
-    turn: float
+    points: np.ndarray
+    """[3 n + 1, 3]: ends and handles of the n Bezier segments."""
+    target: tuple[float, float, float]
+    """Where to look, if the camera looks at a target."""
+    look: Literal["ALONG", "TARGET"] = "ALONG"
+    """How the camera of such a move looks unless asked otherwise."""
 
-    def bezier(self) -> np.ndarray:
-        """Control points [4, 3] in metres; starts at the origin along +X.
+    def samples(self, number: int = 16) -> np.ndarray:
+        """Points [N, 3] along the path."""
+        share = np.linspace(0, 1, number)[:, None]
+        weights = ((1 - share) ** 3, 3 * share * (1 - share) ** 2, 3 * share**2 * (1 - share), share**3)
+        pieces = [
+            sum(weight * point for weight, point in zip(weights, self.points[start : start + 4], strict=True))
+            for start in range(0, len(self.points) - 1, 3)
+        ]
+        return np.concatenate(pieces)
 
-        The usual approximation of an arc, exact in both ends and their tangents: handles of 4/3 tan(turn/4)
-        r.
-        """
-        if abs(self.turn) < 1e-4:
-            return np.outer(np.linspace(0, 1, 4), (self.length_m, 0.0, 0.0))
-        radius = self.length_m / self.turn
-        handle = 4 / 3 * math.tan(self.turn / 4) * radius
-        end = np.array([math.sin(self.turn), 1 - math.cos(self.turn), 0.0]) * radius
-        leaving = np.array([math.cos(self.turn), math.sin(self.turn), 0.0])
-        return np.array([(0, 0, 0), (handle, 0, 0), end - handle * leaving, end])
+
+def arc(length_m: float, turn: float) -> np.ndarray:
+    """Bezier points [3 n + 1, 3] of a level walk on a circle that turns by so many radians (positive: left).
+
+    The usual approximation, exact in the segments' ends and their tangents: handles of 4/3 tan(turn/4) r.
+    """
+    if abs(turn) < 1e-4:
+        return np.outer(np.linspace(0, 1, 4), (length_m, 0.0, 0.0))
+    radius = length_m / turn
+    number = max(1, math.ceil(abs(turn) / (math.pi / 2) - 1e-6))
+    handle = 4 / 3 * math.tan(turn / number / 4) * radius
+    points = []
+    for angle in np.linspace(0, turn, number + 1):
+        on_circle = np.array([math.sin(angle), 1 - math.cos(angle), 0.0]) * radius
+        leaving = np.array([math.cos(angle), math.sin(angle), 0.0]) * handle
+        points += [on_circle - leaving, on_circle, on_circle + leaving]
+    return np.array(points[1:-1])
+
+
+def move(kind: Kind, scale: float, turn: float, ahead_m: float, aim: tuple[float, float, float]) -> Move:
+    """The move of a kind, `scale` metres long (WALK_TO: that share of the way to `aim`).
+
+    `ahead_m` is how far away what is looked at stands; `turn` counts for WALK and LOOK_AROUND, its sign for
+    ORBIT.
+    """
+    target = (ahead_m, 0.0, 0.0)
+    match kind:
+        case "PUSH_IN":
+            return Move(arc(scale, 0.0), target)
+        case "LOOK_AROUND":  # at most 20 cm of radius
+            return Move(arc(min(scale, 0.2 * abs(turn)), turn), target)
+        case "ORBIT":
+            around = arc(scale, math.copysign(scale / ahead_m, turn))
+            side = math.copysign(1.0, turn)  # what went ahead on the arc goes sideways, what turned comes nearer
+            return Move(np.stack([side * around[:, 1], -side * around[:, 0], around[:, 2]], 1), target, "TARGET")
+        case "WALK_TO":
+            end = scale * np.array(aim)
+            leaving = np.array([np.linalg.norm(end) / 3, 0.0, 0.0])
+            if end[0] < 0:  # behind: turn on the way
+                leaving = np.zeros(3)
+            return Move(np.array([np.zeros(3), leaving, end * 2 / 3, end]), target)
+        case "CRANE":
+            points = np.array([(0, 0, 0), (0.3, 0, 0.1), (0.5, 0, 0.6), (0.5, 0, 1.0)]) * scale
+            return Move(points, target, "TARGET")
+    return Move(arc(scale, turn), target)
+
+
+def fitted(
+    kind: Kind, turn: float, ahead_m: float, aim: tuple[float, float, float], most: float, free: Callable[[Move], bool]
+) -> Move:
+    """The longest move of a kind, up to `most`, that is still free."""
+    low, high = 0.0, most
+    if free(move(kind, high, turn, ahead_m, aim)):
+        return move(kind, high, turn, ahead_m, aim)
+    for _ in range(10):
+        middle = (low + high) / 2
+        if free(move(kind, middle, turn, ahead_m, aim)):
+            low = middle
+        else:
+            high = middle
+    return move(kind, max(low, 0.02 * most), turn, ahead_m, aim)
 
 
 def add_path(
     context: bpy.types.Context,
     *,
     kind: Kind = "WALK",
-    length_m: float = 1.5,
+    length_m: float = 0.0,
     turn: float = math.radians(65),
-    look: Look = "ALONG",
+    look: Look = "",
     level: bool = True,
+    ease: bool = False,
     frames: int = 0,
+    world: KnownWorld | None = None,
 ) -> tuple[bpy.types.Object, bpy.types.Object]:
     """Add a Bezier curve that starts at the photo's camera, and a camera that runs along it; (camera, curve).
 
-    A WALK is an arc, PUSH_IN a straight line, LOOK_AROUND a turn by `turn` on the spot's own small circle.
-    The camera looks along the curve or at a target (an empty). `level` keeps the horizon level; otherwise the
-    shot begins with the photo's own pitch and roll. `frames` from the scene's first frame on; 0 is the whole
-    range. The new camera becomes the scene's. Angles in radians.
+    A WALK is an arc, PUSH_IN a straight line, ORBIT goes around what stands ahead, LOOK_AROUND turns on the
+    spot's own small circle, WALK_TO goes below or above the 3D cursor, CRANE rises. `length_m` 0 is as far as
+    the `world` is known. The camera looks along the curve or at a target (an empty); empty is the kind's own
+    way. `level` keeps the horizon level; otherwise the shot begins with the photo's own pitch and roll. `ease`
+    sets off and stops softly. `frames` from the scene's first frame on; 0 is the whole range. The new camera
+    becomes the scene's. Angles in radians.
     """
     scene = context.scene
     unit_m = metres_per_unit(scene)
@@ -62,11 +137,29 @@ def add_path(
     frame_first = scene.frame_start
     frame_last = frame_first + frames - 1 if frames > 0 else scene.frame_end
 
-    arc = Arc(length_m, 0.0 if kind == "PUSH_IN" else turn)
-    if kind == "LOOK_AROUND":
-        arc = Arc(min(length_m, 0.2 * abs(turn)), turn)  # at most 20 cm of radius
+    turned = np.array(Matrix.Rotation(heading, 3, "Z"))
+    aim = np.array(scene.cursor.location) * unit_m - start.position
+    aim[2] = 0.0  # on the way, the eyes stay at their height
+    aim = tuple(aim @ turned)
+    if world is None:
+        ahead_m = 2 * max(length_m, 1.0)
+        most = 1.0 if kind == "WALK_TO" else LENGTH_M
+        chosen = move(kind, length_m if length_m and kind != "WALK_TO" else most, turn, ahead_m, aim)
+    else:
+        ahead_m = max(0.3, float(world.panorama.distance_at(turned[:, 0])))
+        most = 1.0 if kind == "WALK_TO" else length_m or MOST_M
+
+        def free(tried: Move) -> bool:
+            places = start.position + tried.samples() @ turned.T / SHARE
+            return all(world.coverage.too_far(place) <= 0 for place in places)
+
+        if length_m and kind != "WALK_TO":
+            chosen = move(kind, length_m, turn, ahead_m, aim)
+        else:
+            chosen = fitted(kind, turn, ahead_m, aim, most, free)
+    look = look or chosen.look
     to_world = Matrix.Translation(Vector(start.position) / unit_m) @ Matrix.Rotation(heading, 4, "Z")
-    curve = add_curve(context, arc.bezier() / unit_m, frame_last - frame_first + 1)
+    curve = add_curve(context, chosen.points / unit_m, frame_last - frame_first + 1)
     curve.matrix_world = to_world
 
     camera = add_camera(context, scene.look_beyond.photo_camera, start)
@@ -85,8 +178,7 @@ def add_path(
         target = bpy.data.objects.new("Look Beyond Target", None)
         target.empty_display_size = 0.1 / unit_m
         context.collection.objects.link(target)
-        ahead = 2 * max(length_m, 0.5)
-        target.location = to_world @ Vector((ahead / unit_m, 0, 0))
+        target.location = to_world @ (Vector(chosen.target) / unit_m)
         track = camera.constraints.new("TRACK_TO")
         track.target = target
         track.track_axis, track.up_axis = "TRACK_NEGATIVE_Z", "UP_Y"
@@ -96,7 +188,7 @@ def add_path(
         follow.keyframe_insert("offset_factor", frame=frame)
     for fcurve in fcurves_of(camera):
         for point in fcurve.keyframe_points:
-            point.interpolation = "LINEAR"
+            point.interpolation = "BEZIER" if ease else "LINEAR"
 
     scene.camera = camera
     for other in context.selected_objects:
@@ -114,7 +206,7 @@ def path_start(scene: bpy.types.Scene, context: bpy.types.Context) -> Camera:
 
 
 def add_curve(context: bpy.types.Context, points: np.ndarray, frames: int) -> bpy.types.Object:
-    """A Bezier curve object of one segment; `points` [4, 3] in Blender units: end, handle, handle, end."""
+    """A Bezier curve object; `points` [3 n + 1, 3] in Blender units: end, handle, handle, end, ..."""
     data = bpy.data.curves.new("Look Beyond Path", "CURVE")
     data.dimensions = "3D"
     data.twist_mode = "Z_UP"  # the camera that follows stays level
@@ -122,12 +214,13 @@ def add_curve(context: bpy.types.Context, points: np.ndarray, frames: int) -> bp
     data.use_path = True
     data.path_duration = frames
     spline = data.splines.new("BEZIER")
-    spline.bezier_points.add(1)
-    first, last = spline.bezier_points
-    for point in (first, last):
+    spline.bezier_points.add(len(points) // 3)
+    before = np.concatenate([[2 * points[0] - points[1]], points[2::3]])
+    behind = np.concatenate([points[1::3], [2 * points[-1] - points[-2]]])
+    for point, place, left, right in zip(spline.bezier_points, points[::3], before, behind, strict=True):
+        point.handle_left_type = point.handle_right_type = "FREE"
+        point.co, point.handle_left, point.handle_right = place, left, right
         point.handle_left_type = point.handle_right_type = "ALIGNED"
-    first.co, first.handle_right, first.handle_left = points[0], points[1], 2 * points[0] - points[1]
-    last.co, last.handle_left, last.handle_right = points[3], points[2], 2 * points[3] - points[2]
     curve = bpy.data.objects.new(data.name, data)
     context.collection.objects.link(curve)
     return curve

@@ -8,6 +8,7 @@ import math
 
 import bpy
 from bpy.props import (
+    BoolProperty,
     EnumProperty,
     FloatProperty,
     IntProperty,
@@ -16,6 +17,7 @@ from bpy.props import (
 )
 from lookbeyond_kit.geometry.cameras import CameraError, heading_pitch_roll
 
+from .cameras_from_blender import QUALITIES
 from .photo import photo_camera, set_photo_camera
 from .session import session
 
@@ -62,6 +64,10 @@ def preset_names(self: "LookBeyondScene", context: bpy.types.Context, text: str)
     return [str(preset.get("name", "")) for preset in presets] or ["builtin"]
 
 
+def set_tolerances(self: "LookBeyondScene", context: bpy.types.Context) -> None:
+    _, self.tau_position, self.tau_rotation = QUALITIES[self.quality]
+
+
 class LookBeyondCamera(bpy.types.PropertyGroup):
     """Which photo a camera sees, and the photo's own resolution."""
 
@@ -78,6 +84,19 @@ class LookBeyondScene(bpy.types.PropertyGroup):
     )
     seed: IntProperty(
         name="Seed", description="Another seed invents another surrounding; the same one repeats it", min=0
+    )
+    show_path: BoolProperty(
+        name="Show What Is Known",
+        description="Draw the camera's path in the viewport: green where the world knows the view, red where it"
+        " does not, magenta where it cannot be shot",
+        default=True,
+    )
+    frames_from: EnumProperty(
+        name="Frames",
+        items=(
+            ("SCENE", "Scene Range", "All frames of the scene"),
+            ("MARKERS", "Between Markers", "From the marker at or before the current frame to the next one"),
+        ),
     )
     tau_position: FloatProperty(
         name="Position Tolerance",
@@ -163,6 +182,16 @@ LIVE = {
         min=0.01,
         soft_max=10.0,
         precision=2,
+    ),
+    "quality": EnumProperty(
+        name="Quality",
+        items=(
+            ("DRAFT", "Draft", "Half the scene's resolution, and frames that differ little share their noise"),
+            ("NORMAL", "Normal", "The scene's resolution"),
+            ("FINAL", "Final", "The scene's resolution, and only frames that hardly differ share their noise"),
+        ),
+        default="NORMAL",
+        update=set_tolerances,
     ),
     "preset": StringProperty(
         name="Preset", description="Which models the service uses", default="builtin", search=preset_names

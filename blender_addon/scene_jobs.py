@@ -11,7 +11,7 @@ from lookbeyond_kit.geometry.cameras import Camera, placed_camera
 from lookbeyond_kit.protocol import WORLD_FILES, ShotRequest, WorldRequest
 
 from . import jobs
-from .cameras_from_blender import render_size, shot_cameras
+from .cameras_from_blender import scene_frames, shot_cameras, shot_size
 from .jobs import JobError
 from .photo import photo_camera
 from .preferences import connection
@@ -118,14 +118,14 @@ def shoot(context: bpy.types.Context) -> Work:
         manager.progress_end()
     request = ShotRequest(
         cameras=[camera.to_dict() for camera in cameras],
-        first_frame=scene.frame_start,
+        first_frame=scene_frames(scene).start,
         seed=settings.seed,
         preset=settings.preset or "builtin",
         tau_position=settings.tau_position,
         tau_rotation=settings.tau_rotation,
     )
     shots = output_folder(scene) / "shots"
-    size, camera_name, where = render_size(scene), scene.camera.name, SceneOf(scene)
+    size, camera_name, where = shot_size(scene), scene.camera.name, SceneOf(scene)
 
     def folder(job: str) -> Path:
         return shots / f"{file_name(camera_name)}-{job[:10]}"

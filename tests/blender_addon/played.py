@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import struct
 import time
 from pathlib import Path
 
@@ -26,6 +27,46 @@ def picture(path: Path, width: int, height: int, pixels=None) -> Path:
     return path
 
 
+def distance_file(path: Path, distance) -> Path:
+    """Write an EXR file of one float channel Y, scan lines, not compressed; `distance` [H, W] metres."""
+    import numpy as np
+
+    height, width = distance.shape
+    window = struct.pack("<4i", 0, 0, width - 1, height - 1)
+    attributes = {
+        b"channels": (b"chlist", b"Y\0" + struct.pack("<iiii", 2, 0, 1, 1) + b"\0"),
+        b"compression": (b"compression", b"\0"),
+        b"dataWindow": (b"box2i", window),
+        b"displayWindow": (b"box2i", window),
+        b"lineOrder": (b"lineOrder", b"\0"),
+        b"pixelAspectRatio": (b"float", struct.pack("<f", 1)),
+        b"screenWindowCenter": (b"v2f", struct.pack("<2f", 0, 0)),
+        b"screenWindowWidth": (b"float", struct.pack("<f", 1)),
+    }
+    head = b"\x76\x2f\x31\x01\x02\0\0\0"
+    for name, (kind, value) in attributes.items():
+        head += name + b"\0" + kind + b"\0" + struct.pack("<i", len(value)) + value
+    head += b"\0"
+    start, size = len(head) + 8 * height, 8 + 4 * width
+    table = struct.pack(f"<{height}Q", *(start + size * row for row in range(height)))
+    rows = np.asarray(distance, "<f4")
+    body = b"".join(struct.pack("<ii", row, 4 * width) + rows[row].tobytes() for row in range(height))
+    path.write_bytes(head + table + body)
+    return path
+
+
+def room_distance(width: int = 128, low=(-2.0, -2.5, -1.6), high=(3.0, 2.0, 1.1), heading: float = 0.0):
+    """[width / 2, width]: from the origin to the walls of a box, as a panorama of this heading sees them."""
+    import numpy as np
+
+    height = width // 2
+    azimuth = heading + (0.5 - (np.arange(width) + 0.5) / width) * 2 * math.pi
+    elevation = ((0.5 - (np.arange(height) + 0.5) / height) * math.pi)[:, None]
+    x, y, z = np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)
+    ways = [np.where(d > 0, top, bottom) / d for d, bottom, top in zip((x, y, z + 0 * x), low, high)]
+    return np.minimum.reduce(ways).astype(np.float32)
+
+
 class PlayedService:
     """Stands for the client, playing a service that answers at once: what it was asked lies in the lists.
 
@@ -43,6 +84,7 @@ class PlayedService:
         self.panorama = picture(folder / "panorama.png", 64, 32)
         self.frame = picture(folder / "frame.png", 96, 64)
         self.preview = picture(folder / "preview.jpg", 64, 32).read_bytes()
+        self.depth = distance_file(folder / "depth.exr", room_distance(96)[:64])
         self.uploads: list[str] = []
         self.requests: list[object] = []
         self.cancelled: list[str] = []
@@ -96,18 +138,30 @@ class PlayedService:
     def world(self, request, folder: Path) -> list[Path]:
         from lookbeyond_kit.geometry.cameras import Camera, heading_pitch_roll
 
-        heading = heading_pitch_roll(Camera.from_dict(request.camera))[0]
-        about = {"version": 1, "heading": math.degrees(heading), "revision": "r1", "seed": request.seed}
+        camera = Camera.from_dict(request.camera)
+        heading = heading_pitch_roll(camera)[0]
+        about = {
+            "version": 1,
+            "heading": math.degrees(heading),
+            "origin": camera.position.tolist(),
+            "camera_height": request.camera_height,
+            "revision": "r1",
+            "seed": request.seed,
+        }
         (folder / "world.json").write_text(json.dumps(about))
-        (folder / "distance.exr").write_bytes(b"distance")
+        # A room whose longer side lies along X in the world, whichever way the photo looked.
+        distance_file(folder / "distance.exr", room_distance(heading=heading))
         for name in ("panorama.png", "from_photo.png"):
             shutil.copy(self.panorama, folder / name)
         return [folder / name for name in ("panorama.png", "from_photo.png", "distance.exr", "world.json")]
 
     def shot(self, request, folder: Path) -> list[Path]:
-        (folder / "frames").mkdir(exist_ok=True)
         numbers = range(request.first_frame, request.first_frame + len(request.cameras))
-        return [Path(shutil.copy(self.frame, folder / "frames" / f"{number:04d}.png")) for number in numbers]
+        files = []
+        for place, source, end in (("frames", self.frame, "png"), ("depth", self.depth, "exr")):
+            (folder / place).mkdir(exist_ok=True)
+            files += [Path(shutil.copy(source, folder / place / f"{number:04d}.{end}")) for number in numbers]
+        return files
 
 
 def turns_until(session, condition, limit_s: float = 10.0) -> None:

@@ -8,6 +8,7 @@ import pytest
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.coverage import Coverage
 from lookbeyond.geometry.keyframes import coverage as walked_share
+from lookbeyond.geometry.keyframes import reach
 from tests.lookbeyond.geometry.box_room import BoxRoom
 
 
@@ -39,3 +40,12 @@ def test_everything_is_known_from_the_origin_whatever_the_frame(panorama, quick)
     for heading, pitch, size in ((0, 0, (192, 128)), (2, 1.5, (90, 160)), (4, -1.5, (100, 100))):
         camera = placed_camera(*size, math.radians(90), heading_rad=heading, pitch_rad=pitch, position=panorama.origin)
         assert quick.share(camera) > 0.98
+
+
+def test_it_goes_as_far_as_a_shot_may(panorama, quick):
+    for direction in ((1, 0, 0), (-1, 1, 0), (0, -1, 0.4)):
+        direction = np.array(direction) / np.linalg.norm(direction)
+        free = reach(panorama, direction)
+        assert quick.reach(3 * direction) == pytest.approx(free)
+        assert quick.too_far(panorama.position + 1.2 * free * direction) == pytest.approx(0.2 * free)
+        assert quick.too_far(panorama.position + 0.9 * free * direction) < 0

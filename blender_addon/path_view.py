@@ -1,0 +1,329 @@
+"""The camera's path in the viewport: coloured by how much of each view is known, anchors as frusta, warnings.
+
+Worked out between two redraws in slices of a few milliseconds, when the artist has paused. Drawing reads the
+outcome; a script or a test gets the same by `check_now`.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import bpy
+import numpy as np
+from bpy.app.handlers import persistent
+from lookbeyond_kit.geometry.cameras import Camera, CameraError
+
+from .cameras_from_blender import APART, cameras_apart, metres_per_unit, scene_frames, shot_size
+from .known_world import KnownWorld, PathCheck, WorldError, load_world
+from .results import absolute
+
+SLICE_S = 0.006
+"""How long one slice may hold the window."""
+INTERVAL_S = 0.02
+PAUSE_S = 0.15
+"""How long the scene must have been left alone before the path is read again."""
+MOST_CHECKED = 240
+"""Most frames that are looked at: of a longer path every second, third, ... one."""
+MANY_OBJECTS = 300
+"""In a scene of more objects the path is checked only when asked for: reading it has Blender sort them anew."""
+FRUSTUM_M = 0.12
+COLOURS = ((0.95, 0.2, 0.15), (0.98, 0.75, 0.1), (0.25, 0.85, 0.35))
+"""Linear steps from nothing known over half to all."""
+BEYOND = (0.9, 0.1, 0.75)
+
+
+@dataclass
+class PathView:
+    """The path of one scene as it was last worked out, and what is being worked out now."""
+
+    world: KnownWorld | None = None
+    check: PathCheck | None = None
+    """The last complete one."""
+    sentences: list[str] = field(default_factory=list)
+    slices_s: list[float] = field(default_factory=list)
+    """How long the slices since the last edit took."""
+    took_s: float = 0.0
+    """From the last edit until its path was known."""
+    _signature: tuple = ()
+    _touched: float | None = None
+    _work: Iterator[None] | None = None
+    _loading: threading.Thread | None = None
+    _loaded: KnownWorld | WorldError | None = None
+    _failed: tuple = ()
+    _batches: list | None = None
+
+    def touch(self) -> None:
+        """The scene has changed: work the path out again when it comes to rest."""
+        self._touched = time.monotonic()
+        self._work = None
+
+    def clear(self) -> None:
+        """Forget everything (another file, or the end)."""
+        if self._loading is not None:
+            self._loading.join()
+        self.__init__()
+
+    def wanted(self, scene: bpy.types.Scene) -> bool:
+        settings = scene.look_beyond
+        return bool(settings.show_path and settings.world_folder and (scene.camera or scene.timeline_markers))
+
+    def signature(self, scene: bpy.types.Scene) -> tuple:
+        """What makes another path without any object being edited."""
+        frames = scene_frames(scene)
+        folder = str(absolute(scene.look_beyond.world_folder))
+        camera = scene.camera.session_uid if scene.camera else 0
+        return folder, camera, frames.start, frames.stop, shot_size(scene), metres_per_unit(scene)
+
+    def tick(self, scene: bpy.types.Scene, limit_s: float = SLICE_S) -> bool:
+        """Work for one slice; whether there is more to do."""
+        if not self.wanted(scene):
+            self.check, self.sentences, self._batches, self._work, self._touched = None, [], None, None, None
+            return False
+        if self._touched is None and self._work is None:
+            return False
+        if self._work is None and not self._world_is_there(scene):
+            return self._loading is not None
+        started = time.perf_counter()
+        if self._work is None:
+            self.slices_s = []
+            self._work = self._steps(scene)
+        for _ in self._work:
+            if time.perf_counter() - started > limit_s:
+                self.slices_s.append(time.perf_counter() - started)
+                return True
+        self.slices_s.append(time.perf_counter() - started)
+        self._work = None
+        if self._touched is not None:
+            self.took_s = time.monotonic() - self._touched
+        self._touched = None
+        return False
+
+    def check_now(self, scene: bpy.types.Scene) -> list[str]:
+        """Wait for the path to be worked out, and give what there is to say about it."""
+        self.touch()
+        while self.tick(scene, 60.0):
+            if self._loading is not None:
+                self._loading.join()
+        return self.sentences
+
+    def _world_is_there(self, scene: bpy.types.Scene) -> bool:
+        folder = absolute(scene.look_beyond.world_folder)
+        try:
+            file = folder / "distance.exr"
+            wanted = (folder, file.stat().st_mtime_ns)
+        except OSError:
+            wanted = (folder, 0)
+        if self.world is not None and (self.world.folder, self.world.modified) == wanted:
+            return True
+        if self._loading is None:
+            if self._failed == wanted:
+                self._touched = None
+                return False
+            self._loaded = None
+            self._loading = threading.Thread(target=self._load, args=(folder,), name="look_beyond_world", daemon=True)
+            self._loading.start()
+            return False
+        if self._loading.is_alive():
+            return False
+        self._loading.join()
+        self._loading = None
+        if isinstance(self._loaded, KnownWorld):
+            self.world = self._loaded
+            return True
+        self.world, self.check, self._batches, self._touched = None, None, None, None
+        self.sentences, self._failed = [str(self._loaded)], wanted
+        return False
+
+    def _load(self, folder: Path) -> None:
+        try:
+            self._loaded = load_world(folder)
+        except WorldError as error:
+            self._loaded = error
+
+    def _steps(self, scene: bpy.types.Scene) -> Iterator[None]:
+        world = self.world
+        numbers = scene_frames(scene)
+        every = -(-len(numbers) // MOST_CHECKED)
+        # The last frame is always among them.
+        frames = sorted({*numbers[::every], numbers[-1]}) if numbers else []
+        self._signature = self.signature(scene)
+        cameras: list[Camera] = []
+        try:
+            while len(cameras) < len(frames):
+                cameras += cameras_apart(scene, frames[len(cameras) :], SLICE_S)
+                yield
+        except CameraError as error:
+            self.check, self.sentences, self._batches = None, [str(error)], None
+            return
+        check = PathCheck(list(frames), cameras)
+        yield from check.steps(world, max(2, 13 // every))
+        self.check, self.sentences, self._batches = check, check.sentences(), None
+
+    # --- what is drawn ---------------------------------------------------------------------------------------
+
+    def lines(self, unit_m: float) -> tuple[np.ndarray, np.ndarray]:
+        """Ends [2 N, 3] of the drawn lines in Blender units, and their colours [2 N, 4]."""
+        check = self.check
+        if check is None or not check.cameras:
+            return np.zeros((0, 3), np.float32), np.zeros((0, 4), np.float32)
+        colours = [colour(known, far) for known, far in zip(check.known, check.too_far, strict=True)]
+        positions = np.array([camera.position for camera in check.cameras])
+        ends, paint = [], []
+        for number in range(len(positions) - 1):
+            ends += [positions[number], positions[number + 1]]
+            paint += [colours[number], colours[number + 1]]
+        for number in check.anchors:
+            frustum = frustum_lines(check.cameras[number])
+            ends += list(frustum)
+            paint += [colours[number]] * len(frustum)
+        return np.array(ends, np.float32) / np.float32(unit_m), np.array(paint, np.float32)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw handler of the 3D viewports."""
+        scene = context.scene
+        if not context.space_data.overlay.show_overlays or not self.wanted(scene):
+            return
+        if self._touched is None and self._work is None and self.signature(scene) != self._signature:
+            self.touch()
+            awaken()
+        if self.check is None:
+            return
+        import gpu
+        from gpu_extras.batch import batch_for_shader
+
+        shader = gpu.shader.from_builtin("POLYLINE_FLAT_COLOR")
+        if self._batches is None:
+            points, paint = self.lines(metres_per_unit(scene))
+            self._batches = [batch_for_shader(shader, "LINES", {"pos": points, "color": paint})]
+        shader.bind()
+        shader.uniform_float("viewportSize", gpu.state.viewport_get()[2:])
+        shader.uniform_float("lineWidth", 2.5 * context.preferences.system.ui_scale)
+        gpu.state.blend_set("ALPHA")
+        gpu.state.depth_test_set("LESS_EQUAL")
+        for batch in self._batches:
+            batch.draw(shader)
+        gpu.state.depth_test_set("NONE")
+        gpu.state.blend_set("NONE")
+
+
+def colour(known: float, too_far: float) -> tuple[float, float, float, float]:
+    """From red over yellow to green by what is known; magenta where nothing can be shot."""
+    if too_far > 0:
+        return (*BEYOND, 1.0)
+    place = max(0.0, min(1.0, (known - 0.4) / 0.6)) * 2
+    low, high = COLOURS[min(1, int(place))], COLOURS[min(1, int(place)) + 1]
+    share = place - min(1, int(place))
+    red, green, blue = (a + (b - a) * share for a, b in zip(low, high, strict=True))
+    return red, green, blue, 1.0
+
+
+def frustum_lines(camera: Camera) -> np.ndarray:
+    """The ends of the eight lines of a camera's frustum, [16, 3] in metres."""
+    corners = np.array([(0, 0, 1), (camera.width, 0, 1), (camera.width, camera.height, 1), (0, camera.height, 1)])
+    rays = corners @ np.linalg.inv(camera.intrinsics).T @ camera.rotation.T
+    tips = camera.position + FRUSTUM_M * rays
+    ends = []
+    for number in range(4):
+        ends += [camera.position, tips[number], tips[number], tips[(number + 1) % 4]]
+    return np.array(ends)
+
+
+def known_world(scene: bpy.types.Scene) -> KnownWorld | None:
+    """The scene's world, from the view if that has it already; None without one. Raises `WorldError`."""
+    if not scene.look_beyond.world_folder:
+        return None
+    folder = absolute(scene.look_beyond.world_folder)
+    return view.world if view.world is not None and view.world.folder == folder else load_world(folder)
+
+
+view = PathView()
+_handle = None
+
+
+def awaken() -> None:
+    """Have Blender's timer work on the path until it is done."""
+    if not bpy.app.background and not bpy.app.timers.is_registered(beat):
+        bpy.app.timers.register(beat, first_interval=INTERVAL_S, persistent=True)
+
+
+def beat() -> float | None:
+    """One beat of the timer; seconds to the next, None when there is nothing to do."""
+    if bpy.app.is_job_running("RENDER") or bpy.app.is_job_running("OBJECT_BAKE"):
+        return 1.0
+    # The artist is at work: a scene that came and went could confuse the operator that moves things now.
+    if any(window.modal_operators for window in bpy.context.window_manager.windows):
+        return PAUSE_S
+    if view._touched is not None and time.monotonic() - view._touched < PAUSE_S:
+        return PAUSE_S / 2
+    if view.tick(bpy.context.scene):
+        return INTERVAL_S
+    redraw()
+    return None
+
+
+def redraw() -> None:
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                area.tag_redraw()
+
+
+@persistent
+def scene_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    if bpy.app.background or scene.name == APART or not view.wanted(scene):
+        return
+    if len(scene.objects) > MANY_OBJECTS:
+        return
+    for update in depsgraph.updates:
+        changed = update.is_updated_transform or update.is_updated_geometry
+        if changed or isinstance(update.id, (bpy.types.Action, bpy.types.Camera)):
+            view.touch()
+            awaken()
+            return
+
+
+@persistent
+def file_loaded(*_: object) -> None:
+    view.clear()
+    awaken()
+
+
+@persistent
+def undone(*_: object) -> None:
+    view.touch()
+    awaken()
+
+
+HANDLERS = {
+    "depsgraph_update_post": scene_changed,
+    "load_post": file_loaded,
+    "undo_post": undone,
+    "redo_post": undone,
+}
+
+
+def register() -> None:
+    global _handle
+    for name, handler in HANDLERS.items():
+        getattr(bpy.app.handlers, name).append(handler)
+    if not bpy.app.background:
+        _handle = bpy.types.SpaceView3D.draw_handler_add(draw, (), "WINDOW", "POST_VIEW")
+
+
+def draw() -> None:
+    view.draw(bpy.context)
+
+
+def unregister() -> None:
+    global _handle
+    for name, handler in HANDLERS.items():
+        if handler in getattr(bpy.app.handlers, name):
+            getattr(bpy.app.handlers, name).remove(handler)
+    if bpy.app.timers.is_registered(beat):
+        bpy.app.timers.unregister(beat)
+    if _handle is not None:
+        bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
+        _handle = None
+    view.clear()
