@@ -581,7 +581,8 @@ class Client:
             if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 raise ServiceError(
                     "wrong_key",
-                    "The service does not accept this client's key; start it again as the same user.",
+                    "The service does not accept this client's key; start it as the same user, or have the key "
+                    "added there with `lookbeyond keys add`.",
                 )
             if event in (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL):
                 raise self._stranger()

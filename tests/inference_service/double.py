@@ -1,9 +1,10 @@
 """A stand-in for ScenePipeline that is quick, deterministic and honest about its steps; run as a worker or
 a service.
 
-`python double.py worker --store DIR` works with it; `python double.py service DIR` serves with such a
-worker. The photo's top left pixel steers it: red 250 makes each step slow, red 251 kills the process once,
-252 always, 253 runs out of memory, 254 fails.
+`python double.py worker --store DIR` works with it, `python double.py broken-weights --store DIR` cannot load
+it; `python double.py service DIR [DEVICES]` serves with such workers. The photo's top left pixel steers it: red
+250 makes each step slow, red 251 kills the process once, 252 always, 253 runs out of memory, 254 fails after ten
+good steps.
 """
 
 import functools
@@ -18,8 +19,9 @@ from lookbeyond.geometry.cameras import heading_pitch_roll
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.projection import extract_perspective, sample_equirectangular
 
-STEPS = 4
-SLOW_STEP_S = 0.15
+STEPS = 12
+SLOW_STEP_S = 0.05
+RAISES_AT = 10
 
 
 class DoublePipeline:
@@ -34,6 +36,8 @@ class DoublePipeline:
         for step in range(STEPS):
             if callback:
                 callback(step / STEPS, message, picture)
+            if steer == 254 and step == RAISES_AT:
+                raise RuntimeError("a model that raises")
             if steer == 250:
                 time.sleep(SLOW_STEP_S)
         if steer in (251, 252) and self.scratch is not None:
@@ -43,8 +47,6 @@ class DoublePipeline:
                 os._exit(9)
         if steer == 253:
             raise MemoryError
-        if steer == 254:
-            raise RuntimeError("a model that raises")
 
     def build_world(self, photo, camera, *, camera_height=1.6, width=4096, seed=0, callback=None):
         steer = int(photo[0, 0, 0])
@@ -127,16 +129,25 @@ def serve_double(store: Path, arguments: list[str]) -> None:
     serve(store, models=DoublePresets(), executor=executor)
 
 
+def load_double(preset: str, device: str) -> DoublePipeline:
+    return DoublePipeline()
+
+
+def describe_double() -> list[dict]:
+    return [{"name": "cpu", "title": "double", "memory_gb": 1.0}]
+
+
+def load_nothing(preset: str, device: str) -> DoublePipeline:
+    raise OSError("Error no file named diffusion_pytorch_model.safetensors found")
+
+
 if __name__ == "__main__":
     role, *arguments = sys.argv[1:]
-    if role == "worker":
+    if role in ("worker", "broken-weights"):
         from inference_service.workers.process import main
 
         scratch = Path(arguments[arguments.index("--store") + 1])
-        main(
-            arguments,
-            load=lambda preset, device: DoublePipeline(scratch),
-            describe_devices=lambda: [{"name": "cpu", "title": "double", "memory_gb": 1.0}],
-        )
+        load = load_nothing if role == "broken-weights" else lambda preset, device: DoublePipeline(scratch)
+        main(arguments, load=load, describe_devices=describe_double)
     else:
         serve_double(Path(arguments[0]), arguments[1:])

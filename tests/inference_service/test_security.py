@@ -1,10 +1,12 @@
 """The door: keys only their user can read, and nobody in without one."""
 
+import contextlib
 import json
 import os
 import socket
 import stat
 import sys
+import threading
 import time
 
 import pytest
@@ -13,8 +15,19 @@ import zmq
 from inference_service import protocol
 from inference_service.client import Client, ServiceError
 from inference_service.protocol import ServiceAddress
-from inference_service.security import check_bind, load_or_make_keys
+from inference_service.security import (
+    allow_client,
+    allowed_clients_file,
+    check_bind,
+    hex_key,
+    load_allowed_clients,
+    load_or_make_keys,
+    parse_key,
+    remove_client,
+)
 from lookbeyond.errors import InputError
+from tests.inference_service.conftest import running, world_request
+from tests.inference_service.double import worker_command
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
 
@@ -79,6 +92,58 @@ def test_other_addresses_are_refused_with_a_remedy(address, words):
         check_bind(address)
 
 
+def test_a_network_may_be_bound_when_somebody_is_allowed_in():
+    assert check_bind("tcp://0.0.0.0:5000", ["a key"]) == "tcp://0.0.0.0:5000"
+    assert check_bind("tcp://[::]:5000", ["a key"]) == "tcp://[::]:5000"
+
+
+# --- the list of clients ---------------------------------------------------------------------------------
+
+
+@posix
+def test_clients_are_added_and_removed_by_name_and_key(tmp_path):
+    path = tmp_path / "keys" / "allowed.json"
+    assert load_allowed_clients(path) == {}
+    one, two = (load_or_make_keys(tmp_path / f"{name}.json").public for name in ("one", "two"))
+    allow_client(path, "desk", hex_key(one))
+    allow_client(path, "desk", one)  # again: nothing happens
+    allow_client(path, "laptop", two)
+    assert load_allowed_clients(path) == {"desk": one, "laptop": two}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with pytest.raises(InputError, match="another key already"):
+        allow_client(path, "desk", two)
+    remove_client(path, hex_key(two))
+    remove_client(path, "desk")
+    assert load_allowed_clients(path) == {}
+    with pytest.raises(InputError, match="no client desk"):
+        remove_client(path, "desk")
+
+
+@pytest.mark.parametrize("text", ["", "abc", "g" * 64, "0" * 63, "~" * 40, '"' * 40, "é" * 40])
+def test_what_is_no_key_is_refused(tmp_path, text):
+    with pytest.raises(InputError, match="not a public key"):
+        parse_key(text)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "x" * 61, "new\nline"])
+def test_names_are_plain(tmp_path, name):
+    with pytest.raises(InputError, match="cannot name a client"):
+        allow_client(tmp_path / "list.json", name, "0" * 64)
+
+
+@posix
+def test_a_list_that_is_damaged_or_not_private_is_refused(tmp_path):
+    path = tmp_path / "list.json"
+    for content in ("", "[]", '{"a": 5}', '{"a": "b"}', "[" * 100_000):
+        path.write_text(content)
+        path.chmod(0o600)
+        with pytest.raises(InputError, match="damaged; delete it"):
+            load_allowed_clients(path)
+    path.chmod(0o644)
+    with pytest.raises(InputError, match="chmod 600"):
+        load_allowed_clients(path)
+
+
 @posix
 def test_what_a_service_writes_about_itself_is_private(service):
     for path in (service.folder / "runtime").rglob("*.json"):
@@ -101,12 +166,96 @@ def test_an_unknown_key_is_told_so_at_once(service, tmp_path):
     assert time.monotonic() - begun < 2
 
 
-def test_another_server_key_is_noticed(service, tmp_path):
-    other = load_or_make_keys(tmp_path / "other.json")
-    address = ServiceAddress(service.address.address, other.public, service.address.client_keys, os.getpid())
-    with pytest.raises(ServiceError) as error:
-        Client(address, timeout_s=2)
-    assert error.value.code in ("wrong_key", "not_running", "timeout")
+@pytest.mark.parametrize("mute", ["service", "plaintext", "silence", "http"])
+def test_whoever_lacks_the_services_key_is_noticed_within_two_seconds(service, tmp_path, mute):
+    keys = load_or_make_keys(tmp_path / "other.json")
+    with contextlib.ExitStack() as stack:
+        if mute == "service":
+            address, key = service.address.address, keys.public
+        elif mute == "plaintext":
+            context = stack.enter_context(zmq.Context())
+            router = stack.enter_context(context.socket(zmq.ROUTER))
+            port = router.bind_to_random_port("tcp://127.0.0.1")
+            address, key = f"tcp://127.0.0.1:{port}", service.address.server_key
+        else:
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            address, key = f"tcp://127.0.0.1:{listener.getsockname()[1]}", service.address.server_key
+
+            def answer():
+                with contextlib.suppress(OSError):
+                    connection, _ = listener.accept()
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" + b"x" * 100)
+
+            if mute == "http":
+                threading.Thread(target=answer, daemon=True).start()
+        begun = time.monotonic()
+        with pytest.raises(ServiceError, match="does not have the service's key") as error:
+            Client(ServiceAddress(address, key, service.address.client_keys), timeout_s=10)
+        assert error.value.code == "wrong_key"
+        assert time.monotonic() - begun < 2
+
+
+def test_a_client_without_keys_is_told_so(service, tmp_path):
+    with pytest.raises(ServiceError, match="cannot be read") as error:
+        Client(ServiceAddress(service.address.address, service.address.server_key, str(tmp_path / "none.json")))
+    assert error.value.code == "wrong_key"
+
+
+def test_a_client_is_let_in_while_the_service_runs_and_shut_out_with_its_connection_open(service, tmp_path):
+    guest = load_or_make_keys(tmp_path / "guest.json")
+    address = _address(service, tmp_path, guest)
+    path = service.folder / "runtime" / "keys" / allowed_clients_file().name
+    allow_client(path, "guest", guest.public)
+    deadline = time.monotonic() + 10
+    while True:  # the list is read again within half a second
+        try:
+            client = Client(address, timeout_s=10)
+            break
+        except ServiceError as error:
+            assert error.code == "wrong_key" and time.monotonic() < deadline
+            time.sleep(0.05)
+    with client, service.client() as owner:
+        job = client.submit(world_request(client, tmp_path, seed=99))
+        owner.ping()
+        with pytest.raises(ServiceError, match="Only the user who runs") as error:
+            client.shutdown()
+        assert error.value.code == "not_allowed"
+        remove_client(path, "guest")
+        begun = time.monotonic()
+        with pytest.raises(ServiceError) as error:
+            for _ in client.follow(job, tmp_path / "W"):
+                pass
+            while time.monotonic() < begun + 5:
+                client.status(job)
+        assert error.value.code == "wrong_key"
+        assert time.monotonic() - begun < 2
+        with pytest.raises(ServiceError) as error:
+            Client(address, timeout_s=10)
+        assert error.value.code == "wrong_key"
+        owner.ping()
+
+
+def test_a_service_open_to_the_network_serves_its_own_machine_too(tmp_path, runtime):
+    allow_client(allowed_clients_file(), "guest", load_or_make_keys(tmp_path / "guest.json").public)
+    with running(tmp_path, worker_command(), bind="tcp://0.0.0.0:0") as service:
+        assert service.server.endpoint.startswith("tcp://0.0.0.0:")
+        assert service.address.address.startswith("tcp://127.0.0.1:")
+        with service.client() as client:
+            client.ping()
+
+
+def test_a_list_that_gets_damaged_lets_nobody_else_in(tmp_path, runtime):
+    guest = load_or_make_keys(tmp_path / "guest.json")
+    allow_client(allowed_clients_file(), "guest", guest.public)
+    with running(tmp_path, worker_command()) as service:
+        with Client(_address(service, tmp_path, guest), timeout_s=10) as client, service.client() as owner:
+            allowed_clients_file().write_text("{")
+            with pytest.raises(ServiceError) as error:
+                deadline = time.monotonic() + 10
+                while time.monotonic() < deadline:
+                    client.ping()
+            assert error.value.code == "wrong_key"
+            owner.ping()
 
 
 def test_a_plaintext_peer_gets_no_answer(service):
