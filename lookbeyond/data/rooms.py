@@ -13,13 +13,24 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 
-from .textures import FIRST_PICTURE, MATERIALS, PICTURES, TILE_SIZE, texture_bank
+from .textures import FIRST_PICTURE, MATERIALS, PICTURES, TILE_SIZE, TILES_PER_MATERIAL, texture_bank
 
 BOXES, ELLIPSOIDS, OPENINGS, LIGHTS = 36, 4, 4, 4
 # Faces of a shell and of a box, in the order -x, +x, -y, +y, -z (floor), +z (ceiling).
 FACES = 6
 SURFACES = FACES * (1 + OPENINGS) + BOXES + ELLIPSOIDS
 SKY_DISTANCE_M = 30.0
+# Albedos as homes have them, linear.
+PAINTS = np.array([
+    [0.82, 0.80, 0.76], [0.84, 0.84, 0.82], [0.78, 0.72, 0.61], [0.64, 0.60, 0.54], [0.62, 0.62, 0.62],
+    [0.54, 0.62, 0.68], [0.50, 0.56, 0.45], [0.70, 0.57, 0.52], [0.34, 0.36, 0.38], [0.50, 0.30, 0.21],
+])  # fmt: skip
+PAINT_SHARES = np.array([0.24, 0.16, 0.16, 0.12, 0.10, 0.06, 0.05, 0.05, 0.03, 0.03])
+WOODS = np.array([[0.42, 0.29, 0.17], [0.54, 0.41, 0.27], [0.33, 0.17, 0.09], [0.19, 0.12, 0.07], [0.09, 0.06, 0.04]])
+FABRICS = np.array([
+    [0.66, 0.60, 0.50], [0.45, 0.45, 0.45], [0.16, 0.16, 0.17], [0.76, 0.75, 0.72], [0.38, 0.27, 0.19],
+    [0.13, 0.20, 0.33], [0.22, 0.30, 0.20], [0.55, 0.40, 0.14], [0.45, 0.14, 0.11], [0.32, 0.42, 0.48],
+])  # fmt: skip
 HELD_OUT_SEED = 1_000_000_000
 """Training draws its seeds below this number, evaluation above it."""
 
@@ -251,40 +262,51 @@ def _draw_room(rng: np.random.Generator) -> dict[str, np.ndarray]:
     centre[2] = half[2] - camera_height
     floor = -camera_height
 
-    # most things in a room are nearly neutral, on the warm side
-    warmth = np.array([1.0, 0.0, -1.0]) * rng.normal(0.05, 0.06)
-    palette = np.clip(rng.uniform(0.1, 0.95, (6, 1)) + warmth + rng.normal(0, 0.05, (6, 3)), 0.03, 0.97)
+    # a home is furnished as one: a paint, a wood and two fabrics that return from piece to piece
+    paint_colour = PAINTS[rng.choice(len(PAINTS), p=PAINT_SHARES)] * rng.uniform(0.88, 1.08)
+    wood = WOODS[rng.integers(len(WOODS))] * rng.uniform(0.85, 1.15)
+    fabrics = FABRICS[rng.choice(len(FABRICS), 2, replace=False)]
     surfaces = np.zeros((SURFACES, 7))
 
-    def paint(index, tint, *, picture=False, tile=None, scale=None, emission=0.0, gloss=0.0):
-        if tile is None:
-            tile = FIRST_PICTURE + rng.integers(PICTURES) if picture else rng.integers(MATERIALS)
+    def paint(index, tint, *, material="plain", picture=False, scale=None, emission=0.0, gloss=0.0):
+        if picture:
+            tile = FIRST_PICTURE + rng.integers(PICTURES)
+        else:
+            tile = MATERIALS.index(material) * TILES_PER_MATERIAL + rng.integers(TILES_PER_MATERIAL)
         surfaces[index] = tile, scale or 1 / rng.uniform(0.6, 2.5), *np.clip(tint, 0.02, 1), emission, gloss
 
     def any_colour():
         kind = rng.uniform()
-        if kind < 0.65:  # the room's own palette
-            return np.clip(palette[rng.integers(len(palette))] * rng.uniform(0.5, 1.1), 0.03, 1)
-        if kind < 0.85:  # woods and greys
-            wood = np.array([0.6, 0.42, 0.27]) if rng.uniform() < 0.6 else np.full(3, 0.6)
-            return np.clip(wood * rng.uniform(0.25, 1.5), 0.03, 1)
-        return rng.uniform(0.05, 0.95, 3) ** rng.uniform(0.6, 1.8)
+        if kind < 0.5:
+            return fabrics[rng.integers(2)] * rng.uniform(0.8, 1.15)
+        if kind < 0.75:
+            return wood * rng.uniform(0.85, 1.1)
+        if kind < 0.92:  # white lacquer, black metal and what lies between
+            return np.full(3, rng.choice([0.05, 0.3, 0.8, 0.8])) * rng.uniform(0.9, 1.1)
+        return rng.uniform(0.05, 0.9, 3)
 
     def paint_shell(first):
-        wall = np.clip(any_colour() * 0.4 + 0.6 * rng.uniform(0.55, 0.97), 0, 1)
-        tile, scale = rng.integers(MATERIALS), 1 / rng.uniform(0.8, 2.5)
-        if rng.uniform() < 0.6:  # most walls are plain
-            scale = 0.02
+        """Walls, floor and ceiling; most rooms of a home are painted alike."""
+        wall = paint_colour if first == 0 or rng.uniform() < 0.7 else PAINTS[rng.choice(len(PAINTS), p=PAINT_SHARES)]
+        wall_look = {"scale": 0.02}
+        if rng.uniform() < 0.3:
+            paper = str(rng.choice(["plain", "stripes", "weave", "bricks", "tiles", "dots", "wood"]))
+            wall_look = {"material": paper, "scale": 1 / rng.uniform(0.8, 2.5)}
+        accent = int(rng.integers(4)) if rng.uniform() < 0.15 else -1
         for face in range(4):
-            accent = any_colour() if rng.uniform() < 0.1 else wall
-            paint(first + face, accent, tile=tile, scale=scale)
-        wooden = np.array([0.62, 0.45, 0.3]) * rng.uniform(0.5, 1.4)
-        paint(first + 4, wooden if rng.uniform() < 0.45 else any_colour(), gloss=rng.choice([0, 0, 0.1, 0.25]))
-        paint(
-            first + 5,
-            np.full(3, rng.uniform(0.75, 0.97)) if rng.uniform() < 0.8 else any_colour(),
-            scale=0.02,
-        )
+            paint(first + face, fabrics[0] if face == accent else wall, **wall_look)
+        floor_kind = rng.uniform()
+        if floor_kind < 0.55:
+            paint(first + 4, wood * rng.uniform(0.8, 1.2), material="wood", gloss=rng.choice([0, 0.08, 0.2]))
+        elif floor_kind < 0.8:
+            stone = np.full(3, rng.uniform(0.15, 0.5)) * (1, rng.uniform(0.93, 1), rng.uniform(0.82, 1))
+            laid = str(rng.choice(["tiles", "tiles", "marble"]))
+            paint(first + 4, stone, material=laid, gloss=rng.choice([0, 0.1, 0.25]))
+        else:
+            paint(first + 4, fabrics[1] * 0.6 + 0.05, material="carpet")
+        white = np.full(3, rng.uniform(0.8, 0.92))
+        ceiling = white if rng.uniform() < 0.8 else (0.5 * white + 0.5 * wall if rng.uniform() < 0.7 else wood)
+        paint(first + 5, ceiling, scale=0.02)
 
     paint_shell(0)
     openings, annexes, outdoors = np.zeros((OPENINGS, 5)), np.zeros((OPENINGS, 2, 3)), np.zeros(OPENINGS)
@@ -360,7 +382,9 @@ def _draw_room(rng: np.random.Generator) -> dict[str, np.ndarray]:
         return p[0], p[1], [np.pi / 2, -np.pi / 2, np.pi, 0][face]  # local +y is the wall side
 
     def plain():
-        return {"scale": 1 / rng.uniform(0.4, 1.5)} if rng.uniform() < 0.6 else {"scale": 0.02}
+        if rng.uniform() < 0.5:
+            return {"scale": 0.02}
+        return {"material": str(rng.choice(["wood", "weave", "carpet", "stripes"])), "scale": 1 / rng.uniform(0.4, 1.5)}
 
     def sofa():
         w, d, colour, look = rng.uniform(0.45, 1.1), rng.uniform(0.38, 0.5), any_colour(), plain()
@@ -437,7 +461,7 @@ def _draw_room(rng: np.random.Generator) -> dict[str, np.ndarray]:
         w, d = rng.uniform(0.5, 1.5, 2)
         w, d = min(w, half[0] - 0.1), min(d, half[1] - 0.1)
         x, y = centre[:2] + rng.uniform(-0.6, 0.6, 2) * (half[:2] - (w, d))
-        look = {"picture": True, "scale": 0.5 / max(w, d)} if rng.uniform() < 0.4 else plain()
+        look = {"picture": True, "scale": 0.5 / max(w, d)} if rng.uniform() < 0.25 else {"material": "carpet"}
         put(x, y, floor + 0.006, w, d, 0.008, 0, any_colour() if "picture" not in look else np.ones(3), **look)
 
     ellipsoids = np.tile([0, 0, -1000.0, 0.01, 0.01, 0.01], (ELLIPSOIDS, 1))

@@ -1,9 +1,10 @@
 """A bank of procedural texture tiles with mipmaps: wood, tiles, bricks, fabric, wallpaper, marble, dead leaves.
 
-Every tile is periodic in both directions, so that a surface of any size can be covered with it. Tiles of the
-kinds before `FIRST_PICTURE` have a mean of one in every channel: they modulate a surface's own tint. The
-others (dead leaves: overlapping discs and rectangles whose sizes follow a power law, which gives natural-image
-statistics; Lee, Mumford & Huang 2001) carry their own colours and serve as pictures, posters, books and rugs.
+Every tile is periodic in both directions, so that a surface of any size can be covered with it. Tiles of the kinds
+before `FIRST_PICTURE` have a mean of one in every channel: they modulate a surface's own tint, and stand in blocks of
+`TILES_PER_MATERIAL`, one for each of `MATERIALS`. The others (dead leaves: overlapping discs and rectangles whose
+sizes follow a power law, which gives natural-image statistics; Lee, Mumford & Huang 2001) carry their own colours and
+serve as pictures, posters, books and rugs.
 """
 
 from functools import lru_cache
@@ -12,9 +13,10 @@ import numpy as np
 import torch
 
 TILE_SIZE = 128
-MATERIALS = 144
+MATERIALS = ("plain", "wood", "tiles", "bricks", "carpet", "weave", "stripes", "marble", "dots")
+TILES_PER_MATERIAL = 16
 PICTURES = 112
-FIRST_PICTURE = MATERIALS
+FIRST_PICTURE = len(MATERIALS) * TILES_PER_MATERIAL
 _BANK_SEED = 20250843
 
 
@@ -32,9 +34,11 @@ def fractal_noise(rng: np.random.Generator, size: int, exponent: float, stretch:
     return (noise / noise.std()).astype(np.float32)
 
 
-def dead_leaves(rng: np.random.Generator, size: int, leaves: int = 220) -> np.ndarray:
+def dead_leaves(rng: np.random.Generator, size: int, leaves: int = 220, saturation: float = 1.0) -> np.ndarray:
     """A periodic dead-leaves image, [size, size, 3] float32 in 0..1, colours drawn around one palette."""
     palette = rng.uniform(0, 1, (rng.integers(2, 7), 3))
+    grey = palette.mean(1, keepdims=True)
+    palette = grey + saturation * (palette - grey)
     grid = np.arange(size)
     image = np.broadcast_to(palette[0], (size, size, 3)).astype(np.float32).copy()
     smallest, largest = 2.0, size / 2.5
@@ -60,10 +64,8 @@ def _joints(size: int, rows: int, columns: int, offset: float, width: float) -> 
     return (np.floor(y) * columns + np.floor(x)).astype(int), joint
 
 
-def _material(rng: np.random.Generator) -> np.ndarray:
-    """One tinted tile, [TILE_SIZE, TILE_SIZE, 3], before its mean is taken out."""
-    kind = rng.choice(["plain", "wood", "tiles", "bricks", "carpet", "weave", "stripes", "marble", "dots"],
-                      p=[0.16, 0.2, 0.14, 0.06, 0.14, 0.08, 0.08, 0.08, 0.06])  # fmt: skip
+def _material(rng: np.random.Generator, kind: str) -> np.ndarray:
+    """One tinted tile of a kind of `MATERIALS`, [TILE_SIZE, TILE_SIZE, 3], before its mean is taken out."""
     contrast = rng.uniform(0.3, 1)
     rough = fractal_noise(rng, TILE_SIZE, rng.uniform(0.2, 1.2))
     warm = rng.normal(0, 0.05, 3)
@@ -110,8 +112,9 @@ def texture_bank(device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torc
     """The bank, always the same: texels [T, 3] of all mip levels one after the other, finest first, and for each
     level its first texel [L] and the side of its tiles [L]. Tile k of a level begins k·side² after the first."""
     rng = np.random.default_rng(_BANK_SEED)
-    materials = [tile / tile.mean((0, 1)) for tile in (_material(rng) for _ in range(MATERIALS))]
-    tiles = np.stack(materials + [dead_leaves(rng, TILE_SIZE) for _ in range(PICTURES)]).astype(np.float32)
+    materials = [_material(rng, kind) for kind in MATERIALS for _ in range(TILES_PER_MATERIAL)]
+    pictures = [dead_leaves(rng, TILE_SIZE, saturation=rng.uniform(0.1, 0.8)) for _ in range(PICTURES)]
+    tiles = np.stack([tile / tile.mean((0, 1)) for tile in materials] + pictures).astype(np.float32)
     levels = [torch.from_numpy(tiles).permute(0, 3, 1, 2)]
     while levels[-1].shape[-1] > 4:
         levels.append(torch.nn.functional.avg_pool2d(levels[-1], 2))

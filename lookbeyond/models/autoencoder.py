@@ -38,14 +38,15 @@ class Autoencoder(ModelMixin, ConfigMixin):
     """A convolutional autoencoder with the calls of diffusers' autoencoders.
 
     Works on space-to-depth(2) images so that nothing runs at full resolution. Latents are whitened per channel by
-    running statistics, and in training the decoder sees them with noise, so that it forgives what a diffusion
-    model gets slightly wrong (the part that a KL term plays in Stable Diffusion's autoencoder).
+    running statistics: a batch's own would shift every colour by the company it is in. In training the decoder sees
+    them with noise, so that it forgives what a diffusion model gets slightly wrong (the part that a KL term plays in
+    Stable Diffusion's autoencoder).
 
     Args:
         latent_channels: channels of a latent.
         block_out_channels: widths at 1/2, 1/4, 1/8, ... of the resolution; their number sets the scale factor.
         layers_per_block: residual blocks at each of these, in the encoder and in the decoder.
-        scaling_factor: what latents are multiplied with before diffusion (they have unit variance already).
+        scaling_factor: what latents are multiplied with before diffusion: gives those of rooms unit variance.
     """
 
     @register_to_config
@@ -75,7 +76,13 @@ class Autoencoder(ModelMixin, ConfigMixin):
 
     def encode(self, x: torch.Tensor) -> EncoderOutput:
         """Images [B, 3, H, W] in -1..1, sides multiples of the scale factor -> latents."""
-        return EncoderOutput(latents=self.whiten(self.encoder(x)))
+        features = self.encoder(x)
+        if self.training and features.requires_grad:  # an encoder that is kept keeps its statistics
+            with torch.no_grad():
+                self.whiten(features)
+        deviation = (self.whiten.running_var + self.whiten.eps).sqrt()
+        mean, deviation = (part.clone()[:, None, None] for part in (self.whiten.running_mean, deviation))
+        return EncoderOutput(latents=(features - mean) / deviation)
 
     def decode(self, z: torch.Tensor) -> DecoderOutput:
         """Latents -> images [B, 3, H, W], about -1..1, not clamped."""

@@ -76,6 +76,32 @@ def rotate(x: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor]) -> torch.
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
+def continue_smoothly(latents: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Latents [B, C, h, w] known on a mask [B, 1, h, w], continued over the whole sphere; unchanged where known.
+
+    Gaussian means of what is known, from the widest to the narrowest, each taking over where it sees enough of it;
+    three times as wide along the horizon as across it, for what stands at one height is alike (walls, floor).
+    Commutes with a roll around the vertical.
+    """
+    rows, columns = latents.shape[-2:]
+    down = torch.arange(rows, device=latents.device, dtype=torch.float32)
+    around = torch.arange(columns, device=latents.device, dtype=torch.float32)
+    across = (down[:, None] - down).square()
+    apart = (around[:, None] - around).abs()
+    apart = torch.minimum(apart, columns - apart).square()
+    with torch.autocast(latents.device.type, enabled=False):
+        known = known.float()
+        weighted = torch.cat([latents.float() * known, known], 1)
+        result = weighted[:, :-1].sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp_min(1)
+        for octave in range(6):
+            sigma = rows / 2**octave
+            vertical, horizontal = (-across / (2 * sigma**2)).exp(), (-apart / (18 * sigma**2)).exp()
+            total = vertical.sum() / rows * horizontal[0].sum()
+            blurred = vertical @ weighted @ horizontal / total
+            result = (blurred[:, :-1] + 0.02 * result) / (blurred[:, -1:] + 0.02)
+        return torch.lerp(result, latents.float(), known).to(latents.dtype)
+
+
 class PanoramaTransformer(ModelMixin, ConfigMixin):
     """Predicts the flow of panorama latents (colour and distance together) from the photo placed among them.
 
@@ -108,7 +134,7 @@ class PanoramaTransformer(ModelMixin, ConfigMixin):
     ):
         super().__init__()
         width, channels = num_attention_heads * attention_head_dim, latent_channels + distance_channels
-        # the noisy latents, the known ones, and where they are known
+        # the noisy latents, the known ones continued over the sphere, and where they are known
         self.stem = WrappedConv2d(channels + latent_channels + 1, local_channels, 3)
         self.before = nn.ModuleList(LocalBlock(local_channels, width) for _ in range(local_layers // 2))
         self.patch = nn.Conv2d(local_channels, width, patch_size, stride=patch_size)
@@ -149,12 +175,14 @@ class PanoramaTransformer(ModelMixin, ConfigMixin):
         hidden_states: torch.Tensor,  # [B, latent + distance channels, h, w], noisy: (1 - t)·clean + t·noise
         timestep: torch.Tensor,  # [B] or scalar, t·1000
         image_embeds: torch.Tensor,  # [B, image_embed_dim]
-        known_latents: torch.Tensor,  # [B, latent_channels, h, w], zero where unknown
+        known_latents: torch.Tensor,  # [B, latent_channels, h, w], ignored where unknown
         known_mask: torch.Tensor,  # [B, 1, h, w] 1 where known
     ) -> torch.Tensor:
         """The velocity noise - clean, [B, latent + distance channels, h, w]."""
         timestep = torch.as_tensor(timestep, device=hidden_states.device).expand(len(hidden_states))
         condition = self.time(self.time_features(timestep).to(image_embeds.dtype)) + self.image(image_embeds)
+        # the photo's own colours everywhere to begin with, so that the network need not carry them there
+        known_latents = continue_smoothly(known_latents, known_mask)
         x = self.stem(torch.cat([hidden_states, known_latents, known_mask], 1).to(self.stem.weight.dtype))
         for block in self.before:
             x = block(x, condition)

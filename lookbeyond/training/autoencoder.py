@@ -2,12 +2,16 @@
 
     lookbeyond train autoencoder --rooms pool --out weights --minutes 30
 
+It may begin with other weights (`--begin-with weights/vae`); with `--keep-encoder` only the decoder then goes on
+learning: its latents, and all that was trained on them, stay.
+
 Dead leaves (overlapping shapes of all sizes and colours) carry it over to photographs, which it never sees. The
 loss is L1 on pixels and on their differences: sharp edges, no network to judge them.
 """
 
 import argparse
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +27,7 @@ CROP = 64
 
 
 def crops(pool: Path, batch: int, seed: int, device: str) -> Iterator[torch.Tensor]:
-    """Endless batches [batch, 3, 64, 64] in -1..1: two thirds rooms, one third dead leaves, colours shuffled."""
+    """Endless batches [batch, 3, 64, 64] in -1..1: two thirds rooms, one third dead leaves, some channels swapped."""
     rng = np.random.default_rng(seed)
     leaves = [dead_leaves(rng, 192, int(rng.integers(60, 500))) for _ in range(160)]
     leaves = [(leaf * 255).astype(np.uint8) for leaf in leaves]
@@ -38,15 +42,16 @@ def crops(pool: Path, batch: int, seed: int, device: str) -> Iterator[torch.Tens
         for _ in range(batch):
             image = images[rng.integers(len(images))] if rng.uniform() < 0.67 else leaves[rng.integers(len(leaves))]
             y, x = rng.integers(image.shape[0] - CROP + 1), rng.integers(image.shape[1] - CROP + 1)
-            crop = image[y : y + CROP, x : x + CROP, rng.permutation(3)][:, :: rng.choice([-1, 1])]
+            crop = image[y : y + CROP, x : x + CROP][:, :: rng.choice([-1, 1])]
+            crop = crop[..., rng.permutation(3)] if rng.uniform() < 0.3 else crop
             chosen.append(crop.transpose(1, 0, 2) if rng.uniform() < 0.3 else crop)
         x = torch.from_numpy(np.stack(chosen)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
         gain = torch.empty(batch, 3, 1, 1, device=device).uniform_(0.75, 1.15)
         yield ((x + 1) * gain - 1).clamp(-1, 1).contiguous(memory_format=torch.channels_last)
 
 
-def reconstruction_loss(model: Autoencoder, images: torch.Tensor) -> dict[str, torch.Tensor]:
-    noise = torch.rand(len(images), 1, 1, 1, device=images.device) * 0.25
+def reconstruction_loss(model: Autoencoder, images: torch.Tensor, noise_level: float) -> dict[str, torch.Tensor]:
+    noise = torch.rand(len(images), 1, 1, 1, device=images.device) * noise_level
     error = (model(images, noise) - images).float()
     pixels = error.abs().mean()
     edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
@@ -55,15 +60,49 @@ def reconstruction_loss(model: Autoencoder, images: torch.Tensor) -> dict[str, t
     return {"loss": pixels + edges + 0.5 * casts, "pixels": pixels, "mse": (error / 2).square().mean()}
 
 
+@torch.no_grad()
+def settled(model: Autoencoder, batches: Iterator[torch.Tensor], rooms: torch.Tensor) -> Autoencoder:
+    """A copy with the statistics of the weights as they are now.
+
+    The running ones belong to the weights that were trained, not to their average, and would wash out every colour.
+    Over crops the latents then have unit variance; `scaling_factor` gives it to those of `rooms` [B, 3, H, W], whose
+    walls are smoother.
+    """
+    copy = deepcopy(model).eval()
+    features = torch.cat([copy.encoder(next(batches)) for _ in range(64)]).float()
+    copy.whiten.running_mean.copy_(features.mean((0, 2, 3)))
+    copy.whiten.running_var.copy_(features.var((0, 2, 3)))
+    copy.register_to_config(scaling_factor=round(1 / float(copy.encode(rooms).latents.std()), 2))
+    return copy
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="lookbeyond train autoencoder", description=__doc__)
     parser.add_argument("--rooms", type=Path, required=True, help="shards of `lookbeyond train rooms`")
+    parser.add_argument("--begin-with", type=Path, help="a trained autoencoder")
+    parser.add_argument("--keep-encoder", action="store_true", help="train the decoder only")
+    parser.add_argument("--latent-noise", type=float, default=0.15, help="largest deviation that the decoder forgives")
     loop.add_arguments(parser, minutes=30, batch=32, learning_rate=2e-3)
     options = parser.parse_args(argv)
     torch.manual_seed(options.seed)
-    model = Autoencoder().to(options.device, memory_format=torch.channels_last)
+    model = Autoencoder.from_pretrained(options.begin_with) if options.begin_with else Autoencoder()
+    model.to(options.device, memory_format=torch.channels_last).train()
+    model.encoder.requires_grad_(not options.keep_encoder)
     batches = crops(options.rooms, options.batch, options.seed, options.device)
-    loop.run({"vae": model}, batches, lambda images: reconstruction_loss(model, images), options)
+    shard = np.load(min(options.rooms.glob("*.npz")))["colour"][:16]
+    rooms = torch.from_numpy(shard).to(options.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+    def save_settled(step: int) -> None:
+        if not options.keep_encoder:
+            settled(model, batches, rooms).save_pretrained(options.out / "vae")
+
+    loop.run(
+        {"vae": model},
+        batches,
+        lambda images: reconstruction_loss(model, images, options.latent_noise),
+        options,
+        on_save=save_settled,
+    )
 
 
 if __name__ == "__main__":

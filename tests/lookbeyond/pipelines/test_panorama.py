@@ -7,6 +7,7 @@ import torch
 
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.projection import extract_perspective
+from lookbeyond.models.panorama_transformer import continue_smoothly
 from lookbeyond.pipelines.panorama import PanoramaPipeline, enlarge, extend_outwards, spread_smoothly
 from tests.lookbeyond.pipelines.tiny import panorama_pipeline
 
@@ -47,6 +48,20 @@ def test_distance_is_proportional_to_the_cameras_height():
     pipeline, camera = panorama_pipeline(), placed_camera(256, 192, np.radians(75))
     low, high = (build(pipeline, camera, camera_height=height) for height in (1.0, 2.0))
     np.testing.assert_allclose(high.distance, 2 * low.distance, rtol=1e-4)
+
+
+def test_the_photos_colours_are_continued_over_the_sphere():
+    """Known cells stay, the rest lies within their range, nearer ones count more, and a roll passes through."""
+    torch.manual_seed(0)
+    latents, known = torch.randn(2, 4, 16, 32), torch.zeros(2, 1, 16, 32)
+    known[:, :, 5:11, 12:20] = 1
+    latents[:, :, :, :16] += 3
+    whole = continue_smoothly(latents * known, known)
+    torch.testing.assert_close(whole * known, latents * known)
+    seen = latents[:, :, 5:11, 12:20].flatten(2)
+    assert (whole.amax((2, 3)) <= seen.amax(2) + 1e-4).all() and (whole.amin((2, 3)) >= seen.amin(2) - 1e-4).all()
+    assert (whole[:, :, 8, 10] > whole[:, :, 8, 21]).all(), "the left of the photo is the brighter one"
+    torch.testing.assert_close(continue_smoothly(latents.roll(7, -1), known.roll(7, -1)), whole.roll(7, -1))
 
 
 def test_rolling_the_input_rolls_the_output():

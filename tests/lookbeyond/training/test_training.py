@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from lookbeyond.models.autoencoder import encode_images
 from lookbeyond.training import autoencoder as train_autoencoder
 from lookbeyond.training import loop, panorama, rooms, views
 from tests.lookbeyond.pipelines.tiny import autoencoder, image_encoder, panorama_pipeline, views_pipeline
@@ -30,7 +31,40 @@ def falls(loss_of, modules, steps: int = 12) -> None:
 def test_the_autoencoder_learns():
     model = autoencoder().train()
     images = torch.rand(4, 3, 32, 32) * 2 - 1
-    falls(lambda: train_autoencoder.reconstruction_loss(model, images), [model], steps=60)
+    falls(lambda: train_autoencoder.reconstruction_loss(model, images, 0.2), [model], steps=60)
+
+
+def test_an_images_latents_do_not_depend_on_its_batch():
+    model = autoencoder().train()
+    images = torch.rand(4, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(model.encode(images).latents[:1], model.encode(images[:1]).latents)
+
+
+def test_averaged_weights_get_statistics_of_their_own():
+    """Whatever scale training left them with, latents of crops are white and those of rooms have unit deviation."""
+    model = autoencoder().train()
+    model.whiten.running_var.fill_(400.0)
+    crops = (torch.rand(8, 3, 32, 32) * 2 - 1 for _ in iter(int, 1))
+    rooms = 0.3 * (torch.rand(4, 3, 32, 32) * 2 - 1)
+    settled = train_autoencoder.settled(model, crops, rooms)
+    with torch.no_grad():
+        latents = settled.encode(torch.rand(256, 3, 32, 32) * 2 - 1).latents
+        scaled = encode_images(settled, rooms)
+    torch.testing.assert_close(latents.std((0, 2, 3)), torch.ones(latents.shape[1]), rtol=0.05, atol=0)
+    torch.testing.assert_close(latents.mean((0, 2, 3)), torch.zeros(latents.shape[1]), rtol=0, atol=0.05)
+    assert abs(float(scaled.std()) - 1) < 0.05
+    assert float(model.whiten.running_var.mean()) == 400, "training goes on with its own"
+
+
+def test_a_kept_encoder_keeps_its_latents():
+    model = autoencoder().train()
+    model.encoder.requires_grad_(False)
+    images = torch.rand(4, 3, 32, 32) * 2 - 1
+    latents = model.encode(images).latents.clone()
+    train_autoencoder.reconstruction_loss(model, images, 0.2)["loss"].backward()
+    assert model.decoder[0].weight.grad is not None and model.encoder[1].weight.grad is None
+    torch.testing.assert_close(model.encode(images).latents, latents)
 
 
 def test_the_panorama_transformer_learns():
@@ -86,7 +120,7 @@ def test_a_run_resumes_with_its_budget_its_step_and_its_weights(tmp_path):
 
         def loss(images):
             steps.append(1)
-            return train_autoencoder.reconstruction_loss(model, images)
+            return train_autoencoder.reconstruction_loss(model, images, 0.2)
 
         loop.run({"vae": model}, batches, loss, options(tmp_path, minutes))
         return len(steps)
