@@ -20,6 +20,7 @@ def stop() -> None:
     if bpy.app.timers.is_registered(beat):
         bpy.app.timers.unregister(beat)
     previews.clear()
+    thumbnails.clear()
 
 
 def beat() -> float | None:
@@ -76,4 +77,28 @@ class Previews:
             self._icons = None
 
 
+class Thumbnails:
+    """Pictures on disk as icons; Blender reads them when they are first drawn, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._icons: bpy.utils.previews.ImagePreviewCollection | None = None
+
+    def icon(self, file: Path) -> int:
+        """For `template_icon`; 0 when the file is not there."""
+        name = str(file)
+        if self._icons is None:
+            self._icons = bpy.utils.previews.new()
+        if name not in self._icons:
+            if not file.is_file():
+                return 0
+            self._icons.load(name, name, "IMAGE")
+        return self._icons[name].icon_id
+
+    def clear(self) -> None:
+        if self._icons is not None:
+            bpy.utils.previews.remove(self._icons)
+            self._icons = None
+
+
 previews = Previews()
+thumbnails = Thumbnails()

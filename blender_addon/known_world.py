@@ -16,6 +16,7 @@ from lookbeyond_kit.geometry.cameras import Camera
 from lookbeyond_kit.geometry.coverage import Coverage
 from lookbeyond_kit.geometry.keyframes import plan_shot
 from lookbeyond_kit.geometry.panorama import Panorama
+from numpy.typing import ArrayLike
 
 LITTLE = 0.6
 """Share of a view below which a frame is mostly invented, and the artist is told."""
@@ -135,9 +136,11 @@ class PathCheck:
     anchors: list[int] = field(default_factory=list)
     """Indices of the frames that are made first."""
 
-    def steps(self, world: KnownWorld, frames_per_clip: int = 13) -> Iterator[None]:
-        """Do the work; control comes back after every frame."""
+    def steps(self, world: KnownWorld, turn: float = 0.0, frames_per_clip: int = 13) -> Iterator[None]:
+        """Do the work, in a world that the artist has turned by so many radians; control comes back after every
+        frame."""
         for camera in self.cameras:
+            camera = turned(camera, -turn, world.panorama.position)
             self.known.append(world.coverage.share(camera))
             self.too_far.append(world.coverage.too_far(camera.position))
             self.inside.append(world.behind_surface(camera.position))
@@ -166,6 +169,18 @@ class PathCheck:
                 " invented."
             )
         return said
+
+
+def turned(camera: Camera, angle: float, origin: ArrayLike) -> Camera:
+    """The camera turned about the vertical through a point (metres), radians counter-clockwise."""
+    if abs(angle) < 1e-6:
+        return camera
+    turn, pose = np.eye(4), camera.camera_to_world.copy()
+    turn[:2, :2] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    pose[:3, 3] -= np.asarray(origin)
+    pose = turn @ pose
+    pose[:3, 3] += np.asarray(origin)
+    return Camera(camera.width, camera.height, camera.intrinsics, pose)
 
 
 def anchor_frames(cameras: Sequence[Camera], median: float, frames_per_clip: int) -> list[int]:

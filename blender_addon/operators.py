@@ -215,17 +215,19 @@ class MatchPhotoColours(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class BuildWorld(AsksService, bpy.types.Operator):
-    """Make the panorama that the photo is a part of, and the scene's world of it"""
-
-    bl_idname = "lookbeyond.build_world"
-    bl_label = "Build World"
-
+class NeedsPhoto(AsksService):
     @classmethod
     def reason(cls, context):
         if context.scene.look_beyond.photo_camera is None:
             return "Place a photo first"
         return super().reason(context)
+
+
+class BuildWorld(NeedsPhoto, bpy.types.Operator):
+    """Make the panorama that the photo is a part of, and the scene's world of it"""
+
+    bl_idname = "lookbeyond.build_world"
+    bl_label = "Build World"
 
     def prepare(self, context):
         return scene_jobs.build_world(context)
@@ -258,6 +260,94 @@ class UsePanorama(AsksService, bpy.types.Operator):
 
     def prepare(self, context):
         return scene_jobs.use_panorama(context, absolute(self.filepath), self.height, self.heading)
+
+
+class RerollWorld(NeedsPhoto, bpy.types.Operator):
+    """Make another world of the same photo, with a seed that none has yet; the former ones stay"""
+
+    bl_idname = "lookbeyond.reroll_world"
+    bl_label = "Another World"
+
+    def prepare(self, context):
+        context.scene.look_beyond.seed = scene_jobs.another_seed(context.scene)
+        return scene_jobs.build_world(context)
+
+
+class UseWorld(ReasonedPoll, bpy.types.Operator):
+    """Make this world the scene's again"""
+
+    bl_idname = "lookbeyond.use_world"
+    bl_label = "Use World"
+    bl_options = {"REGISTER", "UNDO"}
+
+    index: IntProperty(name="Number", description="Among the scene's worlds, from 0", min=0)
+
+    def execute(self, context):
+        worlds = context.scene.look_beyond.worlds
+        if self.index >= len(worlds):
+            self.report({"ERROR"}, f"The scene has {len(worlds)} worlds: choose one of them.")
+            return {"CANCELLED"}
+        try:
+            said = scene_jobs.use_world(context.scene, absolute(worlds[self.index].folder))
+        except (ValueError, OSError) as error:
+            session.refuse(str(error))
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if said:
+            self.report({"INFO"}, said)
+        path_view.view.touch()
+        path_view.awaken()
+        return {"FINISHED"}
+
+
+class ForgetWorld(ReasonedPoll, bpy.types.Operator):
+    """Take this world off the list; its files stay"""
+
+    bl_idname = "lookbeyond.forget_world"
+    bl_label = "Forget World"
+    bl_options = {"REGISTER", "UNDO"}
+
+    index: IntProperty(name="Number", description="Among the scene's worlds, from 0", min=0)
+
+    def execute(self, context):
+        context.scene.look_beyond.worlds.remove(self.index)
+        return {"FINISHED"}
+
+
+class NeedsWorld(AsksService):
+    needs_connection = False
+
+    @classmethod
+    def reason(cls, context):
+        if not context.scene.look_beyond.world_folder:
+            return "Build a world first"
+        return super().reason(context)
+
+
+class AddStage(NeedsWorld, bpy.types.Operator):
+    """Make a mesh of the world's distances, with the panorama on it: walk through it, place things on it"""
+
+    bl_idname = "lookbeyond.add_stage"
+    bl_label = "Add Stage"
+
+    def prepare(self, context):
+        return scene_jobs.build_stage(context)
+
+
+class PreviewDraft(NeedsWorld, bpy.types.Operator):
+    """See the shot at once, as far as the world is known: the stage through the scene's camera"""
+
+    bl_idname = "lookbeyond.preview_draft"
+    bl_label = "Preview Draft"
+
+    @classmethod
+    def reason(cls, context):
+        if context.scene.camera is None:
+            return "The scene has no active camera: add a camera path, or make a camera active"
+        return super().reason(context)
+
+    def prepare(self, context):
+        return scene_jobs.build_stage(context, preview=True)
 
 
 # --- 2 path -------------------------------------------------------------------------------------------------
@@ -483,7 +573,12 @@ CLASSES = (
     UsePhotoResolution,
     MatchPhotoColours,
     BuildWorld,
+    RerollWorld,
     UsePanorama,
+    UseWorld,
+    ForgetWorld,
+    AddStage,
+    PreviewDraft,
     AddPath,
     CheckPath,
     StartService,

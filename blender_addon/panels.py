@@ -1,4 +1,4 @@
-"""The sidebar tab: what runs now on top, then the four steps. Drawing reads; it never changes anything."""
+"""The sidebar tab: what runs now on top, then the steps in their order. Drawing reads; it never changes anything."""
 
 import textwrap
 
@@ -6,7 +6,9 @@ import bpy
 
 from . import heartbeat, path_view
 from .preferences import preferences
+from .results import absolute
 from .session import Task, session
+from .world_nodes import our_node
 
 CHARACTER_PX = 6.5
 """Mean width of a character of the interface font at scale 1."""
@@ -56,19 +58,45 @@ class PhotoPanel(Step, bpy.types.Panel):
             row.operator("lookbeyond.look_through_photo", text="Its View")
             row.operator("lookbeyond.use_photo_resolution", text="Its Size")
             row.operator("lookbeyond.match_photo_colours", text="Its Colours")
+
+
+class WorldPanel(Step, bpy.types.Panel):
+    bl_idname = "LOOKBEYOND_PT_world"
+    bl_parent_id = StatusPanel.bl_idname
+    bl_label = "2  World"
+
+    def draw(self, context):
+        scene = context.scene
+        settings = scene.look_beyond
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
         column = layout.column(align=True)
-        column.prop(settings, "panorama_width", text="World")
+        column.prop(settings, "panorama_width", text="Resolution")
         column.prop(settings, "seed")
-        row = layout.row()
+        row = layout.row(align=True)
         row.scale_y = 1.4
         row.operator("lookbeyond.build_world", icon="WORLD")
+        if settings.worlds:
+            row.operator("lookbeyond.reroll_world", text="", icon="FILE_REFRESH")
         layout.operator("lookbeyond.use_panorama", text="Use 360° Picture…")
+        if settings.worlds:
+            draw_variants(layout, settings)
+        node = our_node(scene.world)
+        if node is not None:
+            column = layout.column(align=True)
+            column.prop(node.inputs["Strength"], "default_value", text="Strength")
+            column.prop(node.inputs["Heading"], "default_value", text="Rotation")
+        if settings.world_folder:
+            row = layout.row(align=True)
+            row.prop(settings, "stage_columns")
+            row.operator("lookbeyond.add_stage", text="", icon="MESH_UVSPHERE")
 
 
 class PathPanel(Step, bpy.types.Panel):
     bl_idname = "LOOKBEYOND_PT_path"
     bl_parent_id = StatusPanel.bl_idname
-    bl_label = "2  Path"
+    bl_label = "3  Path"
 
     def draw(self, context):
         layout = self.layout
@@ -90,7 +118,7 @@ class PathPanel(Step, bpy.types.Panel):
 class ServicePanel(Step, bpy.types.Panel):
     bl_idname = "LOOKBEYOND_PT_service"
     bl_parent_id = StatusPanel.bl_idname
-    bl_label = "3  Service"
+    bl_label = "4  Service"
 
     def draw(self, context):
         settings = context.scene.look_beyond
@@ -117,7 +145,7 @@ class ServicePanel(Step, bpy.types.Panel):
 class ShootPanel(Step, bpy.types.Panel):
     bl_idname = "LOOKBEYOND_PT_shoot"
     bl_parent_id = StatusPanel.bl_idname
-    bl_label = "4  Shoot"
+    bl_label = "5  Shoot"
 
     def draw(self, context):
         scene = context.scene
@@ -134,9 +162,23 @@ class ShootPanel(Step, bpy.types.Panel):
         column.prop(settings, "tau_position")
         column.prop(settings, "tau_rotation")
         layout.prop(settings, "output_folder")
+        layout.operator("lookbeyond.preview_draft", icon="HIDE_OFF")
         row = layout.row()
         row.scale_y = 1.4
         row.operator("lookbeyond.shoot", icon="RENDER_ANIMATION")
+
+
+def draw_variants(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:
+    grid = layout.grid_flow(row_major=True, columns=3, even_columns=True, align=True)
+    for number, world in enumerate(settings.worlds):
+        cell = grid.column(align=True)
+        icon = heartbeat.thumbnails.icon(absolute(world.folder) / "panorama.png")
+        if icon:
+            cell.template_icon(icon, scale=3.5)
+        row = cell.row(align=True)
+        current = world.folder == settings.world_folder
+        row.operator("lookbeyond.use_world", text=f"Seed {world.seed}", depress=current).index = number
+        row.operator("lookbeyond.forget_world", text="", icon="X").index = number
 
 
 def draw_task(layout: bpy.types.UILayout, task: Task) -> None:
@@ -169,8 +211,9 @@ def draw_path_warnings(layout: bpy.types.UILayout, context: bpy.types.Context) -
     column = layout.column(align=True)
     for sentence in view.sentences:
         draw_text(column, context, sentence, "ERROR")
-    if view.check is not None and view.check.known:
-        column.label(text=f"At least {min(view.check.known):.0%} of each view is known", icon="HIDE_OFF")
+    within = [known for known, far in zip(view.check.known, view.check.too_far) if far <= 0] if view.check else []
+    if within:
+        column.label(text=f"At least {min(within):.0%} of each view is known", icon="HIDE_OFF")
 
 
 def draw_text(column: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:
@@ -210,7 +253,7 @@ def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:
         row.progress(factor=task.fraction, text=f"Look Beyond: {task.title}{left(task)}")
 
 
-CLASSES = (StatusPanel, PhotoPanel, PathPanel, ServicePanel, ShootPanel)
+CLASSES = (StatusPanel, PhotoPanel, WorldPanel, PathPanel, ServicePanel, ShootPanel)
 
 
 def register() -> None:

@@ -18,6 +18,7 @@ from lookbeyond_kit.geometry.cameras import Camera, CameraError
 from .cameras_from_blender import APART, cameras_apart, metres_per_unit, scene_frames, shot_size
 from .known_world import KnownWorld, PathCheck, WorldError, load_world
 from .results import absolute
+from .world_nodes import turned_by
 
 SLICE_S = 0.006
 """How long one slice may hold the window."""
@@ -158,7 +159,7 @@ class PathView:
             self.check, self.sentences, self._batches = None, [str(error)], None
             return
         check = PathCheck(list(frames), cameras)
-        yield from check.steps(world, max(2, 13 // every))
+        yield from check.steps(world, turned_by(scene, world.panorama.heading_rad), max(2, 13 // every))
         self.check, self.sentences, self._batches = check, check.sentences(), None
 
     # --- what is drawn ---------------------------------------------------------------------------------------
@@ -272,13 +273,12 @@ def redraw() -> None:
 
 @persistent
 def scene_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
-    if bpy.app.background or scene.name == APART or not view.wanted(scene):
-        return
-    if len(scene.objects) > MANY_OBJECTS:
+    if scene.name == APART or len(scene.objects) > MANY_OBJECTS or not view.wanted(scene):
         return
     for update in depsgraph.updates:
-        changed = update.is_updated_transform or update.is_updated_geometry
-        if changed or isinstance(update.id, (bpy.types.Action, bpy.types.Camera)):
+        # Reading the cameras has Blender sort its collections anew, which is no edit.
+        moved = isinstance(update.id, bpy.types.Object) and (update.is_updated_transform or update.is_updated_geometry)
+        if moved or isinstance(update.id, (bpy.types.Action, bpy.types.Camera, bpy.types.Curve)):
             view.touch()
             awaken()
             return

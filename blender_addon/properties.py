@@ -9,6 +9,7 @@ import math
 import bpy
 from bpy.props import (
     BoolProperty,
+    CollectionProperty,
     EnumProperty,
     FloatProperty,
     IntProperty,
@@ -22,6 +23,12 @@ from .photo import photo_camera, set_photo_camera
 from .session import session
 
 BLEND_RELATIVE = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
+STAGE_COLUMNS = (
+    ("128", "Coarse", ""),
+    ("256", "Normal", ""),
+    ("512", "Fine", ""),
+    ("1024", "Finest", ""),
+)
 WIDTHS = (("1024", "1K", ""), ("2048", "2K", ""), ("4096", "4K", ""), ("8192", "8K", ""))
 
 
@@ -76,6 +83,13 @@ class LookBeyondCamera(bpy.types.PropertyGroup):
     height: IntProperty(name="Photo Height", subtype="PIXEL")
 
 
+class LookBeyondWorld(bpy.types.PropertyGroup):
+    """One of the worlds that were made in a scene; `name` is what the artist calls it."""
+
+    folder: StringProperty(name="Folder", subtype="DIR_PATH", options=BLEND_RELATIVE)
+    seed: StringProperty(name="Seed", description="Decimal; seeds may be larger than Blender's integers")
+
+
 class LookBeyondScene(bpy.types.PropertyGroup):
     """The settings of the four steps; `LIVE` adds those that live on the photo's camera."""
 
@@ -124,6 +138,12 @@ class LookBeyondScene(bpy.types.PropertyGroup):
         description="Folder of the world to shoot in",
         subtype="DIR_PATH",
         options=BLEND_RELATIVE,
+    )
+    worlds: CollectionProperty(
+        name="Worlds", description="The worlds that were made in this scene", type=LookBeyondWorld
+    )
+    stage_columns: EnumProperty(
+        name="Stage", description="How fine the stage mesh is", items=STAGE_COLUMNS, default="256"
     )
     shot_folder: StringProperty(
         name="Shot", description="Folder of the last shot", subtype="DIR_PATH", options=BLEND_RELATIVE
@@ -197,7 +217,7 @@ LIVE = {
         name="Preset", description="Which models the service uses", default="builtin", search=preset_names
     ),
 }
-CLASSES = (LookBeyondCamera, LookBeyondScene)
+CLASSES = (LookBeyondCamera, LookBeyondWorld, LookBeyondScene)
 
 
 def register() -> None:

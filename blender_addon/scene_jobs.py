@@ -2,23 +2,28 @@
 
 import json
 import math
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import bpy
 from lookbeyond_kit import __version__ as KIT_VERSION
+from lookbeyond_kit.client import Progress
 from lookbeyond_kit.geometry.cameras import Camera, placed_camera
 from lookbeyond_kit.protocol import WORLD_FILES, ShotRequest, WorldRequest
 
 from . import jobs
 from .cameras_from_blender import scene_frames, shot_cameras, shot_size
 from .jobs import JobError
+from .known_world import KnownWorld, load_world, turned
 from .photo import photo_camera
 from .preferences import connection
 from .results import absolute, as_stored, file_name, output_folder
-from .session import Done, Work, session
+from .session import Done, Event, Work, session
 from .shot_output import show_shot
-from .world_nodes import heading_of, show_world
+from .stage import StageSurface, preview_in, show_stage, stage_surface
+from .world_nodes import heading_of, show_world, turned_by
 
 
 class SceneOf:
@@ -96,10 +101,82 @@ def world_of(
         }
         said = show_world(scene, done.folder / "panorama.png", heading_of(about), record)
         scene.look_beyond.world_folder = as_stored(done.folder)
+        remember_variant(scene, done.folder, picture.stem, request.seed)
         remember_for_undo("Build World")
         return f"The world stands: {done.folder}. {said}".strip()
 
     return Work("Build World", jobs.build_world(connection(), picture, role, request, folder), finish)
+
+
+def remember_variant(scene: bpy.types.Scene, folder: Path, name: str, seed: int) -> None:
+    """Put a world among those that the artist can come back to."""
+    worlds = scene.look_beyond.worlds
+    if any(absolute(world.folder) == folder.resolve() for world in worlds):
+        return
+    variant = worlds.add()
+    variant.name, variant.folder, variant.seed = f"{name} {seed}", as_stored(folder), str(seed)
+
+
+def another_seed(scene: bpy.types.Scene) -> int:
+    """One that none of the scene's worlds has."""
+    return max([scene.look_beyond.seed, *(int(world.seed or 0) for world in scene.look_beyond.worlds)]) + 1
+
+
+def use_world(scene: bpy.types.Scene, folder: Path) -> str:
+    """Make a world that was built before the scene's again. Raises `JobError`."""
+    missing = next((name for name in WORLD_FILES if not (folder / name).is_file()), None)
+    if missing:
+        raise JobError(f"The world's file {folder / missing} is not there any more: build the world again.")
+    about = json.loads((folder / "world.json").read_text(encoding="utf-8"))
+    record = {
+        "folder": str(folder),
+        "seed": int(about.get("seed", 0)),
+        "preset": about.get("preset", ""),
+        "revision": about.get("revision", ""),
+        "camera_height": float(about.get("camera_height", 0.0)),
+    }
+    said = show_world(scene, folder / "panorama.png", heading_of(about), record)
+    scene.look_beyond.world_folder = as_stored(folder)
+    return said
+
+
+def build_stage(context: bpy.types.Context, preview: bool = False) -> Work:
+    """The stage of the scene's world, worked out in the thread; `preview` shows it through the scene's camera.
+
+    Raises `JobError`.
+    """
+    scene = context.scene
+    folder, columns = absolute(scene.look_beyond.world_folder), int(scene.look_beyond.stage_columns)
+    where = SceneOf(scene)
+    made: list[tuple[KnownWorld, StageSurface]] = []
+
+    def steps(cancelled: threading.Event) -> Iterator[Event]:
+        yield Progress(0.0, "Reading the world's distances", None)
+        world = load_world(folder)
+        yield Progress(0.5, "Laying out the stage", None)
+        made.append((world, stage_surface(world, columns)))
+        yield Done()
+
+    def finish(done: Done) -> str:
+        scene = where.find()
+        if scene is None:
+            return "The stage's scene is not open any more."
+        record = {"folder": str(folder), "columns": columns, **versions()}
+        stage = show_stage(scene, *made[0], record)
+        if preview:
+            show_preview()
+        remember_for_undo("Add Stage")
+        return f"The stage has {len(stage.data.polygons)} faces. Renders do not see it until you say so."
+
+    return Work("Stage", steps, finish)
+
+
+def show_preview() -> None:
+    """The stage through the scene's camera, in every 3D viewport: the shot's geometry, at once."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                preview_in(area.spaces.active)
 
 
 def shoot(context: bpy.types.Context) -> Work:
@@ -116,8 +193,10 @@ def shoot(context: bpy.types.Context) -> Work:
         cameras = shot_cameras(context, manager.progress_update)
     finally:
         manager.progress_end()
+    about = json.loads((world / "world.json").read_text(encoding="utf-8"))
+    turn = turned_by(scene, heading_of(about))
     request = ShotRequest(
-        cameras=[camera.to_dict() for camera in cameras],
+        cameras=[turned(camera, -turn, about["origin"]).to_dict() for camera in cameras],
         first_frame=scene_frames(scene).start,
         seed=settings.seed,
         preset=settings.preset or "builtin",

@@ -16,9 +16,9 @@ def show_world(scene: bpy.types.Scene, panorama: Path, heading: float, record: M
     """Make the panorama (a file) the scene's world and say what became of the former one.
 
     `heading` is where its centre column looks, radians counter-clockwise from +X. If the scene's world has a
-    node of ours, only the panorama in it changes: strength and whatever the artist built around it stay. Any
-    other world stays as it is, in the file, and a new one takes its place. `record` is written on group and
-    world.
+    node of ours, only the panorama in it changes: strength and whatever the artist built around it stay. A
+    world that is nothing but a colour gets our node; one with nodes of the artist's own stays as it is, in the
+    file, and a new one takes its place. `record` is written on group and world.
     """
     group = panorama_group(panorama, heading)
     stamp(group, record)
@@ -30,26 +30,40 @@ def show_world(scene: bpy.types.Scene, panorama: Path, heading: float, record: M
         node.inputs["Heading"].default_value = heading
         stamp(scene.world, record)
         return ""
-    former = scene.world
-    world = bpy.data.worlds.new("Look Beyond")
+    former = scene.world if scene.world is not None and not is_plain(scene.world) else None
+    if scene.world is None or former is not None:
+        scene.world = bpy.data.worlds.new("Look Beyond")
+    world = scene.world
     if bpy.app.version < (5, 0, 0):
         world.use_nodes = True
     nodes = world.node_tree.nodes
-    nodes.clear()
     node = nodes.new("ShaderNodeGroup")
     node.node_tree = group
     node.name = node.label = "Look Beyond"
     node.width = 200
     node.inputs["Heading"].default_value = heading
-    output = nodes.new("ShaderNodeOutputWorld")
-    output.location = (260, 0)
+    output = next((one for one in nodes if one.type == "OUTPUT_WORLD"), None) or nodes.new("ShaderNodeOutputWorld")
+    node.location = (output.location.x - 260, output.location.y - 180)
     world.node_tree.links.new(node.outputs["Background"], output.inputs["Surface"])
     stamp(world, record)
-    scene.world = world
     if former is None:
         return ""
     former.use_fake_user = True
     return f"The former world, {former.name}, is kept in the file."
+
+
+def is_plain(world: bpy.types.World) -> bool:
+    """Whether a world is nothing but a colour: what Blender gives every new scene."""
+    if world.node_tree is None or (bpy.app.version < (5, 0, 0) and not world.use_nodes):
+        return True
+    nodes = world.node_tree.nodes
+    return all(node.type in ("BACKGROUND", "OUTPUT_WORLD") for node in nodes) and not world.node_tree.animation_data
+
+
+def turned_by(scene: bpy.types.Scene, heading: float) -> float:
+    """How far the artist has turned the world from where it was made to look, radians."""
+    node = our_node(scene.world)
+    return 0.0 if node is None else float(node.inputs["Heading"].default_value) - heading
 
 
 def our_node(world: bpy.types.World | None) -> bpy.types.Node | None:
@@ -63,12 +77,11 @@ def our_node(world: bpy.types.World | None) -> bpy.types.Node | None:
 
 def panorama_group(panorama: Path, heading: float) -> bpy.types.NodeTree:
     """The node group of this panorama: Heading and Strength in, Background out. Made once per file."""
-    image = bpy.data.images.load(str(panorama), check_existing=True)
+    image = panorama_image(panorama)
     for group in bpy.data.node_groups:
         if stamped(group, "maker") == MAKER and any(getattr(node, "image", None) == image for node in group.nodes):
             image.reload()
             return group
-    image.filepath = as_stored(panorama)
 
     group = bpy.data.node_groups.new(f"Look Beyond {panorama.parent.name}", "ShaderNodeTree")
     group.use_fake_user = True  # the artist may come back to a former variant
@@ -106,6 +119,15 @@ def panorama_group(panorama: Path, heading: float) -> bpy.types.NodeTree:
     link(inputs.outputs["Strength"], background.inputs["Strength"])
     link(background.outputs["Background"], output.inputs["Background"])
     return group
+
+
+def panorama_image(panorama: Path) -> bpy.types.Image:
+    """The panorama's file as an image, once per file, its path as the .blend should hold it."""
+    image = bpy.data.images.load(str(panorama), check_existing=True)
+    stored = as_stored(panorama)
+    if image.filepath != stored:
+        image.filepath = stored
+    return image
 
 
 def heading_of(about: Mapping[str, object]) -> float:

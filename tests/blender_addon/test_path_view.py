@@ -152,6 +152,21 @@ def test_an_edit_of_the_curve_is_seen(part, view, world):
     assert "goes through a surface" in walls
 
 
+def test_only_edits_wake_the_view_not_its_own_reading(part, world):
+    module = part("path_view")
+    bpy.ops.lookbeyond.add_path()
+    module.view.check_now(world)
+    bpy.context.view_layer.update()
+    assert module.view._touched is None
+    bpy.context.active_object.location.x += 0.1
+    bpy.context.view_layer.update()
+    assert module.view._touched is not None
+    module.view.check_now(world)
+    world.camera.data.lens += 1
+    bpy.context.view_layer.update()
+    assert module.view._touched is not None
+
+
 def test_slices_are_short_and_a_hundred_poses_are_soon_known(view, world):
     bpy.ops.lookbeyond.add_path(kind="WALK")
     view.check_now(world)  # the world is read, once

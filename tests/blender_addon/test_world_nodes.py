@@ -53,13 +53,34 @@ def test_cycles_sees_the_panorama_as_our_geometry_does(part, scene, tmp_path):
     assert 10 * math.log10(255**2 / error) > 45
 
 
-def test_the_artists_world_stays_in_the_file(part, scene, tmp_path):
+def artists_world(scene) -> bpy.types.World:
     world = bpy.data.worlds.new("Mine")
+    if bpy.app.version < (5, 0, 0):
+        world.use_nodes = True
+    world.node_tree.nodes.new("ShaderNodeTexSky")
     scene.world = world
+    return world
+
+
+def test_a_world_with_nodes_of_the_artists_stays_in_the_file(part, scene, tmp_path):
+    world = artists_world(scene)
+    nodes = [node.name for node in world.node_tree.nodes]
     path, _ = smooth_panorama(tmp_path / "panorama.png", 64)
     said = part("world_nodes").show_world(scene, path, 0.0, RECORD)
     assert scene.world != world and "Mine" in said
     assert bpy.data.worlds["Mine"].use_fake_user
+    assert [node.name for node in world.node_tree.nodes] == nodes
+
+
+def test_a_plain_world_gets_our_node_and_keeps_its_own(part, scene, tmp_path):
+    scene.world = bpy.data.worlds.new("Plain")
+    path, _ = smooth_panorama(tmp_path / "panorama.png", 64)
+    assert part("world_nodes").show_world(scene, path, 0.4, RECORD) == ""
+    assert scene.world.name == "Plain" and len(bpy.data.worlds) == 1
+    nodes = scene.world.node_tree.nodes
+    assert sorted(node.type for node in nodes) == ["BACKGROUND", "GROUP", "OUTPUT_WORLD"]
+    (link,) = next(node for node in nodes if node.type == "OUTPUT_WORLD").inputs["Surface"].links
+    assert link.from_node == part("world_nodes").our_node(scene.world)
 
 
 def test_another_panorama_keeps_what_was_built_around_ours(part, scene, tmp_path):

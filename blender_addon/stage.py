@@ -1,0 +1,156 @@
+"""The stage: a world's distances as a mesh with the panorama on it, to walk through, place things on and
+preview a shot, where the panorama alone is infinitely far away."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+import numpy as np
+from lookbeyond_kit.geometry.panorama import Panorama
+from lookbeyond_kit.geometry.projection import equirectangular_directions
+from lookbeyond_kit.geometry.warping import Relief
+
+from .cameras_from_blender import metres_per_unit
+from .known_world import KnownWorld
+from .results import stamp, stamped
+from .world_nodes import our_node, panorama_image
+
+MAKER = "stage"
+
+
+@dataclass(frozen=True, eq=False)
+class StageSurface:
+    """The mesh as arrays, seen from the panorama's origin with its centre along +X, metres."""
+
+    vertices: np.ndarray
+    """[N, 3] float32."""
+    quads: np.ndarray
+    """[F, 4] int32."""
+    uv: np.ndarray
+    """[4 F, 2] float32: where each face's corners lie in the panorama."""
+
+
+def stage_surface(world: KnownWorld, columns: int) -> StageSurface:
+    """Quads through the middles of the panorama's pixels, none where the surface is torn. No bpy in here."""
+    distance = world.panorama.distance
+    step = max(1, distance.shape[1] // columns)
+    distance = np.ascontiguousarray(distance[step // 2 :: step, step // 2 :: step])
+    height, width = distance.shape
+    blank = np.zeros((1, 2, 3), np.uint8), np.zeros((1, 2), np.uint8)
+    torn = Relief(Panorama(blank[0], distance, blank[1])).torn.reshape(height + 1, width + 1)[1:height, 1:]
+    vertices = (equirectangular_directions(width, height) * distance[..., None]).reshape(-1, 3)
+    row, column = np.nonzero(~torn)
+    right = (column + 1) % width
+    # Seen from inside: counter-clockwise, so that the normals look at the viewer.
+    corners = [row * width + column, (row + 1) * width + column, (row + 1) * width + right, row * width + right]
+    u = (column + 0.5) / width, (column + 1.5) / width
+    v = 1 - (row + 0.5) / height, 1 - (row + 1.5) / height
+    uv = np.stack(
+        [np.stack([u[0], v[0]], 1), np.stack([u[0], v[1]], 1), np.stack([u[1], v[1]], 1), np.stack([u[1], v[0]], 1)], 1
+    )
+    return StageSurface(
+        vertices.astype(np.float32), np.stack(corners, 1).astype(np.int32), uv.reshape(-1, 2).astype(np.float32)
+    )
+
+
+def stage_of(scene: bpy.types.Scene) -> bpy.types.Object | None:
+    """The scene's stage."""
+    return next((thing for thing in scene.objects if stamped(thing, "maker") == MAKER), None)
+
+
+def show_stage(
+    scene: bpy.types.Scene, world: KnownWorld, surface: StageSurface, record: Mapping[str, object]
+) -> bpy.types.Object:
+    """Put the stage into the scene, or its new surface in the place of the former one.
+
+    It stands where the panorama was seen from and turns with the world's Heading. Renders do not see it until
+    a composite asks for it.
+    """
+    mesh = bpy.data.meshes.new("Look Beyond Stage")
+    mesh.vertices.add(len(surface.vertices))
+    mesh.vertices.foreach_set("co", surface.vertices.ravel())
+    mesh.loops.add(surface.quads.size)
+    mesh.loops.foreach_set("vertex_index", surface.quads.ravel())
+    mesh.polygons.add(len(surface.quads))
+    mesh.polygons.foreach_set("loop_start", np.arange(0, surface.quads.size, 4, dtype=np.int32))
+    mesh.uv_layers.new(name="Panorama").data.foreach_set("uv", surface.uv.ravel())
+    mesh.update(calc_edges=True)
+    mesh.materials.append(stage_material(world.folder / "panorama.png"))
+
+    stage = stage_of(scene)
+    if stage is None:
+        stage = bpy.data.objects.new(mesh.name, mesh)
+        scene.collection.objects.link(stage)
+        stage.hide_render = True
+        stamp(stage, {"maker": MAKER})
+    else:
+        former, stage.data = stage.data, mesh
+        if not former.users:
+            bpy.data.meshes.remove(former)
+    unit_m = metres_per_unit(scene)
+    stage.location = world.panorama.position / unit_m
+    stage.scale = (1 / unit_m,) * 3
+    stage.rotation_euler = (0.0, 0.0, world.panorama.heading_rad)
+    turn_with_world(stage, scene.world)
+    stamp(stage, record)
+    return stage
+
+
+def turn_with_world(stage: bpy.types.Object, world: bpy.types.World | None) -> None:
+    """Have the stage turn as the panorama's node in the world is turned."""
+    stage.driver_remove("rotation_euler", 2)
+    node = our_node(world)
+    if node is None:
+        return
+    driver = stage.driver_add("rotation_euler", 2).driver
+    driver.type = "SUM"
+    variable = driver.variables.new()
+    target = variable.targets[0]
+    target.id_type, target.id = "WORLD", world
+    index = node.inputs.find("Heading")
+    target.data_path = f'node_tree.nodes["{bpy.utils.escape_identifier(node.name)}"].inputs[{index}].default_value'
+
+
+def stage_material(panorama: Path) -> bpy.types.Material:
+    """Shines with the panorama, looked up exactly by the direction from the stage's own origin."""
+    image = panorama_image(panorama)
+    for material in bpy.data.materials:
+        if stamped(material, "maker") == MAKER and any(
+            getattr(node, "image", None) == image for node in material.node_tree.nodes
+        ):
+            return material
+    material = bpy.data.materials.new(f"Look Beyond Stage {panorama.parent.name}")
+    stamp(material, {"maker": MAKER})
+    if bpy.app.version < (5, 0, 0):
+        material.use_nodes = True
+    tree = material.node_tree
+    tree.nodes.clear()
+    kinds = (
+        "ShaderNodeTexCoord",
+        "ShaderNodeTexEnvironment",
+        "ShaderNodeEmission",
+        "ShaderNodeOutputMaterial",
+        "ShaderNodeTexImage",
+    )
+    coordinates, texture, emission, output, flat = (tree.nodes.new(kind) for kind in kinds)
+    for node, place in zip((coordinates, texture, emission, output, flat), (-500, -300, 0, 200, -300), strict=True):
+        node.location = (place, 0)
+    flat.location.y = -300
+    flat.label = "For the viewport's solid mode"
+    texture.image = flat.image = image
+    tree.links.new(coordinates.outputs["Object"], texture.inputs["Vector"])
+    tree.links.new(texture.outputs["Color"], emission.inputs["Color"])
+    tree.links.new(emission.outputs["Emission"], output.inputs["Surface"])
+    tree.nodes.active = flat
+    return material
+
+
+def preview_in(space: bpy.types.SpaceView3D) -> None:
+    """Show a viewport the stage as it is, through the scene's camera."""
+    space.shading.type = "SOLID"
+    space.shading.light = "FLAT"
+    space.shading.color_type = "TEXTURE"
+    space.shading.show_backface_culling = False
+    if space.region_3d is not None:
+        space.region_3d.view_perspective = "CAMERA"

@@ -1,0 +1,150 @@
+"""The stage is where the world is, shows what the panorama shows, and is torn where the world is."""
+
+import json
+import math
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+from mathutils import Vector
+
+from tests.blender_addon.played import distance_file, picture, room_distance
+from tests.blender_addon.test_world_nodes import smooth_panorama
+
+HEADING = math.radians(33)
+ORIGIN = (0.4, -0.2, 1.6)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A finished world with colours that tell directions, looking 33 degrees to the left."""
+    folder = tmp_path / "worlds" / "room"
+    folder.mkdir(parents=True)
+    smooth_panorama(folder / "panorama.png")
+    picture(folder / "from_photo.png", 64, 32)
+    distance_file(folder / "distance.exr", room_distance(256, heading=HEADING))
+    about = {"version": 1, "heading": math.degrees(HEADING), "origin": ORIGIN, "camera_height": 1.6, "seed": 3}
+    (folder / "world.json").write_text(json.dumps(about))
+    return folder
+
+
+@pytest.fixture
+def world(part, scene, folder):
+    part("scene_jobs").use_world(scene, folder)
+    return scene
+
+
+@pytest.fixture
+def stage(part, world):
+    assert bpy.ops.lookbeyond.add_stage() == {"FINISHED"}
+    return part("stage").stage_of(world)
+
+
+def test_rays_from_the_origin_meet_it_at_the_worlds_distance(part, stage, folder):
+    random = np.random.default_rng(4)
+    panorama = part("known_world").load_world(folder).panorama
+    inverse = stage.matrix_world.inverted()
+    assert np.allclose(stage.matrix_world.translation, ORIGIN)
+    for _ in range(50):
+        direction = random.normal(size=3) * (1, 1, 0.7)
+        direction /= np.linalg.norm(direction)
+        hit, place, normal, _ = stage.ray_cast((0, 0, 0), inverse.to_3x3() @ Vector(direction))
+        assert hit and place.length == pytest.approx(float(panorama.distance_at(direction)), rel=0.03)
+        assert normal.dot(place) < 0  # it looks at who stands inside
+
+
+def test_renders_do_not_see_it_and_another_one_replaces_it(part, world, stage):
+    assert stage.hide_render
+    faces = len(stage.data.polygons)
+    stage.location.x += 1
+    world.look_beyond.stage_columns = "128"
+    bpy.ops.lookbeyond.add_stage()
+    assert part("stage").stage_of(world) == stage and stage.location.x == pytest.approx(ORIGIN[0])
+    assert len(stage.data.polygons) < faces / 3
+    assert sum(mesh.name.startswith("Look Beyond Stage") for mesh in bpy.data.meshes) == 1
+    assert len([m for m in bpy.data.materials if m.name.startswith("Look Beyond")]) == 1
+
+
+def test_it_turns_with_the_world(part, world, stage):
+    part("world_nodes").our_node(world.world).inputs["Heading"].default_value = 1.0
+    bpy.context.view_layer.update()
+    assert stage.evaluated_get(bpy.context.evaluated_depsgraph_get()).matrix_world.to_euler().z == pytest.approx(1.0)
+
+
+def test_surfaces_are_torn_where_the_distance_jumps(part, world, folder):
+    """A block at half the distance: no face may lead from it to the wall behind."""
+    distance = room_distance(128, heading=HEADING)
+    distance[24:40, 50:70] *= 0.4
+    distance_file(folder / "distance.exr", distance)
+    bpy.ops.lookbeyond.add_stage()
+    mesh = part("stage").stage_of(world).data
+    lengths = np.empty(len(mesh.vertices) * 3, np.float32)
+    mesh.vertices.foreach_get("co", lengths)
+    lengths = np.linalg.norm(lengths.reshape(-1, 3), axis=1)
+    corners = np.empty(len(mesh.loops), np.int32)
+    mesh.loops.foreach_get("vertex_index", corners)
+    of_faces = lengths[corners.reshape(-1, 4)]
+    assert (of_faces.max(1) / of_faces.min(1)).max() < 1.5
+    around_the_block = 17 * 21 - 15 * 19
+    assert 63 * 128 - 2 * around_the_block < len(mesh.polygons) <= 63 * 128 - around_the_block
+
+
+def test_cycles_sees_on_it_what_the_warp_shows(part, world, stage, folder, tmp_path):
+    """From 60 cm beside the origin: the draft is the warp alone, so the warp is its oracle."""
+    from dataclasses import replace
+
+    from lookbeyond_kit.geometry.warping import warp_to_view
+
+    data = bpy.data.cameras.new("Camera")
+    camera = bpy.data.objects.new("Camera", data)
+    world.collection.objects.link(camera)
+    world.camera = camera
+    camera.location, camera.rotation_euler = np.array(ORIGIN) + (0.4, 0.4, -0.2), (1.45, 0, -0.6)
+    data.lens = 22
+    world.render.resolution_x, world.render.resolution_y = 96, 64
+    world.render.engine = "CYCLES"
+    world.cycles.device, world.cycles.samples, world.cycles.use_denoising = "CPU", 8, False
+    world.cycles.pixel_filter_type = "BOX"
+    stage.hide_render = False
+    world.world = None
+    bpy.ops.lookbeyond.match_photo_colours()
+    world.render.image_settings.file_format = "PNG"
+    world.render.filepath = str(tmp_path / "render.png")
+    bpy.ops.render.render(write_still=True)
+    image = bpy.data.images.load(world.render.filepath)
+    seen = np.array(image.pixels[:]).reshape(64, 96, image.channels)[::-1, :, :3] * 255
+
+    _, pixels = smooth_panorama(tmp_path / "again.png")
+    known = part("known_world").load_world(folder).panorama
+    panorama = replace(known, colour=pixels, from_photo=np.zeros(pixels.shape[:2], np.uint8))
+    ours = part("cameras_from_blender").camera_of(camera, 96, 64, 1.0)
+    warped = warp_to_view(panorama, ours)
+    error = np.mean((seen[warped.known] - warped.colour[warped.known]) ** 2)
+    assert warped.known.mean() > 0.95
+    assert 10 * math.log10(255**2 / error) > 35
+
+
+def test_a_turned_world_is_shot_as_it_is_seen(part, world, service, tmp_path):
+    """Turning the world by 90 degrees to the left is turning the camera to the right, about its origin."""
+    world.look_beyond.output_folder = str(tmp_path / "results")
+    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    world.collection.objects.link(camera)
+    world.camera = camera
+    camera.location, camera.rotation_euler = np.array(ORIGIN) + (0.5, 0, 0), (math.pi / 2, 0, -math.pi / 2)
+    part("world_nodes").our_node(world.world).inputs["Heading"].default_value = HEADING + math.pi / 2
+    assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
+    pose = np.array(service.requests[-1].cameras[0]["camera_to_world"])
+    assert np.allclose(pose[:3, 3], np.array(ORIGIN) + (0, -0.5, 0), atol=1e-5)
+    assert np.allclose(pose[:3, 2], (0, -1, 0), atol=1e-5)
+
+
+def test_previewing_a_draft_needs_a_camera_and_a_world(scene, part, folder):
+    with pytest.raises(RuntimeError, match="no active camera"):
+        bpy.ops.lookbeyond.preview_draft()
+    bpy.ops.lookbeyond.add_path()
+    with pytest.raises(RuntimeError, match="Build a world first"):
+        bpy.ops.lookbeyond.preview_draft()
+    part("scene_jobs").use_world(scene, folder)
+    assert bpy.ops.lookbeyond.preview_draft() == {"FINISHED"}
+    assert part("stage").stage_of(scene) is not None
