@@ -332,6 +332,9 @@ class Client:
                     yield event
                 return
             except ServiceError as error:
+                if error.code == "hello":  # we were silent for so long (suspended, perhaps) that we were forgotten
+                    self._say_hello()
+                    continue
                 # while it starts or ends, a service may hang up in the middle of the handshake
                 if error.code not in _GONE and not (gone_since and isinstance(error, _StrangerError)):
                     raise

@@ -108,8 +108,8 @@ def serve_command(
 
         require_ray()
         click.echo(
-            "Ray listens on every network interface of this machine, without passwords: whoever reaches its ports "
-            "can run programs as you. Use it on a network that you trust, behind a firewall.",
+            "Ray listens on every network interface of this machine: whoever reaches its ports, and has its token "
+            "where it asks for one, runs programs as you. Use it on a network that you trust, behind a firewall.",
             err=True,
         )
         make = functools.partial(RayPool, devices=chosen, address=ray_address, threads=threads)

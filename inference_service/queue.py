@@ -49,6 +49,9 @@ ACTIVE = ("queued", "paused")
 """Stored states of jobs that are to be worked on; 'running' is a queued job one of whose units is at work."""
 
 
+ENDED = {"done": "Done", "failed": "Failed", "cancelled": "Cancelled"}
+
+
 @dataclass
 class Job:
     """A job and how far it is."""
@@ -438,7 +441,7 @@ class JobQueue:
 
     def _end(self, job: Job, state: str, error_code: str | None, error: str | None) -> None:
         job.state, job.error_code, job.error = state, error_code, error
-        job.message = {"done": "Done", "cancelled": "Cancelled"}.get(state, "Failed")
+        job.message = ENDED[state]
         job.changed = job.changed if self._loading else time.time()
         for identity in job.identities:
             if identity not in self.working:
@@ -517,6 +520,8 @@ class JobQueue:
                 self._begin(job)
                 if job.state == "queued":
                     del self.jobs[job.id]
+            elif job.state in ENDED:
+                job.message = ENDED[job.state]
         for job in list(self.jobs.values()):
             if job.state in ACTIVE and job.waits_for:
                 self._world_ended(job)

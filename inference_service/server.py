@@ -444,6 +444,8 @@ class Server:
             case protocol.ServiceQuestion():
                 return self._service_status(), b""
             case protocol.Prune():
+                if not self._gate.is_own(key):
+                    raise ProtocolError("not_allowed", "Only the user who runs the service can prune its store.")
                 return self._prune(message), b""
             case protocol.Release():
                 self._executor.release()

@@ -95,8 +95,8 @@ def parse_devices(text: str) -> list[str]:
     """
     devices = []
     for part in text.split(","):
-        device, _, count = part.strip().partition("*")  # cpu*8: eight workers
-        devices += [device] * (int(count) if re.fullmatch(r"\d{1,4}", count) else 1)
+        several = re.fullmatch(r"\s*(cpu)\*([1-9]\d{0,2})\s*", part)
+        devices += [several[1]] * int(several[2]) if several else [part.strip()]
     if devices == ["auto"]:
         return devices
     if not all(re.fullmatch(r"cpu|mps|cuda:\d{1,3}", device) for device in devices) or len(devices) > MAX_DEVICES:

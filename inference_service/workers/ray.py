@@ -166,10 +166,10 @@ class RayPool:
         self.socket = context.socket(zmq.PULL)
         self.socket.set_hwm(0)
         self.socket.bind("inproc://workers")
-        self._starter = threading.Thread(target=self._start_ray, daemon=True)
+        self._host = threading.Thread(target=self._host_ray, daemon=True)
 
     def start(self) -> None:
-        self._starter.start()  # Ray takes seconds to start
+        self._host.start()  # Ray takes seconds to start
 
     # in the service's thread
 
@@ -217,11 +217,11 @@ class RayPool:
             yield {"broken": "Ray's workers cannot be kept running; run `lookbeyond doctor` and see the log."}
 
     def tick(self) -> Iterator[dict]:
-        import ray
-
         now = time.monotonic()
         for slot in list(self._slots):
             if slot.kill_at and now > slot.kill_at and slot.actor is not None:
+                import ray
+
                 slot.overdue, slot.kill_at = not slot.unwanted, None
                 ray.kill(slot.actor)
         yield from ()
@@ -252,10 +252,10 @@ class RayPool:
             if slot.deaths >= MAX_RESTARTS:
                 slot.deaths = 0
                 slot.orders.put(("start", 0.0))
-        if self._failed_to_start and not self._starter.is_alive():
+        if self._failed_to_start and not self._host.is_alive():
             self._failed_to_start = False
-            self._starter = threading.Thread(target=self._start_ray, daemon=True)
-            self._starter.start()
+            self._host = threading.Thread(target=self._host_ray, daemon=True)
+            self._host.start()
 
     def devices(self) -> list[dict]:
         if not self._slots:
@@ -269,44 +269,53 @@ class RayPool:
 
     def close(self) -> None:
         self._ended.set()
-        self._starter.join(30)
+        if self._host.ident:
+            self._host.join(60)
+        self.socket.close(0)
+
+    # in the host's thread, and in one for each slot
+
+    def _host_ray(self) -> None:
+        """Start Ray, and end it when the service ends.
+
+        One thread does both: Ray's processes end with the thread that started them (PR_SET_PDEATHSIG), which
+        is what leaves no orphans when the service is killed.
+        """
+        try:
+            self._start_ray()
+            self._ended.wait()
+        except Exception as error:
+            log.error("Ray could not be started: %s", error)
+            self._say(0, {"broken": f"Ray could not be started ({str(error)[:200]}); see the log."})
         for slot in self._slots:
             slot.orders.put(("end",))
         for slot in self._slots:
             if slot.thread:
                 slot.thread.join(5)
-        import ray
-
         with contextlib.suppress(Exception):
-            ray.shutdown()
-        self.socket.close(0)
+            import ray
 
-    # in the starter's thread, and then in one for each slot
+            ray.shutdown()
 
     def _start_ray(self) -> None:
         root = str(Path(__file__).parents[2])
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        try:
-            import ray
+        os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # a busy machine takes longer than Ray's 30
+        import ray
 
-            variables = {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
-            variables |= {} if self._threads is None else {"OMP_NUM_THREADS": str(self._threads)}
-            if self._threads is None and (threads := os.environ.get("OMP_NUM_THREADS")):
-                variables["OMP_NUM_THREADS"] = threads
-            own = {} if self._address else {"include_dashboard": False, "num_cpus": max(8, len(self._devices))}
-            ray.init(
-                address=self._address,
-                runtime_env={"env_vars": variables},
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                namespace="lookbeyond",
-                **own,
-            )
-            gpus = int(ray.cluster_resources().get("GPU", 0))
-        except Exception as error:
-            log.error("Ray could not be started: %s", error)
-            self._say(0, {"broken": f"Ray could not be started ({str(error)[:200]}); see the log."})
-            return
+        variables = {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
+        if threads := self._threads or os.environ.get("OMP_NUM_THREADS"):
+            variables["OMP_NUM_THREADS"] = str(threads)  # Ray would set it to 1
+        own = {} if self._address else {"include_dashboard": False, "num_cpus": max(8, len(self._devices))}
+        ray.init(
+            address=self._address,
+            runtime_env={"env_vars": variables},
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            namespace="lookbeyond",
+            **own,
+        )
+        gpus = int(ray.cluster_resources().get("GPU", 0))
         devices = self._devices
         if devices == ["auto"]:
             devices = ["cuda"] * gpus or ["cpu"]

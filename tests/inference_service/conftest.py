@@ -14,7 +14,7 @@ from PIL import Image
 
 from inference_service.client import Client, find_service
 from inference_service.protocol import ServiceAddress, ShotRequest, WorldRequest
-from inference_service.server import Server, Settings
+from inference_service.server import MakeExecutor, Server, Settings
 from inference_service.workers.pool import ProcessPool
 from lookbeyond.geometry.cameras import placed_camera
 from tests.inference_service.double import DoublePresets, worker_command
@@ -63,14 +63,21 @@ def running(
     bind: str = "tcp://127.0.0.1:0",
     **pool,
 ) -> Iterator[Service]:
+    """A service with worker processes, in a thread."""
+    executor = functools.partial(ProcessPool, command=command, devices=devices, **pool)
+    with serving(folder, executor, settings, bind) as service:
+        yield service
+
+
+@contextlib.contextmanager
+def serving(
+    folder: Path, executor: MakeExecutor, settings: Settings | None = None, bind: str = "tcp://127.0.0.1:0"
+) -> Iterator[Service]:
     """A service in a thread of its own (in which it is made, too)."""
     made: queue.SimpleQueue[Server] = queue.SimpleQueue()
-    executor = functools.partial(ProcessPool, command=command, devices=devices, **pool)
 
     def serve() -> None:
-        server = Server(
-            folder / "store", bind, models=DoublePresets(), executor=executor, settings=settings or Settings()
-        )
+        server = Server(folder / "store", bind, models=DoublePresets(), executor=executor, settings=settings)
         made.put(server)
         server.run()
 
@@ -83,7 +90,7 @@ def running(
         yield Service(folder, server, thread, address)
     finally:
         server.stop()
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()
 
 

@@ -1,0 +1,351 @@
+"""Running the service: its commands, its logs, its metrics, its end; and clients that misbehave."""
+
+import contextlib
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from benchmarks.fuzz import Sender, mutated, random_connections
+from inference_service import commands, protocol
+from inference_service.cli import main
+from inference_service.client import Client, Finished, ServiceError, find_service, start_service
+from inference_service.commands import describe, duration, progress_bar
+from inference_service.logs import JsonFormatter, TextFormatter
+from inference_service.metrics import start_metrics
+from inference_service.security import hex_key, load_or_make_keys
+from inference_service.server import Settings
+from inference_service.store import Store
+from lookbeyond.errors import InputError
+from tests.inference_service.conftest import SLOW, contents, running, shot_request, world_request
+from tests.inference_service.double import service_command, worker_command
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+
+
+def fetch(client, job, folder):
+    return list(client.follow(job, folder))
+
+
+@pytest.fixture
+def lookbeyond(monkeypatch, capfd):
+    """Run the command in this process: exit code, output, errors."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        captured = capfd.readouterr()
+        return end.value.code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def here(service, monkeypatch):
+    """The module's service is the one that commands find."""
+    monkeypatch.setenv("LOOKBEYOND_RUNTIME_DIR", str(service.folder / "runtime"))
+    return service
+
+
+# --- keys ------------------------------------------------------------------------------------------------
+
+
+def test_keys_are_shown_added_made_and_removed(lookbeyond, runtime, tmp_path):
+    code, out, _ = lookbeyond("keys")
+    own = load_or_make_keys(runtime / "keys/client.json")
+    assert code == 0 and hex_key(own.public) in out and own.secret not in out and "this machine only" in out
+    other = hex_key(load_or_make_keys(tmp_path / "other.json").public)
+    assert lookbeyond("keys", "add", "desk", other)[0] == 0
+    assert lookbeyond("keys", "make", "studio", tmp_path / "studio.json")[0] == 0
+    made = load_or_make_keys(tmp_path / "studio.json")  # private, and a pair
+    _, out, _ = lookbeyond("keys")
+    assert re.search(f"desk +{other}", out) and re.search(f"studio +{hex_key(made.public)}", out)
+    commands._check_keys(findings := commands.Findings())
+    assert findings.healthy
+    for arguments, words in (
+        (("add", "x", "nonsense"), "not a public key"),
+        (("add", "studio", other), "another key"),
+        (("remove", "nobody"), "desk, studio"),
+        (("make", "new", tmp_path / "studio.json"), "already"),
+    ):
+        code, _, err = lookbeyond("keys", *arguments)
+        assert code == 2 and words in err and err.count("\n") == 1
+    assert not (tmp_path / "new.json").exists()
+    assert lookbeyond("keys", "remove", "desk")[0] == 0
+    assert "desk" not in lookbeyond("keys")[1]
+
+
+# --- store -----------------------------------------------------------------------------------------------
+
+
+def test_the_store_is_listed_shown_and_pruned_beside_a_running_service(lookbeyond, tmp_path, runtime):
+    with running(tmp_path, worker_command()) as service, service.client() as client:
+        world = client.submit(world_request(client, tmp_path))
+        fetch(client, world, tmp_path / "W")
+        store = tmp_path / "store"
+        code, out, _ = lookbeyond("store", "list", "--store", store)
+        assert code == 0 and re.search(r"world .*4 files|world .*5 files", out) and "file" in out
+        identity = next((store / "units").glob("*/*")).name
+        code, out, _ = lookbeyond("store", "show", identity[:10], "--store", store)
+        assert code == 0 and out.count("ok ") == 4 and "panorama.png" in out
+        (store / "units" / identity[:2] / identity / "world.json").write_text("{}")
+        assert "DAMAGED world.json" in lookbeyond("store", "show", identity[:10], "--store", store)[1]
+        code, _, err = lookbeyond("store", "show", "zzz", "--store", store)
+        assert code == 2 and "store list" in err
+        # what a job that is not done needs is kept
+        slow = client.submit(world_request(client, tmp_path, steer=SLOW, tint=9))
+        client.pause(slow, True)
+        code, out, _ = lookbeyond("store", "prune", "--quota-gb", 0, "--store", store)
+        assert code == 0 and " removed" in out
+        left = Store(store).entries()
+        assert len(left) == 1 and left[0].kind == "file"
+        client.pause(slow, False)
+        assert isinstance(fetch(client, slow, tmp_path / "X")[-1], Finished)
+    code, out, _ = lookbeyond("store", "prune", "--max-age-days", 0, "--quota-gb", 0, "--store", store)
+    assert code == 0 and not Store(store).entries()
+
+
+def test_another_services_store_is_left_alone(lookbeyond, tmp_path, here):
+    from inference_service.queue import JobQueue
+
+    other = Store(tmp_path / "other")
+    with contextlib.closing(JobQueue(other.root / "jobs.sqlite", other)):
+        code, _, err = lookbeyond("store", "prune", "--store", tmp_path / "other")
+    assert code == 2 and "Another service already uses" in err
+
+
+# --- status and queue ------------------------------------------------------------------------------------
+
+
+def test_status_shows_workers_jobs_bars_and_times(lookbeyond, here, tmp_path):
+    with here.client() as client:
+        job = client.submit(world_request(client, tmp_path, steer=SLOW, seed=301))
+        waiting = client.submit(world_request(client, tmp_path, seed=302))
+        deadline = time.monotonic() + 20
+        while client.status(job).fraction == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        code, out, _ = lookbeyond("status")
+        assert code == 0
+        for words in ("cpu: working", job[:12], waiting[:12], "█", "·", "1 running", "all done in"):
+            assert words in out
+        code, out, _ = lookbeyond("status", "--json")
+        plain = json.loads(out)
+        assert plain["service"]["pid"] == os.getpid() and waiting in [job["job"] for job in plain["jobs"]]
+        assert lookbeyond("queue", "first", waiting[:10])[0] == 0
+        assert lookbeyond("queue", "pause", waiting[:10])[0] == 0
+        assert client.status(waiting).state == "paused"
+        assert lookbeyond("queue", "resume", "--all")[0] == 0
+        assert lookbeyond("queue", "cancel", job[:10])[0] == 0
+        assert client.status(job).state == "cancelled"
+        code, out, _ = lookbeyond("queue", "fetch", waiting[:10], "--out", tmp_path / "W")
+        assert code == 0 and "4 files" in out and len(contents(tmp_path / "W")) == 4
+        for arguments in (("cancel",), ("cancel", "--all", "x"), ("cancel", "zzz"), ("first", "zzz")):
+            code, _, err = lookbeyond("queue", *arguments)
+            assert code == 2 and err.count("\n") == 1
+        assert lookbeyond("queue", "cancel", "--all")[0] == 0
+
+
+def test_status_reaches_a_service_elsewhere_by_its_key(lookbeyond, here):
+    key = hex_key(here.address.server_key)
+    code, out, _ = lookbeyond("status", "--address", here.address.address, "--server-key", key)
+    assert code == 0 and "Look Beyond" in out
+    code, _, err = lookbeyond("status", "--address", "studio:5000")
+    assert code == 2 and "give both or neither" in err
+
+
+def test_status_is_watched_until_ctrl_c_also_while_there_is_no_service(lookbeyond, runtime, monkeypatch):
+    looks = []
+
+    def look(seconds):
+        looks.append(seconds)
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands.time, "sleep", look)
+    code, out, _ = lookbeyond("status", "--watch")
+    assert code == 0 and out.count("not running") == 3
+    code, _, err = lookbeyond("status")
+    assert code == 2 and "lookbeyond serve" in err
+
+
+def test_bars_and_durations_read_well():
+    assert [duration(s) for s in (None, 0, 12.4, 600, 7500)] == ["-", "0 s", "12 s", "10 min", "2 h 05 min"]
+    assert [progress_bar(f, 4) for f in (-1, 0, 0.5, 1, 2)] == ["····", "····", "██··", "████", "████"]
+    service = protocol.ServiceStatus(
+        "e",
+        "0.1.0",
+        1,
+        60.0,
+        "/s",
+        "process",
+        ({"name": "cuda:0", "state": "working", "device_gb": 7.5},),
+        {},
+        None,
+        0,
+        1,
+    )
+    lines = list(describe(service, []))
+    assert "cuda:0: working" in lines[1] and "7.5 of" in lines[1] and lines[2] == "Jobs: none"
+
+
+# --- logs and metrics ------------------------------------------------------------------------------------
+
+
+def test_log_lines_are_json_keyed_by_job_unit_and_attempt(here, tmp_path, caplog):
+    caplog.set_level("INFO")
+    with here.client() as client:
+        job = client.submit(world_request(client, tmp_path, steer=251, seed=401))  # its worker dies once
+        fetch(client, job, tmp_path / "W")
+    lines = [json.loads(JsonFormatter().format(record)) for record in caplog.records]
+    about = [line for line in lines if job in line.get("jobs", []) or line.get("job") == job]
+    events = [(line["event"], line.get("attempt")) for line in about]
+    assert events[0][0] == "job accepted"
+    assert events[1:] == [("unit begun", 1), ("unit lost with its worker", 1), ("unit begun", 2), ("unit done", 2)]
+    assert about[-1]["seconds"] > 0 and about[-1]["kind"] == "world" and about[-1]["level"] == "info"
+    assert len({line["epoch"] for line in about}) == 1
+    text = TextFormatter().format([r for r in caplog.records if r.getMessage() == "unit done"][-1])
+    assert "\n" not in text and f"jobs={job[:12]}" in text
+
+
+def test_prometheus_reads_what_the_service_counts(here, tmp_path):
+    pytest.importorskip("prometheus_client")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match="is taken"):
+            start_metrics(here.server, port)
+    http = start_metrics(here.server, port)
+    try:
+        with here.client() as client:
+            fetch(client, client.submit(world_request(client, tmp_path, seed=402)), tmp_path / "W")
+            text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
+    finally:
+        http.shutdown()
+        http.server_close()
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert float(values["lookbeyond_units_done_total"]) >= 1
+    assert float(values["lookbeyond_unhandled_total"]) == 0
+    assert float(values["lookbeyond_memory_bytes"]) > 1e6
+    assert 'lookbeyond_jobs{state="done"}' in values
+
+
+# --- the end ---------------------------------------------------------------------------------------------
+
+
+def test_the_unit_at_work_is_finished_when_the_service_ends_if_there_is_time(tmp_path, runtime):
+    for drain_s, units in ((60.0, 1), (0.0, 0)):
+        folder = tmp_path / f"{drain_s}"
+        folder.mkdir()
+        with running(folder, worker_command(), settings=Settings(drain_s=drain_s)) as service:
+            with service.client() as client:
+                job = client.submit(world_request(client, folder, steer=SLOW))
+                later = client.submit(world_request(client, folder, seed=2))
+                while client.status(job).state != "running":
+                    time.sleep(0.01)
+                client.shutdown()
+                if units:
+                    with pytest.raises(ServiceError, match="is ending") as error:
+                        client.submit(world_request(client, folder, seed=3))
+                    assert error.value.code == "busy"
+                    assert client.service_status().draining
+            begun = time.monotonic()
+            service.thread.join(30)
+            assert not service.thread.is_alive() and time.monotonic() - begun < 20
+        assert len(list((folder / "store/units").glob("*/*"))) == units
+        with running(folder, worker_command()) as service, service.client() as client:
+            for name, again in (("a", job), ("b", later)):  # found again by its identity
+                assert isinstance(fetch(client, again, folder / name)[-1], Finished)
+
+
+@posix
+def test_a_second_signal_does_not_wait(tmp_path, runtime, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    process, address = start_service(service_command(tmp_path / "store"))
+    try:
+        with Client(address, timeout_s=20) as client:
+            job = client.submit(world_request(client, tmp_path, steer=SLOW))
+            while client.status(job).state != "running":
+                time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        lines = [json.loads(line) for line in (runtime / "service.log").read_text().splitlines() if line[0] == "{"]
+        assert [line["event"] for line in lines][-2:] == ["ending", "ended"]
+    finally:
+        process.kill()
+        process.wait()
+
+
+# --- clients that misbehave ------------------------------------------------------------------------------
+
+
+def test_mutated_messages_and_random_connections_do_no_harm(tmp_path, runtime):
+    rng = random.Random(5)
+    with running(tmp_path, worker_command()) as service, service.client() as good:
+        with Sender(service.address) as sender:
+            sender.send_all(mutated(rng) for _ in range(1500))
+        random_connections(service.address, rng, 40)
+        good.pause_all(False)
+        job = good.submit(world_request(good, tmp_path))
+        assert isinstance(fetch(good, job, tmp_path / "W")[-1], Finished)
+        assert service.server.totals["messages"] > 1500 and service.server.totals["unhandled"] == 0
+
+
+def test_a_client_that_stops_reading_holds_little_and_stops_nobody(service, tmp_path):
+    with service.client() as good:
+        fetch(good, good.submit(world_request(good, tmp_path, seed=501)), tmp_path / "W")
+        big = tmp_path / "big.bin"
+        big.write_bytes(os.urandom(100))
+        job = good.submit(world_request(good, tmp_path, seed=501))
+        name = max(good.status(job).artifacts, key=lambda artifact: artifact.size).name
+        process = psutil.Process()
+        with Sender(service.address) as stalled:
+            before = process.memory_info().rss
+            for _ in range(300):
+                stalled.send(protocol.Get(job, name, 0, protocol.CHUNK_BYTES))
+            begun = time.monotonic()
+            for _ in range(20):
+                good.ping()
+            fetch(good, good.submit(world_request(good, tmp_path, seed=502)), tmp_path / "W2")
+            assert process.memory_info().rss - before < 100e6  # 300 pieces, and HWM is 16
+            assert time.monotonic() - begun < 20
+
+
+@posix
+def test_a_suspended_client_goes_on_when_it_wakes(tmp_path, runtime, monkeypatch):
+    from inference_service import server as server_module
+
+    monkeypatch.setattr(server_module, "SESSION_SILENCE_S", 0.3)
+    with running(tmp_path, worker_command()) as service, service.client() as client:
+        fetch(client, client.submit(world_request(client, tmp_path, steer=SLOW)), tmp_path / "W")
+        job = client.submit(shot_request(client, tmp_path / "W"))
+        code = (
+            "import sys; from pathlib import Path; from inference_service.client import Client\n"
+            "for event in Client(timeout_s=10).follow(sys.argv[1], Path(sys.argv[2])): print(event, flush=True)"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        command = [sys.executable, "-c", code, job, str(tmp_path / "S")]
+        other = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        assert other.stdout
+        other.stdout.readline()
+        other.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + 30
+        while client.status(job).state != "done" or client.service_status().sessions > 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        other.send_signal(signal.SIGCONT)
+        out, _ = other.communicate(timeout=60)
+        assert other.returncode == 0 and "Finished" in out
+        assert len(list((tmp_path / "S/frames").iterdir())) == 9
+        assert find_service() == service.address

@@ -1,0 +1,295 @@
+"""Several jobs: order, pausing, cancelling, times to come; a shot waits for its world; two clients, one truth."""
+
+import dataclasses
+import time
+
+import pytest
+
+from inference_service import queue as queue_module
+from inference_service import server as server_module
+from inference_service.client import FileArrived, Finished, ServiceError
+from inference_service.protocol import WORLD_FILES, ShotRequest, WorldRequest
+from inference_service.queue import JobQueue
+from inference_service.store import Store
+from inference_service.units import perform_unit
+from lookbeyond.errors import InputError, StorageError
+from tests.inference_service.conftest import (
+    RAISES,
+    SLOW,
+    contents,
+    path_cameras,
+    photo_camera,
+    running,
+    save_photo,
+    shot_request,
+    world_request,
+)
+from tests.inference_service.double import DoublePipeline, worker_command
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def jobs(store):
+    with_queue = JobQueue(store.root / "jobs.sqlite", store)
+    yield with_queue
+    with_queue.close()
+
+
+def photo_request(store, tmp_path, seed=0):
+    return WorldRequest(
+        photo=store.add_file(save_photo(tmp_path / "p.png")), camera=photo_camera(), width=512, seed=seed
+    )
+
+
+def work(jobs, store, count=1000):
+    """Perform up to `count` units as a worker would; how many there were."""
+    for done in range(count):
+        if (unit := jobs.next_unit()) is None:
+            return done
+        jobs.started(unit)
+        perform_unit(unit, store, lambda preset: DoublePipeline(), lambda *_: None)
+        jobs.finished(unit.identity)
+    return count
+
+
+def fetch(client, job, folder):
+    return list(client.follow(job, folder))
+
+
+# --- the queue itself ------------------------------------------------------------------------------------
+
+
+def test_a_shot_waits_for_its_world_and_goes_on_without_its_client(jobs, store, tmp_path):
+    world, _ = jobs.submit("world", photo_request(store, tmp_path), "r")
+    shot, new = jobs.submit("shot", ShotRequest(world_job=world.id, cameras=path_cameras()), "r")
+    assert new and jobs.status(shot).message == "Waiting for its world"
+    assert jobs.next_unit().kind == "world"
+    work(jobs, store, 1)
+    assert world.state == "done" and jobs.status(shot).message == "Waiting"
+    work(jobs, store)
+    assert jobs.status(shot).state == "done"
+    assert len(shot.artifacts) == 2 * 9 + 2
+    again, new = jobs.submit("shot", ShotRequest(world_job=world.id, cameras=path_cameras()), "r")
+    assert again is shot and not new
+    files = {name: world.artifacts[name][0].sha256 for name in WORLD_FILES}
+    plain, _ = jobs.submit("shot", ShotRequest(world=files, cameras=path_cameras()), "r")
+    assert jobs.status(plain).state == "done"  # the same units: nothing was to be made
+
+
+def test_a_waiting_shot_survives_a_restart_and_falls_with_its_world(store, tmp_path):
+    database = store.root / "jobs.sqlite"
+    jobs = JobQueue(database, store)
+    world, _ = jobs.submit("world", photo_request(store, tmp_path), "r")
+    shot, _ = jobs.submit("shot", ShotRequest(world_job=world.id, cameras=path_cameras()), "r")
+    jobs.close()
+    jobs = JobQueue(database, store)
+    assert jobs.status(jobs.jobs[shot.id]).message == "Waiting for its world"
+    jobs.cancel(jobs.jobs[world.id])
+    status = jobs.status(jobs.jobs[shot.id])
+    assert status.state == "failed" and "submit the world again" in status.error
+    with pytest.raises(InputError, match="was not made"):
+        jobs.submit("shot", ShotRequest(world_job=world.id, cameras=path_cameras(5)), "r")
+    with pytest.raises(InputError, match="not known here"):
+        jobs.submit("shot", ShotRequest(world_job="f" * 64, cameras=path_cameras(5)), "r")
+    with pytest.raises(InputError, match="by the id of its job"):
+        jobs.submit("shot", ShotRequest(world_job="../x", cameras=path_cameras(5)), "r")
+    jobs.close()
+
+
+def test_times_to_come_add_up_over_the_queue_and_the_workers(jobs, store, tmp_path):
+    first, second = (jobs.submit("world", photo_request(store, tmp_path, seed), "r")[0] for seed in (1, 2))
+    assert jobs.status(first).eta_s is None and jobs.eta_s() is None
+    unit = jobs.next_unit()
+    jobs.started(unit).begun -= 10.0  # ten seconds ago
+    jobs.progressed(unit.identity, 0.5, "half way")
+    assert jobs.status(first).eta_s == pytest.approx(10, rel=0.05)
+    assert jobs.status(second).eta_s == pytest.approx(30, rel=0.05)  # after the first
+    assert jobs.eta_s() == pytest.approx(30, rel=0.05)
+    assert [status.eta_s for status in jobs.statuses()] == pytest.approx([10, 30], rel=0.05)
+    jobs.workers = 2
+    assert jobs.eta_s() == pytest.approx(15, rel=0.05)
+    jobs.pause(second, True)
+    assert jobs.status(second).eta_s is None and jobs.eta_s() == pytest.approx(5, rel=0.05)
+
+
+def test_order_pauses_and_ends_survive_a_restart(store, tmp_path):
+    database = store.root / "jobs.sqlite"
+    jobs = JobQueue(database, store)
+    names = [jobs.submit("world", photo_request(store, tmp_path, seed), "r")[0].id for seed in range(4)]
+    jobs.reorder(jobs.jobs[names[3]], 0)
+    jobs.pause(jobs.jobs[names[0]], True)
+    jobs.cancel(jobs.jobs[names[1]])
+    before = jobs.statuses()
+    jobs.close()
+    jobs = JobQueue(database, store)
+    assert jobs.statuses() == before
+    assert [status.job for status in before] == [names[3], names[0], names[1], names[2]]
+    assert work(jobs, store) == 2  # not the paused, not the cancelled
+    jobs.close()
+
+
+def test_limits_are_told_before_anything_is_kept(jobs, store, tmp_path, monkeypatch):
+    request = photo_request(store, tmp_path)
+    monkeypatch.setattr(queue_module, "MAX_WAITING_CAMERAS", 20)
+    world, _ = jobs.submit("world", request, "r")
+    jobs.submit("shot", ShotRequest(world_job=world.id, cameras=path_cameras(15)), "r")
+    with pytest.raises(InputError, match="20 frames already"):
+        jobs.submit("shot", ShotRequest(world_job=world.id, cameras=path_cameras(9)), "r")
+    monkeypatch.setattr(queue_module, "MAX_WAITING_JOBS", 2)
+    with pytest.raises(InputError, match="2 jobs are waiting"):
+        jobs.submit("world", dataclasses.replace(request, seed=5), "r")
+    assert len(jobs.jobs) == 2
+
+
+def test_ended_jobs_take_little_memory_and_the_oldest_are_forgotten(jobs, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(queue_module, "MAX_ENDED_JOBS", 3)
+    world, _ = jobs.submit("world", photo_request(store, tmp_path), "r")
+    made = [jobs.submit("shot", ShotRequest(world_job=world.id, cameras=path_cameras(n)), "r")[0] for n in range(5, 10)]
+    work(jobs, store)
+    assert all(job.state == "done" and not job.units and not job.request.cameras for job in made)
+    assert set(jobs.jobs) == {job.id for job in made[-3:]}
+    assert len(jobs.statuses()) == 3
+
+
+def test_a_unit_that_a_power_cut_damaged_is_made_again(store, tmp_path):
+    database = store.root / "jobs.sqlite"
+    jobs = JobQueue(database, store)
+    job, _ = jobs.submit("world", photo_request(store, tmp_path), "r")
+    work(jobs, store)
+    identity = next(iter(job.done))
+    (store.unit(identity) / "panorama.png").write_bytes(b"")
+    jobs.close()
+    jobs = JobQueue(database, store)
+    assert not store.has_unit(identity) and job.id not in jobs.jobs
+    again, new = jobs.submit("world", photo_request(store, tmp_path), "r")
+    assert new and work(jobs, store) == 1 and again.state == "done"
+    jobs.close()
+
+
+def test_a_job_list_that_cannot_be_written_is_said_and_nothing_is_promised(jobs, store, tmp_path):
+    request = photo_request(store, tmp_path)
+    jobs._database.execute("PRAGMA query_only = ON")
+    with pytest.raises(StorageError, match="free some disk space"):
+        jobs.submit("world", request, "r")
+    assert not jobs.jobs
+    jobs._database.execute("PRAGMA query_only = OFF")
+    assert jobs.submit("world", request, "r")[1]
+
+
+@pytest.mark.parametrize("jump_s", [-20 * 365 * 86400, 20 * 365 * 86400])
+def test_a_clock_that_jumps_loses_nothing(jobs, store, tmp_path, monkeypatch, jump_s):
+    job, _ = jobs.submit("world", photo_request(store, tmp_path), "r")
+    other, _ = jobs.submit("world", photo_request(store, tmp_path, 7), "r")
+    work(jobs, store, 1)
+    unit = jobs.next_unit()
+    jobs.started(unit)
+    clock = time.time
+    with store.temporary() as half_written:
+        monkeypatch.setattr(time, "time", lambda: clock() + jump_s)
+        jobs.progressed(unit.identity, 0.5, "")
+        assert 0 <= jobs.status(other).eta_s < 60
+        store.sweep()
+        assert half_written.exists()
+        assert store.prune(jobs.inputs(), spare_s=0) == []
+    assert store.has_unit(next(iter(job.done)))
+
+
+# --- through the service ---------------------------------------------------------------------------------
+
+
+def test_two_clients_see_and_steer_the_same_queue(service, tmp_path):
+    with service.client() as one, service.client() as two:
+        one.pause_all(False)
+        slow = one.submit(world_request(one, tmp_path, steer=SLOW, seed=31))
+        waiting = [one.submit(world_request(one, tmp_path, seed=seed)) for seed in (32, 33, 34)]
+        two.reorder(waiting[2], 0)
+        order = [status.job for status in one.jobs() if status.job in waiting]
+        assert order[0] == waiting[2] and order == [s.job for s in two.jobs() if s.job in waiting]
+        two.pause(waiting[0], True)
+        assert one.status(waiting[0]).state == two.status(waiting[0]).state == "paused"
+        two.cancel_all()
+        for client in (one, two):
+            states = {status.job: status.state for status in client.jobs()}
+            assert {states[job] for job in waiting} == {"cancelled"} and states[slow] in ("cancelled", "done")
+        counts = two.service_status().states
+        assert counts["queued"] == counts["running"] == counts["paused"] == 0
+        with pytest.raises(ServiceError) as error:
+            fetch(one, waiting[1], tmp_path / "W")
+        assert error.value.code == "cancelled"
+
+
+def test_all_jobs_are_paused_and_go_on(service, tmp_path):
+    with service.client() as client:
+        running = client.submit(world_request(client, tmp_path, steer=SLOW, seed=41))
+        job = client.submit(world_request(client, tmp_path, seed=42))
+        client.pause_all(True)
+        assert {client.status(j).state for j in (running, job)} == {"paused"}
+        assert client.service_status().states["paused"] == 2
+        client.pause_all(False)
+        for j in (job, running):
+            assert isinstance(fetch(client, j, tmp_path / j[:6])[-1], Finished)
+
+
+def test_world_and_shot_are_handed_in_together(service, tmp_path):
+    with service.client() as client:
+        world = client.submit(world_request(client, tmp_path, seed=51))
+        shot = client.submit(ShotRequest(world_job=world, cameras=path_cameras()))
+        assert isinstance(fetch(client, shot, tmp_path / "S")[-1], Finished)
+        fetch(client, world, tmp_path / "W")
+        fetch(client, client.submit(shot_request(client, tmp_path / "W")), tmp_path / "S2")
+    one, two = contents(tmp_path / "S"), contents(tmp_path / "S2")
+    assert len(one) == 20 and {**one, "shot.json": b""} == {**two, "shot.json": b""}
+
+
+def test_a_world_that_fails_takes_its_shot_along(service, tmp_path):
+    with service.client() as client:
+        world = client.submit(world_request(client, tmp_path, steer=RAISES, seed=52))
+        shot = client.submit(ShotRequest(world_job=world, cameras=path_cameras()))
+        with pytest.raises(ServiceError, match="submit the world again"):
+            fetch(client, shot, tmp_path / "S")
+
+
+def test_a_status_tells_only_what_is_new(service, tmp_path):
+    with service.client() as client:
+        job = client.submit(world_request(client, tmp_path, seed=61))
+        fetch(client, job, tmp_path / "W")
+        names = [artifact.name for artifact in client.status(job).artifacts]
+        later = client.status(job, after=3)
+        assert len(names) == 4 and [a.name for a in later.artifacts] == names[3:] and later.after == 3
+        assert client.status(job, after=10**9).artifacts == ()
+        assert client.status(job, after=-5).artifacts == client.status(job).artifacts
+
+
+def test_one_connection_cannot_fill_the_queue(service, tmp_path, monkeypatch):
+    monkeypatch.setattr(server_module, "MAX_JOBS_PER_SESSION", 3)
+    with service.client() as client, service.client() as other:
+        slow = [client.submit(world_request(client, tmp_path, steer=SLOW, seed=70 + i)) for i in range(3)]
+        with pytest.raises(ServiceError, match="3 jobs of this client") as error:
+            client.submit(world_request(client, tmp_path, seed=75))
+        assert error.value.code == "input"
+        other.submit(world_request(other, tmp_path, seed=76))
+        for job in slow:
+            client.cancel(job)
+        client.submit(world_request(client, tmp_path, seed=75))
+        client.cancel_all()
+
+
+def test_an_edited_end_of_a_path_is_all_that_is_made_again(tmp_path, runtime):
+    cameras = path_cameras(96, turn=0.01)
+    edited = cameras[:72] + path_cameras(96, turn=0.0101)[72:]
+    with running(tmp_path, worker_command()) as service, service.client() as client:
+        fetch(client, client.submit(world_request(client, tmp_path)), tmp_path / "W")
+        fetch(client, client.submit(shot_request(client, tmp_path / "W", cameras)), tmp_path / "S")
+        made = service.server.totals["units_done"]
+        job = client.submit(shot_request(client, tmp_path / "W", edited))
+        events = fetch(client, job, tmp_path / "S2")
+        again = service.server.totals["units_done"] - made
+    assert again / (made - 1) <= 0.35
+    assert len([event for event in events if isinstance(event, FileArrived)]) == 2 * 96 + 2
+    one, two = contents(tmp_path / "S"), contents(tmp_path / "S2")
+    same = [name for name in one if name.startswith("frames/") and one[name] == two[name]]
+    assert set(same) >= {f"frames/{i:04d}.png" for i in range(1, 70)}  # the clip of frame 73 begins at frame 69

@@ -1,0 +1,248 @@
+"""Workers: one process for each device, ended with the service, restarted with patience, heard at every step."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from inference_service.client import Finished, ServiceError
+from inference_service.protocol import WorldRequest
+from inference_service.store import Store
+from inference_service.units import check_world_request, first_unit
+from inference_service.workers.pool import (
+    MAX_BACK_OFF_S,
+    back_off_s,
+    device_environment,
+    parse_devices,
+    share_of_cores,
+)
+from inference_service.workers.process import CachedPipelines, run_order
+from lookbeyond.errors import InputError, StorageError
+from tests.inference_service.conftest import (
+    DIES_ONCE,
+    SLOW,
+    path_cameras,
+    photo_camera,
+    running,
+    save_photo,
+    shot_request,
+    world_request,
+)
+from tests.inference_service.double import STEPS, DoublePipeline, load_nothing, worker_command
+
+
+def fetch(client, job, folder):
+    return list(client.follow(job, folder))
+
+
+def until(condition, timeout_s=30.0):
+    deadline = time.monotonic() + timeout_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+    return value
+
+
+# --- devices ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "devices"),
+    [
+        ("auto", ["auto"]),
+        ("cpu", ["cpu"]),
+        ("cuda:0,cuda:1", ["cuda:0", "cuda:1"]),
+        (" cuda:1 , cpu", ["cuda:1", "cpu"]),
+        ("cpu*3", ["cpu", "cpu", "cpu"]),
+        ("mps", ["mps"]),
+    ],
+)
+def test_devices_are_named_as_torch_does(text, devices):
+    assert parse_devices(text) == devices
+
+
+@pytest.mark.parametrize(
+    "text", ["", "gpu", "cuda", "cuda:0,cuda:0", "auto,cpu", "cpu*0", "cpu*9999", "cuda:x", "cpu*"]
+)
+def test_other_devices_are_refused(text):
+    with pytest.raises(InputError, match="--devices"):
+        parse_devices(text)
+
+
+def test_a_worker_sees_its_own_device_only():
+    assert device_environment("cpu", 2, {})["CUDA_VISIBLE_DEVICES"] == ""
+    assert device_environment("cpu", 2, {})["OMP_NUM_THREADS"] == "2"
+    assert device_environment("cuda:1", None, {})["CUDA_VISIBLE_DEVICES"] == "1"
+    assert (
+        device_environment("cuda:1", None, {"CUDA_VISIBLE_DEVICES": "GPU-a,GPU-b"})["CUDA_VISIBLE_DEVICES"] == "GPU-b"
+    )
+    assert device_environment("auto", None, {}) == {}
+    with pytest.raises(InputError, match="names only 1"):
+        device_environment("cuda:1", None, {"CUDA_VISIBLE_DEVICES": "3"})
+
+
+def test_cpu_workers_share_the_cores():
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    assert share_of_cores(["cpu"], {}) is None
+    assert share_of_cores(["cpu", "cpu"], {}) == max(1, cores // 2)
+    assert share_of_cores(["cpu", "cpu"], {"OMP_NUM_THREADS": "1"}) is None
+
+
+def test_back_off_doubles_and_is_bounded():
+    waits = [back_off_s(deaths) for deaths in range(12)]
+    assert waits == sorted(waits) and waits[1] == 2 * waits[0] and waits[-1] == MAX_BACK_OFF_S
+
+
+# --- one unit --------------------------------------------------------------------------------------------
+
+
+def world_unit(store, tmp_path):
+    photo = store.add_file(save_photo(tmp_path / "photo.png"))
+    return first_unit(check_world_request(WorldRequest(photo=photo, camera=photo_camera(), width=512)), "r")
+
+
+@pytest.mark.parametrize("step", range(STEPS + 1))
+def test_a_cancel_is_seen_at_every_step(tmp_path, step):
+    store, seen, cancelled = Store(tmp_path / "store"), [], set()
+    unit = world_unit(store, tmp_path)
+
+    class Watched(DoublePipeline):
+        def _steps(self, steer, callback, message, picture):
+            def counted(*arguments):
+                callback(*arguments)
+                seen.append(arguments[0])
+                if len(seen) == step:
+                    cancelled.add(unit.identity)
+
+            if step == 0:
+                cancelled.add(unit.identity)
+            super()._steps(steer, counted, message, picture)
+
+    ended = run_order(unit, store, lambda preset: Watched(), cancelled, lambda message: None)
+    if step < STEPS:
+        assert ended["failed"] == unit.identity and ended["code"] == "cancelled"
+        assert len(seen) == step and not store.has_unit(unit.identity)
+    else:  # too late: it was complete
+        assert ended["done"] == unit.identity and store.has_unit(unit.identity)
+    assert not list((store.root / "temporary").iterdir())
+
+
+def test_weights_that_cannot_be_read_are_a_typed_error(tmp_path):
+    store = Store(tmp_path / "store")
+    with pytest.raises(StorageError, match="weights of the preset builtin cannot be read.*install them again"):
+        CachedPipelines(load_nothing, "cpu")("builtin")
+    ended = run_order(world_unit(store, tmp_path), store, CachedPipelines(load_nothing, "cpu"), set(), lambda _: None)
+    assert ended["code"] == "storage" and "safetensors" in ended["message"]
+
+
+def test_the_queue_goes_on_without_weights(tmp_path, runtime):
+    command = [*worker_command()[:-1], "broken-weights"]
+    with running(tmp_path, command) as service, service.client() as client:
+        for seed in (1, 2):
+            with pytest.raises(ServiceError, match="install them again") as error:
+                fetch(client, client.submit(world_request(client, tmp_path, seed=seed)), tmp_path / "W")
+            assert error.value.code == "storage"
+        assert [device["state"] for device in client.service_status().devices] == ["ready"]
+
+
+# --- several workers -------------------------------------------------------------------------------------
+
+
+def test_two_workers_share_a_shot_and_a_death_costs_one_unit(tmp_path, runtime):
+    with running(tmp_path, worker_command(), devices=("cpu", "cpu"), idle_s=1.0) as service, service.client() as client:
+        fetch(client, client.submit(world_request(client, tmp_path, steer=SLOW)), tmp_path / "W")
+        until(lambda: all(device["state"] == "ready" for device in client.service_status().devices))
+        job = client.submit(shot_request(client, tmp_path / "W", path_cameras(25)))
+        until(lambda: sum(device.get("unit") == "clip" for device in client.service_status().devices) == 2)
+        victim = psutil.Process(client.service_status().devices[0]["pid"])
+        victim.kill()
+        assert isinstance(fetch(client, job, tmp_path / "S")[-1], Finished)
+        assert len(list((tmp_path / "S/frames").iterdir())) == 25
+        until(lambda: all(device["state"] == "ready" for device in client.service_status().devices))
+        pids = {device["pid"] for device in client.service_status().devices}
+        assert victim.pid not in pids and len(pids) == 2
+        assert service.server.totals["worker_deaths"] == 1
+        # models are unloaded when nobody needs them, and on RELEASE
+        until(lambda: not any(device.get("loaded") for device in client.service_status().devices))
+        assert all(device["resident_gb"] > 0 for device in client.service_status().devices)
+    assert not [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+
+
+def test_models_are_unloaded_on_release(service, tmp_path):
+    with service.client() as client:
+        fetch(client, client.submit(world_request(client, tmp_path, seed=5)), tmp_path / "W")
+        until(lambda: any(device.get("loaded") == "builtin" for device in client.service_status().devices))
+        client.release()
+        until(lambda: not any(device.get("loaded") for device in client.service_status().devices))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="POSIX signals")
+def test_a_worker_that_does_not_listen_is_killed_after_a_cancel(tmp_path, runtime):
+    with running(tmp_path, worker_command(), cancel_patience_s=0.5) as service, service.client() as client:
+        job = client.submit(world_request(client, tmp_path, steer=SLOW))
+        pid = until(lambda: [d["pid"] for d in client.service_status().devices if d["state"] == "working"])[0]
+        os.kill(pid, signal.SIGSTOP)
+        client.cancel(job)
+        other = client.submit(world_request(client, tmp_path, seed=1))
+        assert isinstance(fetch(client, other, tmp_path / "W")[-1], Finished)
+        assert not psutil.pid_exists(pid)
+        assert client.status(job).state == "cancelled"
+        assert service.server.totals["worker_deaths"] == 0
+
+
+def test_a_unit_that_takes_too_long_is_stopped_and_said(tmp_path, runtime):
+    with running(tmp_path, worker_command(), max_unit_s=0.3) as service, service.client() as client:
+        with pytest.raises(ServiceError, match="was not done after") as error:
+            fetch(client, client.submit(world_request(client, tmp_path, steer=SLOW)), tmp_path / "W")
+        assert error.value.code == "failed"
+
+
+def test_a_job_that_killed_its_worker_once_is_told_from_one_that_always_does(tmp_path, runtime):
+    with running(tmp_path, worker_command(), devices=("cpu", "cpu")) as service, service.client() as client:
+        once = client.submit(world_request(client, tmp_path, steer=DIES_ONCE))
+        assert isinstance(fetch(client, once, tmp_path / "W")[-1], Finished)
+        assert service.server.totals["worker_deaths"] == 1
+        always = client.submit(world_request(client, tmp_path, steer=252))
+        with pytest.raises(ServiceError, match="died 2 times"):
+            fetch(client, always, tmp_path / "X")
+        assert service.server.totals["worker_deaths"] == 3
+        assert isinstance(
+            fetch(client, client.submit(world_request(client, tmp_path, seed=9)), tmp_path / "Y")[-1], Finished
+        )
+
+
+# --- Ray -------------------------------------------------------------------------------------------------
+
+
+def test_ray_gives_the_same_bytes_as_the_processes(tmp_path, runtime):
+    pytest.importorskip("ray")
+    from inference_service.workers.ray import RayPool
+    from tests.inference_service.conftest import contents, serving
+
+    def executor(context, store: Path):
+        double = "tests.inference_service.double"
+        return RayPool(
+            context, store, ["cpu", "cpu"], load=f"{double}:load_double", describe=f"{double}:describe_double"
+        )
+
+    results = []
+    with serving(tmp_path / "ray", executor) as service, service.client() as client:
+        results.append(_world_and_shot(client, tmp_path / "ray"))
+        status = client.service_status()
+        assert status.executor == "ray" and len(status.devices) == 2
+        with pytest.raises(ServiceError, match="a model that raises"):
+            fetch(client, client.submit(world_request(client, tmp_path, steer=254)), tmp_path / "X")
+    with running(tmp_path / "process", worker_command()) as service, service.client() as client:
+        results.append(_world_and_shot(client, tmp_path / "process"))
+    files = [{name: data for name, data in contents(folder).items() if name != "shot.json"} for folder in results]
+    assert files[0] == files[1] and len(files[0]) == 2 * 17 + 1
+
+
+def _world_and_shot(client, folder):
+    folder.mkdir(exist_ok=True)
+    fetch(client, client.submit(world_request(client, folder)), folder / "W")
+    list(client.follow(client.submit(shot_request(client, folder / "W", path_cameras(17))), folder / "S", 60))
+    return folder / "S"
