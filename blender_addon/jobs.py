@@ -1,14 +1,16 @@
 """What the add-on asks of the service: steps that run in the session's I/O thread. No bpy here."""
 
+import json
 import os
 import shlex
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
+from lookbeyond_kit import __version__ as KIT_VERSION
 from lookbeyond_kit import client as service
 from lookbeyond_kit.client import Client, Finished, Progress
 from lookbeyond_kit.protocol import WORLD_FILES, ShotRequest, WorldRequest
@@ -68,6 +70,7 @@ def submit_and_follow(
     yield Submitted(job)
     place = folder(job)
     place.mkdir(parents=True, exist_ok=True)
+    write_request(place / "request.json", client, request, job)
     asked = False
     for event in client.follow(job, place):
         if cancelled.is_set() and not asked:
@@ -76,6 +79,15 @@ def submit_and_follow(
         if not isinstance(event, Finished):
             yield event
     yield Done(folder=place, job=job)
+
+
+def write_request(file: Path, client: Client, request: WorldRequest | ShotRequest, job: str) -> None:
+    """What makes the files beside it: everything that was asked for, and who answered."""
+    about = {"job": job, "kit": KIT_VERSION, "service": getattr(client.welcome, "service", "")}
+    about |= {"request": asdict(request)}
+    temporary = file.with_suffix(".part")
+    temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")
+    temporary.replace(file)
 
 
 def check_service(connect: Connect) -> Steps:

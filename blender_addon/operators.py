@@ -12,7 +12,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 from lookbeyond_kit.geometry.cameras import CameraError
 from lookbeyond_kit.protocol import MAX_CAMERAS
 
-from . import heartbeat, jobs, path_view, scene_jobs
+from . import heartbeat, jobs, packing, path_view, scene_jobs
 from .known_world import WorldError
 from .path import add_path
 from .photo import PhotoError, place_photo
@@ -42,10 +42,12 @@ class AsksService(ReasonedPoll):
     """Runs steps in the session: on its own when invoked, waited for when executed."""
 
     needs_connection = True
+    queues = False
+    """Whether it may be asked for while something else runs, and then waits for its turn."""
 
     @classmethod
     def reason(cls, context: bpy.types.Context) -> str:
-        if session.task is not None:
+        if session.task is not None and not cls.queues:
             return f"{session.task.title} is still running: wait for it or cancel it"
         return service_reason() if cls.needs_connection else ""
 
@@ -60,6 +62,7 @@ class AsksService(ReasonedPoll):
         return {"FINISHED"} if started else {"CANCELLED"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        session.run()  # of what runs already, a script waits for the end
         if not self.begin(context):
             return {"CANCELLED"}
         session.run(Narrator() if bpy.app.background else None)
@@ -71,7 +74,7 @@ class AsksService(ReasonedPoll):
 
     def begin(self, context: bpy.types.Context) -> bool:
         try:
-            session.begin(self.prepare(context))
+            session.enqueue(self.prepare(context))
         except ValueError as error:
             session.refuse(str(error))
             self.report({"ERROR"}, str(error))
@@ -216,6 +219,8 @@ class MatchPhotoColours(bpy.types.Operator):
 
 
 class NeedsPhoto(AsksService):
+    queues = True
+
     @classmethod
     def reason(cls, context):
         if context.scene.look_beyond.photo_camera is None:
@@ -515,6 +520,21 @@ class Cancel(ReasonedPoll, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class Unqueue(bpy.types.Operator):
+    """Take this off the queue: it has not begun yet"""
+
+    bl_idname = "lookbeyond.unqueue"
+    bl_label = "Take off the Queue"
+
+    index: IntProperty(name="Number", description="In the queue, from 0", min=0)
+
+    def execute(self, context):
+        if self.index < len(session.queue):
+            del session.queue[self.index]
+        heartbeat.redraw()
+        return {"FINISHED"}
+
+
 class ClearMessage(bpy.types.Operator):
     """Empty the status box"""
 
@@ -537,6 +557,44 @@ class CopyMessage(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class SetUpComposite(ReasonedPoll, bpy.types.Operator):
+    """Have Blender's own render put the scene's objects into the shot, before and behind what it shows"""
+
+    bl_idname = "lookbeyond.set_up_composite"
+    bl_label = "Set Up Compositing"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def reason(cls, context):
+        return "" if context.scene.look_beyond.shot_folder else "Shoot first: there are no frames to put objects into"
+
+    def execute(self, context):
+        try:
+            said = scene_jobs.composite_shot(context.scene)
+        except (ValueError, OSError) as error:
+            session.refuse(str(error))
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        session.clear()
+        session.notice = said
+        self.report({"INFO"}, said)
+        return {"FINISHED"}
+
+
+class PackForMoving(NeedsWorld, bpy.types.Operator):
+    """Copy everything that the scene's worlds and shots need beside the .blend file, and point to it there"""
+
+    bl_idname = "lookbeyond.pack"
+    bl_label = "Pack for Moving"
+
+    @classmethod
+    def reason(cls, context):
+        return super().reason(context) if bpy.data.filepath else "Save the file first: its folder is where things go"
+
+    def prepare(self, context):
+        return packing.pack(context)
+
+
 # --- 4 shoot ------------------------------------------------------------------------------------------------
 
 
@@ -545,6 +603,7 @@ class Shoot(AsksService, bpy.types.Operator):
 
     bl_idname = "lookbeyond.shoot"
     bl_label = "Shoot"
+    queues = True
 
     @classmethod
     def reason(cls, context):
@@ -585,7 +644,10 @@ CLASSES = (
     StopService,
     CheckService,
     Cancel,
+    Unqueue,
     ClearMessage,
     CopyMessage,
     Shoot,
+    SetUpComposite,
+    PackForMoving,
 )

@@ -161,11 +161,18 @@ class ShootPanel(Step, bpy.types.Panel):
         column.prop(settings, "quality")
         column.prop(settings, "tau_position")
         column.prop(settings, "tau_rotation")
+        row = layout.row()
+        row.use_property_split = False
+        row.prop(settings, "show_in", expand=True)
         layout.prop(settings, "output_folder")
         layout.operator("lookbeyond.preview_draft", icon="HIDE_OFF")
         row = layout.row()
         row.scale_y = 1.4
         row.operator("lookbeyond.shoot", icon="RENDER_ANIMATION")
+        if settings.shot_folder:
+            row = layout.row(align=True)
+            row.operator("lookbeyond.set_up_composite", icon="NODE_COMPOSITING")
+            row.operator("lookbeyond.pack", icon="PACKAGE")
 
 
 def draw_variants(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:
@@ -189,6 +196,10 @@ def draw_task(layout: bpy.types.UILayout, task: Task) -> None:
     column.label(text=task.message)
     if task.files:
         column.label(text=f"{task.files} files have arrived")
+    for number, work in enumerate(session.queue):
+        row = column.row(align=True)
+        row.label(text=f"Then: {work.title}", icon="SORTTIME")
+        row.operator("lookbeyond.unqueue", text="", icon="X").index = number
     if heartbeat.previews.icon:
         layout.template_icon(heartbeat.previews.icon, scale=8)
 

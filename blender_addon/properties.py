@@ -139,6 +139,20 @@ class LookBeyondScene(bpy.types.PropertyGroup):
         subtype="DIR_PATH",
         options=BLEND_RELATIVE,
     )
+    shot_first: IntProperty(name="First Frame", description="Of the last shot")
+    shot_frames: IntProperty(name="Frames", description="Of the last shot")
+    show_in: EnumProperty(
+        name="Show In",
+        description="Where the frames appear, while they are made and when they are finished",
+        items=(
+            ("STRIP", "Strip", "In the sequencer of a scene of its own"),
+            ("BACKGROUND", "Background", "Behind the camera that shot them"),
+            ("PLANE", "Plane", "On an image that fills the camera's frame"),
+            ("COMPOSITE", "Compositor", "As the compositor's input, with depth, when the shot is finished"),
+        ),
+        options={"ENUM_FLAG"},
+        default={"STRIP", "BACKGROUND"},
+    )
     worlds: CollectionProperty(
         name="Worlds", description="The worlds that were made in this scene", type=LookBeyondWorld
     )

@@ -15,6 +15,7 @@ from lookbeyond_kit.protocol import WORLD_FILES, ShotRequest, WorldRequest
 
 from . import jobs
 from .cameras_from_blender import scene_frames, shot_cameras, shot_size
+from .composite import set_up_composite
 from .jobs import JobError
 from .known_world import KnownWorld, load_world, turned
 from .photo import photo_camera
@@ -204,6 +205,7 @@ def shoot(context: bpy.types.Context) -> Work:
         tau_rotation=settings.tau_rotation,
     )
     shots = output_folder(scene) / "shots"
+    places = set(settings.show_in)
     size, camera_name, where = shot_size(scene), scene.camera.name, SceneOf(scene)
 
     def folder(job: str) -> Path:
@@ -230,12 +232,34 @@ def shoot(context: bpy.types.Context) -> Work:
             "cameras": request.cameras,
             **versions(),
         }
-        editing = show_shot(scene, scene.objects.get(camera_name), frames, first, size, record)
+        said = show_shot(scene, scene.objects.get(camera_name), frames, first, size, record, places)
         scene.look_beyond.shot_folder = as_stored(done.folder)
+        scene.look_beyond.shot_first, scene.look_beyond.shot_frames = first, len(frames)
         remember_for_undo("Shoot")
-        return f"{len(frames)} frames: {done.folder}. They play in the scene {editing.name}."
+        return f"{len(frames)} frames: {done.folder}. {said}".strip()
 
-    return Work("Shoot", jobs.shoot(connection(), world, request, folder), finish)
+    def arrived(files: list[Path]) -> None:
+        scene = where.find()
+        there = next((file for file in files if file.parent.name == "frames"), None)
+        if scene is not None and there is not None:
+            first = request.first_frame
+            frames = [there.parent / f"{number:04d}.png" for number in range(first, first + len(cameras))]
+            show_shot(scene, scene.objects.get(camera_name), frames, first, size, {}, places, there)
+
+    return Work("Shoot", jobs.shoot(connection(), world, request, folder), finish, arrived)
+
+
+def composite_shot(scene: bpy.types.Scene) -> str:
+    """Put the scene's objects into its last shot. Raises `JobError` for one whose files are gone."""
+    settings = scene.look_beyond
+    folder = absolute(settings.shot_folder)
+    for file in (
+        folder / "frames" / f"{settings.shot_first:04d}.png",
+        folder / "depth" / f"{settings.shot_first:04d}.exr",
+    ):
+        if not file.is_file():
+            raise JobError(f"The shot's file {file} is not there any more: shoot again.")
+    return set_up_composite(scene, folder, settings.shot_first, settings.shot_frames)
 
 
 def versions() -> dict[str, str]:

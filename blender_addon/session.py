@@ -20,6 +20,9 @@ from lookbeyond_kit.client import FileArrived, Preview, Progress, ServiceError
 TICK_S = 0.004
 """How long one tick may take in events before it lets the window go on."""
 
+SHOW_S = 1.0
+"""How long files that arrive wait to be shown together."""
+
 UNREACHABLE = ("not_running", "timeout", "lost", "version", "wrong_key")
 """Error codes after which nothing is known of the service any more."""
 
@@ -80,6 +83,8 @@ class Work:
     steps: Steps
     finish: Callable[[Done], str] | None = None
     """Puts the result in place and gives the closing sentence; a ValueError's text becomes the error."""
+    arrived: Callable[[list[Path]], None] | None = None
+    """Shows files that have arrived while the work goes on, at most once in `SHOW_S`."""
 
 
 @dataclass
@@ -99,8 +104,9 @@ class Task:
 class Session:
     """One task at a time, its thread, and the outcome of the last one.
 
-    `error` and `notice` are the sentences of the status box; `service` is what the service last said of
-    itself, None when nothing is known; `preview` the newest preview (JPEG bytes) of the running task.
+    `queue` holds what waits for its end. `error` and `notice` are the sentences of the status box; `service` is
+    what the service last said of itself, None when nothing is known; `preview` the newest preview (JPEG bytes)
+    of the running task.
     """
 
     def __init__(self) -> None:
@@ -111,7 +117,11 @@ class Session:
         self.service: object | None = None
         self.process: subprocess.Popen | None = None
         self.preview = b""
+        self.queue: list[Work] = []
         self._finish: Callable[[Done], str] | None = None
+        self._arrived: Callable[[list[Path]], None] | None = None
+        self._waiting: list[Path] = []
+        self._shown = 0.0
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._leaving = threading.Event()
@@ -130,7 +140,8 @@ class Session:
         self.clear()
         self.preview = b""
         self.task = Task(work.title)
-        self._finish = work.finish
+        self._finish, self._arrived = work.finish, work.arrived
+        self._waiting, self._shown = [], 0.0
         self._events = queue.SimpleQueue()
         self._leaving = threading.Event()
         self._thread = threading.Thread(
@@ -140,6 +151,13 @@ class Session:
             daemon=True,
         )
         self._thread.start()
+
+    def enqueue(self, work: Work) -> None:
+        """Start the work now, or when what runs and what waits before it has ended."""
+        if self.task is None:
+            self.begin(work)
+        else:
+            self.queue.append(work)
 
     def tick(self, wait_s: float = 0.0) -> bool:
         """Take in what the I/O thread has said, waiting up to `wait_s` for the first; whether anything
@@ -157,7 +175,24 @@ class Session:
             wait_s = 0.0
             changed = True
             self._take(event, self.task)
+        self._show_arrived()
+        if self.task is None and self.queue:
+            said, failed, code = self.notice, self.error, self.error_code
+            self.begin(self.queue.pop(0))
+            self.notice, self.error, self.error_code = said, failed, code
+            changed = True
         return changed
+
+    def _show_arrived(self) -> None:
+        now = time.monotonic()
+        if self.task is None or self._arrived is None or not self._waiting or now - self._shown < SHOW_S:
+            return
+        waiting, self._waiting, self._shown = self._waiting, [], now
+        try:
+            self._arrived(waiting)
+        except Exception as error:  # what is shown on the way is a courtesy: the work goes on
+            sentence(error)
+            self._arrived = None
 
     def run(self, say: Callable[[Task], None] | None = None) -> None:
         """Tick until the task has ended (for scripts and background mode). Ctrl-C cancels it."""
@@ -189,6 +224,7 @@ class Session:
         A running job is left to the service, whose store keeps what is finished.
         """
         self._leaving.set()
+        self.queue.clear()
         if self._thread is not None:
             self._thread.join(timeout=10)
             self._thread = None
@@ -214,6 +250,7 @@ class Session:
                 self.preview = event.jpeg
             case FileArrived():
                 task.files += 1
+                self._waiting.append(event.path)
             case Submitted():
                 task.job = event.job
             case Welcomed():

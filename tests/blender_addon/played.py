@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 import struct
+import threading
 import time
 from pathlib import Path
 
@@ -70,7 +71,8 @@ def room_distance(width: int = 128, low=(-2.0, -2.5, -1.6), high=(3.0, 2.0, 1.1)
 class PlayedService:
     """Stands for the client, playing a service that answers at once: what it was asked lies in the lists.
 
-    `fails` is raised instead of a result; while `holds` is set, jobs go on and on, as models do. It is
+    `fails` is raised instead of a result; while `holds` is set, jobs go on and on, as models do; while
+    `go_on` is cleared, no file arrives. It is
     used in the I/O thread, so that its files are made beforehand, in `folder`.
     """
 
@@ -90,6 +92,8 @@ class PlayedService:
         self.cancelled: list[str] = []
         self.fails: Exception | None = None
         self.holds = False
+        self.go_on = threading.Event()
+        self.go_on.set()
         self.open = 0
 
     def __call__(self) -> "PlayedService":
@@ -132,6 +136,7 @@ class PlayedService:
             raise self.fails
         files = self.world(request, folder) if hasattr(request, "photo") else self.shot(request, folder)
         for file in files:
+            self.go_on.wait(20)
             yield client.FileArrived(file.relative_to(folder).as_posix(), file)
         yield client.Finished(tuple(file.relative_to(folder).as_posix() for file in files))
 

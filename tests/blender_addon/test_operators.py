@@ -6,6 +6,7 @@ is tested by beginning the same work in the session.
 
 import json
 import math
+import threading
 
 import bpy
 import numpy as np
@@ -105,7 +106,7 @@ def test_a_job_lets_the_window_go_on_and_can_be_cancelled(part, session, placed,
     session.begin(part("scene_jobs").build_world(bpy.context))
     turns_until(session, lambda: session.task.message.startswith("Denoising"))
     assert session.task.eta_s and session.task.job and session.preview
-    assert not bpy.ops.lookbeyond.build_world.poll()
+    assert not bpy.ops.lookbeyond.check_service.poll() and bpy.ops.lookbeyond.build_world.poll()
     assert bpy.ops.lookbeyond.cancel() == {"FINISHED"}
     assert not bpy.ops.lookbeyond.cancel.poll()
     turns_until(session, lambda: not session.busy)
@@ -220,3 +221,114 @@ def test_addresses_are_normalised_and_the_internet_needs_permission(part):
     assert preferences.offline_reason("tcp://localhost:5") == ""
     if not bpy.app.online_access:
         assert "Online access is off" in preferences.offline_reason("tcp://studio:5555")
+
+
+def test_several_shots_wait_for_their_turn_and_what_waits_can_be_taken_off(part, session, world, service):
+    bpy.ops.lookbeyond.add_path()
+    service.holds = True
+    jobs = part("scene_jobs")
+    for _ in range(3):
+        session.enqueue(jobs.shoot(bpy.context))
+        world.look_beyond.seed += 1
+    turns_until(session, lambda: session.task.message.startswith("Denoising"))
+    assert len(session.queue) == 2
+    bpy.ops.lookbeyond.unqueue(index=0)
+    service.holds = False
+    turns_until(session, lambda: not session.busy and not session.queue)
+    assert [request.seed for request in service.requests[1:]] == [0, 2]
+    assert len(part("shot_output").strips_of(bpy.data.scenes["Scene Shot"])) == 2
+
+
+def test_frames_appear_while_the_shot_is_made(part, session, world, service, monkeypatch):
+    monkeypatch.setattr(part("session"), "SHOW_S", 0.0)
+    bpy.ops.lookbeyond.add_path()
+    show, seen = part("scene_jobs").show_shot, []
+
+    def shown(*words):
+        seen.append(words)
+        service.go_on.set()  # the rest arrives only when the first frame is seen
+        return show(*words)
+
+    monkeypatch.setattr(part("scene_jobs"), "show_shot", shown)
+    monkeypatch.setattr(service, "go_on", OnlyOne())
+    bpy.ops.lookbeyond.shoot()
+    on_the_way, last = seen[:-1], seen[-1]
+    assert on_the_way and all(len(words) == 8 and words[7].is_file() for words in on_the_way)
+    assert len(last) == 7
+    assert len(world.camera.data.background_images) == 1
+
+
+class OnlyOne(threading.Event):
+    """Lets the first one pass, and the others when it is set."""
+
+    first = True
+
+    def wait(self, timeout=None):
+        if self.first:
+            self.first = False
+            return True
+        return super().wait(timeout)
+
+
+def test_a_draft_is_half_as_large_and_its_tolerances_are_wide(world, service):
+    bpy.ops.lookbeyond.add_path()
+    world.look_beyond.quality = "DRAFT"
+    bpy.ops.lookbeyond.shoot()
+    request = service.requests[-1]
+    assert (request.cameras[0]["width"], request.cameras[0]["height"]) == (48, 32)
+    assert request.tau_position == pytest.approx(0.4)
+    world.look_beyond.quality = "FINAL"
+    bpy.ops.lookbeyond.shoot()
+    assert service.requests[-1].tau_position == pytest.approx(0.1)
+
+
+def test_what_made_a_result_lies_beside_it(world, service):
+    from pathlib import Path
+
+    bpy.ops.lookbeyond.add_path()
+    bpy.ops.lookbeyond.shoot()
+    for folder in (world.look_beyond.world_folder, world.look_beyond.shot_folder):
+        about = json.loads((Path(folder) / "request.json").read_text())
+        assert about["job"] and about["service"] == "0.1.0" and about["request"]["seed"] == 0
+
+
+def test_the_last_shot_is_set_up_for_compositing(part, session, world, service):
+    with pytest.raises(RuntimeError, match="Shoot first"):
+        bpy.ops.lookbeyond.set_up_composite()
+    bpy.ops.lookbeyond.add_path()
+    world.look_beyond.show_in = {"COMPOSITE"}
+    bpy.ops.lookbeyond.shoot()
+    assert "Render Animation" in session.notice and "Scene Shot" not in bpy.data.scenes
+    tree = part("composite").compositor_tree(world)
+    nodes = len(tree.nodes)
+    assert bpy.ops.lookbeyond.set_up_composite() == {"FINISHED"}
+    assert len(tree.nodes) == nodes > 6
+
+
+def test_packed_a_file_can_be_moved_with_its_folder(part, world, service, tmp_path):
+    from pathlib import Path
+
+    bpy.ops.lookbeyond.add_path()
+    bpy.ops.lookbeyond.shoot()
+    with pytest.raises(RuntimeError, match="Save the file first"):
+        bpy.ops.lookbeyond.pack()
+    (tmp_path / "project").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "project" / "scene.blend"), relative_remap=False)
+    assert bpy.ops.lookbeyond.pack() == {"FINISHED"}
+    bpy.ops.wm.save_mainfile()
+    for gone in ("results", "photo.jpg"):
+        (tmp_path / gone).rename(tmp_path / f"gone {gone}")
+    (tmp_path / "project").rename(tmp_path / "moved")
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "moved" / "scene.blend"))
+    home, scene = tmp_path / "moved", bpy.context.scene
+    pictures = [image for image in bpy.data.images if image.filepath]
+    assert len(pictures) == 3  # photo, panorama, frames
+    for image in pictures:
+        file = Path(bpy.path.abspath(image.filepath))
+        assert file.is_relative_to(home) and file.is_file(), image.name
+    (strip,) = part("packing").strips(bpy.data.scenes["Scene Shot"])
+    assert Path(bpy.path.abspath(strip.directory), strip.elements[0].filename).is_file()
+    assert (
+        part("photo").photo_camera(scene) is not None and Path(bpy.path.abspath(scene.look_beyond.photo_path)).is_file()
+    )
+    assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}

@@ -27,7 +27,8 @@ def show(part, scene, camera, frames, record=None):
     from pathlib import Path
 
     paths = [Path(frame) for frame in frames]
-    return part("shot_output").show_shot(scene, camera, paths, 11, (96, 64), record or {"seed": 3})
+    part("shot_output").show_shot(scene, camera, paths, 11, (96, 64), record or {"seed": 3})
+    return bpy.data.scenes[f"{scene.name} Shot"]
 
 
 def test_background_shows_file_n_at_frame_n(part, scene, camera, frames):
@@ -82,3 +83,51 @@ def test_what_is_shown_survives_a_save(part, scene, camera, frames, tmp_path):
     assert background.image_user.frame_duration == 6
     (strip,) = part("shot_output").strips_of(bpy.data.scenes[editing])
     assert len(strip.elements) == 6
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.2])
+@pytest.mark.parametrize("size", [(96, 64), (64, 96)])
+def test_the_plane_fills_the_cameras_frame(part, scene, camera, frames, shift, size):
+    """Its corners, as Blender draws an image empty, stand in the corners of the view."""
+    from pathlib import Path
+
+    from bpy_extras.object_utils import world_to_camera_view
+    from mathutils import Vector
+
+    camera.location, camera.rotation_euler = (1, 2, 3), (1.1, 0.2, 0.4)
+    camera.data.shift_x, camera.data.shift_y = shift, -shift / 2
+    scene.render.resolution_x, scene.render.resolution_y = size
+    bpy.context.view_layer.update()
+    show_shot = part("shot_output").show_shot
+    show_shot(scene, camera, [Path(frame) for frame in frames], 11, size, {}, ("PLANE",))
+    show_shot(scene, camera, [Path(frame) for frame in frames], 11, size, {}, ("PLANE",))
+    (plane,) = camera.children
+    assert plane.image_user.frame_duration == 6 and plane.hide_render and not camera.data.background_images
+    bpy.context.view_layer.update()
+    half = plane.empty_display_size / 2
+    width, height = (half * side / max(size) for side in size)
+    for x, y in ((-1, -1), (1, 1)):
+        seen = world_to_camera_view(scene, camera, plane.matrix_world @ Vector((x * width, y * height, 0)))
+        assert tuple(seen)[:2] == pytest.approx(((x + 1) / 2, (y + 1) / 2), abs=1e-4)
+
+
+def test_frames_are_shown_while_others_are_still_to_come(part, scene, camera, frames, tmp_path):
+    """The third frame is there first: the sequence is whole already, and its own files are read as they come."""
+    from pathlib import Path
+
+    (tmp_path / "coming").mkdir()
+    coming = [tmp_path / "coming" / Path(frame).name for frame in frames]
+    shutil.copy(frames[2], coming[2])
+    show_shot = part("shot_output").show_shot
+    show_shot(scene, camera, coming, 11, (96, 64), {}, ("STRIP", "BACKGROUND"), coming[2])
+    background = camera.data.background_images[0]
+    assert background.image_user.frame_duration == 6
+    scene.frame_set(13)
+    bpy.context.evaluated_depsgraph_get()
+    assert background.image.filepath_from_user(image_user=background.image_user) == str(coming[2])
+    for frame, path in zip(frames, coming, strict=True):
+        shutil.copy(frame, path)
+    show_shot(scene, camera, coming, 11, (96, 64), {"seed": 3})
+    (strip,) = part("shot_output").strips_of(bpy.data.scenes["Scene Shot"])
+    assert len(camera.data.background_images) == 1 and strip["look_beyond_seed"] == 3
+    assert camera.data.background_images[0].image["look_beyond_seed"] == 3

@@ -1,0 +1,121 @@
+"""Everything that a scene's worlds and shots need, copied beside the .blend file, so that it can be moved."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import bpy
+from lookbeyond_kit.client import Progress
+
+from .jobs import JobError
+from .results import absolute, as_stored, stamp, stamped
+from .session import Done, Event, Work
+
+
+def pack(context: bpy.types.Context) -> Work:
+    """Work that copies what lies elsewhere, and then has the file point to the copies. Raises `JobError`."""
+    home = Path(bpy.data.filepath).parent
+    folders, files = needed()
+    missing = [path for path in (*folders, *files) if not path.exists()]
+    if missing:
+        raise JobError(f"{missing[0]} is not there any more: build or shoot it again, or take it off the list.")
+    copies: dict[Path, Path] = {}
+    for path, kind in (folders | files).items():
+        if not path.is_relative_to(home):
+            copies[path] = free_name(home / "look_beyond" / kind / path.name, copies.values())
+
+    def steps(cancelled: threading.Event) -> Iterator[Event]:
+        for number, (source, target) in enumerate(copies.items()):
+            yield Progress(number / len(copies), f"Copying {source.name}", None)
+            if cancelled.is_set():
+                break
+            target.parent.mkdir(parents=True, exist_ok=True)
+            whole = target.with_name(f".{target.name}.part")
+            if source.is_dir():
+                shutil.rmtree(whole, ignore_errors=True)
+                shutil.copytree(source, whole)
+            else:
+                shutil.copy2(source, whole)
+            whole.rename(target)
+        yield Done()
+
+    def finish(done: Done) -> str:
+        there = {source: target for source, target in copies.items() if target.exists()}
+        repoint(there)
+        upright = [image for image in bpy.data.images if image.packed_file is not None]
+        return (
+            f"{len(there)} of {len(copies)} things were copied to {home / 'look_beyond'};"
+            f" the file holds {len(upright)} pictures itself. Save it to keep the new paths."
+        )
+
+    return Work("Pack for Moving", steps, finish)
+
+
+def needed() -> tuple[dict[Path, str], dict[Path, str]]:
+    """The folders and the files that the open file's scenes refer to, and what kind each is."""
+    folders: dict[Path, str] = {}
+    files: dict[Path, str] = {}
+    for scene in bpy.data.scenes:
+        settings = scene.look_beyond
+        for stored, kind in (
+            (settings.world_folder, "worlds"),
+            (settings.shot_folder, "shots"),
+            *((world.folder, "worlds") for world in settings.worlds),
+        ):
+            if stored:
+                folders[absolute(stored)] = kind
+        for strip in strips(scene):
+            if stamped(strip, "frames_folder"):
+                folders[absolute(strip.directory).parent] = "shots"
+    for camera in bpy.data.cameras:
+        if camera.look_beyond.photo_path:
+            files[absolute(camera.look_beyond.photo_path)] = "photos"
+    return folders, files
+
+
+def repoint(moved: dict[Path, Path]) -> None:
+    """Have everything in the open file that points into the former places point into the new ones."""
+
+    def new(stored: str) -> str:
+        path = absolute(stored)
+        for source, target in moved.items():
+            if path == source or path.is_relative_to(source):
+                return as_stored(target / path.relative_to(source))
+        return stored
+
+    for scene in bpy.data.scenes:
+        settings = scene.look_beyond
+        for name in ("world_folder", "shot_folder"):
+            if getattr(settings, name):
+                setattr(settings, name, new(getattr(settings, name)))
+        for world in settings.worlds:
+            world.folder = new(world.folder)
+        for strip in strips(scene):
+            if stamped(strip, "frames_folder"):
+                strip.directory = new(strip.directory)
+                stamp(strip, {"frames_folder": str(absolute(strip.directory))})
+    for camera in bpy.data.cameras:
+        if camera.look_beyond.photo_path:
+            camera.look_beyond.photo_path = new(camera.look_beyond.photo_path)
+    for image in bpy.data.images:
+        if image.filepath and image.packed_file is None and new(image.filepath) != image.filepath:
+            image.filepath = new(image.filepath)
+            for name in ("sequence", "frames_folder"):
+                if stamped(image, name):
+                    stamp(image, {name: str(absolute(image.filepath).parent)})
+
+
+def strips(scene: bpy.types.Scene) -> list:
+    """The image strips of a scene, without making it a sequencer."""
+    editor = scene.sequence_editor
+    every = () if editor is None else getattr(editor, "strips", None) or getattr(editor, "sequences", ())
+    return [strip for strip in every if strip.type == "IMAGE"]
+
+
+def free_name(path: Path, taken) -> Path:
+    number, free = 1, path
+    while free.exists() or free in taken:
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
