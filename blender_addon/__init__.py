@@ -6,10 +6,10 @@ shot_output. Everything is registered here.
 
 import bpy
 
-from . import heartbeat, operators, panels, path_view, preferences, properties
+from . import heartbeat, operators, panels, path_view, photo_handles, preferences, properties
 from .session import session
 
-CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *panels.CLASSES)
+CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *photo_handles.CLASSES, *panels.CLASSES)
 
 
 def register() -> None:

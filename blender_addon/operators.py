@@ -15,9 +15,9 @@ from lookbeyond_kit.protocol import MAX_CAMERAS
 from . import heartbeat, jobs, packing, path_view, scene_jobs
 from .known_world import WorldError
 from .path import add_path
-from .photo import PhotoError, place_photo
+from .photo import PhotoError, place_photo, place_render
 from .preferences import connection, preferences, service_reason
-from .results import absolute
+from .results import absolute, output_folder
 from .session import Task, Work, session
 
 IMAGES = "*.jpg;*.jpeg;*.png;*.webp;*.tif;*.tiff;*.bmp"
@@ -138,6 +138,12 @@ class PlacePhoto(ReasonedPoll, bpy.types.Operator):
     )
 
     def invoke(self, context, event):
+        if self.filepath:  # dropped
+            outcome = self.execute(context)
+            if outcome == {"FINISHED"} and context.region_data is not None:
+                context.scene.camera = context.scene.look_beyond.photo_camera
+                context.region_data.view_perspective = "CAMERA"
+            return outcome
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
@@ -163,6 +169,45 @@ class PlacePhoto(ReasonedPoll, bpy.types.Operator):
         session.clear()
         session.notice = told
         self.report({"INFO"}, told)
+        return {"FINISHED"}
+
+
+class PhotoDrop(bpy.types.FileHandler):
+    """An image file dropped into a 3D viewport becomes the photo"""
+
+    bl_idname = "LOOKBEYOND_FH_photo"
+    bl_label = "Photo to Look Beyond"
+    bl_import_operator = PlacePhoto.bl_idname
+    bl_file_extensions = ".jpg;.jpeg;.png;.webp;.tif;.tiff"
+
+    @classmethod
+    def poll_drop(cls, context):
+        return context.area is not None and context.area.type == "VIEW_3D" and context.mode == "OBJECT"
+
+
+class UseRender(ReasonedPoll, bpy.types.Operator):
+    """Take the scene camera's last render as the photo"""
+
+    bl_idname = "lookbeyond.use_render"
+    bl_label = "Use Render as Photo"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def reason(cls, context):
+        if "Render Result" not in bpy.data.images:
+            return "Render an image first"
+        return "" if context.scene.camera else "The scene has no active camera"
+
+    def execute(self, context):
+        folder = output_folder(context.scene) / "photos"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            number = sum(1 for _ in folder.glob("render_*.png")) + 1
+            place_render(context, folder / f"render_{number:03d}.png")
+        except (PhotoError, CameraError, RuntimeError, OSError) as error:
+            session.refuse(str(error))
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
         return {"FINISHED"}
 
 
@@ -628,6 +673,8 @@ class Shoot(AsksService, bpy.types.Operator):
 
 CLASSES = (
     PlacePhoto,
+    PhotoDrop,
+    UseRender,
     LookThroughPhoto,
     UsePhotoResolution,
     MatchPhotoColours,

@@ -55,9 +55,16 @@ class PhotoPanel(Step, bpy.types.Panel):
             column.prop(settings, "roll")
             column.prop(settings, "camera_height")
             row = layout.row(align=True)
+            row.operator("lookbeyond.adjust_horizon", text="Horizon", icon="DRIVER_ROTATIONAL_DIFFERENCE")
+            row.operator("lookbeyond.measure_height", text="Known Height", icon="DRIVER_DISTANCE")
+            row = layout.row(align=True)
             row.operator("lookbeyond.look_through_photo", text="Its View")
             row.operator("lookbeyond.use_photo_resolution", text="Its Size")
             row.operator("lookbeyond.match_photo_colours", text="Its Colours")
+            for sentence in settings.photo_camera.data.look_beyond.warnings.splitlines():
+                draw_text(layout.column(align=True), context, sentence, "ERROR")
+        else:
+            layout.operator("lookbeyond.use_render", icon="RENDER_STILL")
 
 
 class WorldPanel(Step, bpy.types.Panel):

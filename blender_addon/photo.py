@@ -9,6 +9,7 @@ from lookbeyond_kit.geometry.cameras import Camera, heading_pitch_roll, placed_c
 
 from .cameras_from_blender import camera_of, matrix_world_of, metres_per_unit
 from .photo_exif import FOV_X_ASSUMED, Exif, fov_x_of_focal, read_exif
+from .photo_quality import MEASURED_WIDTH, warnings
 from .results import absolute, as_stored
 
 MIN_SIDE, MAX_SIDE = 64, 16384
@@ -62,6 +63,8 @@ def place_photo(
     data.clip_start = min(data.clip_start, 0.05 / unit_m)
     data.look_beyond.photo_path = as_stored(path)
     data.look_beyond.width, data.look_beyond.height = width, height
+    data.look_beyond.warnings = "\n".join(photo_warnings(image, focal_35mm or exif.focal_35mm))
+    data.show_passepartout, data.passepartout_alpha = True, max(data.passepartout_alpha, 0.7)
     placed.matrix_world = matrix_world_of(camera, unit_m)
     show_behind(data, image, scene)
 
@@ -94,6 +97,22 @@ def load_photo(path: Path, exif: Exif) -> bpy.types.Image:
             f" {MAX_SIDE} pixels."
         )
     return image if exif.orientation == 1 else upright(image, exif.orientation)
+
+
+def photo_warnings(image: bpy.types.Image, focal_35mm: float) -> list[str]:
+    """What to say about a photo before it is used."""
+    width, height = image.size
+    share = min(1.0, MEASURED_WIDTH / max(width, height))
+    small = image.copy()
+    try:
+        small.scale(max(3, round(width * share)), max(3, round(height * share)))
+        pixels = np.empty(small.size[0] * small.size[1] * small.channels, np.float32)
+        small.pixels.foreach_get(pixels)
+        pixels = pixels.reshape(small.size[1], small.size[0], small.channels)[::-1]
+    finally:
+        bpy.data.images.remove(small)
+    colours = np.repeat(pixels[..., :1], 3, -1) if pixels.shape[-1] < 3 else pixels[..., :3]
+    return warnings(colours, max(width, height), focal_35mm)
 
 
 def upright(image: bpy.types.Image, orientation: int) -> bpy.types.Image:
@@ -168,6 +187,20 @@ def photo_camera(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None =
     size = placed.data.look_beyond
     seen = placed if depsgraph is None else placed.evaluated_get(depsgraph)
     return camera_of(seen, size.width, size.height, metres_per_unit(scene))
+
+
+def place_render(context: bpy.types.Context, path: Path) -> bpy.types.Object:
+    """The last render of the scene's camera as a photo: saved to `path`, placed where the camera stands."""
+    scene = context.scene
+    bpy.data.images["Render Result"].save_render(str(path), scene=scene)
+    source = scene.camera.evaluated_get(context.evaluated_depsgraph_get())
+    size = load_photo(path, Exif()).size[:]
+    seen = camera_of(source, *size, metres_per_unit(scene))
+    placed, _ = place_photo(context, path, fov_x=seen.fov_x, height_m=float(seen.position[2]))
+    for name in ("sensor_fit", "sensor_width", "sensor_height", "lens", "shift_x", "shift_y"):
+        setattr(placed.data, name, getattr(source.data, name))
+    placed.matrix_world = matrix_world_of(seen, metres_per_unit(scene))
+    return placed
 
 
 def set_photo_camera(scene: bpy.types.Scene, **changes: float) -> None:

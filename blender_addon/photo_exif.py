@@ -13,6 +13,7 @@ FOV_X_ASSUMED = math.radians(65)
 """Horizontal field of view of a photo that says nothing about it: a phone's or a reportage lens."""
 
 _ORIENTATION, _EXIF_FOLDER, _FOCAL_35MM = 0x0112, 0x8769, 0xA405
+_FOCAL, _SENSOR_RESOLUTION, _SENSOR_UNIT, _PIXELS_X, _PIXELS_Y = 0x920A, 0xA20E, 0xA210, 0xA002, 0xA003
 
 
 @dataclass(frozen=True)
@@ -80,16 +81,24 @@ def _read_tiff(block: bytes) -> Exif:
     (first,) = struct.unpack_from(f"{order}I", block, 4)
     tags = _folder(block, order, first)
     if _EXIF_FOLDER in tags:
-        tags |= _folder(block, order, tags[_EXIF_FOLDER])
-    focal, orientation = tags.get(_FOCAL_35MM, 0), tags.get(_ORIENTATION, 1)
+        tags |= _folder(block, order, int(tags[_EXIF_FOLDER]))
+    focal, orientation = tags.get(_FOCAL_35MM, 0) or _focal_by_sensor(tags), tags.get(_ORIENTATION, 1)
     return Exif(
         focal_35mm=float(focal) if 4 <= focal <= 2000 else 0.0,
-        orientation=orientation if 1 <= orientation <= 8 else 1,
+        orientation=int(orientation) if 1 <= orientation <= 8 else 1,
     )
 
 
-def _folder(block: bytes, order: str, offset: int) -> dict[int, int]:
-    """The tags of one TIFF folder that are a single SHORT or LONG."""
+def _focal_by_sensor(tags: dict[int, float]) -> float:
+    """The 35 mm equivalent by the focal length and the sensor's size (pixels over pixels per length); 0 if unknown."""
+    unit_mm = {2: 25.4, 3: 10.0, 4: 1.0}.get(int(tags.get(_SENSOR_UNIT, 2)), 0.0)
+    pixels, resolution = max(tags.get(_PIXELS_X, 0), tags.get(_PIXELS_Y, 0)), tags.get(_SENSOR_RESOLUTION, 0)
+    longer_mm = pixels / resolution * unit_mm if resolution else 0.0
+    return round(tags.get(_FOCAL, 0) * 36 / longer_mm, 1) if longer_mm else 0.0
+
+
+def _folder(block: bytes, order: str, offset: int) -> dict[int, float]:
+    """The tags of one TIFF folder that are a single SHORT, LONG or RATIONAL."""
     (count,) = struct.unpack_from(f"{order}H", block, offset)
     tags = {}
     for index in range(count):
@@ -97,4 +106,8 @@ def _folder(block: bytes, order: str, offset: int) -> dict[int, int]:
         if length == 1 and kind in (3, 4):
             form = f"{order}{'H' if kind == 3 else 'I'}"
             (tags[tag],) = struct.unpack_from(form, block, offset + 2 + 12 * index + 8)
+        elif length == 1 and kind == 5:
+            (where,) = struct.unpack_from(f"{order}I", block, offset + 2 + 12 * index + 8)
+            over, under = struct.unpack_from(f"{order}II", block, where)
+            tags[tag] = over / under if under else 0.0
     return tags

@@ -81,6 +81,7 @@ class LookBeyondCamera(bpy.types.PropertyGroup):
     photo_path: StringProperty(name="Photo", subtype="FILE_PATH", options=BLEND_RELATIVE)
     width: IntProperty(name="Photo Width", subtype="PIXEL")
     height: IntProperty(name="Photo Height", subtype="PIXEL")
+    warnings: StringProperty(name="Warnings", description="What will disappoint in this photo, a line each")
 
 
 class LookBeyondWorld(bpy.types.PropertyGroup):

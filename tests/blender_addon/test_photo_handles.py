@@ -1,0 +1,61 @@
+"""The horizon by two handles, the camera's height by a known one: laws of the camera itself are the oracle."""
+
+import math
+
+import bpy
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def module(part):
+    return part("photo_handles")
+
+
+def camera(pitch=0.0, roll=0.0, height=1.6, heading=0.4):
+    from lookbeyond_kit.geometry.cameras import placed_camera
+
+    turn = {"heading_rad": heading, "pitch_rad": pitch, "roll_rad": roll}
+    return placed_camera(1200, 800, 1.2, position=(0.3, 0.1, height), **turn)
+
+
+@pytest.mark.parametrize("pitch", [-0.5, 0.0, 0.2])
+@pytest.mark.parametrize("roll", [-0.3, 0.0, 0.15])
+def test_the_horizon_is_where_level_directions_are_seen_and_back(module, pitch, roll):
+    tilted = camera(pitch, roll)
+    far = tilted.position + 1e7 * np.array([math.cos(0.3), math.sin(0.3), 0])
+    (column, row), _ = tilted.project(far)
+    assert module.horizon_row(tilted, column) == pytest.approx(row, abs=1e-2)
+    handles = [(x, module.horizon_row(tilted, x)) for x in (240.0, 960.0)]
+    assert module.pitch_roll_of_horizon(camera(), *handles) == pytest.approx((pitch, roll), abs=1e-9)
+
+
+def test_handles_on_one_point_say_so(module):
+    with pytest.raises(module.HandleError, match="move them apart"):
+        module.pitch_roll_of_horizon(camera(), (5, 5), (5, 5))
+
+
+@pytest.mark.parametrize("pitch", [-0.3, -0.1])
+def test_a_door_is_as_high_as_it_is(module, pitch):
+    tilted = camera(pitch, 0.05)
+    ends = np.array([(2.5, 1.2, 0.0), (2.5, 1.2, 2.03)])
+    (foot, top), _ = tilted.project(ends)
+    assert module.height_of(tilted, tuple(foot), tuple(top)) == pytest.approx(2.03, rel=1e-6)
+
+
+def test_clicks_that_say_nothing_are_refused(module):
+    level = camera()
+    with pytest.raises(module.HandleError, match="not on the floor"):
+        module.height_of(level, (600, 300), (600, 100))
+    with pytest.raises(module.HandleError, match="not above the first"):
+        module.height_of(level, (600, 600), (600, 790))
+
+
+def test_a_known_height_sets_the_cameras(module, part, scene, photo):
+    """Seen from 1.6 m, something looks 1.6 m high; it is 2 m: so the camera stood at 2 m."""
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.0, height=1.6, pitch=-0.2)
+    ours = part("photo").photo_camera(scene)
+    (foot, top), _ = ours.project(np.array([(3.0, 0.2, 0.0), (3.0, 0.2, 1.6)]))
+    assert module.calibrate(scene, tuple(foot), tuple(top), 2.0) == pytest.approx(2.0, rel=1e-5)
+    assert scene.look_beyond.camera_height == pytest.approx(2.0, rel=1e-5)
+    assert scene.look_beyond.pitch == pytest.approx(-0.2, abs=1e-5)
