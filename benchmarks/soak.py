@@ -1,0 +1,140 @@
+"""Hours of work with clients that crash: does the service keep its memory and its descriptors?
+
+    python benchmarks/soak.py [--minutes 30] [--clients 3] [--seed 0]
+
+Clients (processes of their own) hand in worlds and shots, follow them, cancel some, upload files and stop in the
+middle, and every few seconds one of them is killed and another begins. The service's memory and open files are noted
+every second; growth is the mean of the last tenth over the mean of the tenth after the first, which fills caches.
+"""
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from inference_service.client import Client, ServiceError, start_service
+from inference_service.protocol import ShotRequest
+from tests.inference_service.conftest import path_cameras, world_request
+from tests.inference_service.double import service_command
+
+ROOT = Path(__file__).resolve().parents[1]
+WORLDS = 40
+"""Different worlds that are asked for; the store is pruned now and then, so that they are made again."""
+
+
+def misbehave(folder: Path, seed: int) -> None:
+    """A client's process: work until killed."""
+    rng = random.Random(seed)
+    while True:
+        try:
+            with Client(timeout_s=60, previews=rng.random() < 0.5) as client:
+                for _ in range(rng.randint(1, 5)):
+                    _one_wish(client, folder, rng)
+        except ServiceError as error:
+            print(error, flush=True)
+
+
+def _one_wish(client: Client, folder: Path, rng: random.Random) -> None:
+    number = rng.randrange(WORLDS)
+    world = client.submit(world_request(client, folder, seed=number))
+    job = client.submit(ShotRequest(world_job=world, cameras=path_cameras(rng.choice((5, 9, 17))), seed=number))
+    out = folder / f"out{os.getpid()}"
+    wish = rng.random()
+    if wish < 0.2:
+        client.cancel(job)
+    elif wish < 0.3:
+        noise = folder / f"noise{os.getpid()}"
+        noise.write_bytes(os.urandom(3_000_000))
+        client.upload(noise)
+    elif wish < 0.4:
+        client.jobs(), client.service_status(), client.ping()
+    elif wish < 0.5:
+        next(iter(client.follow(job, out)))  # and away
+    else:
+        for _ in client.follow(job, out, patience_s=60):
+            pass
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["client"]:
+        return misbehave(Path(sys.argv[2]), int(sys.argv[3]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--clients", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        os.environ["LOOKBEYOND_RUNTIME_DIR"] = str(Path(name) / "runtime")
+        os.environ["PYTHONPATH"] = str(ROOT)
+        result = soak(Path(name), 60 * options.minutes, options.clients, random.Random(options.seed))
+    for text, value in result.items():
+        print(f"{text}: {value}")
+    if result["memory growth, %"] >= 5 or result["descriptors more at the end"] > 5:
+        sys.exit("it leaks")
+
+
+def soak(folder: Path, seconds: float, count: int, rng: random.Random) -> dict[str, float]:
+    """Run so long; how memory and descriptors developed, and what was done."""
+    process, _ = start_service(service_command(folder / "store"), timeout_s=120)
+    service = psutil.Process(process.pid)
+    clients = [_client(folder, rng) for _ in range(count)]
+    memory, descriptors, crashes = [], [], 0
+    done = 0
+    end = time.monotonic() + seconds
+    try:
+        with Client(timeout_s=60) as steward:
+            tidy_at = kill_at = time.monotonic()
+            while (now := time.monotonic()) < end:
+                memory.append(service.memory_info().rss)
+                descriptors.append(service.num_fds())
+                if now > kill_at:
+                    kill_at = now + rng.uniform(1, 4)
+                    victim = clients.pop(rng.randrange(len(clients)))
+                    victim.kill()
+                    victim.wait()
+                    crashes += 1
+                    clients.append(_client(folder, rng))
+                if now > tidy_at:
+                    tidy_at = now + 20
+                    steward.prune(0, 0)
+                time.sleep(min(1.0, seconds / 30))
+            done = steward.service_status().states["done"]
+    finally:
+        for client in clients:
+            client.kill()
+            client.wait()
+    time.sleep(2)
+    descriptors_at_end = service.num_fds()
+    process.terminate()
+    process.wait(60)
+    tenth = max(1, len(memory) // 10)
+    early, late = memory[tenth : 2 * tenth], memory[-tenth:]
+    growth = (sum(late) / len(late)) / (sum(early) / len(early)) - 1
+    quiet = sorted(descriptors[tenth : 2 * tenth])[0]
+    return {
+        "minutes": round(seconds / 60, 1),
+        "clients killed": crashes,
+        "jobs remembered as done": done,
+        "memory early, MB": round(sum(early) / len(early) / 1e6, 1),
+        "memory late, MB": round(sum(late) / len(late) / 1e6, 1),
+        "memory growth, %": round(100 * growth, 1),
+        "descriptors, fewest early": quiet,
+        "descriptors when the clients are gone": descriptors_at_end,
+        "descriptors more at the end": max(0, descriptors_at_end - quiet),
+    }
+
+
+def _client(folder: Path, rng: random.Random) -> subprocess.Popen:
+    arguments = [sys.executable, __file__, "client", str(folder), str(rng.randrange(10**9))]
+    with open(folder / "clients.log", "ab") as log:
+        return subprocess.Popen(arguments, stdout=log, stderr=log)
+
+
+if __name__ == "__main__":
+    main()

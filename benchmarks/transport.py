@@ -1,0 +1,247 @@
+"""What the service costs: results pulled through the whole client beside raw pyzmq, and wall time beside the model's.
+
+    python benchmarks/transport.py [--frames 100] [--repeats 5] [--skip-overhead]
+
+Transport: a shot of 100 frames (1.77 MB each, as PNG files of noise are) is pulled by the whole client into a folder,
+hashed and written, and in the same run, in turn, the same bytes go from a bare ROUTER to a bare DEALER of pyzmq with
+the same CURVE encryption, in the same pieces, from memory to nowhere. Overhead: worlds of the built-in preset, warm,
+previews off: the client's wall time from submit to the last file, over what the worker's own unit took (models and
+files) and over what was spent inside the pipeline alone.
+"""
+
+import argparse
+import functools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import zmq
+
+from inference_service import protocol
+from inference_service.client import PULL_WINDOW, Client, Finished, start_service
+from inference_service.protocol import ServiceAddress, ShotRequest, WorldRequest
+from inference_service.workers.process import load_scene_pipeline
+from lookbeyond.files import write_png
+from lookbeyond.geometry.cameras import Camera, placed_camera
+from lookbeyond.geometry.panorama import Panorama, View
+from tests.end_to_end.demo import machine
+from tests.inference_service.conftest import shot_request, world_request
+from tests.inference_service.double import DoublePipeline, DoublePresets, describe_double
+
+ROOT = Path(__file__).resolve().parents[1]
+WIDTH, HEIGHT = 1024, 576
+
+
+# --- transport -------------------------------------------------------------------------------------------
+
+
+class Noise(DoublePipeline):
+    """Frames that no encoder makes smaller, made in no time."""
+
+    def fill_anchor(self, panorama: Panorama, camera: Camera, before, *, seed, callback=None) -> View:
+        shape = camera.height, camera.width
+        colour = np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
+        return View(camera, colour, np.full(shape, 3, np.float32), np.zeros(shape, np.uint8))
+
+    def shoot_clip(self, panorama, source, target, cameras, *, seed, callback=None, **settings) -> list[View]:
+        return [self.fill_anchor(panorama, camera, (), seed=seed + i) for i, camera in enumerate(cameras)]
+
+
+def pull_whole(service: ServiceAddress, request: ShotRequest, folder: Path) -> tuple[float, int]:
+    """Seconds in which the whole client fetches a finished shot, and its bytes."""
+    with Client(service, timeout_s=60) as client:
+        job = client.submit(request)
+        begun = time.perf_counter()
+        files = next(e.files for e in client.follow(job, folder) if isinstance(e, Finished))
+        return time.perf_counter() - begun, sum(path.stat().st_size for path in files.values())
+
+
+def raw_service(arguments: list[str]) -> None:
+    """A bare ROUTER in a process of its own, as the service is one: answers each size with so many bytes."""
+    keys = json.loads(arguments[0])
+    data = os.urandom(protocol.CHUNK_BYTES)
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        router.curve_server = True
+        router.curve_publickey, router.curve_secretkey = keys["public"].encode(), keys["secret"].encode()
+        print(router.bind_to_random_port("tcp://127.0.0.1"), flush=True)
+        while True:
+            peer, size = router.recv_multipart()
+            if not int(size):
+                return
+            router.send_multipart([peer, data[: int(size)]])
+
+
+def pull_raw_sizes(sizes: list[int], window: int) -> float:
+    """Seconds in which a bare DEALER gets pieces of these sizes from a bare ROUTER in another process, with CURVE."""
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    own_public, own_secret = zmq.curve_keypair()
+    keys = json.dumps({"public": public, "secret": secret})
+    process = subprocess.Popen([sys.executable, __file__, "raw", keys], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    port = int(process.stdout.readline())
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.linger = 1000
+        dealer.curve_serverkey, dealer.curve_publickey, dealer.curve_secretkey = public.encode(), own_public, own_secret
+        dealer.connect(f"tcp://127.0.0.1:{port}")
+        dealer.send(b"1")
+        dealer.recv()  # the handshake is not counted, nor is the client's
+        begun = time.perf_counter()
+        asked = 0
+        for number in range(len(sizes)):
+            while asked < len(sizes) and asked - number < window:
+                dealer.send(b"%d" % sizes[asked])
+                asked += 1
+            assert len(dealer.recv()) == sizes[number]
+        elapsed = time.perf_counter() - begun
+        dealer.send(b"0")
+        process.wait(30)
+    return elapsed
+
+
+def transport(folder: Path, frames: int, repeats: int) -> float:
+    os.environ["LOOKBEYOND_RUNTIME_DIR"] = str(folder / "runtime")
+    process, service = start_service([sys.executable, __file__, "service", str(folder / "store")], timeout_s=120)
+    whole, raw = [], []
+    try:
+        with Client(service, timeout_s=60) as client:
+            list(client.follow(client.submit(world_request(client, folder)), folder / "W"))
+            cameras = [
+                placed_camera(WIDTH, HEIGHT, 1.2, heading_rad=0.01 * i, position=(0.005 * i, 0, 1.6)).to_dict()
+                for i in range(frames)
+            ]
+            request = shot_request(client, folder / "W", cameras)
+            list(client.follow(client.submit(request), folder / "first"))
+        sizes = []
+        for path in (folder / "first").glob("**/*.*"):
+            size = path.stat().st_size
+            pieces = range(0, size, protocol.CHUNK_BYTES)
+            sizes += [min(protocol.CHUNK_BYTES, size - offset) for offset in pieces]
+        for number in range(repeats):
+            seconds, total = pull_whole(service, request, folder / f"pull{number}")
+            whole.append(total / seconds / 1e6)
+            raw.append(sum(sizes) / pull_raw_sizes(sizes, PULL_WINDOW) / 1e6)
+            assert total == sum(sizes)
+        with Client(service) as client:
+            client.shutdown()
+    finally:
+        process.wait(60)
+    ratio = statistics.median(whole) / statistics.median(raw)
+    print(f"{frames} frames with depth, {total / 1e6:.0f} MB in {len(sizes)} pieces, medians of {repeats}")
+    print(f"  the whole client, hashed and written: {statistics.median(whole):.0f} MB/s")
+    print(f"  raw pyzmq with CURVE, to nowhere:     {statistics.median(raw):.0f} MB/s")
+    print(f"  ratio: {ratio:.2f} (wanted: 0.8)")
+    return ratio
+
+
+# --- overhead --------------------------------------------------------------------------------------------
+
+
+class Timed:
+    """A pipeline that writes down how long each of its calls took."""
+
+    def __init__(self, pipeline, log: Path):
+        self._pipeline, self._log = pipeline, log
+        self.frames_per_clip = pipeline.frames_per_clip
+
+    def __getattr__(self, name: str):
+        method = getattr(self._pipeline, name)
+
+        def timed(*arguments, **settings):
+            begun = time.perf_counter()
+            result = method(*arguments, **settings)
+            with self._log.open("a") as log:
+                log.write(f"{time.perf_counter() - begun}\n")
+            return result
+
+        return timed
+
+
+def overhead(folder: Path, repeats: int) -> float:
+    os.environ["LOOKBEYOND_RUNTIME_DIR"] = str(folder / "runtime-overhead")
+    store = folder / "store-overhead"
+    process, service = start_service([sys.executable, __file__, "timed-service", str(store)], timeout_s=120)
+    log = store / "pipeline-seconds.txt"
+    walls, inside, units = [], [], []
+    try:
+        pixels = np.random.default_rng(0).integers(60, 200, (768, 1024, 3), np.uint8)
+        write_png(folder / "photo.png", pixels)
+        camera = placed_camera(1024, 768, 1.2).to_dict()
+        with Client(service, timeout_s=120, previews=False) as client:
+            image = client.upload(folder / "photo.png")
+            for seed in range(repeats + 1):
+                begun = time.perf_counter()
+                job = client.submit(WorldRequest(photo=image, camera=camera, seed=seed))
+                list(client.follow(job, folder / f"world{seed}"))
+                walls.append(time.perf_counter() - begun)
+                inside.append(float(log.read_text().split()[-1]))
+            client.shutdown()
+    finally:
+        process.wait(60)
+    events = [json.loads(line) for line in (store / "log/service.jsonl").read_text().splitlines()]
+    units = [event["seconds"] for event in events if event["event"] == "unit done"]
+    walls, inside, units = walls[1:], inside[1:], units[1:]  # the first loads the models
+    of_unit = statistics.median(w / u - 1 for w, u in zip(walls, units))
+    of_pipeline = statistics.median(w / i - 1 for w, i in zip(walls, inside))
+    print(f"a world 4096 x 2048, warm, previews off, medians of {repeats}")
+    print(f"  the client's wall time: {statistics.median(walls):.2f} s")
+    print(f"  the worker's unit, with reading and writing its files: {statistics.median(units):.2f} s")
+    print(f"  of it inside the pipeline: {statistics.median(inside):.2f} s")
+    print(f"  overhead over the unit: {of_unit:.1%} (wanted: 3%); over the pipeline alone: {of_pipeline:.1%}")
+    return of_unit
+
+
+# --- the processes ---------------------------------------------------------------------------------------
+
+
+def worker(arguments: list[str]) -> None:
+    from inference_service.workers.process import main as work
+
+    store = Path(arguments[arguments.index("--store") + 1])
+    role = arguments.pop(0)
+    if role == "noise":
+        work(arguments, load=lambda *_: Noise(), describe_devices=describe_double)
+    else:
+        log = store / "pipeline-seconds.txt"
+        work(arguments, load=lambda preset, device: Timed(load_scene_pipeline(preset, device), log))
+
+
+def service(role: str, store: Path) -> None:
+    from inference_service.logs import set_up_logs
+    from inference_service.server import Presets, serve
+    from inference_service.workers.pool import ProcessPool
+
+    set_up_logs(json_lines=True, folder=store / "log")
+    command = [sys.executable, __file__, "worker", role]
+    models = DoublePresets() if role == "noise" else Presets()
+    serve(store, models=models, executor=functools.partial(ProcessPool, command=command, devices=["cpu"]))
+
+
+def main() -> None:
+    role, *arguments = sys.argv[1:] or [""]
+    if role == "worker":
+        return worker(arguments)
+    if role == "raw":
+        return raw_service(arguments)
+    if role in ("service", "timed-service"):
+        return service("noise" if role == "service" else "timed", Path(arguments[0]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=100)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--skip-overhead", action="store_true")
+    options = parser.parse_args()
+    os.environ["PYTHONPATH"] = str(ROOT)
+    print(machine())
+    with tempfile.TemporaryDirectory() as name:
+        transport(Path(name), options.frames, options.repeats)
+        if not options.skip_overhead:
+            overhead(Path(name), options.repeats)
+
+
+if __name__ == "__main__":
+    main()
