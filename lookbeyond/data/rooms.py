@@ -20,6 +20,8 @@ BOXES, ELLIPSOIDS, OPENINGS, LIGHTS = 36, 4, 4, 4
 FACES = 6
 SURFACES = FACES * (1 + OPENINGS) + BOXES + ELLIPSOIDS
 SKY_DISTANCE_M = 30.0
+RAYS_AT_ONCE = 32768
+"""Rays of each room that are traced together: a whole panorama's would need gigabytes."""
 # Albedos as homes have them, linear.
 PAINTS = np.array([
     [0.82, 0.80, 0.76], [0.84, 0.84, 0.82], [0.78, 0.72, 0.61], [0.64, 0.60, 0.54], [0.62, 0.62, 0.62],
@@ -70,7 +72,12 @@ class Rooms:
         Returns colour [B, N, 3] in 0..1 (display-referred sRGB) and distance [B, N] in metres.
         """
         origins, directions = _rotate(origins, -self.yaw[:, None]), _rotate(directions, -self.yaw[:, None])
-        return _trace(self, texture_bank(origins.device), origins, directions, torch.as_tensor(pixel_angle))
+        bank, pixel_angle = texture_bank(origins.device), torch.as_tensor(pixel_angle)
+        parts = [
+            _trace(self, bank, *rays, pixel_angle)
+            for rays in zip(origins.split(RAYS_AT_ONCE, 1), directions.split(RAYS_AT_ONCE, 1), strict=True)
+        ]
+        return torch.cat([colour for colour, _ in parts], 1), torch.cat([distance for _, distance in parts], 1)
 
     def free_positions(self, positions: torch.Tensor, margin: float = 0.25) -> torch.Tensor:
         """[B, N, 3] world -> [B, N] bool: inside the room and at least `margin` metres from everything."""

@@ -1,16 +1,22 @@
-"""What the panorama stage makes of held-out rooms, against the simplest guesses.
+"""The bench: both stages on places they never saw, beside the truth and the simplest things one could do instead.
 
-    lookbeyond evaluate --rooms 16 --samples 8 --out report
+    lookbeyond evaluate --out report                                 16 held-out rooms
+    lookbeyond evaluate --out report --panoramas FOLDER              and photos of real panoramas
+    lookbeyond evaluate --out report --weights temporal --raymap off the paper's experiments, one switch each
+    lookbeyond evaluate --out report --quick --against table.json    fails where a figure is worse than it was
 
-Rooms have seeds that training never draws. Colour is judged where the photo saw nothing: PSNR of single samples and
-of the mean of several, against the seen part's mean colour. Distance: AbsRel there, against the seen part's mean.
-Prints one table, writes it as JSON with a sheet of pictures (truth, what the photo saw, samples, distances).
+Writes table.md and table.json (means, 95 % bootstrap intervals over scenes, paired differences from the best
+baseline), a sheet of pictures per scene, and plots over the frame number. Scenes that are done are not done again:
+an interrupted run goes on when the same command is given.
 """
 
 import argparse
+import hashlib
 import json
 import math
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -18,114 +24,386 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from lookbeyond.data.rooms import HELD_OUT_SEED, Rooms, render_panoramas
-from lookbeyond.geometry.cameras import Camera, placed_camera
-from lookbeyond.geometry.projection import extract_perspective, place_photo
+from lookbeyond.errors import InputError
+from lookbeyond.geometry.cameras import Camera
+from lookbeyond.geometry.keyframes import anchor_seed, clip_seed, plan_shot
+from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.pipelines.guidance import warp_guidance
 from lookbeyond.pipelines.panorama import enlarge
-from lookbeyond.pipelines.scene import ScenePipeline
+from lookbeyond.pipelines.scene import Ablation, ScenePipeline
 
-WIDTH = 512
+from . import baselines, metrics
+from .scenes import PATHS, WIDTH, Scene, held_out_room, real_scenes
 
-
-@dataclass(frozen=True, eq=False)
-class HeldOutRoom:
-    """A room that nobody trained on, and a photo of it."""
-
-    truth: np.ndarray  # uint8 [256, 512, 3]
-    distance: np.ndarray  # float32 [256, 512] metres
-    camera: Camera
-    camera_height: float
-
-    @property
-    def photo(self) -> np.ndarray:
-        return extract_perspective(self.truth, self.camera)
-
-    @classmethod
-    def from_seed(cls, seed: int) -> "HeldOutRoom":
-        """Room number `seed` >= 0 of those held out; the photo looks where the room is open."""
-        room = Rooms.from_seeds([HELD_OUT_SEED + seed])
-        colour, distance = render_panoramas(room, WIDTH // 2, WIDTH)
-        truth = (colour[0].permute(1, 2, 0) * 255).round().byte().numpy()
-        distance = distance[0, 0].numpy()
-        rng = np.random.default_rng(seed)
-        openness = distance[112:144].mean(0)
-        shift = WIDTH // 2 - int(rng.choice(WIDTH, p=openness / openness.sum()))
-        truth, distance = np.roll(truth, shift, 1), np.roll(distance, shift, 1)
-        fov, pitch, roll = np.radians([rng.uniform(60, 100), rng.uniform(-12, 12), rng.uniform(-4, 4)])
-        width = max(192, round(2 * math.tan(fov / 2) * WIDTH / (2 * math.pi)))
-        camera = placed_camera(width, round(width * 0.75), fov, pitch_rad=pitch, roll_rad=roll)
-        return cls(truth, distance, camera, float(room.camera_height[0]))
+OURS = "ours"
+LOWER_IS_BETTER = ("AbsRel", "Fréchet", "seam")
+PERCEPTUAL = ("LPIPS", "FID", "FVD")
 
 
-def psnr(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
-    """Decibels over the masked pixels of two images of 0..255."""
-    error = (image.astype(np.float64) - truth)[mask] / 255
-    return float(-10 * np.log10(np.mean(error**2)))
+@dataclass
+class Result:
+    """What was found out about one scene."""
+
+    figures: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
+    """metric -> method -> value."""
+    frames: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(dict))
+    """metric -> method -> value of every frame or pair of frames."""
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)
+    """method -> its panorama, for the Fréchet distance over all scenes."""
 
 
-def solid_angle_weights(height: int) -> np.ndarray:
-    """[height, 1]: the share of the sphere of a pixel in each row, up to a factor."""
-    return np.cos((np.arange(height) + 0.5) / height * np.pi - np.pi / 2)[:, None]
-
-
-def evaluate_room(pipeline: ScenePipeline, room: HeldOutRoom, samples: int) -> tuple[dict[str, float], np.ndarray]:
-    """The figures of one room and its row of the sheet."""
+def evaluate_panorama(pipeline: ScenePipeline, scene: Scene, samples: int) -> tuple[Result, np.ndarray]:
+    """The panorama stage on one scene, and the row of its sheet."""
     worlds = [
-        pipeline.build_world(room.photo, room.camera, camera_height=room.camera_height, width=WIDTH, seed=seed)
+        pipeline.build_world(scene.photo, scene.camera, camera_height=scene.camera_height, width=WIDTH, seed=seed)
         for seed in range(samples)
     ]
-    canvas, seen = place_photo(room.photo, room.camera, WIDTH)
-    # single pixels at the poles count as little as they are seen
-    rows = np.random.default_rng(0).uniform(size=seen.shape) < solid_angle_weights(seen.shape[0])
-    hidden = ~cv2.dilate(seen.astype(np.uint8), np.ones((5, 5))).astype(bool) & rows
-    mean_colour = np.broadcast_to(room.truth[seen].mean(0), room.truth.shape)
-    distances = np.stack([enlarge(world.distance, WIDTH, cv2.INTER_LINEAR) for world in worlds])
-    mean_distance = np.full_like(room.distance, room.distance[seen].mean())
+    canvas, seen = scene.placed
+    pictures = {
+        OURS: worlds[0].colour, "mean colour": baselines.mean_colour(scene), "mirrored": baselines.mirrored(scene),
+        "inpainted": baselines.inpainted(canvas, seen, wraps=True),
+    }  # fmt: skip
+    result = Result(pictures={**pictures, "truth": scene.truth})
+    mean = np.mean([world.colour for world in worlds], 0)
+    for method, picture in pictures.items():
+        result.figures["hidden PSNR, one sample"][method] = metrics.psnr(picture, scene.truth, scene.hidden)
+        similarity = metrics.ssim_map(picture, scene.truth)
+        result.figures["hidden SSIM, one sample"][method] = metrics.mean_over(similarity, scene.hidden)
+        result.figures["seam"][method] = metrics.seam(picture)
+    single = [metrics.psnr(world.colour, scene.truth, scene.hidden) for world in worlds]
+    result.figures["hidden PSNR, one sample"][OURS] = float(np.mean(single))
+    many = result.figures[f"hidden PSNR, mean of {samples}"]
+    many |= result.figures["hidden PSNR, one sample"] | {OURS: metrics.psnr(mean, scene.truth, scene.hidden)}
+    if scene.distance is not None:
+        _judge_distance(result, scene, [enlarge(world.distance, WIDTH, cv2.INTER_LINEAR) for world in worlds])
+    row = [scene.truth, canvas, worlds[0].colour, worlds[-1].colour, *list(pictures.values())[1:]]
+    if scene.distance is not None:
+        row += [_shade(scene.distance), _shade(enlarge(worlds[0].distance, WIDTH, cv2.INTER_LINEAR))]
+    return result, np.concatenate(row, 1)
 
-    def absrel(distance: np.ndarray, mask: np.ndarray) -> float:
-        return float((np.abs(distance - room.distance) / room.distance)[mask].mean())
 
-    figures = {
-        "hidden PSNR, one sample": float(np.mean([psnr(world.colour, room.truth, hidden) for world in worlds])),
-        f"hidden PSNR, mean of {samples}": psnr(np.mean([w.colour for w in worlds], 0), room.truth, hidden),
-        "hidden PSNR, mean colour": psnr(mean_colour, room.truth, hidden),
-        "hidden AbsRel, one sample": float(np.mean([absrel(distance, hidden) for distance in distances])),
-        f"hidden AbsRel, median of {samples}": absrel(np.median(distances, 0), hidden),
-        "hidden AbsRel, seen mean": absrel(mean_distance, hidden),
-        "seen AbsRel, one sample": float(np.mean([absrel(distance, seen & rows) for distance in distances])),
-        "seam": float(np.mean([seam(world.colour) for world in worlds])),
+def _judge_distance(result: Result, scene: Scene, distances: list[np.ndarray]) -> None:
+    truth, seen, hidden = scene.distance, scene.seen & scene.evenly, scene.hidden
+    assert truth is not None
+    first = distances[0]
+    guesses = {
+        "box": baselines.fitted_box(first, scene.seen, scene.camera_height),
+        "constant": np.full_like(first, np.median(first[scene.seen])),
+        "seen mean": np.full_like(first, truth[scene.seen].mean()),
     }
-    shades = [np.repeat((255 * np.clip(0.6 / d, 0, 1))[..., None], 3, -1) for d in (room.distance, distances[0])]
-    row = [room.truth, canvas, worlds[0].colour, worlds[-1].colour, *shades]
-    return figures, np.concatenate([image.astype(np.uint8) for image in row], 1)
+    for name, metric in (("AbsRel", metrics.absrel), ("δ<1.25", metrics.delta)):
+        for where, mask in (("hidden", hidden), ("seen", seen)):
+            figures = result.figures[f"{where} {name}, one sample"]
+            figures[OURS] = float(np.mean([metric(distance, truth, mask) for distance in distances]))
+            figures |= {method: metric(guess, truth, mask) for method, guess in guesses.items()}
+    together = result.figures[f"hidden AbsRel, median of {len(distances)}"]
+    together |= result.figures["hidden AbsRel, one sample"]
+    together[OURS] = metrics.absrel(np.median(distances, 0), truth, hidden)
 
 
-def seam(image: np.ndarray) -> float:
-    """Mean jump across the wrap relative to the mean jump between neighbouring columns; 1: no seam."""
-    jumps = np.abs(np.diff(image.astype(np.float64), axis=1, append=image[:, :1])).mean((0, 2))
-    return float(jumps[-1] / jumps[:-1].mean())
+def shoot(
+    pipeline: ScenePipeline, panorama: Panorama, cameras: list[Camera], tau_position: float, tau_rotation: float
+) -> list[View]:
+    """All frames of a path, as the service shoots them."""
+    plan = plan_shot(cameras, panorama, frames_per_clip=pipeline.frames_per_clip)
+    anchors: list[View] = []
+    for anchor in plan.anchors:
+        before = [anchors[k] for k in anchor.before]
+        anchors.append(pipeline.fill_anchor(panorama, anchor.camera, before, seed=anchor_seed(0, anchor.camera)))
+    frames: list[View] = []
+    for clip in plan.clips:
+        source, target = anchors[clip.source], anchors[clip.target]
+        views = pipeline.shoot_clip(
+            panorama, source, target, cameras[clip.first : clip.last + 1],
+            seed=clip_seed(0, source.camera, target.camera), tau_position=tau_position, tau_rotation=tau_rotation,
+        )  # fmt: skip
+        frames += views if not frames else views[1:]
+    return frames
+
+
+def evaluate_path(
+    pipeline: ScenePipeline, scene: Scene, kind: str, options: argparse.Namespace
+) -> tuple[Result, np.ndarray]:
+    """The views stage on the true panorama along one path, and the rows of its sheet."""
+    width, height = options.size
+    cameras = scene.path(kind, options.frames, width, height, reach_m=2.0 * options.motion)
+    panorama = scene.sharp_panorama
+    told = panorama
+    if options.distance_noise:
+        noise = np.random.default_rng(0).normal(0, options.distance_noise, (8, 16)).astype(np.float32)
+        smooth = enlarge(noise, panorama.distance.shape[1], cv2.INTER_CUBIC)
+        told = replace(panorama, distance=panorama.distance * np.exp(smooth))
+    truth = [view.colour for view in scene.views(cameras)]
+    made = [view.colour for view in shoot(pipeline, told, cameras, options.tau_position, options.tau_rotation)]
+    guidance, warped = warp_guidance(
+        told.shrunk(max(512, round(1.5 * cameras[0].intrinsics[0, 0] * 2 * np.pi))), cameras
+    )
+    known = guidance.known[:, 0].numpy() > 0.5
+    own = warped.sample(torch.from_numpy(told.from_photo).float()[None] / 255)[:, 0].numpy() > 0.5
+    filled = ((guidance.filled().colour.permute(0, 2, 3, 1).numpy() + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+    methods = {
+        OURS: made,
+        "warp only": list(filled * known[..., None]),
+        "warp + inpainting": [baselines.inpainted(f, k, wraps=False) for f, k in zip(filled, known, strict=True)],
+    }
+    regions = {"from photo": own & known, "visible": known & ~own, "holes": ~known}
+    result = Result()
+    for method, frames in methods.items():
+        similarity = [metrics.ssim_map(frame, true) for frame, true in zip(frames, truth, strict=True)]
+        for region, masks in regions.items():
+            if masks.mean() < 1e-3:
+                continue
+            one = [metrics.psnr(*parts) for parts in zip(frames, truth, masks, strict=True)]
+            result.frames[f"{region} PSNR"][method] = one
+            result.frames[f"{region} SSIM"][method] = [
+                metrics.mean_over(*parts) for parts in zip(similarity, masks, strict=True)
+            ]
+    for metric, by_method in result.frames.items():
+        for method, values in by_method.items():
+            result.figures[f"{kind}: {metric}"][method] = float(np.nanmean(values))
+    _judge_consistency(result, kind, {"truth": truth, **methods}, cameras, list(~known))
+    if np.allclose(cameras[0].camera_to_world, cameras[-1].camera_to_world, atol=1e-6):
+        everywhere = np.ones(truth[0].shape[:2], bool)
+        result.figures[f"{kind}: loop closure PSNR"][OURS] = metrics.psnr(made[-1], made[0], everywhere)
+    shown = np.linspace(0, len(cameras) - 1, 6).round().astype(int)
+    rows = [np.concatenate([frames[k] for k in shown], 1) for frames in (truth, *methods.values())]
+    return result, np.concatenate(rows)
+
+
+def _judge_consistency(result: Result, kind: str, methods, cameras: list[Camera], holes: list[np.ndarray]) -> None:
+    matches = {method: metrics.match_frames(frames, cameras, holes) for method, frames in methods.items()}
+    countable = {
+        False: np.ones(len(cameras) - 1, bool),
+        # pairs whose truth has anything to match there
+        True: np.array([pair.in_hole.sum() >= metrics.LEAST_MATCHES for pair in matches["truth"]]),
+    }
+    for touching, where in ((False, ""), (True, " touching holes")):
+        if not countable[touching].any():
+            continue
+        for method, pairs in matches.items():
+            scores = []
+            for threshold in metrics.TSED_THRESHOLDS_PX:
+                consistent = np.array(metrics.tsed(pairs, threshold, touching_holes=touching))
+                scores.append(float(consistent[countable[touching]].mean()))
+                result.figures[f"{kind}: TSED {threshold:g} px{where}"][method] = scores[-1]
+            result.figures[f"{kind}: mTSED{where}"][method] = float(np.mean(scores))
+
+
+def _shade(distance: np.ndarray) -> np.ndarray:
+    """Near is bright: uint8 [H, W, 3]."""
+    return np.repeat((255 * np.clip(0.6 / distance, 0, 1)).astype(np.uint8)[..., None], 3, -1)
+
+
+def tabulate(results: Iterable[Result]) -> dict[str, dict[str, dict]]:
+    """metric -> method -> mean, 95 % interval, and the paired difference of ours from it with its interval."""
+    values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for result in results:
+        for metric, by_method in result.figures.items():
+            for method in by_method:
+                values[metric][method].append(by_method[method])
+    table: dict[str, dict[str, dict]] = {}
+    for metric, by_method in values.items():
+        ours = np.array(by_method.get(OURS, []))
+        table[metric] = {}
+        for method, one in by_method.items():
+            cell = {"mean": _mean(np.array(one)), "interval": metrics.interval(np.array(one)), "scenes": len(one)}
+            if method != OURS and len(one) == len(ours):
+                difference = ours - np.array(one)
+                cell |= {"ours_minus": _mean(difference), "ours_minus_interval": metrics.interval(difference)}
+            table[metric][method] = cell
+    return table
+
+
+def _mean(values: np.ndarray) -> float:
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def add_frechet(table: dict[str, dict[str, dict]], results: list[Result], hidden: list[np.ndarray], name: str) -> None:
+    """The Fréchet excess of the hidden parts of all panoramas together: one figure per method, no interval."""
+    truth = [result.pictures["truth"] for result in results]
+    table[f"{name}hidden Fréchet excess"] = {
+        method: {"mean": metrics.frechet_excess([result.pictures[method] for result in results], truth, hidden)}
+        for method in results[0].pictures
+        if method != "truth"
+    }
+
+
+def as_markdown(table: dict[str, dict[str, dict]], heading: str) -> str:
+    lines = [heading, "", "| figure | ours | others: mean (ours minus it, 95 % interval) |", "|---|---|---|"]
+    for metric, by_method in table.items():
+        arrow = "↓" if any(word in metric for word in LOWER_IS_BETTER) else "↑"
+        cells = []
+        for method, cell in by_method.items():
+            text = f"{cell['mean']:.3f}"
+            if method == OURS and "interval" in cell:
+                text += " [{:.3f}, {:.3f}]".format(*cell["interval"])
+            elif "ours_minus" in cell:
+                low, high = cell["ours_minus_interval"]
+                text = f"{method} {text} ({cell['ours_minus']:+.3f}, {low:+.3f} … {high:+.3f})"
+            elif method != OURS:
+                text = f"{method} {text}"
+            cells.append((method, text))
+        ours = next((text for method, text in cells if method == OURS), "–")
+        others = "; ".join(text for method, text in cells if method != OURS)
+        lines.append(f"| {metric} {arrow} | {ours} | {others} |")
+    return "\n".join(lines) + "\n"
+
+
+def plot_frames(results: list[Result], kind: str, folder: Path) -> None:
+    """For every metric its mean over the scenes for each frame number."""
+    from matplotlib.figure import Figure  # no window, no global state
+
+    names = sorted({metric for result in results for metric in result.frames})
+    if not names:
+        return
+    figure = Figure(figsize=(4 * len(names), 3), layout="constrained")
+    for axes, metric in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
+        having = [result.frames[metric] for result in results if metric in result.frames]
+        for method in having[0]:
+            values = np.array([frames[method] for frames in having])
+            count = np.maximum(np.isfinite(values).sum(0), 1)
+            axes.plot(np.arange(values.shape[1]) + 1, np.nansum(values, 0) / count, label=method)
+        axes.set(title=metric, xlabel="frame")
+    axes.legend()
+    figure.savefig(folder / f"{kind.replace(' ', '_')}.png", dpi=100)
+
+
+def remembered(folder: Path, key: str, make: Callable[[], tuple[Result, np.ndarray]]) -> Result:
+    """Made now, or read where an earlier run had come as far; its sheet is beside it."""
+    path = folder / f"{key}.json"
+    pictures = folder / f"{key}.npz"
+    if path.exists() and pictures.exists():
+        known = json.loads(path.read_text("utf-8"))
+        with np.load(pictures) as stored:
+            return Result(known["figures"], known["frames"], dict(stored))
+    result, sheet = make()
+    cv2.imwrite(str(folder / f"{key}.png"), sheet[..., ::-1])
+    np.savez_compressed(pictures, **result.pictures)
+    path.write_text(json.dumps({"figures": result.figures, "frames": result.frames}), "utf-8")
+    return result
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="lookbeyond evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the table, the sheets and the plots")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="3 rooms, one path of 12 frames at 192x128")
+    size.add_argument("--full", action="store_true", help="64 rooms: for a GPU")
+    parser.add_argument("--rooms", type=int, help="held-out rooms (16)")
+    parser.add_argument("--samples", type=int, help="panoramas of each photo (8)")
+    parser.add_argument("--paths", nargs="*", choices=PATHS, help="camera moves (all three); none: panoramas only")
+    parser.add_argument("--frames", type=int, help="frames of a path (24)")
+    parser.add_argument("--size", type=lambda text: tuple(map(int, text.split("x"))), help="of a frame (384x256)")
+    parser.add_argument("--panoramas", type=Path, help="folder of real panoramas; four photos of each")
+    parser.add_argument("--against", type=Path, help="table.json of an earlier run: fail where this one is worse")
+    parser.add_argument("--preset", default="builtin")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    switches = parser.add_argument_group("experiments")
+    switches.add_argument("--weights", choices=("spatial", "temporal"), default="spatial")
+    switches.add_argument("--raymap", choices=("on", "off"), default="on")
+    switches.add_argument("--anchors", choices=("both", "rotation", "walk"), default="both")
+    switches.add_argument("--guidance", choices=("on", "off"), default="on", help="off: the sampler alone")
+    switches.add_argument("--tau-position", type=float, default=0.2)
+    switches.add_argument("--tau-rotation", type=float, default=0.2)
+    switches.add_argument("--distance-noise", type=float, default=0.0, help="deviation of the log-distance")
+    switches.add_argument("--motion", type=float, default=1.0, help="length of walks, in units of 2 m")
+    switches.add_argument("--steps", type=int, help="denoising steps of the views")
+    for name in PERCEPTUAL:
+        parser.add_argument(f"--{name.lower()}-weights", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.quick:
+        sizes = {"rooms": 3, "samples": 4, "paths": ["there and back"], "frames": 12, "size": (192, 128)}
+    else:
+        sizes = {"rooms": 64 if options.full else 16, "samples": 8, "paths": list(PATHS), "frames": 24,
+                 "size": (384, 256)}  # fmt: skip
+    for name, value in sizes.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    return options
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="lookbeyond evaluate", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder of table.json and sheet.png")
-    parser.add_argument("--rooms", type=int, default=16)
-    parser.add_argument("--samples", type=int, default=8)
-    parser.add_argument("--preset", default="builtin")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    options = parser.parse_args(argv)
-    options.out.mkdir(parents=True, exist_ok=True)
+    options = parse(argv)
     pipeline = ScenePipeline.from_preset(options.preset, options.device)
-    results, rows = [], []
-    for seed in tqdm(range(options.rooms), unit="room"):
-        figures, row = evaluate_room(pipeline, HeldOutRoom.from_seed(seed), options.samples)
-        results.append(figures)
-        rows.append(row)
-        cv2.imwrite(str(options.out / "sheet.png"), np.concatenate(rows)[..., ::-1])
-    table = {name: float(np.mean([result[name] for result in results])) for name in results[0]}
-    (options.out / "table.json").write_text(json.dumps({"mean": table, "rooms": results}, indent=2))
-    for name, value in table.items():
-        print(f"{name:<32} {value:8.3f}")
+    pipeline.ablation = Ablation(options.weights, options.raymap, options.anchors, options.guidance)
+    if options.steps:
+        pipeline.settings = replace(pipeline.settings, views_steps=options.steps)
+    shared = ("out", "rooms", "paths", "quick", "full", "panoramas", "against")  # do not change a scene's figures
+    settings = {name: str(value) for name, value in sorted(vars(options).items()) if name not in shared}
+    identity = hashlib.sha256(json.dumps([settings, pipeline.revision]).encode()).hexdigest()[:8]
+    folder = options.out / "scenes" / identity
+    folder.mkdir(parents=True, exist_ok=True)
+    table, plots = evaluate(pipeline, options, folder)
+    for kind, results in plots.items():
+        plot_frames(results, kind, options.out)
+    heading = f"# {options.preset} {pipeline.revision}: {options.rooms} rooms, {options.samples} samples"
+    switched = {
+        name: settings[name] for name in ("weights", "raymap", "anchors", "guidance", "distance_noise", "motion")
+    }
+    text = as_markdown(table, heading) + f"\nSwitches: {switched}\n" + _skipped()
+    (options.out / "table.md").write_text(text, "utf-8")
+    (options.out / "table.json").write_text(json.dumps({"settings": settings, "table": table}, indent=1), "utf-8")
+    print(text)
+    if options.against:
+        earlier = json.loads(options.against.read_text("utf-8"))["table"]
+        if worse := worse_than(table, earlier):
+            raise SystemExit("worse than " + str(options.against) + ":\n" + "\n".join(worse))
+
+
+def worse_than(table: dict[str, dict[str, dict]], earlier: dict[str, dict[str, dict]]) -> list[str]:
+    """The figures of ours that are worse than an earlier table's by more than half that one's interval."""
+    worse = []
+    for metric, by_method in earlier.items():
+        old = by_method.get(OURS, {})
+        if not np.isfinite(old.get("mean", math.nan)) or "interval" not in old:
+            continue
+        new = table.get(metric, {}).get(OURS, {}).get("mean", math.nan)
+        low, high = old["interval"]
+        slack = max((high - low) / 2, 0.02 * abs(old["mean"]))
+        sign = -1 if any(word in metric for word in LOWER_IS_BETTER) else 1
+        if not sign * new >= sign * old["mean"] - slack:
+            worse.append(f"{metric}: {new:.3f}, was {old['mean']:.3f} ± {slack:.3f}")
+    return worse
+
+
+def evaluate(pipeline: ScenePipeline, options: argparse.Namespace, folder: Path):
+    """The whole table, and the results of every path for the plots."""
+    places = [("", (lambda seed=seed: held_out_room(seed)), f"room_{seed:03d}") for seed in range(options.rooms)]
+    if options.panoramas:
+        if not options.panoramas.is_dir():
+            raise InputError(f"{options.panoramas}: there is no such folder; give one that holds panoramas")
+        for scene in real_scenes(options.panoramas):
+            places.append(("real ", (lambda scene=scene: scene), scene.name.replace(" ", "_")))
+    everything: list[Result] = []
+    stills: dict[str, list[tuple[Result, np.ndarray]]] = defaultdict(list)
+    walks: dict[str, list[Result]] = defaultdict(list)
+    for prefix, load, key in tqdm(places, unit="scene"):
+        scene = load()
+        still = remembered(folder, key, lambda scene=scene: evaluate_panorama(pipeline, scene, options.samples))
+        stills[prefix].append((still, scene.hidden))
+        found = Result({prefix + metric: values for metric, values in still.figures.items()})
+        for kind in options.paths if scene.room is not None else ():
+            walk = remembered(
+                folder, f"{key}_{kind.replace(' ', '_')}",
+                lambda scene=scene, kind=kind: evaluate_path(pipeline, scene, kind, options),
+            )  # fmt: skip
+            walks[kind].append(walk)
+            found.figures |= walk.figures
+        everything.append(found)
+    table = tabulate(everything)
+    for prefix, pairs in stills.items():
+        add_frechet(table, [result for result, _ in pairs], [mask for _, mask in pairs], prefix)
+    return table, walks
+
+
+def _skipped() -> str:
+    return (
+        f"Skipped: {', '.join(PERCEPTUAL)} (their networks' weights are not part of this repository). "
+        "No seam is trained for: the network cannot make one, so there is no checkpoint without a cycle loss.\n"
+    )
 
 
 if __name__ == "__main__":

@@ -34,6 +34,10 @@ class Guidance:
             torch.maximum(self.known, other.known),
         )
 
+    def nothing(self) -> "Guidance":
+        """Of the same frames, but nothing is known: grey."""
+        return Guidance(0 * self.colour, self.distance, 0 * self.known)
+
     def filled(self) -> "Guidance":
         """Holes filled smoothly; log-distance is what is continued, not distance."""
         colour = fill_holes(self.colour, self.known)

@@ -1,7 +1,8 @@
 """Both stages as one: what a unit of work calls. Photo -> panorama -> anchors -> clips."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -29,6 +30,19 @@ TONE_PX = 12
 """Scale, in pixels of a frame, above which light and colour are the guidance's, not the network's."""
 
 
+@dataclass(frozen=True)
+class Ablation:
+    """Parts of the method to leave out, for the bench; the defaults leave out nothing."""
+
+    weights: Literal["spatial", "temporal"] = "spatial"
+    """How both passes are fused: Algorithm 1, or linearly over the frame number (time-reversal fusion)."""
+    raymap: Literal["on", "off"] = "on"
+    anchors: Literal["both", "rotation", "walk"] = "both"
+    """What anchors are made from: the panorama alone, the anchors before them alone (where there are any), or both."""
+    guidance: Literal["on", "off"] = "on"
+    """"off": inner frames know only their anchors and rays, and neither tone nor photo is laid over them."""
+
+
 class ScenePipeline:
     """The panorama and the views pipeline of one preset, on one device.
 
@@ -36,7 +50,7 @@ class ScenePipeline:
     """
 
     def __init__(self, panorama: PanoramaPipeline, views: ViewsPipeline, preset: presets.Preset):
-        self.panorama, self.views, self.settings = panorama, views, preset
+        self.panorama, self.views, self.settings, self.ablation = panorama, views, preset, Ablation()
 
     @classmethod
     def from_preset(cls, name: str = "builtin", device: str = "cpu") -> "ScenePipeline":
@@ -122,8 +136,8 @@ class ScenePipeline:
     ) -> View:
         """One anchor: the panorama and the anchors `before` it (nearest first) warped in, its holes filled."""
         panorama, (told, warped) = self._from_panorama(panorama, [camera])
-        guidance = told
-        for view in reversed(before):
+        guidance = told.nothing() if before and self.ablation.anchors == "walk" else told
+        for view in reversed(before if self.ablation.anchors != "rotation" else ()):
             guidance = warp_guidance(view, [camera], self._device)[0].over(guidance)
         guidance = guidance.filled()
         output = self.views(
@@ -153,10 +167,15 @@ class ScenePipeline:
         from_source, from_target = (warp_guidance(view, cameras, self._device)[0] for view in (source, target))
         forward = from_source.over(from_target).over(told).filled()
         backward = from_target.over(from_source).over(told).filled()
+        guided = self.ablation.guidance == "on"
+        if not guided:
+            forward, backward = forward.nothing(), backward.nothing()
         backwards = list(range(len(cameras)))[::-1]
         weights = spatial_weights(
             cameras, [source.camera, target.camera], panorama.median_distance(), tau_position, tau_rotation
         )
+        if self.ablation.weights == "temporal":
+            weights = np.linspace((1, 0), (0, 1), len(cameras))
         output = self.views(
             [Pass(source, cameras, forward), Pass(target, list(cameras)[::-1], backward[backwards])], weights,
             **self._options(panorama, forward, seed),
@@ -164,7 +183,7 @@ class ScenePipeline:
         )  # fmt: skip
         share = torch.from_numpy(weights[:, 0]).float().to(self._device)[:, None, None, None]
         guidance = Guidance(torch.lerp(backward.colour, forward.colour, share), forward.distance, forward.known)
-        frames = self._finish(output, guidance, panorama, warped, cameras)
+        frames = self._finish(output, guidance if guided else None, panorama, warped, cameras)
         return [source, *frames[1:-1], target]
 
     def _from_panorama(
@@ -184,14 +203,17 @@ class ScenePipeline:
         return {
             "unit": panorama.camera_height, "scale": panorama.median_distance(), "strength": strength,
             "num_inference_steps": settings.views_steps, "min_guidance_scale": settings.min_guidance_scale,
-            "max_guidance_scale": settings.max_guidance_scale, "generator": torch.Generator().manual_seed(seed),
+            "max_guidance_scale": settings.max_guidance_scale, "raymap": self.ablation.raymap,
+            "generator": torch.Generator().manual_seed(seed),
         }  # fmt: skip
 
-    def _finish(self, output, guidance: Guidance, panorama: Panorama, warped: WarpedViews, cameras) -> list[View]:
-        """The network's frames with the guidance's tone and the photo's own pixels, as views."""
-        colour = output.colour + smooth_error(guidance.colour - output.colour, guidance.known)
+    def _finish(self, output, guidance: Guidance | None, panorama, warped: WarpedViews, cameras) -> list[View]:
+        """The network's frames with the guidance's tone and the photo's own pixels, as views; without: bare."""
+        colour = output.colour
+        if guidance is not None:
+            colour = colour + smooth_error(guidance.colour - colour, guidance.known)
         photo = image_tensor(np.repeat(panorama.from_photo[..., None], 3, -1), self._device)[0, :1] / 2 + 0.5
-        share = soften(warped.sample(photo), FEATHER_PX)
+        share = soften(warped.sample(photo), FEATHER_PX) * (guidance is not None)
         own = warped.sample(image_tensor(panorama.colour, self._device)[0])
         colour = torch.lerp(colour, own, share)
         images = ((colour.permute(0, 2, 3, 1) + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()

@@ -16,7 +16,6 @@ from tqdm import tqdm
 from lookbeyond.data.rooms import Rooms, compile_renderer, equirectangular_rays
 
 ROOMS_PER_SHARD = 64
-RAYS_AT_ONCE = 32768
 
 
 def render_shard(seeds: range, height: int, width: int, device: str) -> dict[str, np.ndarray]:
@@ -25,12 +24,9 @@ def render_shard(seeds: range, height: int, width: int, device: str) -> dict[str
     colours, distances = [], []
     for batch in torch.tensor(seeds).split(4):
         rooms = Rooms.from_seeds(batch.tolist(), device)
-        parts = [
-            rooms.render(torch.zeros_like(chunk), chunk, 2 * torch.pi / width)
-            for chunk in rays.expand(len(batch), -1, 3).split(RAYS_AT_ONCE, dim=1)
-        ]
-        colour = torch.cat([part[0] for part in parts], 1).view(-1, height, width, 3)
-        distance = torch.cat([part[1] for part in parts], 1).view(-1, 1, height, width)
+        directions = rays.expand(len(batch), -1, 3)
+        colour, distance = rooms.render(torch.zeros_like(directions), directions, 2 * torch.pi / width)
+        colour, distance = colour.view(-1, height, width, 3), distance.view(-1, 1, height, width)
         relative = (distance / rooms.camera_height[:, None, None, None]).log()
         colours.append((colour * 255).round().byte().cpu().numpy())
         distances.append(torch.nn.functional.avg_pool2d(relative, 4)[:, 0].half().cpu().numpy())

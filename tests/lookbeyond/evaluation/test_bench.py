@@ -1,0 +1,127 @@
+"""The bench's scenes are true, its baselines are what they are called, and it goes on where it was cut off."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lookbeyond import presets
+from lookbeyond.evaluation import baselines, bench, metrics
+from lookbeyond.evaluation.scenes import PATHS, Scene, held_out_room, real_scenes
+from lookbeyond.files import write_png
+from lookbeyond.geometry.keyframes import plan_shot
+from lookbeyond.geometry.projection import equirectangular_directions
+from lookbeyond.pipelines.scene import Ablation, ScenePipeline
+from tests.lookbeyond.pipelines.tiny import panorama_pipeline, views_pipeline
+
+
+@pytest.fixture(scope="module")
+def room() -> Scene:
+    return held_out_room(1)
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> ScenePipeline:
+    return ScenePipeline(panorama_pipeline(), views_pipeline(), presets.get("builtin"))
+
+
+def test_a_photo_of_a_room_is_the_room(room):
+    """Rendered through the photo's camera it is the crop of the panorama."""
+    (view,) = room.views([room.camera])
+    everywhere = np.ones(room.photo.shape[:2], bool)
+    assert metrics.psnr(room.photo, view.colour, everywhere) > 25
+    assert metrics.psnr(room.placed[0], room.truth, room.seen) > 25
+    assert not (room.hidden & room.seen).any()
+
+
+@pytest.mark.parametrize("kind", PATHS)
+def test_paths_can_be_shot(room, kind):
+    path = room.path(kind, 12, 96, 64)
+    plan = plan_shot(path, room.sharp_panorama)
+    assert plan.clips[-1].last == 11
+    length = max(np.linalg.norm(camera.position) for camera in path)
+    assert length == 0 if kind == "turn" else 0.5 < length <= 2.001
+    if kind != "walk":
+        np.testing.assert_allclose(path[0].camera_to_world, path[-1].camera_to_world, atol=1e-9)
+
+
+def test_every_baseline_keeps_the_photo_and_covers_the_sphere(room):
+    canvas, seen = room.placed
+    inside = ~np.pad(~seen, 2)[2:-2, 2:-2] & seen
+    for picture in (
+        baselines.mean_colour(room),
+        baselines.mirrored(room),
+        baselines.inpainted(canvas, seen, wraps=True),
+    ):
+        assert np.array_equal(picture[inside], canvas[inside])
+        assert picture[~seen].std() > 0 or np.ptp(picture[~seen].reshape(-1, 3), axis=0).max() == 0
+        assert picture.any(2).mean() > 0.95
+
+
+def test_the_mirrored_photo_goes_on_at_its_border(room):
+    """Two pixels outside the photo its reflection shows what lies two pixels inside."""
+    mirrored, seen = baselines.mirrored(room).astype(float), room.seen
+    row = 128
+    right = np.flatnonzero(seen[row]).max()
+    assert np.abs(mirrored[row, right + 2] - mirrored[row, right - 2]).max() < 40
+
+
+def test_a_box_is_found_by_fitting_a_box():
+    directions = equirectangular_directions(128, 64)
+    truth = baselines._box(directions, np.array([0.9, 1.2, 0.5, 0.7, 0.1, 0.2]), 1.5)
+    seen = np.zeros((64, 128), bool)
+    seen[10:54, 20:110] = True
+    fit = baselines.fitted_box(truth, seen, 1.5)
+    assert metrics.absrel(fit, truth, seen) < 0.05
+
+
+def test_an_interrupted_run_goes_on_and_worse_figures_are_named(room, pipeline, tmp_path, monkeypatch):
+    options = bench.parse(["--quick", "--rooms", "2", "--frames", "4", "--size", "96x64", "--out", str(tmp_path)])
+    options.samples = 2
+    monkeypatch.setattr(pipeline, "settings", presets.get("builtin"))
+    rooms = {0: room, 1: held_out_room(2)}
+    monkeypatch.setattr(bench, "held_out_room", rooms.get)
+    table, walks = bench.evaluate(pipeline, options, tmp_path)
+    monkeypatch.setattr(bench, "evaluate_panorama", None)
+    monkeypatch.setattr(bench, "evaluate_path", None)
+    again, _ = bench.evaluate(pipeline, options, tmp_path)
+    assert json.dumps(table) == json.dumps(again)
+    assert len(list(tmp_path.glob("*.png"))) == 4
+    assert len(walks["there and back"]) == 2
+    loop = table["there and back: loop closure PSNR"]["ours"]["mean"]
+    assert loop == 100, "the last frame is the first"
+    assert table["there and back: mTSED"]["truth"]["mean"] >= table["there and back: mTSED"]["ours"]["mean"]
+    assert "hidden Fréchet excess" in table and "| hidden Fréchet excess ↓ |" in bench.as_markdown(table, "#")
+
+    assert bench.worse_than(table, table) == []
+    better = json.loads(json.dumps(table))
+    better["hidden PSNR, one sample"]["ours"] |= {"mean": 60.0, "interval": [59.0, 61.0]}
+    better["hidden AbsRel, one sample"]["ours"] |= {"mean": 1e-3, "interval": [1e-3, 1e-3]}
+    assert [line.split(":")[0] for line in bench.worse_than(table, better)] == [
+        "hidden PSNR, one sample", "hidden AbsRel, one sample",
+    ]  # fmt: skip
+
+
+def test_switches_change_the_frames(room, pipeline):
+    path = room.path("walk", 6, 96, 64, reach_m=0.4)
+
+    def frames(**switches) -> np.ndarray:
+        pipeline.ablation = Ablation(**switches)
+        views = bench.shoot(pipeline, room.sharp_panorama, path, 0.2, 0.2)
+        pipeline.ablation = Ablation()
+        return np.stack([view.colour for view in views])
+
+    usual = frames()
+    assert np.array_equal(usual, frames()) and usual.shape == (6, 64, 96, 3)
+    for switches in ({"weights": "temporal"}, {"raymap": "off"}, {"anchors": "rotation"}, {"guidance": "off"}):
+        assert not np.array_equal(usual, frames(**switches)), switches
+
+
+def test_real_panoramas_are_read_and_missing_ones_named(tmp_path):
+    with pytest.raises(Exception, match="no panoramas there"):
+        next(real_scenes(tmp_path))
+    picture = np.random.default_rng(0).integers(0, 255, (128, 256, 3)).astype(np.uint8)
+    write_png(tmp_path / "place.png", picture)
+    scenes = list(real_scenes(tmp_path, photos=2))
+    assert [scene.name for scene in scenes] == ["place 1", "place 2"]
+    assert np.array_equal(np.roll(scenes[0].truth, 256, 1), scenes[1].truth)
