@@ -3,6 +3,7 @@
     python build_addon.py                      for this platform, into dist/
     python build_addon.py --all-platforms      one zip per platform
     python build_addon.py --install            and install it for the Blender of this Python
+    python build_addon.py --repository FOLDER  all platforms, as a repository that Blender can subscribe to
 
 Run it with a Python that has Blender as a module (`pip install bpy`): building, validating and installing are
 Blender's own. pip fetches the pyzmq wheels, from wherever this machine's pip settings say.
@@ -228,17 +229,34 @@ def install(archive: Path) -> None:
         raise BuildError(f"Blender did not install {archive}: {(done.stdout + done.stderr).strip()[-600:]}")
 
 
+def make_repository(folder: Path, zips: Sequence[Path]) -> Path:
+    """A static repository of the zips: put the folder on any web server and give Blender its index.json.
+
+    Returns the index. Blender then installs, and updates, by itself.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for former in folder.glob("look_beyond-*.zip"):
+        former.unlink()
+    for archive in zips:
+        shutil.copy2(archive, folder / archive.name)
+    extension_tool("server-generate", "--repo-dir", folder, "--html")
+    return folder / "index.json"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output-dir", type=Path, default=ROOT / "dist", help="default: dist/ beside this file")
     parser.add_argument("--all-platforms", action="store_true", help=f"one zip for each of {', '.join(PLATFORMS)}")
     parser.add_argument("--install", action="store_true", help="install it for the Blender of this Python")
+    parser.add_argument("--repository", type=Path, metavar="FOLDER", help="make a static repository of all platforms")
     options = parser.parse_args(arguments)
     try:
-        platforms = list(PLATFORMS) if options.all_platforms else [this_platform()]
+        platforms = list(PLATFORMS) if options.all_platforms or options.repository else [this_platform()]
         zips = build_extension(options.output_dir.resolve(), platforms)
         for archive in zips:
             print(f"{archive} ({archive.stat().st_size / 1e6:.1f} MB)")
+        if options.repository:
+            print(f"Subscribe Blender to {make_repository(options.repository.resolve(), zips)}")
         if options.install:
             own = next(archive for archive in zips if this_platform().replace("-", "_") in archive.name)
             install(own)

@@ -6,7 +6,7 @@ shot_output. Everything is registered here.
 
 import bpy
 
-from . import heartbeat, operators, panels, path_view, photo_handles, preferences, properties
+from . import command_line, heartbeat, operators, panels, path_view, photo_handles, preferences, properties
 from .session import session
 
 CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *photo_handles.CLASSES, *panels.CLASSES)
@@ -18,9 +18,12 @@ def register() -> None:
     properties.register()
     panels.register()
     path_view.register()
+    heartbeat.register()
+    command_line.register()
 
 
 def unregister() -> None:
+    command_line.unregister()
     heartbeat.stop()
     path_view.unregister()
     session.close(keep_service=preferences.preferences().keep_service)

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import bpy
 import bpy.utils.previews
+from bpy.app.handlers import persistent
 
+from . import scene_jobs
 from .session import session
 
 INTERVAL_S = 0.1
@@ -16,7 +18,13 @@ def start() -> None:
         bpy.app.timers.register(beat, first_interval=INTERVAL_S, persistent=True)
 
 
+def register() -> None:
+    bpy.app.handlers.load_post.append(file_loaded)
+
+
 def stop() -> None:
+    if file_loaded in bpy.app.handlers.load_post:
+        bpy.app.handlers.load_post.remove(file_loaded)
     if bpy.app.timers.is_registered(beat):
         bpy.app.timers.unregister(beat)
     previews.clear()
@@ -43,6 +51,13 @@ def redraw() -> None:
         # has it redrawn.
         if not window.modal_operators:
             window.workspace.status_text_set(None)
+
+
+@persistent
+def file_loaded(*_: object) -> None:
+    """Say what was left unfinished in the file that is open now."""
+    if session.task is None:
+        session.unfinished = scene_jobs.unfinished(bpy.context.scene)
 
 
 class Previews:

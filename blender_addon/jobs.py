@@ -4,8 +4,9 @@ import json
 import os
 import shlex
 import shutil
+import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
@@ -15,7 +16,7 @@ from lookbeyond_kit import client as service
 from lookbeyond_kit.client import Client, Finished, Progress
 from lookbeyond_kit.protocol import WORLD_FILES, ShotRequest, WorldRequest
 
-from .session import Done, Event, Launched, Steps, Stopped, Submitted, Welcomed
+from .session import UNREACHABLE, Done, Event, Launched, Steps, Stopped, Submitted, Welcomed
 
 Connect = Callable[[], Client]
 """Makes a client (a context manager) for the service that the preferences say; raises ServiceError."""
@@ -31,10 +32,12 @@ def build_world(
     role: Literal["photo", "panorama"],
     request: WorldRequest,
     folder: Callable[[str], Path],
+    about: Mapping[str, object],
 ) -> Steps:
     """Steps that upload `picture` (a photo, or a panorama that only lacks its distance) and fetch the world.
 
-    `request` is complete but for the picture's hash; `folder` says, given the job's id, where the files go.
+    `request` is complete but for the picture's hash; `folder` says, given the job's id, where the files go;
+    `about` is what finding the job again later needs.
     """
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
@@ -42,12 +45,18 @@ def build_world(
         with connect() as client:
             yield Welcomed(client.welcome)
             digest = client.upload(picture)
-            yield from submit_and_follow(client, replace(request, **{role: digest}), folder, cancelled)
+            yield from submit_and_follow(client, replace(request, **{role: digest}), folder, about, cancelled)
 
     return steps
 
 
-def shoot(connect: Connect, world: Path, request: ShotRequest, folder: Callable[[str], Path]) -> Steps:
+def shoot(
+    connect: Connect,
+    world: Path,
+    request: ShotRequest,
+    folder: Callable[[str], Path],
+    about: Mapping[str, object],
+) -> Steps:
     """Steps that send the world in the folder `world` and the cameras of `request`, and fetch the shot."""
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
@@ -55,7 +64,19 @@ def shoot(connect: Connect, world: Path, request: ShotRequest, folder: Callable[
         with connect() as client:
             yield Welcomed(client.welcome)
             digests = {name: client.upload(world / name) for name in WORLD_FILES}
-            yield from submit_and_follow(client, replace(request, world=digests), folder, cancelled)
+            yield from submit_and_follow(client, replace(request, world=digests), folder, about, cancelled)
+
+    return steps
+
+
+def resume(connect: Connect, request: WorldRequest | ShotRequest, folder: Path, about: Mapping[str, object]) -> Steps:
+    """Steps that ask again for what was begun: the service attaches to it, and goes on from what it has."""
+
+    def steps(cancelled: threading.Event) -> Iterator[Event]:
+        yield Progress(0.0, "Looking for what was begun", None)
+        with connect() as client:
+            yield Welcomed(client.welcome)
+            yield from submit_and_follow(client, request, lambda job: folder, about, cancelled)
 
     return steps
 
@@ -64,30 +85,56 @@ def submit_and_follow(
     client: Client,
     request: WorldRequest | ShotRequest,
     folder: Callable[[str], Path],
+    about: Mapping[str, object],
     cancelled: threading.Event,
 ) -> Iterator[Event]:
     job = client.submit(request)
     yield Submitted(job)
     place = folder(job)
     place.mkdir(parents=True, exist_ok=True)
-    write_request(place / "request.json", client, request, job)
+    written = place / "request.json"
+    write_request(written, client, request, job, about, ended=False)
     asked = False
-    for event in client.follow(job, place):
-        if cancelled.is_set() and not asked:
-            asked = True
-            client.cancel(job)
-        if not isinstance(event, Finished):
-            yield event
+    try:
+        for event in client.follow(job, place):
+            if cancelled.is_set() and not asked:
+                asked = True
+                client.cancel(job)
+            if not isinstance(event, Finished):
+                yield event
+    except service.ServiceError as error:
+        if error.code not in UNREACHABLE:  # it will not come to another end
+            write_request(written, client, request, job, about, ended=True)
+        raise
+    write_request(written, client, request, job, about, ended=True)
     yield Done(folder=place, job=job)
 
 
-def write_request(file: Path, client: Client, request: WorldRequest | ShotRequest, job: str) -> None:
-    """What makes the files beside it: everything that was asked for, and who answered."""
-    about = {"job": job, "kit": KIT_VERSION, "service": getattr(client.welcome, "service", "")}
-    about |= {"request": asdict(request)}
+def write_request(
+    file: Path,
+    client: Client,
+    request: WorldRequest | ShotRequest,
+    job: str,
+    about: Mapping[str, object],
+    ended: bool,
+) -> None:
+    """What makes the files beside it: everything that was asked for, who answered, and whether it has ended."""
+    content = {"job": job, "ended": ended, "kit": KIT_VERSION, "service": getattr(client.welcome, "service", "")}
+    content |= {"about": dict(about), "request": asdict(request)}
     temporary = file.with_suffix(".part")
-    temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")
+    temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
     temporary.replace(file)
+
+
+def release_memory(connect: Connect) -> Steps:
+    """Steps that have the service unload its models."""
+
+    def steps(cancelled: threading.Event) -> Iterator[Event]:
+        with connect() as client:
+            client.release()
+        yield Done("The models are unloaded; they load again when they are needed.")
+
+    return steps
 
 
 def check_service(connect: Connect) -> Steps:
@@ -136,6 +183,21 @@ def stop_service(connect: Connect) -> Steps:
     return steps
 
 
+INSTALL_COMMAND = "pip install lookbeyond"
+"""What puts the service on this machine; `pipx` and `uv tool` do as well."""
+
+
+def find_program() -> str | None:
+    """The program lookbeyond: on the PATH, or where pip, pipx and uv put programs of a user."""
+    home = Path.home()
+    usual = [home / ".local/bin", home / "bin", home / "Scripts", home / ".local/pipx/venvs/lookbeyond/bin"]
+    usual += [home / ".local/share/pipx/venvs/lookbeyond/bin", home / ".local/share/uv/tools/lookbeyond/bin"]
+    usual += sorted(home.glob("Library/Python/3.*/bin")) if sys.platform == "darwin" else []
+    if appdata := os.environ.get("APPDATA"):
+        usual += [*sorted(Path(appdata).glob("Python/Python3*/Scripts")), Path(appdata) / "uv/tools/lookbeyond/Scripts"]
+    return shutil.which("lookbeyond") or shutil.which("lookbeyond", path=os.pathsep.join(map(str, usual)))
+
+
 def service_command(preference: str) -> list[str]:
     """The command that starts the service: what the preferences say, else `lookbeyond` where installers put
     it.
@@ -151,11 +213,20 @@ def service_command(preference: str) -> list[str]:
         if shutil.which(words[0]) is None:
             raise JobError(f"There is no program {words[0]}: correct the service command in the add-on's preferences.")
         return words if "serve" in words else [*words, "serve"]
-    usual = os.pathsep.join(str(Path.home() / part) for part in (".local/bin", "bin", "Scripts"))
-    program = shutil.which("lookbeyond") or shutil.which("lookbeyond", path=usual)
+    program = find_program()
     if program is None:
         raise JobError(
-            "The program lookbeyond was not found: install the service (pip install lookbeyond), or give"
+            f"The program lookbeyond was not found: install the service ({INSTALL_COMMAND}), or give"
             " its path in the add-on's preferences."
         )
     return [program, "serve"]
+
+
+def log_text(message: str) -> str:
+    """The message and the last of what the service has said, as text."""
+    log = service.runtime_file().with_name("service.log")
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-200:]
+    except OSError:
+        lines = ["(the service has written no log on this machine)"]
+    return "\n".join([message, f"Add-on {KIT_VERSION}, Python {sys.version.split()[0]}, {sys.platform}", "", *lines])

@@ -547,6 +547,60 @@ class CheckService(AsksService, bpy.types.Operator):
         return Work(self.bl_label, jobs.check_service(connection()))
 
 
+class ReleaseMemory(AsksService, bpy.types.Operator):
+    """Unload the models and give their memory back; they load again when they are needed"""
+
+    bl_idname = "lookbeyond.release_memory"
+    bl_label = "Free Memory"
+
+    def prepare(self, context):
+        return Work(self.bl_label, jobs.release_memory(connection()))
+
+
+class CopyInstallCommand(bpy.types.Operator):
+    """Copy the command that installs the service: paste it into a terminal"""
+
+    bl_idname = "lookbeyond.copy_install_command"
+    bl_label = "Copy Install Command"
+
+    def execute(self, context):
+        context.window_manager.clipboard = jobs.INSTALL_COMMAND
+        return {"FINISHED"}
+
+
+class CopyLog(bpy.types.Operator):
+    """Copy the message and the service's log to the clipboard, for whoever is asked for help"""
+
+    bl_idname = "lookbeyond.copy_log"
+    bl_label = "Copy Log"
+
+    def execute(self, context):
+        context.window_manager.clipboard = jobs.log_text(session.error or session.notice)
+        return {"FINISHED"}
+
+
+class Resume(AsksService, bpy.types.Operator):
+    """Go on with what was begun when Blender was closed: what is finished is kept"""
+
+    bl_idname = "lookbeyond.resume"
+    bl_label = "Go On"
+    queues = True
+
+    folder: StringProperty(name="Folder", description="Of the world or shot; empty: the first one found")
+
+    def prepare(self, context):
+        if self.folder:
+            return scene_jobs.resume(context, absolute(self.folder))
+        found = scene_jobs.unfinished(context.scene)
+        if not found:
+            raise jobs.JobError("Nothing of this scene was left unfinished.")
+        return scene_jobs.resume(context, found[0])
+
+    def begin(self, context):
+        session.unfinished = []
+        return super().begin(context)
+
+
 class Cancel(ReasonedPoll, bpy.types.Operator):
     """End what is running; what it has finished is kept"""
 
@@ -690,6 +744,10 @@ CLASSES = (
     StartService,
     StopService,
     CheckService,
+    ReleaseMemory,
+    CopyInstallCommand,
+    CopyLog,
+    Resume,
     Cancel,
     Unqueue,
     ClearMessage,

@@ -5,6 +5,7 @@ import textwrap
 import bpy
 
 from . import heartbeat, path_view
+from .jobs import INSTALL_COMMAND, find_program
 from .preferences import preferences
 from .results import absolute
 from .session import Task, session
@@ -34,6 +35,11 @@ class StatusPanel(Step, bpy.types.Panel):
             draw_message(layout, context)
         else:
             layout.label(text=next_step(context.scene))
+        if session.task is None:
+            for folder in session.unfinished[:3]:
+                row = layout.row(align=True)
+                row.label(text=f"Unfinished: {folder.name}", icon="SORTTIME")
+                row.operator("lookbeyond.resume", text="Go On").folder = str(folder)
 
 
 class PhotoPanel(Step, bpy.types.Panel):
@@ -133,15 +139,22 @@ class ServicePanel(Step, bpy.types.Panel):
         service = session.service
         if service is None:
             layout.label(text="Not connected", icon="UNLINKED")
+            chosen = preferences()
+            if not chosen.address.strip() and not chosen.service_command.strip() and find_program() is None:
+                row = layout.row(align=True)
+                row.label(text=INSTALL_COMMAND, icon="CONSOLE")
+                row.operator("lookbeyond.copy_install_command", text="", icon="COPYDOWN")
         else:
             layout.label(text=f"Service {service.service}", icon="LINKED")
             for device in service.devices:
-                layout.label(text=str(device.get("name", "")), icon="BLANK1")
+                memory = f", {device['memory_gb']:g} GB" if device.get("memory_gb") else ""
+                layout.label(text=f"{device.get('title') or device.get('name', '')}{memory}", icon="BLANK1")
         row = layout.row(align=True)
         if service is None and not preferences().address.strip():
             row.operator("lookbeyond.start_service", icon="PLAY")
         elif service is not None:
             row.operator("lookbeyond.stop_service", icon="PAUSE", text="Stop")
+            row.operator("lookbeyond.release_memory")
         row.operator("lookbeyond.check_service", text="Test Connection")
         column = layout.column()
         column.use_property_split = True
@@ -219,6 +232,8 @@ def draw_message(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     draw_text(column, context, text, icon)
     row = box.row()
     row.operator("lookbeyond.copy_message", text="Copy", icon="COPYDOWN")
+    if session.error:
+        row.operator("lookbeyond.copy_log")
     row.operator("lookbeyond.clear_message", text="Dismiss", icon="CHECKMARK")
 
 
@@ -274,9 +289,38 @@ def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:
 CLASSES = (StatusPanel, PhotoPanel, WorldPanel, PathPanel, ServicePanel, ShootPanel)
 
 
+def draw_import(self: bpy.types.Menu, context: bpy.types.Context) -> None:
+    self.layout.operator("lookbeyond.place_photo", text="Photo as Camera (Look Beyond)")
+    self.layout.operator("lookbeyond.use_panorama", text="360° Picture as World (Look Beyond)")
+
+
+def draw_add(self: bpy.types.Menu, context: bpy.types.Context) -> None:
+    self.layout.operator_menu_enum(
+        "lookbeyond.add_path", "kind", text="Camera Path (Look Beyond)", icon="CURVE_BEZCURVE"
+    )
+
+
+MENUS = (
+    (bpy.types.STATUSBAR_HT_header, draw_status_bar),
+    (bpy.types.TOPBAR_MT_file_import, draw_import),
+    (bpy.types.VIEW3D_MT_camera_add, draw_add),
+)
+keys: list[tuple[bpy.types.KeyMap, bpy.types.KeyMapItem]] = []
+
+
 def register() -> None:
-    bpy.types.STATUSBAR_HT_header.append(draw_status_bar)
+    for menu, draw in MENUS:
+        menu.append(draw)
+    configuration = bpy.context.window_manager.keyconfigs.addon
+    if configuration is not None:  # there is none without a window
+        keymap = configuration.keymaps.new(name="3D View", space_type="VIEW_3D")
+        for operator, key in (("lookbeyond.shoot", "F12"), ("lookbeyond.preview_draft", "F11")):
+            keys.append((keymap, keymap.keymap_items.new(operator, key, "PRESS", ctrl=True, alt=True)))
 
 
 def unregister() -> None:
-    bpy.types.STATUSBAR_HT_header.remove(draw_status_bar)
+    for keymap, item in keys:
+        keymap.keymap_items.remove(item)
+    keys.clear()
+    for menu, draw in MENUS:
+        menu.remove(draw)

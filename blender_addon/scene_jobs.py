@@ -3,7 +3,7 @@
 import json
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ from lookbeyond_kit.geometry.cameras import Camera, placed_camera
 from lookbeyond_kit.protocol import WORLD_FILES, ShotRequest, WorldRequest
 
 from . import jobs
-from .cameras_from_blender import scene_frames, shot_cameras, shot_size
+from .cameras_from_blender import scene_frames, shot_cameras
 from .composite import set_up_composite
 from .jobs import JobError
 from .known_world import KnownWorld, load_world, turned
@@ -79,10 +79,17 @@ def world_of(
         preset=settings.preset or "builtin",
     )
     worlds = output_folder(scene) / "worlds"
-    where = SceneOf(scene)
 
     def folder(job: str) -> Path:
         return worlds / f"{file_name(picture.stem)}-{job[:10]}"
+
+    about = {"title": "Build World", "scene": scene.name, "source": str(picture)}
+    steps = jobs.build_world(connection(), picture, role, request, folder, about)
+    return Work("Build World", steps, world_finish(SceneOf(scene), request, picture))
+
+
+def world_finish(where: SceneOf, request: WorldRequest, picture: Path) -> Callable[[Done], str]:
+    """What puts a finished world into its scene."""
 
     def finish(done: Done) -> str:
         about = json.loads((done.folder / "world.json").read_text(encoding="utf-8"))
@@ -96,7 +103,7 @@ def world_of(
             "seed": request.seed,
             "preset": request.preset,
             "revision": about.get("revision", ""),
-            "camera_height": height_m,
+            "camera_height": request.camera_height,
             "cameras": [request.camera],
             **versions(),
         }
@@ -106,7 +113,7 @@ def world_of(
         remember_for_undo("Build World")
         return f"The world stands: {done.folder}. {said}".strip()
 
-    return Work("Build World", jobs.build_world(connection(), picture, role, request, folder), finish)
+    return finish
 
 
 def remember_variant(scene: bpy.types.Scene, folder: Path, name: str, seed: int) -> None:
@@ -205,16 +212,32 @@ def shoot(context: bpy.types.Context) -> Work:
         tau_rotation=settings.tau_rotation,
     )
     shots = output_folder(scene) / "shots"
-    places = set(settings.show_in)
-    size, camera_name, where = shot_size(scene), scene.camera.name, SceneOf(scene)
+    camera_name = scene.camera.name
 
     def folder(job: str) -> Path:
         return shots / f"{file_name(camera_name)}-{job[:10]}"
 
+    about = {
+        "title": "Shoot",
+        "scene": scene.name,
+        "camera": camera_name,
+        "world": str(world),
+        "places": sorted(settings.show_in),
+    }
+    steps = jobs.shoot(connection(), world, request, folder, about)
+    return Work("Shoot", steps, *shot_finish(SceneOf(scene), request, about))
+
+
+def shot_finish(
+    where: SceneOf, request: ShotRequest, about: Mapping[str, object]
+) -> tuple[Callable[[Done], str], Callable[[list[Path]], None]]:
+    """What puts a finished shot into its scene, and what shows its frames on the way."""
+    first, camera_name, places = request.first_frame, str(about["camera"]), about["places"]
+    size = (request.cameras[0]["width"], request.cameras[0]["height"])
+    names = [f"{number:04d}.png" for number in range(first, first + len(request.cameras))]
+
     def finish(done: Done) -> str:
-        first = request.first_frame
-        numbers = range(first, first + len(cameras))
-        frames = [done.folder / "frames" / f"{number:04d}.png" for number in numbers]
+        frames = [done.folder / "frames" / name for name in names]
         if missing := [path.name for path in frames if not path.is_file()]:
             raise JobError(f"The frame {missing[0]} did not arrive in {done.folder}: shoot again.")
         scene = where.find()
@@ -222,7 +245,7 @@ def shoot(context: bpy.types.Context) -> Work:
             return f"The shot is finished in {done.folder}; its scene is not open any more."
         record = {
             "job": done.job,
-            "world": str(world),
+            "world": about["world"],
             "folder": str(done.folder),
             "first_frame": first,
             "seed": request.seed,
@@ -242,11 +265,38 @@ def shoot(context: bpy.types.Context) -> Work:
         scene = where.find()
         there = next((file for file in files if file.parent.name == "frames"), None)
         if scene is not None and there is not None:
-            first = request.first_frame
-            frames = [there.parent / f"{number:04d}.png" for number in range(first, first + len(cameras))]
+            frames = [there.parent / name for name in names]
             show_shot(scene, scene.objects.get(camera_name), frames, first, size, {}, places, there)
 
-    return Work("Shoot", jobs.shoot(connection(), world, request, folder), finish, arrived)
+    return finish, arrived
+
+
+def unfinished(scene: bpy.types.Scene) -> list[Path]:
+    """Folders of worlds and shots of this scene that were begun and not ended: Blender was quit meanwhile."""
+    found = []
+    for file in sorted(output_folder(scene).glob("*/*/request.json")):
+        try:
+            begun = json.loads(file.read_text(encoding="utf-8"))
+            if not begun["ended"] and begun["about"]["scene"] == scene.name:
+                found.append(file.parent)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def resume(context: bpy.types.Context, folder: Path) -> Work:
+    """Go on with a world or shot that was begun: what the service has finished is fetched. Raises `JobError`."""
+    try:
+        begun = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+        about, values = begun["about"], begun["request"]
+        request = ShotRequest(**values) if "cameras" in values else WorldRequest(**values)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise JobError(f"What was begun in {folder} cannot be read ({error}): start it again.") from None
+    where = SceneOf(context.scene)
+    steps = jobs.resume(connection(), request, folder, about)
+    if isinstance(request, ShotRequest):
+        return Work("Shoot", steps, *shot_finish(where, request, about))
+    return Work("Build World", steps, world_finish(where, request, Path(about["source"])))
 
 
 def composite_shot(scene: bpy.types.Scene) -> str:

@@ -104,7 +104,8 @@ class Task:
 class Session:
     """One task at a time, its thread, and the outcome of the last one.
 
-    `queue` holds what waits for its end. `error` and `notice` are the sentences of the status box; `service` is
+    `queue` holds what waits for its end, `unfinished` the folders of what was begun and not ended when the open
+    file was last left. `error` and `notice` are the sentences of the status box; `service` is
     what the service last said of itself, None when nothing is known; `preview` the newest preview (JPEG bytes)
     of the running task.
     """
@@ -118,6 +119,7 @@ class Session:
         self.process: subprocess.Popen | None = None
         self.preview = b""
         self.queue: list[Work] = []
+        self.unfinished: list[Path] = []
         self._finish: Callable[[Done], str] | None = None
         self._arrived: Callable[[list[Path]], None] | None = None
         self._waiting: list[Path] = []

@@ -5,6 +5,7 @@ import base64
 import csv
 import hashlib
 import importlib.util
+import json
 import sys
 import tomllib
 import zipfile
@@ -76,6 +77,17 @@ def test_zip_holds_no_leftovers(built_zip):
         names = archive.namelist()
     assert "__init__.py" in names and "LICENSE" in names
     assert not any("__pycache__" in name or name.startswith(".") for name in names)
+
+
+def test_a_repository_names_the_zip_by_its_hash(built_zip, tmp_path):
+    index = build_addon.make_repository(tmp_path / "repository", [built_zip])
+    (entry,) = json.loads(index.read_text())["data"]
+    assert (entry["id"], entry["version"]) == ("look_beyond", build_addon.version())
+    archive = index.parent / entry["archive_url"]
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    assert entry["archive_hash"] == f"sha256:{digest}" and entry["archive_size"] == archive.stat().st_size
+    assert archive.read_bytes() == built_zip.read_bytes()
+    assert (index.parent / "index.html").is_file()
 
 
 def manifest(built_zip) -> dict:

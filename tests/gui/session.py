@@ -87,40 +87,131 @@ def steps() -> Iterator[float]:
     scene.look_beyond.output_folder = str(folder / "results")
     scene.frame_end = 100
     photo = picture(folder / "photo.jpg", 960, 640)
-    in_viewport(lambda: bpy.ops.lookbeyond.place_photo("EXEC_DEFAULT", filepath=str(photo), pitch=0.1))
+    window, area = window_and_area()
+    # What Blender does when files are dropped into an area.
+    dropped = in_viewport(
+        lambda: bpy.ops.wm.drop_import_file("INVOKE_DEFAULT", directory=str(folder), files=[{"name": photo.name}])
+    )
+    yield 1.0
+    say("drop:", dropped, [thing.name for thing in scene.objects])
+    assert scene.look_beyond.photo_camera is not None, "the dropped photo was not placed"
+    screenshot("02_dropped")
+
+    # The horizon: take the left handle and pull it down.
+    module = part("photo_handles")
+    in_viewport(lambda: bpy.ops.lookbeyond.adjust_horizon("INVOKE_DEFAULT"))
     yield 0.5
-    screenshot("02_placed")
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    camera = part("photo").photo_camera(scene)
+    from bpy_extras import view3d_utils
+    from mathutils import Vector
+    import numpy as np
+
+    column = module.HANDLES[0] * camera.width
+    ray = camera.rotation @ np.linalg.inv(camera.intrinsics) @ (column, module.horizon_row(camera, column), 1.0)
+    place = view3d_utils.location_3d_to_region_2d(region, area.spaces.active.region_3d, Vector(camera.position + ray))
+    x, y = int(region.x + place.x), int(region.y + place.y)
+    window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
+    yield 0.2
+    window.event_simulate(type="LEFTMOUSE", value="PRESS", x=x, y=y)
+    yield 0.2
+    window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y - 40)
+    yield 0.5
+    screenshot("03_horizon")
+    window.event_simulate(type="LEFTMOUSE", value="RELEASE", x=x, y=y - 40)
+    yield 0.2
+    window.event_simulate(type="RET", value="PRESS", x=x, y=y - 40)
+    yield 0.5
+    say(f"horizon: pitch {scene.look_beyond.pitch:.3f}, roll {scene.look_beyond.roll:.3f}")
+    assert abs(scene.look_beyond.roll) > 0.01, "the handle did not turn the camera"
+    scene.look_beyond.roll, scene.look_beyond.pitch = 0.0, 0.0
 
     service.holds = True
     in_viewport(lambda: bpy.ops.lookbeyond.build_world("INVOKE_DEFAULT"))
     yield from until(lambda: session.task and session.task.message.startswith("Denoising"))
-    screenshot("03_building")
+    screenshot("04_building")
+    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "scene.blend"))
+    in_viewport(lambda: bpy.ops.lookbeyond.cancel())
+    yield from until(lambda: not session.busy)
+    say("cancelled:", session.notice)
     service.holds = False
-    yield from rest()
-    assert scene.world and not session.error, session.error
+    for operator in ("build_world", "reroll_world"):
+        in_viewport(lambda: getattr(bpy.ops.lookbeyond, operator)("INVOKE_DEFAULT"))
+        yield from rest()
+        assert not session.error, session.error
+    assert len(scene.look_beyond.worlds) == 2
 
     in_viewport(lambda: bpy.ops.lookbeyond.add_path("EXEC_DEFAULT", kind="WALK"))
-    in_viewport(lambda: bpy.ops.view3d.view_all())
+    area.spaces.active.region_3d.view_perspective = "PERSP"
     in_viewport(lambda: bpy.ops.view3d.view_axis(type="TOP"))
+    in_viewport(lambda: bpy.ops.view3d.view_selected())
     yield from rest()
     say(
         "path:",
         view.sentences,
-        f"{view.took_s:.2f} s after the edit,",
-        f"longest slice {1e3 * max(view.slices_s):.1f} ms",
+        f"{view.took_s:.2f} s after the edit, slices of at most {1e3 * max(view.slices_s):.1f} ms",
     )
     assert view.check and len(view.check.known) == 100
-    screenshot("04_path")
+    screenshot("05_path")
+    in_viewport(lambda: bpy.ops.ed.undo_push(message="Before the edit"))
     curve = bpy.context.view_layer.objects.active
     point = curve.data.splines[0].bezier_points[-1]
     for handle in ("co", "handle_left", "handle_right"):
         getattr(point, handle)[0] += 2.0
     yield from rest()
-    say("after the edit:", view.sentences, f"{view.took_s:.2f} s,", f"longest slice {1e3 * max(view.slices_s):.1f} ms")
+    say("after the edit:", view.sentences)
     assert view.sentences
-    screenshot("05_path_too_far")
+    screenshot("06_path_too_far")
+    in_viewport(lambda: bpy.ops.ed.undo_push(message="Edit"))
     in_viewport(lambda: bpy.ops.ed.undo())
     yield from rest()
+    scene = bpy.context.scene
+    assert not view.sentences, view.sentences
+
+    in_viewport(lambda: bpy.ops.lookbeyond.preview_draft("INVOKE_DEFAULT"))
+    yield from rest()
+    assert part("stage").stage_of(scene) is not None and not session.error, session.error
+    scene.frame_set(60)
+    yield 2.0
+    screenshot("07_draft")
+    area.spaces.active.region_3d.view_perspective = "PERSP"
+    in_viewport(lambda: bpy.ops.view3d.view_all())
+    yield 1.0
+    screenshot("08_stage")
+
+    scene.frame_end = 20
+    service.holds = True
+    in_viewport(lambda: bpy.ops.lookbeyond.shoot("INVOKE_DEFAULT"))
+    in_viewport(lambda: bpy.ops.lookbeyond.shoot("INVOKE_DEFAULT"))
+    yield from until(lambda: session.task and session.task.message.startswith("Denoising"))
+    assert len(session.queue) == 1
+    bpy.ops.wm.save_mainfile()
+    screenshot("09_queue")
+    # Another file and back, in the middle of the job.
+    bpy.ops.wm.open_mainfile(filepath=str(folder / "scene.blend"))
+    yield 1.0
+    yield from show_tab()
+    service.holds = False
+    yield from rest()
+    say("after loading in the middle:", session.notice, session.error)
+    scene = bpy.context.scene
+    assert scene.look_beyond.shot_folder and not session.error
+    window, area = window_and_area()
+    in_viewport(lambda: bpy.ops.lookbeyond.set_up_composite())
+    area.spaces.active.region_3d.view_perspective = "CAMERA"
+    yield 1.0
+    screenshot("10_shot")
+    from lookbeyond_kit import client
+
+    service.fails = client.ServiceError("out_of_memory", "The device's memory is full: choose a smaller resolution.")
+    in_viewport(lambda: bpy.ops.lookbeyond.shoot("INVOKE_DEFAULT"))
+    yield from rest()
+    screenshot("11_error")
+    assert "memory is full" in session.error
+    service.fails, service.holds = None, True
+    in_viewport(lambda: bpy.ops.lookbeyond.shoot("INVOKE_DEFAULT"))
+    yield from until(lambda: session.task and session.task.message.startswith("Denoising"))
+    say("quitting in the middle of:", session.task.title)
     say("the session is complete")
 
 

@@ -1,0 +1,108 @@
+"""Without a window: the command does what the buttons do, says one line for a mistake, and finds lost work."""
+
+import json
+from pathlib import Path
+
+import bpy
+import pytest
+
+from tests.blender_addon.played import turns_until
+
+
+@pytest.fixture
+def run(part, service, monkeypatch):
+    """The command, with a service that runs already."""
+    monkeypatch.setattr(part("jobs"), "start_service", lambda command: part("jobs").check_service(service))
+    monkeypatch.setattr(part("jobs"), "find_program", lambda: "/usr/bin/lookbeyond")
+    return part("command_line").run
+
+
+def test_world_and_shot_as_by_the_buttons(run, scene, service, photo, tmp_path, capfd):
+    output = str(tmp_path / "results")
+    assert run(["world", str(photo), "--fov-x", "60", "--seed", "7", "--width", "2048", "--output", output]) == 0
+    assert (service.requests[-1].seed, service.requests[-1].width) == (7, 2048)
+    assert Path(capfd.readouterr().out.splitlines()[-1], "panorama.png").is_file()
+    bpy.ops.lookbeyond.add_path()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    assert run(["shot", "--quality", "draft", "--save"]) == 0
+    assert service.requests[-1].cameras[0]["width"] == 48
+    assert Path(capfd.readouterr().out.splitlines()[-1], "frames", "0011.png").is_file()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    assert bpy.context.scene.look_beyond.shot_folder
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["shot"], "Build a world first"),
+        (["world"], "Place a photo first"),
+        (["world", "/nowhere/photo.jpg"], "photo.jpg"),
+        (["shot", "--seed", "x"], "invalid int value"),
+        ([], "required"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(run, scene, arguments, words, capfd):
+    assert run(arguments) == 2
+    last = capfd.readouterr().err.strip().splitlines()[-1]
+    assert words in last and "Traceback" not in last
+
+
+def test_what_was_begun_is_found_again_and_ended(part, run, scene, service, photo, tmp_path):
+    """Blender is quit in the middle of a world; the file is opened again; its button goes on with it."""
+    session = part("session").session
+    scene.look_beyond.output_folder = str(tmp_path / "results")
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"), relative_remap=False)
+    service.holds = True
+    session.begin(part("scene_jobs").build_world(bpy.context))
+    turns_until(session, lambda: session.task.message.startswith("Denoising"))
+    session.close()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    (folder,) = session.unfinished
+    assert json.loads((folder / "request.json").read_text())["ended"] is False
+    service.holds = False
+    assert bpy.ops.lookbeyond.resume() == {"FINISHED"}
+    assert service.requests[0] == service.requests[1]
+    assert Path(bpy.path.abspath(bpy.context.scene.look_beyond.world_folder)) == folder
+    assert part("world_nodes").our_node(bpy.context.scene.world) is not None
+    assert not session.unfinished and not part("scene_jobs").unfinished(bpy.context.scene)
+    with pytest.raises(RuntimeError, match="Nothing of this scene"):
+        bpy.ops.lookbeyond.resume()
+
+
+def test_a_cancelled_or_failed_job_is_not_unfinished(part, run, scene, service, photo, tmp_path):
+    from lookbeyond_kit import client
+
+    scene.look_beyond.output_folder = str(tmp_path / "results")
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    service.fails = client.ServiceError("input", "The photo is not a photo: choose another.")
+    with pytest.raises(RuntimeError):
+        bpy.ops.lookbeyond.build_world()
+    assert not part("scene_jobs").unfinished(scene)
+    service.fails = client.ServiceError("lost", "The service went away.")
+    service.requests.clear()
+    with pytest.raises(RuntimeError):
+        bpy.ops.lookbeyond.build_world()
+    assert len(part("scene_jobs").unfinished(scene)) == 1
+
+
+def test_the_program_is_found_where_installers_put_it(part, monkeypatch, tmp_path):
+    jobs = part("jobs")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    assert jobs.find_program() is None
+    for place in (".local/share/uv/tools/lookbeyond/bin", ".local/share/pipx/venvs/lookbeyond/bin", ".local/bin"):
+        program = tmp_path / place / "lookbeyond"
+        program.parent.mkdir(parents=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+        assert jobs.find_program() == str(program)
+
+
+def test_the_log_comes_with_the_message(part, monkeypatch, tmp_path):
+    jobs = part("jobs")
+    monkeypatch.setenv("LOOKBEYOND_RUNTIME_DIR", str(tmp_path))
+    assert "has written no log" in jobs.log_text("It failed.")
+    (tmp_path / "service.log").write_text("worker 1 started\nworker 1 died\n")
+    text = jobs.log_text("It failed.")
+    assert text.startswith("It failed.") and text.endswith("worker 1 died")
