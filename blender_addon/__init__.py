@@ -6,7 +6,17 @@ shot_output. Everything is registered here.
 
 import bpy
 
-from . import command_line, heartbeat, operators, panels, path_view, photo_handles, preferences, properties
+from . import (
+    command_line,
+    heartbeat,
+    operators,
+    panels,
+    path_view,
+    photo_handles,
+    preferences,
+    properties,
+    translations,
+)
 from .session import session
 
 CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *photo_handles.CLASSES, *panels.CLASSES)
@@ -20,9 +30,11 @@ def register() -> None:
     path_view.register()
     heartbeat.register()
     command_line.register()
+    translations.register()
 
 
 def unregister() -> None:
+    translations.unregister()
     command_line.unregister()
     heartbeat.stop()
     path_view.unregister()

@@ -94,6 +94,27 @@ def test_an_error_is_shown_word_for_word(part, scene, width):
     assert words in " ".join(texts)
 
 
+def test_every_translated_text_is_one_of_ours(part):
+    """A translation of a text that nobody shows any more is dead."""
+    shown = set()
+    for cls in (*part("panels").CLASSES, *part("operators").CLASSES, *part("photo_handles").CLASSES):
+        shown.add(cls.bl_label)
+    moves = bpy.ops.lookbeyond.add_path.get_rna_type().properties["kind"].enum_items
+    settings = bpy.types.Scene.bl_rna.properties["look_beyond"].fixed_type.properties
+    shown |= {item.name for item in moves} | {setting.name for setting in settings}
+    others = {"Go On", "Cancel"}
+    assert set(part("translations").GERMAN) <= shown | others
+
+
+def test_every_operator_has_a_tooltip_and_every_property_words(part):
+    for cls in (*part("operators").CLASSES, *part("photo_handles").CLASSES):
+        if issubclass(cls, bpy.types.Operator):
+            assert cls.__doc__ and not cls.__doc__.endswith("."), cls
+    for group in (bpy.types.Scene, bpy.types.Camera):
+        for setting in group.bl_rna.properties["look_beyond"].fixed_type.properties:
+            assert setting.name, setting.identifier
+
+
 def test_a_known_service_is_named(part, scene, service):
     bpy.ops.lookbeyond.check_service()
     part("session").session.clear()

@@ -53,9 +53,7 @@ def place_photo(job: dict) -> None:
 
 def lay_path(job: dict) -> None:
     """A Bezier curve that starts at the photo, bent by hand afterwards, and a camera that runs along it."""
-    bpy.ops.lookbeyond.add_path(
-        kind="WALK", length=job["walk"], turn=math.radians(-job["turn"]), level=False
-    )
+    bpy.ops.lookbeyond.add_path(kind="WALK", length=job["walk"], turn=math.radians(-job["turn"]), level=False)
     curve = bpy.context.active_object
     assert curve.type == "CURVE"
     last = curve.data.splines[0].bezier_points[-1]

@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import bpy
@@ -93,9 +94,13 @@ def steps() -> Iterator[float]:
         lambda: bpy.ops.wm.drop_import_file("INVOKE_DEFAULT", directory=str(folder), files=[{"name": photo.name}])
     )
     yield 1.0
+    screenshot("02_drop_menu")  # Blender's own empty, or ours: the P of Place Photo
+    for value in ("PRESS", "RELEASE"):
+        window.event_simulate(type="P", value=value, x=60, y=25)
+    yield 1.0
     say("drop:", dropped, [thing.name for thing in scene.objects])
     assert scene.look_beyond.photo_camera is not None, "the dropped photo was not placed"
-    screenshot("02_dropped")
+    screenshot("02_placed")
 
     # The horizon: take the left handle and pull it down.
     module = part("photo_handles")
@@ -103,9 +108,9 @@ def steps() -> Iterator[float]:
     yield 0.5
     region = next(region for region in area.regions if region.type == "WINDOW")
     camera = part("photo").photo_camera(scene)
+    import numpy as np
     from bpy_extras import view3d_utils
     from mathutils import Vector
-    import numpy as np
 
     column = module.HANDLES[0] * camera.width
     ray = camera.rotation @ np.linalg.inv(camera.intrinsics) @ (column, module.horizon_row(camera, column), 1.0)
@@ -135,8 +140,8 @@ def steps() -> Iterator[float]:
     yield from until(lambda: not session.busy)
     say("cancelled:", session.notice)
     service.holds = False
-    for operator in ("build_world", "reroll_world"):
-        in_viewport(lambda: getattr(bpy.ops.lookbeyond, operator)("INVOKE_DEFAULT"))
+    for operator in (bpy.ops.lookbeyond.build_world, bpy.ops.lookbeyond.reroll_world):
+        in_viewport(partial(operator, "INVOKE_DEFAULT"))
         yield from rest()
         assert not session.error, session.error
     assert len(scene.look_beyond.worlds) == 2

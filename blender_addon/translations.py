@@ -1,0 +1,55 @@
+"""The interface in other languages: Blender looks up every name and tooltip of ours in here.
+
+A language is complete when each text below has it; what it lacks stays English.
+"""
+
+import bpy
+
+GERMAN = {
+    "Place Photo": "Foto platzieren",
+    "Use Render as Photo": "Rendering als Foto nehmen",
+    "Adjust Horizon": "Horizont ausrichten",
+    "Measure by a Known Height": "An bekannter Höhe messen",
+    "Match Photo Colours": "Farben des Fotos zeigen",
+    "Build World": "Welt bauen",
+    "Another World": "Andere Welt",
+    "Use World": "Welt verwenden",
+    "Forget World": "Welt vergessen",
+    "Use 360° Picture": "360°-Bild verwenden",
+    "Add Stage": "Bühne hinzufügen",
+    "Add Camera Path": "Kamerapfad hinzufügen",
+    "Check Path": "Pfad prüfen",
+    "Show What Is Known": "Bekanntes zeigen",
+    "Start Service": "Dienst starten",
+    "Stop Service": "Dienst beenden",
+    "Test Connection": "Verbindung prüfen",
+    "Free Memory": "Speicher freigeben",
+    "Copy Install Command": "Installationsbefehl kopieren",
+    "Copy Log": "Protokoll kopieren",
+    "Preview Draft": "Entwurf ansehen",
+    "Shoot": "Drehen",
+    "Set Up Compositing": "Compositing einrichten",
+    "Pack for Moving": "Zum Umziehen packen",
+    "Cancel": "Abbrechen",
+    "Go On": "Weitermachen",
+    "Push In": "Heranfahren",
+    "Orbit": "Umkreisen",
+    "Look Around": "Umsehen",
+    "Walk to 3D Cursor": "Zum 3D-Cursor gehen",
+    "Crane": "Kran",
+    "1  Photo": "1  Foto",
+    "2  World": "2  Welt",
+    "3  Path": "3  Pfad",
+    "4  Service": "4  Dienst",
+    "5  Shoot": "5  Dreh",
+}
+CONTEXTS = ("*", "Operator")
+
+
+def register() -> None:
+    texts = {(context, text): translated for text, translated in GERMAN.items() for context in CONTEXTS}
+    bpy.app.translations.register(__package__, {"de_DE": texts, "de": texts})
+
+
+def unregister() -> None:
+    bpy.app.translations.unregister(__package__)
