@@ -15,10 +15,11 @@ from lookbeyond_kit.protocol import MAX_CAMERAS
 from . import heartbeat, jobs, packing, path_view, scene_jobs
 from .known_world import WorldError
 from .path import add_path
-from .photo import PhotoError, place_photo, place_render
+from .photo import PhotoError, photo_image, place_photo, place_render
 from .preferences import connection, preferences, service_reason
 from .results import absolute, output_folder
 from .session import Task, Work, session
+from .shot_output import show_before
 
 IMAGES = "*.jpg;*.jpeg;*.png;*.webp;*.tif;*.tiff;*.bmp"
 
@@ -245,6 +246,30 @@ class UsePhotoResolution(ReasonedPoll, bpy.types.Operator):
         render = context.scene.render
         render.resolution_x, render.resolution_y = size.width, size.height
         render.pixel_aspect_x = render.pixel_aspect_y = 1.0
+        return {"FINISHED"}
+
+
+class PhotoPlane(ReasonedPoll, bpy.types.Operator):
+    """Put the photo on an image that fills its camera's frame, as far away as you say"""
+
+    bl_idname = "lookbeyond.photo_plane"
+    bl_label = "Photo on a Plane"
+    bl_options = {"REGISTER", "UNDO"}
+
+    distance: FloatProperty(name="Distance (m)", description="Metres from the camera", default=3.0, min=0.01)
+
+    @classmethod
+    def reason(cls, context):
+        return "" if context.scene.look_beyond.photo_camera else "Place a photo first"
+
+    def execute(self, context):
+        camera = context.scene.look_beyond.photo_camera
+        size = camera.data.look_beyond.width, camera.data.look_beyond.height
+        image = photo_image(camera)
+        if image is None:
+            self.report({"ERROR"}, f"The camera {camera.name} has lost its photo: place it again.")
+            return {"CANCELLED"}
+        show_before(context.scene, camera, image, size, self.distance)
         return {"FINISHED"}
 
 
@@ -731,6 +756,7 @@ CLASSES = (
     UseRender,
     LookThroughPhoto,
     UsePhotoResolution,
+    PhotoPlane,
     MatchPhotoColours,
     BuildWorld,
     RerollWorld,

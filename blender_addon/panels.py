@@ -67,6 +67,7 @@ class PhotoPanel(Step, bpy.types.Panel):
             row.operator("lookbeyond.look_through_photo", text="Its View")
             row.operator("lookbeyond.use_photo_resolution", text="Its Size")
             row.operator("lookbeyond.match_photo_colours", text="Its Colours")
+            layout.operator("lookbeyond.photo_plane", icon="IMAGE_PLANE")
             for sentence in settings.photo_camera.data.look_beyond.warnings.splitlines():
                 draw_text(layout.column(align=True), context, sentence, "ERROR")
         else:

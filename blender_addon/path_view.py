@@ -22,7 +22,9 @@ from .world_nodes import turned_by
 
 SLICE_S = 0.006
 """How long one slice may hold the window."""
-INTERVAL_S = 0.02
+LEAST = 3
+"""Steps that a slice takes in any case, so that a busy machine comes to an end."""
+INTERVAL_S = 0.01
 PAUSE_S = 0.15
 """How long the scene must have been left alone before the path is read again."""
 MOST_CHECKED = 240
@@ -90,8 +92,8 @@ class PathView:
         if self._work is None:
             self.slices_s = []
             self._work = self._steps(scene)
-        for _ in self._work:
-            if time.perf_counter() - started > limit_s:
+        for count, _ in enumerate(self._work, 1):
+            if count >= LEAST and time.perf_counter() - started > limit_s:
                 self.slices_s.append(time.perf_counter() - started)
                 return True
         self.slices_s.append(time.perf_counter() - started)
@@ -189,8 +191,8 @@ class PathView:
         if self._touched is None and self._work is None and self.signature(scene) != self._signature:
             self.touch()
             awaken()
-        if self.check is None:
-            return
+        if self.check is None or context.region_data.view_perspective == "CAMERA":
+            return  # from within, its own lines would hide the shot
         import gpu
         from gpu_extras.batch import batch_for_shader
 

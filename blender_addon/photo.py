@@ -179,6 +179,15 @@ def show_behind(data: bpy.types.Camera, image: bpy.types.Image, scene: bpy.types
     background.frame_method = "CROP" if frame_aspect > image.size[0] / image.size[1] else "FIT"
 
 
+def photo_image(placed: bpy.types.Object) -> bpy.types.Image | None:
+    """The photo behind its camera."""
+    size = placed.data.look_beyond
+    for background in placed.data.background_images:
+        if background.image is not None and tuple(background.image.size) == (size.width, size.height):
+            return background.image
+    return None
+
+
 def photo_camera(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None = None) -> Camera | None:
     """The placed photo's camera as it stands now, for the photo's own pixels; None without a photo."""
     placed = scene.look_beyond.photo_camera

@@ -42,7 +42,8 @@ def _read(name: str, default: float):
             return default
         heading, pitch, roll = heading_pitch_roll(camera)
         values = {"heading": heading, "pitch": pitch, "roll": roll, "fov_x": camera.fov_x}
-        return float(values.get(name, camera.position[2]))
+        # Matrices are single precision: what is less than that is noise.
+        return round(float(values.get(name, camera.position[2])), 6)
 
     return read
 

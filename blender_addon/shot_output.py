@@ -41,7 +41,8 @@ def show_shot(
             show_behind(camera.data, image, len(frames), first_frame)
             said.append("They play behind the camera.")
         if "PLANE" in places:
-            show_before(scene, camera, image, size, len(frames), first_frame)
+            plane = show_before(scene, camera, image, size)
+            set_frames(plane.image_user, len(frames), first_frame)
             said.append("They play on an image before the camera.")
     if "COMPOSITE" in places and there is None:
         said.append(set_up_composite(scene, frames[0].parent.parent, first_frame, len(frames)))
@@ -122,11 +123,10 @@ def show_before(
     camera: bpy.types.Object,
     image: bpy.types.Image,
     size: tuple[int, int],
-    frames: int,
-    first_frame: int,
+    distance_m: float = 1.0,
 ) -> bpy.types.Object:
-    """The sequence on an empty that fills the camera's frame, one metre before it."""
-    name = f"{camera.name} Frames"
+    """The image on an empty that fills the frame of a camera of so many pixels, so far before it."""
+    name = f"{camera.name} Plane"
     plane = next((thing for thing in camera.children if stamped(thing, "maker") == "plane"), None)
     if plane is None:
         plane = bpy.data.objects.new(name, None)
@@ -134,10 +134,11 @@ def show_before(
         plane.parent = camera
         stamp(plane, {"maker": "plane"})
     unit_m = metres_per_unit(scene)
-    aspect = (scene.render.pixel_aspect_x, scene.render.pixel_aspect_y)
+    photo = camera.data.look_beyond.photo_path
+    aspect = (1.0, 1.0) if photo else (scene.render.pixel_aspect_x, scene.render.pixel_aspect_y)
     seen = camera_of(camera, *size, unit_m, aspect)
     (fx, _, cx), (_, fy, cy), _ = seen.intrinsics
-    distance = 1 / unit_m
+    distance = distance_m / unit_m
     plane.empty_display_type = "IMAGE"
     plane.data = image
     # An empty's longer side is its display size; what pixels are not square, its scale is.
@@ -146,7 +147,6 @@ def show_before(
     plane.scale = (1, height / (width * size[1] / size[0]), 1)
     plane.location = ((size[0] / 2 - cx) / fx * distance, -(size[1] / 2 - cy) / fy * distance, -distance)
     plane.hide_render = True
-    set_frames(plane.image_user, frames, first_frame)
     return plane
 
 

@@ -175,3 +175,19 @@ def test_unusable_photos_are_refused_with_a_sentence(part, scene, tmp_path):
             bpy.ops.lookbeyond.place_photo(filepath=str(path))
         assert words in session.error and path.name in session.error
     assert not scene.objects and not bpy.data.images
+
+
+def test_the_photo_stands_on_a_plane_as_far_away_as_asked(scene, photo):
+    from bpy_extras.object_utils import world_to_camera_view
+    from mathutils import Vector
+
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.2, pitch=0.1, roll=0.2)
+    bpy.ops.lookbeyond.photo_plane(distance=2.5)
+    bpy.ops.lookbeyond.use_photo_resolution()
+    camera = scene.look_beyond.photo_camera
+    (plane,) = camera.children
+    bpy.context.view_layer.update()
+    half = plane.empty_display_size / 2
+    corner = plane.matrix_world @ Vector((half, half * 80 / 120, 0))
+    assert tuple(world_to_camera_view(scene, camera, corner)) == pytest.approx((1, 1, 2.5), abs=1e-4)
+    assert tuple(plane.data.size) == (120, 80)
