@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,11 +26,11 @@ def psnr(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
 
 def ssim_map(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Structural similarity of every pixel [H, W], Gaussian windows of 1.5 pixels (Wang et al. 2004)."""
-    _, similarity = structural_similarity(
+    result: Any = structural_similarity(
         image, truth, channel_axis=2, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
         full=True,
     )  # fmt: skip
-    return similarity.mean(2)
+    return result[1].mean(2)
 
 
 def mean_over(values: np.ndarray, mask: np.ndarray) -> float:

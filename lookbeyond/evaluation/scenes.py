@@ -165,7 +165,10 @@ def read_panorama(path: Path) -> np.ndarray:
         channels = OpenEXR.File(str(path), separate_channels=False).channels()
         linear = next(iter(channels.values())).pixels[..., :3].astype(np.float32)
     else:
-        linear = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32)
+        image = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
+        if image is None:
+            raise InputError(f"{path}: not a Radiance HDR picture; export it again")
+        linear = image[..., ::-1].astype(np.float32)
     light = linear * (0.25 / max(float(np.median(linear)), 1e-6))
     light = np.clip(light * (1 + light / 9) / (1 + light), 0, 1)
     srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)

@@ -80,9 +80,11 @@ class Autoencoder(ModelMixin, ConfigMixin):
         if self.training and features.requires_grad:  # an encoder that is kept keeps its statistics
             with torch.no_grad():
                 self.whiten(features)
-        deviation = (self.whiten.running_var + self.whiten.eps).sqrt()
-        mean, deviation = (part.clone()[:, None, None] for part in (self.whiten.running_mean, deviation))
-        return EncoderOutput(latents=(features - mean) / deviation)
+        mean, variance = self.whiten.running_mean, self.whiten.running_var
+        assert mean is not None and variance is not None
+        # copies: the statistics move on before the gradients are taken
+        mean, deviation = mean.clone(), (variance + self.whiten.eps).sqrt()
+        return EncoderOutput(latents=(features - mean[:, None, None]) / deviation[:, None, None])
 
     def decode(self, z: torch.Tensor) -> DecoderOutput:
         """Latents -> images [B, 3, H, W], about -1..1, not clamped."""

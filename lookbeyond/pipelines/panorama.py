@@ -233,13 +233,15 @@ def match_light(made: np.ndarray, canvas: np.ndarray, seen: np.ndarray) -> np.nd
     """The photo where it saw something, and around it what was made [H, W, 3], continuing the photo's light.
 
     A membrane as in gradient-domain blending (Pérez et al. 2003): along the photo's border the made part is shifted
-    to the mean of the photo's near side, and the shift is carried on smoothly through all that was made.
+    to the mean of the photo's near side; inwards the shift fades to its mean, or a yellow chair would dye the floor
+    as far as the eye can see.
     """
     width = made.shape[1]
     band = width / 21
     depth = cv2.distanceTransform(seen.astype(np.uint8), cv2.DIST_L2, 5)
     inner = seen & (depth <= band)
-    outer = ~seen & (cv2.distanceTransform((~seen).astype(np.uint8), cv2.DIST_L2, 5) <= band)
+    away = cv2.distanceTransform((~seen).astype(np.uint8), cv2.DIST_L2, 5)
+    outer = ~seen & (away <= band)
 
     def local_mean(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         weights = np.dstack([image * mask[..., None], mask]).astype(np.float32)
@@ -247,7 +249,9 @@ def match_light(made: np.ndarray, canvas: np.ndarray, seen: np.ndarray) -> np.nd
         blurred = cv2.GaussianBlur(np.hstack([weights[:, -margin:], weights, weights[:, :margin]]), (0, 0), band)
         return blurred[:, margin:-margin, :3] / np.maximum(blurred[:, margin:-margin, 3:], 1e-3)
 
-    shift = spread_smoothly(local_mean(canvas, inner) - local_mean(made, outer), outer)
+    difference = local_mean(canvas, inner) - local_mean(made, outer)
+    mean = difference[outer].mean(0)
+    shift = mean + (spread_smoothly(difference, outer) - mean) * np.exp(-6 * away / width)[..., None]
     lit = made + shift
     # a few pixels of transition: at full resolution the photo covers it, and no pixel of this mask shows
     share = np.clip((depth - 0.5) / 4, 0, 1)[..., None]

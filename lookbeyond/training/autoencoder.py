@@ -70,8 +70,8 @@ def settled(model: Autoencoder, batches: Iterator[torch.Tensor], rooms: torch.Te
     """
     copy = deepcopy(model).eval()
     features = torch.cat([copy.encoder(next(batches)) for _ in range(64)]).float()
-    copy.whiten.running_mean.copy_(features.mean((0, 2, 3)))
-    copy.whiten.running_var.copy_(features.var((0, 2, 3)))
+    copy.whiten.running_mean = features.mean((0, 2, 3))
+    copy.whiten.running_var = features.var((0, 2, 3))
     copy.register_to_config(scaling_factor=round(1 / float(copy.encode(rooms).latents.std()), 2))
     return copy
 

@@ -26,6 +26,8 @@ from lookbeyond.models.panorama_transformer import PanoramaTransformer
 from . import loop
 
 SCALE = 8
+SHIFT = 4.0
+"""Of the noise levels, in training and in the sampler's steps."""
 
 
 @dataclass(frozen=True)
@@ -132,11 +134,20 @@ class LatentRooms:
             }
 
 
+def shifted(t: torch.Tensor) -> torch.Tensor:
+    """Noise levels moved towards 1 (Esser et al. 2024, eq. 23).
+
+    A floor's colour is the mean of hundreds of latents, so it is decided while single latents are still all noise: at
+    levels that would otherwise hardly be trained or sampled, and the noise would choose the palette, not the photo.
+    """
+    return SHIFT * t / (1 + (SHIFT - 1) * t)
+
+
 def flow_loss(transformer, encoder, batch, generator=None) -> dict[str, torch.Tensor]:
     """Squared error of the velocity; hidden colour and all distance count in full, known colour a little."""
     clean, known = batch["clean"], batch["known"]
     channels = transformer.config.latent_channels
-    t = torch.sigmoid(torch.randn(len(clean), device=clean.device) + 0.3).clamp(0.02, 0.999)
+    t = shifted(torch.sigmoid(torch.randn(len(clean), device=clean.device) + 0.3)).clamp(0.02, 0.9995)
     noise = torch.randn_like(clean)
     level = t[:, None, None, None]
     noisy = (1 - level) * clean + level * noise

@@ -19,6 +19,8 @@ from lookbeyond.models.views_unet import ViewsUNet
 from lookbeyond.pipelines.panorama import PanoramaPipeline
 from lookbeyond.pipelines.views import ViewsPipeline
 
+from .panorama import SHIFT
+
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="lookbeyond train preset", description=__doc__)
@@ -31,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
         vae,
         CLIPVisionModelWithProjection.from_pretrained(options.weights / "image_encoder", dtype=torch.bfloat16),
         PanoramaTransformer.from_pretrained(options.weights / "transformer", **parts),
-        FlowMatchEulerDiscreteScheduler(),
+        FlowMatchEulerDiscreteScheduler(shift=SHIFT),
     )
     views = ViewsPipeline(
         vae,
