@@ -50,7 +50,9 @@ def redraw() -> None:
         # The status bar is no area that a script can tag; giving back its text, which an operator at work owns,
         # has it redrawn.
         if not window.modal_operators:
-            window.workspace.status_text_set(None)
+            # Where a file has just been loaded, the context has no window yet, and Blender would crash.
+            with bpy.context.temp_override(window=window):
+                window.workspace.status_text_set(None)
 
 
 @persistent

@@ -260,7 +260,8 @@ def beat() -> float | None:
         return PAUSE_S
     if view._touched is not None and time.monotonic() - view._touched < PAUSE_S:
         return PAUSE_S / 2
-    if view.tick(bpy.context.scene):
+    scene = bpy.context.scene
+    if scene is not None and view.tick(scene):
         return INTERVAL_S
     redraw()
     return None
