@@ -8,6 +8,7 @@ import bpy
 from .cameras_from_blender import camera_of, metres_per_unit
 from .composite import set_up_composite
 from .results import as_stored, stamp, stamped
+from .stage import stage_of
 
 
 def show_shot(
@@ -39,7 +40,8 @@ def show_shot(
         stamp(image, {"shot_frames": len(frames), **record})
         if "BACKGROUND" in places:
             show_behind(camera.data, image, len(frames), first_frame)
-            said.append("They play behind the camera.")
+            hidden = stage_of(scene) is not None and stage_of(scene).visible_get()
+            said.append(f"They play behind the camera{': hide the stage to see them' if hidden else ''}.")
         if "PLANE" in places:
             plane = show_before(scene, camera, image, size)
             set_frames(plane.image_user, len(frames), first_frame)
