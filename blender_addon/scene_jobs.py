@@ -20,10 +20,10 @@ from .jobs import JobError
 from .known_world import KnownWorld, load_world, turned
 from .photo import photo_camera
 from .preferences import connection
-from .results import absolute, as_stored, file_name, output_folder
+from .results import absolute, as_stored, file_name, output_folder, stamped
 from .session import Done, Event, Work, session
 from .shot_output import show_shot
-from .stage import StageSurface, preview_in, show_stage, stage_surface
+from .stage import StageSurface, preview_in, show_stage, stage_of, stage_surface
 from .world_nodes import heading_of, show_world, turned_by
 
 
@@ -111,7 +111,7 @@ def world_finish(where: SceneOf, request: WorldRequest, picture: Path) -> Callab
         scene.look_beyond.world_folder = as_stored(done.folder)
         remember_variant(scene, done.folder, picture.stem, request.seed)
         remember_for_undo("Build World")
-        return f"The world stands: {done.folder}. {said}".strip()
+        return f"The world stands: {done.folder}. {said} {stage_note(scene, done.folder)}".strip()
 
     return finish
 
@@ -145,7 +145,15 @@ def use_world(scene: bpy.types.Scene, folder: Path) -> str:
     }
     said = show_world(scene, folder / "panorama.png", heading_of(about), record)
     scene.look_beyond.world_folder = as_stored(folder)
-    return said
+    return f"{said} {stage_note(scene, folder)}".strip()
+
+
+def stage_note(scene: bpy.types.Scene, folder: Path) -> str:
+    """What to say when the scene's stage is of another world than its own."""
+    stage = stage_of(scene)
+    if stage is None or stamped(stage, "folder") == str(folder):
+        return ""
+    return "The stage still shows the former world: add it again."
 
 
 def build_stage(context: bpy.types.Context, preview: bool = False) -> Work:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import bpy
@@ -64,6 +65,14 @@ def test_renders_do_not_see_it_and_another_one_replaces_it(part, world, stage):
     assert len(stage.data.polygons) < faces / 3
     assert sum(mesh.name.startswith("Look Beyond Stage") for mesh in bpy.data.meshes) == 1
     assert len([m for m in bpy.data.materials if m.name.startswith("Look Beyond")]) == 1
+
+
+def test_another_world_says_that_the_stage_is_the_formers(part, world, stage, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "worlds" / "other")
+    said = part("scene_jobs").use_world(world, tmp_path / "worlds" / "other")
+    assert "stage still shows the former world" in said
+    bpy.ops.lookbeyond.add_stage()
+    assert not part("scene_jobs").stage_note(world, tmp_path / "worlds" / "other")
 
 
 def test_it_turns_with_the_world(part, world, stage):
