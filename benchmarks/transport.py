@@ -4,23 +4,28 @@
 
 Transport: a shot of 100 frames (1.77 MB each, as PNG files of noise are) is pulled by the whole client into a folder,
 hashed and written, and in the same run, in turn, the same bytes go from a bare ROUTER to a bare DEALER of pyzmq with
-the same CURVE encryption, in the same pieces, from memory to nowhere. Overhead: worlds of the built-in preset, warm,
-previews off: the client's wall time from submit to the last file, over what the worker's own unit took (models and
-files) and over what was spent inside the pipeline alone.
+the same CURVE encryption, in the same pieces, from memory to files and to nowhere.
+
+Overhead: worlds of the built-in preset, warm, previews off: the client's wall time from submit to the last file, over
+what the worker's own unit took (models and files) and over what was spent inside the pipeline alone.
 """
 
 import argparse
+import contextlib
 import functools
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import zmq
 
 from inference_service import protocol
@@ -53,13 +58,33 @@ class Noise(DoublePipeline):
         return [self.fill_anchor(panorama, camera, (), seed=seed + i) for i, camera in enumerate(cameras)]
 
 
-def pull_whole(service: ServiceAddress, request: ShotRequest, folder: Path) -> tuple[float, int]:
-    """Seconds in which the whole client fetches a finished shot, and its bytes."""
+@dataclass(frozen=True)
+class Pull:
+    """How long some bytes took, and the processor time of both sides."""
+
+    bytes: int
+    seconds: float
+    cpu_s: float
+
+    @property
+    def pace(self) -> float:
+        return self.bytes / self.seconds / 1e6
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """Processor time of this process and of another."""
+    own, other = psutil.Process().cpu_times(), process.cpu_times()
+    return own.user + own.system + other.user + other.system
+
+
+def pull_whole(service: ServiceAddress, request: ShotRequest, folder: Path) -> Pull:
+    """Fetch a finished shot with the whole client."""
     with Client(service, timeout_s=60) as client:
         job = client.submit(request)
-        begun = time.perf_counter()
+        before, begun = cpu_s(psutil.Process(service.pid)), time.perf_counter()
         files = next(e.files for e in client.follow(job, folder) if isinstance(e, Finished))
-        return time.perf_counter() - begun, sum(path.stat().st_size for path in files.values())
+        seconds, spent = time.perf_counter() - begun, cpu_s(psutil.Process(service.pid)) - before
+    return Pull(sum(path.stat().st_size for path in files.values()), seconds, spent)
 
 
 def raw_service(arguments: list[str]) -> None:
@@ -77,37 +102,47 @@ def raw_service(arguments: list[str]) -> None:
             router.send_multipart([peer, data[: int(size)]])
 
 
-def pull_raw_sizes(sizes: list[int], window: int) -> float:
-    """Seconds in which a bare DEALER gets pieces of these sizes from a bare ROUTER in another process, with CURVE."""
+def pull_raw(files: list[int], window: int, folder: Path | None) -> Pull:
+    """Fetch files of these sizes with a bare DEALER from a bare ROUTER in another process, with CURVE.
+
+    They are written into `folder`, or nowhere.
+    """
     public, secret = (key.decode() for key in zmq.curve_keypair())
     own_public, own_secret = zmq.curve_keypair()
     keys = json.dumps({"public": public, "secret": secret})
     process = subprocess.Popen([sys.executable, __file__, "raw", keys], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     port = int(process.stdout.readline())
+    sizes = [min(protocol.CHUNK_BYTES, size - at) for size in files for at in range(0, size, protocol.CHUNK_BYTES)]
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
         dealer.linger = 1000
         dealer.curve_serverkey, dealer.curve_publickey, dealer.curve_secretkey = public.encode(), own_public, own_secret
         dealer.connect(f"tcp://127.0.0.1:{port}")
         dealer.send(b"1")
         dealer.recv()  # the handshake is not counted, nor is the client's
-        begun = time.perf_counter()
-        asked = 0
-        for number in range(len(sizes)):
-            while asked < len(sizes) and asked - number < window:
-                dealer.send(b"%d" % sizes[asked])
-                asked += 1
-            assert len(dealer.recv()) == sizes[number]
-        elapsed = time.perf_counter() - begun
+        before, begun = cpu_s(psutil.Process(process.pid)), time.perf_counter()
+        asked = number = 0
+        for index, size in enumerate(files):
+            with open(folder / str(index), "wb") if folder else contextlib.nullcontext() as file:
+                for _ in range(0, size, protocol.CHUNK_BYTES):
+                    while asked < len(sizes) and asked - number < window:
+                        dealer.send(b"%d" % sizes[asked])
+                        asked += 1
+                    data = dealer.recv()
+                    assert len(data) == sizes[number]
+                    number += 1
+                    if file:
+                        file.write(data)
+        seconds, spent = time.perf_counter() - begun, cpu_s(psutil.Process(process.pid)) - before
         dealer.send(b"0")
         process.wait(30)
-    return elapsed
+    return Pull(sum(files), seconds, spent)
 
 
 def transport(folder: Path, frames: int, repeats: int) -> float:
     os.environ["LOOKBEYOND_RUNTIME_DIR"] = str(folder / "runtime")
     process, service = start_service([sys.executable, __file__, "service", str(folder / "store")], timeout_s=120)
-    whole, raw = [], []
+    pulls: dict[str, list[Pull]] = {"whole": [], "written": [], "nowhere": []}
     try:
         with Client(service, timeout_s=60) as client:
             list(client.follow(client.submit(world_request(client, folder)), folder / "W"))
@@ -117,26 +152,32 @@ def transport(folder: Path, frames: int, repeats: int) -> float:
             ]
             request = shot_request(client, folder / "W", cameras)
             list(client.follow(client.submit(request), folder / "first"))
-        sizes = []
-        for path in (folder / "first").glob("**/*.*"):
-            size = path.stat().st_size
-            pieces = range(0, size, protocol.CHUNK_BYTES)
-            sizes += [min(protocol.CHUNK_BYTES, size - offset) for offset in pieces]
+        sizes = [path.stat().st_size for path in sorted((folder / "first").glob("**/*.*"))]
         for number in range(repeats):
-            seconds, total = pull_whole(service, request, folder / f"pull{number}")
-            whole.append(total / seconds / 1e6)
-            raw.append(sum(sizes) / pull_raw_sizes(sizes, PULL_WINDOW) / 1e6)
-            assert total == sum(sizes)
+            out = folder / f"pull{number}"
+            pulls["whole"].append(pull_whole(service, request, out))
+            shutil.rmtree(out)
+            out.mkdir()
+            pulls["written"].append(pull_raw(sizes, PULL_WINDOW, out))
+            shutil.rmtree(out)
+            pulls["nowhere"].append(pull_raw(sizes, PULL_WINDOW, None))
         with Client(service) as client:
             client.shutdown()
     finally:
         process.wait(60)
-    ratio = statistics.median(whole) / statistics.median(raw)
-    print(f"{frames} frames with depth, {total / 1e6:.0f} MB in {len(sizes)} pieces, medians of {repeats}")
-    print(f"  the whole client, hashed and written: {statistics.median(whole):.0f} MB/s")
-    print(f"  raw pyzmq with CURVE, to nowhere:     {statistics.median(raw):.0f} MB/s")
-    print(f"  ratio: {ratio:.2f} (wanted: 0.8)")
-    return ratio
+    paces = {name: statistics.median(pull.pace for pull in made) for name, made in pulls.items()}
+    spent = {name: statistics.median(pull.cpu_s for pull in made) for name, made in pulls.items()}
+    print(f"{frames} frames with depth, {sum(sizes) / 1e6:.0f} MB, medians of {repeats}")
+    for name, text in (
+        ("whole", "the whole client, hashed and written whole"),
+        ("written", "raw pyzmq with CURVE, written"),
+        ("nowhere", "raw pyzmq with CURVE, to nowhere"),
+    ):
+        print(f"  {text}: {paces[name]:.0f} MB/s, {spent[name]:.2f} s of processor time on both sides")
+    for name in ("written", "nowhere"):
+        ratio = paces["whole"] / paces[name]
+        print(f"  ratio to {name}: {ratio:.2f}, of processor time {spent[name] / spent['whole']:.2f} (wanted: 0.8)")
+    return paces["whole"] / paces["written"]
 
 
 # --- overhead --------------------------------------------------------------------------------------------

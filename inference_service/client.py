@@ -56,6 +56,15 @@ PATIENCE_S = 90.0
 """How long `Client.follow` waits for a service that went away."""
 HANDSHAKE_S = 1.5
 """How long the other side may take over the handshake: ours answers in milliseconds."""
+RECONNECT_MS = 200
+_EVENTS = (
+    zmq.EVENT_CONNECTED
+    | zmq.EVENT_CONNECT_RETRIED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+)
 _GONE = ("not_running", "timeout")
 
 
@@ -452,12 +461,13 @@ class Client:
         self._socket.sndtimeo = int(1000 * self._timeout_s)
         self._socket.rcvhwm = 1000
         self._socket.maxmsgsize = protocol.MAX_FRAME_BYTES
+        self._socket.reconnect_ivl = RECONNECT_MS
         self._socket.handshake_ivl = int(1000 * HANDSHAKE_S)
         try:
             self._socket.curve_publickey = public
             self._socket.curve_secretkey = secret
             self._socket.curve_serverkey = _z85_key(service.server_key)
-            self._monitor = self._socket.get_monitor_socket()
+            self._monitor = self._socket.get_monitor_socket(_EVENTS)
             self._socket.connect(service.address)
         except (zmq.ZMQError, ValueError) as error:
             raise ServiceError(
@@ -476,6 +486,9 @@ class Client:
 
     def _disconnect(self) -> None:
         if self._monitor is not None and self._socket is not None:
+            with contextlib.suppress(zmq.Again):  # a monitor whose events nobody reads blocks when it is to end
+                while True:
+                    self._monitor.recv_multipart(zmq.NOBLOCK)
             self._socket.disable_monitor()
             self._monitor.close(0)
         if self._socket is not None:

@@ -5,10 +5,12 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -16,7 +18,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.fuzz import Sender, mutated, random_connections
+from benchmarks.fuzz import Sender, guest, mutated, random_connections
+from inference_service import client as client_module
 from inference_service import commands, protocol
 from inference_service.cli import main
 from inference_service.client import Client, Finished, ServiceError, find_service, start_service
@@ -27,7 +30,7 @@ from inference_service.security import hex_key, load_or_make_keys
 from inference_service.server import Settings
 from inference_service.store import Store
 from lookbeyond.errors import InputError
-from tests.inference_service.conftest import SLOW, contents, running, shot_request, world_request
+from tests.inference_service.conftest import SLOW, contents, running, save_photo, shot_request, world_request
 from tests.inference_service.double import service_command, worker_command
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -287,13 +290,54 @@ def test_a_second_signal_does_not_wait(tmp_path, runtime, monkeypatch):
         process.wait()
 
 
+# --- a disk that is full ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real disk of 320 MB, where one can be made."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=320m", "tmpfs", str(disk)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small disk can be mounted by root only")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """A file that takes all the space that is left."""
+    filler = disk / "filler"
+    with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+        while file.write(b"x" * 1_000_000):
+            pass
+    return filler
+
+
+def test_a_disk_that_fills_up_is_said_and_the_queue_goes_on_when_there_is_space(small_disk, tmp_path, runtime):
+    with running(small_disk, worker_command()) as service, service.client() as client:
+        job = client.submit(world_request(client, tmp_path, steer=SLOW))
+        while client.status(job).fraction == 0:
+            time.sleep(0.01)
+        filler = fill(small_disk)  # in the middle of the work
+        with pytest.raises(ServiceError, match="space|full") as error:
+            fetch(client, job, tmp_path / "W")
+        assert error.value.code == "storage"
+        with pytest.raises(ServiceError, match="free some") as error:
+            client.upload(save_photo(tmp_path / "other.png", tint=3))
+        assert error.value.code == "storage"
+        filler.unlink()
+        assert client.submit(world_request(client, tmp_path, steer=SLOW)) == job
+        assert isinstance(fetch(client, job, tmp_path / "W")[-1], Finished)
+
+
 # --- clients that misbehave ------------------------------------------------------------------------------
 
 
 def test_mutated_messages_and_random_connections_do_no_harm(tmp_path, runtime):
     rng = random.Random(5)
     with running(tmp_path, worker_command()) as service, service.client() as good:
-        with Sender(service.address) as sender:
+        with Sender(guest(service.address, tmp_path)) as sender:
             sender.send_all(mutated(rng) for _ in range(1500))
         random_connections(service.address, rng, 40)
         good.pause_all(False)
@@ -320,6 +364,17 @@ def test_a_client_that_stops_reading_holds_little_and_stops_nobody(service, tmp_
             fetch(good, good.submit(world_request(good, tmp_path, seed=502)), tmp_path / "W2")
             assert process.memory_info().rss - before < 100e6  # 300 pieces, and HWM is 16
             assert time.monotonic() - begun < 20
+
+
+def test_a_client_whose_service_is_long_gone_closes_at_once(tmp_path, runtime, monkeypatch):
+    monkeypatch.setattr(client_module, "RECONNECT_MS", 1)
+    with running(tmp_path, worker_command()) as service:
+        client = service.client()
+    time.sleep(5)  # its socket tries thousands of times, and tells of each
+    closing = threading.Thread(target=client.close, daemon=True)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
 
 
 @posix

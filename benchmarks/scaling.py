@@ -1,0 +1,199 @@
+"""Clips per minute for one worker and for two, by both executors; and how far a long path can be shared out.
+
+    python benchmarks/scaling.py [--model double|builtin] [--frames 97] [--executors process,ray]
+
+Every worker has one thread. `double` stands in for a model on a device of its own (its steps wait, they do not
+compute), so that what is measured is the sharing out; `builtin` computes, and needs as many idle cores as workers.
+The anchors are made beforehand; the clips of one shot are then timed from submit to done. Results of one and two
+workers, and of both executors, are compared byte for byte.
+
+The share of a path that can run side by side comes from the plan of a 1000-frame walk: anchors are made one after
+the other where they help each other, clips as soon as both their anchors stand. How long it takes with so many
+workers is played through with what an anchor and a clip cost.
+"""
+
+import argparse
+import functools
+import heapq
+import json
+import math
+import os
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from inference_service.client import Client, start_service
+from inference_service.logs import set_up_logs
+from inference_service.protocol import ShotRequest, WorldRequest, file_sha256
+from inference_service.server import Presets, serve
+from inference_service.units import Unit, check_shot_request, shot_units
+from inference_service.workers.pool import ProcessPool
+from inference_service.workers.process import WORKER_COMMAND
+from lookbeyond.files import load_panorama, write_png
+from lookbeyond.geometry.cameras import Camera, placed_camera
+from lookbeyond.geometry.keyframes import plan_shot
+from tests.end_to_end.demo import machine
+from tests.inference_service.conftest import SLOW, shot_request, world_request
+from tests.inference_service.double import DoublePresets, worker_command
+
+ROOT = Path(__file__).resolve().parents[1]
+FRAMES_PER_CLIP = {"double": 5, "builtin": 13}
+COST_S = {"anchor": 1.5, "frame": 1.0}
+"""Where nothing was measured: an anchor costs as much as one and a half frames of a clip."""
+
+
+def walk(frames: int, width: int = 192, height: int = 128, loops: float = 1.0) -> list[dict]:
+    """A walk around the photo's place that looks about and never comes to the same camera twice."""
+    cameras = []
+    for step in np.linspace(0, loops, frames):
+        turn = 2 * math.pi * step
+        position = (0.3 * math.sin(turn), 0.2 * math.sin(1.618 * turn), 1.6 + 0.05 * math.sin(2.414 * turn))
+        cameras.append(placed_camera(width, height, 1.2, heading_rad=turn, position=position).to_dict())
+    return cameras
+
+
+# --- measured --------------------------------------------------------------------------------------------
+
+
+def service(model: str, executor: str, workers: int, store: Path) -> None:
+    """The service's process."""
+    set_up_logs(json_lines=True, folder=store / "log")
+    devices = ["cpu"] * workers
+    if executor == "ray":
+        from inference_service.workers.ray import RayPool
+
+        double = "tests.inference_service.double"
+        named = {"load": f"{double}:load_double", "describe": f"{double}:describe_double"} if model == "double" else {}
+        make = functools.partial(RayPool, devices=devices, threads=1, **named)
+    else:
+        command = worker_command() if model == "double" else WORKER_COMMAND
+        make = functools.partial(ProcessPool, devices=devices, threads=1, command=command)
+    serve(store, models=DoublePresets() if model == "double" else Presets(), executor=make)
+
+
+def clips_per_minute(
+    folder: Path, model: str, executor: str, workers: int, frames: int
+) -> tuple[float, dict[str, str], dict[str, float]]:
+    """The pace of a shot's clips, the hashes of its frames, and the seconds of an anchor and of a frame."""
+    os.environ["LOOKBEYOND_RUNTIME_DIR"] = str(folder / "runtime")
+    arguments = ["service", model, executor, str(workers), str(folder / "store")]
+    process, address = start_service([sys.executable, __file__, *arguments], timeout_s=300)
+    try:
+        with Client(address, timeout_s=120) as client:
+            deadline = time.monotonic() + 600
+            while {device["state"] for device in client.service_status().devices} != {"ready"}:
+                assert time.monotonic() < deadline, "the workers did not start"
+                time.sleep(0.2)
+            if model == "double":
+                request: WorldRequest = world_request(client, folder, steer=SLOW)
+            else:
+                pixels = np.random.default_rng(0).integers(60, 200, (384, 512, 3), np.uint8)
+                write_png(folder / "photo.png", pixels)
+                camera = placed_camera(512, 384, 1.2, position=(0, 0, 1.6)).to_dict()
+                request = WorldRequest(photo=client.upload(folder / "photo.png"), camera=camera, width=1024)
+            list(client.follow(client.submit(request), folder / "W"))
+            shot: ShotRequest = shot_request(client, folder / "W", walk(frames, loops=0.5))
+            list(client.follow(client.submit(shot), folder / "anchors", 600))  # and the models are loaded
+            begun = time.perf_counter()
+            list(client.follow(client.submit(replace(shot, tau_position=0.3)), folder / "S", 600))
+            seconds = time.perf_counter() - begun
+            client.shutdown()
+    finally:
+        process.wait(120)
+    made = json.loads((folder / "S/shot.json").read_text())
+    paths = [path for path in (folder / "S").glob("*/*") if path.is_file()]
+    costs = {
+        "anchor": float(np.mean([anchor["seconds"] for anchor in made["anchors"]])),
+        "frame": sum(c["seconds"] for c in made["clips"]) / sum(c["last"] - c["first"] + 1 for c in made["clips"]),
+    }
+    return 60 * len(made["clips"]) / seconds, {f"{p.parent.name}/{p.name}": file_sha256(p) for p in paths}, costs
+
+
+# --- played through --------------------------------------------------------------------------------------
+
+
+def units_of(world: Path, frames: int, frames_per_clip: int) -> list[Unit]:
+    """The anchors and clips of a long walk through a world."""
+    cameras = walk(frames, loops=6.0)
+    plan = plan_shot(
+        [Camera.from_dict(camera) for camera in cameras], load_panorama(world), frames_per_clip=frames_per_clip
+    )
+    plain = {
+        "anchors": [{"frame": anchor.frame, "before": list(anchor.before)} for anchor in plan.anchors],
+        "clips": [{key: getattr(clip, key) for key in ("source", "target", "first", "last")} for clip in plan.clips],
+    }
+    files = dict.fromkeys(("panorama.png", "distance.exr", "from_photo.png", "world.json"), "a" * 64)
+    request = check_shot_request(ShotRequest(world=files, cameras=cameras))
+    return [unit for unit in shot_units(request, "r", plain) if unit.kind in ("anchor", "clip")]
+
+
+def cost(unit: Unit, costs: dict[str, float]) -> float:
+    return costs["anchor"] if unit.kind == "anchor" else costs["frame"] * len(unit.description["cameras"])
+
+
+def play(units: list[Unit], workers: int, costs: dict[str, float]) -> float:
+    """Seconds until all is done, each free worker taking the first unit whose needs are met, as the queue does."""
+    done: set[str] = set()
+    waiting, running, now = list(units), [], 0.0
+    while waiting or running:
+        while len(running) < workers and (unit := next((u for u in waiting if done.issuperset(u.needs)), None)):
+            waiting.remove(unit)
+            heapq.heappush(running, (now + cost(unit, costs), unit.identity))
+        now, identity = heapq.heappop(running)
+        done.add(identity)
+    return now
+
+
+def longest_chain(units: list[Unit], costs: dict[str, float]) -> float:
+    """Seconds that remain however many workers there are."""
+    ends: dict[str, float] = {}
+    for unit in units:
+        ends[unit.identity] = max((ends[need] for need in unit.needs), default=0.0) + cost(unit, costs)
+    return max(ends.values())
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["service"]:
+        _, _, model, executor, workers, store = sys.argv
+        return service(model, executor, int(workers), Path(store))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=["double", "builtin"], default="double")
+    parser.add_argument("--frames", type=int, default=97)
+    parser.add_argument("--executors", default="process,ray")
+    options = parser.parse_args()
+    os.environ["PYTHONPATH"] = str(ROOT)
+    print(f"{machine()}; model {options.model}, one thread each")
+    costs, results = COST_S, []
+    with tempfile.TemporaryDirectory() as name:
+        for executor in options.executors.split(","):
+            paces = []
+            for workers in (1, 2):
+                folder = Path(name) / f"{executor}{workers}"
+                folder.mkdir()
+                pace, hashes, measured = clips_per_minute(folder, options.model, executor, workers, options.frames)
+                paces.append(pace)
+                results.append(hashes)
+                costs = measured if options.model == "builtin" and workers == 1 else costs
+            one, two = paces
+            print(f"{executor}: {one:.1f} clips a minute with 1 worker, {two:.1f} with 2: {two / one:.2f} x")
+        same = all(hashes == results[0] for hashes in results)
+        print(f"{len(results[0])} frames and depths, the same bytes every time: {same}")
+        units = units_of(folder / "W", 1000, FRAMES_PER_CLIP["builtin"])
+    total, chain = play(units, 1, costs), longest_chain(units, costs)
+    anchors = [unit for unit in units if unit.kind == "anchor"]
+    print(f"1000 frames: {len(anchors)} anchors of {costs['anchor']:.2f} s, clips of {costs['frame']:.2f} s a frame")
+    side_by_side = sum(cost(unit, costs) for unit in units if unit.kind == "clip") / total
+    print(f"  clips, which run side by side: {side_by_side:.0%} of the work; longest chain: {chain / total:.1%}")
+    for workers in (1, 2, 4, 8, 16, 32, 64):
+        seconds = play(units, workers, costs)
+        print(f"  {workers:2} workers: {seconds:7.0f} s, {total / seconds:5.1f} x")
+    if not same:
+        sys.exit("the executors do not agree")
+
+
+if __name__ == "__main__":
+    main()
