@@ -311,8 +311,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     switches.add_argument("--distance-noise", type=float, default=0.0, help="deviation of the log-distance")
     switches.add_argument("--motion", type=float, default=1.0, help="length of walks, in units of 2 m")
     switches.add_argument("--steps", type=int, help="denoising steps of the views")
-    for name in PERCEPTUAL:
-        parser.add_argument(f"--{name.lower()}-weights", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.quick:
         sizes = {"rooms": 3, "samples": 4, "paths": ["there and back"], "frames": 12, "size": (192, 128)}

@@ -64,6 +64,7 @@ class PanoramaPipeline(DiffusionPipeline):
         width: int = 4096,
         height: int = 256,
         num_inference_steps: int = 20,
+        noise_scale: float = 1.0,
         distance_samples: int = 4,
         generator: torch.Generator | None = None,
         callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
@@ -77,6 +78,7 @@ class PanoramaPipeline(DiffusionPipeline):
             camera_height: metres of the camera above the floor: sets the scale of the distance.
             width: of the panorama, pixels. What the network makes is `height` x 2·`height` and is enlarged.
             num_inference_steps: denoising steps of the colour; the distance takes half as many again.
+            noise_scale: deviation of the noise to start from; below 1 rooms are plainer and likelier.
             distance_samples: the distance is the median of this many samples, given the finished colour.
             callback_on_step_end: called as diffusers does, with {"step", "steps", "latents"}.
         """
@@ -88,7 +90,7 @@ class PanoramaPipeline(DiffusionPipeline):
         steps = num_inference_steps + max(1, num_inference_steps // 2)
         report = _Reporter(self, callback_on_step_end, steps)
 
-        sample = self._denoise(latents, known, embedding, 1, num_inference_steps, generator, report)
+        sample = self._denoise(latents, known, embedding, 1, num_inference_steps, generator, report, noise_scale)
         made = self._decode(sample[:, : latents.shape[1]])[0]
         whole = match_light(made, canvas, seen)
         # the distance of the picture as it now is, not of one that was dreamt beside it
@@ -139,7 +141,9 @@ class PanoramaPipeline(DiffusionPipeline):
         distance = latents_to_distance(sample[:, latents.shape[1] :], 1.0).median(0).values[0]
         return refine_distance(distance.cpu().numpy() * camera_height, image)
 
-    def _denoise(self, known_latents, known, embedding, samples, steps, generator, report) -> torch.Tensor:
+    def _denoise(
+        self, known_latents, known, embedding, samples, steps, generator, report, noise_scale: float = 1.0
+    ) -> torch.Tensor:
         """Latents [samples, colour + distance channels, h, w], the known colour in place."""
         colours = known_latents.shape[1]
         channels = colours + self.transformer.config.distance_channels
@@ -147,7 +151,7 @@ class PanoramaPipeline(DiffusionPipeline):
         known_latents = (known_latents * known).expand(samples, -1, -1, -1)
         known, embedding = known.expand(samples, -1, -1, -1), embedding.expand(samples, -1)
         noise = randn_tensor(shape, generator=generator, device=self._execution_device, dtype=known_latents.dtype)
-        latents = noise
+        latents = noise = noise_scale * noise
         self.scheduler.set_timesteps(steps, device=latents.device)
         for timestep in self.scheduler.timesteps:
             sigma = timestep / self.scheduler.config.num_train_timesteps

@@ -101,7 +101,8 @@ class ScenePipeline:
         _check_height(camera_height)
         panorama = self.panorama(
             photo, camera, camera_height=camera_height, width=width,
-            num_inference_steps=self.settings.panorama_steps, generator=torch.Generator().manual_seed(seed),
+            num_inference_steps=self.settings.panorama_steps, noise_scale=self.settings.panorama_noise,
+            generator=torch.Generator().manual_seed(seed),
             callback_on_step_end=self._panorama_progress(callback, "Painting the panorama"),
         ).panorama  # fmt: skip
         return self._signed(panorama, seed)

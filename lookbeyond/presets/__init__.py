@@ -32,6 +32,8 @@ class Preset:
     """Share of the noise that frames without holes start from."""
     min_guidance_scale: float
     max_guidance_scale: float
+    panorama_noise: float = 1.0
+    """Deviation of the noise that panoramas start from; below 1 rooms are plainer and likelier."""
 
     @property
     def folder(self) -> Path:
