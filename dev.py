@@ -1,7 +1,8 @@
 """Set up what Look Beyond needs, then show it or test it.
 
     python dev.py demo     a photo becomes a panorama and a shot, inside Blender; see out/demo/
-    python dev.py test     every check and test (or some: lint, method, extension, end-to-end)
+    python dev.py test     every check and test (or some: lint, method, bench, extension, end-to-end)
+    python dev.py evaluate the bench: figures on rooms and real panoramas nobody trained on; see out/report/
     python dev.py build    what an artist installs, in dist/: the service's wheel and the extension's zip
     python dev.py setup    only the environments
 
@@ -219,6 +220,10 @@ def test_method() -> bool:
     )
 
 
+def test_bench() -> bool:
+    return evaluate("--quick", "--against", ROOT / "docs" / "quick_bench.json", "--out", ROOT / "out" / "quick_bench")
+
+
 def test_extension() -> bool:
     return run(python_of(BLENDER_ENVIRONMENT), "-m", "pytest", "tests/blender_addon")
 
@@ -230,6 +235,7 @@ def test_end_to_end() -> bool:
 STAGES: dict[str, Callable[[], bool]] = {
     "lint": lint,
     "method": test_method,
+    "bench": test_bench,
     "extension": test_extension,
     "end-to-end": test_end_to_end,
 }
@@ -257,6 +263,15 @@ def build() -> bool:
     return built
 
 
+def evaluate(*arguments: str | Path) -> bool:
+    """The bench; where nothing else is asked for, with the eight panoramas that Blender brings (CC0)."""
+    arguments = ("--out", ROOT / "out" / "report", *arguments)
+    if "--quick" not in arguments and "--panoramas" not in arguments:
+        folders = BLENDER_ENVIRONMENT.glob("[Ll]ib/**/site-packages/bpy/*/datafiles/studiolights/world")
+        arguments = (*arguments, "--panoramas", next(folders))
+    return run(program_of(SERVICE_ENVIRONMENT, "lookbeyond"), "evaluate", *arguments)
+
+
 def demo(out: Path) -> bool:
     return run(python_of(SERVICE_ENVIRONMENT), "-m", "tests.end_to_end.demo", "--out", out)
 
@@ -268,9 +283,12 @@ def main() -> int:
     commands.add_parser("build", help="the service's wheel and the extension's zip, in dist/")
     demo_parser = commands.add_parser("demo", help="a photo becomes a panorama and a shot, inside Blender")
     demo_parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo", help="default: %(default)s")
+    commands.add_parser("evaluate", help="the bench; what follows is handed to `lookbeyond evaluate`", add_help=False)
     test_parser = commands.add_parser("test", help="every check and test")
     test_parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"some of: {', '.join(STAGES)}")
-    arguments = parser.parse_args()
+    arguments, further = parser.parse_known_args()
+    if further and arguments.command != "evaluate":
+        parser.error(f"unrecognized arguments: {' '.join(further)}")
     if arguments.command == "test" and not set(arguments.stages) <= set(STAGES):
         parser.error(f"a stage is one of: {', '.join(STAGES)}")
     try:
@@ -283,6 +301,8 @@ def main() -> int:
         done = demo(arguments.out.resolve())
     elif arguments.command == "test":
         done = test(arguments.stages)
+    elif arguments.command == "evaluate":
+        done = evaluate(*further)
     elif arguments.command == "build":
         done = build()
     return 0 if done else 1

@@ -72,9 +72,9 @@ class Rooms:
         Returns colour [B, N, 3] in 0..1 (display-referred sRGB) and distance [B, N] in metres.
         """
         origins, directions = _rotate(origins, -self.yaw[:, None]), _rotate(directions, -self.yaw[:, None])
-        bank, pixel_angle = texture_bank(origins.device), torch.as_tensor(pixel_angle)
+        bank, angle = texture_bank(origins.device), torch.as_tensor(pixel_angle)
         parts = [
-            _trace(self, bank, *rays, pixel_angle)
+            _trace(self, bank, *rays, angle)
             for rays in zip(origins.split(RAYS_AT_ONCE, 1), directions.split(RAYS_AT_ONCE, 1), strict=True)
         ]
         return torch.cat([colour for colour, _ in parts], 1), torch.cat([distance for _, distance in parts], 1)
