@@ -6,6 +6,7 @@ The two pipelines share one autoencoder, which lies in `panorama/vae` only.
 """
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 
@@ -45,6 +46,10 @@ def main(argv: list[str] | None = None) -> None:
         shutil.rmtree(options.out / name, ignore_errors=True)
         pipeline.save_pretrained(options.out / name)
     shutil.rmtree(options.out / "views" / "vae")
+    for path in options.out.rglob("config.json"):  # where it was made concerns nobody
+        config = json.loads(path.read_text("utf-8"))
+        config.pop("_name_or_path", None)
+        path.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
     weights = list(options.out.rglob("*.safetensors"))
     for path in weights:
         path.chmod(0o644)
