@@ -8,10 +8,14 @@ the floor lies at z = -camera_height, Z is up, lengths are metres: the world of 
 Room `seed` is the same room whatever batch it is drawn in, on every device.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
+
+from lookbeyond.geometry.cameras import Camera
+from lookbeyond.geometry.panorama import View
 
 from .textures import FIRST_PICTURE, MATERIALS, PICTURES, TILE_SIZE, TILES_PER_MATERIAL, texture_bank
 
@@ -531,3 +535,16 @@ def render_panoramas(rooms: Rooms, height: int, width: int) -> tuple[torch.Tenso
     rays = equirectangular_rays(height, width, rooms.yaw.device).expand(batch, -1, 3)
     colour, distance = rooms.render(torch.zeros_like(rays), rays, pixel_angle=2 * torch.pi / width)
     return colour.mT.reshape(batch, 3, height, width), distance.reshape(batch, 1, height, width)
+
+
+def render_views(room: Rooms, cameras: Sequence[Camera]) -> list[View]:
+    """What cameras see of a room (a batch of one), exactly."""
+    views = []
+    for camera in cameras:
+        rays = torch.from_numpy(camera.rays().astype(np.float32)).reshape(1, -1, 3)
+        origin = torch.tensor(camera.position, dtype=torch.float32).expand_as(rays)
+        colour, distance = room.render(origin, rays, 1 / camera.intrinsics[0, 0])
+        shape = (camera.height, camera.width)
+        image = (colour[0] * 255).round().byte().numpy().reshape(*shape, 3)
+        views.append(View(camera, image, distance[0].numpy().reshape(shape), np.zeros(shape, np.uint8)))
+    return views

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 
-from lookbeyond.data.rooms import HELD_OUT_SEED, Rooms, render_panoramas
+from lookbeyond.data.rooms import HELD_OUT_SEED, Rooms, render_panoramas, render_views
 from lookbeyond.errors import InputError
 from lookbeyond.files import read_panorama_image
 from lookbeyond.geometry.cameras import Camera, placed_camera
@@ -79,15 +79,7 @@ class Scene:
     def views(self, cameras: list[Camera]) -> list[View]:
         """What cameras truly see."""
         assert self.room is not None
-        views = []
-        for camera in cameras:
-            rays = torch.from_numpy(camera.rays().astype(np.float32)).reshape(1, -1, 3)
-            origin = torch.tensor(camera.position, dtype=torch.float32).expand_as(rays)
-            colour, distance = self.room.render(origin, rays, 1 / camera.intrinsics[0, 0])
-            shape = (camera.height, camera.width)
-            colour = to_bytes(colour[0].T.reshape(3, *shape))
-            views.append(View(camera, colour, distance[0].numpy().reshape(shape), np.zeros(shape, np.uint8)))
-        return views
+        return render_views(self.room, cameras)
 
     def path(self, kind: str, frames: int, width: int, height: int, reach_m: float = 2.0) -> list[Camera]:
         """A camera move of `PATHS` that fits into the room; it closes where it is called "there and back".

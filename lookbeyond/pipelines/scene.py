@@ -136,7 +136,7 @@ class ScenePipeline:
         callback: Callback | None = None,
     ) -> View:
         """One anchor: the panorama and the anchors `before` it (nearest first) warped in, its holes filled."""
-        panorama, (told, warped) = self._from_panorama(panorama, [camera])
+        panorama, (told, warped) = self.warp_panorama(panorama, [camera])
         guidance = told.nothing() if before and self.ablation.anchors == "walk" else told
         for view in reversed(before if self.ablation.anchors != "rotation" else ()):
             guidance = warp_guidance(view, [camera], self._device)[0].over(guidance)
@@ -164,7 +164,7 @@ class ScenePipeline:
         inner = list(cameras[1:-1])
         if not inner:
             return [source, target]
-        panorama, (told, warped) = self._from_panorama(panorama, cameras)
+        panorama, (told, warped) = self.warp_panorama(panorama, cameras)
         from_source, from_target = (warp_guidance(view, cameras, self._device)[0] for view in (source, target))
         forward = from_source.over(from_target).over(told).filled()
         backward = from_target.over(from_source).over(told).filled()
@@ -187,7 +187,7 @@ class ScenePipeline:
         frames = self._finish(output, guidance if guided else None, panorama, warped, cameras)
         return [source, *frames[1:-1], target]
 
-    def _from_panorama(
+    def warp_panorama(
         self, panorama: Panorama, cameras: Sequence[Camera]
     ) -> tuple[Panorama, tuple[Guidance, WarpedViews]]:
         """The panorama no finer than the frames (sampling does not filter), and what it tells of them."""

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from lookbeyond.data.rooms import Rooms, compile_renderer
+from lookbeyond.data.rooms import Rooms, compile_renderer, render_views
 from lookbeyond.distance import distance_to_latents
 from lookbeyond.geometry.cameras import Camera, placed_camera
-from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import plucker_rays
 from lookbeyond.models.autoencoder import Autoencoder, encode_images
 from lookbeyond.pipelines.guidance import Guidance, warp_guidance
@@ -60,19 +60,6 @@ def draw_path(room: Rooms, logs: np.ndarray, rng: np.random.Generator) -> list[C
         cameras.append(placed_camera(WIDTH, HEIGHT, intrinsics=intrinsics, heading_rad=heading, pitch_rad=pitch,
                                      roll_rad=roll, position=start + (step + 0.5) * move))  # fmt: skip
     return cameras
-
-
-def render_views(room: Rooms, cameras: list[Camera]) -> list[View]:
-    """What the cameras see of a room (a batch of one), exactly."""
-    views = []
-    for camera in cameras:
-        rays = torch.from_numpy(camera.rays().astype(np.float32)).reshape(1, -1, 3)
-        origin = torch.tensor(camera.position, dtype=torch.float32).expand_as(rays)
-        colour, distance = room.render(origin, rays, 1 / camera.intrinsics[0, 0])
-        shape = (camera.height, camera.width)
-        image = (colour[0] * 255).round().byte().numpy().reshape(*shape, 3)
-        views.append(View(camera, image, distance[0].numpy().reshape(shape), np.zeros(shape, np.uint8)))
-    return views
 
 
 def worn_panorama(colour: np.ndarray, logs: np.ndarray, camera_height: float, rng: np.random.Generator) -> Panorama:

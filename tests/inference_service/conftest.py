@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inference_service.cli import main
 from inference_service.client import Client, find_service
 from inference_service.protocol import ServiceAddress, ShotRequest, WorldRequest
 from inference_service.server import MakeExecutor, Server, Settings
@@ -127,3 +128,16 @@ def shot_request(client: Client, world: Path, cameras: list[dict] | None = None,
 def contents(folder: Path) -> dict[str, bytes]:
     """The files below a folder, by name."""
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def lookbeyond(capfd):
+    """Run the command in this process: exit code, output, errors."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        captured = capfd.readouterr()
+        return end.value.code, captured.out, captured.err
+
+    return run

@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 from inference_service import cli, commands
-from inference_service.cli import main
 from inference_service.client import ServiceError
 from lookbeyond.files import load_panorama, read_distance
 from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
@@ -28,22 +27,15 @@ Usage = namedtuple("Usage", "total used free")
 
 
 @pytest.fixture
-def lookbeyond(tmp_path, monkeypatch, runtime, capfd):
-    """Run the command in this process, with a stand-in for the models: exit code, output, errors."""
+def lookbeyond(lookbeyond, tmp_path, monkeypatch, runtime):
+    """The command with a stand-in for the models."""
     monkeypatch.setattr(cli, "Presets", DoublePresets)
     monkeypatch.setattr(cli, "load_scene_pipeline", lambda preset, device: DoublePipeline())
     monkeypatch.setattr(cli, "default_store", lambda: tmp_path / "store")
     monkeypatch.setattr(commands, "Presets", DoublePresets)
     monkeypatch.setattr(commands, "default_store", lambda: tmp_path / "store")
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        captured = capfd.readouterr()
-        return end.value.code, captured.out, captured.err
-
-    return run
+    return lookbeyond
 
 
 @pytest.fixture

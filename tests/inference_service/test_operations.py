@@ -21,7 +21,6 @@ import pytest
 from benchmarks.fuzz import Sender, guest, mutated, random_connections
 from inference_service import client as client_module
 from inference_service import commands, protocol
-from inference_service.cli import main
 from inference_service.client import Client, Finished, ServiceError, find_service, start_service
 from inference_service.commands import describe, duration, progress_bar
 from inference_service.logs import JsonFormatter, TextFormatter
@@ -38,19 +37,6 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 def fetch(client, job, folder):
     return list(client.follow(job, folder))
-
-
-@pytest.fixture
-def lookbeyond(monkeypatch, capfd):
-    """Run the command in this process: exit code, output, errors."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        captured = capfd.readouterr()
-        return end.value.code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture
