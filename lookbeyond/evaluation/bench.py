@@ -5,9 +5,10 @@
     lookbeyond evaluate --out report --weights temporal --raymap off the paper's experiments, one switch each
     lookbeyond evaluate --out report --quick --against table.json    fails where a figure is worse than it was
 
-Writes table.md and table.json (means, 95 % bootstrap intervals over scenes, paired differences from the best
-baseline), a sheet of pictures per scene, and plots over the frame number. Scenes that are done are not done again:
-an interrupted run goes on when the same command is given.
+Writes table.md and table.json (means, 95 % bootstrap intervals over scenes, paired differences from each
+baseline), a sheet of pictures per scene, and plots over the frame number. Scenes that are done are not done again while
+the weights and the settings stay: an interrupted run goes on when the same command is given. After a change of code,
+choose another folder.
 """
 
 import argparse
@@ -28,7 +29,6 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.keyframes import anchor_seed, clip_seed, plan_shot
 from lookbeyond.geometry.panorama import Panorama, View
-from lookbeyond.pipelines.guidance import warp_guidance
 from lookbeyond.pipelines.panorama import enlarge
 from lookbeyond.pipelines.scene import Ablation, ScenePipeline
 
@@ -135,9 +135,7 @@ def evaluate_path(
         told = replace(panorama, distance=panorama.distance * np.exp(smooth))
     truth = [view.colour for view in scene.views(cameras)]
     made = [view.colour for view in shoot(pipeline, told, cameras, options.tau_position, options.tau_rotation)]
-    guidance, warped = warp_guidance(
-        told.shrunk(max(512, round(1.5 * cameras[0].intrinsics[0, 0] * 2 * np.pi))), cameras
-    )
+    told, (guidance, warped) = pipeline.warp_panorama(told, cameras)
     known = guidance.known[:, 0].numpy() > 0.5
     own = warped.sample(torch.from_numpy(told.from_photo).float()[None] / 255)[:, 0].numpy() > 0.5
     filled = ((guidance.filled().colour.permute(0, 2, 3, 1).numpy() + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
