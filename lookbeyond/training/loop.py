@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, minutes: float, batch: int
     """The options that every trainer has."""
     parser.add_argument("--out", type=Path, required=True, help="folder of the weights, the log and the checkpoint")
     parser.add_argument("--minutes", type=float, default=minutes, help="wall-clock budget, resumed runs included")
+    parser.add_argument("--continue-from", type=Path, help="--out of a finished run, trained on with a budget of its own")
     parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--learning-rate", type=float, default=learning_rate)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -33,6 +34,8 @@ def run(
 ) -> None:
     """Trains until the budget is spent; resumes from OUT/checkpoint.pt where there is one.
 
+    Where there is none, `options.continue_from` gives weights and optimizer; the average of the weights begins anew.
+
     modules: name -> module with save_pretrained; their EMA weights are saved to OUT/name.
     loss_of(batch): the losses by name; "loss" is minimised, all are logged (their mean) to OUT/log.csv.
     on_save(step): called after each save with the EMA weights in place, e.g. to draw a sample sheet.
@@ -41,14 +44,17 @@ def run(
     options.out.mkdir(parents=True, exist_ok=True)
     parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
-    ema = EMAModel(parameters, decay=ema_decay, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
     step, elapsed = 0, 0.0
     checkpoint = options.out / "checkpoint.pt"
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=options.device, weights_only=True)
+    resumed = checkpoint.exists()
+    if resumed or options.continue_from:
+        source = checkpoint if resumed else options.continue_from / checkpoint.name
+        state = torch.load(source, map_location=options.device, weights_only=True)
         for name, module in modules.items():
             module.load_state_dict(state["modules"][name])
         optimizer.load_state_dict(state["optimizer"])
+    ema = EMAModel(parameters, decay=ema_decay, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
+    if resumed:
         ema.load_state_dict(state["ema"])
         ema.to(options.device)
         step, elapsed = state["step"], state["elapsed"]
