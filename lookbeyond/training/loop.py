@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, minutes: float, batch: int
     """The options that every trainer has."""
     parser.add_argument("--out", type=Path, required=True, help="folder of the weights, the log and the checkpoint")
     parser.add_argument("--minutes", type=float, default=minutes, help="wall-clock budget, resumed runs included")
-    parser.add_argument("--continue-from", type=Path, help="--out of a finished run, trained on with a budget of its own")
+    parser.add_argument("--continue-from", type=Path, help="--out of a finished run, to train on")
     parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--learning-rate", type=float, default=learning_rate)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
