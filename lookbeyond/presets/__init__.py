@@ -1,18 +1,91 @@
 """Presets: which weights and settings make a world and a shot. Importing this needs no torch.
 
-A preset is a folder with a `preset.json` (the fields of `Preset`), a card, and two diffusers pipelines, `panorama/`
-and `views/`, which share the autoencoder in `panorama/vae`.
+A preset is a folder with a `preset.json`: the fields of `Preset`, among them its `stages`. A stage says which pipeline
+runs it and where its components come from: a hub id or a local folder. It may also be taken whole from another preset.
+Without `stages` the folder holds two saved diffusers pipelines, `panorama/` and `views/`, which share the autoencoder
+in `panorama/vae`: so does the built-in preset, and so does what `lookbeyond train preset` writes.
+
+Presets lie beside this file and in the user's own folder (`user_root`). Nothing is downloaded here: what is missing is
+said, and `lookbeyond fetch PRESET` gets it.
 """
 
 import hashlib
-import json
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
 
 from lookbeyond.errors import InputError
 
 ROOT = Path(__file__).parent
+STAGES = ("panorama", "views", "distance")
+STAGE_FIELDS = {
+    "panorama": ("panorama_steps", "panorama_noise"),
+    "views": (
+        "frames_per_clip",
+        "views_steps",
+        "strength",
+        "min_guidance_scale",
+        "max_guidance_scale",
+        "panorama_detail",
+    ),
+    "distance": (),
+}
+"""Settings that come along with a stage taken from another preset, unless the preset has its own."""
+_SAVED_PARTS = {"panorama": ("transformer", "vae", "image_encoder"), "views": ("unet", "image_encoder")}
+
+
+class Component(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where one network's (or one whole saved pipeline's) files come from, and under which terms.
+
+    Give `hub` or `folder`; both only when `folder` may stand in for the download.
+    """
+
+    loads: str = ""
+    """Module and name of the class that loads it: "diffusers.AutoencoderKL". Empty: the files as they are (a LoRA)."""
+    hub: str = ""
+    """Id on the hub, "owner/name"."""
+    revision: str = "main"
+    """Branch, tag or commit on the hub."""
+    folder: str = ""
+    """A local folder in hub layout; relative to the preset's own, ~ is the user's home."""
+    subfolder: str = ""
+    """Where in the repository or folder it lies."""
+    variant: str = ""
+    """Which weights to take: "fp16" reads `*.fp16.safetensors`."""
+    parts: tuple[str, ...] = ()
+    """Of a whole saved pipeline: the subfolders that are needed."""
+    files: tuple[str, ...] = ()
+    """Patterns of the files needed, below `subfolder`; by default a configuration and safetensors of `variant`."""
+    licence: str = ""
+    licence_url: str = ""
+    gated: bool = False
+    """The hub gives it only to who has accepted its terms there."""
+    optional: bool = False
+    """The preset also runs without it."""
+    download_gb: float = 0.0
+    """Size of its files, 1e9 bytes, as expected before anything is known."""
+    parameters_m: dict[str, float] = {}
+    """Millions of parameters by part ("unet", "text_encoder", ...): what memory is planned with before it is here."""
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How one stage runs. Give `preset`, or `pipeline` with `folder` or `components`."""
+
+    preset: str = ""
+    """The name of the preset that this stage is taken from, as it is there."""
+    pipeline: Literal["", "panorama", "outpaint", "views", "depth"] = ""
+    """Which of our pipelines: `PanoramaPipeline`, `OutpaintPipeline`, `ViewsPipeline`, `DepthPipeline`."""
+    folder: str = ""
+    """A saved pipeline, relative to the preset's folder."""
+    components: dict[str, Component] = {}
+    """By the names that the pipeline's constructor gives them."""
+    settings: dict[str, Any] = {}
+    """Keyword arguments of the pipeline's call that are not fields of the preset."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +97,7 @@ class Preset:
     description: str
     licence: str
     memory_gb: float
-    """Peak memory of a world and of a shot at 384 x 256, measured."""
+    """Peak memory of a world and of a shot at 384 x 256, measured; where it is reckoned the description says so."""
     frames_per_clip: int
     panorama_steps: int
     views_steps: int
@@ -34,52 +107,104 @@ class Preset:
     max_guidance_scale: float
     panorama_noise: float = 1.0
     """Deviation of the noise that panoramas start from; below 1 rooms are plainer and likelier."""
+    panorama_detail: float = 0.0
+    """How far `visible` pixels of a frame are the panorama's own, 0 to 1: for networks that resolve less than it."""
+    stages: dict[str, Stage] = field(default_factory=dict)
+    """By name, of `STAGES`; without any: pipelines saved in the preset's folder. Without "distance" the panorama stage
+    makes its own."""
 
     @property
     def folder(self) -> Path:
-        return ROOT / self.name
+        return next((path.parent for path in _files() if path.parent.name == self.name), ROOT / self.name)
+
+    def stage(self, name: str) -> tuple["Preset", Stage] | None:
+        """A stage and the preset that it really belongs to; None for a distance that the panorama makes itself."""
+        stage = self.stages.get(name) if self.stages else _SAVED.get(name)
+        if stage is None:
+            return None
+        return get(stage.preset).stage(name) if stage.preset else (self, stage)
+
+    def components(self) -> Iterator[tuple[str, "Preset", Component]]:
+        """Every component with a source of its own: "stage/name", the preset that it belongs to, and itself."""
+        for name in STAGES:
+            if found := self.stage(name):
+                owner, stage = found
+                for role, component in stage.components.items():
+                    yield f"{name}/{role}", owner, component
 
     @property
     def missing(self) -> str:
         """What keeps the preset from running, with the remedy; empty when nothing does."""
-        for part in (
-            "panorama/transformer",
-            "panorama/vae",
-            "panorama/image_encoder",
-            "views/unet",
-            "views/image_encoder",
-        ):
-            if not list((self.folder / part).glob("*.safetensors")):
-                return f"the weights of {part} are not in {self.folder}; install the lookbeyond package again"
-        return ""
+        try:
+            for name in STAGES:
+                if found := self.stage(name):
+                    owner, stage = found
+                    for part in _SAVED_PARTS[stage.folder] if stage.folder in _SAVED_PARTS else ():
+                        if not list((owner.folder / stage.folder / part).glob("*.safetensors")):
+                            return (
+                                f"the weights of {stage.folder}/{part} are not in {owner.folder}; "
+                                "install the lookbeyond package again"
+                            )
+            from . import weights
+
+            return weights.missing(self)
+        except InputError as error:
+            return str(error)
 
     @property
     def installed(self) -> bool:
         return not self.missing
 
 
+_SAVED = {name: Stage(pipeline=name, folder=name) for name in ("panorama", "views")}
+
+
+def user_root() -> Path:
+    """The folder of the user's own presets; `LOOKBEYOND_PRESETS_DIR` names another one."""
+    import platformdirs
+
+    chosen = os.environ.get("LOOKBEYOND_PRESETS_DIR")
+    return Path(chosen) if chosen else platformdirs.user_config_path("lookbeyond") / "presets"
+
+
 def available() -> list[Preset]:
-    """Every preset that this version knows, installed or not."""
-    return [_read(path) for path in sorted(ROOT.glob("*/preset.json"))]
+    """Every preset that there is, installed or not; a user's file that cannot be read is left out (`unreadable`)."""
+    return [preset for path in _files() if isinstance(preset := _try(path), Preset)]
+
+
+def unreadable() -> list[str]:
+    """What is wrong with preset files that `available` leaves out, one sentence each."""
+    return [str(error) for path in _files() if isinstance(error := _try(path), InputError)]
 
 
 def get(name: str) -> Preset:
-    """A preset by its name; `InputError` names the ones there are."""
-    presets = {preset.name: preset for preset in available()}
-    if name not in presets:
-        raise InputError(f"there is no preset {name!r}; choose one of: {', '.join(presets)}")
-    return presets[name]
+    """A preset by its name; `InputError` names the ones there are, or what is wrong with its file."""
+    for path in _files():
+        if path.parent.name == name:
+            return _read(path)
+    names = ", ".join(preset.name for preset in available())
+    raise InputError(f"there is no preset {name!r}; choose one of: {names}")
 
 
 @lru_cache
 def revision(name: str) -> str:
     """Twelve hexadecimal digits of a hash of all the preset's files: changes when the results may."""
     digest = hashlib.sha256()
-    folder = get(name).folder
-    for path in sorted(folder.rglob("*")):
+    preset = get(name)
+    for path in sorted(preset.folder.rglob("*")):
         if path.suffix in (".json", ".safetensors"):
-            digest.update(path.relative_to(folder).as_posix().encode())
-            digest.update(path.read_bytes())
+            digest.update(path.relative_to(preset.folder).as_posix().encode())
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+    for stage in preset.stages.values():
+        if stage.preset:
+            digest.update(revision(stage.preset).encode())
+        elif stage.components:
+            from . import weights
+
+            for role, component in stage.components.items():
+                digest.update(f"{role} {weights.fingerprint(preset, component)}".encode())
     return digest.hexdigest()[:12]
 
 
@@ -94,5 +219,51 @@ def weights_dtype(device: str):
     return torch.bfloat16 if device.startswith("cuda") else torch.float32
 
 
-def _read(path: Path) -> Preset:
-    return Preset(name=path.parent.name, **json.loads(path.read_text("utf-8")))
+def _files() -> list[Path]:
+    """Every preset.json, ours first; a user's preset cannot take the name of one of ours."""
+    ours = sorted(ROOT.glob("*/preset.json"))
+    names = {path.parent.name for path in ours}
+    return ours + [path for path in sorted(user_root().glob("*/preset.json")) if path.parent.name not in names]
+
+
+def _try(path: Path) -> Preset | InputError:
+    try:
+        return _read(path)
+    except InputError as error:
+        return error
+
+
+def _read(path: Path, readers: tuple[Path, ...] = ()) -> Preset:
+    """A preset from its file, settings of borrowed stages filled in; `InputError` says what is wrong with it."""
+    if path in readers:
+        raise InputError(f"{path} takes a stage from itself by way of others; name the preset that really has it")
+    try:
+        values = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        stages = msgspec.convert(values.get("stages", {}), dict[str, Stage])
+        for name, stage in stages.items():
+            if stage.preset and name in STAGES:
+                other = next((file for file in _files() if file.parent.name == stage.preset), None)
+                if other is None:
+                    raise InputError(f"{path} takes its {name} stage from {stage.preset!r}, which is no preset")
+                source = _read(other, (*readers, path))
+                values = {key: getattr(source, key) for key in STAGE_FIELDS[name]} | values
+        unknown = sorted(set(values) - {entry.name for entry in fields(Preset)} | set(stages) - set(STAGES))
+        if unknown:
+            raise InputError(f"{path} has fields that no preset has: {', '.join(unknown)}; correct or remove them")
+        _check_stages(path, stages)
+        return msgspec.convert({"name": path.parent.name} | values | {"stages": stages}, Preset)
+    except (OSError, msgspec.DecodeError) as error:
+        raise InputError(f"{path} is no preset: {error}; see docs/presets.md for what it must hold") from None
+
+
+def _check_stages(path: Path, stages: dict[str, Stage]) -> None:
+    if stages and not {"panorama", "views"} <= set(stages):
+        raise InputError(f"{path} needs both a panorama and a views stage; take one from another preset if need be")
+    for name, stage in stages.items():
+        if not stage.preset and (not stage.pipeline or bool(stage.folder) == bool(stage.components)):
+            raise InputError(
+                f"{path}: its {name} stage needs a `preset`, or a `pipeline` with `folder` or `components`"
+            )
+        for role, component in stage.components.items():
+            if not component.hub and not component.folder:
+                raise InputError(f"{path}: {name}/{role} says neither `hub` nor `folder`; give one of the two")

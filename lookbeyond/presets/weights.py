@@ -1,0 +1,194 @@
+"""Where the files of a preset's components lie on this machine, and whether they are whole. Nothing is downloaded."""
+
+import fnmatch
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from lookbeyond.errors import InputError
+
+from . import Component, Preset
+
+_NAMES = ("diffusion_pytorch_model", "model")
+_SMALL = ("config.json", "scheduler_config.json", "preprocessor_config.json")
+
+
+def patterns(component: Component) -> list[str]:
+    """Which files of its repository or folder a component needs, as `fnmatch` patterns."""
+    below = f"{component.subfolder}/" if component.subfolder else ""
+    if component.files:
+        return [below + pattern for pattern in component.files]
+    ending = f".{component.variant}" if component.variant else ""
+    weights = [
+        pattern
+        for name in _NAMES
+        for pattern in (
+            f"{name}{ending}.safetensors",
+            f"{name}{ending}-*-of-*.safetensors",
+            f"{name}.safetensors.index{ending}.json",
+        )
+    ]
+    if not component.parts:
+        return [below + pattern for pattern in (*_SMALL, *weights)]
+    inside = ["*.json", "*.txt", "*.model", *weights]
+    return [f"{below}model_index.json", *(f"{below}{part}/{name}" for part in component.parts for name in inside)]
+
+
+def locate(preset: Preset, component: Component) -> Path | None:
+    """The folder that holds a component's repository on this machine (its `subfolder` not yet entered), or None."""
+    if component.folder:
+        folder = Path(component.folder).expanduser()
+        folder = folder if folder.is_absolute() else preset.folder / folder
+        if folder.is_dir() or not component.hub:
+            return folder if folder.is_dir() else None
+    cached = _repository(component)
+    commit = _commit(cached, component.revision)
+    return cached / "snapshots" / commit if commit and (cached / "snapshots" / commit).is_dir() else None
+
+
+def require(preset: Preset, role: str, component: Component) -> Path | None:
+    """The folder to load a component from; None for an optional one that is not here; `InputError` for the others."""
+    folder, trouble = locate(preset, component), problem(preset, role, component)
+    if not trouble and folder is not None:
+        return folder / component.subfolder
+    if component.optional and folder is None:
+        return None
+    raise InputError(f"the preset {preset.name!r} cannot run here: {trouble}")
+
+
+def missing(preset: Preset) -> str:
+    """The first thing about a preset's components that keeps it from running, with the remedy; or an empty string."""
+    for role, owner, component in preset.components():
+        if component.optional and locate(owner, component) is None:
+            continue
+        if trouble := problem(owner, role, component, preset.name):
+            return trouble
+    return ""
+
+
+def problem(owner: Preset, role: str, component: Component, asked: str = "") -> str:
+    """What is missing of a component or broken in it, with the remedy; sizes only, so it takes no time."""
+    folder, source = locate(owner, component), component.hub or component.folder
+    remedy = f"run `lookbeyond fetch {asked or owner.name}`"
+    if folder is None:
+        if not component.hub:
+            return f"{role}: there is no folder {source}; put the weights there, or correct the preset"
+        return f"{role} ({source}) is not on this machine; {remedy}"
+    if not component.hub:
+        remedy = f"copy {source} again"
+    present = files(folder, component)
+    names = {path.name for path in present}
+    for path in present:
+        if not path.exists():  # a link in the cache whose file was removed
+            return f"{role}: {path} is gone; {remedy}"
+        if path.name.endswith((".safetensors.index.json",)) or ".safetensors.index." in path.name:
+            for shard in sorted(set(_read_json(path).get("weight_map", {}).values())):
+                if shard not in names:
+                    return f"{role}: {path.parent / shard} is missing; {remedy}"
+        if path.suffix == ".safetensors" and (trouble := _broken(path)):
+            return f"{role}: {path} is {trouble}; {remedy}"
+    if component.loads.endswith("Scheduler"):
+        return "" if present else f"{role}: {folder / component.subfolder} holds no configuration; {remedy}"
+    for part in component.parts or ("",):
+        place = folder / component.subfolder / part
+        if part.startswith(("scheduler", "tokenizer", "feature_extractor")):
+            if not place.is_dir():
+                return f"{role}: {place} is missing; {remedy}"
+        elif not any(path.suffix == ".safetensors" and path.parent == place for path in present):
+            kind = f" of the variant {component.variant}" if component.variant else ""
+            return f"{role}: {place} holds no safetensors{kind}; {remedy}"
+    return ""
+
+
+def files(folder: Path, component: Component) -> list[Path]:
+    """Those files in a component's folder that it needs, sorted."""
+    wanted = patterns(component)
+    found = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if not path.is_dir() and any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted):
+            found.append(path)
+    return found
+
+
+def fingerprint(preset: Preset, component: Component) -> str:
+    """Names a component's weights: the hub's commit, or a hash of the local files; "-" for an absent optional one."""
+    folder = locate(preset, component)
+    if folder is None:
+        return "-"
+    if folder.parent.name == "snapshots":
+        return f"{component.hub}@{folder.name}/{component.subfolder}.{component.variant}"
+    digest = hashlib.sha256()
+    for path in files(folder, component):
+        digest.update(path.relative_to(folder).as_posix().encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def parameters(preset: Preset, role: str, component: Component) -> dict[str, float]:
+    """Numbers of parameters by part: counted in the files where they are here, else as the preset expects them."""
+    folder = locate(preset, component)
+    if folder is None or not component.loads:
+        return {part: 1e6 * millions for part, millions in component.parameters_m.items()}
+    counts: dict[str, float] = {}
+    for path in files(folder, component):
+        if path.suffix == ".safetensors" and path.exists():
+            part = path.parent.name if component.parts else role.rpartition("/")[2]
+            counts[part] = counts.get(part, 0) + sum(_sizes(path))
+    return counts
+
+
+def _repository(component: Component) -> Path:
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=component.hub, repo_type="model")
+
+
+def _commit(cached: Path, name: str) -> str:
+    """What a branch or tag stood for when it was fetched; a commit stands for itself."""
+    try:
+        return (cached / "refs" / name).read_text("utf-8").strip()
+    except OSError:
+        return name
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _header(path: Path) -> tuple[int, dict]:
+    """Length of a safetensors file's head in bytes and its content; `ValueError` when it has none."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 0 < length <= 100_000_000 or 8 + length > os.fstat(file.fileno()).st_size:
+            raise ValueError
+        return 8 + length, json.loads(file.read(length))
+
+
+def _sizes(path: Path) -> Iterator[int]:
+    import math
+
+    for name, tensor in _header(path)[1].items():
+        if name != "__metadata__":
+            yield math.prod(tensor["shape"])
+
+
+def _broken(path: Path) -> str:
+    """What is wrong with a safetensors file by its head and its length, or an empty string."""
+    try:
+        start, header = _header(path)
+        end = start + max(
+            (entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"), default=0
+        )
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return "not a safetensors file, or only the beginning of one"
+    size = path.stat().st_size
+    return "" if size == end else f"{size} bytes long instead of {end}"
