@@ -33,11 +33,11 @@ from lookbeyond.pipelines.panorama import enlarge
 from lookbeyond.pipelines.scene import Ablation, ScenePipeline
 
 from . import baselines, metrics
+from .perceptual import PerceptualNetworks
 from .scenes import PATHS, WIDTH, Scene, held_out_room, real_scenes
 
 OURS = "ours"
-LOWER_IS_BETTER = ("AbsRel", "Fréchet", "seam")
-PERCEPTUAL = ("LPIPS", "FID", "FVD")
+LOWER_IS_BETTER = ("AbsRel", "Fréchet", "seam", "LPIPS", "FID", "FVD")
 
 
 @dataclass
@@ -50,9 +50,13 @@ class Result:
     """metric -> method -> value of every frame or pair of frames."""
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
     """method -> its panorama, for the Fréchet distance over all scenes."""
+    features: dict[str, dict[str, np.ndarray]] = field(default_factory=lambda: defaultdict(dict))
+    """FID or FVD -> method -> what they compare over all scenes."""
 
 
-def evaluate_panorama(pipeline: ScenePipeline, scene: Scene, samples: int) -> tuple[Result, np.ndarray]:
+def evaluate_panorama(
+    pipeline: ScenePipeline, scene: Scene, samples: int, networks: PerceptualNetworks
+) -> tuple[Result, np.ndarray]:
     """The panorama stage on one scene, and the row of its sheet."""
     worlds = [
         pipeline.build_world(scene.photo, scene.camera, camera_height=scene.camera_height, width=WIDTH, seed=seed)
@@ -70,6 +74,8 @@ def evaluate_panorama(pipeline: ScenePipeline, scene: Scene, samples: int) -> tu
         similarity = metrics.ssim_map(picture, scene.truth)
         result.figures["hidden SSIM, one sample"][method] = metrics.mean_over(similarity, scene.hidden)
         result.figures["seam"][method] = metrics.seam(picture)
+        if "LPIPS" in networks.networks:
+            result.figures["LPIPS, one sample"][method] = networks.lpips([picture], [scene.truth])[0]
     single = [metrics.psnr(world.colour, scene.truth, scene.hidden) for world in worlds]
     result.figures["hidden PSNR, one sample"][OURS] = float(np.mean(single))
     many = result.figures[f"hidden PSNR, mean of {samples}"]
@@ -122,7 +128,7 @@ def shoot(
 
 
 def evaluate_path(
-    pipeline: ScenePipeline, scene: Scene, kind: str, options: argparse.Namespace
+    pipeline: ScenePipeline, scene: Scene, kind: str, options: argparse.Namespace, networks: PerceptualNetworks
 ) -> tuple[Result, np.ndarray]:
     """The views stage on the true panorama along one path, and the rows of its sheet."""
     width, height = options.size
@@ -156,6 +162,11 @@ def evaluate_path(
             result.frames[f"{region} SSIM"][method] = [
                 metrics.mean_over(*parts) for parts in zip(similarity, masks, strict=True)
             ]
+    for method, frames in methods.items() if "LPIPS" in networks.networks else ():
+        result.frames["LPIPS"][method] = networks.lpips(frames, truth)
+    for method, frames in {**methods, "truth": truth}.items():
+        for figure, features in networks.features(frames).items():
+            result.features[figure][method] = features
     for metric, by_method in result.frames.items():
         for method, values in by_method.items():
             result.figures[f"{kind}: {metric}"][method] = float(np.nanmean(values))
@@ -227,6 +238,20 @@ def add_frechet(table: dict[str, dict[str, dict]], results: list[Result], hidden
     }
 
 
+def add_perceptual(table: dict[str, dict[str, dict]], results: list[Result], kind: str) -> None:
+    """FID and FVD of a kind of path over all scenes, where their networks are; of few scenes they say little."""
+    for figure in results[0].features:
+        of = {method: np.concatenate([result.features[figure][method] for result in results]) for method in
+              results[0].features[figure]}  # fmt: skip
+        truth = of.pop("truth")
+        if len(truth) < 2:
+            continue
+        scale = np.ones(truth.shape[1])
+        table[f"{kind}: {figure}"] = {
+            method: {"mean": metrics.frechet(features, truth, scale)} for method, features in of.items()
+        }
+
+
 def as_markdown(table: dict[str, dict[str, dict]], heading: str) -> str:
     lines = [heading, "", "| figure | ours | others: mean (ours minus it, 95 % interval) |", "|---|---|---|"]
     for metric, by_method in table.items():
@@ -273,11 +298,16 @@ def remembered(folder: Path, key: str, make: Callable[[], tuple[Result, np.ndarr
     pictures = folder / f"{key}.npz"
     if path.exists() and pictures.exists():
         known = json.loads(path.read_text("utf-8"))
+        result = Result(known["figures"], known["frames"])
         with np.load(pictures) as stored:
-            return Result(known["figures"], known["frames"], dict(stored))
+            for name, values in stored.items():
+                figure, _, method = name.rpartition("/")
+                (result.features[figure] if figure else result.pictures)[method] = values
+        return result
     result, sheet = make()
     cv2.imwrite(str(folder / f"{key}.png"), sheet[..., ::-1])
-    np.savez_compressed(pictures, **result.pictures)
+    features = {f"{figure}/{method}": of for figure, by in result.features.items() for method, of in by.items()}
+    np.savez_compressed(pictures, **result.pictures, **features)
     path.write_text(json.dumps({"figures": result.figures, "frames": result.frames}), "utf-8")
     return result
 
@@ -296,6 +326,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--frames", type=int, help="frames of a path (24)")
     parser.add_argument("--size", type=lambda text: tuple(map(int, text.split("x"))), help="of a frame (384x256)")
     parser.add_argument("--panoramas", type=Path, help="folder of real panoramas; four photos of each")
+    parser.add_argument("--perceptual", type=Path, help="folder of the networks of LPIPS, FID and FVD (see the manual)")
     parser.add_argument("--against", type=Path, help="table.json of an earlier run: fail where this one is worse")
     parser.add_argument("--preset", default="builtin")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -332,14 +363,15 @@ def main(argv: list[str] | None = None) -> None:
     identity = hashlib.sha256(json.dumps([settings, pipeline.revision]).encode()).hexdigest()[:8]
     folder = options.out / "scenes" / identity
     folder.mkdir(parents=True, exist_ok=True)
-    table, plots = evaluate(pipeline, options, folder)
+    networks = PerceptualNetworks.load(options.perceptual, options.device)
+    table, plots = evaluate(pipeline, options, folder, networks)
     for kind, results in plots.items():
         plot_frames(results, kind, options.out)
     heading = f"# {options.preset} {pipeline.revision}: {options.rooms} rooms, {options.samples} samples"
     switched = {
         name: settings[name] for name in ("weights", "raymap", "anchors", "guidance", "distance_noise", "motion")
     }
-    text = as_markdown(table, heading) + f"\nSwitches: {switched}\n" + _skipped()
+    text = as_markdown(table, heading) + f"\nSwitches: {switched}\n" + _skipped(networks)
     (options.out / "table.md").write_text(text, "utf-8")
     (options.out / "table.json").write_text(json.dumps({"settings": settings, "table": table}, indent=1), "utf-8")
     print(text)
@@ -365,7 +397,7 @@ def worse_than(table: dict[str, dict[str, dict]], earlier: dict[str, dict[str, d
     return worse
 
 
-def evaluate(pipeline: ScenePipeline, options: argparse.Namespace, folder: Path):
+def evaluate(pipeline: ScenePipeline, options: argparse.Namespace, folder: Path, networks: PerceptualNetworks):
     """The whole table, and the results of every path for the plots."""
     places = [("", (lambda seed=seed: held_out_room(seed)), f"room_{seed:03d}") for seed in range(options.rooms)]
     if options.panoramas:
@@ -378,13 +410,15 @@ def evaluate(pipeline: ScenePipeline, options: argparse.Namespace, folder: Path)
     walks: dict[str, list[Result]] = defaultdict(list)
     for prefix, load, key in tqdm(places, unit="scene"):
         scene = load()
-        still = remembered(folder, key, lambda scene=scene: evaluate_panorama(pipeline, scene, options.samples))
+        still = remembered(
+            folder, key, lambda scene=scene: evaluate_panorama(pipeline, scene, options.samples, networks)
+        )
         stills[prefix].append((still, scene.hidden))
         found = Result({prefix + metric: values for metric, values in still.figures.items()})
         for kind in options.paths if scene.room is not None else ():
             walk = remembered(
                 folder, f"{key}_{kind.replace(' ', '_')}",
-                lambda scene=scene, kind=kind: evaluate_path(pipeline, scene, kind, options),
+                lambda scene=scene, kind=kind: evaluate_path(pipeline, scene, kind, options, networks),
             )  # fmt: skip
             walks[kind].append(walk)
             found.figures |= walk.figures
@@ -392,14 +426,17 @@ def evaluate(pipeline: ScenePipeline, options: argparse.Namespace, folder: Path)
     table = tabulate(everything)
     for prefix, pairs in stills.items():
         add_frechet(table, [result for result, _ in pairs], [mask for _, mask in pairs], prefix)
+    for kind, results in walks.items():
+        add_perceptual(table, results, kind)
     return table, walks
 
 
-def _skipped() -> str:
-    return (
-        f"Skipped: {', '.join(PERCEPTUAL)} (their networks' weights are not part of this repository). "
-        "No seam is trained for: the network cannot make one, so there is no checkpoint without a cycle loss.\n"
-    )
+def _skipped(networks: PerceptualNetworks) -> str:
+    skipped = networks.skipped
+    text = "No seam is trained for: the network cannot make one, so there is no checkpoint without a cycle loss.\n"
+    if skipped:
+        text = f"Skipped: {', '.join(skipped)} (their networks' files are not given; `--perceptual`). " + text
+    return text
 
 
 if __name__ == "__main__":

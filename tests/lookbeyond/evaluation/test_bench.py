@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from lookbeyond import presets
 from lookbeyond.evaluation import baselines, bench, metrics
+from lookbeyond.evaluation.perceptual import FILES, PerceptualNetworks
 from lookbeyond.evaluation.scenes import PATHS, Scene, held_out_room, real_scenes
 from lookbeyond.files import write_png
 from lookbeyond.geometry.keyframes import plan_shot
@@ -75,22 +77,71 @@ def test_a_box_is_found_by_fitting_a_box():
     assert metrics.absrel(fit, truth, seen) < 0.05
 
 
-def test_an_interrupted_run_goes_on_and_worse_figures_are_named(room, pipeline, tmp_path, monkeypatch):
+class Lpips(torch.nn.Module):
+    def forward(self, x: torch.Tensor, resize_images: bool = False, return_lpips: bool = False) -> torch.Tensor:
+        return x.mean([2, 3]) / 255
+
+
+class Inception(torch.nn.Module):
+    def forward(self, x: torch.Tensor, return_features: bool = False) -> torch.Tensor:
+        assert x.dtype == torch.uint8
+        return torch.cat([x.float().mean([2, 3]), x.float().std([2, 3])], 1)
+
+
+class Video(torch.nn.Module):
+    def forward(
+        self, x: torch.Tensor, rescale: bool = True, resize: bool = True, return_features: bool = False
+    ) -> torch.Tensor:
+        assert x.size(1) == 3 and x.size(3) == 224 and x.size(4) == 224 and bool(x.abs().max() < 1.1)
+        return x.mean([3, 4]).flatten(1)[:, :6]
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory) -> PerceptualNetworks:
+    """Files called as the published ones are; what they compute is easily known."""
+    folder = tmp_path_factory.mktemp("networks")
+    for figure, network in (("LPIPS", Lpips()), ("FID", Inception()), ("FVD", Video())):
+        torch.jit.script(network).save(folder / FILES[figure])
+    return PerceptualNetworks.load(folder, "cpu")
+
+
+def test_perceptual_figures_are_those_of_the_networks_given(networks, tmp_path):
+    frames = list(np.random.default_rng(0).integers(0, 255, (12, 16, 24, 3)).astype(np.uint8))
+    darker = [frame // 2 for frame in frames]
+    expected = [float(((a.mean((0, 1)) - b.mean((0, 1))) / 255) ** 2 @ np.ones(3)) for a, b in zip(frames, darker)]
+    assert networks.lpips(frames, darker) == pytest.approx(expected, rel=1e-4)
+    assert networks.lpips(frames, frames) == [0] * 12
+    features = networks.features(frames)
+    assert features["FID"].shape == (12, 6) and features["FVD"].shape == (1, 6)
+    assert "FVD" not in networks.features(frames[:9]), "too short for the video network"
+
+    assert PerceptualNetworks.load(None, "cpu").skipped == ["LPIPS", "FID", "FVD"]
+    assert PerceptualNetworks.load(tmp_path, "cpu").skipped == ["LPIPS", "FID", "FVD"]
+    with pytest.raises(Exception, match="there is no such folder"):
+        PerceptualNetworks.load(tmp_path / "none", "cpu")
+    (tmp_path / FILES["FID"]).write_bytes(b"<html>not found</html>")
+    with pytest.raises(Exception, match="not a TorchScript file"):
+        PerceptualNetworks.load(tmp_path, "cpu")
+
+
+def test_an_interrupted_run_goes_on_and_worse_figures_are_named(room, pipeline, networks, tmp_path, monkeypatch):
     options = bench.parse(["--quick", "--rooms", "2", "--frames", "4", "--size", "96x64", "--out", str(tmp_path)])
     options.samples = 2
     monkeypatch.setattr(pipeline, "settings", presets.get("builtin"))
     rooms = {0: room, 1: held_out_room(2)}
     monkeypatch.setattr(bench, "held_out_room", rooms.get)
-    table, walks = bench.evaluate(pipeline, options, tmp_path)
+    table, walks = bench.evaluate(pipeline, options, tmp_path, networks)
     monkeypatch.setattr(bench, "evaluate_panorama", None)
     monkeypatch.setattr(bench, "evaluate_path", None)
-    again, _ = bench.evaluate(pipeline, options, tmp_path)
+    again, _ = bench.evaluate(pipeline, options, tmp_path, networks)
     assert json.dumps(table) == json.dumps(again)
     assert len(list(tmp_path.glob("*.png"))) == 4
     assert len(walks["there and back"]) == 2
     loop = table["there and back: loop closure PSNR"]["ours"]["mean"]
     assert loop == 100, "the last frame is the first"
     assert table["there and back: mTSED"]["truth"]["mean"] >= table["there and back: mTSED"]["ours"]["mean"]
+    assert table["LPIPS, one sample"]["ours"]["mean"] >= 0 and table["there and back: LPIPS"]["ours"]["scenes"] == 2
+    assert table["there and back: FID"]["warp only"]["mean"] > table["there and back: FID"]["ours"]["mean"] > 0
     assert "hidden Fréchet excess" in table and "| hidden Fréchet excess ↓ |" in bench.as_markdown(table, "#")
 
     assert bench.worse_than(table, table) == []
