@@ -51,16 +51,20 @@ def views_pipeline() -> ViewsPipeline:
     return ViewsPipeline(autoencoder(), image_encoder(), randomized(network), FlowMatchEulerDiscreteScheduler())
 
 
-def svd_views_pipeline() -> ViewsPipeline:
-    """The classes of Stable Video Diffusion, as `StableVideoDiffusionPipeline` holds them."""
+def svd_unet(**options) -> UNetSpatioTemporalConditionModel:
+    """Stable Video Diffusion's UNet, two levels, seeded."""
     torch.manual_seed(0)
     blocks = {"down_block_types": ("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
               "up_block_types": ("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal")}  # fmt: skip
-    network = UNetSpatioTemporalConditionModel(
-        block_out_channels=(32, 64), layers_per_block=1, sample_size=8, in_channels=8, out_channels=4,
-        cross_attention_dim=16, num_attention_heads=4, projection_class_embeddings_input_dim=96,
-        addition_time_embed_dim=32, **blocks,
-    )  # fmt: skip
+    sizes = {"block_out_channels": (32, 64), "layers_per_block": 1, "sample_size": 8, "in_channels": 8,
+             "out_channels": 4, "cross_attention_dim": 16, "num_attention_heads": 4,
+             "projection_class_embeddings_input_dim": 96, "addition_time_embed_dim": 32}  # fmt: skip
+    return UNetSpatioTemporalConditionModel(**(blocks | sizes | options)).eval()
+
+
+def svd_views_pipeline() -> ViewsPipeline:
+    """The classes of Stable Video Diffusion, as `StableVideoDiffusionPipeline` holds them."""
+    network = svd_unet()
     vae = AutoencoderKLTemporalDecoder(
         block_out_channels=(32, 64), down_block_types=("DownEncoderBlock2D",) * 2, latent_channels=4, sample_size=16
     )
@@ -69,4 +73,4 @@ def svd_views_pipeline() -> ViewsPipeline:
         timestep_type="continuous", use_karras_sigmas=True, sigma_min=0.002, sigma_max=700.0,
         interpolation_type="linear", timestep_spacing="leading", steps_offset=1,
     )  # fmt: skip
-    return ViewsPipeline(vae.eval(), image_encoder(), network.eval(), scheduler)
+    return ViewsPipeline(vae.eval(), image_encoder(), network, scheduler)
