@@ -216,7 +216,8 @@ class ScenePipeline:
         photo = image_tensor(np.repeat(panorama.from_photo[..., None], 3, -1), self._device)[0, :1] / 2 + 0.5
         share = soften(warped.sample(photo), FEATHER_PX) * (guidance is not None)
         own = warped.sample(image_tensor(panorama.colour, self._device)[0])
-        colour = torch.lerp(colour, own, share)
+        told = soften(warped.known[:, None].float(), FEATHER_PX) * (guidance is not None)
+        colour = torch.lerp(colour, own, torch.maximum(share, self.settings.panorama_detail * told))
         images = ((colour.permute(0, 2, 3, 1) + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
         shares = (share[:, 0] * 255).round().byte().cpu().numpy()
         distances = output.distance[:, 0].float().cpu().numpy()

@@ -98,6 +98,20 @@ def test_photo_pixels_are_never_imagined_again(scene, room):
     assert not view.from_photo[~seen].any()
 
 
+def test_a_preset_may_keep_the_panoramas_detail(scene, room):
+    """Away from holes visible pixels are then the panorama's; in holes nothing changes."""
+    keeping = ScenePipeline(scene.panorama, scene.views, replace(SETTINGS, panorama_detail=1.0))
+    camera = placed_camera(96, 64, math.radians(90), heading_rad=4.7, position=(0.6, 0.3, 0))
+    usual, kept = scene.fill_anchor(room, camera, []), keeping.fill_anchor(room, camera, [])
+    warped = warp_to_view(room, camera)
+    inside = cv2.erode(warped.known.astype(np.uint8), np.ones((17, 17))) > 0
+    assert 0.1 < inside.mean() and (~warped.known).mean() > 0.005
+    assert np.abs(kept.colour[inside].astype(int) - warped.colour[inside]).max() <= 3
+    assert np.abs(usual.colour[inside].astype(int) - warped.colour[inside]).max() > 20
+    assert np.array_equal(kept.colour[~warped.known], usual.colour[~warped.known])
+    assert np.array_equal(kept.from_photo, usual.from_photo)
+
+
 def test_known_distance_is_the_panoramas(scene, room):
     camera = placed_camera(96, 64, math.radians(90), position=(0.2, 0.1, 0))
     view, warped = scene.fill_anchor(room, camera, [], seed=0), warp_to_view(room, camera)
