@@ -26,6 +26,8 @@ FEATHER_DEG = 0.5
 """Width of the band inside the photo's border in which it fades into what was made."""
 DISTANCE_WIDTH = 1024
 """Width of the distance map that goes with a panorama: finer than the network's, coarser than the colour."""
+COARSE_CELLS = 1.5
+"""Standard deviation, in latents, of the blur that tells coarse noise from fine."""
 
 
 @dataclass
@@ -64,7 +66,7 @@ class PanoramaPipeline(DiffusionPipeline):
         width: int = 4096,
         height: int = 256,
         num_inference_steps: int = 20,
-        noise_scale: float = 1.0,
+        coarse_noise: float = 1.0,
         distance_samples: int = 4,
         generator: torch.Generator | None = None,
         callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
@@ -78,7 +80,8 @@ class PanoramaPipeline(DiffusionPipeline):
             camera_height: metres of the camera above the floor: sets the scale of the distance.
             width: of the panorama, pixels. What the network makes is `height` x 2·`height` and is enlarged.
             num_inference_steps: denoising steps of the colour; the distance takes half as many again.
-            noise_scale: deviation of the noise to start from; below 1 rooms are plainer and likelier.
+            coarse_noise: how much counts of the noise to start from, where it is coarser than `COARSE_CELLS`; see
+                `quiet_coarse_noise`.
             distance_samples: the distance is the median of this many samples, given the finished colour.
             callback_on_step_end: called as diffusers does, with {"step", "steps", "latents"}.
         """
@@ -90,7 +93,7 @@ class PanoramaPipeline(DiffusionPipeline):
         steps = num_inference_steps + max(1, num_inference_steps // 2)
         report = _Reporter(self, callback_on_step_end, steps)
 
-        sample = self._denoise(latents, known, embedding, 1, num_inference_steps, generator, report, noise_scale)
+        sample = self._denoise(latents, known, embedding, 1, num_inference_steps, generator, report, coarse_noise)
         made = self._decode(sample[:, : latents.shape[1]])[0]
         whole = match_light(made, canvas, seen)
         # the distance of the picture as it now is, not of one that was dreamt beside it
@@ -142,7 +145,7 @@ class PanoramaPipeline(DiffusionPipeline):
         return refine_distance(distance.cpu().numpy() * camera_height, image)
 
     def _denoise(
-        self, known_latents, known, embedding, samples, steps, generator, report, noise_scale: float = 1.0
+        self, known_latents, known, embedding, samples, steps, generator, report, coarse_noise: float = 1.0
     ) -> torch.Tensor:
         """Latents [samples, colour + distance channels, h, w], the known colour in place."""
         colours = known_latents.shape[1]
@@ -151,7 +154,7 @@ class PanoramaPipeline(DiffusionPipeline):
         known_latents = (known_latents * known).expand(samples, -1, -1, -1)
         known, embedding = known.expand(samples, -1, -1, -1), embedding.expand(samples, -1)
         noise = randn_tensor(shape, generator=generator, device=self._execution_device, dtype=known_latents.dtype)
-        latents = noise = noise_scale * noise
+        latents = noise = quiet_coarse_noise(noise, coarse_noise)
         self.scheduler.set_timesteps(steps, device=latents.device)
         for timestep in self.scheduler.timesteps:
             sigma = timestep / self.scheduler.config.num_train_timesteps
@@ -201,6 +204,22 @@ class _Reporter:
         if self.callback is not None:
             state = {"step": self.step, "steps": self.steps, "latents": latents}
             self.callback(self.pipeline, self.step, self.step, state)
+
+
+def quiet_coarse_noise(noise: torch.Tensor, share: float) -> torch.Tensor:
+    """Noise [N, C, h, w] of which what is coarser than COARSE_CELLS counts by `share` only.
+
+    A wall's colour is the mean of hundreds of latents. White noise has so little power there that a network needs very
+    long to learn how little such a mean tells of the picture; until then every seed brings its own palette, whatever
+    the photo shows. Details, which cover the rest of the spectrum, keep all their variety.
+    """
+    reach = math.ceil(3 * COARSE_CELLS)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=noise.device) / COARSE_CELLS) ** 2)
+    kernel = (kernel / kernel.sum()).expand(noise.shape[1], 1, 1, -1)
+    coarse = F.pad(F.pad(noise.float(), (reach, reach, 0, 0), mode="circular"), (0, 0, reach, reach), mode="replicate")
+    coarse = F.conv2d(coarse, kernel, groups=noise.shape[1])
+    coarse = F.conv2d(coarse, kernel.mT, groups=noise.shape[1])
+    return (noise - (1 - share) * coarse).to(noise.dtype)
 
 
 def extend_outwards(image: np.ndarray, known: np.ndarray) -> np.ndarray:

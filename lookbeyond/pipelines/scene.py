@@ -12,12 +12,11 @@ from lookbeyond import presets
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
-
-# diffusers loads components only from modules that are imported already
-from lookbeyond.models import panorama_transformer, views_unet  # noqa: F401
 from lookbeyond.models.warping import WarpedViews
+from lookbeyond.presets.memory import MemoryPlan
 
 from .guidance import Guidance, fill_holes, image_tensor, warp_guidance
+from .loading import load_pipelines
 from .panorama import PanoramaPipeline
 from .views import Pass, ViewsPipeline, spatial_weights
 
@@ -51,20 +50,16 @@ class ScenePipeline:
 
     def __init__(self, panorama: PanoramaPipeline, views: ViewsPipeline, preset: presets.Preset):
         self.panorama, self.views, self.settings, self.ablation = panorama, views, preset, Ablation()
+        self.memory_plan: MemoryPlan | None = None
 
     @classmethod
     def from_preset(cls, name: str = "builtin", device: str = "cpu") -> "ScenePipeline":
         """Loads a preset's weights; `InputError` where the preset is unknown or not installed."""
         preset = presets.get(name)
-        if not preset.installed:
-            raise InputError(f"the preset {name!r} cannot run here: {preset.missing}")
-        dtype = presets.weights_dtype(device)
-        panorama = PanoramaPipeline.from_pretrained(preset.folder / "panorama", torch_dtype=dtype)
-        views = ViewsPipeline.from_pretrained(preset.folder / "views", torch_dtype=dtype, vae=panorama.vae)
-        for pipeline in (panorama, views):
-            pipeline.set_progress_bar_config(disable=True)
-            pipeline.to(device)
-        return cls(panorama, views, preset)
+        panorama, views, plan = load_pipelines(preset, device)
+        scene = cls(panorama, views, preset)
+        scene.memory_plan = plan
+        return scene
 
     @property
     def preset(self) -> str:
@@ -101,7 +96,7 @@ class ScenePipeline:
         _check_height(camera_height)
         panorama = self.panorama(
             photo, camera, camera_height=camera_height, width=width,
-            num_inference_steps=self.settings.panorama_steps, noise_scale=self.settings.panorama_noise,
+            num_inference_steps=self.settings.panorama_steps, coarse_noise=self.settings.panorama_coarse_noise,
             generator=torch.Generator().manual_seed(seed),
             callback_on_step_end=self._panorama_progress(callback, "Painting the panorama"),
         ).panorama  # fmt: skip

@@ -11,6 +11,7 @@ said, and `lookbeyond fetch PRESET` gets it.
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
@@ -24,7 +25,7 @@ from lookbeyond.errors import InputError
 ROOT = Path(__file__).parent
 STAGES = ("panorama", "views", "distance")
 STAGE_FIELDS = {
-    "panorama": ("panorama_steps", "panorama_noise"),
+    "panorama": ("panorama_steps", "panorama_coarse_noise"),
     "views": (
         "frames_per_clip",
         "views_steps",
@@ -36,6 +37,7 @@ STAGE_FIELDS = {
     "distance": (),
 }
 """Settings that come along with a stage taken from another preset, unless the preset has its own."""
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _SAVED_PARTS = {"panorama": ("transformer", "vae", "image_encoder"), "views": ("unet", "image_encoder")}
 
 
@@ -86,6 +88,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """By the names that the pipeline's constructor gives them."""
     settings: dict[str, Any] = {}
     """Keyword arguments of the pipeline's call that are not fields of the preset."""
+    size: tuple[int, int] = (1024, 1024)
+    """Width and height of the largest picture at work: what memory is planned for."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,8 @@ class Preset:
     """Share of the noise that frames without holes start from."""
     min_guidance_scale: float
     max_guidance_scale: float
-    panorama_noise: float = 1.0
-    """Deviation of the noise that panoramas start from; below 1 rooms are plainer and likelier."""
+    panorama_coarse_noise: float = 1.0
+    """How much seeds change a panorama's palette and layout, 0 to 1; details always change."""
     panorama_detail: float = 0.0
     """How far `visible` pixels of a frame are the panorama's own, 0 to 1: for networks that resolve less than it."""
     stages: dict[str, Stage] = field(default_factory=dict)
@@ -122,7 +126,11 @@ class Preset:
         stage = self.stages.get(name) if self.stages else _SAVED.get(name)
         if stage is None:
             return None
-        return get(stage.preset).stage(name) if stage.preset else (self, stage)
+        if not stage.preset:
+            return self, stage
+        other = get(stage.preset)
+        # a panorama stage that makes its own distance can also measure a finished panorama
+        return other.stage(name) or (other.stage("panorama") if name == "distance" else None)
 
     def components(self) -> Iterator[tuple[str, "Preset", Component]]:
         """Every component with a source of its own: "stage/name", the preset that it belongs to, and itself."""
@@ -267,3 +275,5 @@ def _check_stages(path: Path, stages: dict[str, Stage]) -> None:
         for role, component in stage.components.items():
             if not component.hub and not component.folder:
                 raise InputError(f"{path}: {name}/{role} says neither `hub` nor `folder`; give one of the two")
+            if component.hub and not _HUB_ID.fullmatch(component.hub):
+                raise InputError(f"{path}: {name}/{role}: {component.hub!r} is no id on the hub; give owner/name")

@@ -3,8 +3,9 @@
 import fnmatch
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lookbeyond.errors import InputError
@@ -43,9 +44,21 @@ def locate(preset: Preset, component: Component) -> Path | None:
         folder = folder if folder.is_absolute() else preset.folder / folder
         if folder.is_dir() or not component.hub:
             return folder if folder.is_dir() else None
+    return locate_cached(component)
+
+
+def locate_cached(component: Component) -> Path | None:
+    """The snapshot of a component's repository in the hub's cache, or None."""
     cached = _repository(component)
-    commit = _commit(cached, component.revision)
-    return cached / "snapshots" / commit if commit and (cached / "snapshots" / commit).is_dir() else None
+    folder = cached / "snapshots" / _commit(cached, component.revision)
+    return folder if folder.is_dir() else None
+
+
+def listing(folder: Path) -> dict[str, dict]:
+    """What the hub said of the files of a snapshot in its cache when it was fetched, by their names; may be empty."""
+    if folder.parent.name != "snapshots":
+        return {}
+    return _read_json(folder.parents[1] / "trees" / f"{folder.name}.json").get("files", {})
 
 
 def require(preset: Preset, role: str, component: Component) -> Path | None:
@@ -80,10 +93,16 @@ def problem(owner: Preset, role: str, component: Component, asked: str = "") -> 
         remedy = f"copy {source} again"
     present = files(folder, component)
     names = {path.name for path in present}
+    for name, about in listing(folder).items():
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns(component)):
+            if not (folder / name).exists():
+                return f"{role}: {folder / name} is missing; {remedy}"
+            if (size := (folder / name).stat().st_size) != about.get("size", size):
+                return f"{role}: {folder / name} is {size} bytes long instead of {about['size']}; {remedy}"
     for path in present:
         if not path.exists():  # a link in the cache whose file was removed
             return f"{role}: {path} is gone; {remedy}"
-        if path.name.endswith((".safetensors.index.json",)) or ".safetensors.index." in path.name:
+        if ".safetensors.index." in path.name:
             for shard in sorted(set(_read_json(path).get("weight_map", {}).values())):
                 if shard not in names:
                     return f"{role}: {path.parent / shard} is missing; {remedy}"
@@ -104,7 +123,11 @@ def problem(owner: Preset, role: str, component: Component, asked: str = "") -> 
 
 def files(folder: Path, component: Component) -> list[Path]:
     """Those files in a component's folder that it needs, sorted."""
-    wanted = patterns(component)
+    return matching(folder, patterns(component))
+
+
+def matching(folder: Path, wanted: Sequence[str]) -> list[Path]:
+    """The files below a folder whose names match one of the patterns, sorted."""
     found = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -174,8 +197,6 @@ def _header(path: Path) -> tuple[int, dict]:
 
 
 def _sizes(path: Path) -> Iterator[int]:
-    import math
-
     for name, tensor in _header(path)[1].items():
         if name != "__metadata__":
             yield math.prod(tensor["shape"])

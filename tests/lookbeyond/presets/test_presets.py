@@ -60,7 +60,7 @@ def test_stages_taken_from_another_preset_bring_their_settings(write):
     write()
     preset, builtin = presets.get("mine"), presets.get("builtin")
     assert preset.stage("panorama") == builtin.stage("panorama") and preset.stage("panorama")[0] == builtin
-    assert (preset.views_steps, preset.panorama_noise) == (builtin.views_steps, builtin.panorama_noise)
+    assert (preset.views_steps, preset.panorama_detail) == (builtin.views_steps, builtin.panorama_detail)
     assert preset.installed and preset.stage("distance") is None
     write(views_steps=3)
     assert presets.get("mine").views_steps == 3
