@@ -6,6 +6,7 @@ failure is a `ServiceError` whose text is a sentence for the user.
 """
 
 import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
@@ -220,9 +221,9 @@ class Client:
         self._socket: zmq.Socket | None = None
         self._monitor: zmq.Socket | None = None
         self._next_id = 1
-        self._replies: dict[int, tuple[object, bytes]] = {}
+        self._replies: dict[int, tuple[object, bytes | memoryview]] = {}
         self._waited_for: set[int] = set()
-        self._hints: dict[str, dict[str, tuple[Any, bytes]]] = collections.defaultdict(dict)
+        self._hints: dict[str, dict[str, tuple[Any, bytes | memoryview]]] = collections.defaultdict(dict)
         """Newest hint of each type, by job: the older ones are of no use to anybody."""
         try:
             self._connect(service or find_service())
@@ -389,14 +390,14 @@ class Client:
                 last = hints["Progress"][0] if "Progress" in hints else last
                 yield Progress(last.fraction, last.message, last.eta_s)
             if "Preview" in hints:
-                yield Preview(hints["Preview"][1])
+                yield Preview(bytes(hints["Preview"][1]))
             self._listen(FOLLOW_TICK_S, until_hint_of=job)
 
     def _pull(self, job: str, artifacts: Sequence[Artifact], folder: Path) -> Iterator[FileArrived]:
         """Fetch files into `folder`; several pieces are under way at once."""
         wanted = []
         for artifact in artifacts:
-            path = _inside(folder, artifact.name)
+            path = place_inside(folder, artifact.name)
             if path.is_file() and path.stat().st_size == artifact.size:
                 if protocol.file_sha256(path) == artifact.sha256:
                     yield FileArrived(artifact.name, path)
@@ -409,10 +410,12 @@ class Client:
         ]
         under_way: collections.deque[int] = collections.deque()
         asked = 0
+        hasher = concurrent.futures.ThreadPoolExecutor(1)  # beside the writing: both take about as long
         try:
             for artifact, path in wanted:
                 with _writing(path) as (file, temporary):
                     digest, received = hashlib.sha256(), 0
+                    hashed: concurrent.futures.Future | None = None
                     while received < artifact.size or not artifact.size:
                         while asked < len(pieces) and len(under_way) < PULL_WINDOW:
                             of, offset = pieces[asked]
@@ -420,12 +423,14 @@ class Client:
                             under_way.append(self._send(get))
                             asked += 1
                         _, payload = self._await(under_way.popleft())
+                        hashed = hasher.submit(digest.update, payload)
                         file.write(payload)
-                        digest.update(payload)
                         received += len(payload)
                         if not payload:
                             break
                     file.close()
+                    if hashed:
+                        hashed.result()
                     if digest.hexdigest() != artifact.sha256:
                         raise ServiceError("lost", f"The file {artifact.name} arrived damaged; submit the job again.")
                     os.replace(temporary, path)
@@ -437,6 +442,7 @@ class Client:
                 "another folder.",
             ) from error
         finally:
+            hasher.shutdown()
             self._waited_for.difference_update(under_way)
 
     # the socket
@@ -523,7 +529,7 @@ class Client:
         self._waited_for.add(id)
         return id
 
-    def _await(self, id: int) -> tuple[Any, bytes]:
+    def _await(self, id: int) -> tuple[Any, bytes | memoryview]:
         """The reply to a message and its payload. ServiceError if it is an error or does not come."""
         deadline = time.monotonic() + self._timeout_s
         while id not in self._replies:
@@ -570,12 +576,12 @@ class Client:
         heard = False
         for _ in range(64):
             try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 break
             heard = True
             try:
-                message, id, payload = protocol.decode(frames)
+                message, id, payload = protocol.decode([frame.buffer for frame in frames])
             except protocol.ProtocolError as error:
                 if error.code == "version":
                     raise ServiceError("version", str(error)) from error
@@ -626,11 +632,11 @@ def _z85_key(text: str) -> bytes:
     return zmq.utils.z85.encode(bytes.fromhex(text)) if len(text) == 64 else text.encode("ascii")
 
 
-def _inside(folder: Path, name: str) -> Path:
-    path = folder / name
-    if not name or "\\" in name or ":" in name or not path.resolve().is_relative_to(folder.resolve()):
+def place_inside(folder: Path, name: str) -> Path:
+    """Where the service's file of this name lies in `folder`; judged by the name alone, links are the user's own."""
+    if not name or "\\" in name or ":" in name or not {"", ".", ".."}.isdisjoint(name.split("/")):
         raise ServiceError("lost", "The service named a file outside the job's folder; update the service.")
-    return path
+    return folder / name
 
 
 @contextlib.contextmanager

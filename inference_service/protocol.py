@@ -15,6 +15,7 @@ import re
 import sys
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -366,7 +367,7 @@ def encode(message: object, id: int = 0, payload: bytes = b"") -> list[bytes]:
     return [*frames, payload] if payload else frames
 
 
-def check_magic(frames: list[bytes]) -> None:
+def check_magic(frames: Sequence[bytes | memoryview]) -> None:
     """Raise ProtocolError unless the frames are of this version of the protocol."""
     if len(frames) < 2 or len(frames) > 3:
         raise ProtocolError("protocol", "A message has two or three frames.")
@@ -384,13 +385,13 @@ def version_sentence(magic: bytes) -> str:
     return f"The other side speaks protocol {int(number)} and this one {VERSION}; update the other side."
 
 
-def decode(frames: list[bytes]) -> tuple[object, int, bytes]:
-    """The message, its id and payload. Raises ProtocolError for anything else (never another exception)."""
+def decode(frames: Sequence[bytes | memoryview]) -> tuple[object, int, bytes | memoryview]:
+    """The message, its id and payload (as it was given). Raises ProtocolError for anything else, and nothing else."""
     check_magic(frames)
     if len(frames[1]) > MAX_FRAME_BYTES:
         raise ProtocolError("protocol", "A header is too large.")
     try:
-        header = json.loads(frames[1])
+        header = json.loads(bytes(frames[1]))
         if not isinstance(header, dict):
             raise TypeError("a header is a JSON object")
         cls = MESSAGES[header["type"]]
@@ -400,7 +401,7 @@ def decode(frames: list[bytes]) -> tuple[object, int, bytes]:
         message = from_plain(cls, header)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ProtocolError("protocol", "A header could not be understood.") from error
-    return message, id, bytes(frames[2]) if len(frames) == 3 else b""
+    return message, id, frames[2] if len(frames) == 3 else b""
 
 
 @functools.cache

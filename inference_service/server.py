@@ -56,6 +56,8 @@ MAX_JOBS_PER_SESSION = 200
 SESSION_SILENCE_S = 60.0
 SEND_QUEUE = 16
 """Messages kept for a client that does not read; a piece of a file is the largest, so 16 MiB."""
+COPY_BYTES = 64 << 10
+"""Payloads from this size on are sent from where they lie: they are bytes, which nobody changes."""
 DRAIN_S = 3.0
 RELOAD_INTERVAL_S = 0.5
 """How often the list of allowed clients is looked at: a revoked client is cut off so soon."""
@@ -367,7 +369,8 @@ class Server:
 
     def _send(self, peer: bytes, message: object, id: int = 0, payload: bytes = b"") -> None:
         try:
-            self._router.send_multipart([peer, *protocol.encode(message, id, payload)], zmq.NOBLOCK)
+            frames = [peer, *protocol.encode(message, id, payload)]
+            self._router.send_multipart(frames, zmq.NOBLOCK, copy=len(payload) < COPY_BYTES)
             self.totals["bytes_sent"] += len(payload)
         except zmq.Again:
             pass  # the client does not read: it will ask again
@@ -594,7 +597,7 @@ class Server:
         _, place = job.artifacts[get.artifact]
         identity, _, name = place.partition("/")
         try:
-            with open(self._store.unit(identity) / name, "rb") as file:
+            with open(self._store.unit(identity) / name, "rb", buffering=0) as file:
                 file.seek(get.offset)
                 payload = file.read(max(0, min(get.size, protocol.CHUNK_BYTES)))
         except OSError as error:

@@ -13,7 +13,7 @@ import pytest
 import zmq
 
 from inference_service import protocol
-from inference_service.client import Client, ServiceError
+from inference_service.client import Client, ServiceError, place_inside
 from inference_service.protocol import ServiceAddress
 from inference_service.security import (
     allow_client,
@@ -298,3 +298,12 @@ def test_a_message_of_another_version_is_answered_with_the_side_to_update(servic
             reply, _, _ = protocol.decode(other.recv_multipart())
             assert isinstance(reply, protocol.Error)
             assert reply.code == code and words in reply.message
+
+
+@pytest.mark.parametrize(
+    "name", ["", "/etc/passwd", "../x.png", "frames/../../x.png", "frames//x.png", "./x.png", "C:/x.png", "..\\x.png"]
+)
+def test_a_service_cannot_name_a_file_outside_the_jobs_folder(tmp_path, name):
+    with pytest.raises(ServiceError, match="outside the job's folder"):
+        place_inside(tmp_path, name)
+    assert place_inside(tmp_path, "frames/0001.png") == tmp_path / "frames" / "0001.png"
