@@ -44,7 +44,7 @@ def set_up_composite(scene: bpy.types.Scene, folder: Path, first_frame: int, fra
     shot = add("CompositorNodeImage", "Frames", (-700, -100))
     depth = add("CompositorNodeImage", "Depth", (-700, -450))
     for node, file, colours in ((shot, frame_files, "sRGB"), (depth, depth_files, "Non-Color")):
-        node.image = sequence(file, colours)
+        show_sequence(node, file, colours)
         node.frame_start, node.frame_offset = first_frame, first_frame - 1
         node.frame_duration, node.use_auto_refresh = frames, True
     sizes = [
@@ -74,7 +74,7 @@ def set_up_composite(scene: bpy.types.Scene, folder: Path, first_frame: int, fra
 
     said = []
     result = output_socket(tree)
-    taken = result.links[0].from_node if result.links else None
+    taken = source_of(result)
     if taken is None or taken.type == "R_LAYERS":
         link(nearer.outputs[0], result)
     else:
@@ -115,6 +115,16 @@ def output_socket(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket:
     return node.inputs[0]
 
 
+def source_of(socket: bpy.types.NodeSocket) -> bpy.types.Node | None:
+    """The node that a socket's picture is from, past the reroutes that Blender 4.5 lays by itself."""
+    while socket.links:
+        node = socket.links[0].from_node
+        if node.type != "REROUTE":
+            return node
+        socket = node.inputs[0]
+    return None
+
+
 def fitted(node: bpy.types.Node) -> bpy.types.Node:
     """A scale node that brings what comes to the render's size."""
     if hasattr(node, "space"):
@@ -124,15 +134,19 @@ def fitted(node: bpy.types.Node) -> bpy.types.Node:
     return node
 
 
-def sequence(file: Path, colours: str) -> bpy.types.Image:
-    """The image sequence that begins with a file; once per folder."""
-    for image in bpy.data.images:
-        if stamped(image, "sequence") == str(file.parent):
-            image.reload()
-            return image
-    image = bpy.data.images.load(str(file), check_existing=False)
+def show_sequence(node: bpy.types.Node, file: Path, colours: str) -> None:
+    """Have an image node show the image sequence that begins with a file; one image per folder.
+
+    A node that is given an image reads it at once, and the window waits. So it is given a blank one, which becomes
+    the sequence: its files are read when they are needed.
+    """
+    image = next((one for one in bpy.data.images if stamped(one, "sequence") == str(file.parent)), None)
+    if image is None:
+        image = bpy.data.images.new(file.parent.name, 1, 1)
+        image.colorspace_settings.name = colours
+        stamp(image, {"sequence": str(file.parent)})
+    image.source = "GENERATED"
+    image.generated_width = image.generated_height = 1
+    node.image = image
     image.source = "SEQUENCE"
-    image.colorspace_settings.name = colours
-    image.filepath = as_stored(file)
-    stamp(image, {"sequence": str(file.parent)})
-    return image
+    image.filepath_raw = as_stored(file)

@@ -10,6 +10,8 @@ from . import scene_jobs
 from .session import session
 
 INTERVAL_S = 0.1
+SOON_S = 0.01
+"""To the next beat when this one left something over."""
 
 
 def start() -> None:
@@ -39,7 +41,9 @@ def beat() -> float | None:
     if session.tick():
         previews.show(session.preview)
         redraw()
-    return INTERVAL_S if session.busy else None
+    if not session.busy:
+        return None
+    return SOON_S if session.has_news else INTERVAL_S
 
 
 def redraw() -> None:
@@ -63,32 +67,28 @@ def file_loaded(*_: object) -> None:
 
 
 class Previews:
-    """The newest preview as an icon. Blender reads icons from files only, and once per name."""
+    """The newest preview as an icon. Blender reads one once per name, and when it is first drawn."""
 
     def __init__(self) -> None:
         self._icons: bpy.utils.previews.ImagePreviewCollection | None = None
-        self._shown = b""
-        self._count = 0
+        self._shown: Path | None = None
 
     @property
     def icon(self) -> int:
         """For `template_icon`; 0 when there is none."""
         return next(iter(self._icons.values())).icon_id if self._icons else 0
 
-    def show(self, jpeg: bytes) -> None:
-        if jpeg is self._shown:
+    def show(self, file: Path | None) -> None:
+        if file == self._shown:
             return
         self.clear()
-        self._shown = jpeg
-        if jpeg:
-            self._count += 1
-            file = Path(bpy.app.tempdir) / f"look_beyond_preview_{self._count}.jpg"
-            file.write_bytes(jpeg)
+        self._shown = file
+        if file is not None:
             self._icons = bpy.utils.previews.new()
-            self._icons.load(file.name, str(file), "IMAGE")
+            self._icons.load(str(file), str(file), "IMAGE")
 
     def clear(self) -> None:
-        self._shown = b""
+        self._shown = None
         if self._icons is not None:
             bpy.utils.previews.remove(self._icons)
             self._icons = None

@@ -107,7 +107,24 @@ def submit_and_follow(
             write_request(written, client, request, job, about, ended=True)
         raise
     write_request(written, client, request, job, about, ended=True)
-    yield Done(folder=place, job=job)
+    if isinstance(request, ShotRequest):
+        check_frames(place / "frames", request)
+        yield Done(folder=place, job=job, cameras=json.dumps(request.cameras))
+    else:
+        yield Done(folder=place, job=job, cameras=json.dumps([request.camera]))
+
+
+def frame_names(request: ShotRequest) -> list[str]:
+    """The files of a shot's frames, in their order."""
+    first = request.first_frame
+    return [f"{number:04d}.png" for number in range(first, first + len(request.cameras))]
+
+
+def check_frames(folder: Path, request: ShotRequest) -> None:
+    there = set(os.listdir(folder)) if folder.is_dir() else set()
+    missing = next((name for name in frame_names(request) if name not in there), None)
+    if missing is not None:
+        raise JobError(f"The frame {missing} did not arrive in {folder.parent}: shoot again.")
 
 
 def write_request(

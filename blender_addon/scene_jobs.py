@@ -22,7 +22,7 @@ from .photo import photo_camera
 from .preferences import connection
 from .results import absolute, as_stored, file_name, output_folder, stamped
 from .session import Done, Event, Work, session
-from .shot_output import show_shot
+from .shot_output import Shot, Showing
 from .stage import StageSurface, preview_in, show_stage, stage_of, stage_surface
 from .world_nodes import heading_of, show_world, turned_by
 
@@ -88,7 +88,7 @@ def world_of(
     return Work("Build World", steps, world_finish(SceneOf(scene), request, picture))
 
 
-def world_finish(where: SceneOf, request: WorldRequest, picture: Path) -> Callable[[Done], str]:
+def world_finish(where: SceneOf, request: WorldRequest, picture: Path) -> Callable[[Done], str | None]:
     """What puts a finished world into its scene."""
 
     def finish(done: Done) -> str:
@@ -104,7 +104,7 @@ def world_finish(where: SceneOf, request: WorldRequest, picture: Path) -> Callab
             "preset": request.preset,
             "revision": about.get("revision", ""),
             "camera_height": request.camera_height,
-            "cameras": [request.camera],
+            "cameras": done.cameras,
             **versions(),
         }
         said = show_world(scene, done.folder / "panorama.png", heading_of(about), record)
@@ -238,43 +238,51 @@ def shoot(context: bpy.types.Context) -> Work:
 
 def shot_finish(
     where: SceneOf, request: ShotRequest, about: Mapping[str, object]
-) -> tuple[Callable[[Done], str], Callable[[list[Path]], None]]:
+) -> tuple[Callable[[Done], str | None], Callable[[list[Path]], bool]]:
     """What puts a finished shot into its scene, and what shows its frames on the way."""
-    first, camera_name, places = request.first_frame, str(about["camera"]), about["places"]
+    names = tuple(jobs.frame_names(request))
     size = (request.cameras[0]["width"], request.cameras[0]["height"])
-    names = [f"{number:04d}.png" for number in range(first, first + len(request.cameras))]
+    camera, places = str(about["camera"]), about["places"]
+    closing: list[Showing] = []
+    showing: list[Showing] = []
 
-    def finish(done: Done) -> str:
-        frames = [done.folder / "frames" / name for name in names]
-        if missing := [path.name for path in frames if not path.is_file()]:
-            raise JobError(f"The frame {missing[0]} did not arrive in {done.folder}: shoot again.")
+    def finish(done: Done) -> str | None:
         scene = where.find()
         if scene is None:
             return f"The shot is finished in {done.folder}; its scene is not open any more."
-        record = {
-            "job": done.job,
-            "world": about["world"],
-            "folder": str(done.folder),
-            "first_frame": first,
-            "seed": request.seed,
-            "preset": request.preset,
-            "tau_position": request.tau_position,
-            "tau_rotation": request.tau_rotation,
-            "cameras": request.cameras,
-            **versions(),
-        }
-        said = show_shot(scene, scene.objects.get(camera_name), frames, first, size, record, places)
+        if not closing:
+            record = {
+                "job": done.job,
+                "world": about["world"],
+                "folder": str(done.folder),
+                "first_frame": request.first_frame,
+                "seed": request.seed,
+                "preset": request.preset,
+                "tau_position": request.tau_position,
+                "tau_rotation": request.tau_rotation,
+                "cameras": done.cameras,
+                **versions(),
+            }
+            shot = Shot(done.folder / "frames", names, request.first_frame, size, record)
+            closing.append(Showing(shot, camera, places))
+        if not closing[0].step(scene):
+            return None
         scene.look_beyond.shot_folder = as_stored(done.folder)
-        scene.look_beyond.shot_first, scene.look_beyond.shot_frames = first, len(frames)
+        scene.look_beyond.shot_first, scene.look_beyond.shot_frames = request.first_frame, len(names)
         remember_for_undo("Shoot")
-        return f"{len(frames)} frames: {done.folder}. {said}".strip()
+        return f"{len(names)} frames: {done.folder}. {closing[0].said}".strip()
 
-    def arrived(files: list[Path]) -> None:
+    def arrived(files: list[Path]) -> bool:
         scene = where.find()
         there = next((file for file in files if file.parent.name == "frames"), None)
-        if scene is not None and there is not None:
-            frames = [there.parent / name for name in names]
-            show_shot(scene, scene.objects.get(camera_name), frames, first, size, {}, places, there)
+        if scene is None or there is None:
+            return True
+        if not showing:
+            shot = Shot(there.parent, names, request.first_frame, size, {}, there.name)
+            showing.append(Showing(shot, camera, places))
+        if showing[0].step(scene):
+            showing.clear()
+        return not showing
 
     return finish, arrived
 

@@ -8,6 +8,7 @@ main thread, takes the events in. Nothing here is ever stored in a .blend. No bp
 import contextlib
 import queue
 import subprocess
+import tempfile
 import threading
 import time
 import traceback
@@ -17,8 +18,8 @@ from pathlib import Path
 
 from lookbeyond_kit.client import FileArrived, Preview, Progress, ServiceError
 
-TICK_S = 0.004
-"""How long one tick may take in events before it lets the window go on."""
+TICK_S = 0.0015
+"""How long one tick may work before it lets the window go on; what it has begun, it ends."""
 
 SHOW_S = 1.0
 """How long files that arrive wait to be shown together."""
@@ -47,6 +48,13 @@ class Stopped:
 
 
 @dataclass(frozen=True)
+class PreviewFile:
+    """A preview has arrived and lies in a file, until the work ends."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
 class Submitted:
     """The service accepted the job."""
 
@@ -60,6 +68,8 @@ class Done:
     message: str = ""
     folder: Path | None = None
     job: str = ""
+    cameras: str = ""
+    """The cameras that were asked for, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ class Failed:
     message: str
 
 
-Event = Welcomed | Launched | Stopped | Submitted | Progress | Preview | FileArrived | Done | Failed
+Event = Welcomed | Launched | Stopped | Submitted | Progress | Preview | PreviewFile | FileArrived | Done | Failed
 Steps = Callable[[threading.Event], Iterator[Event]]
 """Given an event that is set when the artist cancels, do the work and say how it goes."""
 
@@ -81,10 +91,12 @@ class Work:
 
     title: str
     steps: Steps
-    finish: Callable[[Done], str] | None = None
-    """Puts the result in place and gives the closing sentence; a ValueError's text becomes the error."""
-    arrived: Callable[[list[Path]], None] | None = None
-    """Shows files that have arrived while the work goes on, at most once in `SHOW_S`."""
+    finish: Callable[[Done], str | None] | None = None
+    """Puts the result in place and gives the closing sentence; a ValueError's text becomes the error. As long as
+    it gives None it is called again in a later tick: whatever takes long is done in pieces."""
+    arrived: Callable[[list[Path]], bool] | None = None
+    """Shows files that have arrived while the work goes on, once in `SHOW_S`, and says whether all is shown; if
+    not, it is called again with the same files in the next tick."""
 
 
 @dataclass
@@ -106,7 +118,7 @@ class Session:
 
     `queue` holds what waits for its end, `unfinished` the folders of what was begun and not ended when the open
     file was last left. `error` and `notice` are the sentences of the status box; `service` is
-    what the service last said of itself, None when nothing is known; `preview` the newest preview (JPEG bytes)
+    what the service last said of itself, None when nothing is known; `preview` the newest preview (a JPEG file)
     of the running task.
     """
 
@@ -117,20 +129,28 @@ class Session:
         self.notice = ""
         self.service: object | None = None
         self.process: subprocess.Popen | None = None
-        self.preview = b""
+        self.preview: Path | None = None
         self.queue: list[Work] = []
         self.unfinished: list[Path] = []
-        self._finish: Callable[[Done], str] | None = None
-        self._arrived: Callable[[list[Path]], None] | None = None
+        self._finish: Callable[[Done], str | None] | None = None
+        self._done: Done | None = None
+        self._arrived: Callable[[list[Path]], bool] | None = None
         self._waiting: list[Path] = []
+        self._showing: list[Path] = []
         self._shown = 0.0
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._leaving = threading.Event()
 
     @property
     def busy(self) -> bool:
         return self.task is not None
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the next tick has anything to do."""
+        due = bool(self._waiting) and time.monotonic() - self._shown >= SHOW_S
+        return self._done is not None or bool(self._showing) or due or not self._events.empty()
 
     def begin(self, work: Work) -> None:
         """Start the work's steps in the I/O thread; `tick` takes in what they say.
@@ -140,19 +160,21 @@ class Session:
         if self.task is not None:
             raise RuntimeError(f"{self.task.title} is still running: wait for it or cancel it.")
         self.clear()
-        self.preview = b""
+        self.preview = self._done = None
         self.task = Task(work.title)
         self._finish, self._arrived = work.finish, work.arrived
-        self._waiting, self._shown = [], 0.0
+        self._waiting, self._showing, self._shown = [], [], 0.0
         self._events = queue.SimpleQueue()
         self._leaving = threading.Event()
-        self._thread = threading.Thread(
+        thread = threading.Thread(
             target=_run_steps,
             args=(work.steps, self.task.cancelled, self._leaving, self._events),
             name="look_beyond",
             daemon=True,
         )
-        self._thread.start()
+        # Of one that has said its last word nobody waits for the end: the window would.
+        self._threads = [former for former in self._threads if former.is_alive()] + [thread]
+        thread.start()
 
     def enqueue(self, work: Work) -> None:
         """Start the work now, or when what runs and what waits before it has ended."""
@@ -170,12 +192,15 @@ class Session:
         changed = False
         ends = time.monotonic() + wait_s + TICK_S
         while self.task is not None and (wait_s > 0 or time.monotonic() < ends):
+            if self._done is not None:
+                self._put_in_place(self._done)
+                wait_s, changed = 0.0, True
+                continue
             try:
                 event = self._events.get(timeout=wait_s) if wait_s > 0 else self._events.get_nowait()
             except queue.Empty:
                 break
-            wait_s = 0.0
-            changed = True
+            wait_s, changed = 0.0, True
             self._take(event, self.task)
         self._show_arrived()
         if self.task is None and self.queue:
@@ -186,15 +211,19 @@ class Session:
         return changed
 
     def _show_arrived(self) -> None:
-        now = time.monotonic()
-        if self.task is None or self._arrived is None or not self._waiting or now - self._shown < SHOW_S:
+        if self.task is None or self._arrived is None or self._done is not None:
             return
-        waiting, self._waiting, self._shown = self._waiting, [], now
+        if not self._showing:
+            now = time.monotonic()
+            if not self._waiting or now - self._shown < SHOW_S:
+                return
+            self._showing, self._waiting, self._shown = self._waiting, [], now
         try:
-            self._arrived(waiting)
+            if self._arrived(self._showing):
+                self._showing = []
         except Exception as error:  # what is shown on the way is a courtesy: the work goes on
             sentence(error)
-            self._arrived = None
+            self._arrived, self._showing = None, []
 
     def run(self, say: Callable[[Task], None] | None = None) -> None:
         """Tick until the task has ended (for scripts and background mode). Ctrl-C cancels it."""
@@ -227,9 +256,9 @@ class Session:
         """
         self._leaving.set()
         self.queue.clear()
-        if self._thread is not None:
-            self._thread.join(timeout=10)
-            self._thread = None
+        for thread in self._threads:
+            thread.join(timeout=10)
+        self._threads = []
         while True:  # a service launched in the last moment is ours to end, too
             try:
                 event = self._events.get_nowait()
@@ -237,7 +266,7 @@ class Session:
                 break
             if isinstance(event, Launched):
                 self.process = event.process
-        self.task = self._finish = None
+        self.task = self._finish = self._done = None
         if self.process is not None and not keep_service:
             end_process(self.process)
             self.process = None
@@ -248,8 +277,8 @@ class Session:
                 task.fraction, task.eta_s = event.fraction, event.eta_s
                 if not task.cancelled.is_set():
                     task.message = event.message
-            case Preview():
-                self.preview = event.jpeg
+            case PreviewFile():
+                self.preview = event.path
             case FileArrived():
                 task.files += 1
                 self._waiting.append(event.path)
@@ -271,40 +300,60 @@ class Session:
                 if event.code in UNREACHABLE:
                     self.service = None
             case Done():
-                finish = self._finish
-                self._end()
-                try:
-                    self.notice = (finish(event) if finish is not None else "") or event.message
-                except Exception as error:
-                    self.error_code, self.error = "failed", sentence(error)
+                self._done = event
+
+    def _put_in_place(self, done: Done) -> None:
+        try:
+            said = self._finish(done) if self._finish is not None else ""
+        except Exception as error:
+            self._end()
+            self.error_code, self.error = "failed", sentence(error)
+            return
+        if said is not None:
+            self._end()
+            self.notice = said or done.message
 
     def _end(self) -> None:
-        self.task = self._finish = None
-        self.preview = b""
-        if self._thread is not None:  # it has said its last word
-            self._thread.join(timeout=10)
-            self._thread = None
+        self.task = self._finish = self._done = self.preview = None
 
 
 def _run_steps(
     steps: Steps, cancelled: threading.Event, leaving: threading.Event, events: "queue.SimpleQueue[Event]"
 ) -> None:
+    last: Event = Failed("failed", "The work ended without a result; see the system console.")
     try:
-        running = steps(cancelled)
-        try:
+        # The last word is said when everything is closed: whoever hears it need not wait for this thread.
+        with contextlib.closing(steps(cancelled)) as running, tempfile.TemporaryDirectory() as folder:
+            previews = Previews(Path(folder))
             for event in running:
-                events.put(event)
+                if isinstance(event, Done):
+                    last = event
+                    break
+                events.put(previews.written(event) if isinstance(event, Preview) else event)
                 if leaving.is_set():
                     return
-                if isinstance(event, Done):
-                    return
-        finally:
-            running.close()
-        events.put(Failed("failed", "The work ended without a result; see the system console."))
-    except ServiceError as error:
-        events.put(Failed(error.code, str(error)))
     except Exception as error:
-        events.put(Failed("failed", sentence(error)))
+        code = error.code if isinstance(error, ServiceError) else "failed"
+        if not isinstance(last, Done):  # what is done is not undone by what would not close
+            last = Failed(code, sentence(error))
+    events.put(last)
+
+
+class Previews:
+    """Previews as files: Blender reads icons from files only, and the window is not to wait for the disk."""
+
+    KEPT = 4
+    """How many stay: the window may be about to read one of the last."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._count = folder, 0
+
+    def written(self, preview: Preview) -> PreviewFile:
+        self._count += 1
+        (self._folder / f"{self._count - self.KEPT}.jpg").unlink(missing_ok=True)
+        file = self._folder / f"{self._count}.jpg"
+        file.write_bytes(preview.jpeg)
+        return PreviewFile(file)
 
 
 def sentence(error: Exception) -> str:

@@ -1,6 +1,9 @@
 """The frames of a shot, where the artist wants them: a strip, behind the camera, before it, the compositor."""
 
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import bpy
@@ -10,50 +13,104 @@ from .composite import set_up_composite
 from .results import as_stored, stamp, stamped
 from .stage import stage_of
 
+SLICE_S = 0.001
+"""How long a strip may be extended at a time: Blender copies all its names for each new one."""
 
-def show_shot(
-    scene: bpy.types.Scene,
-    camera: bpy.types.Object | None,
-    frames: Sequence[Path],
-    first_frame: int,
-    size: tuple[int, int],
-    record: Mapping[str, object],
-    places: Collection[str] = ("STRIP", "BACKGROUND"),
-    there: Path | None = None,
-) -> str:
-    """Show the frames (files in order, the first for `first_frame`) in the places asked for; says where.
+
+@dataclass(frozen=True)
+class Shot:
+    """The frames of a shot as files."""
+
+    folder: Path
+    names: tuple[str, ...]
+    """In order, the first for `first_frame`."""
+    first_frame: int
+    size: tuple[int, int]
+    """Pixels, width and height."""
+    record: Mapping[str, object]
+    """What made it; written on whatever shows it."""
+    there: str = ""
+    """The name of a frame that exists already, while the others are being made."""
+
+
+class Showing:
+    """Puts a shot into the places asked for, piece by piece, so that the window goes on in between.
 
     STRIP is the sequencer of a scene of its own, because a strip in the artist's scene would take over its
     render; BACKGROUND is behind the camera, PLANE an image before it, COMPOSITE the compositor's input. The
     same frames again refresh what is there; other frames make a new strip above the former ones, which stay.
-    While frames are still being made, `there` is one that is.
+    Between two pieces the artist may undo or remove what the former one made: each looks for its things anew.
     """
-    said = []
-    if "STRIP" in places:
-        editing = sequencer_scene(scene, size)
-        strip = image_strip(editing, frames, first_frame)
-        stamp(strip, record)
-        stamp(editing, record)
-        said.append(f"They play in the scene {editing.name}.")
-    if camera is not None and {"BACKGROUND", "PLANE"} & set(places):
-        image = frame_sequence(frames, there or frames[0])
-        stamp(image, {"shot_frames": len(frames), **record})
-        if "BACKGROUND" in places:
-            show_behind(camera.data, image, len(frames), first_frame)
-            hidden = stage_of(scene) is not None and stage_of(scene).visible_get()
-            said.append(f"They play behind the camera{': hide the stage to see them' if hidden else ''}.")
-        if "PLANE" in places:
-            plane = show_before(scene, camera, image, size)
-            set_frames(plane.image_user, len(frames), first_frame)
-            said.append("They play on an image before the camera.")
-    if "COMPOSITE" in places and there is None:
-        said.append(set_up_composite(scene, frames[0].parent.parent, first_frame, len(frames)))
-    return " ".join(said)
+
+    def __init__(self, shot: Shot, camera: str, places: Collection[str]) -> None:
+        self._shot, self._camera = shot, camera
+        self._left: list[Callable[[bpy.types.Scene], str | None]] = []
+        self._words: list[str] = []
+        if "STRIP" in places:
+            self._left += [self._editing, self._strip]
+        self._left += [partial(self._at_camera, place) for place in ("BACKGROUND", "PLANE") if place in places]
+        if "COMPOSITE" in places and not shot.there:
+            self._left.append(self._composite)
+
+    @property
+    def said(self) -> str:
+        """Where the shot is to be seen."""
+        return " ".join(word for word in self._words if word)
+
+    def step(self, scene: bpy.types.Scene) -> bool:
+        """Do the next piece; whether it was the last."""
+        if self._left and (words := self._left[0](scene)) is not None:
+            self._words.append(words)
+            del self._left[0]
+        return not self._left
+
+    def _editing(self, scene: bpy.types.Scene) -> str:
+        sequencer_scene(scene, self._shot.size)
+        return ""
+
+    def _strip(self, scene: bpy.types.Scene) -> str | None:
+        shot = self._shot
+        editing = shots_of(scene) or sequencer_scene(scene, shot.size)
+        strip = image_strip(editing, shot)
+        if not extended(strip, shot.names, SLICE_S):
+            return None
+        stamp(strip, shot.record)
+        stamp(editing, shot.record)
+        return f"They play in the scene {editing.name}."
+
+    def _at_camera(self, place: str, scene: bpy.types.Scene) -> str:
+        shot, camera = self._shot, scene.objects.get(self._camera)
+        if camera is None:
+            return ""
+        image = frame_sequence(shot)
+        stamp(image, {"shot_frames": len(shot.names), **shot.record})
+        if place == "PLANE":
+            plane = show_before(scene, camera, image, shot.size)
+            set_frames(plane.image_user, len(shot.names), shot.first_frame)
+            return "They play on an image before the camera."
+        show_behind(camera.data, image, len(shot.names), shot.first_frame)
+        hidden = stage_of(scene) is not None and stage_of(scene).visible_get()
+        return f"They play behind the camera{': hide the stage to see them' if hidden else ''}."
+
+    def _composite(self, scene: bpy.types.Scene) -> str:
+        return set_up_composite(scene, self._shot.folder.parent, self._shot.first_frame, len(self._shot.names))
+
+
+def show_shot(scene: bpy.types.Scene, camera: str, shot: Shot, places: Collection[str]) -> str:
+    """Show the shot in the places asked for, all at once; says where (see `Showing`)."""
+    showing = Showing(shot, camera, places)
+    while not showing.step(scene):
+        pass
+    return showing.said
+
+
+def shots_of(scene: bpy.types.Scene) -> bpy.types.Scene | None:
+    return next((one for one in bpy.data.scenes if stamped(one, "shots_of") == scene), None)
 
 
 def sequencer_scene(scene: bpy.types.Scene, size: tuple[int, int]) -> bpy.types.Scene:
     """The scene that shows the shots of `scene`: its time, the shot's size, the files' own colours."""
-    editing = next((one for one in bpy.data.scenes if stamped(one, "shots_of") == scene), None)
+    editing = shots_of(scene)
     if editing is None:
         editing = bpy.data.scenes.new(f"{scene.name} Shot")
         editing["look_beyond_shots_of"] = scene
@@ -74,13 +131,14 @@ def strips_of(editing: bpy.types.Scene):
     return editor.strips if hasattr(editor, "strips") else editor.sequences
 
 
-def image_strip(editing: bpy.types.Scene, frames: Sequence[Path], first_frame: int):
-    """The image strip of these frames."""
+def image_strip(editing: bpy.types.Scene, shot: Shot):
+    """The image strip of these frames; a new one has only the first of them."""
     strips = strips_of(editing)
-    folder = str(frames[0].parent)
+    folder = str(shot.folder)
     for strip in strips:
         if strip.type == "IMAGE" and stamped(strip, "frames_folder") == folder:
-            if [element.filename for element in strip.elements] == [path.name for path in frames]:
+            there = len(strip.elements)  # their numbers follow each other: the ends tell
+            if there <= len(shot.names) and all(strip.elements[at].filename == shot.names[at] for at in (0, there - 1)):
                 editing.sequence_editor_create()
                 strip.directory = strip.directory  # the files may be new: drop what was read of them
                 return strip
@@ -88,24 +146,34 @@ def image_strip(editing: bpy.types.Scene, frames: Sequence[Path], first_frame: i
     for strip in strips:
         if stamped(strip, "frames_folder"):
             strip.mute = True
-    name = frames[0].parent.parent.name
-    strip = strips.new_image(name, str(frames[0]), min(above + 1, 128), first_frame)
-    for path in frames[1:]:
-        strip.elements.append(path.name)
+    name = shot.folder.parent.name
+    # A new strip reads the file that it is given at once, and the window waits: it gets its name afterwards.
+    strip = strips.new_image(name, str(shot.folder / "unread"), min(above + 1, 128), shot.first_frame)
+    strip.elements[0].filename = shot.names[0]
     strip["look_beyond_frames_folder"] = folder
     return strip
 
 
-def frame_sequence(frames: Sequence[Path], there: Path) -> bpy.types.Image:
-    """The frames as an image sequence; `there` is one that exists already. Read anew if it is known."""
-    known = next((one for one in bpy.data.images if stamped(one, "frames_folder") == str(frames[0].parent)), None)
+def extended(strip, names: tuple[str, ...], limit_s: float) -> bool:
+    """Give the strip more of its frames, as many as the time allows, at least one; whether it has all."""
+    ends = time.perf_counter() + limit_s
+    for name in names[len(strip.elements) :]:
+        strip.elements.append(name)
+        if time.perf_counter() > ends:
+            break
+    return len(strip.elements) == len(names)
+
+
+def frame_sequence(shot: Shot) -> bpy.types.Image:
+    """The frames as an image sequence. Read anew if it is known."""
+    known = next((one for one in bpy.data.images if stamped(one, "frames_folder") == str(shot.folder)), None)
     if known is not None:
         known.reload()
         return known
-    image = bpy.data.images.load(str(there), check_existing=False)
+    image = bpy.data.images.load(str(shot.folder / (shot.there or shot.names[0])), check_existing=False)
     image.source = "SEQUENCE"
-    image.filepath = as_stored(frames[0])
-    stamp(image, {"frames_folder": str(frames[0].parent)})
+    image.filepath = as_stored(shot.folder / shot.names[0])
+    stamp(image, {"frames_folder": str(shot.folder)})
     return image
 
 

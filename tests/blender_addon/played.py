@@ -72,8 +72,8 @@ class PlayedService:
     """Stands for the client, playing a service that answers at once: what it was asked lies in the lists.
 
     `fails` is raised instead of a result; while `holds` is set, jobs go on and on, as models do; while
-    `go_on` is cleared, no file arrives. It is
-    used in the I/O thread, so that its files are made beforehand, in `folder`.
+    `go_on` is cleared, no file arrives, and every file takes `pace_s` to. It is used in the I/O thread, so that
+    its files are made beforehand, in `folder`.
     """
 
     class Welcome:
@@ -92,6 +92,7 @@ class PlayedService:
         self.cancelled: list[str] = []
         self.fails: Exception | None = None
         self.holds = False
+        self.pace_s = 0.0
         self.go_on = threading.Event()
         self.go_on.set()
         self.open = 0
@@ -126,17 +127,22 @@ class PlayedService:
         request = self.requests[-1]
         yield client.Progress(0.25, "Denoising 5 of 20", 12.0)
         yield client.Preview(self.preview)
-        ends = time.monotonic() + 20
+        shown = time.monotonic()
+        ends = shown + 20
         while self.holds and time.monotonic() < ends:
             if job in self.cancelled:
                 raise client.ServiceError("cancelled", "The job was cancelled.")
             time.sleep(0.002)
             yield client.Progress(0.3, "Denoising 6 of 20", 11.0)
+            if time.monotonic() > shown + 0.1:
+                shown = time.monotonic()
+                yield client.Preview(self.preview)
         if self.fails is not None:
             raise self.fails
         files = self.world(request, folder) if hasattr(request, "photo") else self.shot(request, folder)
         for file in files:
             self.go_on.wait(20)
+            time.sleep(self.pace_s)
             yield client.FileArrived(file.relative_to(folder).as_posix(), file)
         yield client.Finished(tuple(file.relative_to(folder).as_posix() for file in files))
 

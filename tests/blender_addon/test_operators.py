@@ -242,19 +242,20 @@ def test_several_shots_wait_for_their_turn_and_what_waits_can_be_taken_off(part,
 def test_frames_appear_while_the_shot_is_made(part, session, world, service, monkeypatch):
     monkeypatch.setattr(part("session"), "SHOW_S", 0.0)
     bpy.ops.lookbeyond.add_path()
-    show, seen = part("scene_jobs").show_shot, []
+    seen = []
 
-    def shown(*words):
-        seen.append(words)
-        service.go_on.set()  # the rest arrives only when the first frame is seen
-        return show(*words)
+    class Seen(part("scene_jobs").Showing):
+        def __init__(self, shot, camera, places):
+            super().__init__(shot, camera, places)
+            seen.append(shot)
+            service.go_on.set()  # the rest arrives only when the first frame is seen
 
-    monkeypatch.setattr(part("scene_jobs"), "show_shot", shown)
+    monkeypatch.setattr(part("scene_jobs"), "Showing", Seen)
     monkeypatch.setattr(service, "go_on", OnlyOne())
     bpy.ops.lookbeyond.shoot()
     on_the_way, last = seen[:-1], seen[-1]
-    assert on_the_way and all(len(words) == 8 and words[7].is_file() for words in on_the_way)
-    assert len(last) == 7
+    assert on_the_way and all((shot.folder / shot.there).is_file() and not shot.record for shot in on_the_way)
+    assert not last.there and last.record["seed"] == 0
     assert len(world.camera.data.background_images) == 1
 
 

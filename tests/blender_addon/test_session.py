@@ -24,6 +24,15 @@ def session(module):
     session.close()
 
 
+def saying(*events):
+    """Steps that say these, one after another."""
+
+    def steps(cancelled):
+        yield from events
+
+    return steps
+
+
 @pytest.fixture
 def client():
     from lookbeyond_kit import client
@@ -63,7 +72,7 @@ def test_an_error_of_the_finish_is_told_too(module, session):
     def finish(done):
         raise ValueError("The frame 0007.png did not arrive: shoot again.")
 
-    session.begin(module.Work("Shoot", lambda cancelled: iter([module.Done()]), finish))
+    session.begin(module.Work("Shoot", saying(module.Done()), finish))
     session.run()
     assert session.error == "The frame 0007.png did not arrive: shoot again."
 
@@ -128,7 +137,7 @@ def test_leaving_joins_the_thread_and_closes_the_steps(module, session, client):
 def test_leaving_ends_the_service_that_was_started_here(module, session):
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     process = subprocess.Popen(command)
-    session.begin(module.Work("Start", lambda cancelled: iter([module.Launched(process), module.Done()])))
+    session.begin(module.Work("Start", saying(module.Launched(process), module.Done())))
     session.run()
     session.close()
     assert process.poll() is not None
@@ -154,3 +163,57 @@ def test_a_flood_of_events_does_not_hold_a_tick(module, session, client, monkeyp
     monkeypatch.undo()
     session.run()
     assert not session.error
+
+
+def test_a_result_is_put_in_place_piece_by_piece(module, session):
+    """As long as the finish gives nothing it is asked again, a tick later when its time is up."""
+    pieces = []
+
+    def finish(done):
+        pieces.append(done.job)
+        return "All is there." if len(pieces) == 5 else None
+
+    session.begin(module.Work("Shoot", saying(module.Done(job="j")), finish))
+    turns_until(session, lambda: pieces)
+    session.run()
+    assert pieces == ["j"] * 5 and session.notice == "All is there." and not session.busy
+
+
+def test_the_window_does_not_wait_for_what_closes(module, session, client):
+    """Steps whose connection takes its time to close say their last word only then; no tick waits for it."""
+    closing, closed = threading.Event(), threading.Event()
+
+    def steps(cancelled):
+        try:
+            yield client.Progress(0.9, "Nearly", None)
+            yield module.Done()
+        finally:
+            closing.set()
+            closed.wait(20)
+
+    session.begin(module.Work("Shoot", steps))
+    closing.wait(20)
+    for _ in range(3):
+        session.tick()
+    assert session.busy and session.task.message == "Nearly"
+    closed.set()
+    session.run()
+    assert not session.error and not session.busy
+
+
+def test_previews_are_files_while_the_work_goes_on(module, session, client):
+    go = threading.Event()
+
+    def steps(cancelled):
+        for number in range(10):
+            yield client.Preview(b"%d" % number)
+        go.wait(20)
+        yield module.Done()
+
+    session.begin(module.Work("Shoot", steps))
+    turns_until(session, lambda: session.preview is not None and session.preview.read_bytes() == b"9")
+    folder = session.preview.parent
+    assert len(list(folder.iterdir())) == module.Previews.KEPT
+    go.set()
+    session.run()
+    assert session.preview is None and not folder.exists()

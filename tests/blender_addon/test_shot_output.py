@@ -1,8 +1,10 @@
 """Frame n of the scene shows file n, in the sequencer scene and behind the camera."""
 
 import shutil
+from pathlib import Path
 
 import bpy
+import numpy as np
 import pytest
 
 from tests.blender_addon.played import picture
@@ -23,11 +25,16 @@ def camera(scene):
     return camera
 
 
-def show(part, scene, camera, frames, record=None):
-    from pathlib import Path
+BOTH = ("STRIP", "BACKGROUND")
 
-    paths = [Path(frame) for frame in frames]
-    part("shot_output").show_shot(scene, camera, paths, 11, (96, 64), record or {"seed": 3})
+
+def shot_of(part, frames, record=None, size=(96, 64), there=""):
+    names = tuple(Path(frame).name for frame in frames)
+    return part("shot_output").Shot(Path(frames[0]).parent, names, 11, size, record or {"seed": 3}, there)
+
+
+def show(part, scene, camera, frames):
+    part("shot_output").show_shot(scene, camera.name, shot_of(part, frames), BOTH)
     return bpy.data.scenes[f"{scene.name} Shot"]
 
 
@@ -52,6 +59,23 @@ def test_strip_lies_in_a_scene_of_its_own(part, scene, camera, frames):
     assert (editing.render.resolution_x, editing.render.resolution_y) == (96, 64)
     assert editing.view_settings.view_transform == "Standard"
     assert strip["look_beyond_seed"] == 3 and editing["look_beyond_seed"] == 3
+
+
+def test_the_strip_shows_each_file_pixel_by_pixel(part, scene, camera, frames, tmp_path):
+    """Rendered by Blender's sequencer: frame 14, which alone has other colours, as its file has them."""
+    colours = np.random.default_rng(5).random((64, 96, 3)).astype(np.float32)
+    picture(Path(frames[3]), 96, 64, colours)
+    editing = show(part, scene, camera, frames)
+    editing.render.image_settings.file_format = "PNG"
+    editing.render.filepath = str(tmp_path / "rendered.png")
+    bpy.context.window.scene = editing
+    for number, same in ((14, True), (15, False)):
+        editing.frame_set(number)
+        bpy.ops.render.render(write_still=True)
+        image = bpy.data.images.load(str(tmp_path / "rendered.png"))
+        seen = np.array(image.pixels[:]).reshape(64, 96, -1)[::-1, :, :3]
+        bpy.data.images.remove(image)
+        assert np.allclose(seen, colours, atol=0.01) == same
 
 
 def test_same_frames_again_refresh_and_others_go_above(part, scene, camera, frames, tmp_path):
@@ -89,8 +113,6 @@ def test_what_is_shown_survives_a_save(part, scene, camera, frames, tmp_path):
 @pytest.mark.parametrize("size", [(96, 64), (64, 96)])
 def test_the_plane_fills_the_cameras_frame(part, scene, camera, frames, shift, size):
     """Its corners, as Blender draws an image empty, stand in the corners of the view."""
-    from pathlib import Path
-
     from bpy_extras.object_utils import world_to_camera_view
     from mathutils import Vector
 
@@ -98,9 +120,8 @@ def test_the_plane_fills_the_cameras_frame(part, scene, camera, frames, shift, s
     camera.data.shift_x, camera.data.shift_y = shift, -shift / 2
     scene.render.resolution_x, scene.render.resolution_y = size
     bpy.context.view_layer.update()
-    show_shot = part("shot_output").show_shot
-    show_shot(scene, camera, [Path(frame) for frame in frames], 11, size, {}, ("PLANE",))
-    show_shot(scene, camera, [Path(frame) for frame in frames], 11, size, {}, ("PLANE",))
+    for _ in range(2):
+        part("shot_output").show_shot(scene, camera.name, shot_of(part, frames, size=size), ("PLANE",))
     (plane,) = camera.children
     assert plane.image_user.frame_duration == 6 and plane.hide_render and not camera.data.background_images
     bpy.context.view_layer.update()
@@ -113,13 +134,11 @@ def test_the_plane_fills_the_cameras_frame(part, scene, camera, frames, shift, s
 
 def test_frames_are_shown_while_others_are_still_to_come(part, scene, camera, frames, tmp_path):
     """The third frame is there first: the sequence is whole already, and its own files are read as they come."""
-    from pathlib import Path
-
     (tmp_path / "coming").mkdir()
     coming = [tmp_path / "coming" / Path(frame).name for frame in frames]
     shutil.copy(frames[2], coming[2])
     show_shot = part("shot_output").show_shot
-    show_shot(scene, camera, coming, 11, (96, 64), {}, ("STRIP", "BACKGROUND"), coming[2])
+    show_shot(scene, camera.name, shot_of(part, coming, {"seed": 1}, there=coming[2].name), BOTH)
     background = camera.data.background_images[0]
     assert background.image_user.frame_duration == 6
     scene.frame_set(13)
@@ -127,7 +146,27 @@ def test_frames_are_shown_while_others_are_still_to_come(part, scene, camera, fr
     assert background.image.filepath_from_user(image_user=background.image_user) == str(coming[2])
     for frame, path in zip(frames, coming, strict=True):
         shutil.copy(frame, path)
-    show_shot(scene, camera, coming, 11, (96, 64), {"seed": 3})
+    show_shot(scene, camera.name, shot_of(part, coming), BOTH)
     (strip,) = part("shot_output").strips_of(bpy.data.scenes["Scene Shot"])
     assert len(camera.data.background_images) == 1 and strip["look_beyond_seed"] == 3
     assert camera.data.background_images[0].image["look_beyond_seed"] == 3
+
+
+def test_a_long_strip_is_made_in_pieces_and_an_undo_in_between_does_no_harm(part, scene, camera, frames, monkeypatch):
+    """Between two pieces everything that the first ones made is taken away: the rest makes it anew."""
+    module = part("shot_output")
+    monkeypatch.setattr(module, "SLICE_S", 0.0)
+    showing = module.Showing(shot_of(part, frames), camera.name, BOTH)
+    lengths, pieces, done = [], 0, False
+    while not done:
+        done = showing.step(scene)
+        pieces += 1
+        strips = module.strips_of(module.shots_of(scene))
+        lengths.append(len(strips[0].elements) if strips else 0)
+        if pieces == 4:
+            assert lengths == [0, 2, 3, 4]
+            bpy.data.scenes.remove(module.shots_of(scene))
+    assert lengths[-1] == len(frames) and pieces > 8
+    (strip,) = module.strips_of(module.shots_of(scene))
+    assert [element.filename for element in strip.elements] == [f"{n:04d}.png" for n in range(11, 17)]
+    assert strip["look_beyond_seed"] == 3 and len(camera.data.background_images) == 1

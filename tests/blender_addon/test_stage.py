@@ -55,6 +55,17 @@ def test_rays_from_the_origin_meet_it_at_the_worlds_distance(part, stage, folder
         assert normal.dot(place) < 0  # it looks at who stands inside
 
 
+def test_blender_finds_nothing_to_mend_in_its_mesh(part, world, folder):
+    """Every edge is between two corners of its faces, once, and every corner begins its own."""
+    known = part("known_world").load_world(folder)
+    mesh = part("stage").stage_mesh(part("stage").stage_surface(known, 128))
+    assert len(mesh.edges) and not mesh.validate()
+    drawn = {tuple(sorted(key)) for face in mesh.polygons for key in face.edge_keys}
+    assert drawn == {tuple(sorted(edge.vertices)) for edge in mesh.edges} and len(drawn) == len(mesh.edges)
+    for loop, after in zip(mesh.loops[:4], (*mesh.loops[1:4], mesh.loops[0]), strict=True):
+        assert {loop.vertex_index, after.vertex_index} == set(mesh.edges[loop.edge_index].vertices)
+
+
 def test_renders_do_not_see_it_and_another_one_replaces_it(part, world, stage):
     assert stage.hide_render
     faces = len(stage.data.polygons)
