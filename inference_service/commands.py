@@ -1,4 +1,4 @@
-"""The commands around the service: serve, status, queue, keys, store, doctor."""
+"""The commands around the service: serve, status, queue, keys, store, fetch, doctor."""
 
 import contextlib
 import dataclasses
@@ -38,7 +38,7 @@ from inference_service.server import DRAIN_S, Presets, Server, Settings, serve
 from inference_service.store import MAX_AGE_S, QUOTA_BYTES, Entry, Store, default_store
 from inference_service.workers.pool import ProcessPool, parse_devices
 from inference_service.workers.process import IDLE_S, default_device, describe_torch_devices
-from lookbeyond import __version__
+from lookbeyond import __version__, presets
 from lookbeyond.errors import InputError, LookBeyondError
 from lookbeyond.files import require_space
 
@@ -450,6 +450,60 @@ def prune_store(quota_gb: float, max_age_days: float, store: Path | None) -> Non
     click.echo(f"{keep.root}: {count} entries with {_megabytes(size)} removed.")
 
 
+# --- fetch -----------------------------------------------------------------------------------------------
+
+
+@click.command("fetch")
+@click.argument("preset")
+@click.option("--yes", is_flag=True, help="Do not ask: the licences are accepted, the size is fine.")
+@click.option("--check", is_flag=True, help="Load nothing; read what is here and remove what is not what the hub said.")
+def fetch_command(preset: str, yes: bool, check: bool) -> None:
+    """Download what PRESET lacks on this machine; the size and the licences are said first."""
+    from lookbeyond.presets import fetching, weights
+
+    chosen = presets.get(preset)
+    if check:
+        wrong = []
+        for role, owner, component in chosen.components():
+            folder = weights.locate(owner, component)
+            if folder is not None:
+                listed = weights.patterns(component)
+                wrong += fetching.broken_files(folder, listed, lambda path: click.echo(f"reading {path}", err=True))
+            if trouble := weights.problem(owner, role, component, preset):
+                click.echo(trouble + (" (optional)" if component.optional else ""))
+        if wrong:
+            for path in wrong:
+                fetching.forget(path)
+            names = ", ".join(str(path) for path in wrong)
+            raise InputError(f"Broken, so removed: {names}; run `lookbeyond fetch {preset}` to load them again.")
+        if chosen.missing:
+            raise InputError(f"The preset {preset} cannot run here: {chosen.missing}.")
+        click.echo(f"{preset}: everything that is needed is here and whole.")
+        return
+    wanted = fetching.downloads(chosen)
+    if not wanted:
+        if chosen.missing:
+            raise InputError(f"The preset {preset} cannot run here: {chosen.missing}.")
+        click.echo(f"{preset}: nothing is missing.")
+        return
+    for item in wanted:
+        click.echo(f"{item.hub} ({item.revision}), for {', '.join(item.roles)}: {item.bytes / 1e9:.2f} GB")
+        for licence in item.licences:
+            click.echo(f"    licence: {licence}")
+        if item.gated:
+            click.echo("    only for who has accepted its terms on the hub and is logged in (`hf auth login`)")
+    click.echo(f"{sum(item.bytes for item in wanted) / 1e9:.2f} GB in all, into {fetching.cache_folder()}")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InputError("Nobody can be asked here; read the licences and add --yes.")
+        click.confirm("Download it under these licences?", abort=True)
+    for item in wanted:
+        fetching.fetch(item)
+    if chosen.missing:
+        raise InputError(f"The preset {preset} cannot run here: {chosen.missing}.")
+    click.echo(f"{preset}: everything is here. Use it with --preset {preset}.")
+
+
 # --- doctor ----------------------------------------------------------------------------------------------
 
 
@@ -501,8 +555,23 @@ def _check_presets(findings: Findings) -> None:
             else:
                 text = f"{title} is not installed: {info['missing']}"
                 findings.say(False, text, needed=info["name"] == "builtin")
+            if fits := _fits(info["name"]):
+                findings.say(*fits)
+        for trouble in presets.unreadable():
+            findings.say(False, trouble)
     except Exception as error:
         findings.say(False, f"The presets cannot be read ({error}); install Look Beyond again", needed=True)
+
+
+def _fits(name: str) -> tuple[bool, str] | None:
+    """Whether a preset's networks fit into this machine's memory now, and how; None where that is no question."""
+    from lookbeyond.presets.memory import plan_for
+
+    try:
+        how = plan_for(presets.get(name), default_device())
+    except InputError as error:
+        return False, f"    {error}"
+    return None if how is None else (True, f"    {how}")
 
 
 def _check_store(findings: Findings) -> None:
@@ -577,4 +646,4 @@ def _check_service(findings: Findings) -> None:
         findings.say(False, str(error))
 
 
-COMMANDS = (serve_command, status, queue, keys, store_command, doctor)
+COMMANDS = (serve_command, status, queue, keys, store_command, fetch_command, doctor)

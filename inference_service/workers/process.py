@@ -54,7 +54,10 @@ def load_scene_pipeline(preset: str, device: str) -> Pipeline:
         library.utils.logging.disable_progress_bar()
     with warnings.catch_warnings():  # the name of an argument that diffusers will change is nothing to a user
         warnings.simplefilter("ignore", FutureWarning)
-        return ScenePipeline.from_preset(preset, device=default_device() if device == "auto" else device)
+        scene = ScenePipeline.from_preset(preset, device=default_device() if device == "auto" else device)
+    if scene.memory_plan is not None:  # before any work; a worker's standard error is the service's
+        print(f"Preset {preset}. {scene.memory_plan}", file=sys.stderr, flush=True)
+    return scene
 
 
 def default_device() -> str:

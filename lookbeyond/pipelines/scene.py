@@ -129,8 +129,12 @@ class ScenePipeline:
         *,
         seed: int = 0,
         callback: Callback | None = None,
+        steps: int = 0,
     ) -> View:
-        """One anchor: the panorama and the anchors `before` it (nearest first) warped in, its holes filled."""
+        """One anchor: the panorama and the anchors `before` it (nearest first) warped in, its holes filled.
+
+        steps: of denoising; 0 is the preset's own number.
+        """
         panorama, (told, warped) = self.warp_panorama(panorama, [camera])
         guidance = told.nothing() if before and self.ablation.anchors == "walk" else told
         for view in reversed(before if self.ablation.anchors != "rotation" else ()):
@@ -138,7 +142,7 @@ class ScenePipeline:
         guidance = guidance.filled()
         output = self.views(
             [Pass(before[0] if before else None, [camera], guidance)], np.ones((1, 1)),
-            **self._options(panorama, guidance, seed),
+            **self._options(panorama, guidance, seed, steps),
             callback_on_step_end=_views_progress(callback, "Filling an anchor"),
         )  # fmt: skip
         return self._finish(output, guidance, panorama, warped, [camera])[0]
@@ -154,8 +158,12 @@ class ScenePipeline:
         tau_position: float = 0.2,
         tau_rotation: float = 0.2,
         callback: Callback | None = None,
+        steps: int = 0,
     ) -> list[View]:
-        """The frames of one clip; the first and the last are the anchors `source` and `target` themselves."""
+        """The frames of one clip; the first and the last are the anchors `source` and `target` themselves.
+
+        steps: of denoising; 0 is the preset's own number.
+        """
         inner = list(cameras[1:-1])
         if not inner:
             return [source, target]
@@ -174,7 +182,7 @@ class ScenePipeline:
             weights = np.linspace((1, 0), (0, 1), len(cameras))
         output = self.views(
             [Pass(source, cameras, forward), Pass(target, list(cameras)[::-1], backward[backwards])], weights,
-            **self._options(panorama, forward, seed),
+            **self._options(panorama, forward, seed, steps),
             callback_on_step_end=_views_progress(callback, "Shooting a clip"),
         )  # fmt: skip
         share = torch.from_numpy(weights[:, 0]).float().to(self._device)[:, None, None, None]
@@ -191,14 +199,14 @@ class ScenePipeline:
         panorama = panorama.shrunk(width)
         return panorama, warp_guidance(panorama, cameras, self._device)
 
-    def _options(self, panorama: Panorama, guidance: Guidance, seed: int) -> dict:
+    def _options(self, panorama: Panorama, guidance: Guidance, seed: int, steps: int) -> dict:
         settings = self.settings
         holes = 1 - float(guidance.known.mean())
         # a low start would freeze the holes' smooth filler: the more holes, the more noise
         strength = min(1.0, settings.strength + 4 * holes * (1 - settings.strength))
         return {
             "unit": panorama.camera_height, "scale": panorama.median_distance(), "strength": strength,
-            "num_inference_steps": settings.views_steps, "min_guidance_scale": settings.min_guidance_scale,
+            "num_inference_steps": steps or settings.views_steps, "min_guidance_scale": settings.min_guidance_scale,
             "max_guidance_scale": settings.max_guidance_scale, "raymap": self.ablation.raymap,
             "generator": torch.Generator().manual_seed(seed),
         }  # fmt: skip

@@ -1,0 +1,167 @@
+"""A preset's pipelines, loaded from this machine's files. Nothing is downloaded here."""
+
+import importlib
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+
+from lookbeyond import presets
+from lookbeyond.errors import InputError, LookBeyondError
+
+# diffusers loads components only from modules that are imported already
+from lookbeyond.models import panorama_transformer, views_unet  # noqa: F401
+from lookbeyond.presets import Component, Preset, weights
+from lookbeyond.presets.memory import MemoryPlan, plan_for
+
+from .panorama import PanoramaPipeline
+from .views import ViewsPipeline
+
+LIBRARIES = ("diffusers", "transformers", "lookbeyond")
+"""What a preset's `loads` may name: a preset file must not run other code."""
+SAVED: Mapping[str, type[DiffusionPipeline]] = {"panorama": PanoramaPipeline, "views": ViewsPipeline}
+
+
+def load_component(preset: Preset, role: str, component: Component, dtype: torch.dtype) -> Any:
+    """One component of a preset: a model, a scheduler, a whole saved pipeline, or the folder of files used as they are.
+
+    None for an optional one that is not on this machine. Raises `InputError`: missing, broken, or of another kind.
+    """
+    folder = weights.require(preset, role, component)
+    if folder is None or not component.loads:
+        return folder
+    kind = _class_of(role, component)
+    if kind is not None:
+        _check_kind(role, folder, kind)
+    options: dict[str, Any] = {"local_files_only": True}
+    if not component.loads.endswith("Scheduler"):
+        options |= {"torch_dtype" if component.loads.startswith(("diffusers", "lookbeyond")) else "dtype": dtype}
+        options |= {"variant": component.variant} if component.variant else {}
+        options |= {"use_safetensors": True}
+    if component.parts:
+        # what a saved pipeline has beside the parts that were fetched (safety checkers, feature extractors)
+        index = json.loads((folder / "model_index.json").read_text("utf-8"))
+        absent = {k for k, v in index.items() if isinstance(v, list) and k not in component.parts}
+        options |= dict.fromkeys(absent)
+        if "requires_safety_checker" in index:
+            options["requires_safety_checker"] = False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            loaded = kind.from_pretrained(folder, **options)
+    except (LookBeyondError, torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # files of weights can be wrong in any way
+        raise InputError(
+            f"{role}: {folder} cannot be loaded as {component.loads} ({_one_line(error)}); "
+            f"put such weights there, or correct the preset {preset.name!r}"
+        ) from error
+    return loaded.eval() if isinstance(loaded, torch.nn.Module) else loaded
+
+
+def load_stage(preset: Preset, name: str, dtype: torch.dtype, vae: Any = None) -> Any:
+    """The pipeline of one stage of a preset, not yet on its device; `vae` is the one to share, where it brings none."""
+    found = preset.stage(name)
+    assert found is not None, name
+    owner, stage = found
+    if stage.folder:
+        folder = owner.folder / stage.folder
+        shared = {} if (folder / "vae").is_dir() else {"vae": vae or load_stage(owner, "panorama", dtype).vae}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            return SAVED[stage.pipeline].from_pretrained(folder, torch_dtype=dtype, local_files_only=True, **shared)
+    parts = {
+        role: load_component(owner, f"{name}/{role}", component, dtype) for role, component in stage.components.items()
+    }
+    return SAVED[stage.pipeline](**parts)
+
+
+def _class_of(role: str, component: Component) -> Any:
+    module, _, name = component.loads.rpartition(".")
+    if module.partition(".")[0] not in LIBRARIES:
+        raise InputError(f"{role}: `loads` names {component.loads}; give a class of {', '.join(LIBRARIES)}")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, RuntimeError) as error:
+        raise InputError(
+            f"{role}: this machine has no {component.loads} ({_one_line(error)}); correct the preset, or install a "
+            f"newer {module.partition('.')[0]}"
+        ) from None
+
+
+def _check_kind(role: str, folder: Path, kind: type) -> None:
+    """That the folder's configuration names the class, where it names any."""
+    name = "model_index.json" if issubclass(kind, DiffusionPipeline) else "config.json"
+    try:
+        config = json.loads((folder / name).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        if issubclass(kind, torch.nn.Module) or issubclass(kind, DiffusionPipeline):
+            raise InputError(f"{role}: {folder / name} cannot be read ({_one_line(error)}); copy it again") from None
+        return
+    if issubclass(kind, DiffusionPipeline):
+        wanted, _ = kind._get_signature_keys(kind)
+        absent = sorted(set(wanted) - set(config) - set(kind._optional_components))
+        if absent:
+            raise InputError(
+                f"{role}: {folder} holds a {config.get('_class_name', 'pipeline')} without {', '.join(absent)}, which "
+                f"{kind.__name__} needs; put other weights there, or correct `loads` in the preset"
+            )
+        return
+    named = [config["_class_name"]] if "_class_name" in config else config.get("architectures") or []
+    if named and kind.__name__ not in named and not kind.__name__.startswith("Auto"):
+        raise InputError(
+            f"{role}: {folder} holds a {named[0]}, not a {kind.__name__}; put such weights there, or correct "
+            "`loads` in the preset"
+        )
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+def place(pipeline: Any, how: MemoryPlan | None, device: str) -> None:
+    """Puts a diffusers pipeline on its device as the plan says, by diffusers' own means."""
+    if how is not None and how.chunked:
+        for component in pipeline.components.values():
+            for method in ("enable_slicing", "enable_tiling"):
+                if hasattr(component, method):
+                    getattr(component, method)()
+            if hasattr(component, "enable_forward_chunking"):
+                try:
+                    component.enable_forward_chunking()
+                except (ValueError, NotImplementedError):  # some networks only say that they could
+                    pass
+        if hasattr(pipeline, "frames_decoded_at_once"):
+            pipeline.frames_decoded_at_once = 1
+        if how.device.startswith("mps"):  # without fused attention the maps are as large as everything else
+            pipeline.enable_attention_slicing()
+    if how is None or how.offload == "none":
+        pipeline.to(device)
+    elif how.offload == "model":
+        pipeline.enable_model_cpu_offload(device=device)
+    else:
+        pipeline.enable_group_offload(
+            onload_device=torch.device(device), offload_type="block_level", num_blocks_per_group=1, use_stream=True
+        )
+
+
+def load_pipelines(preset: Preset, device: str) -> tuple[Any, Any, MemoryPlan | None]:
+    """The panorama pipeline and the views pipeline of a preset on a device, and how they are held in its memory.
+
+    Raises `InputError` naming what is missing, of a wrong kind, or too large for the device.
+    """
+    if not preset.installed:
+        raise InputError(f"the preset {preset.name!r} cannot run here: {preset.missing}")
+    dtype = presets.weights_dtype(device)
+    how = plan_for(preset, device, str(dtype).removeprefix("torch."))
+    panorama = load_stage(preset, "panorama", dtype)
+    owners = [found[0] for name in ("panorama", "views") if (found := preset.stage(name))]
+    views = load_stage(preset, "views", dtype, vae=panorama.vae if owners[0] == owners[1] else None)
+    for pipeline in (panorama, views):
+        pipeline.set_progress_bar_config(disable=True)
+        place(pipeline, how, device)
+    return panorama, views, how

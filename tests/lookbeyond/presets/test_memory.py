@@ -1,0 +1,111 @@
+"""The plan of memory: laws of the arithmetic, and the arithmetic against tensors that have shapes but no data."""
+
+import weakref
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, UNetSpatioTemporalConditionModel
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from lookbeyond.errors import InputError
+from lookbeyond.presets.memory import GB, WORKING, Part, plan
+
+# Stable Video Diffusion at 576 x 1024, 14 frames; parameters as counted on the meta device below
+PIXELS = 576 * 1024
+SVD = [
+    Part("views/unet", 1524.6e6, 283 * PIXELS * 14, 163 * PIXELS * 14),
+    Part("views/vae", 97.7e6, 1024 * PIXELS * 4, 1024 * PIXELS),
+    Part("views/image_encoder", 632.1e6, 0, 0),
+]
+BACKWARD = Part("views/unet_backward", 1524.6e6, 283 * PIXELS * 14, 163 * PIXELS * 14)
+
+
+def test_fourteen_frames_of_576_by_1024_fit_into_12_gb():
+    """By arithmetic; what a GPU really takes is measured where there is one."""
+    for parts in (SVD, [*SVD, BACKWARD]):
+        how = plan(parts, 12 * GB)
+        assert how.offload in ("none", "model") and how.peak_gb < 11
+    assert plan(SVD, 80 * GB).offload == "none" and not plan(SVD, 80 * GB).chunked
+    assert "on cuda" in str(plan(SVD, 80 * GB))
+
+
+def test_less_memory_never_asks_for_more_and_what_is_needed_is_said():
+    ladder = [("none", False), ("none", True), ("model", False), ("model", True), ("group", True)]
+    rung, free = 0, 24.0
+    while free > 0.5:
+        try:
+            how = plan([*SVD, BACKWARD], free * GB)
+        except InputError as error:
+            assert "close other programs" in str(error) and f"{free:.1f} GB are free" in str(error)
+            needed = float(str(error).split(" GB")[0].rpartition(" ")[2])
+            assert needed > free and plan([*SVD, BACKWARD], (needed + 0.1) * GB).peak_gb < needed
+            break
+        assert how.peak_gb < free and ladder.index((how.offload, how.chunked)) >= rung
+        rung = ladder.index((how.offload, how.chunked))
+        free -= 0.25
+    assert rung == len(ladder) - 1 and free > 1
+
+
+def test_a_processor_has_nowhere_to_offload_to():
+    assert plan(SVD, 40 * GB, device="cpu", dtype="float32").offload == "none"
+    with pytest.raises(InputError, match="free on cpu"):
+        plan(SVD, 8 * GB, device="cpu", dtype="float32")
+
+
+class Peak(TorchDispatchMode):
+    """Bytes alive at most, counted by the storages that operations make; `own` ones do not count."""
+
+    def __init__(self, own):
+        super().__init__()
+        self.alive = dict.fromkeys((tensor.untyped_storage()._cdata for tensor in own), 0)
+        self.now = self.most = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                if storage._cdata not in self.alive:
+                    self.alive[storage._cdata] = storage.nbytes()
+                    self.now += storage.nbytes()
+                    self.most = max(self.most, self.now)
+                    weakref.finalize(storage, self._gone, storage._cdata)
+        return result
+
+    def _gone(self, key):
+        self.now -= self.alive.pop(key)
+
+
+def count(build, call) -> tuple[int, float]:
+    """Parameters of a network, and values alive while it works, without a byte of either."""
+    with FakeTensorMode(), torch.no_grad():
+        network = build().eval()
+        with Peak([*network.parameters(), *network.buffers()]) as peak:
+            call(network)
+        return sum(p.numel() for p in network.parameters()), peak.most / 4
+
+
+def test_the_counts_that_plans_use_are_those_of_the_networks():
+    def unet():
+        return UNetSpatioTemporalConditionModel(
+            in_channels=8, out_channels=4, num_attention_heads=(5, 10, 20, 20), cross_attention_dim=1024,
+            block_out_channels=(320, 640, 1280, 1280), num_frames=14,
+        )  # fmt: skip
+
+    def denoise(network):
+        latents = torch.empty(1, 14, 8, 72, 128)
+        network(latents, torch.tensor(1.0), torch.empty(1, 1, 1024), torch.empty(1, 3), return_dict=False)
+
+    parameters, values = count(unet, denoise)
+    assert parameters == pytest.approx(SVD[0].parameters, rel=1e-3)
+    assert 2 * values / (PIXELS * 14) == pytest.approx(WORKING["UNetSpatioTemporalConditionModel"].whole, rel=0.08)
+
+    def vae():
+        blocks = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+        return AutoencoderKL(block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4, **blocks)
+
+    parameters, values = count(vae, lambda network: network.decode(torch.empty(1, 4, 64, 64)))
+    assert parameters == pytest.approx(83.65e6, rel=1e-3)
+    assert values / 512**2 == pytest.approx(WORKING["vae"].whole, rel=0.05)
