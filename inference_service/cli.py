@@ -157,6 +157,7 @@ def _field_of_view(photo: Path, from_exif: float | None, fov_x: float | None, fo
 @_preset
 @click.option("--tau-position", type=float, default=0.2, show_default=True, help="Reach of an anchor's noise.")
 @click.option("--tau-rotation", type=float, default=0.2, show_default=True, help="The same, for turning.")
+@click.option("--steps", type=int, default=0, help="Denoising steps of every view; 0: the preset's own.")
 @_store
 def shot(
     world: Path,
@@ -166,6 +167,7 @@ def shot(
     preset: str,
     tau_position: float,
     tau_rotation: float,
+    steps: int,
     store: Path | None,
 ) -> None:
     """Make the frames of a camera path through the folder WORLD that `lookbeyond world` made."""
@@ -180,6 +182,7 @@ def shot(
         preset=preset,
         tau_position=tau_position,
         tau_rotation=tau_rotation,
+        steps=steps,
     )
     request = check_shot_request(request)
     revision = Presets().revision(preset)

@@ -84,6 +84,8 @@ class ShotRequest:
     preset: str = "builtin"
     tau_position: float = 0.2
     tau_rotation: float = 0.2
+    steps: int = 0
+    """Denoising steps of every view; 0: as many as the preset says."""
 
 
 # --- messages --------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ TICK_MS = 100
 class Presets:
     """What models there are: `lookbeyond.presets`, as JSON objects."""
 
-    FIELDS = ("name", "title", "description", "licence", "memory_gb", "installed", "missing")
+    FIELDS = ("name", "title", "description", "licence", "memory_gb", "installed", "missing", "views_steps")
 
     def available(self) -> list[dict]:
         """One object for each preset."""

@@ -31,19 +31,18 @@ from lookbeyond.files import (
     read_panorama,
     read_panorama_image,
     read_photo,
+    save_frames,
     save_panorama,
     save_view,
     storage_errors,
-    view_depth,
-    write_distance,
     write_json,
-    write_png,
 )
 from lookbeyond.geometry.cameras import Camera, CameraError, PathError, heading_pitch_roll, placed_camera
 from lookbeyond.geometry.keyframes import anchor_seed, clip_seed, plan_shot
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.transforms import write_transforms
 
+MAX_STEPS = 1000
 UNIT_VERSION = 1
 """Part of every identity: raise it when the same description gives other files."""
 ASSUMED_FOV_X_RAD = math.radians(65)
@@ -89,6 +88,7 @@ class Pipeline(Protocol):
         *,
         seed: int,
         callback: Callback | None,
+        steps: int = 0,
     ) -> View: ...
 
     def shoot_clip(
@@ -102,6 +102,7 @@ class Pipeline(Protocol):
         tau_position: float,
         tau_rotation: float,
         callback: Callback | None,
+        steps: int = 0,
     ) -> list[View]: ...
 
 
@@ -178,6 +179,8 @@ def check_shot_request(request: ShotRequest) -> ShotRequest:
     for name, tau in (("position", request.tau_position), ("rotation", request.tau_rotation)):
         if not 0.001 <= tau <= 100:
             raise InputError(f"A tau of {tau:g} for the {name} is out of range; give 0.001 to 100.")
+    if not 0 <= request.steps <= MAX_STEPS:
+        raise InputError(f"A view cannot take {request.steps} steps; give 1 to {MAX_STEPS}, or 0 for the preset's own.")
     _check_seed(request.seed)
     cameras = [
         _rounded_camera(camera, f"Frame {request.first_frame + i}: the camera")
@@ -211,6 +214,8 @@ def job_identity(kind: str, request: WorldRequest | ShotRequest, revision: str) 
         del plain["world"]  # what it is filled with once the world is there
     else:
         plain.pop("world_job", None)  # so that a job's name is what it was before there was this field
+    if not plain.get("steps"):
+        plain.pop("steps", None)
     return identity({"version": UNIT_VERSION, "job": kind, "revision": revision, **plain})
 
 
@@ -238,6 +243,7 @@ def shot_units(request: ShotRequest, revision: str, plan: dict) -> list[Unit]:
         "preset": request.preset,
         "revision": revision,
         "world": request.world,
+        **({"steps": request.steps} if request.steps else {}),
     }
     cameras = [Camera.from_dict(camera) for camera in request.cameras]
     frames = [anchor["frame"] for anchor in plan["anchors"]]
@@ -441,8 +447,13 @@ def _make_anchor(description: dict, store: Store, output: Path, pipelines: Pipel
         [load_view(store.unit(identity)) for identity in description["before"]],
         seed=description["seed"],
         callback=callback,
+        **_asked_steps(description),
     )
     save_view(output, view)
+
+
+def _asked_steps(description: dict) -> dict[str, int]:
+    return {"steps": description["steps"]} if "steps" in description else {}
 
 
 def _make_clip(description: dict, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
@@ -455,13 +466,9 @@ def _make_clip(description: dict, store: Store, output: Path, pipelines: Pipelin
         tau_position=description["tau_position"],
         tau_rotation=description["tau_rotation"],
         callback=callback,
+        **_asked_steps(description),
     )
-    with storage_errors(output):
-        (output / "frames").mkdir()
-        (output / "depth").mkdir()
-    for number, view in enumerate(views, 1):
-        write_png(output / f"frames/{number:04d}.png", view.colour)
-        write_distance(output / f"depth/{number:04d}.exr", view_depth(view))
+    save_frames(output, views)
 
 
 def _make_shot(description: dict, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
@@ -482,7 +489,10 @@ def _make_shot(description: dict, store: Store, output: Path, pipelines: Pipelin
         "version": 1,
         "frames": len(numbers),
         "first_frame": first,
-        "settings": {key: description[key] for key in ("preset", "revision", "seed", "tau_position", "tau_rotation")},
+        "settings": {
+            **{key: description[key] for key in ("preset", "revision", "seed", "tau_position", "tau_rotation")},
+            **_asked_steps(description),
+        },
         "world": description["world"],
         "anchors": [
             {"frame": frame, "seconds": seconds[identity], "identity": identity} for identity, frame in anchors.items()

@@ -83,15 +83,16 @@ class DoublePipeline:
             revision=self.revision,
         )
 
-    def fill_anchor(self, panorama, camera, before, *, seed, callback=None):
-        self._steps(0, callback, "Filling", None)
+    def fill_anchor(self, panorama, camera, before, *, seed, callback=None, steps=0):
+        self._steps(0, callback, f"Filling in {steps or STEPS} steps", None)
         colour = extract_perspective(panorama.colour, camera, panorama.heading_rad).astype(np.uint8)
         distance = sample_equirectangular(panorama.distance, camera.rays(), panorama.heading_rad)
         colour[0, 0] = (seed % 251, len(before), 0)
         return View(camera, colour, distance.astype(np.float32), np.zeros(colour.shape[:2], np.uint8))
 
-    def shoot_clip(self, panorama, source, target, cameras, *, seed, tau_position=0.2, tau_rotation=0.2, callback=None):
-        self._steps(int(panorama.colour[-1, 0, 0]), callback, "Denoising", source.colour)
+    def shoot_clip(self, panorama, source, target, cameras, *, seed, callback=None, steps=0, **tau):
+        message = f"Denoising in {steps or STEPS} steps"
+        self._steps(int(panorama.colour[-1, 0, 0]), callback, message, source.colour)
         inner = [self.fill_anchor(panorama, camera, (), seed=seed) for camera in cameras[1:-1]]
         return [source, *inner, target]
 
@@ -100,7 +101,7 @@ class DoublePresets:
     """The presets of a service whose worker is the double."""
 
     def available(self):
-        return [{"name": "builtin", "title": "Double", "description": "", "installed": True, "missing": ""}]
+        return [{"name": "builtin", "title": "Double", "installed": True, "missing": "", "views_steps": STEPS}]
 
     def revision(self, name):
         from lookbeyond.errors import InputError

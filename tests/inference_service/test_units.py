@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import json
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from inference_service.units import (
     check_shot_request,
     check_world_request,
     first_unit,
+    identity,
     job_identity,
     perform_unit,
     read_plan,
@@ -23,7 +25,7 @@ from inference_service.units import (
 from lookbeyond.errors import Cancelled, InputError, OutOfMemory, StorageError
 from lookbeyond.geometry.cameras import placed_camera
 from tests.inference_service.conftest import contents, path_cameras, photo_camera, save_photo
-from tests.inference_service.double import DoublePipeline
+from tests.inference_service.double import STEPS, DoublePipeline
 
 HASH = "a" * 64
 WORLD = dict.fromkeys(("panorama.png", "distance.exr", "from_photo.png", "world.json"), HASH)
@@ -79,6 +81,31 @@ def test_blenders_single_floats_and_the_command_lines_doubles_ask_for_the_same()
     single = dataclasses.replace(request, tau_position=float(np.float32(0.2)), tau_rotation=float(np.float32(0.3)))
     assert single != request
     assert check_shot_request(single) == check_shot_request(request)
+
+
+def test_steps_reach_the_models_and_are_part_of_what_is_made(store, tmp_path):
+    """None asked for is what it was before they could be; another number makes the frames anew, not the plan."""
+    world, cameras = make_world(store, tmp_path), path_cameras()
+    own, few = ShotRequest(world=world, cameras=cameras), ShotRequest(world=world, cameras=cameras, steps=3)
+    assert job_identity("shot", own, "r") != job_identity("shot", few, "r")
+    plain = {key: value for key, value in vars(own).items() if key not in ("steps", "world_job")}
+    assert job_identity("shot", own, "r") == identity({"version": 1, "job": "shot", "revision": "r", **plain})
+    made = {steps: make_shot(store, request) for steps, request in ((0, own), (3, few))}
+    same = {unit.identity for unit in made[0]} & {unit.identity for unit in made[3]}
+    assert same == {made[0][0].identity} and made[0][0].kind == "plan"
+    for steps, shot in made.items():
+        said = set()
+
+        def told(share, message, picture, said=said):
+            said.add(message)
+
+        for unit in shot[1:]:
+            perform_unit(unit, store, pipelines, told)
+        words = {message for message in said if "steps" in message}
+        assert words == {f"{what} in {steps or STEPS} steps" for what in ("Filling", "Denoising")}
+        assert (
+            json.loads((store.unit(shot[-1].identity) / "shot.json").read_text())["settings"].get("steps", 0) == steps
+        )
 
 
 def test_the_same_description_gives_the_same_bytes(tmp_path):
@@ -164,6 +191,7 @@ def _cameras_with(value):
         ({"cameras": _cameras_with(float("inf"))}, "Frame 2"),
         ({"cameras": path_cameras(), "first_frame": -1}, "first frame"),
         ({"cameras": path_cameras(), "tau_position": float("nan")}, "tau"),
+        ({"cameras": path_cameras(), "steps": -1}, "steps"),
         ({"cameras": path_cameras(), "world": {"panorama.png": HASH}}, "build the world first"),
     ],
 )

@@ -67,6 +67,20 @@ def shoot(scene: ScenePipeline, room: Panorama, cameras: list[Camera], seed: int
     return frames
 
 
+def test_views_take_as_many_steps_as_are_asked_for(scene, room):
+    cameras = path((0, 10, 20))
+    for steps, wanted in ((0, scene.settings.views_steps), (5, 5)):
+        said: list[str] = []
+
+        def told(share, message, picture, said=said):
+            said.append(message)
+
+        options = {"seed": 0, "steps": steps, "callback": told}
+        views = [scene.fill_anchor(room, camera, [], **options) for camera in (cameras[0], cameras[-1])]
+        scene.shoot_clip(room, *views, cameras, **options)
+        assert len(said) == 3 * wanted and all(message.endswith(f"of {wanted}") for message in said)
+
+
 def test_a_shot_has_every_frame_and_clips_share_their_anchors(scene, room):
     cameras = path(range(0, 100, 12))
     frames = shoot(scene, room, cameras)
