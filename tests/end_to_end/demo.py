@@ -269,7 +269,7 @@ def produce(settings: Settings, out: Path, blender_python: Path) -> dict:
         shutil.rmtree(out)
     out.mkdir(parents=True)
     photo = take_photo(hotel_room(blender_python), settings)
-    write_png(out / "photo.png", photo, compress_level=6)
+    write_png(out / "photo.png", photo)
     extension = build_extension(blender_python)
     built = time.monotonic()
     session = run_session(blender_python, settings, out / "photo.png", extension, out)

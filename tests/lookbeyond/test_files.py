@@ -7,6 +7,7 @@ import shutil
 import struct
 import zlib
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -341,6 +342,15 @@ def test_writing_to_a_full_device_is_a_storage_error(capfd):
         with pytest.raises(StorageError, match="/dev/full.*free some"):
             write(Path("/dev/full"), value)
     assert capfd.readouterr().err == ""
+
+
+def test_files_written_side_by_side_leave_the_standard_error_where_it_was(tmp_path):
+    before = os.fstat(2)
+    with ThreadPoolExecutor(8) as writers:
+        writing = [writers.submit(write_distance, tmp_path / f"{i}.exr", np.ones((64, 64))) for i in range(64)]
+    assert all(written.result() is None for written in writing)
+    after = os.fstat(2)
+    assert (before.st_dev, before.st_ino) == (after.st_dev, after.st_ino)
 
 
 def test_every_error_has_a_code_of_its_own():
