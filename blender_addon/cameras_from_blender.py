@@ -11,8 +11,8 @@ from mathutils import Matrix
 
 APART = "Look Beyond reads a camera"
 """Name of the scene that exists only while cameras are read."""
-QUALITIES = {"DRAFT": (0.5, 0.4, 0.4), "NORMAL": (1.0, 0.2, 0.2), "FINAL": (1.0, 0.1, 0.1)}
-"""Share of the scene's resolution, tolerance of position and of rotation (see `LookBeyondScene`)."""
+QUALITIES = {"DRAFT": (0.5, 50.0, 0.4, 0.4), "NORMAL": (1.0, 100.0, 0.2, 0.2), "FINAL": (1.0, 200.0, 0.1, 0.1)}
+"""Share of the scene's resolution, steps in percent, tolerance of position and of rotation (see `LookBeyondScene`)."""
 
 
 def metres_per_unit(scene: bpy.types.Scene) -> float:

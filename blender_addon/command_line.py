@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     world.add_argument("--width", type=int, choices=(1024, 2048, 4096, 8192), help="of the panorama")
     shot = commands.add_parser("shot", help="shoot the scene's frames in its world")
     shot.add_argument("--quality", choices=("draft", "normal", "final"))
+    shot.add_argument("--steps", type=float, help="denoising steps, percent of the preset's own (draft 50, final 200)")
     for command in (world, shot):
         command.add_argument("--seed", type=int)
         command.add_argument("--output", help="folder for worlds and shots")
@@ -57,6 +58,8 @@ def run(arguments: Sequence[str]) -> int:
         else:
             if options.quality:
                 settings.quality = options.quality.upper()
+            if options.steps is not None:
+                settings.steps = options.steps
             bpy.ops.lookbeyond.shoot()
         if options.save:
             if not bpy.data.filepath:

@@ -56,17 +56,29 @@ def shoot(
     request: ShotRequest,
     folder: Callable[[str], Path],
     about: Mapping[str, object],
+    steps_share: float = 1.0,
 ) -> Steps:
-    """Steps that send the world in the folder `world` and the cameras of `request`, and fetch the shot."""
+    """Steps that send the world in the folder `world` and the cameras of `request`, and fetch the shot.
+
+    `steps_share` is how many denoising steps its views take, of the preset's own number: the service knows that.
+    """
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
         yield Progress(0.0, "Sending the world", None)
         with connect() as client:
             yield Welcomed(client.welcome)
             digests = {name: client.upload(world / name) for name in WORLD_FILES}
-            yield from submit_and_follow(client, replace(request, world=digests), folder, about, cancelled)
+            count = steps_of(client.welcome, request.preset, steps_share)
+            asked = replace(request, world=digests, steps=count)
+            yield from submit_and_follow(client, asked, folder, about, cancelled)
 
     return steps
+
+
+def steps_of(welcome: object, preset: str, share: float) -> int:
+    """A share of the denoising steps of a preset; 0, which is its own number, where the service does not say that."""
+    own = next((one.get("views_steps", 0) for one in getattr(welcome, "presets", ()) if one.get("name") == preset), 0)
+    return 0 if abs(share - 1) < 1e-6 or not own else max(1, round(own * share))
 
 
 def resume(connect: Connect, request: WorldRequest | ShotRequest, folder: Path, about: Mapping[str, object]) -> Steps:
@@ -109,7 +121,7 @@ def submit_and_follow(
     write_request(written, client, request, job, about, ended=True)
     if isinstance(request, ShotRequest):
         check_frames(place / "frames", request)
-        yield Done(folder=place, job=job, cameras=json.dumps(request.cameras))
+        yield Done(folder=place, job=job, cameras=json.dumps(request.cameras), steps=request.steps)
     else:
         yield Done(folder=place, job=job, cameras=json.dumps([request.camera]))
 

@@ -5,7 +5,7 @@ import textwrap
 import bpy
 
 from . import heartbeat, path_view
-from .jobs import INSTALL_COMMAND, find_program
+from .jobs import INSTALL_COMMAND, find_program, steps_of
 from .preferences import preferences
 from .results import absolute
 from .session import Task, session
@@ -180,6 +180,8 @@ class ShootPanel(Step, bpy.types.Panel):
         column.prop(scene.render, "resolution_percentage", text="%")
         column = layout.column(align=True)
         column.prop(settings, "quality")
+        number = steps_of(session.service, settings.preset, settings.steps / 100)
+        column.prop(settings, "steps", text=f"Steps ({number} each)" if number else "Steps")
         column.prop(settings, "tau_position")
         column.prop(settings, "tau_rotation")
         row = layout.row()

@@ -72,8 +72,8 @@ def preset_names(self: "LookBeyondScene", context: bpy.types.Context, text: str)
     return [str(preset.get("name", "")) for preset in presets] or ["builtin"]
 
 
-def set_tolerances(self: "LookBeyondScene", context: bpy.types.Context) -> None:
-    _, self.tau_position, self.tau_rotation = QUALITIES[self.quality]
+def set_by_quality(self: "LookBeyondScene", context: bpy.types.Context) -> None:
+    _, self.steps, self.tau_position, self.tau_rotation = QUALITIES[self.quality]
 
 
 class LookBeyondCamera(bpy.types.PropertyGroup):
@@ -113,6 +113,17 @@ class LookBeyondScene(bpy.types.PropertyGroup):
             ("SCENE", "Scene Range", "All frames of the scene"),
             ("MARKERS", "Between Markers", "From the marker at or before the current frame to the next one"),
         ),
+    )
+    steps: FloatProperty(
+        name="Steps",
+        description="Denoising steps of every frame, of the number that the preset says: fewer are faster, more are"
+        " cleaner",
+        subtype="PERCENTAGE",
+        default=100.0,
+        min=10.0,
+        max=1000.0,
+        soft_max=400.0,
+        precision=0,
     )
     tau_position: FloatProperty(
         name="Position Tolerance",
@@ -222,12 +233,16 @@ LIVE = {
     "quality": EnumProperty(
         name="Quality",
         items=(
-            ("DRAFT", "Draft", "Half the scene's resolution, and frames that differ little share their noise"),
-            ("NORMAL", "Normal", "The scene's resolution"),
-            ("FINAL", "Final", "The scene's resolution, and only frames that hardly differ share their noise"),
+            (
+                "DRAFT",
+                "Draft",
+                "Half the resolution and half the steps, and frames that differ little share their noise",
+            ),
+            ("NORMAL", "Normal", "The scene's resolution and the preset's own steps"),
+            ("FINAL", "Final", "Twice the preset's steps, and only frames that hardly differ share their noise"),
         ),
         default="NORMAL",
-        update=set_tolerances,
+        update=set_by_quality,
     ),
     "preset": StringProperty(
         name="Preset", description="Which models the service uses", default="builtin", search=preset_names

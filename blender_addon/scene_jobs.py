@@ -232,7 +232,7 @@ def shoot(context: bpy.types.Context) -> Work:
         "world": str(world),
         "places": sorted(settings.show_in),
     }
-    steps = jobs.shoot(connection(), world, request, folder, about)
+    steps = jobs.shoot(connection(), world, request, folder, about, settings.steps / 100)
     return Work("Shoot", steps, *shot_finish(SceneOf(scene), request, about))
 
 
@@ -260,6 +260,7 @@ def shot_finish(
                 "preset": request.preset,
                 "tau_position": request.tau_position,
                 "tau_rotation": request.tau_rotation,
+                "steps": done.steps,
                 "cameras": done.cameras,
                 **versions(),
             }

@@ -70,6 +70,8 @@ class Done:
     job: str = ""
     cameras: str = ""
     """The cameras that were asked for, as JSON."""
+    steps: int = 0
+    """The denoising steps that were asked for; 0: the preset's own."""
 
 
 @dataclass(frozen=True)

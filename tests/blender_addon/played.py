@@ -78,7 +78,7 @@ class PlayedService:
 
     class Welcome:
         service, version, epoch = "0.1.0", 1, "e"
-        presets = ({"name": "builtin"},)
+        presets = ({"name": "builtin", "views_steps": 8},)
         devices = ({"name": "CPU"},)
         limits = {}
 

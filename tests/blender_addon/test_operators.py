@@ -104,8 +104,8 @@ def test_without_a_service_the_sentence_says_so(session, placed):
 def test_a_job_lets_the_window_go_on_and_can_be_cancelled(part, session, placed, service):
     service.holds = True
     session.begin(part("scene_jobs").build_world(bpy.context))
-    turns_until(session, lambda: session.task.message.startswith("Denoising"))
-    assert session.task.eta_s and session.task.job and session.preview
+    turns_until(session, lambda: session.task.message.startswith("Denoising") and session.preview)
+    assert session.task.eta_s and session.task.job
     assert not bpy.ops.lookbeyond.check_service.poll() and bpy.ops.lookbeyond.build_world.poll()
     assert bpy.ops.lookbeyond.cancel() == {"FINISHED"}
     assert not bpy.ops.lookbeyond.cancel.poll()
@@ -271,16 +271,25 @@ class OnlyOne(threading.Event):
         return super().wait(timeout)
 
 
-def test_a_draft_is_half_as_large_and_its_tolerances_are_wide(world, service):
+def test_a_draft_is_half_as_large_and_takes_half_the_steps(world, service, monkeypatch):
     bpy.ops.lookbeyond.add_path()
     world.look_beyond.quality = "DRAFT"
     bpy.ops.lookbeyond.shoot()
     request = service.requests[-1]
     assert (request.cameras[0]["width"], request.cameras[0]["height"]) == (48, 32)
-    assert request.tau_position == pytest.approx(0.4)
+    assert request.tau_position == pytest.approx(0.4) and request.steps == 4
     world.look_beyond.quality = "FINAL"
     bpy.ops.lookbeyond.shoot()
-    assert service.requests[-1].tau_position == pytest.approx(0.1)
+    assert service.requests[-1].tau_position == pytest.approx(0.1) and service.requests[-1].steps == 16
+    assert sorted(image.get("look_beyond_steps", 0) for image in bpy.data.images)[-2:] == [4, 16]
+    world.look_beyond.quality = "NORMAL"
+    bpy.ops.lookbeyond.shoot()
+    assert service.requests[-1].steps == 0  # the preset's own
+    world.look_beyond.steps = 300
+    # a service that does not say how many that are
+    monkeypatch.setattr(service.welcome, "presets", ({"name": "builtin"},))
+    bpy.ops.lookbeyond.shoot()
+    assert service.requests[-1].steps == 0
 
 
 def test_what_made_a_result_lies_beside_it(world, service):
