@@ -1,4 +1,4 @@
-"""Trains the built-in autoencoder on crops of procedural rooms and of dead-leaves images.
+"""Trains the built-in autoencoder on crops of panoramas (procedural rooms, pictures) and of dead-leaves images.
 
     lookbeyond train autoencoder --rooms pool --out weights --minutes 30
 
@@ -10,7 +10,7 @@ loss is L1 on pixels and on their differences: sharp edges, no network to judge 
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -18,36 +18,54 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from lookbeyond.data.panoramas import read_shard, shards_in
 from lookbeyond.data.textures import dead_leaves
+from lookbeyond.files import whole_folder
 from lookbeyond.models.autoencoder import Autoencoder
 
-from . import loop
+from . import loop, pictures
 
 CROP = 64
+TURN = 100
+"""Steps between one shard and the next."""
 
 
-def crops(pool: Path, batch: int, seed: int, device: str) -> Iterator[torch.Tensor]:
-    """Endless batches [batch, 3, 64, 64] in -1..1: two thirds rooms, one third dead leaves, some channels swapped."""
-    rng = np.random.default_rng(seed)
-    leaves = [dead_leaves(rng, 192, int(rng.integers(60, 500))) for _ in range(160)]
-    leaves = [(leaf * 255).astype(np.uint8) for leaf in leaves]
-    images: list[np.ndarray] = []
-    turn = 0
-    while True:
-        if turn % 100 == 0:  # another shard, which may have been rendered since
-            shards = sorted(pool.glob("*.npz"))
-            images = list(np.load(shards[rng.integers(len(shards))])["colour"]) + images[:128]
-        turn += 1
+class Crops:
+    """Batches [batch, 3, 64, 64] in -1..1: two thirds panoramas, one third dead leaves, some channels swapped."""
+
+    def __init__(self, folders: Sequence[Path], batch: int, seed: int, device: str):
+        self.folders, self.batch, self.seed, self.device = folders, batch, seed, device
+        rng = np.random.default_rng(seed)
+        leaves = (dead_leaves(rng, 192, int(rng.integers(60, 500))) for _ in range(160))
+        self.leaves = [(leaf * 255).astype(np.uint8) for leaf in leaves]
+        self.shards: dict[int, np.ndarray] = {}
+        """By turn: every turn brings a shard (which may have been rendered since), two turns before are kept."""
+        self.images: list[np.ndarray] = []
+
+    def _turn_to(self, turn: int) -> None:
+        if turn in self.shards:
+            return
+        kept = range(max(0, turn - 2), turn + 1)
+        self.shards = {k: self.shards[k] if k in self.shards else self._shard(k) for k in kept}
+        self.images = [image for shard in self.shards.values() for image in shard]
+
+    def _shard(self, turn: int) -> np.ndarray:
+        paths = shards_in(self.folders)
+        return read_shard(paths[np.random.default_rng([self.seed, turn]).integers(len(paths))])[0]
+
+    def __call__(self, step: int, rng: np.random.Generator) -> torch.Tensor:
+        self._turn_to(step // TURN)
         chosen = []
-        for _ in range(batch):
-            image = images[rng.integers(len(images))] if rng.uniform() < 0.67 else leaves[rng.integers(len(leaves))]
+        for _ in range(self.batch):
+            pool = self.images if rng.uniform() < 0.67 else self.leaves
+            image = pool[rng.integers(len(pool))]
             y, x = rng.integers(image.shape[0] - CROP + 1), rng.integers(image.shape[1] - CROP + 1)
             crop = image[y : y + CROP, x : x + CROP][:, :: rng.choice([-1, 1])]
             crop = crop[..., rng.permutation(3)] if rng.uniform() < 0.3 else crop
             chosen.append(crop.transpose(1, 0, 2) if rng.uniform() < 0.3 else crop)
-        x = torch.from_numpy(np.stack(chosen)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        gain = torch.empty(batch, 3, 1, 1, device=device).uniform_(0.75, 1.15)
-        yield ((x + 1) * gain - 1).clamp(-1, 1).contiguous(memory_format=torch.channels_last)
+        x = torch.from_numpy(np.stack(chosen)).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        gain = torch.from_numpy(rng.uniform(0.75, 1.15, (self.batch, 3, 1, 1)).astype(np.float32)).to(self.device)
+        return ((x + 1) * gain - 1).clamp(-1, 1).contiguous(memory_format=torch.channels_last)
 
 
 def reconstruction_loss(model: Autoencoder, images: torch.Tensor, noise_level: float) -> dict[str, torch.Tensor]:
@@ -61,15 +79,15 @@ def reconstruction_loss(model: Autoencoder, images: torch.Tensor, noise_level: f
 
 
 @torch.no_grad()
-def settled(model: Autoencoder, batches: Iterator[torch.Tensor], rooms: torch.Tensor) -> Autoencoder:
-    """A copy with the statistics of the weights as they are now.
+def settled(model: Autoencoder, crops: Callable[[int], torch.Tensor], rooms: torch.Tensor) -> Autoencoder:
+    """A copy with the statistics of the weights as they are now, over crops(0) … crops(63).
 
     The running ones belong to the weights that were trained, not to their average, and would wash out every colour.
     Over crops the latents then have unit variance; `scaling_factor` gives it to those of `rooms` [B, 3, H, W], whose
     walls are smoother.
     """
     copy = deepcopy(model).eval()
-    features = torch.cat([copy.encoder(next(batches)) for _ in range(64)]).float()
+    features = torch.cat([copy.encoder(crops(number)) for number in range(64)]).float()
     copy.whiten.running_mean = features.mean((0, 2, 3))
     copy.whiten.running_var = features.var((0, 2, 3))
     copy.register_to_config(scaling_factor=round(1 / float(copy.encode(rooms).latents.std()), 2))
@@ -78,27 +96,30 @@ def settled(model: Autoencoder, batches: Iterator[torch.Tensor], rooms: torch.Te
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="lookbeyond train autoencoder", description=__doc__)
-    parser.add_argument("--rooms", type=Path, required=True, help="shards of `lookbeyond train rooms`")
+    pictures.add_arguments(parser)
     parser.add_argument("--begin-with", type=Path, help="a trained autoencoder")
     parser.add_argument("--keep-encoder", action="store_true", help="train the decoder only")
     parser.add_argument("--latent-noise", type=float, default=0.15, help="largest deviation that the decoder forgives")
     loop.add_arguments(parser, minutes=30, batch=32, learning_rate=2e-3)
     options = parser.parse_args(argv)
-    torch.manual_seed(options.seed)
+    accelerator = loop.begin(options)
     model = Autoencoder.from_pretrained(options.begin_with) if options.begin_with else Autoencoder()
-    model.to(options.device, memory_format=torch.channels_last).train()
+    model.to(options.device, memory_format=torch.channels_last)
     model.encoder.requires_grad_(not options.keep_encoder)
-    batches = crops(options.rooms, options.batch, options.seed, options.device)
-    shard = np.load(min(options.rooms.glob("*.npz")))["colour"][:16]
-    rooms = torch.from_numpy(shard).to(options.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    crops = Crops(pictures.folders(accelerator, options), options.batch, options.seed, options.device)
+    images, _ = read_shard(shards_in(crops.folders)[0])
+    rooms = torch.from_numpy(images[:16]).to(options.device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
     def save_settled(step: int) -> None:
         if not options.keep_encoder:
-            settled(model, batches, rooms).save_pretrained(options.out / "vae")
+            rng = np.random.default_rng([options.seed, step])
+            with whole_folder(options.out / "vae", loop.WEIGHT_FILES) as folder:
+                settled(model, lambda _: crops(step, rng), rooms).save_pretrained(folder)
 
     loop.run(
+        accelerator,
         {"vae": model},
-        batches,
+        crops,
         lambda images: reconstruction_loss(model, images, options.latent_noise),
         options,
         on_save=save_settled,
@@ -106,4 +127,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    loop.command(main)

@@ -1,14 +1,19 @@
-"""Renders short camera moves through procedural rooms, with what the product would know of them, as latents.
+"""Short camera moves with what the product would know of them, as latents: rendered in rooms, or cut out of footage.
 
     lookbeyond train clips --rooms pool --vae weights/vae --out clips --count 2000
 
 A clip goes from one anchor to another. Its guidance is made by the product's own code: the room's panorama (with
 coarse distance, sometimes blurred and shifted in light, as a generated one is) and the two anchors, warped into
-every frame. A shard is an .npz of 32 clips of FRAMES frames; shards that are there already are kept.
+every frame. Footage has no panorama, and often no depth: then the anchors tell only of frames that turn where an
+anchor stands, and the distance is not learned. A shard is an .npz of some clips of FRAMES frames; shards that are
+there already are kept.
 """
 
 import argparse
+import hashlib
 import math
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -16,17 +21,31 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from lookbeyond.data.captures import captures, read_capture
+from lookbeyond.data.footage import Frame, Move
+from lookbeyond.data.reading import read_each
+from lookbeyond.data.realestate10k import annotations, read_move
 from lookbeyond.data.rooms import Rooms, compile_renderer, render_views
 from lookbeyond.distance import distance_to_latents
-from lookbeyond.geometry.cameras import Camera, placed_camera
-from lookbeyond.geometry.panorama import Panorama
+from lookbeyond.errors import InputError
+from lookbeyond.files import whole_file
+from lookbeyond.geometry.cameras import Camera, placed_camera, rotation_angle
+from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.projection import plucker_rays
 from lookbeyond.models.autoencoder import Autoencoder, encode_images
-from lookbeyond.pipelines.guidance import Guidance, warp_guidance
+from lookbeyond.pipelines.guidance import Guidance, fill_holes, image_tensor, warp_guidance
 from lookbeyond.pipelines.panorama import refine_distance
+
+from . import loop
 
 FRAMES, HEIGHT, WIDTH = 6, 128, 192
 CLIPS_PER_SHARD = 32
+MOST_FRAMES_APART, MOST_TURN_RAD = 48, math.radians(45)
+"""Between the anchors of a clip that is cut out of footage."""
+LEAST_MEASURED = 0.8
+"""Share of a frame whose depth must be known for its distance to be learned."""
+USUAL_DISTANCE = math.exp(0.5)
+"""A room's median distance in units of the camera's height: what makes footage of any scale look like one."""
 
 
 def draw_path(room: Rooms, logs: np.ndarray, rng: np.random.Generator) -> list[Camera]:
@@ -84,9 +103,9 @@ def pass_guidance(panorama: Guidance, near: Guidance, far: Guidance) -> Guidance
 def encode_guidance(vae, guidance: Guidance, unit: float) -> np.ndarray:
     """[N, colour + distance + 1, h, w]: the conditions "warped", "warped_distance" and "known"."""
     known = torch.nn.functional.avg_pool2d(guidance.known, 8)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(vae.device.type, torch.bfloat16):
         colour = encode_images(vae, guidance.colour).float()
-    return torch.cat([colour, distance_to_latents(guidance.distance, unit), known], 1).half().numpy()
+    return torch.cat([colour, distance_to_latents(guidance.distance, unit), known], 1).half().cpu().numpy()
 
 
 def render_clip(room: Rooms, colour, logs, vae: Autoencoder, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -96,23 +115,192 @@ def render_clip(room: Rooms, colour, logs, vae: Autoencoder, rng: np.random.Gene
     from_panorama, from_source, from_target = (
         warp_guidance(source, cameras)[0] for source in (panorama, views[0], views[-1])
     )
+    guidance = {
+        "forward": pass_guidance(from_panorama, from_source, from_target),
+        "backward": pass_guidance(from_panorama, from_target, from_source),
+        # an anchor itself is made from the panorama alone
+        "anchor": from_panorama[[0, -1]].filled(),
+    }
+    return encode_clip(views, guidance, vae, height, panorama.median_distance())
+
+
+def encode_clip(
+    views: Sequence[View], guidance: dict[str, Guidance], vae: Autoencoder, unit: float, scale: float
+) -> dict[str, np.ndarray]:
+    """A clip as a shard holds it; unit: what distances are relative to, scale: what rays' moments are divided by."""
+    device, (height, width) = vae.device, views[0].distance.shape
     truth = Guidance(
-        torch.from_numpy(np.stack([view.colour for view in views])).permute(0, 3, 1, 2).float() / 127.5 - 1,
-        torch.from_numpy(np.stack([view.distance for view in views]))[:, None],
-        torch.ones(FRAMES, 1, HEIGHT, WIDTH),
+        torch.cat([image_tensor(view.colour, device) for view in views]),
+        torch.from_numpy(np.stack([view.distance for view in views]))[:, None].to(device),
+        torch.ones(len(views), 1, height, width, device=device),
     )
-    small = [camera.resized(WIDTH // 8, HEIGHT // 8) for camera in cameras]
-    scale = panorama.median_distance()
+    small = [view.camera.resized(width // 8, height // 8) for view in views]
     rays = [plucker_rays(small, small[k], scale).transpose(0, 3, 1, 2).astype(np.float16) for k in (0, -1)]
     thumbnails = [cv2.resize(view.colour, (96, 96), interpolation=cv2.INTER_AREA) for view in (views[0], views[-1])]
     return {
-        "clean": encode_guidance(vae, truth, height)[:, :-1],
-        "forward": encode_guidance(vae, pass_guidance(from_panorama, from_source, from_target), height),
-        "backward": encode_guidance(vae, pass_guidance(from_panorama, from_target, from_source), height),
-        # an anchor itself is made from the panorama alone
-        "anchor": encode_guidance(vae, from_panorama[[0, -1]].filled(), height),
-        "raymap": np.stack(rays), "thumbnails": np.stack(thumbnails),
+        "clean": encode_guidance(vae, truth, unit)[:, :-1],
+        **{name: encode_guidance(vae, told, unit) for name, told in guidance.items()},
+        "raymap": np.stack(rays), "thumbnails": np.stack(thumbnails), "measured": np.ones((), np.float16),
     }  # fmt: skip
+
+
+# --- out of footage ---------------------------------------------------------------------------------------
+
+
+def add_footage_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--from", type=Path, nargs="+", default=[], dest="shots", help="finished shots: their folders")
+    parser.add_argument("--captures", type=Path, nargs="+", default=[], help="folders with a transforms.json")
+    parser.add_argument("--real-estate", type=Path, nargs="+", default=[], help="RealEstate10K: ID.txt and ID/TIME.png")
+
+
+def read_footage(options: argparse.Namespace) -> list[Move]:
+    """The camera moves that the options name; what cannot be used is warned of. InputError when nothing is left."""
+    shots = [path for folder in (*options.shots, *options.captures) for path in captures(folder)]
+    texts = [text for folder in options.real_estate for text in annotations(folder)]
+    moves = [*read_each(shots, read_capture), *read_each(texts, read_move)]
+    if not moves and (shots or texts):
+        raise InputError(
+            f"None of the {len(shots) + len(texts)} camera moves can be read; the warnings say why of each."
+        )
+    return moves
+
+
+def choose_frames(move: Move, rng: np.random.Generator, count: int = FRAMES) -> list[int]:
+    """Frames of a move, evenly from one anchor to another that is not turned too far away from it."""
+    if len(move.frames) < count:
+        raise InputError(f"{move.name} has {len(move.frames)} frames; {count} are needed for a clip.")
+    length = int(rng.integers(count, min(len(move.frames), MOST_FRAMES_APART + 1) + 1))
+    first = int(rng.integers(len(move.frames) - length + 1))
+    while True:
+        chosen = np.linspace(first, first + length - 1, count).round().astype(int).tolist()
+        ends = (move.frames[chosen[k]].camera.rotation for k in (0, -1))
+        if length == count or rotation_angle(*ends) < MOST_TURN_RAD:
+            return chosen
+        length = max(count, length * 2 // 3)
+
+
+def crop_frames(frames: Sequence[Frame], rng: np.random.Generator) -> tuple[list[View], bool]:
+    """The same part of every frame, as rendered clips have it; and whether its distance is known."""
+    images = [frame.read() for frame in frames]
+    full_height, full_width = images[0][0].shape[:2]
+    if full_height < HEIGHT or full_width < WIDTH:
+        raise InputError(
+            f"The frame {frames[0].image} is {full_width}x{full_height} pixels; give at least {WIDTH}x{HEIGHT}."
+        )
+    zooms = [max(factor * HEIGHT / full_height, factor * WIDTH / full_width) for factor in (2, 1)]
+    zoom = zooms[0] if zooms[0] <= 1 and rng.uniform() < 0.8 else zooms[1]
+    width, height = max(round(full_width * zoom), WIDTH), max(round(full_height * zoom), HEIGHT)
+    left, top = int(rng.integers(width - WIDTH + 1)), int(rng.integers(height - HEIGHT + 1))
+    views, known = [], []
+    for colour, distance, camera in images:
+        if colour.shape[:2] != (full_height, full_width):
+            raise InputError(f"The frames beside {frames[0].image} are not of one size; give frames of one size.")
+        window = slice(top, top + HEIGHT), slice(left, left + WIDTH)
+        colour = cv2.resize(colour, (width, height), interpolation=cv2.INTER_AREA)[window]
+        intrinsics = camera.resized(width, height).intrinsics - [[0, 0, left], [0, 0, top], [0, 0, 0]]
+        camera = Camera(WIDTH, HEIGHT, intrinsics, camera.camera_to_world)
+        if distance is None:
+            part = np.zeros((HEIGHT, WIDTH), np.float32)
+        else:
+            part = cv2.resize(distance, (width, height), interpolation=cv2.INTER_NEAREST)[window]
+        known.append(part > 0)
+        views.append((camera, np.ascontiguousarray(colour), part))
+    measured = bool(np.mean(known, (1, 2)).min() > LEAST_MEASURED)
+    nothing = np.zeros((HEIGHT, WIDTH), np.uint8)
+    if not measured:
+        # nothing is known of lengths: the largest move of a clip is taken for a usual one
+        reach = max(float(np.linalg.norm(camera.position - views[0][0].position)) for camera, *_ in views)
+        usual = np.full((HEIGHT, WIDTH), 5 * reach or 1, np.float32)
+        return [View(camera, colour, usual, nothing) for camera, colour, _ in views], False
+    filled = []
+    for camera, colour, part in views:
+        values, mask = (torch.from_numpy(np.ascontiguousarray(x, np.float32))[None, None] for x in (part, part > 0))
+        logs = fill_holes(values.clamp_min(1e-6).log(), mask)
+        filled.append(View(camera, colour, logs.exp()[0, 0].numpy(), nothing))
+    return filled, True
+
+
+def clip_of(frames: Sequence[Frame], vae: Autoencoder, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """A clip whose guidance is its two anchors, warped by their depth; without depth, only where nothing moved."""
+    views, measured = crop_frames(frames, rng)
+    cameras = [view.camera for view in views]
+    scale = float(np.median(np.stack([view.distance for view in views])))
+
+    def warped(source: View) -> Guidance:
+        told = warp_guidance(source, cameras, vae.device)[0]
+        if measured:
+            return told
+        still = [float(np.linalg.norm(camera.position - source.camera.position) < 1e-3 * scale) for camera in cameras]
+        here = torch.tensor(still, device=told.known.device)[:, None, None, None]
+        return Guidance(told.colour * here, told.distance, told.known * here)
+
+    from_source, from_target = warped(views[0]), warped(views[-1])
+    one, other = from_target[[0]], from_source[[-1]]  # each anchor as the other one sees it
+    anchors = Guidance(
+        torch.cat([one.colour, other.colour]),
+        torch.cat([one.distance, other.distance]),
+        torch.cat([one.known, other.known]),
+    )
+    guidance = {
+        "forward": from_source.over(from_target).filled(),
+        "backward": from_target.over(from_source).filled(),
+        "anchor": anchors.filled(),
+    }
+    clip = encode_clip(views, guidance, vae, scale / USUAL_DISTANCE, scale)
+    return clip | {"measured": np.full((), measured, np.float16)}
+
+
+def cut_clips(
+    moves: Sequence[Move], vae: Autoencoder, folder: Path, clips_per_move: int, share: tuple[int, int] = (0, 1)
+) -> Path:
+    """A shard of clips of every move, in a folder of their own below `folder`, which is returned.
+
+    Shards that are there already are kept. Moves that cannot be used are warned of. share: (number, of how many)
+    processes that do it together, each its own moves.
+    """
+    digest = hashlib.sha256(repr((clips_per_move, [move.name for move in moves])).encode()).hexdigest()[:12]
+    folder = folder / digest
+    folder.mkdir(parents=True, exist_ok=True)
+    todo = [number for number in range(*share[:1], len(moves), share[1]) if not (folder / f"{number:05d}.npz").exists()]
+
+    for number in tqdm(todo, unit="move", desc="clips", disable=share[0] > 0):
+
+        def cut(k: int, number: int = number) -> dict[str, np.ndarray]:
+            rng = np.random.default_rng([number, k])
+            chosen = choose_frames(moves[number], rng)
+            return clip_of([moves[number].frames[index] for index in chosen], vae, rng)
+
+        if clips := list(read_each(range(clips_per_move), cut)):
+            write_clips(folder / f"{number:05d}.npz", clips)
+    return folder
+
+
+# --- shards -----------------------------------------------------------------------------------------------
+
+
+def write_clips(path: Path, clips: Sequence[dict[str, np.ndarray]]) -> None:
+    with whole_file(path) as temporary:
+        np.savez(temporary, **{name: np.stack([clip[name] for clip in clips]) for name in clips[0]})
+
+
+def read_clips(path: Path) -> dict[str, np.ndarray]:
+    """A shard's arrays, one entry a clip; InputError for what is no shard."""
+    try:
+        with np.load(path) as shard:
+            clips = {name: shard[name] for name in shard.files}
+        # earlier shards are all of rooms
+        return {"measured": np.ones(len(clips["clean"]), np.float16)} | clips
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"The file {path} is no shard of clips; delete it and make it again.") from error
+
+
+def clip_shards(folders: Sequence[Path]) -> list[Path]:
+    """The shards that lie in folders by now, in a fixed order; InputError when there are none."""
+    paths = [path for folder in folders for path in sorted(folder.glob("*.npz"))]
+    if not paths:
+        names = ", ".join(map(str, folders))
+        raise InputError(f"There are no clips in {names}; make some with `lookbeyond train clips`.")
+    return paths
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -138,11 +326,8 @@ def main(argv: list[str] | None = None) -> None:
         for k in rng.choice(len(rooms["colour"]), CLIPS_PER_SHARD, replace=False):
             room = Rooms.from_seeds([first + int(k)])
             clips.append(render_clip(room, rooms["colour"][k], rooms["distance"][k], vae, rng))
-        unfinished = path.with_suffix(".part")
-        with unfinished.open("wb") as file:
-            np.savez(file, **{name: np.stack([clip[name] for clip in clips]) for name in clips[0]})
-        unfinished.rename(path)
+        write_clips(path, clips)
 
 
 if __name__ == "__main__":
-    main()
+    loop.command(main)

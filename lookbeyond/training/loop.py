@@ -1,125 +1,341 @@
-"""The loop that all trainers share: a wall-clock budget, bf16 autocast, EMA, checkpoints that resume, a CSV log."""
+"""The loop that all trainers share, on one device or many: `accelerate launch -m lookbeyond.training.NAME …`.
+
+A budget of wall-clock time, of steps, or both; bf16, gradient accumulation and checkpointing, an average of the weights
+(EMA), a CSV log beside TensorBoard or Weights & Biases, and checkpoints that resume.
+
+A step consists of `processes x accumulate` batches, numbered by *slot*, and every batch has a generator of its own,
+made from the seed, the step and the slot. So no two batches are alike, a run that was cut off goes on as if it had not
+been, and two processes see what one would that accumulates two batches.
+"""
 
 import argparse
+import contextlib
 import csv
+import importlib.util
+import math
+import os
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, broadcast
 from diffusers.training_utils import EMAModel
 from tqdm import tqdm
+
+from lookbeyond.errors import InputError, LookBeyondError
+from lookbeyond.files import whole_folder
+
+from . import checkpoint
+
+WARM_UP = 200
+"""Steps in which the learning rate grows."""
+LOG_EVERY_S = 20.0
+WEIGHT_FILES = (
+    "config.json", "diffusion_pytorch_model.safetensors", "model.safetensors", "adapter_config.json",
+    "adapter_model.safetensors", "README.md",
+)  # fmt: skip
+
+Batch = Any
+Draw = Callable[[int, np.random.Generator], Batch]
+"""(step, generator) -> a batch on the device; the same arguments always give the same one."""
+
+
+class TrainingError(LookBeyondError):
+    """A run that cannot go on."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, minutes: float, batch: int, learning_rate: float) -> None:
     """The options that every trainer has."""
     parser.add_argument("--out", type=Path, required=True, help="folder of the weights, the log and the checkpoint")
-    parser.add_argument("--minutes", type=float, default=minutes, help="wall-clock budget, resumed runs included")
+    parser.add_argument(
+        "--minutes", type=float, help=f"wall-clock budget, resumed runs included (without --steps: {minutes:g})"
+    )
+    parser.add_argument("--steps", type=int, help="budget of optimizer steps, resumed runs included")
     parser.add_argument("--continue-from", type=Path, help="--out of a finished run, to train on")
-    parser.add_argument("--batch", type=int, default=batch)
+    parser.add_argument("--batch", type=int, default=batch, help="of each process, for each backward pass")
+    parser.add_argument("--accumulate", type=int, default=1, help="batches of each process for one step")
     parser.add_argument("--learning-rate", type=float, default=learning_rate)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--precision", choices=("bf16", "no"), default="bf16", help="of autocast")
+    parser.add_argument("--gradient-checkpointing", action="store_true", help="less memory, about a third slower")
+    parser.add_argument("--log-with", choices=("tensorboard", "wandb"), help="beside OUT/log.csv")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=0)
+    parser.set_defaults(default_minutes=minutes)
+
+
+def begin(options: argparse.Namespace, *, uneven: bool = False) -> Accelerator:
+    """Joins the other processes, if there are any, and seeds the weights to come; `options.device` is then a device.
+
+    uneven: not every batch reaches every weight. Raises InputError for options that cannot be.
+    """
+    for name in ("batch", "accumulate", "steps", "minutes", "learning_rate"):
+        value = getattr(options, name)
+        if value is not None and value <= 0:
+            raise InputError(f"--{name.replace('_', '-')} is {value}; give a number above 0.")
+    if options.minutes is None and options.steps is None:
+        options.minutes = options.default_minutes
+    if options.log_with and importlib.util.find_spec(options.log_with) is None:
+        raise InputError(
+            f"--log-with {options.log_with} needs a package that is not installed; `pip install {options.log_with}`, "
+            "or leave the option out: OUT/log.csv holds the same."
+        )
+    try:
+        accelerator = Accelerator(
+            mixed_precision=options.precision, cpu=options.device == "cpu", log_with=options.log_with,
+            project_dir=options.out, kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=uneven)],
+        )  # fmt: skip
+    except ValueError as error:
+        if "bf16" not in str(error):
+            raise
+        raise InputError("This device cannot calculate in bf16; give --precision no.") from error
+    options.device = str(accelerator.device)
+    torch.manual_seed(options.seed)
+    return accelerator
+
+
+def command(main: Callable[[], None]) -> None:
+    """Runs a trainer as a program: a user's mistake ends in one sentence and exit code 2."""
+    try:
+        main()
+    except LookBeyondError as error:
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+class _Objective(torch.nn.Module):
+    """The modules that are trained, with their loss as the forward pass: what several processes have in common."""
+
+    def __init__(self, modules: dict[str, torch.nn.Module], loss_of: Callable[[Batch], dict[str, torch.Tensor]]):
+        super().__init__()
+        self.trained, self.loss_of = torch.nn.ModuleDict(modules), loss_of
+
+    def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        return self.loss_of(batch)
 
 
 def run(
+    accelerator: Accelerator,
     modules: dict[str, torch.nn.Module],
-    batches: Iterator,
-    loss_of: Callable[..., dict[str, torch.Tensor]],
+    draw: Draw,
+    loss_of: Callable[[Batch], dict[str, torch.Tensor]],
     options: argparse.Namespace,
     *,
     on_save: Callable[[int], None] = lambda step: None,
     ema_decay: float = 0.9995,
     save_every_s: float = 240,
 ) -> None:
-    """Trains until the budget is spent; resumes from OUT/checkpoint.pt where there is one.
+    """Trains until the budget is spent; resumes from OUT/checkpoint.safetensors where there is one.
 
     Where there is none, `options.continue_from` gives weights and optimizer; the average of the weights begins anew.
 
-    modules: name -> module with save_pretrained; their EMA weights are saved to OUT/name.
+    modules: name -> module with save_pretrained, on the device; their averaged weights are saved to OUT/name.
     loss_of(batch): the losses by name; "loss" is minimised, all are logged (their mean) to OUT/log.csv.
-    on_save(step): called after each save with the EMA weights in place, e.g. to draw a sample sheet.
-    The learning rate warms up over 200 steps and falls linearly to zero at the end of the budget.
+    on_save(step): called by the first process after each save with the averaged weights in place.
+    The learning rate warms up over 200 steps and falls linearly to zero at the end of the budget. SIGTERM and Ctrl-C
+    end the run after the step at hand, saved.
+
+    Raises InputError when a checkpoint does not fit, TrainingError when the loss is not a number any more.
     """
-    options.out.mkdir(parents=True, exist_ok=True)
+    first = accelerator.is_main_process
+    if first:
+        options.out.mkdir(parents=True, exist_ok=True)
+    if options.gradient_checkpointing:
+        _checkpoint_gradients(modules)
     parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
-    step, elapsed = 0, 0.0
-    checkpoint = options.out / "checkpoint.pt"
-    resumed = checkpoint.exists()
-    if resumed or options.continue_from:
-        source = checkpoint if resumed else options.continue_from / checkpoint.name
-        state = torch.load(source, map_location=options.device, weights_only=True)
-        for name, module in modules.items():
-            module.load_state_dict(state["modules"][name])
-        optimizer.load_state_dict(state["optimizer"])
     ema = EMAModel(parameters, decay=ema_decay, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
-    if resumed:
-        ema.load_state_dict(state["ema"])
-        ema.to(options.device)
-        step, elapsed = state["step"], state["elapsed"]
+    step, elapsed = _resume(modules, parameters, optimizer, ema, options)
+    if first:
+        _drop_later_rows(options.out / "log.csv", step)
+    objective, prepared = accelerator.prepare(_Objective(modules, loss_of), optimizer)
+    for module in modules.values():
+        module.train()
+    if options.log_with:
+        facts = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
+        accelerator.init_trackers("lookbeyond", {k: v for k, v in facts.items() if isinstance(v, int | float | str)})
 
-    def save():
-        state = {
-            "modules": {name: module.state_dict() for name, module in modules.items()},
-            "optimizer": optimizer.state_dict(), "ema": ema.state_dict(), "step": step, "elapsed": elapsed,
-        }  # fmt: skip
-        torch.save(state, checkpoint.with_suffix(".part"))
-        checkpoint.with_suffix(".part").rename(checkpoint)
-        ema.store(parameters)
-        ema.copy_to(parameters)
-        for name, module in modules.items():
-            module.eval()
-            module.save_pretrained(options.out / name)
-        on_save(step)
-        for module in modules.values():
-            module.train()
-        ema.restore(parameters)
+    def spent() -> float:
+        """The share of the budget that is used up."""
+        budgets = ((step, options.steps), (elapsed, options.minutes and options.minutes * 60))
+        return max(used / budget for used, budget in budgets if budget is not None)
 
-    budget, sums, fetching, counted = options.minutes * 60, {}, 0.0, 0
-    last = saved = logged = time.monotonic()
+    def save() -> None:
+        if first:
+            _checkpoint_of(modules, optimizer, ema, step, elapsed).write(options.out)
+            ema.store(parameters)
+            ema.copy_to(parameters)
+            for name, module in modules.items():
+                module.eval()
+                with whole_folder(options.out / name, WEIGHT_FILES) as folder:
+                    module.save_pretrained(folder)
+            on_save(step)
+            for module in modules.values():
+                module.train()
+            ema.restore(parameters)
+        accelerator.wait_for_everyone()
+
+    slots = range(accelerator.process_index * options.accumulate, (accelerator.process_index + 1) * options.accumulate)
+    sums, fetching, counted = {}, 0.0, 0
+    saved = logged = elapsed
+    last = time.monotonic()
     bar = tqdm(
-        total=round(budget),
-        initial=round(elapsed),
-        unit="s",
-        bar_format="{l_bar}{bar}|{elapsed}<{remaining}{postfix}",
-    )
-    while elapsed < budget:
-        before = time.monotonic()
-        batch = next(batches)
-        fetching += time.monotonic() - before
-        rate = options.learning_rate * min(1, (step + 1) / 200) * (1 - elapsed / budget)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        with torch.autocast(options.device.split(":")[0], torch.bfloat16):
-            losses = loss_of(batch)
-        optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        ema.step(parameters)
-        step, counted = step + 1, counted + 1
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0) + value.detach().float()
-        now = time.monotonic()
-        elapsed, last = elapsed + now - last, now
-        if now - logged > 20 or elapsed >= budget:
-            row = {
-                "step": step, "seconds": round(elapsed),
-                "samples_per_s": round(counted * options.batch / (now - logged), 1),
-                "data_share": round(fetching / (now - logged), 3),
-                **{name: round(float(value) / counted, 5) for name, value in sums.items()},
-            }  # fmt: skip
-            with (options.out / "log.csv").open("a", newline="") as file:
-                writer = csv.DictWriter(file, row)
-                if file.tell() == 0:
-                    writer.writeheader()
-                writer.writerow(row)
-            bar.set_postfix(row, refresh=False)
-            bar.n = min(round(elapsed), bar.total)
-            bar.refresh()
-            sums, fetching, counted, logged = {}, 0.0, 0, now
-        if now - saved > save_every_s or elapsed >= budget:
-            save()
-            saved = last = time.monotonic()
+        total=100, unit="%", disable=not first, bar_format="{l_bar}{bar}|{elapsed}<{remaining}{postfix}",
+        initial=round(100 * min(1.0, spent())),
+    )  # fmt: skip
+    with _asked_to_stop() as stop:
+        done = spent() >= 1
+        while not done:
+            for group in optimizer.param_groups:
+                group["lr"] = options.learning_rate * min(1, (step + 1) / WARM_UP) * (1 - spent())
+            prepared.zero_grad(set_to_none=True)
+            for slot in slots:
+                before = time.monotonic()
+                seeds = np.random.SeedSequence([options.seed, step, slot])
+                torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+                batch = draw(step, np.random.default_rng(seeds))
+                fetching += time.monotonic() - before
+                wait = slot != slots[-1]  # only the last backward pass exchanges gradients
+                with accelerator.no_sync(objective) if wait else contextlib.nullcontext():
+                    losses = objective(batch)
+                    accelerator.backward(losses["loss"] / options.accumulate)
+                for name, value in losses.items():
+                    sums[name] = sums.get(name, 0) + value.detach().float()
+            accelerator.clip_grad_norm_(parameters, 1.0)
+            prepared.step()
+            if first:
+                ema.step(parameters)
+            step, counted = step + 1, counted + options.accumulate
+            now = time.monotonic()
+            elapsed, last = elapsed + now - last, now
+            elapsed, stopped = _agreed(accelerator, elapsed, bool(stop))
+            done = stopped or spent() >= 1
+            if elapsed - logged > LOG_EVERY_S or done:
+                means = {
+                    name: float(value) / counted for name, value in accelerator.reduce(sums, "mean").items()
+                }  # fmt: skip
+                if not all(map(math.isfinite, means.values())):
+                    raise TrainingError(
+                        f"The loss is not a number any more (step {step}); resume from {options.out} with a lower "
+                        "--learning-rate."
+                    )
+                seconds = max(elapsed - logged, 1e-9)
+                row = {
+                    "step": step, "seconds": round(elapsed),
+                    "samples_per_s": round(counted * options.batch * accelerator.num_processes / seconds, 1),
+                    "data_share": round(fetching / seconds, 3), **{name: round(m, 5) for name, m in means.items()},
+                }  # fmt: skip
+                if first:
+                    _write_row(options.out / "log.csv", row)
+                if options.log_with:
+                    accelerator.log(row | {"learning_rate": optimizer.param_groups[0]["lr"]}, step=step)
+                bar.set_postfix(row, refresh=False)
+                bar.n = min(round(100 * spent()), 100)
+                bar.refresh()
+                sums, fetching, counted, logged = {}, 0.0, 0, elapsed
+            if elapsed - saved > save_every_s or done:
+                save()
+                saved, last = elapsed, time.monotonic()
     bar.close()
+    if options.log_with:
+        accelerator.end_training()
+
+
+def _agreed(accelerator: Accelerator, elapsed: float, stop: bool) -> tuple[float, bool]:
+    """The first process's clock for all, and whether any of them was asked to stop."""
+    if accelerator.num_processes == 1:
+        return elapsed, stop
+    asked: Any = accelerator.reduce(torch.tensor([float(stop)], device=accelerator.device), "sum")
+    clock: Any = broadcast(torch.tensor([elapsed], dtype=torch.float64, device=accelerator.device))
+    return float(clock), float(asked) > 0
+
+
+@contextlib.contextmanager
+def _asked_to_stop() -> Iterator[list[int]]:
+    """A list that SIGTERM or Ctrl-C put themselves into; the second time they act as usual."""
+    asked: list[int] = []
+    handlers: dict[int, Any] = {}
+
+    def remember(number: int, frame: Any) -> None:
+        asked.append(number)
+        signal.signal(number, handlers[number])
+
+    with contextlib.suppress(ValueError):  # not in the main thread: nothing to be caught here
+        for number in (signal.SIGTERM, signal.SIGINT):
+            handlers[number] = signal.signal(number, remember)
+    try:
+        yield asked
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _checkpoint_gradients(modules: dict[str, torch.nn.Module]) -> None:
+    for name, module in modules.items():
+        if hasattr(module, "gradient_checkpointing_enable"):
+            module.gradient_checkpointing_enable()
+        elif getattr(module, "_supports_gradient_checkpointing", False):
+            module.enable_gradient_checkpointing()
+        else:
+            raise InputError(f"The {name} cannot be trained with --gradient-checkpointing; leave the option out.")
+
+
+def _checkpoint_of(modules, optimizer, ema, step: int, elapsed: float) -> checkpoint.Checkpoint:
+    states = {name: module.state_dict() for name, module in modules.items()}
+    moments = optimizer.state_dict()["state"]
+    return checkpoint.Checkpoint(states, moments, ema.shadow_params, ema.optimization_step, step, elapsed)
+
+
+def _resume(modules, parameters, optimizer, ema, options: argparse.Namespace) -> tuple[int, float]:
+    """Loads the run's own checkpoint, or the other run's that it goes on from; gives step and elapsed seconds."""
+    own = checkpoint.find(options.out)
+    source = own or (options.continue_from and checkpoint.find(options.continue_from))
+    if source is None:
+        if options.continue_from:
+            raise InputError(f"The folder {options.continue_from} holds no checkpoint; give the --out of a run.")
+        return 0, 0.0
+    state = checkpoint.read(source)
+    try:
+        for name, module in modules.items():
+            module.load_state_dict(state.modules[name])
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state.optimizer, "param_groups": groups})
+        for parameter, moments in optimizer.state.items():
+            for key, value in moments.items():
+                if value.shape == parameter.shape:  # in the parameter's own layout
+                    moments[key] = torch.empty_like(parameter).copy_(value)
+        if own:
+            ema.shadow_params = [
+                torch.empty_like(parameter).copy_(value) for parameter, value in zip(parameters, state.ema, strict=True)
+            ]
+            ema.optimization_step = state.ema_steps
+        else:
+            ema.shadow_params = [parameter.detach().clone() for parameter in parameters]
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"The checkpoint {source} is of another model; give the options of the run that made it, or another "
+            f"folder ({' '.join(str(error).split())[:200]})."
+        ) from error
+    return (state.step, state.elapsed) if own else (0, 0.0)
+
+
+def _write_row(path: Path, row: dict[str, Any]) -> None:
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        if file.tell() == 0:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _drop_later_rows(path: Path, step: int) -> None:
+    """What was logged after the checkpoint will be logged again."""
+    if not path.exists():
+        return
+    header, *rows = path.read_text().splitlines(keepends=True)
+    path.write_text(header + "".join(row for row in rows if int(row.split(",")[0]) <= step))

@@ -1,6 +1,9 @@
-"""Trains the panorama transformer and the image encoder together, on latents of procedural panoramas.
+"""Trains the panorama transformer and the image encoder together, on latents of panoramas.
 
     lookbeyond train panorama --rooms pool --vae weights/vae --out weights --minutes 60
+    accelerate launch -m lookbeyond.training.panorama --panoramas pictures --vae weights/vae --out weights
+
+Rooms bring their distance. Pictures have none: they teach colour only, and their distance stays out of the loss.
 
 Flow matching (Lipman et al. 2023): latents x = (1 - t)·clean + t·noise, the network predicts noise - clean. Every
 sample is a room rolled so that a photo of random field of view, pitch, roll and aspect stands at its centre; the
@@ -9,7 +12,7 @@ network sees the photo's latents, where they are, and the photo's embedding.
 
 import argparse
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +20,15 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from lookbeyond.data.panoramas import read_shard, shards_in
 from lookbeyond.data.rooms import equirectangular_rays
-from lookbeyond.distance import log_distance_to_latents
+from lookbeyond.distance import DISTANCE_CHANNELS, log_distance_to_latents
+from lookbeyond.errors import InputError
 from lookbeyond.models.autoencoder import Autoencoder, encode_images, spatial_scale_factor
 from lookbeyond.models.image_encoder import built_in_encoder, embed_images
 from lookbeyond.models.panorama_transformer import PanoramaTransformer
 
-from . import loop
+from . import loop, pictures
 
 SCALE = 8
 SHIFT = 4.0
@@ -78,60 +83,72 @@ class Photos:
         return F.grid_sample(panoramas, grid.to(panoramas.device), align_corners=False, padding_mode="border")
 
 
-class LatentRooms:
-    """Shards of rooms, encoded once: grows by a shard when asked, since rendering may still be going on."""
+class LatentPanoramas:
+    """Shards of panoramas, encoded once; grows by a shard now and then, since rendering may still be going on."""
 
-    def __init__(self, pool: Path, vae: Autoencoder, device: str):
-        self.pool, self.vae, self.device, self.seen = pool, vae, device, set()
+    def __init__(self, folders: Sequence[Path], vae: Autoencoder, batch: int, device: str):
+        self.folders, self.vae, self.batch, self.device = folders, vae, batch, device
+        self.seen: dict[Path, None] = {}
         self.images: list[np.ndarray] = []
         self.latents: list[torch.Tensor] = []
-        self.openness: list[np.ndarray] = []
+        self.openness: list[np.ndarray | None] = []
+        """The share of each column in what can be seen; None for a panorama without distance."""
+        shards_in(folders)  # there are some
+
+    def _grow_to(self, shards: int) -> None:
+        while len(self.seen) < shards:
+            fresh = [path for path in shards_in(self.folders) if path not in self.seen]
+            if not fresh:
+                return
+            self._add(fresh[0])
 
     @torch.no_grad()
-    def add_shard(self) -> bool:
-        fresh = sorted(set(self.pool.glob("*.npz")) - self.seen)
-        if not fresh:
-            return False
-        self.seen.add(fresh[0])
-        shard = np.load(fresh[0])
-        colour, logs = shard["colour"], torch.from_numpy(shard["distance"]).float()[:, None]
-        distance = log_distance_to_latents(logs.to(self.device))
+    def _add(self, path: Path) -> None:
+        self.seen[path] = None
+        colour, logs = read_shard(path)
+        if self.images and colour.shape[1:] != self.images[0].shape:
+            raise InputError(f"The panoramas in {path} are of another size than the first; give shards of one size.")
+        if logs is None:
+            rows = colour.shape[1] // 8
+            distance = torch.zeros(len(colour), DISTANCE_CHANNELS, rows, 2 * rows)
+            self.openness += [None] * len(colour)
+        else:
+            known = torch.from_numpy(logs).float()[:, None]
+            distance = log_distance_to_latents(known.to(self.device))
+            middle = logs.shape[1] // 2
+            horizon = known[:, 0, middle - 4 : middle + 4].mean(1).exp().numpy()
+            self.openness += list(horizon / horizon.sum(1, keepdims=True))
         for k in range(0, len(colour), 8):
             image = torch.from_numpy(colour[k : k + 8]).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
             # the seam is inside a room like any other place: encode across it
             wide = torch.cat([image[..., -64:], image, image[..., :64]], -1)
             with torch.autocast(self.device.split(":")[0], torch.bfloat16):
                 latents = encode_images(self.vae, wide)[..., 64 // SCALE : -64 // SCALE].float()
-            self.latents += torch.cat([latents, distance[k : k + 8]], 1).half().unbind(0)
+            self.latents += torch.cat([latents, distance[k : k + 8].to(latents)], 1).half().unbind(0)
         self.images += list(colour)
-        horizon = logs[:, 0, 28:36].mean(1).exp().numpy()
-        self.openness += list(horizon / horizon.sum(1, keepdims=True))
-        return True
 
-    def batches(self, count: int, seed: int) -> Iterator[dict[str, torch.Tensor]]:
-        generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
-        for _ in range(4):
-            self.add_shard()
-        turn = 0
-        while True:
-            turn += 1
-            if turn % 25 == 0:
-                self.add_shard()
-            chosen = rng.integers(len(self.images), size=count)
-            photos = Photos.draw(count, generator)
-            latents, images = [], []
-            for k in chosen:  # people photograph where there is something to see
-                column = rng.choice(len(self.openness[k]), p=self.openness[k]) // 2
-                shift = self.latents[k].shape[-1] // 2 - column
-                latents.append(self.latents[k].roll(shift, -1))
-                images.append(np.roll(self.images[k], shift * SCALE, 1))
-            panoramas = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
-            clean = torch.stack(latents).float()
-            yield {
-                "clean": clean,
-                "known": photos.mask(*clean.shape[-2:]).to(self.device),
-                "photos": photos.images(panoramas, 96).to(self.device),
-            }
+    def __call__(self, step: int, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        self._grow_to(4 + (step + 1) // 25)
+        photos = Photos.draw(self.batch, torch.Generator().manual_seed(int(rng.integers(2**63))))
+        latents, images, measured = [], [], []
+        for k in rng.integers(len(self.images), size=self.batch):
+            columns, openness = self.latents[k].shape[-1], self.openness[k]
+            measured.append(openness is not None)
+            if openness is None:
+                column = rng.integers(columns)
+            else:  # people photograph where there is something to see
+                column = rng.choice(len(openness), p=openness) // 2
+            shift = columns // 2 - column
+            latents.append(self.latents[k].roll(shift, -1))
+            images.append(np.roll(self.images[k], shift * SCALE, 1))
+        panoramas = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        clean = torch.stack(latents).float()
+        return {
+            "clean": clean,
+            "known": photos.mask(*clean.shape[-2:]).to(self.device),
+            "photos": photos.images(panoramas, 96).to(self.device),
+            "measured": torch.tensor(measured, dtype=torch.float32, device=self.device),
+        }
 
 
 def shifted(t: torch.Tensor) -> torch.Tensor:
@@ -144,7 +161,11 @@ def shifted(t: torch.Tensor) -> torch.Tensor:
 
 
 def flow_loss(transformer, encoder, batch, generator=None) -> dict[str, torch.Tensor]:
-    """Squared error of the velocity; hidden colour and all distance count in full, known colour a little."""
+    """Squared error of the velocity; hidden colour and all distance count in full, known colour a little.
+
+    batch: "clean" [B, C, h, w], "known" [B, 1, h, w], "photos" [B, 3, H, W] and "measured" [B]: 1 where the distance is
+    known, 0 where there is none to learn from.
+    """
     clean, known = batch["clean"], batch["known"]
     channels = transformer.config.latent_channels
     t = shifted(torch.sigmoid(torch.randn(len(clean), device=clean.device) + 0.3)).clamp(0.02, 0.9995)
@@ -158,30 +179,43 @@ def flow_loss(transformer, encoder, batch, generator=None) -> dict[str, torch.Te
     error = error * level.clamp_min(0.05)
     hidden = (1 - known) * 0.9 + 0.1
     colour_loss = (error[:, :channels] * hidden).mean() / hidden.mean()
-    distance_loss = error[:, channels:].mean()
+    measured = batch["measured"]
+    distance_loss = (error[:, channels:].mean((1, 2, 3)) * measured).sum() / measured.sum().clamp_min(1)
     return {"loss": colour_loss + distance_loss, "colour": colour_loss, "distance": distance_loss}
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="lookbeyond train panorama", description=__doc__)
-    parser.add_argument("--rooms", type=Path, required=True, help="shards of `lookbeyond train rooms`")
+    pictures.add_arguments(parser)
     parser.add_argument("--vae", type=Path, required=True, help="the trained autoencoder")
     loop.add_arguments(parser, minutes=60, batch=16, learning_rate=8e-4)
     options = parser.parse_args(argv)
-    torch.manual_seed(options.seed)
-    vae = Autoencoder.from_pretrained(options.vae).to(options.device).eval().requires_grad_(False)
-    if spatial_scale_factor(vae) != SCALE:
-        raise SystemExit(f"{options.vae}: panoramas are trained on autoencoders of 8 pixels a latent")
+    accelerator = loop.begin(options)
+    vae = load_autoencoder(options.vae).to(options.device)
     encoder = built_in_encoder().to(options.device)
     transformer = PanoramaTransformer(latent_channels=vae.config.latent_channels).to(options.device)
-    rooms = LatentRooms(options.rooms, vae, options.device)
     loop.run(
+        accelerator,
         {"transformer": transformer, "image_encoder": encoder},
-        rooms.batches(options.batch, options.seed),
+        LatentPanoramas(pictures.folders(accelerator, options), vae, options.batch, options.device),
         lambda batch: flow_loss(transformer, encoder, batch),
         options,
     )
 
 
+def load_autoencoder(folder: Path) -> Autoencoder:
+    """The trained autoencoder in a folder; InputError when there is none of 8 pixels a latent."""
+    try:
+        vae = Autoencoder.from_pretrained(folder).eval().requires_grad_(False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"The folder {folder} holds no autoencoder; give OUT/vae of `train autoencoder`.") from error
+    if spatial_scale_factor(vae) != SCALE:
+        raise InputError(
+            f"The autoencoder in {folder} has {spatial_scale_factor(vae)} pixels a latent; "
+            "give one of 8 pixels a latent."
+        )
+    return vae
+
+
 if __name__ == "__main__":
-    main()
+    loop.command(main)

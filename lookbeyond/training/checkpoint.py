@@ -1,0 +1,88 @@
+"""What a training run needs to go on exactly where it was: one safetensors file, written whole or not at all.
+
+Nothing random is in it: every step draws from a generator of its own (`loop.run`). Checkpoints of earlier versions,
+`checkpoint.pt`, are read, never written.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from lookbeyond.errors import InputError
+from lookbeyond.files import whole_file
+
+NAME, OLD_NAME = "checkpoint.safetensors", "checkpoint.pt"
+
+
+@dataclass
+class Checkpoint:
+    """The state after `step` optimizer steps and `elapsed` seconds; tensors lie on the CPU once read."""
+
+    modules: dict[str, dict[str, torch.Tensor]]
+    """State dictionaries by the module's name."""
+    optimizer: dict[int, dict[str, torch.Tensor]]
+    """The optimizer's state by the parameter's number."""
+    ema: list[torch.Tensor]
+    """The average of every trained parameter."""
+    ema_steps: int
+    step: int
+    elapsed: float
+
+    def write(self, folder: Path) -> None:
+        tensors = {f"ema/{number}": value for number, value in enumerate(self.ema)}
+        for part, states in (("modules", self.modules), ("optimizer", self.optimizer)):
+            tensors |= {f"{part}/{name}/{key}": value for name, state in states.items() for key, value in state.items()}
+        facts = {"step": self.step, "elapsed": self.elapsed, "ema_steps": self.ema_steps}
+        with whole_file(folder / NAME) as path:
+            # copies: the file takes neither other layouts than the plain one nor tensors that share memory
+            plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+            save_file(plain, path, metadata={"lookbeyond": json.dumps(facts)})
+
+
+def find(folder: Path) -> Path | None:
+    """A run's checkpoint, the old format only where there is no new one."""
+    return next((folder / name for name in (NAME, OLD_NAME) if (folder / name).is_file()), None)
+
+
+def read(path: Path) -> Checkpoint:
+    """Reads either format. Raises InputError for a file that is neither."""
+    try:
+        return _read_old(path) if path.name == OLD_NAME else _read(path)
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError, EOFError) as error:
+        raise InputError(
+            f"The checkpoint {path} cannot be read ({' '.join(str(error).split())}); give --out another folder, "
+            "or delete the file to begin anew."
+        ) from error
+
+
+def _read(path: Path) -> Checkpoint:
+    modules: dict[str, dict[str, torch.Tensor]] = {}
+    optimizer: dict[int, dict[str, torch.Tensor]] = {}
+    average: dict[int, torch.Tensor] = {}
+    with safe_open(path, "pt") as file:
+        facts: dict[str, Any] = json.loads(file.metadata()["lookbeyond"])
+        for name in file.keys():  # noqa: SIM118, it is no dictionary
+            part, _, rest = name.partition("/")
+            owner, _, key = rest.partition("/")
+            if part == "modules":
+                modules.setdefault(owner, {})[key] = file.get_tensor(name)
+            elif part == "optimizer":
+                optimizer.setdefault(int(owner), {})[key] = file.get_tensor(name)
+            else:
+                average[int(owner)] = file.get_tensor(name)
+    ema = [average[number] for number in sorted(average)]
+    return Checkpoint(modules, optimizer, ema, facts["ema_steps"], facts["step"], facts["elapsed"])
+
+
+def _read_old(path: Path) -> Checkpoint:
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    ema = state["ema"]
+    return Checkpoint(
+        state["modules"], state["optimizer"]["state"], ema["shadow_params"], ema["optimization_step"], state["step"],
+        state["elapsed"],
+    )  # fmt: skip
