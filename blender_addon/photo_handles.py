@@ -1,15 +1,16 @@
-"""Two handles on the photo's horizon, and two clicks on something whose height is known.
+"""Two handles on the photo's horizon, two lines along edges in it, two clicks on something whose height is known.
 
 The mathematics stands on top and knows nothing of windows; the operators map the mouse to the photo's pixels.
 """
 
 import math
+from collections.abc import Sequence
 
 import bpy
 import numpy as np
-from bpy.props import FloatProperty
+from bpy.props import EnumProperty, FloatProperty, FloatVectorProperty
 from bpy_extras import view3d_utils
-from lookbeyond_kit.geometry.cameras import Camera
+from lookbeyond_kit.geometry.cameras import Camera, heading_pitch_roll
 from mathutils import Vector
 
 from .cameras_from_blender import metres_per_unit
@@ -17,7 +18,14 @@ from .photo import photo_camera, set_photo_camera
 
 HANDLES = (0.2, 0.8)
 """Where the handles stand, as shares of the photo's width."""
+LINES = {
+    "UPRIGHT": ((0.25, 0.3), (0.25, 0.7), (0.75, 0.3), (0.75, 0.7)),
+    "LEVEL": ((0.2, 0.9), (0.4, 0.65), (0.8, 0.9), (0.6, 0.65)),
+}
+"""Where the two lines begin, two ends each, as shares of the photo's width and height."""
 GRAB_PX = 30
+
+Pixel = tuple[float, float]
 
 
 class HandleError(ValueError):
@@ -31,18 +39,60 @@ def horizon_row(camera: Camera, column: float) -> float:
     return float(cy - fy * (up[2] + up[0] * (column - cx) / fx) / up[1])
 
 
-def pitch_roll_of_horizon(camera: Camera, left: tuple[float, float], right: tuple[float, float]) -> tuple[float, float]:
+def pitch_roll_of_horizon(camera: Camera, left: Pixel, right: Pixel) -> tuple[float, float]:
     """Pitch and roll, radians, of the camera whose horizon goes through two pixels of its photo."""
-    rays = np.array([(*left, 1.0), (*right, 1.0)]) @ np.linalg.inv(camera.intrinsics).T
-    up = np.cross(rays[0], rays[1])
-    length = float(np.linalg.norm(up))
+    up, length = plane_normal(camera, left, right)
     if length < 1e-9:
         raise HandleError("The two handles stand on one point: move them apart.")
-    up *= (-1 if up[1] > 0 else 1) / length
+    return pitch_roll_of_up(up)
+
+
+def pitch_roll_of_up(up: np.ndarray) -> tuple[float, float]:
+    """Pitch and roll, radians, of the camera that sees the vertical [3] along this direction, or its opposite."""
+    up = up * (-1 if up[1] > 0 else 1)
     return math.asin(max(-1.0, min(1.0, up[2]))), math.atan2(-up[0], -up[1])
 
 
-def height_of(camera: Camera, foot: tuple[float, float], top: tuple[float, float]) -> float:
+def plane_normal(camera: Camera, one: Pixel, other: Pixel) -> tuple[np.ndarray, float]:
+    """The normal [3] (in the camera, of length 1) of the plane in which two pixels are seen; 0 if they are one."""
+    rays = np.array([(*one, 1.0), (*other, 1.0)]) @ np.linalg.inv(camera.intrinsics).T
+    normal = np.cross(rays[0], rays[1])
+    length = float(np.linalg.norm(normal))
+    return normal / max(length, 1e-12), length
+
+
+def direction_of_lines(camera: Camera, ends: Sequence[Pixel]) -> np.ndarray:
+    """Where two edges run that are parallel in the place: [3] in the camera, of length 1, either way.
+
+    `ends` are two pixels of the one and two of the other. Whatever runs along a line of the photo lies in the plane
+    through it and the camera: the direction of both is where the two planes meet, the lines' vanishing point.
+    """
+    (one, length), (other, other_length) = plane_normal(camera, *ends[:2]), plane_normal(camera, *ends[2:])
+    if min(length, other_length) < 1e-9:
+        raise HandleError("Both ends of a line stand on one point: move them apart.")
+    direction = np.cross(one, other)
+    turned = float(np.linalg.norm(direction))
+    if turned < 1e-3:
+        raise HandleError("Both lines lie along one edge: move one of them to another edge.")
+    return direction / turned
+
+
+def pitch_roll_of_lines(camera: Camera, kind: str, ends: Sequence[Pixel]) -> tuple[float, float]:
+    """Pitch and roll, radians, of the camera by two lines of its photo (see `direction_of_lines`).
+
+    UPRIGHT edges tell both. LEVEL ones, parallel to each other, tell where they vanish, which is on the horizon: the
+    pitch follows, the roll stays as it is.
+    """
+    direction = direction_of_lines(camera, ends)
+    if kind == "UPRIGHT":
+        return pitch_roll_of_up(direction)
+    _, _, roll = heading_pitch_roll(camera)
+    if abs(direction[2]) < 1e-3:
+        raise HandleError("The two lines never meet: choose edges that run away from you, or level the roll first.")
+    return math.atan((direction[0] * math.sin(roll) + direction[1] * math.cos(roll)) / direction[2]), roll
+
+
+def height_of(camera: Camera, foot: Pixel, top: Pixel) -> float:
     """How high a thing is that stands upright on the floor (z = 0), by its foot and its top in the photo, metres."""
     to_world = camera.rotation @ np.linalg.inv(camera.intrinsics)
     down, up = to_world @ (*foot, 1.0), to_world @ (*top, 1.0)
@@ -140,27 +190,52 @@ class OnPhoto:
         gpu.state.blend_set("NONE")
 
 
-class AdjustHorizon(OnPhoto, bpy.types.Operator):
-    """Drag two handles onto the photo's horizon, or along any line that is level there: pitch and roll follow"""
+class DragsHandles(OnPhoto):
+    """Handles to drag until the artist is content: pitch and roll follow while they move."""
 
-    bl_idname = "lookbeyond.adjust_horizon"
-    bl_label = "Adjust Horizon"
-    bl_options = {"REGISTER", "UNDO"}
+    words = ""
+
+    def handles(self, context: bpy.types.Context) -> list[Pixel]:
+        """Where the handles stand now."""
+        raise NotImplementedError
+
+    def dropped(self, handles: Sequence[Pixel], moved: int, pixel: Pixel) -> list[Pixel]:
+        """The handles when one is moved to a pixel."""
+        return [pixel if number == moved else handle for number, handle in enumerate(handles)]
+
+    def pitch_roll(self, camera: Camera, handles: Sequence[Pixel]) -> tuple[float, float]:
+        raise NotImplementedError
+
+    def remember(self, handles: Sequence[Pixel]) -> None:
+        """Keep the handles as the operator's settings, so that a script can do the same."""
+        self.ends = [value for handle in handles for value in handle]
+
+    def turn(self, context: bpy.types.Context, handles: Sequence[Pixel]) -> None:
+        """Give the photo's camera the pitch and roll of the handles. Raises HandleError."""
+        pitch, roll = self.pitch_roll(photo_camera(context.scene), handles)
+        set_photo_camera(context.scene, pitch=pitch, roll=roll)
+
+    def execute(self, context):
+        try:
+            self.turn(context, pixels(self.ends))
+        except HandleError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
 
     def invoke(self, context, event):
         self.before = context.scene.look_beyond.photo_camera.matrix_world.copy()
         self.dragged = None
-        return self.begin(context, "Drag the two handles onto the horizon  |  Enter: done  |  Esc: as it was")
-
-    def handles(self, context) -> list[tuple[float, float]]:
-        camera = photo_camera(context.scene)
-        return [(share * camera.width, horizon_row(camera, share * camera.width)) for share in HANDLES]
+        return self.begin(context, f"{self.words}  |  Enter: done  |  Esc: as it was")
 
     def draw_handles(self, context) -> None:
-        self.draw_points(context, self.handles(context), True)
+        handles = self.handles(context)
+        for number in range(0, len(handles), 2):
+            self.draw_points(context, handles[number : number + 2], True)
 
     def modal(self, context, event):
         if event.type in ("RET", "NUMPAD_ENTER") and event.value == "PRESS":
+            self.remember(self.handles(context))
             return self.end(context, "FINISHED")
         if event.type == "ESC":
             context.scene.look_beyond.photo_camera.matrix_world = self.before
@@ -177,17 +252,84 @@ class AdjustHorizon(OnPhoto, bpy.types.Operator):
             self.dragged = near.index(min(near))
             return {"RUNNING_MODAL"}
         if event.type == "MOUSEMOVE" and self.dragged is not None:
-            handles = self.handles(context)
-            handles[self.dragged] = (handles[self.dragged][0], self.pixel_at(context, event)[1])
+            handles = self.dropped(self.handles(context), self.dragged, self.pixel_at(context, event))
+            self.remember(handles)
             try:
-                pitch, roll = pitch_roll_of_horizon(photo_camera(context.scene), *handles)
+                self.turn(context, handles)
             except HandleError as error:
                 self.report({"WARNING"}, str(error))
-                return {"RUNNING_MODAL"}
-            set_photo_camera(context.scene, pitch=pitch, roll=roll)
             context.area.tag_redraw()
             return {"RUNNING_MODAL"}
         return {"PASS_THROUGH"}
+
+
+def pixels_property(name: str, description: str, number: int) -> FloatVectorProperty:
+    return FloatVectorProperty(name=name, description=description, size=2 * number, options={"SKIP_SAVE"})
+
+
+def pixels(values: Sequence[float]) -> list[Pixel]:
+    """x, y, x, y, ... as pairs."""
+    values = tuple(values)
+    return list(zip(values[::2], values[1::2], strict=True))
+
+
+class AdjustHorizon(DragsHandles, bpy.types.Operator):
+    """Drag two handles onto the photo's horizon, or along any line that is level there: pitch and roll follow"""
+
+    bl_idname = "lookbeyond.adjust_horizon"
+    bl_label = "Adjust Horizon"
+    bl_options = {"REGISTER", "UNDO"}
+    words = "Drag the two handles onto the horizon"
+
+    ends: pixels_property("Ends", "Two pixels of the photo on its horizon: x, y, x, y", 2)
+
+    def handles(self, context) -> list[Pixel]:
+        camera = photo_camera(context.scene)
+        return [(share * camera.width, horizon_row(camera, share * camera.width)) for share in HANDLES]
+
+    def dropped(self, handles, moved, pixel) -> list[Pixel]:
+        return super().dropped(handles, moved, (handles[moved][0], pixel[1]))
+
+    def pitch_roll(self, camera, handles) -> tuple[float, float]:
+        return pitch_roll_of_horizon(camera, *handles)
+
+
+class AlignLines(DragsHandles, bpy.types.Operator):
+    """Lay two lines along edges of the photo that are upright, or level and parallel, in the place: pitch and roll
+    follow"""
+
+    bl_idname = "lookbeyond.align_lines"
+    bl_label = "Align by Two Lines"
+    bl_options = {"REGISTER", "UNDO"}
+
+    kind: EnumProperty(
+        name="Edges",
+        items=(
+            ("UPRIGHT", "Upright Edges", "Of walls, doors or windows: pitch and roll follow"),
+            ("LEVEL", "Level Edges", "Two that run away from you side by side, as floor boards do: the pitch follows"),
+        ),
+    )
+    ends: pixels_property("Ends", "Pixels of the photo, two on one edge and two on another: x, y, x, y, ...", 4)
+
+    @property
+    def words(self) -> str:
+        edges = "upright edges" if self.kind == "UPRIGHT" else "level edges that run side by side"
+        return f"Drag the ends of the two lines onto two {edges}"
+
+    def invoke(self, context, event):
+        camera = photo_camera(context.scene)
+        self.lines = [(x * camera.width, y * camera.height) for x, y in LINES[self.kind]]
+        return super().invoke(context, event)
+
+    def handles(self, context) -> list[Pixel]:
+        return self.lines
+
+    def pitch_roll(self, camera, handles) -> tuple[float, float]:
+        return pitch_roll_of_lines(camera, self.kind, handles)
+
+    def remember(self, handles) -> None:
+        super().remember(handles)
+        self.lines = list(handles)
 
 
 class MeasureHeight(OnPhoto, bpy.types.Operator):
@@ -198,13 +340,23 @@ class MeasureHeight(OnPhoto, bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     known: FloatProperty(name="Its Height (m)", description="A door is 2 m", default=2.0, min=0.05, soft_max=10.0)
+    ends: pixels_property("Ends", "Pixels of the photo, its foot and its top: x, y, x, y", 2)
 
     def invoke(self, context, event):
-        self.clicks: list[tuple[float, float]] = []
+        self.clicks: list[Pixel] = []
         return self.begin(context, f"Click the foot, then the top of something {self.known:g} m high  |  Esc: leave")
 
     def draw_handles(self, context) -> None:
         self.draw_points(context, self.clicks, True)
+
+    def execute(self, context):
+        try:
+            height = calibrate(context.scene, *pixels(self.ends), self.known)
+        except HandleError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"The camera stands {height:.2f} m above the floor. Build the world again to resize it.")
+        return {"FINISHED"}
 
     def modal(self, context, event):
         if event.type in ("ESC", "RIGHTMOUSE"):
@@ -215,16 +367,11 @@ class MeasureHeight(OnPhoto, bpy.types.Operator):
         context.area.tag_redraw()
         if len(self.clicks) < 2:
             return {"RUNNING_MODAL"}
-        try:
-            height = calibrate(context.scene, *self.clicks, self.known)
-        except HandleError as error:
-            self.report({"ERROR"}, str(error))
-            return self.end(context, "CANCELLED")
-        self.report({"INFO"}, f"The camera stands {height:.2f} m above the floor. Build the world again to resize it.")
-        return self.end(context, "FINISHED")
+        self.ends = [value for click in self.clicks for value in click]
+        return self.end(context, self.execute(context).pop())
 
 
-def calibrate(scene: bpy.types.Scene, foot: tuple[float, float], top: tuple[float, float], known_m: float) -> float:
+def calibrate(scene: bpy.types.Scene, foot: Pixel, top: Pixel, known_m: float) -> float:
     """Raise or lower the photo's camera so that the thing between two pixels is as high as it is; the height."""
     camera = photo_camera(scene)
     height = float(camera.position[2]) * known_m / height_of(camera, foot, top)
@@ -232,4 +379,4 @@ def calibrate(scene: bpy.types.Scene, foot: tuple[float, float], top: tuple[floa
     return height
 
 
-CLASSES = (AdjustHorizon, MeasureHeight)
+CLASSES = (AdjustHorizon, AlignLines, MeasureHeight)

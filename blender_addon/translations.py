@@ -9,6 +9,7 @@ GERMAN = {
     "Place Photo": "Foto platzieren",
     "Use Render as Photo": "Rendering als Foto nehmen",
     "Adjust Horizon": "Horizont ausrichten",
+    "Align by Two Lines": "An zwei Linien ausrichten",
     "Measure by a Known Height": "An bekannter Höhe messen",
     "Match Photo Colours": "Farben des Fotos zeigen",
     "Build World": "Welt bauen",
