@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline, UNetSpatioTemporalConditionModel
+from diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion import _resize_with_antialiasing
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from torch.nn import functional as F
@@ -20,12 +21,19 @@ from lookbeyond.geometry.projection import plucker_rays
 from lookbeyond.models.autoencoder import encode_images, spatial_scale_factor
 from lookbeyond.models.image_encoder import embed_images
 
+# diffusers loads components only from modules that are imported already
+from lookbeyond.models.raymap_encoder import RaymapEncoder  # noqa: F401
+from lookbeyond.models.reversed_motion import ReversedMotion
+from lookbeyond.models.sampling import align_your_steps, shortened
+from lookbeyond.models.views_unet import ViewsUNet  # noqa: F401
+
 from .guidance import Guidance, fill_holes, image_tensor
 
 LEAST_TAU_POSITION = 0.02
 LEAST_TAU_ROTATION = math.radians(0.5)
 """Floors of the absolute temperatures (of the world's scale; radians): for anchors that hardly move or turn."""
-FRAMES_DECODED_AT_ONCE = 4
+WHOLLY_KNOWN = 0.9
+"""Share of a latent's pixels that must be known for it to be held at the guidance."""
 
 
 @dataclass
@@ -70,15 +78,32 @@ def spatial_weights(
     return weights / weights.sum(1, keepdims=True)
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What the UNet is told beside the noisy latents; P passes, each in its own order."""
+
+    conditions: torch.Tensor  # [P, N, C, h, w]
+    embeddings: torch.Tensor  # [P, 1, D]
+    rays: torch.Tensor | None  # [P, N, 6, h, w], for a raymap encoder
+    ids: torch.Tensor  # [1, 3], SVD's micro-conditions
+
+
 class ViewsPipeline(DiffusionPipeline):
     """Denoises the frames of a clip from both of its anchors at once.
+
+    Networks that are trained for it (`ViewsUNet`) are told what is known of every frame. Stable Video Diffusion is
+    not, and knows no cameras: it follows the path because the frames start from the noised guidance (`strength`) and
+    what is known is held there (`hold`) while the noise is high, because of its anchors, and, where there are trained
+    ones, because of its raymap encoder and LoRA.
 
     Args:
         vae: an image or video autoencoder of diffusers, or `lookbeyond.models.Autoencoder`.
         image_encoder: a CLIP vision tower, any size.
         unet: `lookbeyond.models.ViewsUNet`, or SVD's `UNetSpatioTemporalConditionModel`.
-        scheduler: flow matching, or SVD's Euler scheduler; whichever the UNet was trained for.
-        unet_backward: the reversed-motion UNet for the backward pass; without it `unet` runs on the flipped clip.
+        scheduler: flow matching, SVD's Euler scheduler, or `ConsistencyScheduler`; whichever the UNet was trained for.
+        unet_backward: for the backward pass: `ReversedMotion` weights, or a whole UNet with attention of its own;
+            without it `unet` runs on the flipped clip.
+        raymap_encoder: a `RaymapEncoder` with its adapters, for an SVD UNet.
 
     Example:
         >>> pipeline = ViewsPipeline.from_pretrained("lookbeyond/presets/builtin/views", vae=vae)
@@ -88,13 +113,21 @@ class ViewsPipeline(DiffusionPipeline):
     """
 
     model_cpu_offload_seq = "image_encoder->unet->unet_backward->vae"
-    _optional_components = ["unet_backward"]
+    # their weights are used in the middle of the UNet's forward
+    _exclude_from_cpu_offload = ["raymap_encoder"]
+    _optional_components = ["unet_backward", "raymap_encoder"]
 
-    def __init__(self, vae, image_encoder, unet, scheduler, unet_backward=None):
+    def __init__(self, vae, image_encoder, unet, scheduler, unet_backward=None, raymap_encoder=None):
         super().__init__()
         self.register_modules(
-            vae=vae, image_encoder=image_encoder, unet=unet, scheduler=scheduler, unet_backward=unet_backward
-        )
+            vae=vae, image_encoder=image_encoder, unet=unet, scheduler=scheduler, unet_backward=unet_backward,
+            raymap_encoder=raymap_encoder,
+        )  # fmt: skip
+
+    @property
+    def frames_per_pass(self) -> int | None:
+        """How many frames a pass has to have; None: any number."""
+        return self.unet.config.num_frames if self._is_svd() else None
 
     @torch.no_grad()
     def __call__(
@@ -105,12 +138,17 @@ class ViewsPipeline(DiffusionPipeline):
         unit: float,
         scale: float,
         num_inference_steps: int = 8,
+        sigmas: Literal["scheduler", "align-your-steps"] = "scheduler",
         strength: float = 1.0,
+        hold: float = 0.0,
         min_guidance_scale: float = 1.0,
         max_guidance_scale: float = 1.0,
         fps: int = 7,
         motion_bucket_id: int = 127,
+        noise_aug_strength: float = 0.0,
         raymap: Literal["on", "off"] = "on",
+        rows_at_once: int | None = None,
+        frames_decoded_at_once: int = 4,
         generator: torch.Generator | None = None,
         callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
     ) -> ViewsPipelineOutput:
@@ -122,49 +160,74 @@ class ViewsPipeline(DiffusionPipeline):
             weights: [N, number of passes], frames in the clip's order, rows sum to one: `spatial_weights`.
             unit: metres that the network's distances are relative to (the camera's height above the floor).
             scale: metres that rays' moments are divided by (the panorama's median distance).
-            strength: share of the noise to start from, 1: pure noise; less: the guidance, partly noised.
+            sigmas: SVD's noise levels: its scheduler's own, or those of *Align Your Steps* (10 steps).
+            strength: share of the noise to start from, 1: pure noise; less: the guidance, partly noised. SVD then
+                takes that share of the steps, too; flow matching takes `num_inference_steps` in any case.
+            hold: share of the schedule, from its noisy end, over which known latents are kept at the guidance.
             min_guidance_scale, max_guidance_scale: classifier-free guidance grows along each pass as in SVD; 1: off.
-            fps, motion_bucket_id: SVD's micro-conditions.
+            fps, motion_bucket_id, noise_aug_strength: SVD's micro-conditions.
             raymap: "off" gives the network no rays (an ablation).
+            rows_at_once: most passes, guided and free ones counted, in one forward of the UNet; None: all of them.
+                Fewer need less memory.
+            frames_decoded_at_once: also for encoding. A video autoencoder sees that many frames at a time.
             callback_on_step_end: called as diffusers does, with {"step", "steps", "latents"}.
         """
+        self._install()
         device, count = self._execution_device, len(weights)
         height, width = passes[0].guidance.colour.shape[-2:]
-        conditions = torch.cat([self._conditions(one, unit, scale, raymap) for one in passes])
-        embeddings = torch.cat([self._embedding(one.anchor) for one in passes])[:, None]
+        augmented = (noise_aug_strength, generator)
+        conditions = [self._conditions(one, unit, scale, raymap, frames_decoded_at_once, augmented) for one in passes]
+        told = _Told(
+            torch.cat(conditions),
+            torch.cat([self._embedding(one.anchor) for one in passes])[:, None],
+            self._rays(passes, scale) if self.raymap_encoder is not None and raymap == "on" else None,
+            torch.tensor([[fps - 1, motion_bucket_id, noise_aug_strength]], device=device),
+        )
         fusion = torch.tensor(weights, dtype=torch.float32, device=device).T[:, :, None, None, None]  # [P, N, 1, 1, 1]
         guide = torch.linspace(min_guidance_scale, max_guidance_scale, count, device=device)[:, None, None, None]
         guide = (fusion * torch.stack([guide, guide.flip(0)][: len(passes)])).sum(0)
+        # frames are in each pass's own order in the network, and so must their guidance scales be
+        scales = torch.stack([self._flip(index, guide) for index in range(len(passes))])
+        if max_guidance_scale <= 1:
+            scales = None
 
-        told = torch.stack([self._flip(index, self._told(one, unit)) for index, one in enumerate(passes)])
-        told = (fusion * told).sum(0)
-        noise = randn_tensor(told.shape, generator=generator, device=device, dtype=torch.float32)
-        timesteps = self._timesteps(num_inference_steps, strength)
-        latents = self._noised(told, noise, timesteps[0], pure=strength >= 1)
-        # the clip's ends are its anchors: known, and kept so at every noise level
-        ends = [0, count - 1] if len(passes) == 2 else []
+        guidance = self._fused_guidance(passes, weights)
+        clean = [self._flip(k, self._clean(one, unit, frames_decoded_at_once)) for k, one in enumerate(passes)]
+        clean = (fusion * torch.stack(clean)).sum(0)
+        noise = randn_tensor(clean.shape, generator=generator, device=device, dtype=torch.float32)
+        timesteps, whole = self._timesteps(num_inference_steps, strength, sigmas)
+        kept = self._kept(guidance, ends=len(passes) == 2)
+        latents = self._noised(clean, noise, timesteps[0], pure=strength >= 1)
         for step, timestep in enumerate(timesteps, 1):
-            for frame in ends:
-                latents[frame] = self._noised(told[frame], noise[frame], timestep)
+            held = whole - len(timesteps) + step <= hold * whole
+            latents = torch.where(kept[held], self._noised(clean, noise, timestep), latents)
             model_input = latents
             if hasattr(self.scheduler, "scale_model_input"):
                 model_input = self.scheduler.scale_model_input(latents, timestep)
             ordered = torch.stack([self._flip(index, model_input) for index in range(len(passes))])
-            output = self._predict(ordered, timestep, embeddings, conditions, fps, motion_bucket_id)
-            if max_guidance_scale > 1:
-                free = self._predict(ordered, timestep, 0 * embeddings, 0 * conditions, fps, motion_bucket_id)
-                # frames are in each pass's own order here, and so must their guidance scales be
-                scales = torch.stack([self._flip(index, guide) for index in range(len(passes))])
-                output = free + scales * (output - free)
+            output = self._predict(ordered, timestep, told, scales, rows_at_once)
             output = torch.stack([self._flip(index, one) for index, one in enumerate(output)])
-            latents = self.scheduler.step((fusion * output).sum(0), timestep, latents, return_dict=False)[0]
+            output = (fusion * output).sum(0)
+            latents = self.scheduler.step(output, timestep, latents, generator=generator, return_dict=False)[0]
             if callback_on_step_end is not None:
                 state = {"step": step, "steps": len(timesteps), "latents": latents}
                 callback_on_step_end(self, step, timestep, state)
         colours = self.vae.config.latent_channels
-        colour = self._decode(latents[:, :colours])[..., :height, :width]
-        guidance = self._fused_guidance(passes, weights)
+        colour = self._decode(latents[:, :colours], frames_decoded_at_once)[..., :height, :width]
         return ViewsPipelineOutput(colour=colour, distance=self._distance(latents[:, colours:], guidance, unit))
+
+    def _install(self) -> None:
+        """Components that stand outside the UNet take their places in it (they know when they have)."""
+        if isinstance(self.unet_backward, ReversedMotion):
+            self.unet_backward.install(self.unet)
+        if self.raymap_encoder is not None:
+            for unet in {id(network): network for network in self._networks()}.values():
+                self.raymap_encoder.install(unet)
+
+    def _networks(self) -> list:
+        """The UNet of each direction."""
+        own = self.unet_backward is not None and not isinstance(self.unet_backward, ReversedMotion)
+        return [self.unet, self.unet_backward if own else self.unet]
 
     @staticmethod
     def _flip(index: int, frames: torch.Tensor) -> torch.Tensor:
@@ -184,31 +247,45 @@ class ViewsPipeline(DiffusionPipeline):
             torch.where(nearer, forward.known, backward.known),
         )
 
-    def _conditions(self, one: Pass, unit: float, scale: float, raymap: str) -> torch.Tensor:
+    def _kept(self, guidance: Guidance, ends: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Which latents [N, 1, h, w] are the guidance's at every noise level, and which while it is held."""
+        known = F.avg_pool2d(self._pad(guidance.known), spatial_scale_factor(self.vae)) > WHOLLY_KNOWN
+        always = torch.zeros_like(known)
+        if ends:  # the clip's ends are its anchors
+            always[[0, -1]] = True
+        return always, always | known
+
+    def _conditions(self, one: Pass, unit, scale, raymap, at_once: int, augmented) -> torch.Tensor:
         """[1, N, C, h, w]: what the UNet's config says it wants to be told, in that order."""
         guidance, factor = one.guidance, spatial_scale_factor(self.vae)
         names = getattr(self.unet.config, "conditioning", None) or ("anchor",)
         padded = self._pad(guidance.colour)
-        height, width = (size // factor for size in padded.shape[-2:])
         known = F.avg_pool2d(self._pad(guidance.known), factor)
         parts = []
         for name in names:
             if name == "warped":
-                parts.append(encode_images(self.vae, padded).float() * (known > 0.5))
+                parts.append(self._encode(padded, at_once) * (known > 0.5))
             elif name == "warped_distance":
                 parts.append(distance_to_latents(self._pad(guidance.distance), unit) * (known > 0.5))
             elif name == "known":
                 parts.append(known)
             elif name == "anchor":
-                parts.append(self._anchor_latents(one.anchor, padded).expand(len(padded), -1, -1, -1))
+                parts.append(self._anchor_latents(one.anchor, known, *augmented).expand(len(padded), -1, -1, -1))
             elif name == "raymap":
-                reference = one.anchor.camera if one.anchor else one.cameras[0]
-                rays = plucker_rays([self._latent_camera(camera, factor) for camera in one.cameras], reference, scale)
-                rays = torch.from_numpy(rays).permute(0, 3, 1, 2).to(padded.device)[..., :height, :width]
+                rays = self._rays([one], scale)[0]
                 parts.append(rays if raymap == "on" else torch.zeros_like(rays))
             else:
                 raise ValueError(f"the UNet wants the condition {name!r}, which this pipeline cannot give")
         return torch.cat(parts, 1)[None]
+
+    def _rays(self, passes: Sequence[Pass], scale: float) -> torch.Tensor:
+        """Plücker rays [P, N, 6, h, w] of the latents, each pass's in the frame of its own anchor."""
+        factor, stacked = spatial_scale_factor(self.vae), []
+        for one in passes:
+            reference = one.anchor.camera if one.anchor else one.cameras[0]
+            cameras = [self._latent_camera(camera, factor) for camera in one.cameras]
+            stacked.append(torch.from_numpy(plucker_rays(cameras, reference, scale)).permute(0, 3, 1, 2))
+        return torch.stack(stacked).to(self._execution_device)
 
     def _latent_camera(self, camera: Camera, factor: int) -> Camera:
         """The camera whose pixels are the latents of the padded frame."""
@@ -217,12 +294,19 @@ class ViewsPipeline(DiffusionPipeline):
         scale = np.diag([1 / factor, 1 / factor, 1.0])
         return Camera(width // factor, height // factor, scale @ camera.intrinsics, camera.camera_to_world)
 
-    def _anchor_latents(self, anchor: View | None, like: torch.Tensor) -> torch.Tensor:
+    def _anchor_latents(self, anchor: View | None, like: torch.Tensor, noise_aug_strength, generator) -> torch.Tensor:
         if anchor is None:
-            return torch.zeros_like(encode_images(self.vae, like[:1])).float()
-        latents = encode_images(self.vae, self._pad(image_tensor(anchor.colour, like.device))).float()
-        # SVD concatenates its image latents unscaled
-        return latents / self.vae.config.scaling_factor if self._is_svd() else latents
+            return like.new_zeros(1, self.vae.config.latent_channels, *like.shape[-2:])
+        image = self._pad(image_tensor(anchor.colour, like.device))
+        if noise_aug_strength:
+            noise = randn_tensor(image.shape, generator=generator, device=image.device, dtype=image.dtype)
+            image = image + noise_aug_strength * noise
+        if (
+            self._is_svd()
+        ):  # whose image latents are not scaled; in its pipeline's memory format, for the same roundings
+            image = image.clone(memory_format=torch.channels_last)
+            return self.vae.encode(image.to(self.vae.dtype)).latent_dist.mode().float()
+        return encode_images(self.vae, image).float()
 
     def _embedding(self, anchor: View | None) -> torch.Tensor:
         device = self._execution_device
@@ -230,46 +314,80 @@ class ViewsPipeline(DiffusionPipeline):
             return torch.zeros(
                 1, self.image_encoder.config.projection_dim, device=device, dtype=self.image_encoder.dtype
             )
-        return embed_images(self.image_encoder, image_tensor(anchor.colour, device))
+        image = image_tensor(anchor.colour, device)
+        if self._is_svd():  # shrunk as its own pipeline does
+            image = _resize_with_antialiasing(image, (self.image_encoder.config.image_size,) * 2)
+        return embed_images(self.image_encoder, image)
 
-    def _told(self, one: Pass, unit: float) -> torch.Tensor:
+    def _clean(self, one: Pass, unit: float, at_once: int) -> torch.Tensor:
         """The guidance as clean latents [N, colour + distance channels, h, w], in the pass's order."""
-        latents = encode_images(self.vae, self._pad(one.guidance.colour)).float()
+        latents = self._encode(self._pad(one.guidance.colour), at_once)
         if getattr(self.unet.config, "distance_channels", 0):
             latents = torch.cat([latents, distance_to_latents(self._pad(one.guidance.distance), unit)], 1)
         return latents
 
-    def _predict(self, frames, timestep, embeddings, conditions, fps, motion_bucket_id) -> torch.Tensor:
-        """Both passes in one forward where they share their network: [P, N, C, h, w]."""
-        model_input = torch.cat([frames, conditions.to(frames.dtype)], 2)
-        ids = torch.tensor([[fps - 1, motion_bucket_id, 0.0]], device=frames.device, dtype=embeddings.dtype)
-        if self.unet_backward is None or len(frames) == 1:
-            return self._call_unet(self.unet, model_input, timestep, embeddings, ids)
-        networks = (self.unet, self.unet_backward)
-        return torch.cat([
-            self._call_unet(network, model_input[k : k + 1], timestep, embeddings[k : k + 1], ids)
-            for k, network in enumerate(networks)
-        ])  # fmt: skip
+    def _predict(self, frames, timestep, told: _Told, scales, rows_at_once: int | None) -> torch.Tensor:
+        """The networks' outputs for all passes [P, N, C, h, w], guided where there are `scales` [P, N, 1, 1, 1]."""
+        copies = (1,) if scales is None else (0, 1)  # 0: told nothing but its rays, which are no matter of taste
+        outputs: dict[tuple[int, int], torch.Tensor] = {}
+        for network, rows in self._batches(len(frames), copies, rows_at_once):
+            which = [index for index, _ in rows]
+            share = torch.tensor([copy for _, copy in rows], device=frames.device)[:, None, None]
+            model_input = torch.cat([frames[which], told.conditions[which] * share[..., None, None]], 2)
+            extra = {} if told.rays is None else {"raymap": told.rays[which]}
+            if isinstance(self.unet_backward, ReversedMotion) and len(frames) == 2:
+                extra["both_directions"] = True
+            embeddings = told.embeddings[which] * share.to(told.embeddings.dtype)
+            results = self._call_unet(network, model_input, timestep, embeddings, told.ids, extra)
+            outputs |= dict(zip(rows, results, strict=True))
+        output = torch.stack([outputs[index, 1] for index in range(len(frames))])
+        if scales is None:
+            return output
+        free = torch.stack([outputs[index, 0] for index in range(len(frames))])
+        return free + scales * (output - free)
 
-    def _call_unet(self, unet, model_input, timestep, embeddings, ids) -> torch.Tensor:
+    def _batches(self, passes: int, copies: Sequence[int], rows_at_once: int | None):
+        """What goes through which network at once: rows (pass, copy), passes first."""
+        networks = self._networks()
+        if isinstance(self.unet_backward, ReversedMotion) and passes == 2:  # both directions of a copy go together
+            size = max(1, (rows_at_once or 2 * len(copies)) // 2)
+            for start in range(0, len(copies), size):
+                some = copies[start : start + size]
+                yield self.unet, [(index, copy) for index in range(2) for copy in some]
+            return
+        for own in ([0, 1][:passes],) if networks[0] is networks[1] else ([index] for index in range(passes)):
+            rows = [(index, copy) for index in own for copy in copies]
+            size = rows_at_once or len(rows)
+            for start in range(0, len(rows), size):
+                yield networks[own[0]], rows[start : start + size]
+
+    def _call_unet(self, unet, model_input, timestep, embeddings, ids, extra: dict) -> torch.Tensor:
         dtype = unet.dtype if self._is_svd() else model_input.dtype
         output = unet(
             model_input.to(dtype), timestep, encoder_hidden_states=embeddings.to(unet.dtype),
-            added_time_ids=ids.expand(len(model_input), -1).to(unet.dtype), return_dict=False,
+            added_time_ids=ids.expand(len(model_input), -1).to(unet.dtype), return_dict=False, **extra,
         )[0]  # fmt: skip
         return output.float()
 
     def _is_svd(self) -> bool:
         return isinstance(self.unet, UNetSpatioTemporalConditionModel)
 
-    def _timesteps(self, steps: int, strength: float) -> torch.Tensor:
-        """The scheduler's timesteps, those above `strength` left out; the scheduler is told where it begins."""
-        full = steps if strength >= 1 else max(steps, round(steps / max(strength, 1e-3)))
-        self.scheduler.set_timesteps(full, device=self._execution_device)
-        begin = full - steps
-        if hasattr(self.scheduler, "set_begin_index"):
-            self.scheduler.set_begin_index(begin)
-        return self.scheduler.timesteps[begin:]
+    def _timesteps(self, steps: int, strength: float, sigmas: str) -> tuple[torch.Tensor, int]:
+        """The scheduler's timesteps, those above `strength` left out, and how many there are without leaving out."""
+        scheduler, device = self.scheduler, self._execution_device
+        if hasattr(scheduler, "scale_noise"):  # flow matching
+            full = steps if strength >= 1 else max(steps, round(steps / max(strength, 1e-3)))
+            scheduler.set_timesteps(full, device=device)
+            scheduler.set_begin_index(full - steps)
+            return scheduler.timesteps[full - steps :], full
+        if sigmas == "align-your-steps":
+            scheduler.set_timesteps(sigmas=align_your_steps(steps), device=device)
+        else:
+            scheduler.set_timesteps(steps, device=device)
+        if strength < 1:
+            scheduler.set_timesteps(sigmas=shortened(scheduler.sigmas.tolist(), strength), device=device)
+        scheduler.set_begin_index(0)
+        return scheduler.timesteps, steps
 
     def _noised(self, clean, noise, timestep, pure: bool = False) -> torch.Tensor:
         """Clean latents at a timestep's noise level; `pure`: the scheduler's start from nothing."""
@@ -292,12 +410,15 @@ class ViewsPipeline(DiffusionPipeline):
         rows, columns = (-size % multiple for size in images.shape[-2:])
         return F.pad(images, (0, columns, 0, rows), mode="replicate") if rows or columns else images
 
-    def _decode(self, latents: torch.Tensor) -> torch.Tensor:
-        latents = (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
+    def _encode(self, images: torch.Tensor, at_once: int) -> torch.Tensor:
+        return torch.cat([encode_images(self.vae, some).float() for some in images.split(at_once)])
+
+    def _decode(self, latents: torch.Tensor, at_once: int = 4) -> torch.Tensor:
+        latents = (1 / self.vae.config.scaling_factor * latents).to(self.vae.dtype)
         temporal = "num_frames" in inspect.signature(self.vae.decode).parameters
         parts = [
             self.vae.decode(part, **({"num_frames": len(part)} if temporal else {})).sample.float()
-            for part in latents.split(FRAMES_DECODED_AT_ONCE)
+            for part in latents.split(at_once)
         ]
         return torch.cat(parts)
 

@@ -157,10 +157,11 @@ def test_known_distance_is_kept_and_holes_meet_it():
 def test_a_low_strength_stays_near_the_guidance():
     pipeline, passes = svd_views_pipeline(), two_passes(path())
     weights = np.full((FRAMES, 2), 0.5)
-    clean = pipeline._told(passes[0], 1.6)
-    pipeline._timesteps(2, 0.2)
-    low = pipeline._noised(clean, torch.ones_like(clean), pipeline._timesteps(2, 0.2)[0])
-    high = pipeline._noised(clean, torch.ones_like(clean), pipeline._timesteps(2, 1.0)[0])
+    clean = pipeline._clean(passes[0], 1.6, 4)
+    low, high = (
+        pipeline._noised(clean, torch.ones_like(clean), pipeline._timesteps(2, strength, "scheduler")[0][0])
+        for strength in (0.2, 1.0)
+    )
     assert (low - clean).abs().mean() < 0.1 * (high - clean).abs().mean()
     assert shoot(pipeline, passes, weights, strength=0.2).colour.isfinite().all()
 
