@@ -1,18 +1,19 @@
 """What the service costs: results pulled through the whole client beside raw pyzmq, and wall time beside the model's.
 
-    python benchmarks/transport.py [--frames 100] [--repeats 5] [--skip-overhead]
+    python benchmarks/transport.py [--frames 100] [--repeats 5] [--overhead world,shot]
 
 Transport: a shot of 100 frames (1.77 MB each, as PNG files of noise are) is pulled by the whole client into a folder,
 hashed and written, and in the same run, in turn, as many bytes go from a bare ROUTER to a bare DEALER of pyzmq in two
 processes with the same CURVE encryption, in the same pieces, without a copy on either side, from memory to files and to
 nowhere. Ratios are medians of the rounds' own ratios: what else the machine does changes from one round to the next.
 
-Overhead: worlds of the built-in preset, warm, previews off: the client's wall time from submit to the last file, over
-what the worker's own unit took (models and files) and over what was spent inside the pipeline alone.
+Overhead: worlds and shots of one clip of the built-in preset, warm, previews off: the client's wall time from submit to
+the last file, over what the worker's own units took (models and files) and over what was spent inside the pipeline.
 """
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import json
 import os
@@ -25,6 +26,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import psutil
 import zmq
@@ -207,38 +209,65 @@ class Timed:
         return timed
 
 
-def overhead(folder: Path, repeats: int) -> float:
+def picture(width: int, height: int) -> np.ndarray:
+    """A picture with as much at every scale as photos have."""
+    rng = np.random.default_rng(0)
+    layers = []
+    for scale in (1, 2, 4, 8, 16, 32, 64, 128):
+        coarse = rng.normal(size=(height // scale, width // scale, 3))
+        layers.append(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC))
+    weights = np.linspace(3, 30, len(layers))
+    return (128 + sum(weight * layer for weight, layer in zip(weights, layers))).clip(0, 255).astype(np.uint8)
+
+
+def overhead(folder: Path, kind: str, repeats: int) -> float:
+    """The client's wall time of worlds, or of shots of one clip, beside what their units took and their pipeline."""
     os.environ["LOOKBEYOND_RUNTIME_DIR"] = str(folder / "runtime-overhead")
-    store = folder / "store-overhead"
+    store = folder / f"store-{kind}"
     process, service = start_service([sys.executable, __file__, "timed-service", str(store)], timeout_s=120)
     log = store / "pipeline-seconds.txt"
-    walls, inside, units = [], [], []
+    walls, inside = [], []
     try:
-        pixels = np.random.default_rng(0).integers(60, 200, (768, 1024, 3), np.uint8)
-        write_png(folder / "photo.png", pixels)
-        camera = placed_camera(1024, 768, 1.2).to_dict()
+        write_png(folder / "photo.png", picture(1024, 768))
+        camera = placed_camera(1024, 768, 1.2, position=(0, 0, 1.6)).to_dict()
         with Client(service, timeout_s=120, previews=False) as client:
-            image = client.upload(folder / "photo.png")
+            photo = WorldRequest(photo=client.upload(folder / "photo.png"), camera=camera)
+            shot: ShotRequest | None = None
+            if kind == "shot":
+                list(client.follow(client.submit(photo), folder / "overhead-world"))
+                path = [placed_camera(384, 256, 1.2, heading_rad=0.02 * i, position=(0, 0, 1.6)) for i in range(13)]
+                shot = shot_request(client, folder / "overhead-world", [camera.to_dict() for camera in path])
             for seed in range(repeats + 1):
+                before = _seconds(log)
                 begun = time.perf_counter()
-                job = client.submit(WorldRequest(photo=image, camera=camera, seed=seed))
-                list(client.follow(job, folder / f"world{seed}"))
+                job = client.submit(dataclasses.replace(shot or photo, seed=seed))
+                list(client.follow(job, folder / f"{kind}{seed}"))
                 walls.append(time.perf_counter() - begun)
-                inside.append(float(log.read_text().split()[-1]))
+                inside.append(_seconds(log) - before)
+            job_ids = [job.job for job in client.jobs() if job.kind == kind]
             client.shutdown()
     finally:
         process.wait(60)
     events = [json.loads(line) for line in (store / "log/service.jsonl").read_text().splitlines()]
-    units = [event["seconds"] for event in events if event["event"] == "unit done"]
-    walls, inside, units = walls[1:], inside[1:], units[1:]  # the first loads the models
-    of_unit = statistics.median(w / u - 1 for w, u in zip(walls, units))
-    of_pipeline = statistics.median(w / i - 1 for w, i in zip(walls, inside))
-    print(f"a world 4096 x 2048, warm, previews off, medians of {repeats}")
-    print(f"  the client's wall time: {statistics.median(walls):.2f} s")
-    print(f"  the worker's unit, with reading and writing its files: {statistics.median(units):.2f} s")
-    print(f"  of it inside the pipeline: {statistics.median(inside):.2f} s")
-    print(f"  overhead over the unit: {of_unit:.1%} (wanted: 3%); over the pipeline alone: {of_pipeline:.1%}")
-    return of_unit
+    units = dict.fromkeys(job_ids, 0.0)
+    for event in events:
+        if event["event"] == "unit done":
+            units |= {job: units[job] + event["seconds"] for job in event["jobs"] if job in units}
+    rounds = list(zip(walls, units.values(), inside))[1:]  # the first loads the models
+    of_unit = statistics.median(wall / unit - 1 for wall, unit, _ in rounds)
+    of_pipeline = statistics.median(wall / pipeline - 1 for wall, _, pipeline in rounds)
+    what = "a world 4096 x 2048" if kind == "world" else "13 frames of 384 x 256 with depth, all their units"
+    wall, unit, pipeline = (statistics.median(seconds) for seconds in zip(*rounds))
+    print(f"{what}, warm, previews off, medians of {repeats}")
+    print(f"  the client's wall time, from submit to the last file on its disk: {wall:.2f} s")
+    print(f"  the worker's units, with reading and encoding their files: {unit:.2f} s")
+    print(f"  of it inside the pipeline, models only: {pipeline:.2f} s")
+    print(f"  wall time over the units: +{of_unit:.1%}; over the models alone: +{of_pipeline:.1%} (wanted: 3%)")
+    return of_pipeline
+
+
+def _seconds(log: Path) -> float:
+    return sum(map(float, log.read_text().split())) if log.exists() else 0.0
 
 
 # --- the processes ---------------------------------------------------------------------------------------
@@ -278,14 +307,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--skip-overhead", action="store_true")
+    parser.add_argument("--overhead", default="world,shot", help="kinds of jobs, or nothing")
     options = parser.parse_args()
     os.environ["PYTHONPATH"] = str(ROOT)
     print(machine())
     with tempfile.TemporaryDirectory() as name:
-        transport(Path(name), options.frames, options.repeats)
-        if not options.skip_overhead:
-            overhead(Path(name), options.repeats)
+        if options.frames:
+            transport(Path(name), options.frames, options.repeats)
+        for kind in options.overhead.split(",") if options.overhead else []:
+            overhead(Path(name), kind, options.repeats)
 
 
 if __name__ == "__main__":
