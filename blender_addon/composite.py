@@ -10,7 +10,7 @@ import bpy
 
 from .cameras_from_blender import metres_per_unit
 from .results import as_stored, output_folder, stamp, stamped
-from .stage import stage_of
+from .stage import catch_shadows, stage_of
 
 NAME = "Look Beyond"
 BEHIND = 1.03
@@ -81,9 +81,7 @@ def set_up_composite(scene: bpy.types.Scene, folder: Path, first_frame: int, fra
         said.append(f"The compositor shows {taken.name}: link the node {nearer.name} to its output.")
     stage = stage_of(scene)
     if stage is not None and scene.render.engine == "CYCLES":
-        stage.hide_render, stage.is_shadow_catcher = False, True
-        # It only catches: the world's light passes, and the objects do not see it.
-        stage.visible_shadow = stage.visible_diffuse = stage.visible_glossy = stage.visible_transmission = False
+        catch_shadows(stage)
     elif stage is None:
         said.append("Add the stage, and Cycles lets objects cast their shadows on it.")
     else:

@@ -3,7 +3,6 @@ preview a shot, where the panorama alone is infinitely far away."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import bpy
 import numpy as np
@@ -16,7 +15,7 @@ from .known_world import KnownWorld
 from .results import stamp, stamped
 from .world_nodes import our_node, panorama_image
 
-MAKER = "stage"
+MAKER, CATCHER = "stage", "stage_shadows"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +78,7 @@ def show_stage(
     a composite asks for it.
     """
     mesh = stage_mesh(surface)
-    mesh.materials.append(stage_material(world.folder / "panorama.png"))
+    mesh.materials.append(stage_material(panorama_image(world.folder / "panorama.png")))
 
     stage = stage_of(scene)
     if stage is None:
@@ -91,6 +90,8 @@ def show_stage(
         former, stage.data = stage.data, mesh
         if not former.users:
             bpy.data.meshes.remove(former)
+        if stage.is_shadow_catcher:
+            catch_shadows(stage)
     unit_m = metres_per_unit(scene)
     stage.location = world.panorama.position / unit_m
     stage.scale = (1 / unit_m,) * 3
@@ -136,36 +137,49 @@ def turn_with_world(stage: bpy.types.Object, world: bpy.types.World | None) -> N
     target.data_path = f'node_tree.nodes["{bpy.utils.escape_identifier(node.name)}"].inputs[{index}].default_value'
 
 
-def stage_material(panorama: Path) -> bpy.types.Material:
-    """Shines with the panorama, looked up exactly by the direction from the stage's own origin."""
-    image = panorama_image(panorama)
+def catch_shadows(stage: bpy.types.Object) -> None:
+    """Have renders see nothing of the stage but the shadows on it (Cycles).
+
+    It only catches: the world's light passes, and the objects do not see it. A surface that shines by itself catches
+    none, so that the object gets a dull material of its own over that of its mesh.
+    """
+    stage.hide_render, stage.is_shadow_catcher = False, True
+    stage.visible_shadow = stage.visible_diffuse = stage.visible_glossy = stage.visible_transmission = False
+    shining = stage.data.materials[0]
+    image = next(node.image for node in shining.node_tree.nodes if node.type == "TEX_IMAGE")
+    stage.material_slots[0].link = "OBJECT"
+    stage.material_slots[0].material = stage_material(image, CATCHER)
+
+
+def stage_material(image: bpy.types.Image, maker: str = MAKER) -> bpy.types.Material:
+    """Shines with the panorama, looked up exactly by the direction from the stage's own origin; or, as a CATCHER, is
+    dull and white. In the viewport's solid mode both show the panorama. Made once for each picture."""
     for material in bpy.data.materials:
-        if stamped(material, "maker") == MAKER and any(
+        if stamped(material, "maker") == maker and any(
             getattr(node, "image", None) == image for node in material.node_tree.nodes
         ):
             return material
-    material = bpy.data.materials.new(f"Look Beyond Stage {panorama.parent.name}")
-    stamp(material, {"maker": MAKER})
+    material = bpy.data.materials.new(f"Look Beyond {'Stage' if maker == MAKER else 'Shadows'} {image.name}")
+    stamp(material, {"maker": maker})
     if bpy.app.version < (5, 0, 0):
         material.use_nodes = True
     tree = material.node_tree
     tree.nodes.clear()
-    kinds = (
-        "ShaderNodeTexCoord",
-        "ShaderNodeTexEnvironment",
-        "ShaderNodeEmission",
-        "ShaderNodeOutputMaterial",
-        "ShaderNodeTexImage",
-    )
-    coordinates, texture, emission, output, flat = (tree.nodes.new(kind) for kind in kinds)
-    for node, place in zip((coordinates, texture, emission, output, flat), (-500, -300, 0, 200, -300), strict=True):
-        node.location = (place, 0)
-    flat.location.y = -300
-    flat.label = "For the viewport's solid mode"
-    texture.image = flat.image = image
-    tree.links.new(coordinates.outputs["Object"], texture.inputs["Vector"])
-    tree.links.new(texture.outputs["Color"], emission.inputs["Color"])
-    tree.links.new(emission.outputs["Emission"], output.inputs["Surface"])
+
+    def add(kind: str, place: tuple[float, float]) -> bpy.types.Node:
+        node = tree.nodes.new(kind)
+        node.location = place
+        return node
+
+    flat = add("ShaderNodeTexImage", (-300, -300))
+    flat.label, flat.image = "For the viewport's solid mode", image
+    surface = add("ShaderNodeEmission" if maker == MAKER else "ShaderNodeBsdfDiffuse", (0, 0))
+    if maker == MAKER:
+        coordinates, texture = add("ShaderNodeTexCoord", (-500, 0)), add("ShaderNodeTexEnvironment", (-300, 0))
+        texture.image = image
+        tree.links.new(coordinates.outputs["Object"], texture.inputs["Vector"])
+        tree.links.new(texture.outputs["Color"], surface.inputs["Color"])
+    tree.links.new(surface.outputs[0], add("ShaderNodeOutputMaterial", (200, 0)).inputs["Surface"])
     tree.nodes.active = flat
     return material
 

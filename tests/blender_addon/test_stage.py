@@ -168,3 +168,58 @@ def test_previewing_a_draft_needs_a_camera_and_a_world(scene, part, folder):
     part("scene_jobs").use_world(scene, folder)
     assert bpy.ops.lookbeyond.preview_draft() == {"FINISHED"}
     assert part("stage").stage_of(scene) is not None
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_stands_on_it_casts_its_shadow_into_the_shot(part, world, stage, folder, tmp_path, again):
+    """A box in the sun over grey frames: dark where the sun's rays past its edge meet the floor, grey beside it."""
+    from lookbeyond_kit.geometry.projection import sample_equirectangular
+
+    width, height = 96, 64
+    data = bpy.data.cameras.new("Camera")
+    camera = bpy.data.objects.new("Camera", data)
+    world.collection.objects.link(camera)
+    world.camera = camera
+    camera.location, camera.rotation_euler, data.lens = ORIGIN, (math.radians(65), 0, math.radians(-90)), 24
+    world.render.resolution_x, world.render.resolution_y = width, height
+    seen = part("cameras_from_blender").cameras_apart(world, [11])[0]
+    rays = seen.rays()
+    distance = sample_equirectangular(part("known_world").load_world(folder).panorama.distance, rays, HEADING)
+    along = (rays / np.linalg.norm(rays, axis=-1, keepdims=True)) @ seen.forward
+    shot = tmp_path / "shot"
+    for place in ("frames", "depth"):
+        (shot / place).mkdir(parents=True)
+    for number in (11, 12):
+        picture(shot / "frames" / f"{number:04d}.png", width, height, 0.5)
+        distance_file(shot / "depth" / f"{number:04d}.exr", (distance * along).astype(np.float32))
+
+    x, y = ORIGIN[0] + 1.8, ORIGIN[1] - 0.3
+    mesh = bpy.data.meshes.new("Box")
+    corners = [(x + a, y + b, c) for c in (0.0, 0.6) for a, b in ((-0.3, -0.3), (0.3, -0.3), (0.3, 0.3), (-0.3, 0.3))]
+    sides = [(0, 1, 2, 3), (4, 5, 6, 7), (0, 1, 5, 4), (1, 2, 6, 5), (2, 3, 7, 6), (3, 0, 4, 7)]
+    mesh.from_pydata(corners, [], sides)
+    world.collection.objects.link(bpy.data.objects.new("Box", mesh))
+    sun = bpy.data.objects.new("Sun", bpy.data.lights.new("Sun", "SUN"))
+    sun.data.energy, sun.rotation_euler = 4.0, (math.radians(40), 0, 0)  # its rays go towards +Y and down
+    world.collection.objects.link(sun)
+    world.render.engine = "CYCLES"
+    world.cycles.device, world.cycles.samples, world.cycles.use_denoising = "CPU", 16, False
+    bpy.ops.lookbeyond.match_photo_colours()
+    world.frame_set(11)
+    part("composite").set_up_composite(world, shot, 11, 2)
+    if again:  # another stage in its place catches them, too
+        world.look_beyond.stage_columns = "128"
+        bpy.ops.lookbeyond.add_stage()
+    world.render.image_settings.file_format = "PNG"
+    world.render.filepath = str(tmp_path / "render.png")
+    bpy.ops.render.render(write_still=True)
+    image = bpy.data.images.load(world.render.filepath)
+    rendered = np.array(image.pixels[:]).reshape(height, width, image.channels)[::-1, :, 0]
+
+    def at(*place: float) -> float:
+        (column, row), _ = seen.project(np.array(place))
+        return float(rendered[int(row) - 1 : int(row) + 2, int(column) - 1 : int(column) + 2].mean())
+
+    assert at(x, y + 0.3 + 0.25, 0.0) < 0.35
+    assert at(x, y - 0.3 - 0.5, 0.0) == pytest.approx(0.5, abs=0.06)
+    assert at(x + 1.0, y + 0.8, 1.0) == pytest.approx(0.5, abs=0.06)
