@@ -6,6 +6,8 @@ cycle consistency which the paper trains for with a loss; here the network canno
 """
 
 import math
+from functools import partial
+from typing import Any
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -13,6 +15,15 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from torch import nn
 from torch.nn import functional as F
+
+DIT_XL_2: dict[str, Any] = {
+    "latent_channels": 4, "distance_channels": 0, "patch_size": 2, "num_layers": 24, "num_attention_heads": 16,
+    "attention_head_dim": 72, "mlp_ratio": 4.0, "local_channels": 64, "local_layers": 0, "image_embed_dim": 1024,
+    "prediction": "velocity",
+}  # fmt: skip
+"""`PanoramaTransformer`'s arguments at the paper's size: 24 blocks of width 1152 on 32 x 64 latents of Stable
+Diffusion's autoencoder (a panorama of 256 x 512), told of the photo by SVD's own CLIP tower. Colour only: its preset
+needs a distance stage. Its blocks share their modulation, so it has fewer parameters than DiT-XL/2 of as many."""
 
 
 class WrappedConv2d(nn.Conv2d):
@@ -117,6 +128,8 @@ class PanoramaTransformer(ModelMixin, ConfigMixin):
         prediction: what the last layer means, "sample" (clean latents, good for coarse patches) or "velocity".
     """
 
+    _supports_gradient_checkpointing = True
+
     @register_to_config
     def __init__(
         self,
@@ -149,6 +162,7 @@ class PanoramaTransformer(ModelMixin, ConfigMixin):
         self.unpatch = nn.Linear(width, local_channels * patch_size**2)
         self.after = nn.ModuleList(LocalBlock(local_channels, width) for _ in range(local_layers - local_layers // 2))
         self.head = WrappedConv2d(local_channels, channels, 3)
+        self.gradient_checkpointing = False
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         nn.init.normal_(self.modulation.weight, std=0.02)
@@ -191,8 +205,10 @@ class PanoramaTransformer(ModelMixin, ConfigMixin):
         features, rotary = self._positions(rows, columns, x.device)
         tokens = patches.flatten(2).mT + self.latitude(features.to(x.dtype)).repeat_interleave(columns, 0)
         modulation = self.modulation(F.silu(condition)).unflatten(-1, (6, -1))
-        for block in self.blocks:
-            tokens = block(tokens, modulation, rotary, tuple(grid))
+        again = torch.is_grad_enabled() and self.gradient_checkpointing
+        for block in self.blocks:  # run again for their gradients where memory is short
+            run = partial(self._gradient_checkpointing_func, block) if again else block
+            tokens = run(tokens, modulation, rotary, tuple(grid))
         size = self.config.patch_size
         y = self.unpatch(F.layer_norm(tokens, tokens.shape[-1:])).mT
         x = x + F.pixel_shuffle(y.unflatten(-1, grid), size)

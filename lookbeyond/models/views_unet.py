@@ -85,6 +85,8 @@ class ViewsUNet(ModelMixin, ConfigMixin):
         prediction: "sample" (clean latents) or "velocity".
     """
 
+    _supports_gradient_checkpointing = True
+
     @register_to_config
     def __init__(
         self,
@@ -118,6 +120,7 @@ class ViewsUNet(ModelMixin, ConfigMixin):
         self.grow = nn.Conv2d(inner, outer * 4, 1)
         self.up = nn.ModuleList(FrameBlock(outer, inner) for _ in range(layers_per_block[0]))
         self.conv_out = nn.Conv2d(outer, channels * patch_size**2, 3, padding=1)
+        self.gradient_checkpointing = False
         nn.init.zeros_(self.conv_out.weight)
         nn.init.zeros_(self.conv_out.bias)
 
@@ -140,25 +143,30 @@ class ViewsUNet(ModelMixin, ConfigMixin):
         x = sample.flatten(0, 1).to(self.conv_in.weight.dtype).contiguous(memory_format=torch.channels_last)
         x = self.conv_in(F.pixel_unshuffle(x, patch))
         for block in self.down:
-            x = block(x, condition, frames)
+            x = self._run(block, x, condition, frames)
         outer, x = x, self.shrink(x)
         size = x.shape[-2:]
         # frames know their place between the pass's anchor, the first frame, and the other end
         steps = torch.linspace(0, 3, frames, device=x.device)[:, None] * torch.arange(1, 9, device=x.device)
         order = self.order(torch.cat([steps.sin(), steps.cos()], -1).to(x.dtype))
         for block, spatial, temporal in zip(self.middle, self.spatial, self.temporal, strict=True):
-            x = block(x, condition, frames)
-            tokens = spatial(x.flatten(2).mT).unflatten(0, (batch, frames))
+            x = self._run(block, x, condition, frames)
+            tokens = self._run(spatial, x.flatten(2).mT).unflatten(0, (batch, frames))
             if frames > 1:
                 lines = tokens.transpose(1, 2).flatten(0, 1)
-                lines = lines + (temporal(lines + order) - lines - order)
+                lines = lines + (self._run(temporal, lines + order) - lines - order)
                 tokens = lines.unflatten(0, (batch, -1)).transpose(1, 2)
             x = tokens.flatten(0, 1).mT.unflatten(-1, size)
         x = outer + F.pixel_shuffle(self.grow(x), 2)
         for block in self.up:
-            x = block(x, condition, frames)
+            x = self._run(block, x, condition, frames)
         output = F.pixel_shuffle(self.conv_out(F.silu(x)), patch).unflatten(0, (batch, frames)).to(sample.dtype)
         if self.config.prediction == "sample":
             level = (timestep / 1000).clamp_min(0.05).view(-1, 1, 1, 1, 1).to(output.dtype)
             output = (noisy - output) / level
         return UNetSpatioTemporalConditionOutput(sample=output) if return_dict else (output,)
+
+    def _run(self, block: nn.Module, *arguments):
+        """A block, which will be run again for its gradients where memory is short."""
+        again = torch.is_grad_enabled() and self.gradient_checkpointing
+        return self._gradient_checkpointing_func(block, *arguments) if again else block(*arguments)

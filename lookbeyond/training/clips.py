@@ -166,15 +166,16 @@ def read_footage(options: argparse.Namespace) -> list[Move]:
 
 
 def choose_frames(move: Move, rng: np.random.Generator, count: int = FRAMES) -> list[int]:
-    """Frames of a move, evenly from one anchor to another that is not turned too far away from it."""
+    """Frames of a move, evenly from one anchor to another that it has not turned too far for."""
     if len(move.frames) < count:
         raise InputError(f"{move.name} has {len(move.frames)} frames; {count} are needed for a clip.")
     length = int(rng.integers(count, min(len(move.frames), MOST_FRAMES_APART + 1) + 1))
     first = int(rng.integers(len(move.frames) - length + 1))
     while True:
         chosen = np.linspace(first, first + length - 1, count).round().astype(int).tolist()
-        ends = (move.frames[chosen[k]].camera.rotation for k in (0, -1))
-        if length == count or rotation_angle(*ends) < MOST_TURN_RAD:
+        rotations = [move.frames[k].camera.rotation for k in chosen]
+        # step by step, or a whole turn would be none
+        if length == count or sum(map(rotation_angle, rotations, rotations[1:])) < MOST_TURN_RAD:
             return chosen
         length = max(count, length * 2 // 3)
 

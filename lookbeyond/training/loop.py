@@ -277,13 +277,19 @@ def _asked_to_stop() -> Iterator[list[int]]:
 
 
 def _checkpoint_gradients(modules: dict[str, torch.nn.Module]) -> None:
-    for name, module in modules.items():
-        if hasattr(module, "gradient_checkpointing_enable"):
-            module.gradient_checkpointing_enable()
-        elif getattr(module, "_supports_gradient_checkpointing", False):
+    """Of every module that can; InputError when none can."""
+    found = False
+    for module in modules.values():
+        if getattr(module, "_supports_gradient_checkpointing", False):  # diffusers
             module.enable_gradient_checkpointing()
-        else:
-            raise InputError(f"The {name} cannot be trained with --gradient-checkpointing; leave the option out.")
+            found = True
+        elif getattr(module, "supports_gradient_checkpointing", False):  # transformers, whose name for it changed
+            getattr(module, "activation_checkpointing_enable", module.gradient_checkpointing_enable)()
+            found = True
+    if not found:
+        raise InputError(
+            f"No {next(iter(modules))} can be trained with --gradient-checkpointing; leave the option out."
+        )
 
 
 def _checkpoint_of(modules, optimizer, ema, step: int, elapsed: float) -> checkpoint.Checkpoint:

@@ -85,6 +85,26 @@ def test_the_views_unet_learns(monkeypatch):
     falls(lambda: views.flow_loss(unet, encoder, batch), [unet, encoder])
 
 
+@pytest.mark.parametrize("network", ["panorama", "views"])
+def test_gradient_checkpointing_changes_no_gradient(network, monkeypatch):
+    monkeypatch.setattr(views, "COLOURS", 4)
+    if network == "panorama":
+        model = panorama_pipeline().transformer.train()
+        known = torch.ones(2, 1, 8, 16)
+        arguments = (torch.randn(2, 8, 8, 16), torch.tensor(300.0), torch.randn(2, 16), torch.randn(2, 4, 8, 16), known)
+    else:
+        model = views_pipeline().unet.train()
+        arguments = (torch.randn(1, 3, 27, 4, 8), torch.tensor(300.0), torch.randn(1, 1, 16))
+    gradients = []
+    for _ in range(2):
+        output = model(*arguments)
+        (output if isinstance(output, torch.Tensor) else output.sample).square().sum().backward()
+        gradients.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
+        model.zero_grad()
+        model.enable_gradient_checkpointing()
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
 def test_a_photos_mask_and_image_are_those_of_the_geometry_package():
     from lookbeyond.geometry.cameras import Camera
     from lookbeyond.geometry.projection import extract_perspective, place_photo
