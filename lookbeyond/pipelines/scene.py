@@ -18,7 +18,8 @@ from lookbeyond.presets.memory import MemoryPlan
 from .guidance import Guidance, fill_holes, image_tensor, warp_guidance
 from .loading import load_pipelines
 from .panorama import PanoramaPipeline
-from .views import Pass, ViewsPipeline, spatial_weights
+from .paths import denser
+from .views import Pass, ViewsPipeline, ViewsPipelineOutput, spatial_weights
 
 Callback = Callable[[float, str, np.ndarray | None], None]
 """(share of the unit done 0..1, what is being done, preview uint8 [h, w, 3] or None); may raise to stop the work."""
@@ -135,17 +136,21 @@ class ScenePipeline:
 
         steps: of denoising; 0 is the preset's own number.
         """
-        panorama, (told, warped) = self.warp_panorama(panorama, [camera])
+        source, cameras = before[0] if before else None, [camera]
+        if frames := self.views.frames_per_pass:  # a walk to the anchor, from the nearest one or the photo's place
+            source = source or self._view_from_origin(panorama, camera)
+            cameras = denser([source.camera, camera], frames)[0]
+        panorama, (told, warped) = self.warp_panorama(panorama, cameras)
         guidance = told.nothing() if before and self.ablation.anchors == "walk" else told
         for view in reversed(before if self.ablation.anchors != "rotation" else ()):
-            guidance = warp_guidance(view, [camera], self._device)[0].over(guidance)
+            guidance = warp_guidance(view, cameras, self._device)[0].over(guidance)
         guidance = guidance.filled()
         output = self.views(
-            [Pass(before[0] if before else None, [camera], guidance)], np.ones((1, 1)),
+            [Pass(source, cameras, guidance)], np.ones((len(cameras), 1)),
             **self._options(panorama, guidance, seed, steps),
             callback_on_step_end=_views_progress(callback, "Filling an anchor"),
         )  # fmt: skip
-        return self._finish(output, guidance, panorama, warped, [camera])[0]
+        return self._finish(output, guidance, panorama, warped, cameras)[-1]
 
     def shoot_clip(
         self,
@@ -164,9 +169,9 @@ class ScenePipeline:
 
         steps: of denoising; 0 is the preset's own number.
         """
-        inner = list(cameras[1:-1])
-        if not inner:
+        if len(cameras) < 3:
             return [source, target]
+        cameras, asked = denser(cameras, self.views.frames_per_pass or 0)
         panorama, (told, warped) = self.warp_panorama(panorama, cameras)
         from_source, from_target = (warp_guidance(view, cameras, self._device)[0] for view in (source, target))
         forward = from_source.over(from_target).over(told).filled()
@@ -188,7 +193,17 @@ class ScenePipeline:
         share = torch.from_numpy(weights[:, 0]).float().to(self._device)[:, None, None, None]
         guidance = Guidance(torch.lerp(backward.colour, forward.colour, share), forward.distance, forward.known)
         frames = self._finish(output, guidance if guided else None, panorama, warped, cameras)
-        return [source, *frames[1:-1], target]
+        return [source, *(frames[place] for place in asked[1:-1]), target]
+
+    def _view_from_origin(self, panorama: Panorama, camera: Camera) -> View:
+        """What the camera would see from where the photo was taken: the panorama has no holes there."""
+        pose = camera.camera_to_world.copy()
+        pose[:3, 3] = panorama.position
+        here = replace(camera, camera_to_world=pose)
+        panorama, (told, warped) = self.warp_panorama(panorama, [here])
+        told = told.filled()
+        output = ViewsPipelineOutput(colour=told.colour, distance=told.distance)
+        return self._finish(output, None, panorama, warped, [here])[0]
 
     def warp_panorama(
         self, panorama: Panorama, cameras: Sequence[Camera]
@@ -200,8 +215,8 @@ class ScenePipeline:
         return panorama, warp_guidance(panorama, cameras, self._device)
 
     def _options(self, panorama: Panorama, guidance: Guidance, seed: int, steps: int) -> dict:
-        settings = self.settings
-        holes = 1 - float(guidance.known.mean())
+        settings, stage = self.settings, self.settings.stage("views")
+        holes = 1 - float(guidance.known.mean((1, 2, 3)).min())
         # a low start would freeze the holes' smooth filler: the more holes, the more noise
         strength = min(1.0, settings.strength + 4 * holes * (1 - settings.strength))
         return {
@@ -209,7 +224,7 @@ class ScenePipeline:
             "num_inference_steps": steps or settings.views_steps, "min_guidance_scale": settings.min_guidance_scale,
             "max_guidance_scale": settings.max_guidance_scale, "raymap": self.ablation.raymap,
             "generator": torch.Generator().manual_seed(seed),
-        }  # fmt: skip
+        } | (stage[1].settings if stage else {})  # fmt: skip
 
     def _finish(self, output, guidance: Guidance | None, panorama, warped: WarpedViews, cameras) -> list[View]:
         """The network's frames with the guidance's tone and the photo's own pixels, as views; without: bare."""
@@ -233,8 +248,9 @@ class ScenePipeline:
         def on_step(pipeline, step, timestep, state):
             if callback is None:
                 return
-            preview, colours = None, pipeline.vae.config.latent_channels
-            if step % 5 == 0 and len(state["latents"]) == 1:
+            preview = state.get("preview")
+            if step % 5 == 0 and len(state.get("latents", ())) == 1:
+                colours = pipeline.vae.config.latent_channels
                 preview = pipeline._decode(state["latents"][:, :colours])[0]
             callback(0.9 * step / state["steps"], f"{message}, step {step} of {state['steps']}", preview)
 
@@ -247,7 +263,7 @@ def _views_progress(callback: Callback | None, message: str):
             return
         preview = None
         if step % 3 == 0:  # the frame that is farthest from both anchors
-            latents = state["latents"][:, : pipeline.vae.config.latent_channels]
+            latents = state["clean"][:, : pipeline.vae.config.latent_channels]
             image = pipeline._decode(latents[len(latents) // 2 :][:1])[0]
             preview = ((image.permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
         callback(0.9 * step / state["steps"], f"{message}, step {step} of {state['steps']}", preview)

@@ -4,6 +4,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -104,6 +105,11 @@ class ViewsPipeline(DiffusionPipeline):
         unet_backward: for the backward pass: `ReversedMotion` weights, or a whole UNet with attention of its own;
             without it `unet` runs on the flipped clip.
         raymap_encoder: a `RaymapEncoder` with its adapters, for an SVD UNet.
+        lora: folder of a LoRA (`lookbeyond.models.lora`) that is added to the UNet's weights here and now.
+
+    How much is worked on at once is a matter of memory and may be set at any time: `rows_at_once` (passes in one
+    forward of the UNet, guided and free ones counted) and `frames_decoded_at_once` (also for encoding; a video
+    autoencoder smooths over the frames that it sees together).
 
     Example:
         >>> pipeline = ViewsPipeline.from_pretrained("lookbeyond/presets/builtin/views", vae=vae)
@@ -112,13 +118,19 @@ class ViewsPipeline(DiffusionPipeline):
         >>> frames = pipeline(passes, weights, unit=1.6, scale=2.5).colour
     """
 
-    model_cpu_offload_seq = "image_encoder->unet->unet_backward->vae"
+    model_cpu_offload_seq = "image_encoder->unet->vae"
     # their weights are used in the middle of the UNet's forward
-    _exclude_from_cpu_offload = ["raymap_encoder"]
+    _exclude_from_cpu_offload = ["raymap_encoder", "unet_backward"]
     _optional_components = ["unet_backward", "raymap_encoder"]
 
-    def __init__(self, vae, image_encoder, unet, scheduler, unet_backward=None, raymap_encoder=None):
+    def __init__(self, vae, image_encoder, unet, scheduler, unet_backward=None, raymap_encoder=None, lora=None):
         super().__init__()
+        self.rows_at_once, self.frames_decoded_at_once = 2, 4
+        if lora is not None:
+            from lookbeyond.models.lora import fuse_lora, load_lora
+
+            load_lora(unet, Path(lora))
+            fuse_lora(unet)
         self.register_modules(
             vae=vae, image_encoder=image_encoder, unet=unet, scheduler=scheduler, unet_backward=unet_backward,
             raymap_encoder=raymap_encoder,
@@ -147,8 +159,6 @@ class ViewsPipeline(DiffusionPipeline):
         motion_bucket_id: int = 127,
         noise_aug_strength: float = 0.0,
         raymap: Literal["on", "off"] = "on",
-        rows_at_once: int | None = None,
-        frames_decoded_at_once: int = 4,
         generator: torch.Generator | None = None,
         callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
     ) -> ViewsPipelineOutput:
@@ -167,16 +177,14 @@ class ViewsPipeline(DiffusionPipeline):
             min_guidance_scale, max_guidance_scale: classifier-free guidance grows along each pass as in SVD; 1: off.
             fps, motion_bucket_id, noise_aug_strength: SVD's micro-conditions.
             raymap: "off" gives the network no rays (an ablation).
-            rows_at_once: most passes, guided and free ones counted, in one forward of the UNet; None: all of them.
-                Fewer need less memory.
-            frames_decoded_at_once: also for encoding. A video autoencoder sees that many frames at a time.
-            callback_on_step_end: called as diffusers does, with {"step", "steps", "latents"}.
+            callback_on_step_end: called as diffusers does, with {"step", "steps", "latents", "clean"}; the last is
+                what the frames are expected to become.
         """
-        self._install()
+        self._prepare()
         device, count = self._execution_device, len(weights)
         height, width = passes[0].guidance.colour.shape[-2:]
         augmented = (noise_aug_strength, generator)
-        conditions = [self._conditions(one, unit, scale, raymap, frames_decoded_at_once, augmented) for one in passes]
+        conditions = [self._conditions(one, unit, scale, raymap, augmented) for one in passes]
         told = _Told(
             torch.cat(conditions),
             torch.cat([self._embedding(one.anchor) for one in passes])[:, None],
@@ -192,7 +200,7 @@ class ViewsPipeline(DiffusionPipeline):
             scales = None
 
         guidance = self._fused_guidance(passes, weights)
-        clean = [self._flip(k, self._clean(one, unit, frames_decoded_at_once)) for k, one in enumerate(passes)]
+        clean = [self._flip(k, self._clean(one, unit)) for k, one in enumerate(passes)]
         clean = (fusion * torch.stack(clean)).sum(0)
         noise = randn_tensor(clean.shape, generator=generator, device=device, dtype=torch.float32)
         timesteps, whole = self._timesteps(num_inference_steps, strength, sigmas)
@@ -205,19 +213,22 @@ class ViewsPipeline(DiffusionPipeline):
             if hasattr(self.scheduler, "scale_model_input"):
                 model_input = self.scheduler.scale_model_input(latents, timestep)
             ordered = torch.stack([self._flip(index, model_input) for index in range(len(passes))])
-            output = self._predict(ordered, timestep, told, scales, rows_at_once)
+            output = self._predict(ordered, timestep, told, scales)
             output = torch.stack([self._flip(index, one) for index, one in enumerate(output)])
             output = (fusion * output).sum(0)
+            clean_now = self._expected(latents, output, timestep)
             latents = self.scheduler.step(output, timestep, latents, generator=generator, return_dict=False)[0]
             if callback_on_step_end is not None:
-                state = {"step": step, "steps": len(timesteps), "latents": latents}
+                state = {"step": step, "steps": len(timesteps), "latents": latents, "clean": clean_now}
                 callback_on_step_end(self, step, timestep, state)
         colours = self.vae.config.latent_channels
-        colour = self._decode(latents[:, :colours], frames_decoded_at_once)[..., :height, :width]
+        colour = self._decode(latents[:, :colours])[..., :height, :width]
         return ViewsPipelineOutput(colour=colour, distance=self._distance(latents[:, colours:], guidance, unit))
 
-    def _install(self) -> None:
+    def _prepare(self) -> None:
         """Components that stand outside the UNet take their places in it (they know when they have)."""
+        if self.vae.dtype == torch.float16 and getattr(self.vae.config, "force_upcast", False):
+            self.vae.to(torch.float32)  # half floats overflow in it; bfloat16 does not
         if isinstance(self.unet_backward, ReversedMotion):
             self.unet_backward.install(self.unet)
         if self.raymap_encoder is not None:
@@ -255,7 +266,7 @@ class ViewsPipeline(DiffusionPipeline):
             always[[0, -1]] = True
         return always, always | known
 
-    def _conditions(self, one: Pass, unit, scale, raymap, at_once: int, augmented) -> torch.Tensor:
+    def _conditions(self, one: Pass, unit, scale, raymap, augmented) -> torch.Tensor:
         """[1, N, C, h, w]: what the UNet's config says it wants to be told, in that order."""
         guidance, factor = one.guidance, spatial_scale_factor(self.vae)
         names = getattr(self.unet.config, "conditioning", None) or ("anchor",)
@@ -264,7 +275,7 @@ class ViewsPipeline(DiffusionPipeline):
         parts = []
         for name in names:
             if name == "warped":
-                parts.append(self._encode(padded, at_once) * (known > 0.5))
+                parts.append(self._encode(padded) * (known > 0.5))
             elif name == "warped_distance":
                 parts.append(distance_to_latents(self._pad(guidance.distance), unit) * (known > 0.5))
             elif name == "known":
@@ -319,18 +330,18 @@ class ViewsPipeline(DiffusionPipeline):
             image = _resize_with_antialiasing(image, (self.image_encoder.config.image_size,) * 2)
         return embed_images(self.image_encoder, image)
 
-    def _clean(self, one: Pass, unit: float, at_once: int) -> torch.Tensor:
+    def _clean(self, one: Pass, unit: float) -> torch.Tensor:
         """The guidance as clean latents [N, colour + distance channels, h, w], in the pass's order."""
-        latents = self._encode(self._pad(one.guidance.colour), at_once)
+        latents = self._encode(self._pad(one.guidance.colour))
         if getattr(self.unet.config, "distance_channels", 0):
             latents = torch.cat([latents, distance_to_latents(self._pad(one.guidance.distance), unit)], 1)
         return latents
 
-    def _predict(self, frames, timestep, told: _Told, scales, rows_at_once: int | None) -> torch.Tensor:
+    def _predict(self, frames, timestep, told: _Told, scales) -> torch.Tensor:
         """The networks' outputs for all passes [P, N, C, h, w], guided where there are `scales` [P, N, 1, 1, 1]."""
         copies = (1,) if scales is None else (0, 1)  # 0: told nothing but its rays, which are no matter of taste
         outputs: dict[tuple[int, int], torch.Tensor] = {}
-        for network, rows in self._batches(len(frames), copies, rows_at_once):
+        for network, rows in self._batches(len(frames), copies):
             which = [index for index, _ in rows]
             share = torch.tensor([copy for _, copy in rows], device=frames.device)[:, None, None]
             model_input = torch.cat([frames[which], told.conditions[which] * share[..., None, None]], 2)
@@ -346,20 +357,19 @@ class ViewsPipeline(DiffusionPipeline):
         free = torch.stack([outputs[index, 0] for index in range(len(frames))])
         return free + scales * (output - free)
 
-    def _batches(self, passes: int, copies: Sequence[int], rows_at_once: int | None):
+    def _batches(self, passes: int, copies: Sequence[int]):
         """What goes through which network at once: rows (pass, copy), passes first."""
         networks = self._networks()
         if isinstance(self.unet_backward, ReversedMotion) and passes == 2:  # both directions of a copy go together
-            size = max(1, (rows_at_once or 2 * len(copies)) // 2)
+            size = max(1, self.rows_at_once // 2)
             for start in range(0, len(copies), size):
                 some = copies[start : start + size]
                 yield self.unet, [(index, copy) for index in range(2) for copy in some]
             return
         for own in ([0, 1][:passes],) if networks[0] is networks[1] else ([index] for index in range(passes)):
             rows = [(index, copy) for index in own for copy in copies]
-            size = rows_at_once or len(rows)
-            for start in range(0, len(rows), size):
-                yield networks[own[0]], rows[start : start + size]
+            for start in range(0, len(rows), self.rows_at_once):
+                yield networks[own[0]], rows[start : start + self.rows_at_once]
 
     def _call_unet(self, unet, model_input, timestep, embeddings, ids, extra: dict) -> torch.Tensor:
         dtype = unet.dtype if self._is_svd() else model_input.dtype
@@ -410,15 +420,23 @@ class ViewsPipeline(DiffusionPipeline):
         rows, columns = (-size % multiple for size in images.shape[-2:])
         return F.pad(images, (0, columns, 0, rows), mode="replicate") if rows or columns else images
 
-    def _encode(self, images: torch.Tensor, at_once: int) -> torch.Tensor:
-        return torch.cat([encode_images(self.vae, some).float() for some in images.split(at_once)])
+    def _expected(self, latents: torch.Tensor, output: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+        """The clean latents that the networks expect at the end."""
+        if hasattr(self.scheduler, "scale_noise"):  # flow matching: the output is noise less clean
+            return latents - timestep / self.scheduler.config.num_train_timesteps * output
+        variance = self.scheduler.sigmas[int((self.scheduler.timesteps == timestep).nonzero()[0])].to(latents) ** 2
+        return latents / (variance + 1) - output * (variance / (variance + 1)).sqrt()
 
-    def _decode(self, latents: torch.Tensor, at_once: int = 4) -> torch.Tensor:
+    def _encode(self, images: torch.Tensor) -> torch.Tensor:
+        parts = images.split(self.frames_decoded_at_once)
+        return torch.cat([encode_images(self.vae, some).float() for some in parts])
+
+    def _decode(self, latents: torch.Tensor) -> torch.Tensor:
         latents = (1 / self.vae.config.scaling_factor * latents).to(self.vae.dtype)
         temporal = "num_frames" in inspect.signature(self.vae.decode).parameters
         parts = [
             self.vae.decode(part, **({"num_frames": len(part)} if temporal else {})).sample.float()
-            for part in latents.split(at_once)
+            for part in latents.split(self.frames_decoded_at_once)
         ]
         return torch.cat(parts)
 

@@ -53,8 +53,8 @@ def test_one_direction_alone_is_the_published_pipeline_bit_for_bit(monkeypatch, 
 
     guidance = Guidance(*(torch.zeros(FRAMES, channels, height, width) for channels in (3, 1, 1)))
     options = {"num_inference_steps": steps, "sigmas": sigmas, "noise_aug_strength": 0.02,
-               "min_guidance_scale": scales[0], "max_guidance_scale": scales[1],
-               "frames_decoded_at_once": FRAMES}  # fmt: skip
+               "min_guidance_scale": scales[0], "max_guidance_scale": scales[1]}  # fmt: skip
+    ours.frames_decoded_at_once = FRAMES
     passes, alone = [Pass(anchor, cameras, guidance)], np.ones((FRAMES, 1))
     latents = []
     output = shoot(ours, passes, alone, seed=5, **options,
@@ -104,7 +104,7 @@ def test_a_schedule_is_shortened_without_jumps():
 
 def test_a_warm_start_takes_fewer_steps_and_stays_near_what_was_told():
     pipeline, passes = svd_views_pipeline(), two_passes(path())
-    clean = sum(pipeline._flip(k, pipeline._clean(one, 1.6, 4)) for k, one in enumerate(passes)) / 2
+    clean = sum(pipeline._flip(k, pipeline._clean(one, 1.6)) for k, one in enumerate(passes)) / 2
     told = []
     for strength in (0.2, 1.0):
         steps = []
@@ -124,7 +124,7 @@ def test_held_latents_are_the_guidance_and_holes_are_free():
     generator = torch.Generator().manual_seed(0)
     guidance = Guidance(torch.rand(FRAMES, 3, height, width, generator=generator), known + 1, known)
     passes = [Pass(view(cameras[0], 0), cameras, guidance), Pass(view(cameras[-1], 1), cameras[::-1], guidance)]
-    clean = (pipeline._clean(passes[0], 1.6, 4) + pipeline._clean(passes[0], 1.6, 4).flip(0)) / 2
+    clean = (pipeline._clean(passes[0], 1.6) + pipeline._clean(passes[0], 1.6).flip(0)) / 2
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     for hold, expected in ((0.0, []), (0.5, [0, 1]), (1.0, [0, 1, 2, 3])):
         seen = []
@@ -201,9 +201,11 @@ def test_how_much_runs_at_once_does_not_matter(make):
     """Both directions and both copies of the guidance in one forward, or as few as can be."""
     pipeline, passes = make(), two_passes(path())
     options = {"max_guidance_scale": 3.0}
+    pipeline.rows_at_once = 4
     together = denoised(pipeline, passes, EVEN, **options)
     for rows in (1, 2, 3):
-        apart = denoised(pipeline, passes, EVEN, rows_at_once=rows, **options)
+        pipeline.rows_at_once = rows
+        apart = denoised(pipeline, passes, EVEN, **options)
         torch.testing.assert_close(apart, together, atol=2e-3, rtol=1e-3)
 
 

@@ -157,7 +157,7 @@ def test_known_distance_is_kept_and_holes_meet_it():
 def test_a_low_strength_stays_near_the_guidance():
     pipeline, passes = svd_views_pipeline(), two_passes(path())
     weights = np.full((FRAMES, 2), 0.5)
-    clean = pipeline._clean(passes[0], 1.6, 4)
+    clean = pipeline._clean(passes[0], 1.6)
     low, high = (
         pipeline._noised(clean, torch.ones_like(clean), pipeline._timesteps(2, strength, "scheduler")[0][0])
         for strength in (0.2, 1.0)
