@@ -3,8 +3,9 @@
     python benchmarks/soak.py [--minutes 30] [--clients 3] [--seed 0]
 
 Clients (processes of their own) hand in worlds and shots, follow them, cancel some, upload files and stop in the
-middle, and every few seconds one of them is killed and another begins. The service's memory and open files are noted
-every second; growth is the mean of the last tenth over the mean of the tenth after the first, which fills caches.
+middle, and every few seconds one of them is killed and another begins. The service's memory, open files and threads are
+noted every second; growth is the mean of the last tenth over the mean of the tenth after the first, which fills caches.
+A short one, with the same checks, is among the tests.
 """
 
 import argparse
@@ -53,7 +54,9 @@ def _one_wish(client: Client, folder: Path, rng: random.Random) -> None:
         noise.write_bytes(os.urandom(3_000_000))
         client.upload(noise)
     elif wish < 0.4:
-        client.jobs(), client.service_status(), client.ping()
+        client.jobs()
+        client.service_status()
+        client.ping()
     elif wish < 0.5:
         next(iter(client.follow(job, out)))  # and away
     else:
@@ -75,58 +78,69 @@ def main() -> None:
         result = soak(Path(name), 60 * options.minutes, options.clients, random.Random(options.seed))
     for text, value in result.items():
         print(f"{text}: {value}")
-    if result["memory growth, %"] >= 5 or result["descriptors more at the end"] > 5:
+    if (
+        result["memory growth, %"] >= 5
+        or result["descriptors more at the end"] > 5
+        or result["threads more at the end"]
+    ):
         sys.exit("it leaks")
 
 
-def soak(folder: Path, seconds: float, count: int, rng: random.Random) -> dict[str, float]:
-    """Run so long; how memory and descriptors developed, and what was done."""
+def soak(folder: Path, seconds: float, count: int, rng: random.Random, at_least: int = 0) -> dict[str, float]:
+    """Run so long, and until `at_least` clients were killed and as many jobs done, but at most ten minutes more.
+
+    Returns how memory, descriptors and threads developed, and what was done.
+    """
     process, _ = start_service(service_command(folder / "store"), timeout_s=120)
     service = psutil.Process(process.pid)
     clients = [_client(folder, rng) for _ in range(count)]
-    memory, descriptors, crashes = [], [], 0
+    memory, descriptors, threads, kills = [], [], [], 0
     done = 0
     end = time.monotonic() + seconds
     try:
         with Client(timeout_s=60) as steward:
             tidy_at = kill_at = time.monotonic()
-            while (now := time.monotonic()) < end:
+            while (now := time.monotonic()) < end or (min(done, kills) < at_least and now < end + 600):
                 memory.append(service.memory_info().rss)
                 descriptors.append(service.num_fds())
+                threads.append(service.num_threads())
+                done = steward.service_status().states["done"]
                 if now > kill_at:
                     kill_at = now + rng.uniform(1, 4)
                     victim = clients.pop(rng.randrange(len(clients)))
                     victim.kill()
                     victim.wait()
-                    crashes += 1
+                    kills += 1
                     clients.append(_client(folder, rng))
                 if now > tidy_at:
                     tidy_at = now + 20
                     steward.prune(0, 0)
                 time.sleep(min(1.0, seconds / 30))
-            done = steward.service_status().states["done"]
     finally:
         for client in clients:
             client.kill()
             client.wait()
     time.sleep(2)
-    descriptors_at_end = service.num_fds()
+    descriptors_at_end, threads_at_end = service.num_fds(), service.num_threads()
+    workers = service.children(recursive=True)
     process.terminate()
     process.wait(60)
+    _, left = psutil.wait_procs(workers, timeout=10)
     tenth = max(1, len(memory) // 10)
     early, late = memory[tenth : 2 * tenth], memory[-tenth:]
     growth = (sum(late) / len(late)) / (sum(early) / len(early)) - 1
-    quiet = sorted(descriptors[tenth : 2 * tenth])[0]
     return {
         "minutes": round(seconds / 60, 1),
-        "clients killed": crashes,
+        "clients killed": kills,
         "jobs remembered as done": done,
         "memory early, MB": round(sum(early) / len(early) / 1e6, 1),
         "memory late, MB": round(sum(late) / len(late) / 1e6, 1),
         "memory growth, %": round(100 * growth, 1),
-        "descriptors, fewest early": quiet,
+        "descriptors, fewest early": min(descriptors[tenth : 2 * tenth]),
         "descriptors when the clients are gone": descriptors_at_end,
-        "descriptors more at the end": max(0, descriptors_at_end - quiet),
+        "descriptors more at the end": max(0, descriptors_at_end - min(descriptors[tenth : 2 * tenth])),
+        "threads more at the end": max(0, threads_at_end - min(threads[tenth : 2 * tenth])),
+        "processes left behind": len(left),
     }
 
 

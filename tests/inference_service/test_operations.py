@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from benchmarks.fuzz import Sender, guest, mutated, random_connections
+from benchmarks.soak import soak
 from inference_service import client as client_module
 from inference_service import commands, protocol
 from inference_service.client import Client, Finished, ServiceError, find_service, start_service
@@ -330,6 +331,16 @@ def test_mutated_messages_and_random_connections_do_no_harm(tmp_path, runtime):
         job = good.submit(world_request(good, tmp_path))
         assert isinstance(fetch(good, job, tmp_path / "W")[-1], Finished)
         assert service.server.totals["messages"] > 1500 and service.server.totals["unhandled"] == 0
+
+
+@posix
+def test_a_short_soak_with_clients_that_are_killed_leaks_nothing(tmp_path, runtime, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    result = soak(tmp_path, 15, 2, random.Random(0), at_least=6)
+    assert result["clients killed"] >= 6 and result["jobs remembered as done"] >= 6, result
+    assert result["memory growth, %"] < 15, result  # caches fill at first: the long one allows less
+    assert result["descriptors more at the end"] <= 3 and result["threads more at the end"] == 0, result
+    assert result["processes left behind"] == 0, result
 
 
 def test_a_client_that_stops_reading_holds_little_and_stops_nobody(service, tmp_path):
