@@ -66,7 +66,8 @@ def run(arguments: Sequence[str]) -> int:
                 raise RuntimeError("The scene has no file yet: open one before --command.")
             bpy.ops.wm.save_mainfile()
     except RuntimeError as error:  # what an operator reported
-        words = session.error or str(error).removeprefix("Error: ").strip().splitlines()[0]
+        # An operator that may not run says so as "Operator bpy.ops.… .poll() its reason".
+        words = session.error or str(error).removeprefix("Error: ").rpartition(".poll() ")[2].strip().splitlines()[0]
         print(f"{NAME}: {words}", file=sys.stderr)
         return 2
     print(absolute(settings.world_folder if options.command == "world" else settings.shot_folder))

@@ -191,7 +191,7 @@ def add_path(
             point.interpolation = "BEZIER" if ease else "LINEAR"
 
     scene.camera = camera
-    for other in context.selected_objects:
+    for other in tuple(context.view_layer.objects.selected):  # `selected_objects` needs a window
         other.select_set(False)
     if curve.name in context.view_layer.objects:
         curve.select_set(True)

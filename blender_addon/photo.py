@@ -71,7 +71,7 @@ def place_photo(
     scene.look_beyond.photo_camera = placed
     if scene.camera is None:
         scene.camera = placed
-    for other in context.selected_objects:
+    for other in tuple(context.view_layer.objects.selected):  # `selected_objects` needs a window
         other.select_set(False)
     if placed.name in context.view_layer.objects:
         placed.select_set(True)

@@ -1,6 +1,7 @@
 """Without a window: the command does what the buttons do, says one line for a mistake, and finds lost work."""
 
 import json
+import re
 from pathlib import Path
 
 import bpy
@@ -31,10 +32,18 @@ def test_world_and_shot_as_by_the_buttons(run, scene, service, photo, tmp_path, 
     assert bpy.context.scene.look_beyond.shot_folder
 
 
+def test_nothing_is_asked_of_a_context_that_only_a_window_has():
+    """`blender -b --command` has no window; Blender as a module, in which these tests run, has one."""
+    of_screens = re.compile(r"context\.(selected_\w+|visible_\w+|editable_\w+|active_object|object|edit_object)\b")
+    sources = sorted((Path(__file__).parents[2] / "blender_addon").glob("*.py"))
+    assert of_screens.search("for other in context.selected_objects:") and len(sources) > 20
+    assert [(file.name, found[0]) for file in sources if (found := of_screens.search(file.read_text("utf-8")))] == []
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["shot"], "Build a world first"),
+        (["shot"], "lookbeyond: Build a world first"),
         (["world"], "Place a photo first"),
         (["world", "/nowhere/photo.jpg"], "photo.jpg"),
         (["shot", "--seed", "x"], "invalid int value"),
