@@ -36,6 +36,9 @@ class ReversedMotion(ModelMixin, ConfigMixin):
         >>> unet(both, timestep, encoder_hidden_states=..., added_time_ids=..., both_directions=True)
     """
 
+    reads = ("UNetSpatioTemporalConditionModel",)
+    """Classes whose folders it can be loaded from, beside its own."""
+
     @register_to_config
     def __init__(self, widths: dict[str, int]):
         super().__init__()

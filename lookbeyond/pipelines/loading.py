@@ -112,7 +112,8 @@ def _check_kind(role: str, folder: Path, kind: type) -> None:
             )
         return
     named = [config["_class_name"]] if "_class_name" in config else config.get("architectures") or []
-    if named and kind.__name__ not in named and not kind.__name__.startswith("Auto"):
+    readable = {kind.__name__, *getattr(kind, "reads", ())}
+    if named and not readable & set(named) and not kind.__name__.startswith("Auto"):
         raise InputError(
             f"{role}: {folder} holds a {named[0]}, not a {kind.__name__}; put such weights there, or correct "
             "`loads` in the preset"

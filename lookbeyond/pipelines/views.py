@@ -26,6 +26,7 @@ from lookbeyond.models.image_encoder import embed_images
 from lookbeyond.models.raymap_encoder import RaymapEncoder  # noqa: F401
 from lookbeyond.models.reversed_motion import ReversedMotion
 from lookbeyond.models.sampling import align_your_steps, shortened
+from lookbeyond.models.single_file import replace_weights
 from lookbeyond.models.views_unet import ViewsUNet  # noqa: F401
 
 from .guidance import Guidance, fill_holes, image_tensor
@@ -105,7 +106,8 @@ class ViewsPipeline(DiffusionPipeline):
         unet_backward: for the backward pass: `ReversedMotion` weights, or a whole UNet with attention of its own;
             without it `unet` runs on the flipped clip.
         raymap_encoder: a `RaymapEncoder` with its adapters, for an SVD UNet.
-        lora: folder of a LoRA (`lookbeyond.models.lora`) that is added to the UNet's weights here and now.
+        unet_weights: folder with one bare file of weights that replace the UNet's here and now.
+        lora: folder of a LoRA (`lookbeyond.models.lora`) that is then added to them.
 
     How much is worked on at once is a matter of memory and may be set at any time: `rows_at_once` (passes in one
     forward of the UNet, guided and free ones counted) and `frames_decoded_at_once` (also for encoding; a video
@@ -123,13 +125,16 @@ class ViewsPipeline(DiffusionPipeline):
     _exclude_from_cpu_offload = ["raymap_encoder", "unet_backward"]
     _optional_components = ["unet_backward", "raymap_encoder"]
 
-    def __init__(self, vae, image_encoder, unet, scheduler, unet_backward=None, raymap_encoder=None, lora=None):
+    def __init__(self, vae, image_encoder, unet, scheduler, unet_backward=None, raymap_encoder=None, *,
+                 unet_weights: Path | None = None, lora: Path | None = None):  # fmt: skip
         super().__init__()
         self.rows_at_once, self.frames_decoded_at_once = 2, 4
+        if unet_weights is not None:
+            replace_weights(unet, unet_weights)
         if lora is not None:
-            from lookbeyond.models.lora import fuse_lora, load_lora
+            from lookbeyond.models.lora import fuse_lora, load_lora  # peft takes its time to import
 
-            load_lora(unet, Path(lora))
+            load_lora(unet, lora)
             fuse_lora(unet)
         self.register_modules(
             vae=vae, image_encoder=image_encoder, unet=unet, scheduler=scheduler, unet_backward=unet_backward,

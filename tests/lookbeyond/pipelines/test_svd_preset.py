@@ -1,0 +1,165 @@
+"""The presets of Stable Video Diffusion, run with tiny random components in the layout that the hub has them in."""
+
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from lookbeyond import presets
+from lookbeyond.errors import InputError
+from lookbeyond.geometry.cameras import placed_camera
+from lookbeyond.geometry.keyframes import plan_shot
+from lookbeyond.geometry.panorama import Panorama
+from lookbeyond.models.lora import add_lora, save_lora
+from lookbeyond.models.raymap_encoder import RaymapEncoder
+from lookbeyond.models.reversed_motion import ReversedMotion
+from lookbeyond.models.sampling import ConsistencyScheduler
+from lookbeyond.pipelines.loading import load_stage
+from lookbeyond.pipelines.scene import ScenePipeline
+from tests.lookbeyond.models.test_reversed_motion import reversed_unet
+from tests.lookbeyond.pipelines.tiny import randomized, svd_unet, svd_views_pipeline
+
+FRAMES = 5
+SHIPPED = ("svd", "svd-xt", "svd-xt-lcm")
+
+
+@pytest.fixture(scope="module")
+def repositories(tmp_path_factory):
+    """One folder per hub id that the shipped presets name, laid out as it is there, with tiny weights."""
+    root = tmp_path_factory.mktemp("hub")
+    pipeline = svd_views_pipeline()
+    pipeline.unet.register_to_config(num_frames=FRAMES)
+    for name in ("svd", "xt"):
+        for part in ("vae", "image_encoder", "unet"):
+            getattr(pipeline, part).save_pretrained(root / name / part, variant="fp16")
+        pipeline.scheduler.save_pretrained(root / name / "scheduler")
+    reversed_unet().save_pretrained(root / "reversed" / "svd_reverse_motion_with_attnflip" / "unet")
+    distilled = svd_unet()
+    with torch.no_grad():
+        distilled.conv_out.bias.add_(1)
+    distilled.save_pretrained(root / "distilled")
+    (root / "distilled" / "diffusion_pytorch_model.safetensors").rename(
+        root / "distilled" / "AnimateLCM-SVD-xt.safetensors"
+    )
+    torch.manual_seed(0)
+    encoder = RaymapEncoder.for_unet(pipeline.unet, token_channels=16, block_out_channels=(8, 16), heads=2)
+    randomized(encoder).save_pretrained(root / "own" / "raymap_encoder")
+    trained = svd_unet()
+    for parameter in add_lora(trained, rank=2):
+        torch.nn.init.normal_(parameter, std=0.3)
+    save_lora(trained, root / "own" / "lora")
+    return root
+
+
+@pytest.fixture
+def local(tmp_path, monkeypatch, repositories):
+    """A shipped preset whose hub ids are these folders; `own`: with a raymap encoder and a LoRA of one's own."""
+    monkeypatch.setenv("LOOKBEYOND_PRESETS_DIR", str(tmp_path))
+    presets.revision.cache_clear()
+    folders = {
+        "stabilityai/stable-video-diffusion-img2vid": "svd",
+        "stabilityai/stable-video-diffusion-img2vid-xt": "xt",
+        "fffiloni/svd_keyframe_interpolation": "reversed",
+        "wangfuyun/AnimateLCM-SVD-xt": "distilled",
+    }
+
+    def make(name: str, own: bool = False) -> str:
+        values = json.loads((presets.ROOT / name / "preset.json").read_text("utf-8"))
+        values |= {"frames_per_clip": FRAMES, "views_steps": 2}
+        for component in values["stages"]["views"]["components"].values():
+            if hub := component.pop("hub", None):
+                component["folder"] = str(repositories / folders[hub])
+        mine = tmp_path / f"my-{name}"
+        mine.mkdir()
+        (mine / "preset.json").write_text(json.dumps(values))
+        if own:
+            shutil.copytree(repositories / "own", mine, dirs_exist_ok=True)
+        return mine.name
+
+    yield make
+    presets.revision.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def room() -> Panorama:
+    rng = np.random.default_rng(0)
+    colour = np.kron(rng.integers(0, 255, (16, 32, 3), np.uint8), np.ones((16, 16, 1), np.uint8))
+    return Panorama(colour, np.full((64, 128), 2.5, np.float32), np.zeros((256, 512), np.uint8), camera_height=1.5)
+
+
+def shoot(scene: ScenePipeline, room: Panorama, frames: int):
+    cameras = [
+        placed_camera(64, 32, math.radians(70), heading_rad=0.05 * k, position=(0.03 * k, 0, 0)) for k in range(frames)
+    ]
+    plan = plan_shot(cameras, room, frames_per_clip=scene.frames_per_clip)
+    anchors = []
+    for anchor in plan.anchors:
+        anchors.append(scene.fill_anchor(room, anchor.camera, [anchors[i] for i in anchor.before]))
+    shot = [anchors[plan.clips[0].source]]
+    for clip in plan.clips:
+        source, target = anchors[clip.source], anchors[clip.target]
+        shot += scene.shoot_clip(room, source, target, cameras[clip.first : clip.last + 1])[1:]
+    return cameras, plan, shot
+
+
+@pytest.mark.parametrize("name, own", [("svd", False), ("svd-xt", True), ("svd-xt-lcm", False)])
+def test_a_path_of_any_length_is_shot_from_local_folders(local, room, name, own):
+    """7 frames with 5 a pass: two clips, the second shorter than a pass, and three anchors, each the end of a walk."""
+    scene = ScenePipeline.from_preset(local(name, own))
+    counts = []
+    scene.views.unet.register_forward_pre_hook(lambda module, args: counts.append(args[0].shape[1]))
+    cameras, plan, shot = shoot(scene, room, 7)
+    assert len(plan.anchors) == 3 and [clip.last - clip.first for clip in plan.clips] == [4, 2]
+    assert set(counts) == {FRAMES}  # as many frames a pass as the network was made for
+    assert [view.camera for view in shot] == cameras
+    assert all(view.colour.shape == (32, 64, 3) and np.isfinite(view.distance).all() for view in shot)
+    views = scene.views
+    assert isinstance(views.unet_backward, ReversedMotion) == (name == "svd-xt")
+    assert (views.raymap_encoder is not None) == own
+    assert isinstance(views.scheduler, ConsistencyScheduler) == (name == "svd-xt-lcm")
+
+
+def test_what_one_trained_oneself_makes_a_difference_and_its_absence_no_harm(local, repositories):
+    load = lambda name: load_stage(presets.get(name), "views", torch.float32)  # noqa: E731
+    plain = load(local("svd"))
+    assert plain.raymap_encoder is None
+    torch.testing.assert_close(plain.unet.state_dict(), svd_unet().state_dict())
+    own = load(local("svd-xt", own=True))
+    changed = [k for k, v in own.unet.state_dict().items() if not torch.equal(v, plain.unet.state_dict()[k])]
+    assert changed and all("attn" in name for name in changed)
+    assert own.unet.state_dict().keys() == plain.unet.state_dict().keys()
+    distilled = load(local("svd-xt-lcm")).unet
+    torch.testing.assert_close(distilled.conv_out.bias, plain.unet.conv_out.bias + 1)
+
+
+def test_weights_of_another_network_are_named(local, repositories):
+    name = local("svd", own=True)
+    folder = presets.get(name).folder
+    other = svd_unet(block_out_channels=(64, 64))
+    add_lora(other, rank=2)
+    save_lora(other, folder / "lora")
+    with pytest.raises(InputError, match="lora.*another model"):
+        load_stage(presets.get(name), "views", torch.float32)
+    distilled = local("svd-xt-lcm")
+    values = json.loads((presets.get(distilled).folder / "preset.json").read_text())
+    other.save_pretrained(folder / "bare")
+    values["stages"]["views"]["components"]["unet_weights"] = {
+        "folder": str(folder / "bare"), "files": ["diffusion_pytorch_model.safetensors"]
+    }  # fmt: skip
+    (presets.get(distilled).folder / "preset.json").write_text(json.dumps(values))
+    with pytest.raises(InputError, match="another network"):
+        load_stage(presets.get(distilled), "views", torch.float32)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_shipped_presets_say_what_is_missing(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    preset = presets.get(name)
+    owner, stage = preset.stage("views")
+    assert owner is preset and f"lookbeyond fetch {name}" in preset.missing
+    assert all(component.licence for component in stage.components.values())
+    with pytest.raises(InputError, match="stabilityai/stable-video-diffusion"):
+        ScenePipeline.from_preset(name)
