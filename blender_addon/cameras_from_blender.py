@@ -15,6 +15,17 @@ QUALITIES = {"DRAFT": (0.5, 50.0, 0.4, 0.4), "NORMAL": (1.0, 100.0, 0.2, 0.2), "
 """Share of the scene's resolution, steps in percent, tolerance of position and of rotation (see `LookBeyondScene`)."""
 
 
+def select_only(context: bpy.types.Context, thing: bpy.types.Object) -> None:
+    """Make one object the selected and active one, if its view layer has it. Needs no window."""
+    context.view_layer.update()  # so that it knows what has just been made
+    objects = context.view_layer.objects
+    for other in tuple(objects.selected):
+        other.select_set(False)
+    if thing.name in objects:
+        thing.select_set(True)
+        objects.active = thing
+
+
 def metres_per_unit(scene: bpy.types.Scene) -> float:
     """What one Blender unit of the scene is worth."""
     units = scene.unit_settings

@@ -10,7 +10,7 @@ import numpy as np
 from lookbeyond_kit.geometry.cameras import LEVEL, Camera, heading_pitch_roll, placed_camera
 from mathutils import Matrix, Vector
 
-from .cameras_from_blender import metres_per_unit
+from .cameras_from_blender import metres_per_unit, select_only
 from .known_world import KnownWorld
 from .photo import photo_camera
 
@@ -191,11 +191,7 @@ def add_path(
             point.interpolation = "BEZIER" if ease else "LINEAR"
 
     scene.camera = camera
-    for other in tuple(context.view_layer.objects.selected):  # `selected_objects` needs a window
-        other.select_set(False)
-    if curve.name in context.view_layer.objects:
-        curve.select_set(True)
-        context.view_layer.objects.active = curve
+    select_only(context, curve)
     return camera, curve
 
 

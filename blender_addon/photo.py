@@ -7,7 +7,7 @@ import bpy
 import numpy as np
 from lookbeyond_kit.geometry.cameras import Camera, heading_pitch_roll, placed_camera
 
-from .cameras_from_blender import camera_of, matrix_world_of, metres_per_unit
+from .cameras_from_blender import camera_of, matrix_world_of, metres_per_unit, select_only
 from .photo_exif import FOV_X_ASSUMED, Exif, fov_x_of_focal, read_exif
 from .photo_quality import MEASURED_WIDTH, warnings
 from .results import absolute, as_stored
@@ -71,11 +71,7 @@ def place_photo(
     scene.look_beyond.photo_camera = placed
     if scene.camera is None:
         scene.camera = placed
-    for other in tuple(context.view_layer.objects.selected):  # `selected_objects` needs a window
-        other.select_set(False)
-    if placed.name in context.view_layer.objects:
-        placed.select_set(True)
-        context.view_layer.objects.active = placed
+    select_only(context, placed)
     return placed, told
 
 
