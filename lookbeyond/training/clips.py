@@ -180,38 +180,50 @@ def choose_frames(move: Move, rng: np.random.Generator, count: int = FRAMES) -> 
         length = max(count, length * 2 // 3)
 
 
-def crop_frames(frames: Sequence[Frame], rng: np.random.Generator) -> tuple[list[View], bool]:
-    """The same part of every frame, as rendered clips have it; and whether its distance is known."""
+def crop_frames(
+    frames: Sequence[Frame],
+    rng: np.random.Generator,
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+    zooms: Sequence[int] = (2, 1),
+) -> tuple[list[View], bool]:
+    """The same part of every frame, `size` (width, height) pixels, and whether its distance is known.
+
+    zooms: how many times finer than a whole frame of this size the part may be; the first one that the frames are fine
+    enough for is taken four times out of five, else the last.
+    """
+    width, height = size
     images = [frame.read() for frame in frames]
     full_height, full_width = images[0][0].shape[:2]
-    if full_height < HEIGHT or full_width < WIDTH:
+    if full_height < height or full_width < width:
         raise InputError(
-            f"The frame {frames[0].image} is {full_width}x{full_height} pixels; give at least {WIDTH}x{HEIGHT}."
+            f"The frame {frames[0].image} is {full_width}x{full_height} pixels; give at least {width}x{height}."
         )
-    zooms = [max(factor * HEIGHT / full_height, factor * WIDTH / full_width) for factor in (2, 1)]
-    zoom = zooms[0] if zooms[0] <= 1 and rng.uniform() < 0.8 else zooms[1]
-    width, height = max(round(full_width * zoom), WIDTH), max(round(full_height * zoom), HEIGHT)
-    left, top = int(rng.integers(width - WIDTH + 1)), int(rng.integers(height - HEIGHT + 1))
+    whole = max(height / full_height, width / full_width)
+    zoom = whole * zooms[-1]
+    if rng.uniform() < 0.8:
+        zoom = next((whole * finer for finer in zooms if whole * finer <= 1), zoom)
+    wide, high = max(round(full_width * zoom), width), max(round(full_height * zoom), height)
+    left, top = int(rng.integers(wide - width + 1)), int(rng.integers(high - height + 1))
     views, known = [], []
     for colour, distance, camera in images:
         if colour.shape[:2] != (full_height, full_width):
             raise InputError(f"The frames beside {frames[0].image} are not of one size; give frames of one size.")
-        window = slice(top, top + HEIGHT), slice(left, left + WIDTH)
-        colour = cv2.resize(colour, (width, height), interpolation=cv2.INTER_AREA)[window]
-        intrinsics = camera.resized(width, height).intrinsics - [[0, 0, left], [0, 0, top], [0, 0, 0]]
-        camera = Camera(WIDTH, HEIGHT, intrinsics, camera.camera_to_world)
+        window = slice(top, top + height), slice(left, left + width)
+        colour = cv2.resize(colour, (wide, high), interpolation=cv2.INTER_AREA)[window]
+        intrinsics = camera.resized(wide, high).intrinsics - [[0, 0, left], [0, 0, top], [0, 0, 0]]
+        camera = Camera(width, height, intrinsics, camera.camera_to_world)
         if distance is None:
-            part = np.zeros((HEIGHT, WIDTH), np.float32)
+            part = np.zeros((height, width), np.float32)
         else:
-            part = cv2.resize(distance, (width, height), interpolation=cv2.INTER_NEAREST)[window]
+            part = cv2.resize(distance, (wide, high), interpolation=cv2.INTER_NEAREST)[window]
         known.append(part > 0)
         views.append((camera, np.ascontiguousarray(colour), part))
     measured = bool(np.mean(known, (1, 2)).min() > LEAST_MEASURED)
-    nothing = np.zeros((HEIGHT, WIDTH), np.uint8)
+    nothing = np.zeros((height, width), np.uint8)
     if not measured:
         # nothing is known of lengths: the largest move of a clip is taken for a usual one
         reach = max(float(np.linalg.norm(camera.position - views[0][0].position)) for camera, *_ in views)
-        usual = np.full((HEIGHT, WIDTH), 5 * reach or 1, np.float32)
+        usual = np.full((height, width), 5 * reach or 1, np.float32)
         return [View(camera, colour, usual, nothing) for camera, colour, _ in views], False
     filled = []
     for camera, colour, part in views:
