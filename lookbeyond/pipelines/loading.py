@@ -18,12 +18,16 @@ from lookbeyond.models import panorama_transformer, views_unet  # noqa: F401
 from lookbeyond.presets import Component, Preset, weights
 from lookbeyond.presets.memory import MemoryPlan, plan_for
 
+from .depth import DepthPipeline, MeasuredPanorama
+from .outpaint import OutpaintPipeline
 from .panorama import PanoramaPipeline
 from .views import ViewsPipeline
 
 LIBRARIES = ("diffusers", "transformers", "lookbeyond")
 """What a preset's `loads` may name: a preset file must not run other code."""
-SAVED: Mapping[str, type[DiffusionPipeline]] = {"panorama": PanoramaPipeline, "views": ViewsPipeline}
+SAVED: Mapping[str, type[DiffusionPipeline]] = {
+    "panorama": PanoramaPipeline, "views": ViewsPipeline, "depth": DepthPipeline
+}  # fmt: skip
 
 
 def load_component(preset: Preset, role: str, component: Component, dtype: torch.dtype) -> Any:
@@ -77,7 +81,25 @@ def load_stage(preset: Preset, name: str, dtype: torch.dtype, vae: Any = None) -
     parts = {
         role: load_component(owner, f"{name}/{role}", component, dtype) for role, component in stage.components.items()
     }
+    if stage.pipeline == "outpaint":
+        # a borrowed panorama stage brings its own meter where the preset has none
+        meter = load_stage(preset if preset.stage("distance") else owner, "distance", dtype)
+        lora = parts.pop("lora", None)
+        if lora is not None:
+            _add_lora(f"{name}/lora", parts["inpaint"], lora, stage.components["lora"])
+        return OutpaintPipeline(parts["inpaint"], meter, stage.settings)
     return SAVED[stage.pipeline](**parts)
+
+
+def _add_lora(role: str, pipeline: Any, folder: Path, component: Component) -> None:
+    """Loads a LoRA's one file into a pipeline of diffusers."""
+    try:
+        pipeline.load_lora_weights(folder, weight_name=component.files[0], local_files_only=True)
+    except Exception as error:  # a LoRA of another model fails in many ways
+        raise InputError(
+            f"{role}: {folder / component.files[0]} is no LoRA for {type(pipeline).__name__} ({_one_line(error)}); "
+            "take one that was trained for this model"
+        ) from error
 
 
 def _class_of(role: str, component: Component) -> Any:
@@ -161,8 +183,10 @@ def load_pipelines(preset: Preset, device: str) -> tuple[Any, Any, MemoryPlan | 
     how = plan_for(preset, device, str(dtype).removeprefix("torch."))
     panorama = load_stage(preset, "panorama", dtype)
     owners = [found[0] for name in ("panorama", "views") if (found := preset.stage(name))]
-    views = load_stage(preset, "views", dtype, vae=panorama.vae if owners[0] == owners[1] else None)
-    for pipeline in (panorama, views):
+    views = load_stage(preset, "views", dtype, vae=getattr(panorama, "vae", None) if owners[0] == owners[1] else None)
+    if preset.stage("distance") and isinstance(panorama, PanoramaPipeline):
+        panorama = MeasuredPanorama(panorama, load_stage(preset, "distance", dtype))
+    for pipeline in (*getattr(panorama, "pipelines", [panorama]), views):
         pipeline.set_progress_bar_config(disable=True)
         place(pipeline, how, device)
     return panorama, views, how

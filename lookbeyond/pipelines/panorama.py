@@ -14,6 +14,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch.nn import functional as F
 
 from lookbeyond.distance import latents_to_distance
+from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import extract_perspective, place_photo
@@ -85,19 +86,11 @@ class PanoramaPipeline(DiffusionPipeline):
             distance_samples: the distance is the median of this many samples, given the finished colour.
             callback_on_step_end: called as diffusers does, with {"step", "steps", "latents"}.
         """
-        heading, pitch, _ = heading_pitch_roll(camera)
-        canvas, seen = place_photo(photo, camera, 2 * height, heading)
-        known_image, known = extend_outwards(canvas, seen), self._whole_cells(seen)
-        latents = self._encode(known_image)
-        embedding = self._embed(photo)
-        steps = num_inference_steps + max(1, num_inference_steps // 2)
-        report = _Reporter(self, callback_on_step_end, steps)
-
-        sample = self._denoise(latents, known, embedding, 1, num_inference_steps, generator, report, coarse_noise)
-        made = self._decode(sample[:, : latents.shape[1]])[0]
-        whole = match_light(made, canvas, seen)
+        heading, _, _ = heading_pitch_roll(camera)
+        later = max(1, num_inference_steps // 2)
+        report = _Reporter(self, callback_on_step_end, num_inference_steps + later)
+        whole, embedding = self._paint(photo, camera, height, num_inference_steps, coarse_noise, generator, report)
         # the distance of the picture as it now is, not of one that was dreamt beside it
-        later = steps - num_inference_steps
         distance = self._measure(whole, embedding, camera_height, distance_samples, later, generator, report)
         colour, from_photo = compose(photo, camera, heading, whole, width)
         return PanoramaPipelineOutput(
@@ -106,6 +99,22 @@ class PanoramaPipeline(DiffusionPipeline):
                 camera_height=camera_height, photo_camera=camera,
             )
         )  # fmt: skip
+
+    @torch.no_grad()
+    def paint(
+        self,
+        photo: np.ndarray,
+        camera: Camera,
+        *,
+        height: int = 256,
+        num_inference_steps: int = 20,
+        coarse_noise: float = 1.0,
+        generator: torch.Generator | None = None,
+        callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
+    ) -> np.ndarray:
+        """Only the colour around a photo, uint8 [height, 2·height, 3]; arguments as in the call."""
+        report = _Reporter(self, callback_on_step_end, num_inference_steps)
+        return self._paint(photo, camera, height, num_inference_steps, coarse_noise, generator, report)[0]
 
     @torch.no_grad()
     def measure(
@@ -136,8 +145,21 @@ class PanoramaPipeline(DiffusionPipeline):
             )
         )  # fmt: skip
 
+    def _paint(self, photo, camera, height, steps, coarse_noise, generator, report) -> tuple[np.ndarray, torch.Tensor]:
+        """The panorama at the network's resolution, and the photo's embedding."""
+        heading, _, _ = heading_pitch_roll(camera)
+        canvas, seen = place_photo(photo, camera, 2 * height, heading)
+        known_image, known = extend_outwards(canvas, seen), self._whole_cells(seen)
+        latents = self._encode(known_image)
+        embedding = self._embed(photo)
+        sample = self._denoise(latents, known, embedding, 1, steps, generator, report, coarse_noise)
+        made = self._decode(sample[:, : latents.shape[1]])[0]
+        return match_light(made, canvas, seen), embedding
+
     def _measure(self, image, embedding, camera_height, samples, steps, generator, report) -> np.ndarray:
         """Distance [DISTANCE_WIDTH / 2, DISTANCE_WIDTH] in metres of a finished panorama image."""
+        if not self.transformer.config.distance_channels:
+            raise InputError("this panorama model makes colour only; give its preset a distance stage")
         latents = self._encode(image)
         known = torch.ones_like(latents[:, :1])
         sample = self._denoise(latents, known, embedding, samples, steps, generator, report)

@@ -267,6 +267,10 @@ def _read(path: Path, readers: tuple[Path, ...] = ()) -> Preset:
 def _check_stages(path: Path, stages: dict[str, Stage]) -> None:
     if stages and not {"panorama", "views"} <= set(stages):
         raise InputError(f"{path} needs both a panorama and a views stage; take one from another preset if need be")
+    if "panorama" in stages and stages["panorama"].pipeline == "outpaint" and "distance" not in stages:
+        raise InputError(
+            f'{path} needs a distance stage: outpainting makes colour only; {{"preset": "builtin"}} will do'
+        )
     for name, stage in stages.items():
         if not stage.preset and (not stage.pipeline or bool(stage.folder) == bool(stage.components)):
             raise InputError(

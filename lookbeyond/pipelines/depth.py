@@ -1,0 +1,169 @@
+"""The distance of a finished panorama by a public depth estimator: overlapping views, one scale, one map."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+
+from lookbeyond.distance import FARTHEST, NEAREST, align_scales, floor_below
+from lookbeyond.errors import InputError
+from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
+from lookbeyond.geometry.panorama import Panorama
+from lookbeyond.geometry.projection import extract_perspective, sample_pixels
+
+from .panorama import DISTANCE_WIDTH, PanoramaPipeline, PanoramaPipelineOutput, compose
+from .sphere import blend_views, covering_cameras, in_view
+
+# the normalisation of ImageNet, which every published depth estimator of this kind was trained with
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+DIRECTIONS = 6000
+"""Directions of the sphere on which views are compared."""
+
+
+class DepthPipeline(DiffusionPipeline):
+    """Measures a panorama by a metric depth estimator of transformers, fed without an image processor.
+
+    Example:
+        >>> model = AutoModelForDepthEstimation.from_pretrained(folder, local_files_only=True)
+        >>> panorama = DepthPipeline(model).measure(colour, camera_height=1.6).panorama
+
+    Args:
+        model: gives `predicted_depth` along z for normalised pixels; its sides must be multiples of its patches.
+
+    Raises `InputError` for a model that gives disparity without a scale.
+    """
+
+    model_cpu_offload_seq = "model"
+
+    def __init__(self, model: Any):
+        super().__init__()
+        self.register_modules(model=model)
+        if getattr(getattr(model, "config", None), "depth_estimation_type", "metric") != "metric":
+            raise InputError(
+                "the depth model gives disparity, not distance; take a metric one (Depth-Anything-V2-Metric)"
+            )
+
+    @torch.no_grad()
+    def measure(
+        self,
+        colour: np.ndarray,
+        *,
+        camera_height: float = 1.6,
+        heading_rad: float = 0.0,
+        origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        size: int = 518,
+        fov_deg: float = 90.0,
+        generator: torch.Generator | None = None,
+        callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
+    ) -> PanoramaPipelineOutput:
+        """The distance of a panorama uint8 [H, 2H, 3]; arguments as those of `PanoramaPipeline.measure`.
+
+        size, fov_deg: of the square views. The views' scales are made to agree, then the whole is scaled so that the
+        floor lies `camera_height` below.
+        """
+        cameras = covering_cameras(size, math.radians(fov_deg), heading_rad)
+        pitch = math.tan(math.radians(fov_deg) / 2) * 2 / size  # angle of a view's middle pixel
+        small = Panorama(colour, np.ones((1, 2), np.float32), np.zeros(colour.shape[:2], np.uint8))
+        source = small.shrunk(max(64, round(2 * math.pi / pitch * 1.3))).colour
+        sphere = _directions(DIRECTIONS)
+        logs, samples = [], np.full((len(cameras), DIRECTIONS), np.nan)
+        for step, camera in enumerate(cameras):
+            depth = self._estimate(extract_perspective(source, camera, heading_rad), camera)
+            logs.append(np.log(np.clip(depth, 1e-3, 1e4) * _lengths(camera)).astype(np.float32))
+            columns, rows, inside = in_view(camera, sphere, 1.0)
+            samples[step, inside] = sample_pixels(logs[-1], columns[inside], rows[inside])
+            if callback_on_step_end is not None:
+                state = {"step": step + 1, "steps": len(cameras), "preview": None}
+                callback_on_step_end(self, step + 1, step + 1, state)
+        offsets = align_scales(samples)
+        aligned = [view + np.float32(offset) for view, offset in zip(logs, offsets, strict=True)]
+        distance = np.exp(blend_views(aligned, cameras, DISTANCE_WIDTH, heading_rad))
+        distance *= camera_height / floor_below(distance)
+        distance = np.clip(distance, NEAREST * camera_height, FARTHEST * camera_height).astype(np.float32)
+        return PanoramaPipelineOutput(
+            panorama=Panorama(
+                colour, distance, np.zeros(colour.shape[:2], np.uint8), heading_rad=heading_rad, origin=origin,
+                camera_height=camera_height, distance_model=type(self.model).__name__,
+            )
+        )  # fmt: skip
+
+    def _estimate(self, view: np.ndarray, camera: Camera) -> np.ndarray:
+        """Depth along z [h, w] float32 of a view uint8 [h, w, 3], up to a scale of its own."""
+        pixels = torch.from_numpy(np.ascontiguousarray(view)).to(self._execution_device).permute(2, 0, 1)[None] / 255.0
+        mean, std = (torch.tensor(values, device=pixels.device)[:, None, None] for values in (_MEAN, _STD))
+        depth = self.model(pixel_values=((pixels - mean) / std).to(self.model.dtype)).predicted_depth[:, None]
+        size = view.shape[:2]
+        depth = torch.nn.functional.interpolate(depth.float(), size, mode="bilinear", align_corners=False)
+        return depth[0, 0].cpu().numpy()
+
+
+class MeasuredPanorama:
+    """A panorama pipeline whose distance another model measures."""
+
+    def __init__(self, panorama: PanoramaPipeline, meter: Any):
+        self.panorama, self.meter = panorama, meter
+
+    @property
+    def pipelines(self) -> list[Any]:
+        """The diffusers pipelines inside: each is put on the device."""
+        return [self.panorama, *getattr(self.meter, "pipelines", [self.meter])]
+
+    @property
+    def vae(self) -> Any:
+        """The panorama pipeline's, for others to share."""
+        return self.panorama.vae
+
+    def __call__(
+        self, photo: np.ndarray, camera: Camera, *, camera_height: float = 1.6, width: int = 4096, **options: Any
+    ) -> PanoramaPipelineOutput:
+        """As `PanoramaPipeline`."""
+        whole = self.panorama.paint(photo, camera, **options)
+        return measured_around(
+            self.meter, photo, camera, whole, camera_height, width, options.get("generator"),
+            options.get("callback_on_step_end"),
+        )  # fmt: skip
+
+    def measure(self, colour: np.ndarray, **options: Any) -> PanoramaPipelineOutput:
+        """As `PanoramaPipeline.measure`."""
+        return self.meter.measure(colour, **options)
+
+
+def measured_around(
+    meter: Any,
+    photo: np.ndarray,
+    camera: Camera,
+    whole: np.ndarray,
+    camera_height: float,
+    width: int,
+    generator: torch.Generator | None,
+    callback_on_step_end: Callable[[Any, int, int, dict], Any] | None,
+) -> PanoramaPipelineOutput:
+    """A painted panorama [H, 2H, 3] with the photo at its own resolution in it, and the distance `meter` gives it."""
+    heading, _, _ = heading_pitch_roll(camera)
+    colour, from_photo = compose(photo, camera, heading, whole, width)
+    measured = meter.measure(
+        colour, camera_height=camera_height, heading_rad=heading, origin=tuple(camera.position), generator=generator,
+        callback_on_step_end=callback_on_step_end,
+    ).panorama  # fmt: skip
+    return PanoramaPipelineOutput(panorama=replace(measured, from_photo=from_photo, photo_camera=camera))
+
+
+def _directions(count: int) -> np.ndarray:
+    """`count` directions [count, 3], evenly over the sphere (a golden spiral)."""
+    index = np.arange(count) + 0.5
+    height = 1 - 2 * index / count
+    turn = math.pi * (1 + math.sqrt(5)) * index
+    radius = np.sqrt(1 - height**2)
+    return np.stack([radius * np.cos(turn), radius * np.sin(turn), height], -1)
+
+
+def _lengths(camera: Camera) -> np.ndarray:
+    """[h, w]: distance along the ray per unit of depth along z."""
+    focal = camera.intrinsics[0, 0]
+    columns = (np.arange(camera.width) + 0.5 - camera.intrinsics[0, 2]) / focal
+    rows = (np.arange(camera.height) + 0.5 - camera.intrinsics[1, 2]) / camera.intrinsics[1, 1]
+    return np.sqrt(1 + columns**2 + rows[:, None] ** 2)

@@ -1,0 +1,182 @@
+"""Stage 1 by a public inpainting model: the photo becomes a panorama view by view, or straight in the panorama."""
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+from lookbeyond.errors import InputError
+from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
+from lookbeyond.geometry.projection import place_photo
+
+from .depth import measured_around
+from .panorama import PanoramaPipelineOutput
+from .sphere import covering_cameras, fill_canvas, fill_views, plan_views
+
+MEASURING_STEPS = 40
+"""Steps that measuring the distance is expected to take, for the share that is reported as done."""
+
+
+@dataclass
+class _Progress:
+    """Counts the steps of several calls of an inpainting pipeline as one work."""
+
+    pipeline: Any
+    callback: Callable[[Any, int, int, dict], Any] | None
+    steps: int
+    step: int = 0
+    preview: np.ndarray | None = None
+
+    def __call__(self, pipeline: Any, index: int, timestep: Any, state: dict) -> dict:
+        self.step += 1
+        if self.callback is not None:
+            about = {"step": self.step, "steps": max(self.steps, self.step), "preview": self.preview}
+            self.callback(self.pipeline, self.step, self.step, about)
+            self.preview = None
+        return state
+
+    def measured(self, pipeline: Any, index: int, timestep: Any, state: dict) -> None:
+        """The same for the steps of what measures the distance."""
+        self(pipeline, index, timestep, {})
+
+
+class OutpaintPipeline:
+    """Outpaints a photo to a panorama with any inpainting pipeline of diffusers; another model measures the distance.
+
+    Example:
+        >>> inpaint = StableDiffusionInpaintPipeline.from_pretrained(folder, local_files_only=True)
+        >>> meter = PanoramaPipeline.from_pretrained("lookbeyond/presets/builtin/panorama")
+        >>> pipeline = OutpaintPipeline(inpaint, meter)
+        >>> panorama = pipeline(photo, camera, prompt="a living room").panorama
+
+    Args:
+        inpaint: called with image and mask_image (PIL, white is to be filled), prompt, height, width, generator,
+            num_inference_steps; gives `.images`.
+        meter: measures the distance of a finished panorama: `PanoramaPipeline` or `DepthPipeline`.
+        settings: further keyword arguments of this pipeline's call.
+    """
+
+    def __init__(self, inpaint: Any, meter: Any, settings: dict[str, Any] | None = None):
+        self.inpaint, self.meter, self.settings = inpaint, meter, dict(settings or {})
+        known = {*inspect.signature(self.paint).parameters, *inspect.signature(type(inpaint).__call__).parameters}
+        if unknown := sorted(set(self.settings) - known):
+            raise InputError(f"{type(inpaint).__name__} takes no {', '.join(unknown)}; correct the preset's settings")
+
+    @property
+    def pipelines(self) -> list[Any]:
+        """The diffusers pipelines inside: each is put on the device."""
+        return [self.inpaint, *getattr(self.meter, "pipelines", [self.meter])]
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        photo: np.ndarray,
+        camera: Camera,
+        *,
+        camera_height: float = 1.6,
+        width: int = 4096,
+        num_inference_steps: int = 20,
+        coarse_noise: float = 1.0,
+        generator: torch.Generator | None = None,
+        callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
+        **settings: Any,
+    ) -> PanoramaPipelineOutput:
+        """Builds the panorama around a photo; arguments as those of `PanoramaPipeline`, and the settings of `paint`.
+
+        coarse_noise: nothing to these models.
+        """
+        options = self.settings | settings
+        progress = _Progress(self, callback_on_step_end, MEASURING_STEPS)
+        whole = self.paint(
+            photo, camera, num_inference_steps=num_inference_steps, generator=generator, progress=progress, **options
+        )
+        return measured_around(self.meter, photo, camera, whole, camera_height, width, generator, progress.measured)
+
+    def measure(self, colour: np.ndarray, **options: Any) -> PanoramaPipelineOutput:
+        """Only the distance of an existing panorama, as `PanoramaPipeline.measure`."""
+        return self.meter.measure(colour, **options)
+
+    def paint(
+        self,
+        photo: np.ndarray,
+        camera: Camera,
+        *,
+        way: Literal["views", "canvas"] = "views",
+        size: int = 1024,
+        fov_deg: float = 90.0,
+        prompt: str = "",
+        prompt_up: str = "",
+        prompt_down: str = "",
+        num_inference_steps: int = 20,
+        generator: torch.Generator | None = None,
+        progress: "_Progress | None" = None,
+        **options: Any,
+    ) -> np.ndarray:
+        """The panorama uint8 [H, 2H, 3] around a photo, as fine as the model paints; centre column: the photo's.
+
+        Args:
+            way: overlapping perspective views, most known first; or the equirectangular picture itself, in which the
+                seam and then both poles are painted once more from within.
+            size: side of the square views in pixels; "canvas": the panorama's height.
+            fov_deg: what a view spans.
+            prompt: what the place is; empty is allowed. `prompt_up`, `prompt_down`: of views that look up or down.
+            options: of the inpainting pipeline's call (strength, guidance_scale, negative_prompt, ...).
+        """
+        heading, _, _ = heading_pitch_roll(camera)
+        fov = math.radians(fov_deg)
+        wide = 2 * size if way == "canvas" else 16 * round(math.pi * size / math.tan(fov / 2) / 16)
+        canvas, seen = place_photo(photo, camera, wide, heading)
+        # the outermost pixels only continue the photo's border
+        seen = cv2.erode(seen.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        if way == "canvas":
+            order = [camera for camera in covering_cameras(size, fov, heading) if abs(camera.forward[2]) > 0.99]
+            calls = 2 + len(order)
+        else:
+            order = plan_views(seen, covering_cameras(size, fov, heading), heading)
+            calls = len(order)
+        progress = progress or _Progress(self, None, 0)
+        progress.steps += calls * num_inference_steps
+        options |= {"num_inference_steps": num_inference_steps, "generator": generator}
+
+        def paint_view(image: np.ndarray, holes: np.ndarray, view: Camera) -> np.ndarray:
+            upwards = float(view.forward[2])
+            words = (prompt_up if upwards > 0.6 else prompt_down if upwards < -0.6 else "") or prompt
+            progress.preview = image
+            return self._inpaint(image, holes, words, view, progress, options)
+
+        if way == "views":
+            return fill_views(canvas, seen, order, paint_view, heading)
+
+        def paint_canvas(image: np.ndarray, holes: np.ndarray, columns: int) -> np.ndarray:
+            progress.preview = image
+            return self._inpaint(image, holes, prompt, columns, progress, options)
+
+        whole = fill_canvas(canvas, seen, paint_canvas)
+        height = whole.shape[0]
+        # rows around the poles are stretched beyond what such models know
+        rows = np.arange(height)
+        polar = (np.minimum(rows, height - 1 - rows) < height * 20 / 180)[:, None]
+        return fill_views(whole, ~polar | seen, order, paint_view, heading)
+
+    def _inpaint(
+        self, image: np.ndarray, holes: np.ndarray, prompt: str, where: Camera | int, progress: _Progress, options: dict
+    ) -> np.ndarray:
+        """A picture uint8 [h, w, 3] with its holes bool [h, w] filled by the model: float32 [h, w, 3], 0..255.
+
+        where: the view's camera, or by how many columns the panorama is rolled; the model is not told.
+        """
+        height, width = holes.shape
+        known = inspect.signature(self.inpaint.__call__).parameters
+        if "callback_on_step_end" in known:
+            options = options | {"callback_on_step_end": progress}
+        output = self.inpaint(
+            prompt=prompt, image=Image.fromarray(image), mask_image=Image.fromarray(holes.astype(np.uint8) * 255),
+            height=height, width=width, output_type="np", **options,
+        )  # fmt: skip
+        return np.asarray(output.images[0], np.float32) * 255

@@ -1,0 +1,179 @@
+"""Outpainting: the geometry by a filler that knows the truth, the pipelines by tiny random networks."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from lookbeyond.errors import InputError
+from lookbeyond.geometry.cameras import placed_camera
+from lookbeyond.geometry.panorama import Panorama
+from lookbeyond.geometry.projection import equirectangular_directions, extract_perspective
+from lookbeyond.pipelines.outpaint import OutpaintPipeline
+from lookbeyond.pipelines.panorama import PanoramaPipelineOutput
+from lookbeyond.pipelines.sphere import (
+    covering_cameras,
+    fill_views,
+    in_view,
+    keep_light,
+    plan_views,
+)
+
+HEADING = 0.6
+
+
+def truth(width: int, heading_rad: float = 0.0) -> np.ndarray:
+    """A smooth coloured sphere, the same seen from any side: waves of 15 degrees and more."""
+    rng = np.random.default_rng(1)
+    waves, phases = rng.normal(size=(3, 8, 3)) * 6, rng.uniform(0, 6, (3, 8))
+    directions = equirectangular_directions(width, width // 2, heading_rad)
+    values = np.cos(np.einsum("hwd,ckd->hwck", directions, waves) + phases).mean(-1)
+    return np.clip(values * 150 + 128, 0, 255).astype(np.float32)
+
+
+class Meter:
+    """A distance of two metres everywhere."""
+
+    def measure(self, colour, *, camera_height=1.6, heading_rad=0.0, origin=(0, 0, 0), **_):
+        distance = np.full((32, 64), 2.0, np.float32)
+        photo = np.zeros(colour.shape[:2], np.uint8)
+        return PanoramaPipelineOutput(
+            panorama=Panorama(colour, distance, photo, heading_rad=heading_rad, distance_model="two metres")
+        )
+
+
+class Oracle(OutpaintPipeline):
+    """Paints what is really there, in the same views."""
+
+    def __init__(self):
+        super().__init__(None, Meter())
+        self.world, self.calls = truth(2048), []
+
+    def _inpaint(self, image, holes, prompt, where, progress, options):
+        self.calls.append((where, holes.mean(), prompt))
+        if isinstance(where, int):
+            return np.roll(truth(image.shape[1], HEADING), -where, 1)
+        return extract_perspective(self.world, where, interpolation="cubic")
+
+
+@pytest.mark.parametrize(
+    "way, size, fov, pitch, roll", [("views", 128, 75, 0, 0), ("views", 128, 80, 65, 8), ("canvas", 200, 70, -10, 5)]
+)
+def test_a_filler_that_knows_the_truth_gives_the_truth_all_around(way, size, fov, pitch, roll):
+    pose = {"pitch_rad": math.radians(pitch), "roll_rad": math.radians(roll)}
+    camera = placed_camera(256, 192, math.radians(fov), heading_rad=HEADING, **pose)
+    oracle = Oracle()
+    photo = np.clip(extract_perspective(oracle.world, camera, interpolation="cubic") + 0.5, 0, 255).astype(np.uint8)
+    whole = oracle.paint(photo, camera, way=way, size=size)
+    error = np.abs(whole.astype(float) - truth(whole.shape[1], HEADING)).max(-1)
+    seam, poles = error[:, [0, 1, -2, -1]].max(), error[[0, 1, -2, -1]].max()
+    print(f"{way}: {len(oracle.calls)} pictures, error of 255: {error.max():.2f}, seam {seam:.2f}, poles {poles:.2f}")
+    assert error.max() < 3 and error.mean() < 0.6
+    # far fewer pictures than views that cover the sphere are wasted, none without a hole
+    assert all(share > 0 for _, share, _ in oracle.calls)
+
+
+def test_the_photo_stands_in_the_panorama_at_its_own_resolution():
+    camera = placed_camera(256, 192, math.radians(75), heading_rad=HEADING)
+    photo = np.random.default_rng(0).integers(0, 255, (12, 16, 3)).astype(np.uint8).repeat(16, 0).repeat(16, 1)
+    panorama = Oracle()(photo, camera, width=1024, way="canvas", size=64).panorama
+    own = extract_perspective(panorama.from_photo, camera, HEADING) == 255
+    seen = extract_perspective(panorama.colour, camera, HEADING)
+    flat = np.abs(np.diff(photo.astype(int), axis=1, append=0)).max(-1) == 0  # away from the squares' borders
+    inside = own & flat & np.roll(flat, 1, 1) & np.roll(flat, -1, 1)
+    assert own.mean() > 0.9 and np.median(np.abs(seen.astype(int) - photo)[inside]) <= 1
+    assert panorama.distance_model == "two metres" and panorama.photo_camera is camera
+
+
+@pytest.mark.parametrize("fov", [60, 75, 90, 100])
+def test_every_direction_is_well_inside_some_view(fov):
+    directions = equirectangular_directions(256, 128)
+    seen = [in_view(c, directions, margin=8)[2] for c in covering_cameras(128, math.radians(fov), 0.3)]
+    assert np.any(seen, 0).all()
+    assert len(seen) < 80
+
+
+def test_views_go_outwards_from_what_is_known_and_end_with_everything():
+    cameras = covering_cameras(64, math.radians(90))
+    known = np.zeros((128, 256), bool)
+    known[45:85, 100:156] = True
+    order = plan_views(known, cameras)
+    assert order[0].forward[0] > 0.99  # where the photo is
+    # each view that is painted knows a part of its picture already
+    for camera in order:
+        assert extract_perspective(known.astype(np.float32), camera).mean() > 0.05
+        known |= in_view(camera, equirectangular_directions(256, 128))[2]
+    assert known.all() and len(order) <= len(cameras)
+    assert not plan_views(np.ones((128, 256), bool), cameras)
+
+
+def test_a_filler_that_tints_is_corrected_and_known_pixels_are_kept():
+    world = truth(256)
+    known = np.zeros((128, 256), bool)
+    known[30:98, 60:190] = True
+    image = np.clip(world + 0.5, 0, 255).astype(np.uint8)
+    tinted = keep_light(world * 0.9 + 20, image, known)
+    before, after = np.abs(world * 0.9 + 20 - world), np.abs(tinted - world)
+    assert after[known].mean() < 0.35 * before[known].mean() and after.mean() < 0.6 * before.mean()
+    cameras = plan_views(known, covering_cameras(64, math.radians(90)))
+
+    def noise(picture, holes, camera):
+        return np.random.default_rng(0).uniform(0, 255, picture.shape)
+
+    filled = fill_views(image, known, cameras, noise)
+    assert np.array_equal(filled[known], image[known]) and filled[~known].std() > 30
+
+
+def tiny_inpainting():
+    """Stable Diffusion for inpainting with random networks of a few thousand parameters, in hub layout."""
+    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        block_out_channels=(32, 64), layers_per_block=1, sample_size=16, in_channels=9, out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=32, attention_head_dim=8, norm_num_groups=8,
+    )  # fmt: skip
+    vae = AutoencoderKL(
+        block_out_channels=(16, 16), down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, norm_num_groups=4, sample_size=16,
+    )  # fmt: skip
+    letters = [f"{letter}{end}" for letter in "abcdefghijklmnopqrstuvwxyz" for end in ("", "</w>")]
+    vocabulary = {word: i for i, word in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])}
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=16)
+    config = CLIPTextConfig(
+        hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=len(vocabulary),
+        max_position_embeddings=16, bos_token_id=vocabulary["<|startoftext|>"],
+        eos_token_id=vocabulary["<|endoftext|>"],
+    )  # fmt: skip
+    scheduler = DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False)
+    return StableDiffusionInpaintPipeline(
+        vae, CLIPTextModel(config), tokenizer, unet, scheduler, None, None, requires_safety_checker=False
+    )
+
+
+@pytest.mark.parametrize("way", ["views", "canvas"])
+def test_a_diffusers_pipeline_paints_reports_and_repeats(way):
+    inpaint = tiny_inpainting()
+    inpaint.set_progress_bar_config(disable=True)
+    pipeline = OutpaintPipeline(inpaint, Meter(), {"way": way, "size": 64, "guidance_scale": 1.0, "fov_deg": 100})
+    camera = placed_camera(96, 96, math.radians(80))
+    photo = np.random.default_rng(0).integers(0, 255, (96, 96, 3)).astype(np.uint8)
+    told = []
+
+    def build(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return pipeline(
+            photo, camera, width=256, num_inference_steps=2, generator=generator,
+            callback_on_step_end=lambda p, i, t, state: told.append((state["step"], state["steps"])),
+        ).panorama  # fmt: skip
+
+    with pytest.raises(InputError, match="takes no strenght"):
+        OutpaintPipeline(inpaint, Meter(), {"strenght": 1.0})
+    first = build(0)
+    assert told[-1][0] <= told[-1][1] and [step for step, _ in told] == list(range(1, len(told) + 1))
+    assert len({steps for _, steps in told}) == 1
+    assert np.array_equal(first.colour, build(0).colour)
+    assert not np.array_equal(first.colour, build(1).colour)
