@@ -1,5 +1,6 @@
 """Ticks the session on Blender's main thread while something runs, and lets the windows show it."""
 
+import time
 from pathlib import Path
 
 import bpy
@@ -10,6 +11,8 @@ from . import scene_jobs
 from .session import session
 
 INTERVAL_S = 0.1
+SHOWN_S = 1.5
+"""How long a preview stays: Blender reads it in a thread, and one after another would never be seen."""
 SOON_S = 0.01
 """To the next beat when this one left something over."""
 
@@ -72,6 +75,7 @@ class Previews:
     def __init__(self) -> None:
         self._icons: bpy.utils.previews.ImagePreviewCollection | None = None
         self._shown: Path | None = None
+        self._since = 0.0
 
     @property
     def icon(self) -> int:
@@ -79,16 +83,17 @@ class Previews:
         return next(iter(self._icons.values())).icon_id if self._icons else 0
 
     def show(self, file: Path | None) -> None:
-        if file == self._shown:
+        now = time.monotonic()
+        if file == self._shown or (file is not None and now - self._since < SHOWN_S):
             return
         self.clear()
-        self._shown = file
+        self._shown, self._since = file, now
         if file is not None:
             self._icons = bpy.utils.previews.new()
             self._icons.load(str(file), str(file), "IMAGE")
 
     def clear(self) -> None:
-        self._shown = None
+        self._shown, self._since = None, 0.0
         if self._icons is not None:
             bpy.utils.previews.remove(self._icons)
             self._icons = None

@@ -182,12 +182,15 @@ class ShootPanel(Step, bpy.types.Panel):
         column = layout.column(align=True)
         column.prop(settings, "quality")
         number = steps_of(session.service, settings.preset, settings.steps / 100)
-        column.prop(settings, "steps", text=f"Steps ({number} each)" if number else "Steps")
-        column.prop(settings, "tau_position")
-        column.prop(settings, "tau_rotation")
-        row = layout.row()
-        row.use_property_split = False
-        row.prop(settings, "show_in", expand=True)
+        column.prop(settings, "steps", text=f"Steps ({number})" if number else "Steps")
+        column.prop(settings, "tau_position", text="Tolerance")
+        column.prop(settings, "tau_rotation", text="Turning")
+        column = layout.column(align=True)
+        column.label(text="Show the Frames In")
+        for pair in (("STRIP", "BACKGROUND"), ("PLANE", "COMPOSITE")):
+            row = column.row(align=True)
+            for place in pair:
+                row.prop_enum(settings, "show_in", place)
         layout.prop(settings, "output_folder")
         layout.operator("lookbeyond.preview_draft", icon="HIDE_OFF")
         row = layout.row()

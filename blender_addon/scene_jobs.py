@@ -182,7 +182,7 @@ def build_stage(context: bpy.types.Context, preview: bool = False) -> Work:
         if preview:
             show_preview()
         remember_for_undo("Add Stage")
-        return f"The stage has {len(stage.data.polygons)} faces. Renders do not see it until you say so."
+        return f"The stage has {len(stage.data.polygons)} faces. Renders see it when you set up compositing."
 
     return Work("Stage", steps, finish)
 

@@ -131,5 +131,5 @@ def panorama_image(panorama: Path) -> bpy.types.Image:
 
 
 def heading_of(about: Mapping[str, object]) -> float:
-    """Radians, from the content of world.json."""
-    return math.radians(float(about.get("heading", 0.0)))
+    """Radians, from the content of world.json; what is less than a camera's single precision tells is noise."""
+    return round(math.radians(float(about.get("heading", 0.0))), 6) + 0.0

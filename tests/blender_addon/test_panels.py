@@ -13,6 +13,9 @@ class Layout:
     def prop(self, data, name, **options):
         assert name in data.bl_rna.properties, f"{data} has no {name}"
 
+    def prop_enum(self, data, name, value):
+        assert value in data.bl_rna.properties[name].enum_items
+
     def operator(self, name, **options):
         group, _, operator = name.partition(".")
         assert operator in dir(getattr(bpy.ops, group)), name
@@ -119,3 +122,18 @@ def test_a_known_service_is_named(part, scene, service):
     bpy.ops.lookbeyond.check_service()
     part("session").session.clear()
     assert "Service 0.1.0" in draw_all(part) and "CPU" in draw_all(part)
+
+
+def test_a_preview_stays_long_enough_to_be_seen(part, photo, tmp_path, monkeypatch):
+    previews = part("heartbeat").Previews()
+    other = tmp_path / "other.jpg"
+    other.write_bytes(photo.read_bytes())
+    previews.show(photo)
+    first = list(previews._icons)
+    previews.show(other)
+    assert list(previews._icons) == first == [str(photo)]
+    monkeypatch.setattr(part("heartbeat"), "SHOWN_S", 0.0)
+    previews.show(other)
+    assert list(previews._icons) == [str(other)]
+    previews.show(None)
+    assert not previews.icon

@@ -59,6 +59,24 @@ def rest() -> Iterator[float]:
     yield from until(lambda: not session.busy and view._touched is None and view._work is None)
 
 
+def watch_beats() -> tuple[list[float], list[float]]:
+    """The milliseconds of all beats from now on that had work to do: by the clock, and of their own."""
+    module, wall, own = part("heartbeat"), [], []
+    beat = module.beat
+
+    def watched():
+        if not module.session.has_news:
+            return beat()
+        began = time.perf_counter(), time.thread_time()
+        pause = beat()
+        own.append(1e3 * (time.thread_time() - began[1]))
+        wall.append(1e3 * (time.perf_counter() - began[0]))
+        return pause
+
+    module.beat = watched
+    return wall, own
+
+
 def show_tab(top: str = "") -> Iterator[float]:
     _, area = window_and_area()
     area.spaces.active.show_region_ui = True
@@ -84,6 +102,7 @@ def steps() -> Iterator[float]:
     for name in ("operators", "scene_jobs"):
         part(name).connection = lambda: service
     session, view = part("session").session, part("path_view").view
+    beats = watch_beats()
     scene = bpy.context.scene
     scene.look_beyond.output_folder = str(folder / "results")
     scene.frame_end = 100
@@ -129,6 +148,26 @@ def steps() -> Iterator[float]:
     yield 0.5
     say(f"horizon: pitch {scene.look_beyond.pitch:.3f}, roll {scene.look_beyond.roll:.3f}")
     assert abs(scene.look_beyond.roll) > 0.01, "the handle did not turn the camera"
+    scene.look_beyond.roll, scene.look_beyond.pitch = 0.0, 0.0
+
+    # Two upright edges: the left line is leant by its upper end.
+    in_viewport(lambda: bpy.ops.lookbeyond.align_lines("INVOKE_DEFAULT", kind="UPRIGHT"))
+    yield 0.5
+    camera = part("photo").photo_camera(scene)
+    ray = camera.rotation @ np.linalg.inv(camera.intrinsics) @ (0.25 * camera.width, 0.3 * camera.height, 1.0)
+    place = view3d_utils.location_3d_to_region_2d(region, area.spaces.active.region_3d, Vector(camera.position + ray))
+    x, y = int(region.x + place.x), int(region.y + place.y)
+    for value, dx in (("PRESS", 0), ("", 30), ("RELEASE", 30)):
+        window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x + dx, y=y)
+        yield 0.2
+        if value:
+            window.event_simulate(type="LEFTMOUSE", value=value, x=x + dx, y=y)
+            yield 0.2
+    screenshot("03_lines")
+    window.event_simulate(type="RET", value="PRESS", x=x, y=y)
+    yield 0.5
+    say(f"two lines: pitch {scene.look_beyond.pitch:.3f}, roll {scene.look_beyond.roll:.3f}")
+    assert abs(scene.look_beyond.pitch) > 0.01, "the line did not turn the camera"
     scene.look_beyond.roll, scene.look_beyond.pitch = 0.0, 0.0
 
     service.holds = True
@@ -216,6 +255,9 @@ def steps() -> Iterator[float]:
     service.fails, service.holds = None, True
     in_viewport(lambda: bpy.ops.lookbeyond.shoot("INVOKE_DEFAULT"))
     yield from until(lambda: session.task and session.task.message.startswith("Denoising"))
+    for name, times in zip(("by the clock", "of their own"), beats, strict=True):
+        p50, p99 = np.percentile(times, (50, 99))
+        say(f"beats with work: p50 {p50:.2f}, p99 {p99:.2f}, max {max(times):.2f} ms {name} ({len(times)} times)")
     say("quitting in the middle of:", session.task.title)
     say("the session is complete")
 
