@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import torch
 
+from lookbeyond.data.panoramas import read_picture
 from lookbeyond.data.rooms import HELD_OUT_SEED, Rooms, render_panoramas, render_views
 from lookbeyond.errors import InputError
-from lookbeyond.files import read_panorama_image
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.projection import extract_perspective, place_photo
@@ -140,31 +140,11 @@ def real_scenes(folder: Path, photos: int = 4) -> Iterator[Scene]:
     if not paths:
         raise InputError(f"{folder}: no panoramas there; give a folder of .exr, .hdr, .png or .jpg files")
     for path in paths:
-        image = cv2.resize(read_panorama(path), (WIDTH, WIDTH // 2), interpolation=cv2.INTER_AREA)
+        image = cv2.resize(read_picture(path), (WIDTH, WIDTH // 2), interpolation=cv2.INTER_AREA)
         for photo in range(photos):
             rng = np.random.default_rng(photo)
             truth = np.roll(image, WIDTH * photo // photos, 1)
             yield Scene(f"{path.stem} {photo + 1}", truth, _photo_camera(rng, 0.0), camera_height=1.6)
-
-
-def read_panorama(path: Path) -> np.ndarray:
-    """uint8 [H, 2H, 3] of an image file; HDR is exposed for its median and shouldered (Reinhard, white at 3)."""
-    if path.suffix.lower() not in (".exr", ".hdr"):
-        return read_panorama_image(path)
-    if path.suffix.lower() == ".exr":
-        import OpenEXR
-
-        channels = OpenEXR.File(str(path), separate_channels=False).channels()
-        linear = next(iter(channels.values())).pixels[..., :3].astype(np.float32)
-    else:
-        image = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
-        if image is None:
-            raise InputError(f"{path}: not a Radiance HDR picture; export it again")
-        linear = image[..., ::-1].astype(np.float32)
-    light = linear * (0.25 / max(float(np.median(linear)), 1e-6))
-    light = np.clip(light * (1 + light / 9) / (1 + light), 0, 1)
-    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return (255 * srgb + 0.5).astype(np.uint8)
 
 
 def to_bytes(colour: torch.Tensor) -> np.ndarray:
