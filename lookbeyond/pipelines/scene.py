@@ -145,7 +145,7 @@ class ScenePipeline:
         for view in reversed(before if self.ablation.anchors != "rotation" else ()):
             guidance = warp_guidance(view, cameras, self._device)[0].over(guidance)
         guidance = guidance.filled()
-        output = self.views(
+        output = self._nothing_to_make(told) or self.views(
             [Pass(source, cameras, guidance)], np.ones((len(cameras), 1)),
             **self._options(panorama, guidance, seed, steps),
             callback_on_step_end=_views_progress(callback, "Filling an anchor"),
@@ -185,7 +185,7 @@ class ScenePipeline:
         )
         if self.ablation.weights == "temporal":
             weights = np.linspace((1, 0), (0, 1), len(cameras))
-        output = self.views(
+        output = self._nothing_to_make(told) or self.views(
             [Pass(source, cameras, forward), Pass(target, list(cameras)[::-1], backward[backwards])], weights,
             **self._options(panorama, forward, seed, steps),
             callback_on_step_end=_views_progress(callback, "Shooting a clip"),
@@ -194,6 +194,11 @@ class ScenePipeline:
         guidance = Guidance(torch.lerp(backward.colour, forward.colour, share), forward.distance, forward.known)
         frames = self._finish(output, guidance if guided else None, panorama, warped, cameras)
         return [source, *(frames[place] for place in asked[1:-1]), target]
+
+    def _nothing_to_make(self, told: Guidance) -> ViewsPipelineOutput | None:
+        """The frames as the panorama tells them, where nothing of what the network made would remain."""
+        kept = self.settings.panorama_detail == 1 and self.ablation == Ablation()
+        return ViewsPipelineOutput(told.colour, told.distance) if kept and bool((told.known > 0).all()) else None
 
     def _view_from_origin(self, panorama: Panorama, camera: Camera) -> View:
         """What the camera would see from where the photo was taken: the panorama has no holes there."""

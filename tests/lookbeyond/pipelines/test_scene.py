@@ -15,7 +15,7 @@ from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.keyframes import anchor_seed, clip_seed, plan_shot
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.warping import warp_to_view
-from lookbeyond.pipelines.scene import ScenePipeline
+from lookbeyond.pipelines.scene import Ablation, ScenePipeline
 from tests.lookbeyond.pipelines.tiny import panorama_pipeline, views_pipeline
 
 SETTINGS = presets.Preset(
@@ -124,6 +124,27 @@ def test_a_preset_may_keep_the_panoramas_detail(scene, room):
     assert np.abs(usual.colour[inside].astype(int) - warped.colour[inside]).max() > 20
     assert np.array_equal(kept.colour[~warped.known], usual.colour[~warped.known])
     assert np.array_equal(kept.from_photo, usual.from_photo)
+
+
+def test_nothing_is_made_where_the_panorama_tells_everything(scene, room, monkeypatch):
+    """A turn in place is the panorama itself: the same frames as with the network, which is not asked."""
+    keeping = ScenePipeline(scene.panorama, scene.views, replace(SETTINGS, panorama_detail=1.0))
+    cameras = path(range(0, 60, 10), forward=0)
+    monkeypatch.setattr(keeping, "_nothing_to_make", lambda told: None)
+    asked = shoot(keeping, room, cameras)
+    monkeypatch.undo()
+
+    def make(*args, **kwargs):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(type(keeping.views), "__call__", make)
+    frames = shoot(keeping, room, cameras)
+    for frame, other in zip(frames, asked, strict=True):
+        assert np.abs(frame.colour.astype(int) - other.colour).max() <= 1
+        assert np.isclose(frame.distance, other.distance, rtol=0.02).mean() > 0.97, "apart from edges between anchors"
+    keeping.ablation = Ablation(guidance="off")
+    with pytest.raises(AssertionError, match="was asked"):
+        shoot(keeping, room, cameras)
 
 
 def test_known_distance_is_the_panoramas(scene, room):
