@@ -1,7 +1,7 @@
 """The distance of a finished panorama by a public depth estimator: overlapping views, one scale, one map."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -42,10 +42,18 @@ class DepthPipeline(DiffusionPipeline):
     def __init__(self, model: Any):
         super().__init__()
         self.register_modules(model=model)
+        self.size, self.fov_deg = 518, 90.0
         if getattr(getattr(model, "config", None), "depth_estimation_type", "metric") != "metric":
             raise InputError(
                 "the depth model gives disparity, not distance; take a metric one (Depth-Anything-V2-Metric)"
             )
+
+    def with_settings(self, settings: Mapping[str, Any]) -> "DepthPipeline":
+        """The pipeline itself, with other defaults for `size` and `fov_deg`; `InputError` for any other word."""
+        if unknown := sorted(set(settings) - {"size", "fov_deg"}):
+            raise InputError(f"measuring by a depth model takes no {', '.join(unknown)}; correct the preset's settings")
+        self.size, self.fov_deg = settings.get("size", self.size), settings.get("fov_deg", self.fov_deg)
+        return self
 
     @torch.no_grad()
     def measure(
@@ -55,16 +63,17 @@ class DepthPipeline(DiffusionPipeline):
         camera_height: float = 1.6,
         heading_rad: float = 0.0,
         origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
-        size: int = 518,
-        fov_deg: float = 90.0,
+        size: int | None = None,
+        fov_deg: float | None = None,
         generator: torch.Generator | None = None,
         callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
     ) -> PanoramaPipelineOutput:
         """The distance of a panorama uint8 [H, 2H, 3]; arguments as those of `PanoramaPipeline.measure`.
 
-        size, fov_deg: of the square views. The views' scales are made to agree, then the whole is scaled so that the
-        floor lies `camera_height` below.
+        size, fov_deg: of the square views, by default the pipeline's own. The views' scales are made to agree, then
+        the whole is scaled so that the floor lies `camera_height` below.
         """
+        size, fov_deg = int(size or self.size), float(fov_deg or self.fov_deg)
         cameras = covering_cameras(size, math.radians(fov_deg), heading_rad)
         pitch = math.tan(math.radians(fov_deg) / 2) * 2 / size  # angle of a view's middle pixel
         small = Panorama(colour, np.ones((1, 2), np.float32), np.zeros(colour.shape[:2], np.uint8))

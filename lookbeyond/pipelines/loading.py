@@ -88,18 +88,23 @@ def load_stage(preset: Preset, name: str, dtype: torch.dtype, vae: Any = None) -
         if lora is not None:
             _add_lora(f"{name}/lora", parts["inpaint"], lora, stage.components["lora"])
         return OutpaintPipeline(parts["inpaint"], meter, stage.settings)
+    if stage.pipeline == "depth":
+        return DepthPipeline(**parts).with_settings(stage.settings)
     return SAVED[stage.pipeline](**parts)
 
 
 def _add_lora(role: str, pipeline: Any, folder: Path, component: Component) -> None:
     """Loads a LoRA's one file into a pipeline of diffusers."""
+    path, detail = folder / component.files[0], "none of its weights has a place there"
     try:
         pipeline.load_lora_weights(folder, weight_name=component.files[0], local_files_only=True)
-    except Exception as error:  # a LoRA of another model fails in many ways
+        fits = bool(pipeline.get_active_adapters())
+    except Exception as error:  # a LoRA of another model fails in many ways, or in none
+        fits, detail = False, _one_line(error)
+    if not fits:
         raise InputError(
-            f"{role}: {folder / component.files[0]} is no LoRA for {type(pipeline).__name__} ({_one_line(error)}); "
-            "take one that was trained for this model"
-        ) from error
+            f"{role}: {path} is no LoRA for {type(pipeline).__name__} ({detail}); take one that was trained for it"
+        )
 
 
 def _class_of(role: str, component: Component) -> Any:
@@ -158,8 +163,8 @@ def place(pipeline: Any, how: MemoryPlan | None, device: str) -> None:
                     component.enable_forward_chunking()
                 except (ValueError, NotImplementedError):  # some networks only say that they could
                     pass
-        if hasattr(pipeline, "frames_decoded_at_once"):
-            pipeline.frames_decoded_at_once = 1
+        if isinstance(pipeline, ViewsPipeline):
+            pipeline.rows_at_once = pipeline.frames_decoded_at_once = 1
         if how.device.startswith("mps"):  # without fused attention the maps are as large as everything else
             pipeline.enable_attention_slicing()
     if how is None or how.offload == "none":

@@ -45,6 +45,7 @@ WORKING: Mapping[str, Working] = {
     "StableDiffusionXLInpaintPipeline/unet": Working(158, 158),
     "Flux2KleinInpaintPipeline/transformer": Working(550, 550),
     "FluxFillPipeline/transformer": Working(235, 235),
+    "AutoModelForDepthEstimation": Working(103, 103),
     "vae": Working(769, 200),
 }
 

@@ -1,0 +1,204 @@
+"""Presets made of saved parts, loaded by the code that loads public weights; networks are tiny and random."""
+
+import inspect
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from lookbeyond import presets
+from lookbeyond.errors import InputError
+from lookbeyond.geometry.cameras import placed_camera
+from lookbeyond.pipelines import loading
+from lookbeyond.pipelines.depth import MeasuredPanorama
+from lookbeyond.pipelines.loading import load_component, place
+from lookbeyond.pipelines.outpaint import OutpaintPipeline
+from lookbeyond.pipelines.scene import ScenePipeline
+from lookbeyond.presets import Component
+from lookbeyond.presets.memory import MemoryPlan
+from tests.lookbeyond.pipelines.test_depth import tiny_depth_anything
+from tests.lookbeyond.pipelines.test_outpaint import tiny_inpainting
+from tests.lookbeyond.pipelines.tiny import panorama_pipeline, views_pipeline
+
+SETTINGS = {
+    "title": "", "description": "", "licence": "", "memory_gb": 1, "frames_per_clip": 4, "panorama_steps": 2,
+    "views_steps": 2, "strength": 1.0, "min_guidance_scale": 1.0, "max_guidance_scale": 1.0,
+}  # fmt: skip
+INPAINT = {
+    "loads": "diffusers.StableDiffusionInpaintPipeline", "folder": "inpaint",
+    "parts": ["unet", "vae", "text_encoder", "tokenizer", "scheduler"],
+}  # fmt: skip
+MODEL = {"loads": "transformers.AutoModelForDepthEstimation", "folder": "depth"}
+PHOTO, CAMERA = np.full((96, 128, 3), 100, np.uint8), placed_camera(128, 96, math.radians(80))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """`small`: a saved preset; `painted`: outpainting and a depth estimator of its own, views of `small`."""
+    root = tmp_path_factory.mktemp("presets")
+    torch.manual_seed(0)
+    panorama, views = panorama_pipeline(), views_pipeline()
+    panorama.save_pretrained(root / "small/panorama")
+    views.save_pretrained(root / "small/views")
+    tiny_inpainting().save_pretrained(root / "painted/inpaint")
+    tiny_depth_anything().save_pretrained(root / "painted/depth")
+    write(root, "small")
+    write(root, "painted", panorama={"pipeline": "outpaint", "components": {"inpaint": INPAINT}, "settings": {
+        "size": 64, "fov_deg": 100, "way": "canvas", "guidance_scale": 1.0}})  # fmt: skip
+    write(root, "measured", panorama={"preset": "small"}, distance={"preset": "painted"})
+    return root
+
+
+def write(root, name, **stages):
+    if stages:
+        stages = {
+            "views": {"preset": "small"},
+            "distance": {"pipeline": "depth", "components": {"model": MODEL}, "settings": {"size": 56}},
+        } | stages
+    (root / name).mkdir(exist_ok=True)
+    (root / name / "preset.json").write_text(json.dumps(SETTINGS | {"stages": stages}))
+
+
+@pytest.fixture(autouse=True)
+def only_these(folder, monkeypatch):
+    monkeypatch.setattr(presets, "ROOT", folder)
+    monkeypatch.setattr(presets, "weights_dtype", lambda device: torch.float32)
+    presets.revision.cache_clear()
+    yield
+    presets.revision.cache_clear()
+
+
+def test_outpainting_and_a_depth_estimator_make_a_world():
+    scene, told = ScenePipeline.from_preset("painted"), []
+    world = scene.build_world(PHOTO, CAMERA, camera_height=1.3, width=256, callback=lambda *event: told.append(event))
+    assert (world.preset, world.camera_height, world.revision) == ("painted", 1.3, presets.revision("painted"))
+    assert world.distance_model == "DepthAnythingForDepthEstimation" and world.photo_camera is CAMERA
+    fractions = [fraction for fraction, _, _ in told]
+    assert fractions == sorted(fractions) and any(preview is not None for *_, preview in told)
+    assert scene.memory_plan.offload == "none" and "cpu" in str(scene.memory_plan)
+    view = scene.fill_anchor(world, placed_camera(64, 32, 1.2), [], seed=0)
+    assert view.colour.shape == (32, 64, 3)
+
+
+def test_a_depth_estimator_measures_another_presets_panorama():
+    scene = ScenePipeline.from_preset("measured")
+    assert isinstance(scene.panorama, MeasuredPanorama)
+    world = scene.build_world(PHOTO, CAMERA, width=256)
+    alone = ScenePipeline.from_preset("small").build_world(PHOTO, CAMERA, width=256)
+    assert np.array_equal(world.colour, alone.colour) and not np.array_equal(world.distance, alone.distance)
+    measured = scene.measure_world(world.colour, camera_height=world.camera_height)
+    assert np.array_equal(measured.distance, world.distance)
+
+
+def test_an_outpainting_preset_wants_to_be_told_what_measures(folder):
+    write(folder, "blind", panorama={"pipeline": "outpaint", "components": {"inpaint": INPAINT}})
+    plain = json.loads((folder / "blind/preset.json").read_text())
+    del plain["stages"]["distance"]
+    (folder / "blind/preset.json").write_text(json.dumps(plain))
+    with pytest.raises(InputError, match="needs a distance stage"):
+        presets.get("blind")
+    (folder / "blind/preset.json").unlink()
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"folder": "inpaint", "subfolder": "vae"}, "holds a AutoencoderKL, not a UNet2DConditionModel"),
+        ({"folder": "depth"}, "DepthAnythingForDepthEstimation, not a UNet2DConditionModel"),
+        (INPAINT | {"loads": "diffusers.FluxFillPipeline"}, "without .*transformer"),
+        ({"loads": "transformers.AutoModelForDepthEstimation", "folder": "inpaint", "subfolder": "text_encoder"},
+         "cannot be loaded as transformers.AutoModel"),
+        ({"loads": "diffusers.NoSuchModel", "folder": "depth"}, "no diffusers.NoSuchModel"),
+        ({"loads": "subprocess.Popen", "folder": "depth"}, "give a class of diffusers"),
+        ({"folder": "nowhere"}, "no folder nowhere"),
+    ],
+)  # fmt: skip
+def test_other_weights_than_were_expected_are_named(change, words):
+    component = Component(**({"loads": "diffusers.UNet2DConditionModel"} | change))
+    with pytest.raises(InputError, match=words) as error:
+        load_component(presets.get("painted"), "panorama/unet", component, torch.float32)
+    assert "panorama/unet" in str(error.value) or "painted" in str(error.value)
+
+
+def test_weights_of_another_size_are_named(folder):
+    config = folder / "painted/inpaint/unet/config.json"
+    whole = config.read_text()
+    config.write_text(whole.replace('"cross_attention_dim": 32', '"cross_attention_dim": 48'))
+    component = Component(loads="diffusers.UNet2DConditionModel", folder="inpaint", subfolder="unet")
+    with pytest.raises(InputError, match="cannot be loaded as diffusers.UNet2DConditionModel"):
+        load_component(presets.get("painted"), "panorama/unet", component, torch.float32)
+    config.write_text(whole)
+
+
+def test_a_device_that_is_too_small_is_refused_before_anything_is_loaded(monkeypatch):
+    monkeypatch.setattr("lookbeyond.presets.memory.free_memory", lambda device: 1 << 10)
+    monkeypatch.setattr(loading, "load_stage", lambda *_: pytest.fail("nothing may be loaded"))
+    with pytest.raises(InputError, match="'painted' does not fit: at least .* GB"):
+        ScenePipeline.from_preset("painted")
+
+
+def test_a_lora_is_loaded_and_one_for_another_model_is_named(folder):
+    from safetensors.torch import save_file
+
+    def load(**tensors):
+        save_file({name: torch.zeros(shape) for name, shape in tensors.items()}, folder / "painted/lora.safetensors")
+        return ScenePipeline.from_preset("with_lora").panorama
+
+    components = {"inpaint": INPAINT | {"folder": "../painted/inpaint"},
+                  "lora": {"folder": "../painted", "files": ["lora.safetensors"]}}  # fmt: skip
+    write(folder, "with_lora", panorama={"pipeline": "outpaint", "components": components},
+          distance={"preset": "painted"})  # fmt: skip
+    layer = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+    loaded = load(**{f"{layer}.lora_A.weight": (2, 64), f"{layer}.lora_B.weight": (64, 2)})
+    assert loaded.inpaint.get_active_adapters()
+    for wrong in (
+        {"transformer.block.lora_A.weight": (2, 2)},
+        {f"{layer}.lora_A.weight": (2, 48), f"{layer}.lora_B.weight": (48, 2)},
+    ):
+        with pytest.raises(InputError, match="panorama/lora: .*lora.safetensors is no LoRA for StableDiffusionInpaint"):
+            load(**wrong)
+
+
+def test_outpainting_presets_say_only_what_their_classes_understand(monkeypatch):
+    """Without their weights: the class is there, takes pictures as all of them do, and knows the preset's settings."""
+    monkeypatch.undo()
+    painted = [preset for preset in presets.available() if preset.stages and preset.stage("panorama")[1].components]
+    assert {"flux-klein", "flux-fill", "sdxl", "sd"} <= {preset.name for preset in painted}
+    for preset in painted:
+        _, stage = preset.stage("panorama")
+        component = stage.components["inpaint"]
+        kind = loading._class_of("panorama/inpaint", component)
+        words = {"prompt", "image", "mask_image", "height", "width", "generator", "num_inference_steps", "output_type"}
+        assert words | {"callback_on_step_end"} <= set(inspect.signature(kind.__call__).parameters)
+        OutpaintPipeline(object.__new__(kind), None, stage.settings)  # InputError for a setting it does not know
+        needed, _ = kind._get_signature_keys(kind)
+        assert set(needed) - set(kind._optional_components) <= set(component.parts)
+        assert stage.settings["size"] % 32 == 0
+
+
+def test_the_plan_is_carried_out_by_the_pipelines_own_means():
+    called = []
+
+    class Part(torch.nn.Module):
+        def enable_tiling(self):
+            called.append("tiling")
+
+        def enable_forward_chunking(self):
+            called.append("chunking")
+
+    class Pipeline:
+        components = {"vae": Part(), "scheduler": object()}
+
+        def __getattr__(self, name):
+            return lambda *_, **options: called.append((name, *options))
+
+    for offload, expected in (
+        ("none", ["tiling", "chunking", ("to",)]),
+        ("model", ["tiling", "chunking", ("enable_model_cpu_offload", "device")]),
+    ):
+        called.clear()
+        plan = MemoryPlan("cuda:0", "bfloat16", offload, True, 1.0, 2.0)
+        place(Pipeline(), plan, "cuda:0")
+        assert [c for c in called if c[0] != "enable_attention_slicing"] == expected
