@@ -118,6 +118,23 @@ def shot_cameras(context: bpy.types.Context, say: Callable[[float], bool | None]
     return cameras_in_place(context, numbers, say)
 
 
+class Reading:
+    """The cameras of a scene's frames, read slice by slice while the window goes on."""
+
+    def __init__(self, scene: bpy.types.Scene) -> None:
+        self._numbers = scene_frames(scene)
+        self.cameras: list[Camera] = []
+
+    @property
+    def share(self) -> float:
+        return len(self.cameras) / len(self._numbers)
+
+    def step(self, scene: bpy.types.Scene, limit_s: float) -> bool:
+        """Read for so long; whether all are read. Raises `CameraError`."""
+        self.cameras += cameras_apart(scene, self._numbers[len(self.cameras) :], limit_s)
+        return len(self.cameras) == len(self._numbers)
+
+
 def cameras_apart(scene: bpy.types.Scene, numbers: Iterable[int], limit_s: float = math.inf) -> list[Camera]:
     """The cameras of as many of these frames as can be read within the time, at least one.
 

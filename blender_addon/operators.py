@@ -13,6 +13,7 @@ from lookbeyond_kit.geometry.cameras import CameraError
 from lookbeyond_kit.protocol import MAX_CAMERAS
 
 from . import heartbeat, jobs, packing, path_view, scene_jobs
+from .cameras_from_blender import Reading, reads_apart, scene_frames
 from .known_world import WorldError
 from .path import add_path
 from .photo import PhotoError, photo_image, place_photo, place_render
@@ -21,6 +22,10 @@ from .results import absolute, output_folder
 from .session import Task, Work, session
 from .shot_output import show_before
 
+READ_AT_ONCE = 120
+"""Frames whose cameras are read while the window waits: it hardly notices."""
+READ_S = 0.008
+"""How long the window waits at a time while those of more frames are read."""
 IMAGES = "*.jpg;*.jpeg;*.png;*.webp;*.tif;*.tiff;*.bmp"
 
 
@@ -746,8 +751,48 @@ class Shoot(AsksService, bpy.types.Operator):
             return f"The scene's frame range is longer than the {MAX_CAMERAS} frames of one shot: shorten it"
         return super().reason(context)
 
+    def invoke(self, context, event):
+        self.reading = None
+        if len(scene_frames(context.scene)) <= READ_AT_ONCE or not reads_apart(context):
+            return super().invoke(context, event)
+        self.reading = Reading(context.scene)
+        self.timer = context.window_manager.event_timer_add(0.01, window=context.window)
+        context.window_manager.progress_begin(0, 1)
+        context.workspace.status_text_set("Reading the camera  |  Esc: leave")
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context, event):
+        if event.type == "ESC":
+            self.cancel(context)
+            session.clear()
+            session.notice = "Nothing was shot: reading the camera was left."
+            return {"CANCELLED"}
+        if event.type != "TIMER":
+            return {"RUNNING_MODAL"}  # an edit now would be in some of the frames only
+        try:
+            ready = self.reading.step(context.scene, READ_S)
+        except CameraError as error:
+            self.cancel(context)
+            session.refuse(str(error))
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        context.window_manager.progress_update(self.reading.share)
+        if not ready:
+            return {"RUNNING_MODAL"}
+        self.cancel(context)
+        return super().invoke(context, event)
+
+    def cancel(self, context):
+        if self.timer is not None:  # Blender says this again when it resets
+            context.window_manager.event_timer_remove(self.timer)
+            context.window_manager.progress_end()
+            context.workspace.status_text_set(None)
+            self.timer = None
+
     def prepare(self, context):
-        return scene_jobs.shoot(context)
+        reading = getattr(self, "reading", None)
+        return scene_jobs.shoot(context, reading.cameras if reading is not None else None)
 
 
 CLASSES = (

@@ -3,7 +3,7 @@
 import json
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -195,20 +195,18 @@ def show_preview() -> None:
                 preview_in(area.spaces.active)
 
 
-def shoot(context: bpy.types.Context) -> Work:
-    """The frames of the scene's cameras in its world. Raises `JobError`, `CameraError`."""
+def shoot(context: bpy.types.Context, cameras: Sequence[Camera] | None = None) -> Work:
+    """The frames of the scene's cameras in its world; `cameras` if they are read already.
+
+    Raises `JobError`, `CameraError`.
+    """
     scene = context.scene
     settings = scene.look_beyond
     world = absolute(settings.world_folder)
     for name in WORLD_FILES:
         if not (world / name).is_file():
             raise JobError(f"The world's file {world / name} is not there any more: build the world again.")
-    manager = context.window_manager
-    manager.progress_begin(0, 1)
-    try:
-        cameras = shot_cameras(context, manager.progress_update)
-    finally:
-        manager.progress_end()
+    cameras = shot_cameras(context) if cameras is None else cameras
     about = json.loads((world / "world.json").read_text(encoding="utf-8"))
     turn = turned_by(scene, heading_of(about))
     request = ShotRequest(

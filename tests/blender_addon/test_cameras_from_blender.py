@@ -111,3 +111,18 @@ def test_pose_goes_there_and_back(part, scene):
     camera.matrix_world = Matrix.LocRotScale(Vector((3, 4, 5)), Euler((0.4, 0.5, 0.6)), None)
     ours = module.camera_of(camera, 64, 48, 0.5)
     assert np.allclose(module.matrix_world_of(ours, 0.5), camera.matrix_world, atol=1e-5)
+
+
+def test_cameras_read_in_slices_are_the_same(part, scene):
+    """However little time a slice has, it gets on by one frame; the share says how far."""
+    module = part("cameras_from_blender")
+    scene.camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    scene.collection.objects.link(scene.camera)
+    for frame, x in ((11, 0.0), (16, 2.0)):
+        scene.camera.location.x = x
+        scene.camera.keyframe_insert("location", frame=frame)
+    reading, shares = module.Reading(scene), []
+    while not reading.step(scene, 0.0):
+        shares.append(round(reading.share * 6))
+    assert shares == [1, 2, 3, 4, 5] and reading.share == 1
+    assert reading.cameras == module.shot_cameras(bpy.context) and len(set(reading.cameras)) == 6

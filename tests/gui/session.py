@@ -252,7 +252,22 @@ def steps() -> Iterator[float]:
     yield from rest()
     screenshot("11_error")
     assert "memory is full" in session.error
-    service.fails, service.holds = None, True
+    service.fails = None
+    # A long path is read slice by slice: Esc leaves it, and otherwise it is shot.
+    scene.frame_end, asked = 2000, len(service.requests)
+    for leave in (True, False):
+        in_viewport(lambda: bpy.ops.lookbeyond.shoot("INVOKE_DEFAULT"))
+        yield 0.05
+        assert window.modal_operators, "the path was read at once"
+        if leave:
+            window.event_simulate(type="ESC", value="PRESS", x=600, y=500)
+        yield from until(lambda: not window.modal_operators)
+        yield from rest()
+        say("a long path:", session.notice, session.error)
+        assert len(service.requests) == asked + (not leave) and not session.error
+    assert len(service.requests[-1].cameras) == 2000
+    scene.frame_end = 20
+    service.holds = True
     in_viewport(lambda: bpy.ops.lookbeyond.shoot("INVOKE_DEFAULT"))
     yield from until(lambda: session.task and session.task.message.startswith("Denoising"))
     for name, times in zip(("by the clock", "of their own"), beats, strict=True):
