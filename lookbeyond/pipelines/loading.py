@@ -82,8 +82,7 @@ def load_stage(preset: Preset, name: str, dtype: torch.dtype, vae: Any = None) -
         role: load_component(owner, f"{name}/{role}", component, dtype) for role, component in stage.components.items()
     }
     if stage.pipeline == "outpaint":
-        # a borrowed panorama stage brings its own meter where the preset has none
-        meter = load_stage(preset if preset.stage("distance") else owner, "distance", dtype)
+        meter = load_stage(preset, "distance", dtype)
         lora = parts.pop("lora", None)
         if lora is not None:
             _add_lora(f"{name}/lora", parts["inpaint"], lora, stage.components["lora"])

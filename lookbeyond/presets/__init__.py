@@ -125,7 +125,9 @@ class Preset:
         """A stage and the preset that it really belongs to; None for a distance that the panorama makes itself."""
         stage = self.stages.get(name) if self.stages else _SAVED.get(name)
         if stage is None:
-            return None
+            # what measures a borrowed panorama comes along with it
+            panorama = self.stages.get("panorama")
+            return get(panorama.preset).stage(name) if name == "distance" and panorama and panorama.preset else None
         if not stage.preset:
             return self, stage
         other = get(stage.preset)

@@ -72,13 +72,22 @@ def require(preset: Preset, role: str, component: Component) -> Path | None:
 
 
 def missing(preset: Preset) -> str:
-    """The first thing about a preset's components that keeps it from running, with the remedy; or an empty string."""
+    """What of a preset's components keeps it from running, with the remedy; or an empty string."""
+    absent: dict[str, list[str]] = {}
+    broken = ""
     for role, owner, component in preset.components():
-        if component.optional and locate(owner, component) is None:
+        here = locate(owner, component) is not None
+        if component.optional and not here:
             continue
-        if trouble := problem(owner, role, component, preset.name):
-            return trouble
-    return ""
+        if here or not component.hub:
+            broken = broken or problem(owner, role, component, preset.name)
+        else:
+            absent.setdefault(component.hub, []).append(role)
+    if not absent:
+        return broken
+    names = "; ".join(f"{', '.join(roles)} ({hub})" for hub, roles in absent.items())
+    several = len(absent) > 1 or len(next(iter(absent.values()))) > 1
+    return f"{names} {'are' if several else 'is'} not on this machine; run `lookbeyond fetch {preset.name}`"
 
 
 def problem(owner: Preset, role: str, component: Component, asked: str = "") -> str:

@@ -66,6 +66,16 @@ def test_stages_taken_from_another_preset_bring_their_settings(write):
     assert presets.get("mine").views_steps == 3
 
 
+def test_what_measures_a_borrowed_panorama_comes_along(write):
+    write(stages={"panorama": {"preset": "sd"}, "views": {"preset": "svd"}})
+    mine, sd = presets.get("mine"), presets.get("sd")
+    assert mine.stage("distance") == sd.stage("distance") and mine.stage("distance")[1].pipeline == "depth"
+    wanted = [component.hub for _, _, component in mine.components()]
+    assert {component.hub for _, _, component in sd.components()} < set(wanted)
+    assert mine.missing.endswith("not on this machine; run `lookbeyond fetch mine`")
+    assert all(component.hub in mine.missing for _, _, component in mine.components() if not component.optional)
+
+
 def test_the_revision_follows_settings_borrowed_stages_and_local_weights(write):
     seen = set()
 
