@@ -1,7 +1,6 @@
 """The path in the viewport: read apart from the scene, told what is known of it, never holding the window."""
 
 import math
-import time
 from pathlib import Path
 
 import bpy
@@ -170,19 +169,15 @@ def test_only_edits_wake_the_view_not_its_own_reading(part, world):
 def test_slices_are_short_and_a_hundred_poses_are_soon_known(view, world):
     bpy.ops.lookbeyond.add_path(kind="WALK")
     view.check_now(world)  # the world is read, once
-    started = time.perf_counter()
     view.touch()
     while view.tick(world):
         pass
-    took = time.perf_counter() - started
-    slices = np.array(view.slices_s) * 1000
-    print(
-        f"100 poses in {took * 1000:.0f} ms, {len(slices)} slices, median {np.median(slices):.1f} ms,"
-        f" max {slices.max():.1f} ms"
-    )
-    # The figures are for the benchmark; here: it yields at all, and is no order of magnitude off.
-    assert len(view.check.known) == 100
-    assert np.median(slices) < 40 and took < 10
+    # By the processor's time of the thread: what others do on a busy machine is not ours.
+    own, wall = np.array(view.slices_own_s) * 1000, np.array(view.slices_s) * 1000
+    print(f"100 poses in {own.sum():.0f} ms of its own ({wall.sum():.0f} by the clock), {len(own)} slices,", end=" ")
+    print(f"median {np.median(own):.1f} ms, max {own.max():.1f} ms of its own")
+    assert len(view.check.known) == 100 and len(own) > 3
+    assert np.median(own) <= 10 and own.sum() < 1000
 
 
 def test_the_longest_paths_are_looked_at_here_and_there(view, world):
