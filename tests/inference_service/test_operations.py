@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import urllib.request
+from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -27,7 +28,7 @@ from inference_service.commands import describe, duration, progress_bar
 from inference_service.logs import JsonFormatter, TextFormatter
 from inference_service.metrics import start_metrics
 from inference_service.security import hex_key, load_or_make_keys
-from inference_service.server import Settings
+from inference_service.server import DRAIN_S, Settings
 from inference_service.store import Store
 from lookbeyond.errors import InputError
 from tests.inference_service.conftest import SLOW, contents, running, save_photo, shot_request, world_request
@@ -266,12 +267,17 @@ def test_a_second_signal_does_not_wait(tmp_path, runtime, monkeypatch):
             job = client.submit(world_request(client, tmp_path, steer=SLOW))
             while client.status(job).state != "running":
                 time.sleep(0.01)
+            worker = client.service_status().devices[0]["pid"]
+        os.kill(worker, signal.SIGSTOP)  # its unit will never be done: one signal would wait for DRAIN_S
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.1)
+        while '"ending"' not in (runtime / "service.log").read_text():  # two signals at once would count as one
+            time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
         lines = [json.loads(line) for line in (runtime / "service.log").read_text().splitlines() if line[0] == "{"]
-        assert [line["event"] for line in lines][-2:] == ["ending", "ended"]
+        times = {line["event"]: datetime.fromisoformat(line["time"]) for line in lines}
+        assert (times["ended"] - times["ending"]).total_seconds() < DRAIN_S
+        assert not psutil.pid_exists(worker)
     finally:
         process.kill()
         process.wait()
