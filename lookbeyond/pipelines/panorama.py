@@ -68,7 +68,7 @@ class PanoramaPipeline(DiffusionPipeline):
         height: int = 256,
         num_inference_steps: int = 20,
         coarse_noise: float = 1.0,
-        distance_samples: int = 4,
+        distance_samples: int = 2,
         generator: torch.Generator | None = None,
         callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
     ) -> PanoramaPipelineOutput:
@@ -80,10 +80,10 @@ class PanoramaPipeline(DiffusionPipeline):
                 panorama's.
             camera_height: metres of the camera above the floor: sets the scale of the distance.
             width: of the panorama, pixels. What the network makes is `height` x 2·`height` and is enlarged.
-            num_inference_steps: denoising steps of the colour; the distance takes half as many again.
+            num_inference_steps: denoising steps of the colour; the distance takes a third as many.
             coarse_noise: how much counts of the noise to start from, where it is coarser than `COARSE_CELLS`; see
                 `quiet_coarse_noise`.
-            distance_samples: the distance is the median of this many samples, given the finished colour.
+            distance_samples: the nearest of this many samples of the distance, given the finished colour, counts.
             callback_on_step_end: called as diffusers does, with {"step", "steps", "latents"}.
         """
         heading, _, _ = heading_pitch_roll(camera)
@@ -125,8 +125,8 @@ class PanoramaPipeline(DiffusionPipeline):
         heading_rad: float = 0.0,
         origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
         height: int = 256,
-        num_inference_steps: int = 10,
-        distance_samples: int = 4,
+        num_inference_steps: int = 6,
+        distance_samples: int = 2,
         generator: torch.Generator | None = None,
         callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
     ) -> PanoramaPipelineOutput:
@@ -162,8 +162,10 @@ class PanoramaPipeline(DiffusionPipeline):
             raise InputError("this panorama model makes colour only; give its preset a distance stage")
         latents = self._encode(image)
         known = torch.ones_like(latents[:, :1])
-        sample = self._denoise(latents, known, embedding, samples, steps, generator, report)
-        distance = latents_to_distance(sample[:, latents.shape[1] :], 1.0).median(0).values[0]
+        # A finished picture has one distance: seeds are not to vary it. Of samples that differ the nearer one had the
+        # smaller error on held-out rooms, and keeps cameras out of walls.
+        sample = self._denoise(latents, known, embedding, samples, steps, generator, report, coarse_noise=0.0)
+        distance = latents_to_distance(sample[:, latents.shape[1] :], 1.0).amin(0)[0]
         return refine_distance(distance.cpu().numpy() * camera_height, image)
 
     def _denoise(
