@@ -11,6 +11,7 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionOutput
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 CONDITIONS = ("warped", "warped_distance", "known", "anchor", "raymap")
 
@@ -169,4 +170,4 @@ class ViewsUNet(ModelMixin, ConfigMixin):
     def _run(self, block: nn.Module, *arguments):
         """A block, which will be run again for its gradients where memory is short."""
         again = torch.is_grad_enabled() and self.gradient_checkpointing
-        return self._gradient_checkpointing_func(block, *arguments) if again else block(*arguments)
+        return checkpoint(block, *arguments, use_reentrant=False) if again else block(*arguments)

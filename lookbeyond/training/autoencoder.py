@@ -9,7 +9,6 @@ Dead leaves (overlapping shapes of all sizes and colours) carry it over to photo
 loss is L1 on pixels and on their differences: sharp edges, no network to judge them.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -95,7 +94,7 @@ def settled(model: Autoencoder, crops: Callable[[int], torch.Tensor], rooms: tor
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="lookbeyond train autoencoder", description=__doc__)
+    parser = loop.parser_of("autoencoder", __doc__)
     pictures.add_arguments(parser)
     parser.add_argument("--begin-with", type=Path, help="a trained autoencoder")
     parser.add_argument("--keep-encoder", action="store_true", help="train the decoder only")

@@ -317,7 +317,7 @@ def clip_shards(folders: Sequence[Path]) -> list[Path]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="lookbeyond train clips", description=__doc__)
+    parser = loop.parser_of("clips", __doc__)
     parser.add_argument("--rooms", type=Path, required=True, help="shards of `lookbeyond train rooms`, from seed 0")
     parser.add_argument("--vae", type=Path, required=True, help="the trained autoencoder")
     parser.add_argument("--out", type=Path, required=True, help="folder of the shards")

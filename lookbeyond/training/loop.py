@@ -50,6 +50,12 @@ class TrainingError(LookBeyondError):
     """A run that cannot go on."""
 
 
+def parser_of(stage: str, text: str | None) -> argparse.ArgumentParser:
+    """The parser of `lookbeyond train STAGE`, whose help begins with the module's own words."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(prog=f"lookbeyond train {stage}", description=text, formatter_class=formatter)
+
+
 def add_arguments(parser: argparse.ArgumentParser, *, minutes: float, batch: int, learning_rate: float) -> None:
     """The options that every trainer has."""
     parser.add_argument("--out", type=Path, required=True, help="folder of the weights, the log and the checkpoint")
@@ -62,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, minutes: float, batch: int
     parser.add_argument("--accumulate", type=int, default=1, help="batches of each process for one step")
     parser.add_argument("--learning-rate", type=float, default=learning_rate)
     parser.add_argument("--precision", choices=("bf16", "no"), default="bf16", help="of autocast")
-    parser.add_argument("--gradient-checkpointing", action="store_true", help="less memory, about a third slower")
+    parser.add_argument("--gradient-checkpointing", action="store_true", help="less memory, more time")
     parser.add_argument("--log-with", choices=("tensorboard", "wandb"), help="beside OUT/log.csv")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=0)

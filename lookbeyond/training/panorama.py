@@ -5,12 +5,18 @@
 
 Rooms bring their distance. Pictures have none: they teach colour only, and their distance stays out of the loss.
 
+The paper's network (`--network dit-xl-2`, colour only) is trained on the latents of Stable Diffusion's autoencoder, and
+told the photo by a CLIP vision tower; both are published models, given by folder, and stay as they are.
+
+    accelerate launch -m lookbeyond.training.panorama --network dit-xl-2 --vae sd-vae-ft-ema --image-encoder clip \
+        --matterport scans --out weights --gradient-checkpointing
+
 Flow matching (Lipman et al. 2023): latents x = (1 - t)·clean + t·noise, the network predicts noise - clean. Every
 sample is a room rolled so that a photo of random field of view, pitch, roll and aspect stands at its centre; the
 network sees the photo's latents, where they are, and the photo's embedding.
 """
 
-import argparse
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +24,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from torch.nn import functional as F
+from transformers import CLIPVisionModelWithProjection
 
 from lookbeyond.data.panoramas import read_shard, shards_in
 from lookbeyond.data.rooms import equirectangular_rays
@@ -26,13 +34,14 @@ from lookbeyond.distance import DISTANCE_CHANNELS, log_distance_to_latents
 from lookbeyond.errors import InputError
 from lookbeyond.models.autoencoder import Autoencoder, encode_images, spatial_scale_factor
 from lookbeyond.models.image_encoder import built_in_encoder, embed_images
-from lookbeyond.models.panorama_transformer import PanoramaTransformer
+from lookbeyond.models.panorama_transformer import DIT_XL_2, PanoramaTransformer
 
 from . import loop, pictures
 
 SCALE = 8
 SHIFT = 4.0
 """Of the noise levels, in training and in the sampler's steps."""
+NETWORKS: dict[str, dict] = {"built-in": {}, "dit-xl-2": DIT_XL_2}
 
 
 @dataclass(frozen=True)
@@ -86,8 +95,10 @@ class Photos:
 class LatentPanoramas:
     """Shards of panoramas, encoded once; grows by a shard now and then, since rendering may still be going on."""
 
-    def __init__(self, folders: Sequence[Path], vae: Autoencoder, batch: int, device: str):
-        self.folders, self.vae, self.batch, self.device = folders, vae, batch, device
+    def __init__(
+        self, folders: Sequence[Path], vae: Autoencoder | AutoencoderKL, batch: int, device: str, photo_size: int = 96
+    ):
+        self.folders, self.vae, self.batch, self.device, self.photo_size = folders, vae, batch, device, photo_size
         self.seen: dict[Path, None] = {}
         self.images: list[np.ndarray] = []
         self.latents: list[torch.Tensor] = []
@@ -146,7 +157,7 @@ class LatentPanoramas:
         return {
             "clean": clean,
             "known": photos.mask(*clean.shape[-2:]).to(self.device),
-            "photos": photos.images(panoramas, 96).to(self.device),
+            "photos": photos.images(panoramas, self.photo_size).to(self.device),
             "measured": torch.tensor(measured, dtype=torch.float32, device=self.device),
         }
 
@@ -166,8 +177,8 @@ def flow_loss(transformer, encoder, batch, generator=None) -> dict[str, torch.Te
     batch: "clean" [B, C, h, w], "known" [B, 1, h, w], "photos" [B, 3, H, W] and "measured" [B]: 1 where the distance is
     known, 0 where there is none to learn from.
     """
-    clean, known = batch["clean"], batch["known"]
-    channels = transformer.config.latent_channels
+    known, channels = batch["known"], transformer.config.latent_channels
+    clean = batch["clean"][:, : channels + transformer.config.distance_channels]
     t = shifted(torch.sigmoid(torch.randn(len(clean), device=clean.device) + 0.3)).clamp(0.02, 0.9995)
     noise = torch.randn_like(clean)
     level = t[:, None, None, None]
@@ -179,35 +190,62 @@ def flow_loss(transformer, encoder, batch, generator=None) -> dict[str, torch.Te
     error = error * level.clamp_min(0.05)
     hidden = (1 - known) * 0.9 + 0.1
     colour_loss = (error[:, :channels] * hidden).mean() / hidden.mean()
+    if not transformer.config.distance_channels:
+        return {"loss": colour_loss}
     measured = batch["measured"]
     distance_loss = (error[:, channels:].mean((1, 2, 3)) * measured).sum() / measured.sum().clamp_min(1)
     return {"loss": colour_loss + distance_loss, "colour": colour_loss, "distance": distance_loss}
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="lookbeyond train panorama", description=__doc__)
+    parser = loop.parser_of("panorama", __doc__)
     pictures.add_arguments(parser)
     parser.add_argument("--vae", type=Path, required=True, help="the trained autoencoder")
+    parser.add_argument("--network", choices=NETWORKS, default="built-in", help="what is trained")
+    parser.add_argument(
+        "--image-encoder", type=Path, help="a CLIP vision tower to be used as it is; else one is trained"
+    )
     loop.add_arguments(parser, minutes=60, batch=16, learning_rate=8e-4)
     options = parser.parse_args(argv)
     accelerator = loop.begin(options)
     vae = load_autoencoder(options.vae).to(options.device)
-    encoder = built_in_encoder().to(options.device)
-    transformer = PanoramaTransformer(latent_channels=vae.config.latent_channels).to(options.device)
+    trained: dict[str, torch.nn.Module] = {}
+    if options.image_encoder:
+        encoder = load_image_encoder(options.image_encoder).to(options.device)
+    else:
+        encoder = trained["image_encoder"] = built_in_encoder().to(options.device)
+    sizes = {"latent_channels": vae.config.latent_channels, "image_embed_dim": encoder.config.projection_dim}
+    transformer = PanoramaTransformer(**(NETWORKS[options.network] | sizes)).to(options.device)
     loop.run(
         accelerator,
-        {"transformer": transformer, "image_encoder": encoder},
-        LatentPanoramas(pictures.folders(accelerator, options), vae, options.batch, options.device),
+        {"transformer": transformer} | trained,
+        LatentPanoramas(
+            pictures.folders(accelerator, options), vae, options.batch, options.device, encoder.config.image_size
+        ),
         lambda batch: flow_loss(transformer, encoder, batch),
         options,
     )
 
 
-def load_autoencoder(folder: Path) -> Autoencoder:
-    """The trained autoencoder in a folder; InputError when there is none of 8 pixels a latent."""
+def load_image_encoder(folder: Path) -> CLIPVisionModelWithProjection:
+    """A CLIP vision tower with its projection, frozen; InputError when the folder holds none."""
     try:
-        vae = Autoencoder.from_pretrained(folder).eval().requires_grad_(False)
+        encoder = CLIPVisionModelWithProjection.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
+        raise InputError(f"The folder {folder} holds no CLIP vision tower; give one, or none to train one.") from error
+    return encoder.eval().requires_grad_(False)
+
+
+def load_autoencoder(folder: Path) -> Autoencoder | AutoencoderKL:
+    """The trained autoencoder in a folder, ours or Stable Diffusion's.
+
+    Raises InputError when there is none, or not one of 8 pixels a latent.
+    """
+    try:
+        name = json.loads((folder / "config.json").read_text("utf-8"))["_class_name"]
+        kind = AutoencoderKL if name == "AutoencoderKL" else Autoencoder
+        vae = kind.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"The folder {folder} holds no autoencoder; give OUT/vae of `train autoencoder`.") from error
     if spatial_scale_factor(vae) != SCALE:
         raise InputError(

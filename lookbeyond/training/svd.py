@@ -9,7 +9,6 @@ One network learns both passes: half of the clips are read from their end, and t
 or the id of a model that the hub's cache on this machine holds; nothing is downloaded.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,9 +184,7 @@ def denoising_loss(backbone: Backbone, batch: dict[str, torch.Tensor]) -> dict[s
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="lookbeyond train svd", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = loop.parser_of("svd", __doc__)
     parser.add_argument("--model", required=True, help="folder or cached hub id of Stable Video Diffusion")
     parser.add_argument("--begin-with", type=Path, help="--out of an earlier run, whose LoRA and encoder to train on")
     parser.add_argument("--rank", type=int, default=16, help="of the LoRA")

@@ -118,7 +118,7 @@ def flow_loss(unet: ViewsUNet, encoder, batch: dict[str, torch.Tensor]) -> dict[
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="lookbeyond train views", description=__doc__)
+    parser = loop.parser_of("views", __doc__)
     parser.add_argument("--clips", type=Path, nargs="+", default=[], help="shards of `lookbeyond train clips`")
     add_footage_arguments(parser)
     parser.add_argument("--vae", type=Path, help="the trained autoencoder, for --from, --captures and --real-estate")
@@ -149,6 +149,10 @@ def clip_folders(accelerator: Accelerator, options: argparse.Namespace) -> list[
     if options.vae is None:
         raise InputError("Footage is turned into latents first; give --vae, the trained autoencoder.")
     vae = load_autoencoder(options.vae).to(options.device)
+    if vae.config.latent_channels != COLOURS:
+        raise InputError(
+            f"The autoencoder in {options.vae} has {vae.config.latent_channels} channels; give one of {COLOURS}."
+        )
     share = accelerator.process_index, accelerator.num_processes
     made = cut_clips(moves, vae, options.out / "clips", options.clips_per_move, share=share)
     accelerator.wait_for_everyone()
