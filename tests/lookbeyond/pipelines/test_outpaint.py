@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from lookbeyond import presets
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.panorama import Panorama
@@ -152,6 +153,77 @@ def tiny_inpainting():
     return StableDiffusionInpaintPipeline(
         vae, CLIPTextModel(config), tokenizer, unet, scheduler, None, None, requires_safety_checker=False
     )
+
+
+def tiny_xl():
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLInpaintPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    small = tiny_inpainting()
+    words = small.text_encoder.config.to_dict() | {"num_hidden_layers": 2, "projection_dim": 32}
+    unet = UNet2DConditionModel(
+        block_out_channels=(32, 64), layers_per_block=1, sample_size=32, in_channels=9, out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=64, attention_head_dim=8, norm_num_groups=8, addition_embed_type="text_time",
+        addition_time_embed_dim=8, projection_class_embeddings_input_dim=80, use_linear_projection=True,
+    )  # fmt: skip
+    encoders = CLIPTextModel(CLIPTextConfig(**words)), CLIPTextModelWithProjection(CLIPTextConfig(**words))
+    tokenizers = small.tokenizer, small.tokenizer
+    return StableDiffusionXLInpaintPipeline(small.vae, *encoders, *tokenizers, unet, EulerDiscreteScheduler())
+
+
+def tiny_klein():
+    from diffusers import (
+        AutoencoderKLFlux2,
+        FlowMatchEulerDiscreteScheduler,
+        Flux2KleinInpaintPipeline,
+        Flux2Transformer2DModel,
+    )
+    from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(0)
+    # the letters of byte-level vocabularies
+    letters = [chr(code) for code in (*range(33, 127), *range(161, 173), *range(174, 324))]
+    vocabulary = {word: i for i, word in enumerate([*letters, "<|endoftext|>", "<|im_start|>", "<|im_end|>"])}
+    tokenizer = Qwen2Tokenizer(vocab=vocabulary, merges=[])
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    encoder = Qwen3Config(
+        vocab_size=len(vocabulary) + 1, hidden_size=16, intermediate_size=16, num_hidden_layers=3,
+        num_attention_heads=2, num_key_value_heads=2, head_dim=8,
+    )  # fmt: skip
+    transformer = Flux2Transformer2DModel(
+        patch_size=1, in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16,
+        num_attention_heads=2, joint_attention_dim=48, axes_dims_rope=(4, 4, 4, 4), guidance_embeds=False,
+    )  # fmt: skip
+    vae = AutoencoderKLFlux2(block_out_channels=(16,) * 4, layers_per_block=1, latent_channels=4, norm_num_groups=4)
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    return Flux2KleinInpaintPipeline(
+        scheduler, vae, Qwen3ForCausalLM(encoder), tokenizer, transformer, is_distilled=True
+    )
+
+
+@pytest.mark.parametrize(
+    "build, name, more",
+    [
+        (tiny_xl, "sdxl", {}),
+        (tiny_klein, "flux-klein", {"max_sequence_length": 16, "text_encoder_out_layers": (1, 2, 3)}),
+    ],
+)
+def test_larger_models_are_called_as_their_presets_say(build, name, more):
+    """With the presets' own settings, on tiny networks of the same classes."""
+    _, stage = presets.get(name).stage("panorama")
+    assert stage.components["inpaint"].loads == f"diffusers.{type(inpaint := build()).__name__}"
+    inpaint.set_progress_bar_config(disable=True)
+    pipeline = OutpaintPipeline(inpaint, Meter(), stage.settings | {"way": "canvas", "size": 64} | more)
+    photo = np.random.default_rng(0).integers(0, 255, (96, 96, 3)).astype(np.uint8)
+    first, again = (
+        pipeline(
+            photo, placed_camera(96, 96, 1.2), width=256, num_inference_steps=2,
+            generator=torch.Generator().manual_seed(0),
+        ).panorama.colour
+        for _ in range(2)
+    )  # fmt: skip
+    assert np.array_equal(first, again) and first.std() > 10
 
 
 @pytest.mark.parametrize("way", ["views", "canvas"])
