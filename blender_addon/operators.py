@@ -24,7 +24,7 @@ from .shot_output import show_before
 
 READ_AT_ONCE = 120
 """Frames whose cameras are read while the window waits: it hardly notices."""
-READ_S = 0.008
+READ_S = 0.012
 """How long the window waits at a time while those of more frames are read."""
 IMAGES = "*.jpg;*.jpeg;*.png;*.webp;*.tif;*.tiff;*.bmp"
 
