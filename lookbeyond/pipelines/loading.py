@@ -1,5 +1,6 @@
 """A preset's pipelines, loaded from this machine's files. Nothing is downloaded here."""
 
+import contextlib
 import importlib
 import json
 import warnings
@@ -15,6 +16,7 @@ from lookbeyond.errors import InputError, LookBeyondError
 
 # diffusers loads components only from modules that are imported already
 from lookbeyond.models import panorama_transformer, views_unet  # noqa: F401
+from lookbeyond.models.autoencoder import Autoencoder
 from lookbeyond.presets import Component, Preset, weights
 from lookbeyond.presets.memory import MemoryPlan, plan_for
 
@@ -154,26 +156,27 @@ def place(pipeline: Any, how: MemoryPlan | None, device: str) -> None:
     """Puts a diffusers pipeline on its device as the plan says, by diffusers' own means."""
     if how is not None and how.chunked:
         for component in pipeline.components.values():
-            for method in ("enable_slicing", "enable_tiling"):
+            for method in ("enable_slicing", "enable_tiling", "enable_forward_chunking"):
                 if hasattr(component, method):
-                    getattr(component, method)()
-            if hasattr(component, "enable_forward_chunking"):
-                try:
-                    component.enable_forward_chunking()
-                except (ValueError, NotImplementedError):  # some networks only say that they could
-                    pass
+                    with contextlib.suppress(ValueError, NotImplementedError):  # networks that only say they could
+                        getattr(component, method)()
         if isinstance(pipeline, ViewsPipeline):
             pipeline.rows_at_once = pipeline.frames_decoded_at_once = 1
         if how.device.startswith("mps"):  # without fused attention the maps are as large as everything else
             pipeline.enable_attention_slicing()
-    if how is None or how.offload == "none":
+    # the built-in networks are small, and their autoencoder has no hook by which it could be brought
+    small = isinstance(getattr(pipeline, "vae", None), Autoencoder)
+    if how is None or how.offload == "none" or small:
         pipeline.to(device)
     elif how.offload == "model":
         pipeline.enable_model_cpu_offload(device=device)
     else:
+        # an autoencoder works by calls that block-wise hooks do not see
+        stays = ["vae", *pipeline._exclude_from_cpu_offload]
         pipeline.enable_group_offload(
-            onload_device=torch.device(device), offload_type="block_level", num_blocks_per_group=1, use_stream=True
-        )
+            onload_device=torch.device(device), offload_type="block_level", num_blocks_per_group=1,
+            use_stream=device.startswith("cuda"), exclude_modules=stays,
+        )  # fmt: skip
 
 
 def load_pipelines(preset: Preset, device: str) -> tuple[Any, Any, MemoryPlan | None]:

@@ -9,8 +9,9 @@ from diffusers.models.attention_processor import Attention
 from torch import nn
 
 from lookbeyond.errors import InputError
+from lookbeyond.models.raymap_encoder import RaymapEncoder
 from lookbeyond.models.reversed_motion import ReversedMotion
-from tests.lookbeyond.pipelines.tiny import svd_unet
+from tests.lookbeyond.pipelines.tiny import randomized, svd_unet
 
 FRAMES = 5
 
@@ -149,3 +150,21 @@ def test_what_does_not_belong_together_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"_class_name": "UNetSpatioTemporalConditionModel"}')
     with pytest.raises(InputError, match="no safetensors"):
         ReversedMotion.from_pretrained(tmp_path)
+
+
+def test_with_rays_and_both_directions_the_network_still_compiles_as_one_graph():
+    unet, arguments = svd_unet(), inputs(2)
+    ReversedMotion.from_unet(reversed_unet(), unet).install(unet)
+    torch.manual_seed(0)
+    encoder = RaymapEncoder.for_unet(unet, token_channels=16, block_out_channels=(8, 16), heads=2)
+    randomized(encoder).install(unet)
+    rays = torch.randn(2, FRAMES, 6, 8, 12)
+    calls = ({"raymap": rays, "both_directions": True}, {}, {"raymap": 2 * rays})
+    with torch.no_grad():
+        plain = [unet(**arguments, **extra).sample for extra in calls]
+        unet.compile(backend="eager", fullgraph=True)
+        compiled = [unet(**arguments, **extra).sample for extra in calls]
+    torch._dynamo.reset()
+    for one, other in zip(compiled, plain, strict=True):
+        torch.testing.assert_close(one, other)
+    assert not torch.allclose(plain[0], plain[2])

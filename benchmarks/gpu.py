@@ -1,0 +1,458 @@
+"""What the levers bring at full size: the published loop against ours, on random weights of the real shapes.
+
+    python benchmarks/gpu.py [--size 576x1024] [--frames 100] [--json FILE]     # on a GPU: times, utilisation, memory
+    python benchmarks/gpu.py --tiny                                           # anywhere: correctness, FLOPs counted
+
+Random weights cost what trained ones do, and results of the same arithmetic can be compared; what a lever that changes
+the sampling does to pictures they cannot say (`lookbeyond evaluate` does, with a small preset). The baseline is the
+published loop: 50 Euler steps a clip, the forward and the reversed-motion UNet one after the other with guidance in a
+batch of two, temporal attention written out so that its maps can be kept and turned, 16-bit; a panorama by 1000 steps
+of DiT-XL in 32-bit. Without a GPU it says that its figures are still to be measured, and invents none.
+"""
+
+import argparse
+import copy
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler, UNetSpatioTemporalConditionModel
+from diffusers.models.attention_processor import Attention
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from lookbeyond.geometry.cameras import Camera, placed_camera
+from lookbeyond.geometry.keyframes import plan_shot
+from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.models.panorama_transformer import PanoramaTransformer
+from lookbeyond.models.reversed_motion import ReversedMotion
+from lookbeyond.pipelines.scene import ScenePipeline
+from lookbeyond.pipelines.views import ViewsPipeline
+from lookbeyond.presets import Preset, Stage
+from tests.end_to_end.demo import machine
+
+SVD_SCHEDULER = {
+    "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "prediction_type": "v_prediction",
+    "timestep_type": "continuous", "use_karras_sigmas": True, "sigma_min": 0.002, "sigma_max": 700.0,
+    "interpolation_type": "linear", "timestep_spacing": "leading", "steps_offset": 1,
+}  # fmt: skip
+TINY = {
+    "unet": {
+        "block_out_channels": (32, 64), "layers_per_block": 1, "cross_attention_dim": 16, "num_attention_heads": 4,
+        "projection_class_embeddings_input_dim": 96, "addition_time_embed_dim": 32,
+        "down_block_types": ("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+        "up_block_types": ("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+    },
+    "vae": {"block_out_channels": (32, 32, 64, 64), "layers_per_block": 1},
+    "clip": {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+             "projection_dim": 16},
+    "dit": {"num_layers": 2, "num_attention_heads": 2, "attention_head_dim": 16},
+}  # fmt: skip
+FULL = {
+    "unet": {"num_attention_heads": (5, 10, 20, 20)},
+    "vae": {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2},
+    "clip": {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 16,
+             "projection_dim": 1024},
+    "dit": {"num_layers": 28, "num_attention_heads": 16, "attention_head_dim": 72},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How a shot is computed; the defaults are the published loop."""
+
+    directions: str = "one after the other"
+    """With temporal attention written out; or "one batch": scaled dot products on the forward queries and keys."""
+    guidance_scale: float = 3.0
+    sigmas: str = "scheduler"
+    steps: int = 50
+    strength: float = 1.0
+    channels_last: bool = False
+    compile: bool = False
+    dtype: torch.dtype = torch.float16
+    rows_at_once: int = 2
+
+
+@dataclass(frozen=True)
+class Lever:
+    name: str
+    keeps_the_result: bool
+    changes: dict = field(hash=False)
+
+
+LEVERS = (
+    Lever("both directions as one batch, no maps", True, {"directions": "one batch", "rows_at_once": 4}),
+    Lever("channels last", True, {"channels_last": True}),
+    Lever("compiled networks", True, {"compile": True}),
+    Lever("10 steps (Align Your Steps)", False, {"sigmas": "align-your-steps", "steps": 10}),
+    Lever("warm start at 0.7", False, {"strength": 0.7}),
+    Lever("no second guidance pass", False, {"guidance_scale": 1.0}),
+)
+
+
+class WrittenOut:
+    """The published temporal attention: maps are made, kept, and turned by 180 degrees for the other direction."""
+
+    def __init__(self, maps: list[torch.Tensor], turned: bool):
+        self.maps, self.turned = maps, turned
+
+    def __call__(self, attn: Attention, hidden_states: torch.Tensor, **_) -> torch.Tensor:
+        assert attn.to_k is not None and attn.to_v is not None and attn.to_out is not None
+        q, k, v = (
+            part(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+            for part in (attn.to_q, attn.to_k, attn.to_v)
+        )
+        if self.turned:
+            attention = self.maps.pop(0).flip(-1, -2)
+        else:
+            attention = (q @ k.mT * attn.scale).softmax(-1)
+            self.maps.append(attention)
+        return attn.to_out[0]((attention @ v).transpose(1, 2).flatten(2))
+
+
+def temporal(unet: nn.Module) -> Iterator[Attention]:
+    for name, module in unet.named_modules():
+        if isinstance(module, Attention) and name.endswith("attn1") and "temporal" in name:
+            yield module
+
+
+def build_unet(sizes: dict, frames: int) -> UNetSpatioTemporalConditionModel:
+    return UNetSpatioTemporalConditionModel(**sizes["unet"], num_frames=frames).eval()
+
+
+def build_views(setup: Setup, sizes: dict, frames: int, device: str) -> ViewsPipeline:
+    """The same random weights for every setup, but for the type they are rounded to."""
+    torch.manual_seed(0)
+    with torch.device(device):
+        unet = build_unet(sizes, frames)
+        levels = len(sizes["vae"]["block_out_channels"])
+        vae = AutoencoderKLTemporalDecoder(
+            **sizes["vae"], down_block_types=("DownEncoderBlock2D",) * levels, latent_channels=4, force_upcast=False
+        ).eval()
+        config = CLIPVisionConfig(**sizes["clip"], image_size=224, patch_size=14)
+        encoder = CLIPVisionModelWithProjection(config).eval()
+        backward = copy.deepcopy(unet)
+        for attention in temporal(backward):
+            nn.init.normal_(attention.to_v.weight, std=attention.to_v.in_features**-0.5)
+    unet, backward, vae, encoder = (nn.Module.to(part, device, setup.dtype) for part in (unet, backward, vae, encoder))
+    if setup.directions == "one batch":
+        backward = ReversedMotion.from_unet(backward, unet)
+    else:
+        maps: list[torch.Tensor] = []
+        for network, turned in ((unet, False), (backward, True)):
+            for attention in temporal(network):
+                attention.set_processor(WrittenOut(maps, turned))  # type: ignore[arg-type]
+    pipeline = ViewsPipeline(vae, encoder, unet, EulerDiscreteScheduler(**SVD_SCHEDULER), backward)
+    pipeline.rows_at_once, pipeline.frames_decoded_at_once = setup.rows_at_once, 8
+    networks = [unet, vae, *([backward] if setup.directions != "one batch" else [])]
+    for network in networks:
+        if setup.channels_last:
+            for module in network.modules():
+                if isinstance(module, nn.Conv2d):
+                    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if setup.compile:
+            pipeline._prepare()  # hooks first, the graph then goes through them
+            target = network.decoder if network is vae else network
+            target.compile()
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def build_scene(setup: Setup, sizes: dict, frames: int, device: str) -> ScenePipeline:
+    stage = Stage(pipeline="views", folder=".", settings={"sigmas": setup.sigmas, "noise_aug_strength": 0.02})
+    preset = Preset(
+        name="benchmark", title="", description="", licence="", memory_gb=0, frames_per_clip=frames, panorama_steps=0,
+        views_steps=setup.steps, strength=setup.strength, min_guidance_scale=1.0,
+        max_guidance_scale=setup.guidance_scale, stages={"panorama": stage, "views": stage},
+    )  # fmt: skip
+    return ScenePipeline(None, build_views(setup, sizes, frames, device), preset)  # type: ignore[arg-type]
+
+
+def panorama_of_noise(width: int) -> Panorama:
+    """Broad patches of colour on a sphere of 3 m, no holes: the network's cost does not depend on what it sees."""
+    rng = np.random.default_rng(0)
+    colour = np.kron(rng.integers(0, 255, (16, 32, 3), np.uint8), np.ones((width // 32, width // 32, 1), np.uint8))
+    distance = np.full((256, 512), 3.0, np.float32)
+    return Panorama(colour, distance, np.zeros(colour.shape[:2], np.uint8), camera_height=1.6)
+
+
+def walk(frames: int, width: int, height: int) -> list[Camera]:
+    """0.5 m forward and a turn of 60 degrees."""
+    return [
+        placed_camera(width, height, math.radians(65), heading_rad=math.radians(60) * s, position=(0.5 * s, 0, 0))
+        for s in np.linspace(0, 1, frames)
+    ]
+
+
+class Clock:
+    """Seconds by stage: the device is waited for around every network."""
+
+    def __init__(self, device: str):
+        self.device, self.seconds = device, {"UNet": 0.0, "VAE and CLIP": 0.0}
+        self.rows = 0
+
+    def now(self) -> float:
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    @contextmanager
+    def watching(self, pipeline: ViewsPipeline) -> Iterator[None]:
+        """Around the pipeline's own calls, not in hooks: a compiled network would be traced through them."""
+        stages = {"_call_unet": "UNet"} | dict.fromkeys(
+            ("_encode", "_anchor_latents", "_embedding", "_decode"), "VAE and CLIP"
+        )
+        for name, stage in stages.items():
+            setattr(pipeline, name, self._timed(getattr(pipeline, name), stage))
+        try:
+            yield
+        finally:
+            for name in stages:
+                delattr(pipeline, name)
+
+    def _timed(self, function: Callable, stage: str) -> Callable:
+        def timed(*args):
+            started = self.now()
+            result = function(*args)
+            self.seconds[stage] += self.now() - started
+            self.rows += len(result) if stage == "UNet" else 0
+            return result
+
+        return timed
+
+
+@dataclass(frozen=True)
+class Measured:
+    seconds: float
+    stages: dict[str, float]
+    unet_rows: int
+    peak_gb: float
+    frames: np.ndarray
+
+
+def measure_clip(setup: Setup, sizes: dict, frames: int, size: tuple[int, int], device: str) -> Measured:
+    """One clip between two given anchors, warping and decoding included, after a warm-up of two steps."""
+    scene, (height, width) = build_scene(setup, sizes, frames, device), size
+    room, cameras = panorama_of_noise(4 * max(512, width)), walk(frames, width, height)
+    source, target = (scene._view_from_origin(room, camera) for camera in (cameras[0], cameras[-1]))
+    scene.shoot_clip(room, source, target, cameras, steps=2)
+    return _measured(scene, device, lambda: scene.shoot_clip(room, source, target, cameras, seed=1))
+
+
+def measure_shot(setup: Setup, sizes: dict, frames: int, size: tuple[int, int], count: int, device: str) -> Measured:
+    """A whole shot of `count` frames. Ours makes its anchors by the network, too; the published loop is given them."""
+    scene, (height, width) = build_scene(setup, sizes, frames, device), size
+    room, cameras = panorama_of_noise(4 * max(512, width)), walk(count, width, height)
+    plan = plan_shot(cameras, room, frames_per_clip=frames, max_rotation_rad=math.pi, max_translation=10.0)
+    given = setup.directions != "one batch"
+
+    def anchor(camera: Camera, before: list[View], steps: int = 0) -> View:
+        return scene._view_from_origin(room, camera) if given else scene.fill_anchor(room, camera, before, steps=steps)
+
+    def shoot(steps: int = 0, clips: int | None = None) -> list[View]:
+        anchors: list[View] = []
+        for one in plan.anchors[: None if clips is None else clips + 1]:
+            anchors.append(anchor(one.camera, [anchors[k] for k in one.before], steps))
+        shot = [anchors[0]]
+        for clip in plan.clips[:clips]:
+            inside = cameras[clip.first : clip.last + 1]
+            shot += scene.shoot_clip(room, anchors[clip.source], anchors[clip.target], inside, steps=steps)[1:]
+        return shot
+
+    shoot(steps=2, clips=1)
+    return _measured(scene, device, shoot)
+
+
+def _measured(scene: ScenePipeline, device: str, work: Callable[[], list[View]]) -> Measured:
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
+    clock = Clock(device)
+    with clock.watching(scene.views):
+        started = clock.now()
+        views = work()
+        seconds = clock.now() - started
+    peak = torch.cuda.max_memory_allocated() / 1e9 if device.startswith("cuda") else math.nan
+    stages = clock.seconds | {"warping and the rest": seconds - sum(clock.seconds.values())}
+    return Measured(seconds, stages, clock.rows, peak, np.stack([view.colour for view in views]))
+
+
+def unet_flops(sizes: dict, frames: int, height: int, width: int) -> float:
+    """Of one pass in one forward, counted on tensors without data."""
+    with torch.device("meta"):
+        unet, encoded = build_unet(sizes, frames).to("meta"), sizes["clip"]["projection_dim"]
+        arguments = (torch.empty(1, frames, 8, height // 8, width // 8), torch.empty(()), torch.empty(1, 1, encoded))
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            unet(*arguments, added_time_ids=torch.empty(1, 3))
+    return float(counter.get_total_flops())
+
+
+def dit_flops(sizes: dict) -> float:
+    with FakeTensorMode():
+        network, arguments = build_dit(sizes)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network(**arguments)
+    return float(counter.get_total_flops())
+
+
+def build_dit(sizes: dict) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """DiT-XL/2 for a panorama of 256 x 512 (32 x 64 latents), and its inputs."""
+    network = PanoramaTransformer(
+        latent_channels=4, distance_channels=0, patch_size=2, local_layers=0, image_embed_dim=1024, **sizes["dit"]
+    ).eval()
+    latents = torch.zeros(1, 4, 32, 64)
+    return network, {
+        "hidden_states": latents, "timestep": torch.full((1,), 500.0), "image_embeds": torch.zeros(1, 1024),
+        "known_latents": latents, "known_mask": latents[:, :1],
+    }  # fmt: skip
+
+
+@torch.no_grad()
+def measure_panorama(sizes: dict, steps: int, dtype: torch.dtype, compiled: bool, device: str) -> float:
+    """Seconds of the network's own steps."""
+    with torch.device(device):
+        network, arguments = build_dit(sizes)
+    nn.Module.to(network, dtype)
+    arguments = {name: value if name == "timestep" else value.to(dtype) for name, value in arguments.items()}
+    if compiled:
+        network.compile(mode="reduce-overhead")
+    clock = Clock(device)
+    for _ in range(3):
+        network(**arguments)
+    started = clock.now()
+    for _ in range(steps):
+        network(**arguments)
+    return clock.now() - started
+
+
+def matmul_rate(device: str, size: int = 8192, repeats: int = 30) -> float:
+    """FLOP/s of a dense bf16 product: what utilisation is measured against."""
+    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    clock = Clock(device)
+    product = a @ b
+    started = clock.now()
+    for _ in range(repeats):
+        torch.matmul(a, b, out=product)
+    return 2 * size**3 * repeats / (clock.now() - started)
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    error = np.mean((one.astype(np.float64) - other) ** 2)
+    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+
+def setups(baseline: Setup) -> Iterator[tuple[str, Setup]]:
+    yield "the published loop", baseline
+    for lever in LEVERS:
+        yield lever.name, replace(baseline, **lever.changes)
+    kept: dict = {}
+    for lever in LEVERS:
+        kept |= lever.changes if lever.keeps_the_result else {}
+    yield "all that keep the result", replace(baseline, **kept)
+    for lever in LEVERS:
+        kept |= lever.changes
+    yield "all", replace(baseline, **kept)
+
+
+def count_flops(size: tuple[int, int]) -> None:
+    print("FLOPs of the real shapes, counted without data:")
+    for frames, height, width in sorted({(14, 512, 512), (14, 576, 1024), (25, *size), (25, 576, 1024)}):
+        flops = unet_flops(FULL, frames, height, width) / 1e12
+        print(f"  SVD's UNet, {frames} frames of {height} x {width}: {flops:.1f} TFLOP a pass and forward")
+    print(f"  DiT-XL/2, 32 x 64 latents: {dit_flops(FULL) / 1e12:.2f} TFLOP a forward")
+    clips, rows = math.ceil(99 / 24), {"published": 50 * 2 * 2, "ours": math.ceil(0.7 * 10) * 2}
+    flops = unet_flops(FULL, 25, *size) / 1e12
+    anchors = (clips + 1) * math.ceil(0.7 * 10)
+    print(
+        f"  UNet for 100 frames of {size[0]} x {size[1]}: published {clips * rows['published'] * flops:.0f} TFLOP,"
+        f" ours {(clips * rows['ours'] + anchors) * flops:.0f} TFLOP with all levers, anchors included"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--size", default="576x1024", help="rows x columns, multiples of 64")
+    parser.add_argument("--frames", type=int, default=100, help="of the whole shot")
+    parser.add_argument("--tiny", action="store_true", help="tiny networks, for correctness; always so without a GPU")
+    parser.add_argument("--json", type=Path, help="where to write the figures, too")
+    options = parser.parse_args()
+    device, size = options.device, tuple(int(side) for side in options.size.split("x"))
+    on_gpu = device.startswith("cuda")
+    tiny = options.tiny or not on_gpu
+    sizes, frames, count = (TINY, 5, 9) if tiny else (FULL, 25, options.frames)
+    frame_size = (64, 128) if tiny else size
+    print(f"{torch.cuda.get_device_name() if on_gpu else 'no GPU'}; {machine()}; torch {torch.__version__}")
+    count_flops(size)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    rate = math.nan if tiny else matmul_rate(device)
+    flops = unet_flops(sizes, frames, *frame_size)
+    if not tiny:
+        print(f"bf16 matrix product: {rate / 1e12:.0f} TFLOP/s")
+    baseline = Setup(dtype=torch.float16 if on_gpu else torch.float32, **({"steps": 10} if tiny else {}))
+
+    report, reference = {}, None
+    print(f"\nOne clip of {frames} frames of {frame_size[0]} x {frame_size[1]}" + (", tiny networks:" if tiny else ":"))
+    for name, setup in setups(baseline):
+        if not on_gpu and setup.compile:  # for a processor that takes longer than everything else here
+            setup = replace(setup, compile=False)
+            if setup == baseline:
+                print(f"  {name:<40} left out without a GPU")
+                continue
+        measured = measure_clip(setup, sizes, frames, frame_size, device)
+        reference = measured if reference is None else reference
+        report[name] = line(name, measured, reference, flops, rate)
+    kept = report["all that keep the result"]["psnr_db"]
+    assert kept > (35 if on_gpu else 60), f"levers that keep the result changed it: {kept:.1f} dB"
+    if tiny:
+        shot = measure_shot(
+            replace(dict(setups(baseline))["all"], compile=False), sizes, frames, frame_size, count, device
+        )
+        assert len(shot.frames) == count
+        print(f"A shot of {count} frames is whole. GPU figures are still to be measured: nothing above is a speed.")
+        return
+    print(f"\n{count} frames, from the panorama to pixels:")
+    chosen = dict(setups(baseline))
+    first = None
+    for name in ("the published loop", "all that keep the result", "all"):
+        measured = measure_shot(chosen[name], sizes, frames, frame_size, count, device)
+        first = measured if first is None else first
+        report[f"{count} frames: {name}"] = line(name, measured, first, flops, rate)
+    print("\nPanorama, the network's steps:")
+    for name, steps, dtype, compiled in (
+        ("1000 steps, TF32", 1000, torch.float32, False), ("20 steps, bf16, compiled", 20, torch.bfloat16, True),
+    ):  # fmt: skip
+        seconds = measure_panorama(sizes, steps, dtype, compiled, device)
+        share = dit_flops(sizes) * steps / seconds / rate
+        report[f"panorama: {name}"] = {"seconds": seconds, "utilisation": share}
+        print(f"  {name:<40} {seconds:7.2f} s   {share:4.0%} of the matrix product's rate")
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1))
+
+
+def line(name: str, measured: Measured, reference: Measured, flops: float, rate: float) -> dict:
+    """Prints one row and returns it; utilisation and memory where there is a GPU, no times where there is none."""
+    same = psnr(measured.frames, reference.frames) if measured.frames.shape == reference.frames.shape else math.nan
+    row = {"psnr_db": same, "unet_rows": measured.unet_rows}
+    if math.isnan(rate):
+        print(f"  {name:<40} {measured.unet_rows:4d} passes of the UNet, {same:6.1f} dB to the published loop")
+        return row
+    used = flops * measured.unet_rows / measured.stages["UNet"] / rate
+    row |= {"seconds": measured.seconds, "stages": measured.stages, "utilisation": used, "peak_gb": measured.peak_gb}
+    stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in measured.stages.items())
+    print(
+        f"  {name:<40} {measured.seconds:7.2f} s   x{reference.seconds / measured.seconds:<5.2f}"
+        f" UNet at {used:4.0%}   {measured.peak_gb:5.1f} GB   {same:6.1f} dB   ({stages})"
+    )
+    return row
+
+
+if __name__ == "__main__":
+    main()
