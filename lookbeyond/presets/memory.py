@@ -119,8 +119,12 @@ def _peak(parts: Sequence[Part], offload: str, chunked: bool) -> float:
     working = [part.chunked_values if chunked else part.working_values for part in parts]
     if offload == "none":
         return sum(part.parameters for part in parts) + max(working, default=0)
-    share = GROUP if offload == "group" else 1.0
-    return max((share * part.parameters + own for part, own in zip(parts, working, strict=True)), default=0)
+    if offload == "model":
+        return max((part.parameters + own for part, own in zip(parts, working, strict=True)), default=0)
+    # autoencoders stay: they are small
+    stays = sum(part.parameters for part in parts if part.name.endswith("vae"))
+    moved = (0 if part.name.endswith("vae") else GROUP * part.parameters for part in parts)
+    return stays + max((share + own for share, own in zip(moved, working, strict=True)), default=0)
 
 
 def parts_of(preset: Preset) -> list[Part]:

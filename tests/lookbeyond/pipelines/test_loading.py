@@ -20,7 +20,7 @@ from lookbeyond.presets import Component
 from lookbeyond.presets.memory import MemoryPlan
 from tests.lookbeyond.pipelines.test_depth import tiny_depth_anything
 from tests.lookbeyond.pipelines.test_outpaint import tiny_inpainting
-from tests.lookbeyond.pipelines.tiny import panorama_pipeline, views_pipeline
+from tests.lookbeyond.pipelines.tiny import panorama_pipeline, svd_views_pipeline, views_pipeline
 
 SETTINGS = {
     "title": "", "description": "", "licence": "", "memory_gb": 1, "frames_per_clip": 4, "panorama_steps": 2,
@@ -176,6 +176,33 @@ def test_outpainting_presets_say_only_what_their_classes_understand(monkeypatch)
         needed, _ = kind._get_signature_keys(kind)
         assert set(needed) - set(kind._optional_components) <= set(component.parts)
         assert stage.settings["size"] % 32 == 0
+
+
+@pytest.mark.parametrize("build", [tiny_inpainting, svd_views_pipeline])
+def test_groups_of_blocks_are_brought_as_they_are_needed(build):
+    """On a processor, which has nowhere to bring them from: the hooks run, the results are the same."""
+    straight, grouped = build(), build()
+    for source, copy in zip(_networks(straight), _networks(grouped), strict=True):
+        copy.load_state_dict(source.state_dict())
+    place(straight, None, "cpu")
+    place(grouped, MemoryPlan("cpu", "float32", "group", True, 1.0, 2.0), "cpu")
+    unet = grouped.unet
+    assert any(hasattr(module, "_diffusers_hook") for module in unet.modules())
+    assert not any(hasattr(module, "_diffusers_hook") for module in grouped.vae.modules())
+    shape = (1, unet.config.in_channels, 8, 8) if build is tiny_inpainting else (1, 3, unet.config.in_channels, 8, 8)
+    width = unet.config.cross_attention_dim
+    told = {"encoder_hidden_states": torch.randn(1, 1, width)}
+    if build is svd_views_pipeline:
+        told["added_time_ids"] = torch.zeros(1, 3)
+        assert grouped.rows_at_once == grouped.frames_decoded_at_once == 1
+    latents = torch.randn(shape)
+    with torch.no_grad():
+        one, other = (p.unet(latents, torch.tensor(5.0), **told).sample for p in (straight, grouped))
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def _networks(pipeline):
+    return [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
 
 
 def test_the_plan_is_carried_out_by_the_pipelines_own_means():
