@@ -11,7 +11,7 @@ from . import scene_jobs
 from .session import session
 
 INTERVAL_S = 0.1
-SHOWN_S = 1.5
+SHOWN_S = 3.0
 """How long a preview stays: Blender reads it in a thread, and one after another would never be seen."""
 SOON_S = 0.01
 """To the next beat when this one left something over."""

@@ -186,6 +186,7 @@ class ShootPanel(Step, bpy.types.Panel):
         column.prop(settings, "tau_position", text="Tolerance")
         column.prop(settings, "tau_rotation", text="Turning")
         column = layout.column(align=True)
+        column.use_property_split = False
         column.label(text="Show the Frames In")
         for pair in (("STRIP", "BACKGROUND"), ("PLANE", "COMPOSITE")):
             row = column.row(align=True)
