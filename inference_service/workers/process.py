@@ -45,6 +45,7 @@ Loader = Callable[[str, str], Pipeline]
 
 def load_scene_pipeline(preset: str, device: str) -> Pipeline:
     """The pipeline of a preset, on a device ('auto' is the first GPU, or else the CPU)."""
+    yield_cores()
     import diffusers.utils.logging  # imports torch: seconds
     import transformers.utils.logging
 
@@ -60,6 +61,15 @@ def load_scene_pipeline(preset: str, device: str) -> Pipeline:
     return scene
 
 
+def yield_cores() -> None:
+    """Let threads that wait for each other sleep instead of spin: to be called before torch is imported.
+
+    Where Blender or a render takes a core, the threads that have one would burn it waiting for those that have none:
+    on two cores of which one was taken, a network ran five times as slowly.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def default_device() -> str:
     """'cuda', 'mps' or 'cpu': what a worker and the command line use unless told otherwise."""
     import torch
@@ -71,6 +81,7 @@ def default_device() -> str:
 
 def describe_torch_devices() -> list[dict]:
     """What this process can compute on: name, title and memory of each device."""
+    yield_cores()
     import torch
 
     if torch.cuda.is_available():

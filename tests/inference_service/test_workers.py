@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -89,6 +91,21 @@ def test_cpu_workers_share_the_cores():
     assert share_of_cores(["cpu"], {}) is None
     assert share_of_cores(["cpu", "cpu"], {}) == max(1, cores // 2)
     assert share_of_cores(["cpu", "cpu"], {"OMP_NUM_THREADS": "1"}) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libgomp's own words")
+def test_threads_that_wait_leave_their_core_to_others():
+    program = "from inference_service.workers.process import describe_torch_devices as d; assert d()"
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment | {"OMP_DISPLAY_ENV": "VERBOSE", "CUDA_VISIBLE_DEVICES": ""},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "GOMP_SPINCOUNT = '0'" in run.stderr
 
 
 def test_back_off_doubles_and_is_bounded():
