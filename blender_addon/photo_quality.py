@@ -1,6 +1,7 @@
 """Photos that will disappoint, told before the work starts: each warning with its measure. No bpy here.
 
-Whether people stand in front is not found out: that would take a model, and a wrong guess is worse than none.
+Whether people stand in front is not found out: what is small enough to carry finds faces seen from the front only,
+OpenCV has left its people detector behind with version 5, and a wrong guess is worse than none.
 """
 
 import numpy as np
