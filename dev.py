@@ -92,9 +92,7 @@ def install_system_libraries() -> None:
             f" Debian packages, then run this again: {' '.join(packages)}."
         )
     if os.geteuid() != 0:
-        raise SetupError(
-            f"System libraries are missing; run `sudo apt-get update && sudo {command}`, then this again."
-        )
+        raise SetupError(f"System libraries are missing; run `sudo apt-get update && sudo {command}`, then this again.")
     say(f"Installing system libraries: {' '.join(packages)}")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for line in ("apt-get update", command):
@@ -148,9 +146,7 @@ def make_environment(environment: Path, requirements: Sequence[str], proof: str,
     started = time.monotonic()
     say(f"Setting up {environment.name} (once, some minutes): {' '.join(requirements)}")
     if not runs_this_python(environment):
-        made = subprocess.run(
-            [sys.executable, "-m", "venv", "--clear", environment], capture_output=True, text=True
-        )
+        made = subprocess.run([sys.executable, "-m", "venv", "--clear", environment], capture_output=True, text=True)
         if made.returncode:
             raise SetupError(f"Could not make {environment}: {last_words(made.stderr + made.stdout)}")
     log = environment / "setup.log"

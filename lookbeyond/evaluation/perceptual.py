@@ -34,9 +34,11 @@ class PerceptualNetworks:
     def load(cls, folder: Path | None, device: str) -> "PerceptualNetworks":
         """Those of `FILES` that lie in a folder; `InputError` where there is no such folder or a file is not one."""
         networks = {}
-        if folder and not folder.is_dir():
+        if folder is None:
+            return cls(networks, device)
+        if not folder.is_dir():
             raise InputError(f"{folder}: there is no such folder; give one with any of: {', '.join(FILES.values())}")
-        for figure, name in FILES.items() if folder else ():
+        for figure, name in FILES.items():
             if (path := folder / name).exists():
                 try:
                     networks[figure] = torch.jit.load(path, map_location=device).eval()

@@ -27,7 +27,7 @@ FEATHER_DEG = 0.5
 """Width of the band inside the photo's border in which it fades into what was made."""
 DISTANCE_WIDTH = 1024
 """Width of the distance map that goes with a panorama: finer than the network's, coarser than the colour."""
-COARSE_CELLS = 1.5
+COARSE_CELLS = 2.0
 """Standard deviation, in latents, of the blur that tells coarse noise from fine."""
 
 
