@@ -80,7 +80,7 @@ class PanoramaPipeline(DiffusionPipeline):
                 panorama's.
             camera_height: metres of the camera above the floor: sets the scale of the distance.
             width: of the panorama, pixels. What the network makes is `height` x 2·`height` and is enlarged.
-            num_inference_steps: denoising steps of the colour; the distance takes a third as many.
+            num_inference_steps: denoising steps of the colour; the distance takes half as many again.
             coarse_noise: how much counts of the noise to start from, where it is coarser than `COARSE_CELLS`; see
                 `quiet_coarse_noise`.
             distance_samples: the nearest of this many samples of the distance, given the finished colour, counts.

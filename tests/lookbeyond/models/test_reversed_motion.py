@@ -8,6 +8,7 @@ from diffusers import UNetSpatioTemporalConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import nn
 
+from benchmarks.gpu import WrittenOut
 from lookbeyond.errors import InputError
 from lookbeyond.models.raymap_encoder import RaymapEncoder
 from lookbeyond.models.reversed_motion import ReversedMotion
@@ -43,25 +44,6 @@ def rows(arguments: dict[str, torch.Tensor], which: slice) -> dict[str, torch.Te
     return {name: value[which] if value.ndim else value for name, value in arguments.items()}
 
 
-class KeepsMaps:
-    """Attention written out; leaves its maps behind, or uses those of another network, turned by 180 degrees."""
-
-    def __init__(self, maps: list[torch.Tensor], turned: bool):
-        self.maps, self.turned = maps, turned
-
-    def __call__(self, attn: Attention, hidden_states: torch.Tensor, **_) -> torch.Tensor:
-        q, k, v = (
-            part(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            for part in (attn.to_q, attn.to_k, attn.to_v)
-        )
-        if self.turned:
-            attention = self.maps.pop(0).flip(-1, -2)
-        else:
-            attention = (q @ k.mT * attn.scale).softmax(-1)
-            self.maps.append(attention)
-        return attn.to_out[0]((attention @ v).transpose(1, 2).flatten(2))
-
-
 @torch.no_grad()
 def one_after_the_other(forward, backward, arguments, pairs: int) -> torch.Tensor:
     """The published way: the forward UNet with its maps kept, then the reversed one with these maps turned."""
@@ -69,7 +51,7 @@ def one_after_the_other(forward, backward, arguments, pairs: int) -> torch.Tenso
     for unet, turned in ((forward, False), (backward, True)):
         for name, module in unet.named_modules():
             if name.endswith("attn1") and "temporal" in name:
-                module.set_processor(KeepsMaps(maps, turned))
+                module.set_processor(WrittenOut(maps, turned))
     ahead = forward(**rows(arguments, slice(None, pairs))).sample
     back = backward(**rows(arguments, slice(pairs, None))).sample
     assert not maps  # every map was used
