@@ -21,8 +21,6 @@ from torch.nn import functional as F
 
 from lookbeyond.errors import InputError
 
-_OWN = re.compile(r"(.*temporal_transformer_blocks\.\d+\.attn1)\.(to_v|to_out\.0)\.(weight|bias)")
-
 
 class ReversedMotion(ModelMixin, ConfigMixin):
     """Values and outputs of the reversed temporal self-attentions.
@@ -38,6 +36,8 @@ class ReversedMotion(ModelMixin, ConfigMixin):
 
     reads = ("UNetSpatioTemporalConditionModel",)
     """Classes whose folders it can be loaded from, beside its own."""
+    keeps = re.compile(r"(.*temporal_transformer_blocks\.\d+\.attn1)\.(to_v|to_out\.0)\.(weight|bias)")
+    """What it takes of their weights."""
 
     @register_to_config
     def __init__(self, widths: dict[str, int]):
@@ -68,7 +68,7 @@ class ReversedMotion(ModelMixin, ConfigMixin):
         tensors: dict[str, torch.Tensor] = {}
         for path in sorted(folder.glob(f"diffusion_pytorch_model{variant}*.safetensors")):
             with safe_open(path, framework="pt") as file:
-                tensors |= {name: file.get_tensor(name) for name in file.keys() if _OWN.fullmatch(name)}  # noqa: SIM118
+                tensors |= {name: file.get_tensor(name) for name in file.keys() if cls.keeps.fullmatch(name)}  # noqa: SIM118
         if not tensors:
             raise InputError(f"{folder} holds no safetensors of a UNet with temporal attention; fetch it again")
         dtype = options.get("torch_dtype") or torch.float32
@@ -80,19 +80,19 @@ class ReversedMotion(ModelMixin, ConfigMixin):
         theirs, ours = backward.state_dict(), forward.state_dict()
         for name, value in theirs.items():
             known = ours.get(name)
-            if not _OWN.fullmatch(name) and (known is None or not torch.equal(known, value)):
+            if not cls.keeps.fullmatch(name) and (known is None or not torch.equal(known, value)):
                 raise InputError(
                     f"the reversed-motion UNet differs from the forward one in {name}: it was trained from another"
                     " UNet; use the two that belong together"
                 )
-        return cls._from_tensors({name: value for name, value in theirs.items() if _OWN.fullmatch(name)})
+        return cls._from_tensors({name: value for name, value in theirs.items() if cls.keeps.fullmatch(name)})
 
     @classmethod
     def _from_tensors(cls, tensors: dict[str, torch.Tensor]) -> "ReversedMotion":
         widths = {
             match[1]: len(value)
             for name, value in tensors.items()
-            if (match := _OWN.fullmatch(name)) and match[2] == "to_v"
+            if (match := cls.keeps.fullmatch(name)) and match[2] == "to_v"
         }
         module = cls(widths=widths)
         nn.Module.to(module, next(iter(tensors.values())).dtype)

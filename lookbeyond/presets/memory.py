@@ -35,6 +35,8 @@ class Working:
     chunked_frames: int = 1
 
 
+STAYS = ("vae", "unet_backward", "raymap_encoder")
+"""Networks that stay on the device while others come and go: small, or used in the midst of another's work."""
 CLIP = 10**6
 """All frames of a clip, however many."""
 # counted on 14 frames of 576 x 1024, resp. a picture of 1024 x 1024; with both passes or both halves of the guidance
@@ -119,12 +121,10 @@ def _peak(parts: Sequence[Part], offload: str, chunked: bool) -> float:
     working = [part.chunked_values if chunked else part.working_values for part in parts]
     if offload == "none":
         return sum(part.parameters for part in parts) + max(working, default=0)
-    if offload == "model":
-        return max((part.parameters + own for part, own in zip(parts, working, strict=True)), default=0)
-    # autoencoders stay: they are small
-    stays = sum(part.parameters for part in parts if part.name.endswith("vae"))
-    moved = (0 if part.name.endswith("vae") else GROUP * part.parameters for part in parts)
-    return stays + max((share + own for share, own in zip(moved, working, strict=True)), default=0)
+    share = 1 if offload == "model" else GROUP
+    moved = [0 if part.name.rpartition("/")[2] in STAYS else part.parameters for part in parts]
+    stays = sum(part.parameters for part in parts) - sum(moved)
+    return stays + max((share * size + own for size, own in zip(moved, working, strict=True)), default=0)
 
 
 def parts_of(preset: Preset) -> list[Part]:

@@ -1,10 +1,13 @@
 """Where the files of a preset's components lie on this machine, and whether they are whole. Nothing is downloaded."""
 
+import contextlib
 import fnmatch
 import hashlib
+import importlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -161,16 +164,29 @@ def fingerprint(preset: Preset, component: Component) -> str:
 
 
 def parameters(preset: Preset, role: str, component: Component) -> dict[str, float]:
-    """Numbers of parameters by part: counted in the files where they are here, else as the preset expects them."""
+    """Numbers of parameters by part: those that are loaded of the files, else, without them, as the preset expects."""
     folder = locate(preset, component)
     if folder is None or not component.loads:
         return {part: 1e6 * millions for part, millions in component.parameters_m.items()}
-    counts: dict[str, float] = {}
+    sizes: dict[str, dict[str, int]] = {}
     for path in files(folder, component):
         if path.suffix == ".safetensors" and path.exists():
             part = path.parent.name if component.parts else role.rpartition("/")[2]
-            counts[part] = counts.get(part, 0) + sum(_sizes(path))
-    return counts
+            sizes.setdefault(part, {}).update(_sizes(path))
+    kept = _keeps(component.loads)
+    return {
+        part: sum([size for name, size in all_.items() if kept and kept.fullmatch(name)] or all_.values())
+        for part, all_ in sizes.items()
+    }
+
+
+def _keeps(loads: str) -> re.Pattern | None:
+    """Which weights of a larger network's files a class of ours takes; None: all. Imports that class."""
+    module, _, name = loads.rpartition(".")
+    if module.startswith("lookbeyond."):
+        with contextlib.suppress(ImportError, AttributeError):  # a preset that names no class is refused at loading
+            return getattr(getattr(importlib.import_module(module), name), "keeps", None)
+    return None
 
 
 def _repository(component: Component) -> Path:
@@ -205,10 +221,10 @@ def _header(path: Path) -> tuple[int, dict]:
         return 8 + length, json.loads(file.read(length))
 
 
-def _sizes(path: Path) -> Iterator[int]:
+def _sizes(path: Path) -> Iterator[tuple[str, int]]:
     for name, tensor in _header(path)[1].items():
         if name != "__metadata__":
-            yield math.prod(tensor["shape"])
+            yield name, math.prod(tensor["shape"])
 
 
 def _broken(path: Path) -> str:

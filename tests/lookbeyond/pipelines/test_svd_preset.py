@@ -7,6 +7,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from diffusers import UNetSpatioTemporalConditionModel
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lookbeyond import presets
 from lookbeyond.errors import InputError
@@ -19,6 +21,7 @@ from lookbeyond.models.reversed_motion import ReversedMotion
 from lookbeyond.models.sampling import ConsistencyScheduler
 from lookbeyond.pipelines.loading import load_stage
 from lookbeyond.pipelines.scene import ScenePipeline
+from lookbeyond.presets.memory import parts_of
 from tests.lookbeyond.models.test_reversed_motion import reversed_unet
 from tests.lookbeyond.pipelines.tiny import randomized, svd_unet, svd_views_pipeline
 
@@ -133,6 +136,30 @@ def test_what_one_trained_oneself_makes_a_difference_and_its_absence_no_harm(loc
     assert own.unet.state_dict().keys() == plain.unet.state_dict().keys()
     distilled = load(local("svd-xt-lcm")).unet
     torch.testing.assert_close(distilled.conv_out.bias, plain.unet.conv_out.bias + 1)
+
+
+@pytest.mark.parametrize("name, own", [("svd", False), ("svd-xt", True), ("svd-xt-lcm", False)])
+def test_memory_is_planned_for_what_is_loaded_and_no_more(local, repositories, name, own):
+    """Of the reversed-motion UNet a small part is kept; the count is that of the networks as they stand in memory."""
+    preset = presets.get(local(name, own))
+    pipeline = load_stage(preset, "views", torch.float32)
+    loaded = {
+        f"views/{role}": sum(value.numel() for value in part.state_dict().values())
+        for role, part in pipeline.components.items()
+        if isinstance(part, torch.nn.Module)
+    }
+    assert {part.name: part.parameters for part in parts_of(preset) if part.name.startswith("views/")} == loaded
+    if own:
+        whole = sum(value.numel() for value in reversed_unet().state_dict().values())
+        assert loaded["views/unet_backward"] < whole / 10
+
+
+def test_the_reversed_motion_of_the_real_shapes_is_what_the_preset_expects(repositories):
+    with FakeTensorMode():
+        unet = UNetSpatioTemporalConditionModel(num_attention_heads=(5, 10, 20, 20))
+        kept = [value.numel() for name, value in unet.state_dict().items() if ReversedMotion.keeps.fullmatch(name)]
+    expected = presets.get("svd-xt").stages["views"].components["unet_backward"].parameters_m
+    assert sum(kept) / 1e6 == pytest.approx(expected["unet_backward"], abs=0.05)
 
 
 def test_weights_of_another_network_are_named(local, repositories):
