@@ -64,15 +64,29 @@ class PhotoPanel(Step, bpy.types.Panel):
             row.operator("lookbeyond.adjust_horizon", text="Horizon", icon="DRIVER_ROTATIONAL_DIFFERENCE")
             row.operator_menu_enum("lookbeyond.align_lines", "kind", text="Two Lines", icon="MOD_EDGESPLIT")
             layout.operator("lookbeyond.measure_height", icon="DRIVER_DISTANCE")
-            row = layout.row(align=True)
-            row.operator("lookbeyond.look_through_photo", text="Its View")
-            row.operator("lookbeyond.use_photo_resolution", text="Its Size")
-            row.operator("lookbeyond.match_photo_colours", text="Its Colours")
-            layout.operator("lookbeyond.photo_plane", icon="IMAGE_PLANE")
             for sentence in settings.photo_camera.data.look_beyond.warnings.splitlines():
                 draw_text(layout.column(align=True), context, sentence, "ERROR")
         else:
             layout.operator("lookbeyond.use_render", icon="RENDER_STILL")
+
+
+class PhotoScenePanel(Step, bpy.types.Panel):
+    bl_idname = "LOOKBEYOND_PT_photo_scene"
+    bl_parent_id = PhotoPanel.bl_idname
+    bl_label = "Scene Like the Photo"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context):
+        return context.scene.look_beyond.photo_camera is not None
+
+    def draw(self, context):
+        layout = self.layout
+        row = layout.row(align=True)
+        row.operator("lookbeyond.look_through_photo", text="Its View")
+        row.operator("lookbeyond.use_photo_resolution", text="Its Size")
+        row.operator("lookbeyond.match_photo_colours", text="Its Colours")
+        layout.operator("lookbeyond.photo_plane", icon="IMAGE_PLANE")
 
 
 class WorldPanel(Step, bpy.types.Panel):
@@ -104,8 +118,8 @@ class WorldPanel(Step, bpy.types.Panel):
             column.prop(node.inputs["Heading"], "default_value", text="Rotation")
         if settings.world_folder:
             row = layout.row(align=True)
-            row.prop(settings, "stage_columns")
-            row.operator("lookbeyond.add_stage", text="", icon="MESH_UVSPHERE")
+            row.operator("lookbeyond.add_stage", icon="MESH_UVSPHERE")
+            row.prop(settings, "stage_columns", text="")
 
 
 class PathPanel(Step, bpy.types.Panel):
@@ -176,15 +190,11 @@ class ShootPanel(Step, bpy.types.Panel):
         layout.use_property_split = True
         layout.use_property_decorate = False
         column = layout.column(align=True)
-        column.prop(scene.render, "resolution_x", text="Resolution X")
-        column.prop(scene.render, "resolution_y", text="Y")
-        column.prop(scene.render, "resolution_percentage", text="%")
-        column = layout.column(align=True)
+        row = column.row(align=True)
+        row.prop(scene.render, "resolution_x", text="Size")
+        row.prop(scene.render, "resolution_y", text="")
+        column.prop(scene.render, "resolution_percentage", text="Percent")
         column.prop(settings, "quality")
-        number = steps_of(session.service, settings.preset, settings.steps / 100)
-        column.prop(settings, "steps", text=f"Steps ({number})" if number else "Steps")
-        column.prop(settings, "tau_position", text="Tolerance")
-        column.prop(settings, "tau_rotation", text="Turning")
         column = layout.column(align=True)
         column.use_property_split = False
         column.label(text="Show the Frames In")
@@ -192,7 +202,6 @@ class ShootPanel(Step, bpy.types.Panel):
             row = column.row(align=True)
             for place in pair:
                 row.prop_enum(settings, "show_in", place)
-        layout.prop(settings, "output_folder")
         layout.operator("lookbeyond.preview_draft", icon="HIDE_OFF")
         row = layout.row()
         row.scale_y = 1.4
@@ -201,6 +210,25 @@ class ShootPanel(Step, bpy.types.Panel):
             row = layout.row(align=True)
             row.operator("lookbeyond.set_up_composite", icon="NODE_COMPOSITING")
             row.operator("lookbeyond.pack", icon="PACKAGE")
+
+
+class FinePanel(Step, bpy.types.Panel):
+    bl_idname = "LOOKBEYOND_PT_fine"
+    bl_parent_id = ShootPanel.bl_idname
+    bl_label = "Steps and Files"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        settings = context.scene.look_beyond
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        column = layout.column(align=True)
+        number = steps_of(session.service, settings.preset, settings.steps / 100)
+        column.prop(settings, "steps", text=f"Steps ({number})" if number else "Steps")
+        column.prop(settings, "tau_position", text="Tolerance")
+        column.prop(settings, "tau_rotation", text="Turning")
+        layout.prop(settings, "output_folder")
 
 
 def draw_variants(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:
@@ -294,7 +322,7 @@ def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:
         row.progress(factor=task.fraction, text=f"Look Beyond: {task.title}{left(task)}")
 
 
-CLASSES = (StatusPanel, PhotoPanel, WorldPanel, PathPanel, ServicePanel, ShootPanel)
+CLASSES = (StatusPanel, PhotoPanel, PhotoScenePanel, WorldPanel, PathPanel, ServicePanel, ShootPanel, FinePanel)
 
 
 def draw_import(self: bpy.types.Menu, context: bpy.types.Context) -> None:

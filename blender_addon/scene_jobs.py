@@ -23,7 +23,7 @@ from .preferences import connection
 from .results import absolute, as_stored, file_name, output_folder, stamped
 from .session import Done, Event, Work, session
 from .shot_output import Shot, Showing
-from .stage import StageSurface, preview_in, show_stage, stage_of, stage_surface
+from .stage import MeshInPieces, preview_in, show_stage, shows_stage, stage_of, stage_surface
 from .world_nodes import heading_of, show_world, turned_by
 
 
@@ -164,21 +164,26 @@ def build_stage(context: bpy.types.Context, preview: bool = False) -> Work:
     scene = context.scene
     folder, columns = absolute(scene.look_beyond.world_folder), int(scene.look_beyond.stage_columns)
     where = SceneOf(scene)
-    made: list[tuple[KnownWorld, StageSurface]] = []
+    made: list[tuple[KnownWorld, MeshInPieces]] = []
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
         yield Progress(0.0, "Reading the world's distances", None)
         world = load_world(folder)
         yield Progress(0.5, "Laying out the stage", None)
-        made.append((world, stage_surface(world, columns)))
+        made.append((world, MeshInPieces(stage_surface(world, columns))))
         yield Done()
 
-    def finish(done: Done) -> str:
+    def finish(done: Done) -> str | None:
         scene = where.find()
         if scene is None:
             return "The stage's scene is not open any more."
+        world, pieces = made[0]
+        mesh = pieces.step()
+        if mesh is None:
+            return None
         record = {"folder": str(folder), "columns": columns, **versions()}
-        stage = show_stage(scene, *made[0], record)
+        stage = show_stage(scene, world, mesh, record)
+        shows_stage(scene, True)
         if preview:
             show_preview()
         remember_for_undo("Add Stage")

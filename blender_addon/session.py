@@ -196,8 +196,8 @@ class Session:
         while self.task is not None and (wait_s > 0 or time.monotonic() < ends):
             if self._done is not None:
                 self._put_in_place(self._done)
-                wait_s, changed = 0.0, True
-                continue
+                changed = True
+                break  # one piece is enough for one tick
             try:
                 event = self._events.get(timeout=wait_s) if wait_s > 0 else self._events.get_nowait()
             except queue.Empty:

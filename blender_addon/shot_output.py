@@ -11,7 +11,7 @@ import bpy
 from .cameras_from_blender import camera_of, metres_per_unit
 from .composite import set_up_composite
 from .results import as_stored, stamp, stamped
-from .stage import stage_of
+from .stage import shows_stage, stage_of
 
 SLICE_S = 0.001
 """How long a strip may be extended at a time: Blender copies all its names for each new one."""
@@ -89,8 +89,10 @@ class Showing:
             set_frames(plane.image_user, len(shot.names), shot.first_frame)
             return "They play on an image before the camera."
         show_behind(camera.data, image, len(shot.names), shot.first_frame)
-        hidden = stage_of(scene) is not None and stage_of(scene).visible_get()
-        return f"They play behind the camera{': hide the stage to see them' if hidden else ''}."
+        stage = stage_of(scene)
+        if shot.there or stage is None or not shows_stage(scene, False):
+            return "They play behind the camera."
+        return f"They play behind the camera; {stage.name}, which hid them, is hidden."
 
     def _composite(self, scene: bpy.types.Scene) -> str:
         return set_up_composite(scene, self._shot.folder.parent, self._shot.first_frame, len(self._shot.names))

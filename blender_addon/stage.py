@@ -1,8 +1,10 @@
 """The stage: a world's distances as a mesh with the panorama on it, to walk through, place things on and
 preview a shot, where the panorama alone is infinitely far away."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import bpy
 import numpy as np
@@ -69,15 +71,24 @@ def stage_of(scene: bpy.types.Scene) -> bpy.types.Object | None:
     return next((thing for thing in scene.objects if stamped(thing, "maker") == MAKER), None)
 
 
+def shows_stage(scene: bpy.types.Scene, shown: bool) -> bool:
+    """Show the stage in the viewports, or hide it as the eye in the outliner does; whether that changed anything."""
+    changed, stage = False, stage_of(scene)
+    for layer in scene.view_layers if stage is not None else ():
+        if stage.name in layer.objects and stage.hide_get(view_layer=layer) == shown:
+            stage.hide_set(not shown, view_layer=layer)
+            changed = True
+    return changed
+
+
 def show_stage(
-    scene: bpy.types.Scene, world: KnownWorld, surface: StageSurface, record: Mapping[str, object]
+    scene: bpy.types.Scene, world: KnownWorld, mesh: bpy.types.Mesh, record: Mapping[str, object]
 ) -> bpy.types.Object:
-    """Put the stage into the scene, or its new surface in the place of the former one.
+    """Put the stage into the scene, or its new mesh (see `MeshInPieces`) in the place of the former one.
 
     It stands where the panorama was seen from and turns with the world's Heading. Renders do not see it until
     a composite asks for it.
     """
-    mesh = stage_mesh(surface)
     mesh.materials.append(stage_material(panorama_image(world.folder / "panorama.png")))
 
     stage = stage_of(scene)
@@ -101,25 +112,73 @@ def show_stage(
     return stage
 
 
-def stage_mesh(surface: StageSurface) -> bpy.types.Mesh:
-    """The mesh, by its attributes: the same through `vertices` and `loops` takes Blender ten times as long."""
-    mesh = bpy.data.meshes.new("Look Beyond Stage")
-    mesh.vertices.add(len(surface.vertices))
-    mesh.edges.add(len(surface.edges))
-    mesh.loops.add(surface.quads.size)
-    mesh.polygons.add(len(surface.quads))
-    mesh.polygons.foreach_set("loop_start", np.arange(0, surface.quads.size, 4, dtype=np.int32))
-    mesh.uv_layers.new(name="Panorama")
-    for name, kind, values in (
-        ("position", "vector", surface.vertices),
-        (".edge_verts", "value", surface.edges),
-        (".corner_vert", "value", surface.quads),
-        (".corner_edge", "value", surface.sides),
-        ("Panorama", "vector", surface.uv),
-    ):
+class MeshInPieces:
+    """The stage's mesh, made by its attributes, piece by piece, so that the window goes on in between.
+
+    Through `vertices` and `loops` it would take Blender ten times as long. Where the faces begin, Blender takes one by
+    one: for half a million of them that alone is 30 ms. Between two pieces an undo may take the mesh away: it is looked
+    for anew each time, and begun again.
+    """
+
+    SLICE_S = 0.004
+
+    def __init__(self, surface: StageSurface) -> None:
+        self._surface = surface
+        self._uid = self._begun = 0
+        self._pieces: list[Callable[[bpy.types.Mesh], bool]] = []
+
+    def step(self) -> bpy.types.Mesh | None:
+        """Work for one slice; the mesh when it is whole."""
+        mesh = next((one for one in bpy.data.meshes if one.session_uid == self._uid), None) if self._uid else None
+        if mesh is None:
+            mesh = bpy.data.meshes.new("Look Beyond Stage")
+            self._uid, self._begun, self._pieces = mesh.session_uid, 0, self._all()
+        ends = time.perf_counter() + self.SLICE_S
+        while self._pieces and time.perf_counter() < ends:
+            if self._pieces[0](mesh):
+                del self._pieces[0]
+        if self._pieces:
+            return None
+        mesh.update()
+        return mesh
+
+    def _all(self) -> list[Callable[[bpy.types.Mesh], bool]]:
+        surface = self._surface
+        values = (
+            ("position", "vector", surface.vertices),
+            (".edge_verts", "value", surface.edges),
+            (".corner_vert", "value", surface.quads),
+            (".corner_edge", "value", surface.sides),
+            ("Panorama", "vector", surface.uv),
+        )
+        sizes = {
+            "vertices": surface.vertices,
+            "edges": surface.edges,
+            "loops": surface.sides,
+            "polygons": surface.quads,
+        }
+        return [
+            *(partial(self._add, name, len(of)) for name, of in sizes.items()),
+            self._begin_faces,
+            lambda mesh: bool(mesh.uv_layers.new(name="Panorama")),
+            *(partial(self._set, *one) for one in values),
+        ]
+
+    def _add(self, name: str, number: int, mesh: bpy.types.Mesh) -> bool:
+        getattr(mesh, name).add(number)
+        return True
+
+    def _set(self, name: str, kind: str, values: np.ndarray, mesh: bpy.types.Mesh) -> bool:
         mesh.attributes[name].data.foreach_set(kind, values.ravel())
-    mesh.update()
-    return mesh
+        return True
+
+    def _begin_faces(self, mesh: bpy.types.Mesh) -> bool:
+        faces, ends = mesh.polygons, time.perf_counter() + self.SLICE_S
+        while self._begun < len(faces) and time.perf_counter() < ends:
+            for number in range(self._begun, min(self._begun + 1000, len(faces))):
+                faces[number].loop_start = 4 * number
+            self._begun = min(self._begun + 1000, len(faces))
+        return self._begun == len(faces)
 
 
 def turn_with_world(stage: bpy.types.Object, world: bpy.types.World | None) -> None:

@@ -166,7 +166,7 @@ def test_a_flood_of_events_does_not_hold_a_tick(module, session, client, monkeyp
 
 
 def test_a_result_is_put_in_place_piece_by_piece(module, session):
-    """As long as the finish gives nothing it is asked again, a tick later when its time is up."""
+    """As long as the finish gives nothing it is asked again, once in each tick."""
     pieces = []
 
     def finish(done):
@@ -175,6 +175,7 @@ def test_a_result_is_put_in_place_piece_by_piece(module, session):
 
     session.begin(module.Work("Shoot", saying(module.Done(job="j")), finish))
     turns_until(session, lambda: pieces)
+    assert len(pieces) == 1 and session.tick() and len(pieces) == 2
     session.run()
     assert pieces == ["j"] * 5 and session.notice == "All is there." and not session.busy
 
@@ -211,7 +212,8 @@ def test_previews_are_files_while_the_work_goes_on(module, session, client):
         yield module.Done()
 
     session.begin(module.Work("Shoot", steps))
-    turns_until(session, lambda: session.preview is not None and session.preview.read_bytes() == b"9")
+    turns_until(session, lambda: session.preview is not None and session.preview.name == "10.jpg")
+    assert session.preview.read_bytes() == b"9"
     folder = session.preview.parent
     assert len(list(folder.iterdir())) == module.Previews.KEPT
     go.set()

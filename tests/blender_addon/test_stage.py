@@ -1,8 +1,10 @@
 """The stage is where the world is, shows what the panorama shows, and is torn where the world is."""
 
+import itertools
 import json
 import math
 import shutil
+import types
 from pathlib import Path
 
 import bpy
@@ -55,10 +57,23 @@ def test_rays_from_the_origin_meet_it_at_the_worlds_distance(part, stage, folder
         assert normal.dot(place) < 0  # it looks at who stands inside
 
 
-def test_blender_finds_nothing_to_mend_in_its_mesh(part, world, folder):
-    """Every edge is between two corners of its faces, once, and every corner begins its own."""
+def test_blender_finds_nothing_to_mend_in_its_mesh(part, world, folder, monkeypatch):
+    """Every edge is between two corners of its faces, once, and every corner begins its own: however small the pieces
+    are that it is made in, and when an undo takes it away in between."""
     known = part("known_world").load_world(folder)
-    mesh = part("stage").stage_mesh(part("stage").stage_surface(known, 128))
+    pieces = part("stage").MeshInPieces(part("stage").stage_surface(known, 128))
+    # A clock that moves on by a slice at each look: every step does the least that it can.
+    clock = (pieces.SLICE_S * n for n in itertools.count())
+    monkeypatch.setattr(part("stage"), "time", types.SimpleNamespace(perf_counter=lambda: next(clock) * 0.6))
+    for _ in range(3):
+        assert pieces.step() is None
+    (half,) = bpy.data.meshes
+    bpy.data.meshes.remove(half)
+    steps = 1
+    while (mesh := pieces.step()) is None:
+        steps += 1
+    assert steps > 8 and list(bpy.data.meshes) == [mesh] and len(mesh.polygons) > 5000
+    monkeypatch.undo()
     assert len(mesh.edges) and not mesh.validate()
     drawn = {tuple(sorted(key)) for face in mesh.polygons for key in face.edge_keys}
     assert drawn == {tuple(sorted(edge.vertices)) for edge in mesh.edges} and len(drawn) == len(mesh.edges)
@@ -223,3 +238,14 @@ def test_what_stands_on_it_casts_its_shadow_into_the_shot(part, world, stage, fo
     assert at(x, y + 0.3 + 0.25, 0.0) < 0.35
     assert at(x, y - 0.3 - 0.5, 0.0) == pytest.approx(0.5, abs=0.06)
     assert at(x + 1.0, y + 0.8, 1.0) == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_shot_behind_the_camera_is_not_hidden_by_the_stage(part, world, stage, service):
+    """The stage that stands before it is hidden as by its eye in the outliner; a draft shows it again."""
+    bpy.ops.lookbeyond.add_path()
+    world.frame_end = world.frame_start + 1
+    world.look_beyond.show_in = {"BACKGROUND"}
+    assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
+    assert stage.hide_get() and "is hidden" in part("session").session.notice
+    assert bpy.ops.lookbeyond.preview_draft() == {"FINISHED"}
+    assert not part("stage").stage_of(world).hide_get()
