@@ -262,6 +262,13 @@ class Client:
             raise ServiceError("file", message) from error
         return sha256
 
+    def faces(self, sha256: str, patience_s: float = 60.0) -> tuple[float, ...]:
+        """The share of an uploaded picture that each face covers, the largest first; none if it takes too long."""
+        ends = time.monotonic() + patience_s
+        while not (seen := self._ask(protocol.Look(sha256))).ready and time.monotonic() < ends:
+            time.sleep(0.1)
+        return seen.faces
+
     def submit(self, request: WorldRequest | ShotRequest) -> str:
         """Hand in a job; its id. The same request again is the same job and costs nothing."""
         kind = "world" if isinstance(request, WorldRequest) else "shot"

