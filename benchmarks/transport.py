@@ -3,7 +3,7 @@
     python benchmarks/transport.py [--frames 100] [--repeats 5] [--overhead world,shot]
 
 Transport: a shot of 100 frames (1.77 MB each, as PNG files of noise are) is pulled by the whole client into a folder,
-hashed and written, and in the same run, in turn, as many bytes go from a bare ROUTER to a bare DEALER of pyzmq in two
+checked and written, and in the same run, in turn, as many bytes go from a bare ROUTER to a bare DEALER of pyzmq in two
 processes with the same CURVE encryption, in the same pieces, without a copy on either side, from memory to files and to
 nowhere. Ratios are medians of the rounds' own ratios: what else the machine does changes from one round to the next.
 
@@ -93,7 +93,7 @@ def pull_whole(service: ServiceAddress, request: ShotRequest, folder: Path) -> P
 def raw_service(arguments: list[str]) -> None:
     """A bare ROUTER in a process of its own, as the service is one: answers each size with so many bytes."""
     keys = json.loads(arguments[0])
-    data = os.urandom(protocol.CHUNK_BYTES)
+    data = memoryview(os.urandom(protocol.CHUNK_BYTES))
     with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
         router.curve_server = True
         router.curve_publickey, router.curve_secretkey = keys["public"].encode(), keys["secret"].encode()
@@ -172,7 +172,7 @@ def transport(folder: Path, frames: int, repeats: int) -> float:
     spent = {name: statistics.median(pull.cpu_s for pull in made) for name, made in pulls.items()}
     print(f"{frames} frames with depth, {sum(sizes) / 1e6:.0f} MB, medians of {repeats}")
     for name, text in (
-        ("whole", "the whole client, hashed and written whole"),
+        ("whole", "the whole client, checked and written whole"),
         ("written", "raw pyzmq with CURVE, written"),
         ("nowhere", "raw pyzmq with CURVE, to nowhere"),
     ):

@@ -6,10 +6,8 @@ failure is a `ServiceError` whose text is a sentence for the user.
 """
 
 import collections
-import concurrent.futures
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 import random
@@ -48,7 +46,7 @@ __all__ = [
 
 runtime_file = protocol.runtime_file
 
-PULL_WINDOW = 8
+PULL_WINDOW = 4
 """Pieces asked for ahead of their arrival."""
 FOLLOW_TICK_S = 0.5
 """`Client.follow` yields at least this often."""
@@ -253,7 +251,7 @@ class Client:
                 stored = self._ask(protocol.Put(sha256, size, 0, path.name))
                 while not stored.complete:
                     file.seek(stored.received)
-                    piece = file.read(protocol.CHUNK_BYTES)
+                    piece = file.read(self._chunk_bytes)
                     if not piece and size:
                         raise ServiceError("file", f"The file {path} changed while it was sent; try again.")
                     stored = self._ask(protocol.Put(sha256, size, stored.received, path.name), piece)
@@ -410,35 +408,28 @@ class Client:
                     yield FileArrived(artifact.name, path)
                     continue
             wanted.append((artifact, path))
-        pieces = [
-            (artifact, offset)
-            for artifact, _ in wanted
-            for offset in range(0, max(artifact.size, 1), protocol.CHUNK_BYTES)
-        ]
+        chunk = self._chunk_bytes
+        pieces = [(artifact, offset) for artifact, _ in wanted for offset in range(0, max(artifact.size, 1), chunk)]
         under_way: collections.deque[int] = collections.deque()
         asked = 0
-        hasher = concurrent.futures.ThreadPoolExecutor(1)  # beside the writing: both take about as long
         try:
             for artifact, path in wanted:
                 with _writing(path) as (file, temporary):
-                    digest, received = hashlib.sha256(), 0
-                    hashed: concurrent.futures.Future | None = None
+                    checksum, received = protocol.Checksum(artifact), 0
                     while received < artifact.size or not artifact.size:
                         while asked < len(pieces) and len(under_way) < PULL_WINDOW:
                             of, offset = pieces[asked]
-                            get = protocol.Get(job, of.name, offset, protocol.CHUNK_BYTES)
+                            get = protocol.Get(job, of.name, offset, chunk)
                             under_way.append(self._send(get))
                             asked += 1
                         _, payload = self._await(under_way.popleft())
-                        hashed = hasher.submit(digest.update, payload)
+                        checksum.update(payload)
                         file.write(payload)
                         received += len(payload)
                         if not payload:
                             break
                     file.close()
-                    if hashed:
-                        hashed.result()
-                    if digest.hexdigest() != artifact.sha256:
+                    if not checksum.is_right():
                         raise ServiceError("lost", f"The file {artifact.name} arrived damaged; submit the job again.")
                     os.replace(temporary, path)
                 yield FileArrived(artifact.name, path)
@@ -449,8 +440,12 @@ class Client:
                 "another folder.",
             ) from error
         finally:
-            hasher.shutdown()
             self._waited_for.difference_update(under_way)
+
+    @property
+    def _chunk_bytes(self) -> int:
+        """Largest piece of a file that both sides take; a service that does not say takes 1 MiB."""
+        return min(protocol.CHUNK_BYTES, self.welcome.limits.get("chunk_bytes", 1 << 20))
 
     # the socket
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import platformdirs
 import psutil
 
-from inference_service.protocol import HASH_PATTERN, Artifact, file_sha256
+from inference_service.protocol import HASH_PATTERN, Artifact, artifact_of, file_sha256
 from lookbeyond.errors import LookBeyondError, StorageError
 from lookbeyond.files import read_json, require_space, storage_errors, write_json
 
@@ -172,10 +172,7 @@ class Store:
     def commit(self, folder: Path, identity: str, seconds: float, kind: str = "") -> None:
         """Make the finished files in `folder` (one of `temporary`) the unit of this identity."""
         files = sorted(p for p in folder.rglob("*") if p.is_file())
-        artifacts = [
-            {"name": p.relative_to(folder).as_posix(), "size": p.stat().st_size, "sha256": file_sha256(p)}
-            for p in files
-        ]
+        artifacts = [vars(artifact_of(path, path.relative_to(folder).as_posix())) for path in files]
         write_json(folder / RECORD, {"seconds": round(seconds, 3), "kind": kind, "artifacts": artifacts})
         self._place_folder(folder, identity)
 

@@ -25,6 +25,8 @@ EXAMPLES = [
     protocol.Pong("e"),
     protocol.Put("a" * 64, 5, 0, "photo.jpg"),
     protocol.Stored("a" * 64, 5, True),
+    protocol.Look("a" * 64),
+    protocol.Seen(True, (0.25, 0.1)),
     protocol.Submit("shot", {"cameras": [{"width": 4}]}),
     protocol.Accepted("b" * 64, False),
     protocol.Status("b" * 64),
@@ -56,6 +58,29 @@ def test_every_message_comes_back_from_both_decoders():
     for example in EXAMPLES:
         for decoder in DECODERS:
             assert decoder(encode(example, 7, b"payload")) == (example, 7, b"payload")
+
+
+@given(st.binary(max_size=300), st.integers(1, 50), st.integers(0, 10**6), st.booleans())
+def test_a_checksum_knows_the_file_in_any_pieces_and_no_other(tmp_path_factory, content, step, place, crc):
+    path = tmp_path_factory.getbasetemp() / "checked"
+    path.write_bytes(content)
+    artifact = protocol.artifact_of(path, "x")
+    assert artifact.sha256 == protocol.file_sha256(path) and artifact.size == len(content)
+    if not crc:
+        artifact = protocol.Artifact("x", artifact.size, artifact.sha256)
+
+    def is_right(given: bytes) -> bool:
+        checksum = protocol.Checksum(artifact)
+        for i in range(0, len(given), step):
+            checksum.update(memoryview(given)[i : i + step])
+        return checksum.is_right()
+
+    assert is_right(content)
+    assert not is_right(content + b"\0") and not (content and is_right(content[:-1]))
+    if content:
+        other = bytearray(content)
+        other[place % len(other)] ^= 1 + place % 255
+        assert not is_right(bytes(other))
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

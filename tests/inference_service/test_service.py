@@ -152,6 +152,30 @@ def test_what_is_there_is_not_fetched_again_and_what_is_damaged_is(service, tmp_
     assert (world / "world.json").stat().st_ino == kept
 
 
+@pytest.mark.parametrize("older", [False, True])
+def test_what_the_stores_disk_has_damaged_is_not_taken_for_a_result(service, tmp_path, older):
+    with service.client() as client:
+        request = world_request(client, tmp_path, seed=900 + older)
+        job = client.submit(request)
+        fetch(client, job, tmp_path / "good")
+        (folder,) = (p.parent for p in (service.folder / "store/units").rglob("panorama.png") if same(p, tmp_path))
+        if older:  # a unit of a version that wrote no CRC: its SHA-256 tells
+            for artifact in service.server._queue.jobs[job].artifacts.values():
+                object.__setattr__(artifact[0], "crc32", None)
+        rotten = bytearray((folder / "panorama.png").read_bytes())
+        rotten[len(rotten) // 2] ^= 4
+        (folder / "panorama.png").write_bytes(rotten)
+        with pytest.raises(ServiceError, match="panorama.png arrived damaged") as error:
+            fetch(client, job, tmp_path / "bad")
+        assert error.value.code == "lost"
+        assert not (tmp_path / "bad/panorama.png").exists()
+        assert not [p for p in (tmp_path / "bad").iterdir() if p.name.startswith(".")]
+
+
+def same(path, folder):
+    return path.read_bytes() == (folder / "good/panorama.png").read_bytes()
+
+
 def test_two_clients_see_the_same_truth(service, tmp_path):
     with service.client() as one, service.client() as two:
         job = one.submit(world_request(one, tmp_path, seed=12))
