@@ -21,6 +21,9 @@ from lookbeyond.geometry.projection import extract_perspective, place_photo
 from lookbeyond.models.autoencoder import encode_images, spatial_scale_factor
 from lookbeyond.models.image_encoder import embed_images
 
+# diffusers loads components only from modules that are imported already
+from lookbeyond.models.panorama_transformer import PanoramaTransformer  # noqa: F401
+
 from .guidance import fill_holes
 
 FEATHER_DEG = 0.5

@@ -1,5 +1,8 @@
 """Laws of the panorama stage; networks are tiny and random, so nothing here judges pictures."""
 
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -41,6 +44,14 @@ def test_photo_pixels_are_the_photos_own(pitch, roll):
     error = (seen.astype(float) - photo())[own] / 255
     assert -10 * np.log10((error**2).mean()) > 40
     assert panorama.origin == (1, 2, 1.6) and panorama.heading_rad == pytest.approx(0.7)
+
+
+def test_a_saved_pipeline_loads_in_a_program_that_imports_nothing_else(tmp_path):
+    panorama_pipeline().save_pretrained(tmp_path)
+    program = (
+        "import sys; from lookbeyond.pipelines.panorama import PanoramaPipeline as P; P.from_pretrained(sys.argv[1])"
+    )
+    subprocess.run([sys.executable, "-c", program, tmp_path], check=True, timeout=600)
 
 
 def test_same_seed_same_bytes_and_another_seed_another_world():
