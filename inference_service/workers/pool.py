@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import zmq
 
 from inference_service.units import Unit
-from inference_service.workers.process import WORKER_COMMAND, WorkerProcess
+from inference_service.workers.process import ABOUT_DEVICE, WORKER_COMMAND, WorkerProcess
 from lookbeyond.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -215,7 +215,7 @@ class ProcessPool:
                     self._slots.append(Slot(other["name"]))
                     self._start(self._slots[-1])
             if found:
-                slot.about |= {"title": found[0]["title"], "memory_gb": found[0]["memory_gb"]}
+                slot.about |= {key: found[0][key] for key in ABOUT_DEVICE if key in found[0]}
         elif "done" in message or "failed" in message:
             slot.deaths = 0
             slot.unit, slot.kill_at, slot.unwanted = None, None, False

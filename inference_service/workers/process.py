@@ -9,6 +9,7 @@ and the memory it takes. The end of its input ends the worker, so there are no o
 
 import argparse
 import base64
+import contextlib
 import io
 import json
 import os
@@ -97,6 +98,22 @@ def describe_torch_devices() -> list[dict]:
     return [{"name": default_device(), "title": title, "memory_gb": memory_gb}]
 
 
+ABOUT_DEVICE = ("title", "memory_gb", "presets")
+"""What a worker's description of its device says to clients, too."""
+
+
+def with_presets(device: dict) -> dict:
+    """The description of a device, and of every preset in a few words whether it fits into its memory."""
+    from lookbeyond import presets
+    from lookbeyond.presets.memory import room_for
+
+    room = {}
+    for preset in presets.available() if "memory_gb" in device else ():
+        with contextlib.suppress(Exception):  # a preset that cannot be reckoned keeps no worker from starting
+            room[preset.name] = room_for(preset, device["name"], device["memory_gb"] * 2**30)
+    return device | {"presets": room}
+
+
 class CachedPipelines:
     """Loads a preset when it is first asked for and keeps one loaded at a time."""
 
@@ -172,7 +189,8 @@ def main(
     def about() -> dict:
         return {"about": {"loaded": pipelines.loaded, **memory_in_use()}}
 
-    send({"ready": {"pid": os.getpid(), "devices": describe_devices()}, **about()})
+    devices = [with_presets(device) for device in describe_devices()]
+    send({"ready": {"pid": os.getpid(), "devices": devices}, **about()})
     while True:
         try:
             order = orders.get(timeout=options.idle_s if pipelines.loaded else None)

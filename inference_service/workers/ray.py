@@ -33,7 +33,7 @@ from inference_service.workers.pool import (
     back_off_s,
     share_of_cores,
 )
-from inference_service.workers.process import CachedPipelines, memory_in_use, run_order
+from inference_service.workers.process import ABOUT_DEVICE, CachedPipelines, memory_in_use, run_order, with_presets
 from lookbeyond.errors import InputError, LookBeyondError
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class RayWorker:
         self._cancelled: set[str] = set()
 
     def ready(self) -> dict:
-        return {"devices": self._describe(), "about": self._about()}
+        return {"devices": [with_presets(device) for device in self._describe()], "about": self._about()}
 
     def run(self, plain: dict, names: dict, previews: bool, inputs: dict) -> tuple[dict, dict[str, bytes]]:
         """How the unit ended, as a worker process says it, and the files that it made."""
@@ -355,7 +355,7 @@ class RayPool:
                         slot.actor = worker.remote(self._load, self._describe, device)
                         about = ray.get(slot.actor.ready.remote())
                         found = about["devices"][0] if about["devices"] else {}
-                        named = {key: found[key] for key in ("title", "memory_gb") if key in found}
+                        named = {key: found[key] for key in ABOUT_DEVICE if key in found}
                         say({"about": about["about"] | named, "ready": True})
                     else:
                         self._run(slot, order[1], order[2], order[3], say)

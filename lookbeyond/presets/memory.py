@@ -110,10 +110,33 @@ def plan(parts: Sequence[Part], free_bytes: float, *, device: str = "cuda", dtyp
             return MemoryPlan(device, dtype, offload, chunked, peak / GB, free_bytes / GB)
         least = min(least, peak)
     needed = (least + CONTEXT_GB * GB) / (1 - RESERVE) / GB
-    raise InputError(
+    raise DoesNotFit(
         f"at least {needed:.1f} GB of free memory are needed and {free_bytes / GB:.1f} GB are free on {device}; close "
-        "other programs, choose a smaller picture or a smaller preset, or use a larger device"
+        "other programs, choose a smaller picture or a smaller preset, or use a larger device",
+        needed,
     )
+
+
+class DoesNotFit(InputError):
+    """Networks that no way of holding them brings into the memory; `needed_gb` (1e9 bytes) would do."""
+
+    def __init__(self, message: str, needed_gb: float):
+        super().__init__(message)
+        self.needed_gb = needed_gb
+
+
+def room_for(preset: Preset, device: str, memory_bytes: float, dtype: str = "") -> str:
+    """In a few words whether a preset fits into a device of so much memory, if nothing else uses it; imports torch."""
+    dtype = dtype or str(weights_dtype(device)).removeprefix("torch.")
+    parts = parts_of(preset)
+    if not parts:
+        fits = preset.memory_gb * GB <= memory_bytes
+        return "fits" if fits else f"needs {preset.memory_gb:.1f} GB"
+    try:
+        how = plan(parts, memory_bytes, device=device, dtype=dtype)
+    except DoesNotFit as error:
+        return f"needs {error.needed_gb:.1f} GB"
+    return "fits" if how.offload == "none" else "fits in parts, slower"
 
 
 def _peak(parts: Sequence[Part], offload: str, chunked: bool) -> float:

@@ -1,6 +1,7 @@
 """Workers: one process for each device, ended with the service, restarted with patience, heard at every step."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from inference_service.workers.pool import (
     parse_devices,
     share_of_cores,
 )
-from inference_service.workers.process import CachedPipelines, run_order
+from inference_service.workers.process import CachedPipelines, run_order, with_presets
+from lookbeyond import presets
 from lookbeyond.errors import InputError, StorageError
 from tests.inference_service.conftest import (
     DIES_ONCE,
@@ -263,3 +265,16 @@ def _world_and_shot(client, folder):
     fetch(client, client.submit(world_request(client, folder)), folder / "W")
     list(client.follow(client.submit(shot_request(client, folder / "W", path_cameras(17))), folder / "S", 60))
     return folder / "S"
+
+
+def test_a_device_says_which_presets_fit_into_it():
+    """By its whole memory; in words that a menu has room for."""
+    small = with_presets({"name": "cuda:0", "title": "a small GPU", "memory_gb": 4.0})["presets"]
+    large = with_presets({"name": "cuda:0", "title": "a large GPU", "memory_gb": 141.0})["presets"]
+    assert set(small) == set(large) == {preset.name for preset in presets.available()}
+    assert set(large.values()) == {"fits"} and small["builtin"] == "fits"
+    needed = re.fullmatch(r"needs (\d+\.\d) GB", small["flux-fill"])
+    assert needed and float(needed[1]) > 4.0
+    enough = with_presets({"name": "cuda:0", "title": "", "memory_gb": 1.1 * float(needed[1]) * 1e9 / 2**30})
+    assert enough["presets"]["flux-fill"] == "fits in parts, slower"
+    assert with_presets({"name": "cpu"}) == {"name": "cpu", "presets": {}}
