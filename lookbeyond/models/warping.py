@@ -36,6 +36,9 @@ class WarpedViews:
     sphere: bool
     """Whether the source is a panorama."""
 
+    def __getitem__(self, frames) -> "WarpedViews":
+        return WarpedViews(self.distance[frames], self.known[frames], self.source_coords[frames], self.sphere)
+
     def sample(self, image: torch.Tensor) -> torch.Tensor:
         """An image [C, h, w] that covers the source's frame, as they see it: [N, C, H, W], 0 in holes."""
         height, width = image.shape[-2:]

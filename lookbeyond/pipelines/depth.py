@@ -1,10 +1,15 @@
-"""The distance of a finished panorama by a public depth estimator: overlapping views, one scale, one map."""
+"""Distance by a public depth estimator: of a finished panorama, and in the holes of a clip's frames.
+
+A panorama is measured in overlapping views, whose scales are made to agree. Of a clip most is known from the warps
+already: what the estimator says of its frames is fitted to that, and taken where nothing is known.
+"""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline
@@ -15,6 +20,7 @@ from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import extract_perspective, sample_pixels
 
+from .guidance import Guidance, fill_holes
 from .panorama import DISTANCE_WIDTH, PanoramaPipeline, PanoramaPipelineOutput, compose
 from .sphere import blend_views, covering_cameras, in_view
 
@@ -22,6 +28,10 @@ from .sphere import blend_views, covering_cameras, in_view
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DIRECTIONS = 6000
 """Directions of the sphere on which views are compared."""
+SAME_SURFACE = 0.15
+"""Largest difference of log-distance between two measurements of one surface."""
+NEIGHBOURS = (-3, -2, -1, 1, 2, 3)
+"""Frames, counted from the one at hand, that are to agree with it."""
 
 
 class DepthPipeline(DiffusionPipeline):
@@ -100,6 +110,38 @@ class DepthPipeline(DiffusionPipeline):
             )
         )  # fmt: skip
 
+    @torch.no_grad()
+    def complete(self, colour: torch.Tensor, guidance: Guidance, cameras: Sequence[Camera]) -> torch.Tensor:
+        """Distance [N, 1, H, W] in metres of a clip's frames: the guidance's where it is known, elsewhere measured.
+
+        colour: the finished frames [N, 3, H, W] in -1..1. What the estimator says is fitted to what is known in scale,
+        per frame, and in contrast, per clip; what still differs at a hole's rim fades out into the hole; and where
+        several frames look at the same surface they are brought to agree.
+        """
+        if bool((guidance.known > 0).all()):
+            return guidance.distance
+        images = ((colour.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        made = [np.log(self._estimate_frame(image, camera)) for image, camera in zip(images, cameras, strict=True)]
+        made = torch.from_numpy(np.stack(made)).to(guidance.distance)[:, None]
+        told, known = guidance.distance.clamp_min(1e-3).log(), guidance.known > 0
+        made = fitted(made, told, known)
+        differs = told - made
+        # what the estimator puts on another surface than the warp says nothing of what lies behind it
+        made = made + fill_holes(differs, (known & (differs.abs() < SAME_SURFACE)).to(made))
+        whole = agreeing(torch.where(known, told, made), ~known, cameras).exp()
+        return torch.where(known, guidance.distance, whole)
+
+    def _estimate_frame(self, image: np.ndarray, camera: Camera) -> np.ndarray:
+        """Distance along the ray [H, W] of a frame uint8 [H, W, 3], up to a scale; the model sees sides it can take."""
+        config = getattr(self.model, "config", None)
+        patch = getattr(getattr(config, "backbone_config", config), "patch_size", 14)
+        scale = self.size / min(image.shape[:2])
+        width, height = (max(1, round(side * scale / patch)) * patch for side in (camera.width, camera.height))
+        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+        seen = camera.resized(width, height)
+        distance = np.clip(self._estimate(small, seen) * _lengths(seen), 1e-3, 1e4)
+        return cv2.resize(distance.astype(np.float32), (camera.width, camera.height), interpolation=cv2.INTER_LINEAR)
+
     def _estimate(self, view: np.ndarray, camera: Camera) -> np.ndarray:
         """Depth along z [h, w] float32 of a view uint8 [h, w, 3], up to a scale of its own."""
         pixels = torch.from_numpy(np.ascontiguousarray(view)).to(self._execution_device).permute(2, 0, 1)[None] / 255.0
@@ -159,6 +201,59 @@ def measured_around(
         callback_on_step_end=callback_on_step_end,
     ).panorama  # fmt: skip
     return PanoramaPipelineOutput(panorama=replace(measured, from_photo=from_photo, photo_camera=camera))
+
+
+def fitted(made: torch.Tensor, told: torch.Tensor, known: torch.Tensor, iterations: int = 10) -> torch.Tensor:
+    """Measured log-distances [N, 1, H, W] as contrast * made + offset, closest to `told` where it is known (bool).
+
+    The contrast is the clip's and near 1, the offset each frame's own, or the clip's where a frame knows little. Least
+    absolute differences: a surface that one of the two does not see counts little.
+    """
+    step = max(1, min(made.shape[-2:]) // 64)
+    x, y, mask = (part[..., ::step, ::step].flatten(1).float() for part in (made, told, known))
+    contrast, least = x.new_ones(()), 0.02 * mask.shape[1]
+    offsets = x.new_zeros(len(x), 1)
+    for _ in range(iterations):
+        weight = mask / (y - contrast * x - offsets).abs().clamp_min(0.01)
+        total = weight.sum(1, keepdim=True).clamp_min(1e-9)
+        mean_x, mean_y = ((weight * part).sum(1, keepdim=True) / total for part in (x, y))
+        spread = (weight * (x - mean_x).square()).sum()
+        prior = 0.01 * weight.sum()  # a plain wall says nothing of contrast
+        contrast = ((weight * (x - mean_x) * (y - mean_y)).sum() + prior) / (spread + prior).clamp_min(1e-9)
+        contrast = contrast.clamp(0.5, 2)
+        offsets = mean_y - contrast * mean_x
+        enough = mask.sum(1, keepdim=True) >= least
+        usual = offsets[enough].median() if bool(enough.any()) else x.new_zeros(())
+        offsets = torch.where(enough, offsets, usual)
+    return (contrast * made + offsets[..., None, None]).to(made.dtype)
+
+
+def agreeing(logs: torch.Tensor, holes: torch.Tensor, cameras: Sequence[Camera], iterations: int = 2) -> torch.Tensor:
+    """Log-distances [N, 1, H, W], those in holes (bool) moved to the mean of what their neighbours in time say of the
+    same surface; neighbours that see another one (`SAME_SURFACE`) are not heard."""
+    for _ in range(iterations):
+        before, logs = logs, logs.clone()
+        for frame, camera in enumerate(cameras):
+            hole = holes[frame, 0]
+            if not bool(hole.any()):
+                continue
+            own = before[frame, 0][hole]
+            rays = torch.from_numpy(camera.rays().astype(np.float32)).to(own)[hole]
+            offset, heard = torch.zeros_like(own), torch.ones_like(own)
+            for other in (frame + step for step in NEIGHBOURS if 0 <= frame + step < len(cameras)):
+                apart = torch.from_numpy(camera.position - cameras[other].position).to(own)
+                points = rays * own.exp()[:, None] + apart
+                matrix = torch.from_numpy(cameras[other].intrinsics @ cameras[other].rotation.T).to(own)
+                x, y, depth = (points @ matrix.T).unbind(-1)
+                inside = depth > 1e-6
+                column, row = ((part / depth.clamp_min(1e-6)).floor().long() for part in (x, y))
+                inside &= (column >= 0) & (row >= 0) & (column < camera.width) & (row < camera.height)
+                there = before[other, 0][row.clamp(0, camera.height - 1), column.clamp(0, camera.width - 1)]
+                differs = there - points.norm(dim=-1).clamp_min(1e-6).log()
+                inside &= differs.abs() < SAME_SURFACE
+                offset, heard = offset + differs * inside, heard + inside
+            logs[frame, 0][hole] = own + offset / heard
+    return logs
 
 
 def _directions(count: int) -> np.ndarray:

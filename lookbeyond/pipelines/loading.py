@@ -193,6 +193,8 @@ def load_pipelines(preset: Preset, device: str) -> tuple[Any, Any, MemoryPlan | 
     views = load_stage(preset, "views", dtype, vae=getattr(panorama, "vae", None) if owners[0] == owners[1] else None)
     if preset.stage("distance") and isinstance(panorama, PanoramaPipeline):
         panorama = MeasuredPanorama(panorama, load_stage(preset, "distance", dtype))
+    meter = getattr(panorama, "meter", None)
+    views.meter = meter if isinstance(meter, DepthPipeline) else None
     for pipeline in (*getattr(panorama, "pipelines", [panorama]), views):
         pipeline.set_progress_bar_config(disable=True)
         place(pipeline, how, device)

@@ -83,6 +83,7 @@ class OutpaintPipeline:
         width: int = 4096,
         num_inference_steps: int = 20,
         coarse_noise: float = 1.0,
+        prompt: str = "",
         generator: torch.Generator | None = None,
         callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
         **settings: Any,
@@ -90,8 +91,12 @@ class OutpaintPipeline:
         """Builds the panorama around a photo; arguments as those of `PanoramaPipeline`, and the settings of `paint`.
 
         coarse_noise: nothing to these models.
+        prompt: what the place is, instead of the settings' own words; beside those of views that look up or down.
         """
         options = self.settings | settings
+        if prompt:
+            poles = {name: f"{options[name]}, {prompt}" for name in ("prompt_up", "prompt_down") if options.get(name)}
+            options |= {"prompt": prompt} | poles
         progress = _Progress(self, callback_on_step_end, MEASURING_STEPS)
         whole = self.paint(
             photo, camera, num_inference_steps=num_inference_steps, generator=generator, progress=progress, **options

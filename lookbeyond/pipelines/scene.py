@@ -87,19 +87,23 @@ class ScenePipeline:
         *,
         camera_height: float = 1.6,
         width: int = 4096,
+        prompt: str = "",
         seed: int = 0,
         callback: Callback | None = None,
     ) -> Panorama:
         """A photo uint8 [h, w, 3] and its camera in the world become a panorama `width` pixels wide.
 
         camera_height: metres of the camera above the floor; all distances are proportional to it.
+        prompt: what the place is, for presets that take one (`Preset.takes_prompt`); InputError from the others.
         """
         _check_height(camera_height)
+        presets.check_prompt(self.preset, prompt)
         panorama = self.panorama(
             photo, camera, camera_height=camera_height, width=width,
             num_inference_steps=self.settings.panorama_steps, coarse_noise=self.settings.panorama_coarse_noise,
             generator=torch.Generator().manual_seed(seed),
             callback_on_step_end=self._panorama_progress(callback, "Painting the panorama"),
+            **({"prompt": prompt} if prompt else {}),
         ).panorama  # fmt: skip
         return self._signed(panorama, seed)
 
@@ -137,7 +141,7 @@ class ScenePipeline:
         steps: of denoising; 0 is the preset's own number.
         """
         source, cameras = before[0] if before else None, [camera]
-        if frames := self.views.frames_per_pass:  # a walk to the anchor, from the nearest one or the photo's place
+        if frames := self.views.frames_per_walk:  # a walk to the anchor, from the nearest one or the photo's place
             source = source or self._view_from_origin(panorama, camera)
             cameras = denser([source.camera, camera], frames)[0]
         panorama, (told, warped) = self.warp_panorama(panorama, cameras)
@@ -145,12 +149,13 @@ class ScenePipeline:
         for view in reversed(before if self.ablation.anchors != "rotation" else ()):
             guidance = warp_guidance(view, cameras, self._device)[0].over(guidance)
         guidance = guidance.filled()
-        output = self._nothing_to_make(told) or self.views(
-            [Pass(source, cameras, guidance)], np.ones((len(cameras), 1)),
+        last = slice(-1, None)
+        output = self._nothing_to_make(told[last]) or self.views(
+            [Pass(source, cameras, guidance)], np.ones((len(cameras), 1)), frames="last",
             **self._options(panorama, guidance, seed, steps),
             callback_on_step_end=_views_progress(callback, "Filling an anchor"),
         )  # fmt: skip
-        return self._finish(output, guidance, panorama, warped, cameras)[-1]
+        return self._finish(output, guidance[last], panorama, warped[last], cameras[last])[0]
 
     def shoot_clip(
         self,

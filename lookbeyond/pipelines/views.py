@@ -29,11 +29,13 @@ from lookbeyond.models.sampling import align_your_steps, shortened
 from lookbeyond.models.single_file import replace_weights
 from lookbeyond.models.views_unet import ViewsUNet  # noqa: F401
 
+from .depth import DepthPipeline
 from .guidance import Guidance, fill_holes, image_tensor
 
 LEAST_TAU_POSITION = 0.02
 LEAST_TAU_ROTATION = math.radians(0.5)
 """Floors of the absolute temperatures (of the world's scale; radians): for anchors that hardly move or turn."""
+MOST_WALK_FRAMES = 14
 WHOLLY_KNOWN = 0.9
 """Share of a latent's pixels that must be known for it to be held at the guidance."""
 
@@ -111,7 +113,8 @@ class ViewsPipeline(DiffusionPipeline):
 
     How much is worked on at once is a matter of memory and may be set at any time: `rows_at_once` (passes in one
     forward of the UNet, guided and free ones counted) and `frames_decoded_at_once` (also for encoding; a video
-    autoencoder smooths over the frames that it sees together).
+    autoencoder smooths over the frames that it sees together). For a UNet that makes colour only, `meter` measures
+    the distance in holes; without one it is a smooth continuation of what surrounds them.
 
     Example:
         >>> pipeline = ViewsPipeline.from_pretrained("lookbeyond/presets/builtin/views", vae=vae)
@@ -129,6 +132,7 @@ class ViewsPipeline(DiffusionPipeline):
                  unet_weights: Path | None = None, lora: Path | None = None):  # fmt: skip
         super().__init__()
         self.rows_at_once, self.frames_decoded_at_once = 2, 4
+        self.meter: DepthPipeline | None = None
         if unet_weights is not None:
             replace_weights(unet, unet_weights)
         if lora is not None:
@@ -145,6 +149,14 @@ class ViewsPipeline(DiffusionPipeline):
     def frames_per_pass(self) -> int | None:
         """How many frames a pass has to have; None: any number."""
         return self.unet.config.num_frames if self._is_svd() else None
+
+    @property
+    def frames_per_walk(self) -> int | None:
+        """How many frames the walk to an anchor has, of which only the last is wanted: no more than SVD began with.
+
+        The model for 25 frames was tuned from the one for 14.
+        """
+        return min(self.unet.config.num_frames, MOST_WALK_FRAMES) if self._is_svd() else None
 
     @torch.no_grad()
     def __call__(
@@ -164,6 +176,7 @@ class ViewsPipeline(DiffusionPipeline):
         motion_bucket_id: int = 127,
         noise_aug_strength: float = 0.0,
         raymap: Literal["on", "off"] = "on",
+        frames: Literal["all", "last"] = "all",
         generator: torch.Generator | None = None,
         callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
     ) -> ViewsPipelineOutput:
@@ -182,11 +195,12 @@ class ViewsPipeline(DiffusionPipeline):
             min_guidance_scale, max_guidance_scale: classifier-free guidance grows along each pass as in SVD; 1: off.
             fps, motion_bucket_id, noise_aug_strength: SVD's micro-conditions.
             raymap: "off" gives the network no rays (an ablation).
+            frames: "last" decodes and gives back the clip's last frame alone: for a walk to an anchor.
             callback_on_step_end: called as diffusers does, with {"step", "steps", "latents", "clean"}; the last is
                 what the frames are expected to become.
         """
         self._prepare()
-        device, count = self._execution_device, len(weights)
+        device, count, cameras = self._execution_device, len(weights), passes[0].cameras
         height, width = passes[0].guidance.colour.shape[-2:]
         augmented = (noise_aug_strength, generator)
         conditions = [self._conditions(one, unit, scale, raymap, augmented) for one in passes]
@@ -205,11 +219,12 @@ class ViewsPipeline(DiffusionPipeline):
             scales = None
 
         guidance = self._fused_guidance(passes, weights)
-        clean = [self._flip(k, self._clean(one, unit)) for k, one in enumerate(passes)]
-        clean = (fusion * torch.stack(clean)).sum(0)
-        noise = randn_tensor(clean.shape, generator=generator, device=device, dtype=torch.float32)
         timesteps, whole = self._timesteps(num_inference_steps, strength, sigmas)
         kept = self._kept(guidance, ends=len(passes) == 2)
+        # a start from nothing that holds nothing needs no frames but the anchors
+        needed = kept[0].any((1, 2, 3)) if strength >= 1 and hold <= 0 else torch.ones(count, dtype=torch.bool)
+        clean = self._clean(guidance, unit, needed)
+        noise = randn_tensor(clean.shape, generator=generator, device=device, dtype=torch.float32)
         latents = self._noised(clean, noise, timesteps[0], pure=strength >= 1)
         for step, timestep in enumerate(timesteps, 1):
             held = whole - len(timesteps) + step <= hold * whole
@@ -226,9 +241,16 @@ class ViewsPipeline(DiffusionPipeline):
             if callback_on_step_end is not None:
                 state = {"step": step, "steps": len(timesteps), "latents": latents, "clean": clean_now}
                 callback_on_step_end(self, step, timestep, state)
-        colours = self.vae.config.latent_channels
-        colour = self._decode(latents[:, :colours])[..., :height, :width]
-        return ViewsPipelineOutput(colour=colour, distance=self._distance(latents[:, colours:], guidance, unit))
+        if frames == "last":  # with as many before it as are decoded together
+            latents, cameras = latents[-self.frames_decoded_at_once :], cameras[-1:]
+            guidance = guidance[-1:]
+        colours, given = self.vae.config.latent_channels, len(guidance.known)
+        colour = self._decode(latents[:, :colours])[-given:, :, :height, :width]
+        if self.meter is not None and latents.shape[1] == colours:
+            distance = self.meter.complete(colour, guidance, cameras)
+        else:
+            distance = self._distance(latents[-given:, colours:], guidance, unit)
+        return ViewsPipelineOutput(colour=colour, distance=distance)
 
     def _prepare(self) -> None:
         """Components that stand outside the UNet take their places in it (they know when they have)."""
@@ -252,16 +274,22 @@ class ViewsPipeline(DiffusionPipeline):
 
     @staticmethod
     def _fused_guidance(passes: Sequence[Pass], weights: np.ndarray) -> Guidance:
-        """For every frame what its heavier pass was told."""
+        """What is known of every frame: colour as both passes are told, by their weights; distance as the heavier one
+        is; and a clip's ends are its anchors, whatever else is told."""
         if len(passes) == 1:
             return passes[0].guidance
         forward, backward = passes[0].guidance, passes[1].guidance[list(range(len(weights)))[::-1]]
-        nearer = torch.from_numpy(weights[:, 0] >= weights[:, 1]).to(forward.known.device)[:, None, None, None]
-        return Guidance(
-            torch.where(nearer, forward.colour, backward.colour),
-            torch.where(nearer, forward.distance, backward.distance),
-            torch.where(nearer, forward.known, backward.known),
-        )
+        device = forward.known.device
+        share = torch.from_numpy(weights[:, 0]).to(forward.colour)[:, None, None, None]
+        colour = torch.lerp(backward.colour, forward.colour, share)
+        distance = torch.where(share >= 0.5, forward.distance, backward.distance)
+        known = torch.maximum(forward.known, backward.known)
+        for frame, anchor in ((0, passes[0].anchor), (-1, passes[1].anchor)):
+            if anchor is not None:
+                colour[frame] = image_tensor(anchor.colour, device)[0]
+                distance[frame] = torch.from_numpy(anchor.distance).to(device)
+                known[frame] = 1
+        return Guidance(colour, distance, known)
 
     def _kept(self, guidance: Guidance, ends: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """Which latents [N, 1, h, w] are the guidance's at every noise level, and which while it is held."""
@@ -335,12 +363,22 @@ class ViewsPipeline(DiffusionPipeline):
             image = _resize_with_antialiasing(image, (self.image_encoder.config.image_size,) * 2)
         return embed_images(self.image_encoder, image)
 
-    def _clean(self, one: Pass, unit: float) -> torch.Tensor:
-        """The guidance as clean latents [N, colour + distance channels, h, w], in the pass's order."""
-        latents = self._encode(self._pad(one.guidance.colour))
-        if getattr(self.unet.config, "distance_channels", 0):
-            latents = torch.cat([latents, distance_to_latents(self._pad(one.guidance.distance), unit)], 1)
-        return latents
+    def _clean(self, guidance: Guidance, unit: float, needed: torch.Tensor) -> torch.Tensor:
+        """The guidance as clean latents [N, colour + distance channels, h, w]; zeros where it is not `needed` [N]."""
+        told, factor = guidance[needed.to(guidance.known.device)], spatial_scale_factor(self.vae)
+        colour = self._pad(told.colour)
+        distances = getattr(self.unet.config, "distance_channels", 0)
+        shape = (
+            len(needed),
+            self.vae.config.latent_channels + distances,
+            *(side // factor for side in colour.shape[-2:]),
+        )
+        clean = torch.zeros(shape, device=self._execution_device)
+        if len(colour):
+            parts = [self._encode(colour)]
+            parts += [distance_to_latents(self._pad(told.distance), unit)] if distances else []
+            clean[needed.to(clean.device)] = torch.cat(parts, 1)
+        return clean
 
     def _predict(self, frames, timestep, told: _Told, scales) -> torch.Tensor:
         """The networks' outputs for all passes [P, N, C, h, w], guided where there are `scales` [P, N, 1, 1, 1]."""

@@ -37,6 +37,7 @@ STAGE_FIELDS = {
     "distance": (),
 }
 """Settings that come along with a stage taken from another preset, unless the preset has its own."""
+MAX_PROMPT = 1000
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _SAVED_PARTS = {"panorama": ("transformer", "vae", "image_encoder"), "views": ("unet", "image_encoder")}
 
@@ -134,6 +135,12 @@ class Preset:
         # a panorama stage that makes its own distance can also measure a finished panorama
         return other.stage(name) or (other.stage("panorama") if name == "distance" else None)
 
+    @property
+    def takes_prompt(self) -> bool:
+        """Whether a world can be told what the place is: only public inpainting models understand words."""
+        found = self.stage("panorama")
+        return found is not None and found[1].pipeline == "outpaint"
+
     def components(self) -> Iterator[tuple[str, "Preset", Component]]:
         """Every component with a source of its own: "stage/name", the preset that it belongs to, and itself."""
         for name in STAGES:
@@ -180,6 +187,15 @@ def user_root() -> Path:
 def available() -> list[Preset]:
     """Every preset that there is, installed or not; a user's file that cannot be read is left out (`unreadable`)."""
     return [preset for path in _files() if isinstance(preset := _try(path), Preset)]
+
+
+def check_prompt(name: str, prompt: str) -> None:
+    """InputError for words that the preset could not heed."""
+    if not isinstance(prompt, str) or len(prompt) > MAX_PROMPT:
+        raise InputError(f"a prompt is text of at most {MAX_PROMPT} characters; shorten it")
+    if prompt and not get(name).takes_prompt:
+        able = ", ".join(preset.name for preset in available() if preset.takes_prompt)
+        raise InputError(f"the preset {name!r} takes no prompt; leave it out, or choose one that does: {able}")
 
 
 def unreadable() -> list[str]:

@@ -82,6 +82,31 @@ def test_outpainting_and_a_depth_estimator_make_a_world():
     assert view.colour.shape == (32, 64, 3)
 
 
+def test_a_prompt_reaches_the_network_that_reads_it_and_is_refused_by_the_others():
+    scene, heard = ScenePipeline.from_preset("painted"), []
+    scene.panorama.inpaint.register_modules(tokenizer=Listening(scene.panorama.inpaint.tokenizer, heard))
+    scene.build_world(PHOTO, CAMERA, width=256, prompt="a boat shed")
+    assert heard and all("a boat shed" in words for words in heard)
+    with pytest.raises(InputError, match="'small' takes no prompt; leave it out, or choose one that does: painted"):
+        ScenePipeline.from_preset("small").build_world(PHOTO, CAMERA, width=256, prompt="a boat shed")
+    with pytest.raises(InputError, match="at most 1000 characters"):
+        scene.build_world(PHOTO, CAMERA, width=256, prompt="x" * 1001)
+
+
+class Listening:
+    """A tokenizer that notes what it is given."""
+
+    def __init__(self, tokenizer, heard: list[str]):
+        self.tokenizer, self.heard = tokenizer, heard
+
+    def __getattr__(self, name):
+        return getattr(self.tokenizer, name)
+
+    def __call__(self, text, *arguments, **options):
+        self.heard += [text] if isinstance(text, str) else text
+        return self.tokenizer(text, *arguments, **options)
+
+
 def test_a_depth_estimator_measures_another_presets_panorama():
     scene = ScenePipeline.from_preset("measured")
     assert isinstance(scene.panorama, MeasuredPanorama)

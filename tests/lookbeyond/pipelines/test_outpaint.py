@@ -87,6 +87,22 @@ def test_the_photo_stands_in_the_panorama_at_its_own_resolution():
     assert panorama.distance_model == "two metres" and panorama.photo_camera is camera
 
 
+@pytest.mark.parametrize(
+    "prompt, level, up, down",
+    [("", "a place", "a ceiling", "a floor"), ("a barn", "a barn", "a ceiling, a barn", "a floor, a barn")],
+)
+def test_what_the_place_is_said_to_be_reaches_every_view(prompt, level, up, down):
+    """The artist's words go before the preset's; views of the ceiling and the floor keep the preset's own beside."""
+    oracle = Oracle()
+    oracle.settings = {"size": 64, "prompt": "a place", "prompt_up": "a ceiling", "prompt_down": "a floor"}
+    camera = placed_camera(64, 48, math.radians(75))
+    oracle(np.zeros((48, 64, 3), np.uint8), camera, width=512, prompt=prompt)
+    for view, _, words in oracle.calls:
+        upwards = view.forward[2]
+        assert words == (up if upwards > 0.6 else down if upwards < -0.6 else level)
+    assert {words for *_, words in oracle.calls} == {level, up, down}
+
+
 @pytest.mark.parametrize("fov", [60, 75, 90, 100])
 def test_every_direction_is_well_inside_some_view(fov):
     directions = equirectangular_directions(256, 128)

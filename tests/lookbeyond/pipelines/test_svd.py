@@ -102,9 +102,13 @@ def test_a_schedule_is_shortened_without_jumps():
     assert shortened(sigmas, 0.0) == sigmas[-2:]  # one step is left
 
 
+def clean_latents(pipeline: ViewsPipeline, passes: list[Pass]) -> torch.Tensor:
+    return pipeline._clean(pipeline._fused_guidance(passes, EVEN), 1.6, torch.ones(FRAMES, dtype=torch.bool))
+
+
 def test_a_warm_start_takes_fewer_steps_and_stays_near_what_was_told():
     pipeline, passes = svd_views_pipeline(), two_passes(path())
-    clean = sum(pipeline._flip(k, pipeline._clean(one, 1.6)) for k, one in enumerate(passes)) / 2
+    clean = clean_latents(pipeline, passes)
     told = []
     for strength in (0.2, 1.0):
         steps = []
@@ -124,7 +128,7 @@ def test_held_latents_are_the_guidance_and_holes_are_free():
     generator = torch.Generator().manual_seed(0)
     guidance = Guidance(torch.rand(FRAMES, 3, height, width, generator=generator), known + 1, known)
     passes = [Pass(view(cameras[0], 0), cameras, guidance), Pass(view(cameras[-1], 1), cameras[::-1], guidance)]
-    clean = (pipeline._clean(passes[0], 1.6) + pipeline._clean(passes[0], 1.6).flip(0)) / 2
+    clean = clean_latents(pipeline, passes)
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     for hold, expected in ((0.0, []), (0.5, [0, 1]), (1.0, [0, 1, 2, 3])):
         seen = []

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,10 +20,12 @@ from lookbeyond.models.lora import add_lora, save_lora
 from lookbeyond.models.raymap_encoder import RaymapEncoder
 from lookbeyond.models.reversed_motion import ReversedMotion
 from lookbeyond.models.sampling import ConsistencyScheduler
+from lookbeyond.pipelines.depth import DepthPipeline
 from lookbeyond.pipelines.loading import load_stage
 from lookbeyond.pipelines.scene import ScenePipeline
 from lookbeyond.presets.memory import parts_of
 from tests.lookbeyond.models.test_reversed_motion import reversed_unet
+from tests.lookbeyond.pipelines.test_depth import tiny_depth_anything
 from tests.lookbeyond.pipelines.tiny import randomized, svd_unet, svd_views_pipeline
 
 FRAMES = 5
@@ -54,6 +57,7 @@ def repositories(tmp_path_factory):
     for parameter in add_lora(trained, rank=2):
         torch.nn.init.normal_(parameter, std=0.3)
     save_lora(trained, root / "own" / "lora")
+    tiny_depth_anything().save_pretrained(root / "depth")
     return root
 
 
@@ -67,12 +71,17 @@ def local(tmp_path, monkeypatch, repositories):
         "stabilityai/stable-video-diffusion-img2vid-xt": "xt",
         "fffiloni/svd_keyframe_interpolation": "reversed",
         "wangfuyun/AnimateLCM-SVD-xt": "distilled",
+        "depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf": "depth",
     }
 
     def make(name: str, own: bool = False) -> str:
         values = json.loads((presets.ROOT / name / "preset.json").read_text("utf-8"))
         values |= {"frames_per_clip": FRAMES, "views_steps": 2}
-        for component in values["stages"]["views"]["components"].values():
+        measured = json.loads((presets.ROOT / "depth-anything" / "preset.json").read_text("utf-8"))["stages"][
+            "distance"
+        ]
+        values["stages"]["distance"] = measured | {"settings": {"size": 56}}
+        for component in (*values["stages"]["views"]["components"].values(), *measured["components"].values()):
             if hub := component.pop("hub", None):
                 component["folder"] = str(repositories / folders[hub])
         mine = tmp_path / f"my-{name}"
@@ -123,6 +132,23 @@ def test_a_path_of_any_length_is_shot_from_local_folders(local, room, name, own)
     assert isinstance(views.unet_backward, ReversedMotion) == (name == "svd-xt")
     assert (views.raymap_encoder is not None) == own
     assert isinstance(views.scheduler, ConsistencyScheduler) == (name == "svd-xt-lcm")
+    assert views.meter is scene.panorama.meter and isinstance(views.meter, DepthPipeline)
+
+
+def test_holes_of_a_shot_are_measured_where_the_preset_has_a_depth_estimator(local, room):
+    """A walk past a near box: what it hid has the estimator's distance, and without one what surrounds it has."""
+    scene = ScenePipeline.from_preset(local("svd"))
+    distance = room.distance.copy()
+    distance[20:44, 50:60] = 0.8
+    room = replace(room, distance=distance)
+    camera = placed_camera(64, 32, math.radians(70), position=(0, 0.3, 0))
+    hole = scene.warp_panorama(room, [camera])[1][0].known[0, 0].numpy() == 0
+    assert hole.any()
+    measured = scene.fill_anchor(room, camera, []).distance
+    scene.views.meter = None
+    continued = scene.fill_anchor(room, camera, []).distance
+    np.testing.assert_array_equal(measured[~hole], continued[~hole])
+    assert not np.allclose(measured[hole], continued[hole], rtol=1e-3)
 
 
 def test_what_one_trained_oneself_makes_a_difference_and_its_absence_no_harm(local, repositories):

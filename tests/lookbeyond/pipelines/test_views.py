@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.panorama import View
-from lookbeyond.pipelines.guidance import Guidance, fill_holes
+from lookbeyond.pipelines.guidance import Guidance, fill_holes, image_tensor
 from lookbeyond.pipelines.views import Pass, ViewsPipeline, spatial_weights
 from tests.lookbeyond.pipelines.tiny import svd_views_pipeline, views_pipeline
 
@@ -89,7 +89,7 @@ def test_one_pass_alone_decides_where_its_weight_is_one(make):
     """With all weight on one pass, what the other is told makes no difference but at the pinned ends."""
     cameras, pipeline = path(), make()
     passes = two_passes(cameras)
-    other = [passes[0], Pass(view(cameras[-1], 7), cameras[::-1], told(FRAMES, 9))]
+    other = [passes[0], Pass(passes[1].anchor, cameras[::-1], told(FRAMES, 9))]  # the end is its anchor
     weights = np.tile([1.0, 0.0], (FRAMES, 1))
     first, second = (denoised(pipeline, p, weights) for p in (passes, other))
     torch.testing.assert_close(first, second, atol=1e-4, rtol=1e-3)
@@ -154,10 +154,38 @@ def test_known_distance_is_kept_and_holes_meet_it():
     assert (output.distance > 0).all()
 
 
+@pytest.mark.parametrize("make", [views_pipeline, svd_views_pipeline])
+@pytest.mark.parametrize("strength", [1.0, 0.6])
+def test_a_clips_ends_are_its_anchors_even_where_nothing_else_is_told(make, strength):
+    """What the network sees at both ends is the anchors' own pictures, at every step's noise level."""
+    pipeline, passes = make(), two_passes(path())
+    passes = [Pass(one.anchor, one.cameras, one.guidance.nothing()) for one in passes]
+    seen = []
+    pipeline.unet.register_forward_pre_hook(lambda module, args: seen.append(args[0][0, :, :4]))
+    shoot(pipeline, passes, np.full((FRAMES, 2), 0.5), num_inference_steps=4, strength=strength, seed=3)
+    generator = torch.Generator().manual_seed(3)
+    last = pipeline.scheduler.sigmas[-2]  # they end with a zero
+    pictures = torch.stack([image_tensor(one.anchor.colour)[0] for one in passes])
+    told = pipeline._encode(pictures)
+    channels = 4 + getattr(pipeline.unet.config, "distance_channels", 0)
+    noise = torch.randn((FRAMES, channels, *told.shape[-2:]), generator=generator)[[0, -1], :4]
+    flow = hasattr(pipeline.scheduler, "scale_noise")
+    expected = torch.lerp(told, noise, last) if flow else (told + last * noise) / (last**2 + 1) ** 0.5
+    torch.testing.assert_close(seen[-1][[0, -1]], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_walks_last_frame_is_the_one_that_all_frames_end_with():
+    for make in (views_pipeline, svd_views_pipeline):
+        pipeline, passes = make(), two_passes(path())[:1]
+        pipeline.frames_decoded_at_once = 1
+        every, last = (shoot(pipeline, passes, np.ones((FRAMES, 1)), frames=which) for which in ("all", "last"))
+        assert torch.equal(last.colour, every.colour[-1:]) and torch.equal(last.distance, every.distance[-1:])
+
+
 def test_a_low_strength_stays_near_the_guidance():
     pipeline, passes = svd_views_pipeline(), two_passes(path())
     weights = np.full((FRAMES, 2), 0.5)
-    clean = pipeline._clean(passes[0], 1.6)
+    clean = pipeline._clean(passes[0].guidance, 1.6, torch.ones(FRAMES, dtype=torch.bool))
     low, high = (
         pipeline._noised(clean, torch.ones_like(clean), pipeline._timesteps(2, strength, "scheduler")[0][0])
         for strength in (0.2, 1.0)

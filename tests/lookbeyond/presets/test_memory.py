@@ -19,7 +19,7 @@ SVD = [
     Part("views/vae", 97.7e6, 1024 * PIXELS * 4, 1024 * PIXELS),
     Part("views/image_encoder", 632.1e6, 0, 0),
 ]
-BACKWARD = Part("views/unet_backward", 1524.6e6, 283 * PIXELS * 14, 163 * PIXELS * 14)
+BACKWARD = Part("views/unet_backward", 1524.6e6, 283 * PIXELS * 14, 163 * PIXELS * 14)  # a whole network of its own
 
 
 def test_fourteen_frames_of_576_by_1024_fit_into_12_gb():
