@@ -77,6 +77,7 @@ def command() -> None:
 @click.option("--roll", type=float, default=0.0, help="Degrees; positive turns the camera clockwise.")
 @click.option("--camera-height", type=float, default=1.6, show_default=True, help="Metres above the floor.")
 @click.option("--width", type=int, default=4096, show_default=True, help="Width of the panorama, pixels.")
+@click.option("--prompt", default="", help='What the place is, for presets that outpaint: "a living room".')
 @_seed
 @_preset
 @_store
@@ -90,6 +91,7 @@ def world(
     roll: float,
     camera_height: float,
     width: int,
+    prompt: str,
     seed: int,
     preset: str,
     store: Path | None,
@@ -100,7 +102,7 @@ def world(
     if panorama and (fov_x is not None or focal_mm is not None or pitch or roll):
         raise InputError("A 360° picture has no field of view, pitch or roll; leave these out with --panorama.")
     check_output_folder(out, WORLD_FILES)
-    settings: dict[str, Any] = {"camera_height": camera_height, "seed": seed, "preset": preset}
+    settings: dict[str, Any] = {"camera_height": camera_height, "seed": seed, "preset": preset, "prompt": prompt}
     keep = _open_store(store)
     if photo is not None:
         image = read_photo(photo)

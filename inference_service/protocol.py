@@ -68,6 +68,8 @@ class WorldRequest:
     """Width of the panorama in pixels (with `panorama`: the picture's own)."""
     seed: int = 0
     preset: str = "builtin"
+    prompt: str = ""
+    """What the place is, for presets that take one (`takes_prompt`); refused by the others."""
 
 
 @dataclass(frozen=True)

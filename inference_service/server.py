@@ -72,7 +72,9 @@ TICK_MS = 100
 class Presets:
     """What models there are: `lookbeyond.presets`, as JSON objects."""
 
-    FIELDS = ("name", "title", "description", "licence", "memory_gb", "installed", "missing", "views_steps")
+    FIELDS = (
+        "name", "title", "description", "licence", "memory_gb", "installed", "missing", "views_steps", "takes_prompt",
+    )  # fmt: skip
 
     def available(self) -> list[dict]:
         """One object for each preset."""

@@ -24,6 +24,7 @@ import numpy as np
 
 from inference_service.protocol import HASH_PATTERN, MAX_CAMERAS, WORLD_FILES, ShotRequest, WorldRequest
 from inference_service.store import Store
+from lookbeyond import presets
 from lookbeyond.errors import InputError, LookBeyondError, OutOfMemory, StorageError, sentence
 from lookbeyond.files import (
     load_view,
@@ -159,6 +160,9 @@ def check_world_request(request: WorldRequest) -> WorldRequest:
     if not 0.05 <= request.camera_height <= 100:
         raise InputError(f"A camera height of {request.camera_height:g} m is impossible; give 0.05 to 100 metres.")
     _check_seed(request.seed)
+    if request.prompt and request.panorama:
+        raise InputError("A 360° panorama is only measured, so that a prompt says nothing to it; leave it out.")
+    presets.check_prompt(request.preset, request.prompt)
     camera = None if request.camera is None else _rounded_camera(request.camera, "The photo's camera")
     height = round(request.camera_height, 6)
     return dataclasses.replace(request, camera=camera, camera_height=height)
@@ -214,8 +218,9 @@ def job_identity(kind: str, request: WorldRequest | ShotRequest, revision: str) 
         del plain["world"]  # what it is filled with once the world is there
     else:
         plain.pop("world_job", None)  # so that a job's name is what it was before there was this field
-    if not plain.get("steps"):
-        plain.pop("steps", None)
+    for name in ("steps", "prompt"):
+        if not plain.get(name):
+            plain.pop(name, None)
     return identity({"version": UNIT_VERSION, "job": kind, "revision": revision, **plain})
 
 
@@ -229,6 +234,7 @@ def first_unit(request: WorldRequest | ShotRequest, revision: str) -> Unit:
             "camera_height": request.camera_height,
             "width": request.width if request.photo else 0,  # a given panorama has its own
             "seed": request.seed,
+            **({"prompt": request.prompt} if request.prompt else {}),
         }
         description = {"kind": "world", **models, **inputs, **settings}
         return Unit(description, delivers={name: name for name in WORLD_FILES})
@@ -414,6 +420,7 @@ def _make_world(description: dict, store: Store, output: Path, pipelines: Pipeli
         panorama = pipelines(description["preset"]).measure_world(colour, **settings)
     else:
         sha256 = description["photo"]
+        settings |= {"prompt": description["prompt"]} if "prompt" in description else {}
         photo = read_photo(store.file(sha256), store.name(sha256))
         height, width = photo.pixels.shape[:2]
         camera = camera or placed_camera(width, height, photo.fov_x_rad or ASSUMED_FOV_X_RAD)

@@ -313,3 +313,25 @@ def test_depth_is_along_z(store, tmp_path):
 def test_every_kind_of_unit_has_a_weight():
     for kind in ("world", "plan", "anchor", "clip", "shot"):
         assert Unit({"kind": kind, "cameras": [1, 2]}).weight > 0
+
+
+def test_a_prompt_reaches_the_pipeline_and_names_another_world(store, tmp_path, monkeypatch):
+    """Without one, worlds are called as they were before there were prompts; where none would be heard it is refused."""
+    plain = WorldRequest(photo=store.add_file(save_photo(tmp_path / "photo.png")), width=512)
+    with pytest.raises(InputError, match="'builtin' takes no prompt; leave it out, or choose one that does: .*flux"):
+        check_world_request(dataclasses.replace(plain, prompt="a barn"))
+    with pytest.raises(InputError, match="only measured"):
+        check_world_request(WorldRequest(panorama=HASH, preset="sd", prompt="a barn"))
+    told = check_world_request(dataclasses.replace(plain, preset="sd", prompt="a barn"))
+    assert "prompt" not in first_unit(plain, "r").description
+    units_of = [first_unit(request, "r") for request in (told, dataclasses.replace(told, prompt=""))]
+    assert units_of[0].identity != units_of[1].identity
+    assert job_identity("world", told, "r") != job_identity("world", dataclasses.replace(told, prompt=""), "r")
+    heard = []
+    build = DoublePipeline.build_world
+    monkeypatch.setattr(DoublePipeline, "build_world",
+                        lambda self, *arguments, prompt="", **options: heard.append(prompt) or build(
+                            self, *arguments, **options))  # fmt: skip
+    for unit in units_of:
+        perform_unit(unit, store, pipelines, quiet)
+    assert heard == ["a barn", ""]
