@@ -316,7 +316,7 @@ def test_every_kind_of_unit_has_a_weight():
 
 
 def test_a_prompt_reaches_the_pipeline_and_names_another_world(store, tmp_path, monkeypatch):
-    """Without one, worlds are called as they were before there were prompts; where none would be heard it is refused."""
+    """Without one, worlds are called as they were before there were prompts; where none is heard it is refused."""
     plain = WorldRequest(photo=store.add_file(save_photo(tmp_path / "photo.png")), width=512)
     with pytest.raises(InputError, match="'builtin' takes no prompt; leave it out, or choose one that does: .*flux"):
         check_world_request(dataclasses.replace(plain, prompt="a barn"))
