@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ WEIGHT_FILES = (
 Batch = Any
 Draw = Callable[[int, np.random.Generator], Batch]
 """(step, generator) -> a batch on the device; the same arguments always give the same one."""
+_SHARDED = {"FSDP": "FSDP", "DEEPSPEED": "DeepSpeed", "MEGATRON_LM": "Megatron-LM"}
+"""What `accelerate launch` may be told to spread one model over several devices by."""
 
 
 class TrainingError(LookBeyondError):
@@ -86,6 +89,12 @@ def begin(options: argparse.Namespace, *, uneven: bool = False) -> Accelerator:
             raise InputError(f"--{name.replace('_', '-')} is {value}; give a number above 0.")
     if options.minutes is None and options.steps is None:
         options.minutes = options.default_minutes
+    for setting, name in _SHARDED.items():
+        if os.environ.get(f"ACCELERATE_USE_{setting}", "false").lower() == "true":
+            raise InputError(
+                f"Models spread over devices by {name} are not supported, every device holds a whole one; choose "
+                "multi-GPU without it in `accelerate config`, and give --gradient-checkpointing where memory is short."
+            )
     if options.log_with and importlib.util.find_spec(options.log_with) is None:
         raise InputError(
             f"--log-with {options.log_with} needs a package that is not installed; `pip install {options.log_with}`, "
@@ -134,6 +143,7 @@ def run(
     options: argparse.Namespace,
     *,
     on_save: Callable[[int], None] = lambda step: None,
+    ahead: bool = False,
     ema_decay: float = 0.9995,
     save_every_s: float = 240,
 ) -> None:
@@ -144,6 +154,8 @@ def run(
     modules: name -> module with save_pretrained, on the device; their averaged weights are saved to OUT/name.
     loss_of(batch): the losses by name; "loss" is minimised, all are logged (their mean) to OUT/log.csv.
     on_save(step): called by the first process after each save with the averaged weights in place.
+    ahead: each batch is drawn in a thread of its own while the one before is learned from; for draws that take long and
+        leave torch's own generator alone.
     The learning rate warms up over 200 steps and falls linearly to zero at the end of the budget. SIGTERM and Ctrl-C
     end the run after the step at hand, saved.
 
@@ -195,7 +207,8 @@ def run(
         total=100, unit="%", disable=not first, bar_format="{l_bar}{bar}|{elapsed}<{remaining}{postfix}",
         initial=round(100 * min(1.0, spent())),
     )  # fmt: skip
-    with _asked_to_stop() as stop:
+    reader = _Reader(draw, options.seed, slots, ahead)
+    with _asked_to_stop() as stop, contextlib.closing(reader):
         done = spent() >= 1
         while not done:
             for group in optimizer.param_groups:
@@ -203,9 +216,7 @@ def run(
             prepared.zero_grad(set_to_none=True)
             for slot in slots:
                 before = time.monotonic()
-                seeds = np.random.SeedSequence([options.seed, step, slot])
-                torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> np.uint64(1)))
-                batch = draw(step, np.random.default_rng(seeds))
+                batch = reader(step, slot)
                 fetching += time.monotonic() - before
                 wait = slot != slots[-1]  # only the last backward pass exchanges gradients
                 with accelerator.no_sync(objective) if wait else contextlib.nullcontext():
@@ -251,6 +262,35 @@ def run(
     bar.close()
     if options.log_with:
         accelerator.end_training()
+
+
+class _Reader:
+    """The batches of this process, by step and slot, each from a generator of its own."""
+
+    def __init__(self, draw: Draw, seed: int, slots: range, ahead: bool):
+        self.draw, self.seed, self.slots = draw, seed, slots
+        self.pool = ThreadPoolExecutor(1) if ahead else None
+        self.next: Future | None = None
+
+    def __call__(self, step: int, slot: int) -> Batch:
+        """The batch; torch's own generator is left as the slot's, for what the loss draws."""
+        torch.manual_seed(int(self._seeds(step, slot).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        if self.pool is None:
+            return self._draw(step, slot)
+        batch = self.next.result() if self.next else self._draw(step, slot)
+        after = (step, slot + 1) if slot != self.slots[-1] else (step + 1, self.slots[0])
+        self.next = self.pool.submit(self._draw, *after)
+        return batch
+
+    def close(self) -> None:
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
+
+    def _draw(self, step: int, slot: int) -> Batch:
+        return self.draw(step, np.random.default_rng(self._seeds(step, slot)))
+
+    def _seeds(self, step: int, slot: int) -> np.random.SeedSequence:
+        return np.random.SeedSequence([self.seed, step, slot])
 
 
 def _agreed(accelerator: Accelerator, elapsed: float, stop: bool) -> tuple[float, bool]:

@@ -211,7 +211,7 @@ def main(argv: list[str] | None = None) -> None:
         moves, count=count, size=(options.width, options.height), factor=spatial_scale_factor(backbone.vae),
         batch=options.batch, device=options.device,
     )  # fmt: skip
-    loop.run(accelerator, trained, clips, lambda batch: denoising_loss(backbone, batch), options)
+    loop.run(accelerator, trained, clips, lambda batch: denoising_loss(backbone, batch), options, ahead=True)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,14 @@
 import csv
 import subprocess
 import sys
+import threading
 
+import accelerate
+import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from accelerate.tracking import GeneralTracker
 from safetensors.torch import load_file
 
 from lookbeyond.errors import InputError
@@ -192,3 +196,79 @@ def test_losses_reach_tensorboard_too(tmp_path):
     pytest.importorskip("tensorboard")
     train(options(tmp_path, "--steps", "2", "--log-with", "tensorboard"))
     assert list(tmp_path.rglob("events.out.tfevents*"))
+
+
+def test_losses_reach_weights_and_biases_by_the_same_way(tmp_path, monkeypatch):
+    """Its package stands in the suite for a tracker that writes down what accelerate hands to it."""
+    told = []
+
+    class Tracker(GeneralTracker):
+        name, requires_logging_directory = "wandb", False
+        tracker = None
+
+        def __init__(self, run_name, **options):
+            super().__init__()
+            told.append(("begin", run_name))
+
+        def store_init_configuration(self, values):
+            told.append(("options", values))
+
+        def log(self, values, step=None, **options):
+            told.append((step, values))
+
+        def finish(self):
+            told.append(("end", None))
+
+    monkeypatch.setitem(accelerate.tracking.LOGGER_TYPE_TO_CLASS, "wandb", Tracker)
+    monkeypatch.setattr(accelerate.tracking, "_available_trackers", [accelerate.utils.LoggerType.WANDB])
+    monkeypatch.setattr(loop.importlib.util, "find_spec", lambda name: name)
+    train(options(tmp_path, "--steps", "2", "--log-with", "wandb"))
+    (begun, config, (step, row), end) = told
+    assert begun == ("begin", "lookbeyond") and end == ("end", None) and config[1]["steps"] == step == 2
+    with (tmp_path / "log.csv").open() as file:
+        logged = {name: float(value) for name, value in next(csv.DictReader(file)).items()}
+    assert {name: row[name] for name in logged} == logged and row["learning_rate"] > 0
+
+
+def test_a_tracker_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="`pip install wandb`, or leave the option out"):
+        loop.begin(options(tmp_path, "--log-with", "wandb"))
+
+
+@pytest.mark.parametrize("setting, name", [("FSDP", "FSDP"), ("DEEPSPEED", "DeepSpeed")])
+def test_models_spread_over_devices_are_refused_in_a_sentence(tmp_path, monkeypatch, setting, name):
+    monkeypatch.setenv(f"ACCELERATE_USE_{setting}", "true")
+    with pytest.raises(InputError, match=f"by {name} are not supported, .* `accelerate config`"):
+        loop.begin(options(tmp_path))
+
+
+def test_a_batch_is_read_while_the_one_before_is_learned_from_and_is_the_same(tmp_path):
+    """Each loss waits until the next batch is being drawn: without a thread of its own it would wait in vain."""
+
+    def losses(ahead: bool, name: str, steps: int) -> list[float]:
+        begin_anew()
+        chosen = options(tmp_path / name, "--steps", str(steps), "--accumulate", "2", "--precision", "no")
+        accelerator, begun, learned = loop.begin(chosen), threading.Semaphore(0), []
+        model = torch.nn.Linear(3, 1)
+        model.save_pretrained = lambda folder: None
+
+        def draw(step, rng):
+            begun.release()
+            return torch.from_numpy(rng.normal(size=(2, 3)).astype(np.float32))
+
+        def loss(x):
+            assert begun.acquire(timeout=60)
+            if ahead:  # the next one's; give it back for its own turn
+                assert begun.acquire(timeout=60), "the next batch was not begun"
+                begun.release()
+            value = (model(x) + torch.randn(1)).square().mean()
+            learned.append(float(value.detach()))
+            return {"loss": value}
+
+        loop.run(accelerator, {"line": model}, draw, loss, chosen, ahead=ahead)
+        return learned
+
+    straight = losses(False, "straight", 3)
+    assert losses(True, "ahead", 3) == straight
+    assert losses(True, "cut", 1) + losses(True, "cut", 3) == straight
