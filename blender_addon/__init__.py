@@ -9,6 +9,7 @@ import bpy
 from . import (
     command_line,
     heartbeat,
+    known_length,
     operators,
     panels,
     path_view,
@@ -19,7 +20,14 @@ from . import (
 )
 from .session import session
 
-CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *photo_handles.CLASSES, *panels.CLASSES)
+CLASSES = (
+    *properties.CLASSES,
+    *preferences.CLASSES,
+    *operators.CLASSES,
+    *photo_handles.CLASSES,
+    *known_length.CLASSES,
+    *panels.CLASSES,
+)
 
 
 def register() -> None:

@@ -12,6 +12,7 @@ import bpy
 
 from .preferences import preferences
 from .results import absolute
+from .scene_jobs import look_at_photo
 from .session import session
 
 NAME = "lookbeyond"
@@ -89,6 +90,12 @@ def build(options: argparse.Namespace) -> None:
             roll=math.radians(options.roll),
             height=options.camera_height,
         )
+        scene = bpy.context.scene
+        session.begin(look_at_photo(scene))
+        session.run()
+        told = scene.look_beyond.photo_camera.data.look_beyond
+        for sentence in (*told.warnings.splitlines(), *told.people.splitlines()):
+            print(f"{NAME}: {sentence}", file=sys.stderr)
     bpy.ops.lookbeyond.build_world()
 
 

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -79,6 +80,43 @@ def steps_of(welcome: object, preset: str, share: float) -> int:
     """A share of the denoising steps of a preset; 0, which is its own number, where the service does not say that."""
     own = next((one.get("views_steps", 0) for one in getattr(welcome, "presets", ()) if one.get("name") == preset), 0)
     return 0 if abs(share - 1) < 1e-6 or not own else max(1, round(own * share))
+
+
+def room_for(welcome: object, preset: str) -> str:
+    """In a few words whether a preset can run on the service's devices; empty where that is not known."""
+    known = next((one for one in getattr(welcome, "presets", ()) if one.get("name") == preset), None)
+    if known is None:
+        return ""
+    if not known.get("installed", True):
+        return "not downloaded"
+    said = [device.get("presets", {}).get(preset, "") for device in getattr(welcome, "devices", ())]
+    # One device that it fits into is enough; the shortest words are the best news.
+    return min((words for words in said if words.startswith("fits")), key=len, default=next(filter(None, said), ""))
+
+
+def fetch_command(preset: str) -> str:
+    """What downloads a preset on the service's machine, typed there."""
+    return f"lookbeyond fetch {preset}"
+
+
+def look_at_photo(connect: Connect, picture: Path, seen: Callable[[Sequence[float]], None]) -> Steps:
+    """Steps that tell `seen` the share of the picture that each face in it covers.
+
+    Nobody has asked for it: a service that cannot say it is no error, and nothing is told then.
+    """
+
+    def steps(cancelled: threading.Event) -> Iterator[Event]:
+        yield Progress(0.0, f"Looking at {picture.name}", None)
+        try:
+            with connect() as client:
+                yield Welcomed(client.welcome)
+                seen(client.faces(client.upload(picture)))
+        except service.ServiceError as error:
+            if error.code in UNREACHABLE:
+                yield Stopped()
+        yield Done()
+
+    return steps
 
 
 def resume(connect: Connect, request: WorldRequest | ShotRequest, folder: Path, about: Mapping[str, object]) -> Steps:
@@ -171,10 +209,24 @@ def check_service(connect: Connect) -> Steps:
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
         with connect() as client:
-            yield Welcomed(client.welcome)
+            yield from welcomed(client, cancelled)
         yield Done("The service answers.")
 
     return steps
+
+
+def welcomed(client: Client, cancelled: threading.Event, patience_s: float = 60.0) -> Iterator[Event]:
+    """What the service says of itself, again when its workers have started: only they know their devices."""
+    yield Welcomed(client.welcome)
+    ends = time.monotonic() + patience_s
+    while any(device.get("state") == "starting" for device in client.welcome.devices):
+        if cancelled.is_set() or time.monotonic() > ends:
+            break
+        yield Progress(0.5, "Waiting for its workers", None)
+        time.sleep(0.2)
+        devices = client.service_status().devices
+        client.welcome = replace(client.welcome, devices=devices)
+    yield Welcomed(client.welcome)
 
 
 def start_service(command: Sequence[str]) -> Steps:
@@ -184,7 +236,7 @@ def start_service(command: Sequence[str]) -> Steps:
         yield Progress(0.0, "Starting the service", None)
         try:
             with Client() as client:
-                yield Welcomed(client.welcome)
+                yield from welcomed(client, cancelled)
             yield Done("The service runs already.")
             return
         except service.ServiceError as error:
@@ -193,7 +245,7 @@ def start_service(command: Sequence[str]) -> Steps:
         process, address = service.start_service(command)
         yield Launched(process)
         with Client(address) as client:
-            yield Welcomed(client.welcome)
+            yield from welcomed(client, cancelled)
         yield Done("The service runs.")
 
     return steps

@@ -6,6 +6,7 @@ result when a script calls them (`EXEC_DEFAULT`, the default of bpy.ops), like B
 
 import math
 import time
+from collections.abc import Callable
 
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
@@ -19,13 +20,13 @@ from .path import add_path
 from .photo import PhotoError, photo_image, place_photo, place_render
 from .preferences import connection, preferences, service_reason
 from .results import absolute, output_folder
-from .session import Task, Work, session
+from .session import Done, Task, Work, session
 from .shot_output import show_before
 
 READ_AT_ONCE = 120
 """Frames whose cameras are read while the window waits: it hardly notices."""
-READ_S = 0.012
-"""How long the window waits at a time while those of more frames are read."""
+READ_S, READ_MOST_S = 0.012, 0.1
+"""How long the window waits at a time while those of more frames are read: as long as it takes to be drawn."""
 IMAGES = "*.jpg;*.jpeg;*.png;*.webp;*.tif;*.tiff;*.bmp"
 
 
@@ -175,6 +176,9 @@ class PlacePhoto(ReasonedPoll, bpy.types.Operator):
         session.clear()
         session.notice = told
         self.report({"INFO"}, told)
+        if session.service is not None and not bpy.app.background and not service_reason():
+            session.enqueue(scene_jobs.look_at_photo(context.scene, told))
+            heartbeat.start()
         return {"FINISHED"}
 
 
@@ -295,19 +299,24 @@ class MatchPhotoColours(bpy.types.Operator):
 
 class NeedsPhoto(AsksService):
     queues = True
+    takes_panorama = False
+    """Whether a 360° picture will do as well."""
 
     @classmethod
     def reason(cls, context):
-        if context.scene.look_beyond.photo_camera is None:
+        settings = context.scene.look_beyond
+        if settings.photo_camera is None and not (cls.takes_panorama and settings.panorama_path):
             return "Place a photo first"
         return super().reason(context)
 
 
 class BuildWorld(NeedsPhoto, bpy.types.Operator):
-    """Make the panorama that the photo is a part of, and the scene's world of it"""
+    """Make the panorama that the photo is a part of (or take the 360° picture), and the scene's world of it"""
 
     bl_idname = "lookbeyond.build_world"
     bl_label = "Build World"
+
+    takes_panorama = True
 
     def prepare(self, context):
         return scene_jobs.build_world(context)
@@ -539,6 +548,19 @@ class CheckPath(ReasonedPoll, bpy.types.Operator):
 # --- 3 service ----------------------------------------------------------------------------------------------
 
 
+def looking(scene: bpy.types.Scene) -> Callable[[Done], str]:
+    """When the service is there: have it look at the photo that was placed before."""
+    where = scene_jobs.SceneOf(scene)
+
+    def finish(done: Done) -> str:
+        scene = where.find()
+        if scene is not None and scene_jobs.not_looked_at(scene):
+            session.queue.append(scene_jobs.look_at_photo(scene))
+        return ""
+
+    return finish
+
+
 class StartService(AsksService, bpy.types.Operator):
     """Start the program that runs the models, on this machine"""
 
@@ -554,7 +576,7 @@ class StartService(AsksService, bpy.types.Operator):
 
     def prepare(self, context):
         command = jobs.service_command(preferences().service_command)
-        return Work(self.bl_label, jobs.start_service(command))
+        return Work(self.bl_label, jobs.start_service(command), looking(context.scene))
 
 
 class StopService(AsksService, bpy.types.Operator):
@@ -574,7 +596,7 @@ class CheckService(AsksService, bpy.types.Operator):
     bl_label = "Test Connection"
 
     def prepare(self, context):
-        return Work(self.bl_label, jobs.check_service(connection()))
+        return Work(self.bl_label, jobs.check_service(connection()), looking(context.scene))
 
 
 class ReleaseMemory(AsksService, bpy.types.Operator):
@@ -587,14 +609,31 @@ class ReleaseMemory(AsksService, bpy.types.Operator):
         return Work(self.bl_label, jobs.release_memory(connection()))
 
 
-class CopyInstallCommand(bpy.types.Operator):
-    """Copy the command that installs the service: paste it into a terminal"""
+class CopyCommand(bpy.types.Operator):
+    """Copy the command: paste it into a terminal on the service's machine"""
 
-    bl_idname = "lookbeyond.copy_install_command"
-    bl_label = "Copy Install Command"
+    bl_idname = "lookbeyond.copy_command"
+    bl_label = "Copy Command"
+
+    command: StringProperty(name="Command", default=jobs.INSTALL_COMMAND)
 
     def execute(self, context):
-        context.window_manager.clipboard = jobs.INSTALL_COMMAND
+        context.window_manager.clipboard = self.command
+        return {"FINISHED"}
+
+
+class OpenFolder(ReasonedPoll, bpy.types.Operator):
+    """Show the files of what was just made"""
+
+    bl_idname = "lookbeyond.open_folder"
+    bl_label = "Open Folder"
+
+    @classmethod
+    def reason(cls, context):
+        return "" if session.folder is not None and session.folder.is_dir() else "Nothing was made that is still there"
+
+    def execute(self, context):
+        bpy.ops.wm.path_open(filepath=str(session.folder))
         return {"FINISHED"}
 
 
@@ -756,6 +795,7 @@ class Shoot(AsksService, bpy.types.Operator):
         if len(scene_frames(context.scene)) <= READ_AT_ONCE or not reads_apart(context):
             return super().invoke(context, event)
         self.reading = Reading(context.scene)
+        self.read_at = time.monotonic()
         self.timer = context.window_manager.event_timer_add(0.01, window=context.window)
         context.window_manager.progress_begin(0, 1)
         context.workspace.status_text_set("Reading the camera  |  Esc: leave")
@@ -771,7 +811,10 @@ class Shoot(AsksService, bpy.types.Operator):
         if event.type != "TIMER":
             return {"RUNNING_MODAL"}  # an edit now would be in some of the frames only
         try:
-            ready = self.reading.step(context.scene, READ_S)
+            # Each slice has the window drawn anew: where that is slow, short ones would take for ever.
+            drawn_s = time.monotonic() - self.read_at
+            ready = self.reading.step(context.scene, min(READ_MOST_S, max(READ_S, drawn_s)))
+            self.read_at = time.monotonic()
         except CameraError as error:
             self.cancel(context)
             session.refuse(str(error))
@@ -816,7 +859,8 @@ CLASSES = (
     StopService,
     CheckService,
     ReleaseMemory,
-    CopyInstallCommand,
+    CopyCommand,
+    OpenFolder,
     CopyLog,
     Resume,
     Cancel,

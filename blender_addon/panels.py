@@ -5,7 +5,7 @@ import textwrap
 import bpy
 
 from . import heartbeat, path_view
-from .jobs import INSTALL_COMMAND, find_program, steps_of
+from .jobs import INSTALL_COMMAND, fetch_command, find_program, room_for, steps_of
 from .preferences import preferences
 from .results import absolute
 from .session import Task, session
@@ -63,8 +63,9 @@ class PhotoPanel(Step, bpy.types.Panel):
             row = layout.row(align=True)
             row.operator("lookbeyond.adjust_horizon", text="Horizon", icon="DRIVER_ROTATIONAL_DIFFERENCE")
             row.operator_menu_enum("lookbeyond.align_lines", "kind", text="Two Lines", icon="MOD_EDGESPLIT")
-            layout.operator("lookbeyond.measure_height", icon="DRIVER_DISTANCE")
-            for sentence in settings.photo_camera.data.look_beyond.warnings.splitlines():
+            draw_known_length(layout, settings, "lookbeyond.measure_height")
+            photo = settings.photo_camera.data.look_beyond
+            for sentence in (*photo.warnings.splitlines(), *photo.people.splitlines()):
                 draw_text(layout.column(align=True), context, sentence, "ERROR")
         else:
             layout.operator("lookbeyond.use_render", icon="RENDER_STILL")
@@ -106,9 +107,15 @@ class WorldPanel(Step, bpy.types.Panel):
         row = layout.row(align=True)
         row.scale_y = 1.4
         row.operator("lookbeyond.build_world", icon="WORLD")
-        if settings.worlds:
+        if settings.worlds and not settings.panorama_path:
             row.operator("lookbeyond.reroll_world", text="", icon="FILE_REFRESH")
-        layout.operator("lookbeyond.use_panorama", text="Use 360° Picture…")
+        if settings.panorama_path:
+            column = layout.column(align=True)
+            column.prop(settings, "panorama_path", text="360° Picture")
+            column.prop(settings, "panorama_height")
+            draw_known_length(layout, settings, "lookbeyond.measure_panorama")
+        else:
+            layout.operator("lookbeyond.use_panorama", text="Use 360° Picture…")
         if settings.worlds:
             draw_variants(layout, settings)
         node = our_node(scene.world)
@@ -159,7 +166,7 @@ class ServicePanel(Step, bpy.types.Panel):
             if not chosen.address.strip() and not chosen.service_command.strip() and find_program() is None:
                 row = layout.row(align=True)
                 row.label(text=INSTALL_COMMAND, icon="CONSOLE")
-                row.operator("lookbeyond.copy_install_command", text="", icon="COPYDOWN")
+                row.operator("lookbeyond.copy_command", text="", icon="COPYDOWN").command = INSTALL_COMMAND
         else:
             layout.label(text=f"Service {service.service}", icon="LINKED")
             for device in service.devices:
@@ -176,6 +183,7 @@ class ServicePanel(Step, bpy.types.Panel):
         column.use_property_split = True
         column.use_property_decorate = False
         column.prop(settings, "preset")
+        draw_room(layout, room_for(service, settings.preset), settings.preset)
 
 
 class ShootPanel(Step, bpy.types.Panel):
@@ -231,6 +239,24 @@ class FinePanel(Step, bpy.types.Panel):
         layout.prop(settings, "output_folder")
 
 
+def draw_room(layout: bpy.types.UILayout, room: str, preset: str) -> None:
+    """Whether the chosen preset can run, and what to do where it cannot."""
+    if not room:
+        return
+    fits = room.startswith("fits")
+    layout.label(text=f"{room[0].upper()}{room[1:]}", icon="CHECKMARK" if fits else "ERROR")
+    if room == "not downloaded":
+        row = layout.row(align=True)
+        row.label(text=fetch_command(preset), icon="CONSOLE")
+        row.operator("lookbeyond.copy_command", text="", icon="COPYDOWN").command = fetch_command(preset)
+
+
+def draw_known_length(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup, operator: str) -> None:
+    row = layout.row(align=True)
+    row.operator_menu_enum(operator, "kind", text="Known Length", icon="DRIVER_DISTANCE")
+    row.prop(settings, "known_length", text="")
+
+
 def draw_variants(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:
     grid = layout.grid_flow(row_major=True, columns=3, even_columns=True, align=True)
     for number, world in enumerate(settings.worlds):
@@ -268,6 +294,8 @@ def draw_message(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     draw_text(column, context, text, icon)
     row = box.row()
     row.operator("lookbeyond.copy_message", text="Copy", icon="COPYDOWN")
+    if session.folder is not None:
+        row.operator("lookbeyond.open_folder", text="Folder", icon="FILE_FOLDER")
     if session.error:
         row.operator("lookbeyond.copy_log")
     row.operator("lookbeyond.clear_message", text="Dismiss", icon="CHECKMARK")

@@ -12,7 +12,7 @@ from mathutils import Matrix, Vector
 
 from .cameras_from_blender import metres_per_unit, select_only
 from .known_world import KnownWorld
-from .photo import photo_camera
+from .photo import DISPLAY_M, photo_camera
 
 Kind = Literal["PUSH_IN", "WALK", "ORBIT", "LOOK_AROUND", "WALK_TO", "CRANE"]
 Look = Literal["", "ALONG", "TARGET"]
@@ -225,6 +225,7 @@ def add_curve(context: bpy.types.Context, points: np.ndarray, frames: int) -> bp
 def add_camera(context: bpy.types.Context, photo: bpy.types.Object | None, start: Camera) -> bpy.types.Object:
     """A camera with the photo's lens; its pose is the constraints' business."""
     data = bpy.data.cameras.new("Shot Camera")
+    data.display_size = DISPLAY_M / metres_per_unit(context.scene)
     if photo is not None:
         for name in ("sensor_fit", "sensor_width", "sensor_height", "lens", "clip_start", "clip_end"):
             setattr(data, name, getattr(photo.data, name))

@@ -22,7 +22,7 @@ from .world_nodes import turned_by
 
 SLICE_S = 0.004
 """How long one slice may hold the window; what it has begun, it ends."""
-READ_S = 0.003
+READ_S = 0.005
 """How long of that cameras are read: Blender lets a scene of its own go only when they are."""
 INTERVAL_S = 0.005
 PAUSE_S = 0.15

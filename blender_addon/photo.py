@@ -13,6 +13,8 @@ from .photo_quality import MEASURED_WIDTH, warnings
 from .results import absolute, as_stored
 
 MIN_SIDE, MAX_SIDE = 64, 16384
+DISPLAY_M = 0.25
+"""How large our cameras are drawn: Blender's metre fills a room."""
 
 
 class PhotoError(ValueError):
@@ -53,6 +55,7 @@ def place_photo(
     placed = placed_already(scene, path)
     if placed is None:
         data = bpy.data.cameras.new(f"Photo {path.stem}")
+        data.display_size = DISPLAY_M / unit_m
         placed = bpy.data.objects.new(data.name, data)
         context.collection.objects.link(placed)
     data = placed.data
@@ -63,12 +66,14 @@ def place_photo(
     data.clip_start = min(data.clip_start, 0.05 / unit_m)
     data.look_beyond.photo_path = as_stored(path)
     data.look_beyond.width, data.look_beyond.height = width, height
+    data.look_beyond.people, data.look_beyond.looked_at = "", False
     data.look_beyond.warnings = "\n".join(photo_warnings(image, focal_35mm or exif.focal_35mm))
     data.show_passepartout, data.passepartout_alpha = True, max(data.passepartout_alpha, 0.7)
     placed.matrix_world = matrix_world_of(camera, unit_m)
     show_behind(data, image, scene)
 
     scene.look_beyond.photo_camera = placed
+    scene.look_beyond.panorama_path = ""
     if scene.camera is None:
         scene.camera = placed
     select_only(context, placed)

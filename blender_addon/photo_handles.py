@@ -1,4 +1,4 @@
-"""Two handles on the photo's horizon, two lines along edges in it, two clicks on something whose height is known.
+"""Two handles on the photo's horizon, or two lines along edges in it, stand the camera upright.
 
 The mathematics stands on top and knows nothing of windows; the operators map the mouse to the photo's pixels.
 """
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import bpy
 import numpy as np
-from bpy.props import EnumProperty, FloatProperty, FloatVectorProperty
+from bpy.props import EnumProperty, FloatVectorProperty
 from bpy_extras import view3d_utils
 from lookbeyond_kit.geometry.cameras import Camera, heading_pitch_roll
 from mathutils import Vector
@@ -92,25 +92,8 @@ def pitch_roll_of_lines(camera: Camera, kind: str, ends: Sequence[Pixel]) -> tup
     return math.atan((direction[0] * math.sin(roll) + direction[1] * math.cos(roll)) / direction[2]), roll
 
 
-def height_of(camera: Camera, foot: Pixel, top: Pixel) -> float:
-    """How high a thing is that stands upright on the floor (z = 0), by its foot and its top in the photo, metres."""
-    to_world = camera.rotation @ np.linalg.inv(camera.intrinsics)
-    down, up = to_world @ (*foot, 1.0), to_world @ (*top, 1.0)
-    if down[2] >= -1e-6:
-        raise HandleError("The first click was not on the floor: click where the thing stands, below the horizon.")
-    place = camera.position + down * (camera.position[2] / -down[2])
-    away = place[:2] - camera.position[:2]
-    along = float(up[:2] @ away)
-    if along <= 1e-9:
-        raise HandleError("The second click is not above the first: click on the top of the same thing.")
-    height = float(camera.position[2] + up[2] * (away @ away) / along)
-    if height <= 0.01:
-        raise HandleError("The second click is not above the first: click on the top of the same thing.")
-    return height
-
-
 class OnPhoto:
-    """What both operators share: the photo's camera fills the viewport, the mouse is on its pixels."""
+    """What these operators share: the photo's camera fills the viewport, the mouse is on its pixels."""
 
     _draw_handle = None
 
@@ -332,51 +315,4 @@ class AlignLines(DragsHandles, bpy.types.Operator):
         self.lines = list(handles)
 
 
-class MeasureHeight(OnPhoto, bpy.types.Operator):
-    """Click on the foot and on the top of something whose height you know: the camera's height follows"""
-
-    bl_idname = "lookbeyond.measure_height"
-    bl_label = "Measure by a Known Height"
-    bl_options = {"REGISTER", "UNDO"}
-
-    known: FloatProperty(name="Its Height (m)", description="A door is 2 m", default=2.0, min=0.05, soft_max=10.0)
-    ends: pixels_property("Ends", "Pixels of the photo, its foot and its top: x, y, x, y", 2)
-
-    def invoke(self, context, event):
-        self.clicks: list[Pixel] = []
-        return self.begin(context, f"Click the foot, then the top of something {self.known:g} m high  |  Esc: leave")
-
-    def draw_handles(self, context) -> None:
-        self.draw_points(context, self.clicks, True)
-
-    def execute(self, context):
-        try:
-            height = calibrate(context.scene, *pixels(self.ends), self.known)
-        except HandleError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        self.report({"INFO"}, f"The camera stands {height:.2f} m above the floor. Build the world again to resize it.")
-        return {"FINISHED"}
-
-    def modal(self, context, event):
-        if event.type in ("ESC", "RIGHTMOUSE"):
-            return self.end(context, "CANCELLED")
-        if event.type != "LEFTMOUSE" or event.value != "PRESS":
-            return {"PASS_THROUGH"}
-        self.clicks.append(self.pixel_at(context, event))
-        context.area.tag_redraw()
-        if len(self.clicks) < 2:
-            return {"RUNNING_MODAL"}
-        self.ends = [value for click in self.clicks for value in click]
-        return self.end(context, self.execute(context).pop())
-
-
-def calibrate(scene: bpy.types.Scene, foot: Pixel, top: Pixel, known_m: float) -> float:
-    """Raise or lower the photo's camera so that the thing between two pixels is as high as it is; the height."""
-    camera = photo_camera(scene)
-    height = float(camera.position[2]) * known_m / height_of(camera, foot, top)
-    set_photo_camera(scene, height=height)
-    return height
-
-
-CLASSES = (AdjustHorizon, AlignLines, MeasureHeight)
+CLASSES = (AdjustHorizon, AlignLines)

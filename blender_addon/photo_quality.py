@@ -1,8 +1,9 @@
 """Photos that will disappoint, told before the work starts: each warning with its measure. No bpy here.
 
-Whether people stand in front is not found out: what is small enough to carry finds faces seen from the front only,
-OpenCV has left its people detector behind with version 5, and a wrong guess is worse than none.
+All but people, whom the service looks for, are found with NumPy alone.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -33,6 +34,15 @@ def warnings(pixels: np.ndarray, longer_side: int, focal_35mm: float = 0.0) -> l
         how = f"{focal_35mm:g} mm" if 0 < focal_35mm < FISHEYE_35MM else "black corners"
         said.append(f"Fisheye ({how}): straight lines that are bent in the photo will be bent in the world.")
     return said
+
+
+def people_warning(faces: Sequence[float]) -> str:
+    """What to say about people in front, by the share of the photo that each face covers, the largest first."""
+    if not faces:
+        return ""
+    share = f"{faces[0]:.0%}" if faces[0] >= 0.01 else f"{faces[0]:.1%}"
+    seen = f"a face covers {share}" if len(faces) == 1 else f"{len(faces)} faces, the largest covers {share}"
+    return f"People ({seen} of the photo): they stay as they are, and what is behind them is not made."
 
 
 def sharpness(luminance: np.ndarray) -> float:

@@ -19,6 +19,7 @@ from bpy.props import (
 from lookbeyond_kit.geometry.cameras import CameraError, heading_pitch_roll
 
 from .cameras_from_blender import QUALITIES
+from .jobs import room_for
 from .photo import photo_camera, set_photo_camera
 from .session import session
 
@@ -67,9 +68,10 @@ def is_photo_camera(self: "LookBeyondScene", thing: bpy.types.Object) -> bool:
     return thing.type == "CAMERA" and bool(thing.data.look_beyond.photo_path)
 
 
-def preset_names(self: "LookBeyondScene", context: bpy.types.Context, text: str) -> list[str]:
-    presets = getattr(session.service, "presets", ())
-    return [str(preset.get("name", "")) for preset in presets] or ["builtin"]
+def preset_names(self: "LookBeyondScene", context: bpy.types.Context, text: str) -> list[tuple[str, str]]:
+    """What the service has, and beside each name in a few words whether it can run there."""
+    names = [str(preset.get("name", "")) for preset in getattr(session.service, "presets", ())]
+    return [(name, room_for(session.service, name)) for name in names or ["builtin"]]
 
 
 def set_by_quality(self: "LookBeyondScene", context: bpy.types.Context) -> None:
@@ -83,6 +85,8 @@ class LookBeyondCamera(bpy.types.PropertyGroup):
     width: IntProperty(name="Photo Width", subtype="PIXEL")
     height: IntProperty(name="Photo Height", subtype="PIXEL")
     warnings: StringProperty(name="Warnings", description="What will disappoint in this photo, a line each")
+    people: StringProperty(name="People", description="What the service says of people in this photo")
+    looked_at: BoolProperty(name="Looked At", description="Whether the service has looked for people in this photo")
 
 
 class LookBeyondWorld(bpy.types.PropertyGroup):
@@ -100,6 +104,33 @@ class LookBeyondScene(bpy.types.PropertyGroup):
     )
     seed: IntProperty(
         name="Seed", description="Another seed invents another surrounding; the same one repeats it", min=0
+    )
+    known_length: FloatProperty(
+        name="Known Length (m)",
+        description="How high or long the thing is that you click: a door is 2 m",
+        default=2.0,
+        min=0.05,
+        soft_max=10.0,
+        precision=2,
+    )
+    panorama_path: StringProperty(
+        name="360° Picture",
+        description="The picture that the world is made of instead of a photo; empty: the photo",
+        subtype="FILE_PATH",
+        options=BLEND_RELATIVE,
+    )
+    panorama_height: FloatProperty(
+        name="Height (m)",
+        description="Metres from the floor to the camera that took the 360° picture: gives the world its size",
+        default=1.6,
+        min=0.01,
+        soft_max=10.0,
+        precision=2,
+    )
+    panorama_heading: FloatProperty(
+        name="Heading",
+        description="Where the centre of the 360° picture looks, counter-clockwise from the X axis",
+        subtype="ANGLE",
     )
     show_path: BoolProperty(
         name="Show What Is Known",

@@ -19,6 +19,7 @@ from .composite import set_up_composite
 from .jobs import JobError
 from .known_world import KnownWorld, load_world, turned
 from .photo import photo_camera
+from .photo_quality import people_warning
 from .preferences import connection
 from .results import absolute, as_stored, file_name, output_folder, stamped
 from .session import Done, Event, Work, session
@@ -41,8 +42,15 @@ class SceneOf:
 
 
 def build_world(context: bpy.types.Context) -> Work:
-    """The world of the placed photo, its camera as it stands now. Raises `JobError`, `CameraError`."""
+    """The world of the scene's 360° picture, else of the placed photo, its camera as it stands now.
+
+    Raises `JobError`, `CameraError`.
+    """
     scene = context.scene
+    settings = scene.look_beyond
+    if settings.panorama_path:
+        picture = absolute(settings.panorama_path)
+        return use_panorama(context, picture, settings.panorama_height, settings.panorama_heading)
     camera = photo_camera(scene, context.evaluated_depsgraph_get())
     if camera is None:
         raise JobError("No photo is placed in this scene: place one first.")
@@ -58,7 +66,35 @@ def use_panorama(context: bpy.types.Context, picture: Path, height_m: float, hea
     `heading` is where its centre looks, radians counter-clockwise from +X.
     """
     camera = placed_camera(64, 64, math.radians(65), heading_rad=heading, position=(0.0, 0.0, height_m))
-    return world_of(context.scene, picture, "panorama", camera, height_m)
+    work = world_of(context.scene, picture, "panorama", camera, height_m)
+    settings = context.scene.look_beyond
+    settings.panorama_path = as_stored(picture)
+    settings.panorama_height, settings.panorama_heading = height_m, heading
+    return work
+
+
+def look_at_photo(scene: bpy.types.Scene, said: str = "") -> Work:
+    """Have the service look for people in the placed photo; `said` is the closing sentence. Raises `JobError`."""
+    where, stored = SceneOf(scene), scene.look_beyond.photo_path
+    seen: list[Sequence[float]] = []
+
+    def finish(done: Done) -> str:
+        scene = where.find()
+        camera = scene.look_beyond.photo_camera if scene is not None else None
+        if seen and camera is not None and camera.data.look_beyond.photo_path == stored:
+            camera.data.look_beyond.looked_at = True
+            camera.data.look_beyond.people = people_warning(seen[0])
+            if seen[0]:
+                remember_for_undo("Look at Photo")
+        return said
+
+    return Work("Look at Photo", jobs.look_at_photo(connection(), absolute(stored), seen.append), finish)
+
+
+def not_looked_at(scene: bpy.types.Scene) -> bool:
+    """Whether the scene has a photo in which nobody has looked for people yet."""
+    camera = scene.look_beyond.photo_camera
+    return camera is not None and bool(scene.look_beyond.photo_path) and not camera.data.look_beyond.looked_at
 
 
 def world_of(
@@ -111,7 +147,7 @@ def world_finish(where: SceneOf, request: WorldRequest, picture: Path) -> Callab
         scene.look_beyond.world_folder = as_stored(done.folder)
         remember_variant(scene, done.folder, picture.stem, request.seed)
         remember_for_undo("Build World")
-        return f"The world stands: {done.folder}. {said} {stage_note(scene, done.folder)}".strip()
+        return f"The world stands. {said} {stage_note(scene, done.folder)}".strip()
 
     return finish
 
@@ -274,7 +310,7 @@ def shot_finish(
         scene.look_beyond.shot_folder = as_stored(done.folder)
         scene.look_beyond.shot_first, scene.look_beyond.shot_frames = request.first_frame, len(names)
         remember_for_undo("Shoot")
-        return f"{len(names)} frames: {done.folder}. {closing[0].said}".strip()
+        return f"{len(names)} frames are finished. {closing[0].said}".strip()
 
     def arrived(files: list[Path]) -> bool:
         scene = where.find()

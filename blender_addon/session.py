@@ -119,9 +119,9 @@ class Session:
     """One task at a time, its thread, and the outcome of the last one.
 
     `queue` holds what waits for its end, `unfinished` the folders of what was begun and not ended when the open
-    file was last left. `error` and `notice` are the sentences of the status box; `service` is
-    what the service last said of itself, None when nothing is known; `preview` the newest preview (a JPEG file)
-    of the running task.
+    file was last left. `error` and `notice` are the sentences of the status box, `folder` is where that
+    lies of which the notice tells; `service` is what the service last said of itself, None when nothing is known;
+    `preview` the newest preview (a JPEG file) of the running task.
     """
 
     def __init__(self) -> None:
@@ -129,6 +129,7 @@ class Session:
         self.error = ""
         self.error_code = ""
         self.notice = ""
+        self.folder: Path | None = None
         self.service: object | None = None
         self.process: subprocess.Popen | None = None
         self.preview: Path | None = None
@@ -206,9 +207,9 @@ class Session:
             self._take(event, self.task)
         self._show_arrived()
         if self.task is None and self.queue:
-            said, failed, code = self.notice, self.error, self.error_code
+            said, failed, code, folder = self.notice, self.error, self.error_code, self.folder
             self.begin(self.queue.pop(0))
-            self.notice, self.error, self.error_code = said, failed, code
+            self.notice, self.error, self.error_code, self.folder = said, failed, code, folder
             changed = True
         return changed
 
@@ -245,6 +246,7 @@ class Session:
     def clear(self) -> None:
         """Empty the status box."""
         self.error = self.error_code = self.notice = ""
+        self.folder = None
 
     def refuse(self, reason: str) -> None:
         """Show why something was not even begun."""
@@ -313,7 +315,8 @@ class Session:
             return
         if said is not None:
             self._end()
-            self.notice = said or done.message
+            self.notice = said or done.message or self.notice
+            self.folder = done.folder or self.folder
 
     def _end(self) -> None:
         self.task = self._finish = self._done = self.preview = None

@@ -1,11 +1,13 @@
 """What the tests of the add-on play: pictures on disk, and a service that answers at once."""
 
+import dataclasses
 import json
 import math
 import shutil
 import struct
 import threading
 import time
+import types
 from pathlib import Path
 
 
@@ -68,6 +70,18 @@ def room_distance(width: int = 128, low=(-2.0, -2.5, -1.6), high=(3.0, 2.0, 1.1)
     return np.minimum.reduce(ways).astype(np.float32)
 
 
+@dataclasses.dataclass
+class Welcome:
+    """What the played service says of itself; of its devices it knows more when their workers have started."""
+
+    service: str = "0.1.0"
+    version: int = 1
+    epoch: str = "e"
+    presets: tuple[dict, ...] = ({"name": "builtin", "views_steps": 8},)
+    devices: tuple[dict, ...] = ({"name": "CPU", "state": "starting"},)
+    limits: dict = dataclasses.field(default_factory=dict)
+
+
 class PlayedService:
     """Stands for the client, playing a service that answers at once: what it was asked lies in the lists.
 
@@ -75,12 +89,6 @@ class PlayedService:
     `go_on` is cleared, no file arrives, and every file takes `pace_s` to. It is used in the I/O thread, so that
     its files are made beforehand, in `folder`.
     """
-
-    class Welcome:
-        service, version, epoch = "0.1.0", 1, "e"
-        presets = ({"name": "builtin", "views_steps": 8},)
-        devices = ({"name": "CPU"},)
-        limits = {}
 
     def __init__(self, folder: Path) -> None:
         self.panorama = picture(folder / "panorama.png", 64, 32)
@@ -91,6 +99,9 @@ class PlayedService:
         self.requests: list[object] = []
         self.cancelled: list[str] = []
         self.fails: Exception | None = None
+        self.people: tuple[float, ...] = ()
+        self.devices: tuple[dict, ...] = ({"name": "CPU"},)
+        self.welcome = Welcome()
         self.holds = False
         self.pace_s = 0.0
         self.go_on = threading.Event()
@@ -99,8 +110,6 @@ class PlayedService:
 
     def __call__(self) -> "PlayedService":
         return self
-
-    welcome = Welcome()
 
     def __enter__(self) -> "PlayedService":
         self.open += 1
@@ -113,6 +122,12 @@ class PlayedService:
         assert path.is_file()
         self.uploads.append(path.name)
         return f"{len(self.uploads):064x}"
+
+    def service_status(self):
+        return types.SimpleNamespace(devices=self.devices)
+
+    def faces(self, sha256: str) -> tuple[float, ...]:
+        return self.people
 
     def submit(self, request) -> str:
         self.requests.append(request)

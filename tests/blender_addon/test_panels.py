@@ -1,7 +1,19 @@
 """Every panel draws in every state, and names only what exists."""
 
+import types
+
 import bpy
 import pytest
+
+
+class OperatorSettings:
+    """Stands for the settings of a drawn operator: takes those that it has."""
+
+    def __init__(self, names) -> None:
+        self.__dict__["names"] = names
+
+    def __setattr__(self, name, value):
+        assert name in self.names, name
 
 
 class Layout:
@@ -20,9 +32,10 @@ class Layout:
         group, _, operator = name.partition(".")
         assert operator in dir(getattr(bpy.ops, group)), name
         assert "icon" not in options or options["icon"] in icons()
+        return OperatorSettings(getattr(getattr(bpy.ops, group), operator).get_rna_type().properties.keys())
 
     def operator_menu_enum(self, name, property, **options):
-        self.operator(name, **options)
+        assert property in self.operator(name, **options).names
 
     def label(self, text="", icon="NONE"):
         assert icon in icons()
@@ -41,7 +54,7 @@ class Layout:
     def row(self, **options):
         return self
 
-    column = box = row
+    column = box = grid_flow = row
 
 
 def icons() -> set[str]:
@@ -64,6 +77,8 @@ def draw_all(part) -> list[str]:
         layout = Layout(texts)
 
     for panel in part("panels").CLASSES:
+        if hasattr(panel, "poll") and not panel.poll(Context()):
+            continue
         panel.draw(Self(), Context())
     part("panels").draw_status_bar(Self(), Context())
     return texts
@@ -100,8 +115,9 @@ def test_an_error_is_shown_word_for_word(part, scene, width):
 def test_every_translated_text_is_one_of_ours(part):
     """A translation of a text that nobody shows any more is dead."""
     shown = set()
-    for cls in (*part("panels").CLASSES, *part("operators").CLASSES, *part("photo_handles").CLASSES):
-        shown.add(cls.bl_label)
+    for name in ("panels", "operators", "photo_handles", "known_length"):
+        for cls in part(name).CLASSES:
+            shown.add(cls.bl_label)
     moves = bpy.ops.lookbeyond.add_path.get_rna_type().properties["kind"].enum_items
     settings = bpy.types.Scene.bl_rna.properties["look_beyond"].fixed_type.properties
     shown |= {item.name for item in moves} | {setting.name for setting in settings}
@@ -110,7 +126,7 @@ def test_every_translated_text_is_one_of_ours(part):
 
 
 def test_every_operator_has_a_tooltip_and_every_property_words(part):
-    for cls in (*part("operators").CLASSES, *part("photo_handles").CLASSES):
+    for cls in (*part("operators").CLASSES, *part("photo_handles").CLASSES, *part("known_length").CLASSES):
         if issubclass(cls, bpy.types.Operator):
             assert cls.__doc__ and not cls.__doc__.endswith("."), cls
     for group in (bpy.types.Scene, bpy.types.Camera):
@@ -122,6 +138,71 @@ def test_a_known_service_is_named(part, scene, service):
     bpy.ops.lookbeyond.check_service()
     part("session").session.clear()
     assert "Service 0.1.0" in draw_all(part) and "CPU" in draw_all(part)
+
+
+def test_the_preset_says_whether_it_can_run_and_what_to_do(part, scene, service):
+    """In its menu, beside its name, and under it in the panel; nothing where nothing is known."""
+    service.welcome.presets = (
+        {"name": "builtin", "installed": True},
+        {"name": "svd", "installed": True},
+        {"name": "sdxl", "installed": False},
+        {"name": "huge", "installed": True},
+    )
+    room = {"builtin": "fits", "svd": "fits in parts, slower", "sdxl": "fits", "huge": "needs 30.2 GB"}
+    service.devices = ({"name": "cuda:0", "memory_gb": 8.0, "state": "ready", "presets": room},)
+    names = part("properties").preset_names
+    assert names(scene.look_beyond, bpy.context, "") == [("builtin", "")]
+    bpy.ops.lookbeyond.check_service()
+    assert names(scene.look_beyond, bpy.context, "") == [
+        ("builtin", "fits"), ("svd", "fits in parts, slower"), ("sdxl", "not downloaded"), ("huge", "needs 30.2 GB"),
+    ]  # fmt: skip
+    for preset, texts in {"huge": ["Needs 30.2 GB"], "sdxl": ["Not downloaded", "lookbeyond fetch sdxl"]}.items():
+        scene.look_beyond.preset = preset
+        assert set(texts) <= set(draw_all(part))
+    welcome = part("session").session.service
+    other = types.SimpleNamespace(presets=welcome.presets, devices=(*welcome.devices, {"presets": {"huge": "fits"}}))
+    assert part("jobs").room_for(other, "huge") == "fits"
+
+
+def test_people_in_the_photo_are_told_when_the_service_has_looked(part, scene, service, photo):
+    """Not before; and what is told names its measure."""
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    session = part("session").session
+    about = scene.look_beyond.photo_camera.data.look_beyond
+    service.people = (0.123, 0.01)
+    assert not about.looked_at and not any("People" in text for text in draw_all(part))
+    assert bpy.ops.lookbeyond.check_service() == {"FINISHED"}  # a photo that was placed before is looked at now
+    assert about.looked_at and session.notice == "The service answers."
+    words = "People (2 faces, the largest covers 12% of the photo)"
+    assert about.people.startswith(words) and words in " ".join(draw_all(part))
+    uploads = len(service.uploads)
+    bpy.ops.lookbeyond.check_service()
+    assert len(service.uploads) == uploads, "it was looked at twice"
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    assert not about.people and not about.looked_at
+    service.people = ()
+    session.begin(part("scene_jobs").look_at_photo(scene, "As it was."))
+    session.run()
+    assert about.looked_at and not about.people and session.notice == "As it was."
+
+
+@pytest.mark.parametrize("code", ["protocol", "not_running"])
+def test_a_service_that_cannot_look_at_photos_is_no_error(part, scene, service, photo, code):
+    """An older one, or one that has gone meanwhile: then nothing is said, and nothing is known of it."""
+    from lookbeyond_kit.client import ServiceError
+
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    session = part("session").session
+    session.service = service.welcome
+
+    def refuse(sha256):
+        raise ServiceError(code, "Something else.")
+
+    service.faces = refuse
+    session.begin(part("scene_jobs").look_at_photo(scene))
+    session.run()
+    assert not session.error and not scene.look_beyond.photo_camera.data.look_beyond.looked_at
+    assert (session.service is None) == (code == "not_running")
 
 
 def test_a_preview_stays_long_enough_to_be_seen(part, photo, tmp_path, monkeypatch):

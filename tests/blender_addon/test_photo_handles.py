@@ -74,44 +74,15 @@ def test_lines_that_say_nothing_change_nothing(scene, photo, kind, ends, words):
     assert scene.look_beyond.photo_camera.matrix_world == before
 
 
-def test_a_script_sets_horizon_and_height_as_the_mouse_does(module, part, scene, photo):
+def test_a_script_sets_the_horizon_as_the_mouse_does(module, part, scene, photo):
     bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.3, pitch=-0.1, roll=0.2)
     tilted = part("photo").photo_camera(scene)
     horizon = [value for x in (20.0, 100.0) for value in (x, module.horizon_row(tilted, x))]
-    (foot, top), _ = tilted.project(np.array([(3.0, 0.2, 0.0), (3.0, 0.2, 1.0)]))
     scene.look_beyond.pitch = scene.look_beyond.roll = 0.0
     bpy.ops.lookbeyond.adjust_horizon(ends=horizon)
     assert (scene.look_beyond.pitch, scene.look_beyond.roll) == pytest.approx((-0.1, 0.2), abs=1e-4)
-    bpy.ops.lookbeyond.measure_height(known=2.0, ends=(*foot, *top))
-    assert scene.look_beyond.camera_height == pytest.approx(3.2, rel=1e-4)
 
 
 def test_handles_on_one_point_say_so(module):
     with pytest.raises(module.HandleError, match="move them apart"):
         module.pitch_roll_of_horizon(camera(), (5, 5), (5, 5))
-
-
-@pytest.mark.parametrize("pitch", [-0.3, -0.1])
-def test_a_door_is_as_high_as_it_is(module, pitch):
-    tilted = camera(pitch, 0.05)
-    ends = np.array([(2.5, 1.2, 0.0), (2.5, 1.2, 2.03)])
-    (foot, top), _ = tilted.project(ends)
-    assert module.height_of(tilted, tuple(foot), tuple(top)) == pytest.approx(2.03, rel=1e-6)
-
-
-def test_clicks_that_say_nothing_are_refused(module):
-    level = camera()
-    with pytest.raises(module.HandleError, match="not on the floor"):
-        module.height_of(level, (600, 300), (600, 100))
-    with pytest.raises(module.HandleError, match="not above the first"):
-        module.height_of(level, (600, 600), (600, 790))
-
-
-def test_a_known_height_sets_the_cameras(module, part, scene, photo):
-    """Seen from 1.6 m, something looks 1.6 m high; it is 2 m: so the camera stood at 2 m."""
-    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.0, height=1.6, pitch=-0.2)
-    ours = part("photo").photo_camera(scene)
-    (foot, top), _ = ours.project(np.array([(3.0, 0.2, 0.0), (3.0, 0.2, 1.6)]))
-    assert module.calibrate(scene, tuple(foot), tuple(top), 2.0) == pytest.approx(2.0, rel=1e-5)
-    assert scene.look_beyond.camera_height == pytest.approx(2.0, rel=1e-5)
-    assert scene.look_beyond.pitch == pytest.approx(-0.2, abs=1e-5)

@@ -108,3 +108,17 @@ def test_dropping_is_offered_for_images_only():
     handler = bpy.types.LOOKBEYOND_FH_photo
     assert handler.bl_import_operator == "lookbeyond.place_photo"
     assert ".jpg" in handler.bl_file_extensions and ".blend" not in handler.bl_file_extensions
+
+
+@pytest.mark.parametrize(
+    ("faces", "words"),
+    [
+        ((), ""),
+        ((0.136,), "a face covers 14% of"),
+        ((0.0018,), "a face covers 0.2% of"),
+        ((0.03, 0.02), "2 faces, the largest covers 3% of"),
+    ],
+)
+def test_people_are_told_with_how_much_of_the_photo_a_face_covers(part, faces, words):
+    said = part("photo_quality").people_warning(faces)
+    assert words in said and bool(said) == bool(faces)

@@ -1,20 +1,38 @@
-"""What an artist does in the window, step by step, with screenshots: run by check.sh inside Blender."""
+"""What an artist does in the window, stage by stage, with screenshots: run by check.sh inside Blender.
+
+Each stage has a Blender of its own and goes on from the file that the one before it saved; its name stands in the
+environment as GUI_STAGE.
+"""
 
 import importlib
+import json
+import os
+import shutil
+import struct
 import subprocess
 import sys
 import time
 import traceback
+import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
+import numpy as np
+from bpy_extras import view3d_utils
+from mathutils import Vector
 
 sys.path.insert(0, "/host")
 HOST = Path("/host")
+STATE = HOST / "state"
+FILE = STATE / "scene.blend"
 ADDON = "bl_ext.user_default.look_beyond"
-LOG = (HOST / "log.txt").open("w")
+STAGE = os.environ["GUI_STAGE"]
+LOG = (HOST / "log.txt").open("a")
+LONG_S = 120.0
+"""How long anything may take on a machine that others use, too."""
 bpy.context.preferences.view.show_splash = False
 
 
@@ -26,8 +44,7 @@ def part(name: str):
     return importlib.import_module(f"{ADDON}.{name}")
 
 
-def screenshot(name: str) -> None:
-    subprocess.run(["import", "-window", "root", str(HOST / f"{name}.png")], check=True)
+# --- the window ---------------------------------------------------------------------------------------------
 
 
 def window_and_area():
@@ -35,232 +52,409 @@ def window_and_area():
     return window, next(area for area in window.screen.areas if area.type == "VIEW_3D")
 
 
+def viewport() -> bpy.types.Region:
+    return next(region for region in window_and_area()[1].regions if region.type == "WINDOW")
+
+
 def in_viewport(call):
     """Call with the context that a button in the viewport has."""
     window, area = window_and_area()
-    region = next(region for region in area.regions if region.type == "WINDOW")
-    with bpy.context.temp_override(window=window, area=area, region=region):
+    with bpy.context.temp_override(window=window, area=area, region=viewport()):
         return call()
 
 
-def until(condition, limit_s: float = 60.0) -> Iterator[float]:
+def press(operator: str, **settings) -> None:
+    """As its button does."""
+    group, _, name = operator.partition(".")
+    in_viewport(partial(getattr(getattr(bpy.ops, group), name), "INVOKE_DEFAULT", **settings))
+
+
+def until(condition, limit_s: float = LONG_S) -> Iterator[float]:
     ends = time.monotonic() + limit_s
     while not condition():
         if time.monotonic() > ends:
             raise TimeoutError("it did not come to that")
-        yield 0.1
-    yield 0.6
+        yield 0.05
+
+
+redraws = [0]
+
+
+def redrawn(times: int = 3) -> Iterator[float]:
+    """Until the viewport has been drawn so often anew, and panels have come to rest."""
+    for _ in range(times):
+        before = redraws[0]
+        for area in window_and_area()[0].screen.areas:
+            area.tag_redraw()
+        yield from until(lambda before=before: redraws[0] > before)
+        yield 0.15
+
+
+def screenshot(name: str) -> Iterator[float]:
+    yield from redrawn()
+    subprocess.run(["import", "-window", "root", str(HOST / f"{name}.png")], check=True)
 
 
 def rest() -> Iterator[float]:
     """Until nothing of ours is at work any more."""
     view, session = part("path_view").view, part("session").session
-    yield 0.5
+    yield 0.2
     yield from until(lambda: not session.busy and view._touched is None and view._work is None)
 
 
-def watch_beats() -> tuple[list[float], list[float]]:
-    """The milliseconds of all beats from now on that had work to do: by the clock, and of their own."""
-    module, wall, own = part("heartbeat"), [], []
+def key(type: str, value: str = "PRESS") -> None:
+    region = viewport()
+    window_and_area()[0].event_simulate(type=type, value=value, x=region.x + 300, y=region.y + 300)
+
+
+def mouse(*steps: tuple[str, int, int]) -> Iterator[float]:
+    """MOVE, PRESS and RELEASE at places of the window."""
+    window = window_and_area()[0]
+    for what, x, y in steps:
+        window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
+        yield 0.1
+        if what != "MOVE":
+            window.event_simulate(type="LEFTMOUSE", value=what, x=x, y=y)
+            yield 0.1
+
+
+def on_screen(pixel: tuple[float, float]) -> tuple[int, int]:
+    """Where a pixel of the photo is in the window."""
+    camera, region = part("photo").photo_camera(bpy.context.scene), viewport()
+    ray = camera.rotation @ np.linalg.inv(camera.intrinsics) @ (*pixel, 1.0)
+    view = window_and_area()[1].spaces.active.region_3d
+    place = view3d_utils.location_3d_to_region_2d(region, view, Vector(camera.position + ray))
+    return int(region.x + place.x), int(region.y + place.y)
+
+
+def listening() -> Iterator[float]:
+    """Until an operator of ours listens to the mouse, and the view has come to rest in the camera."""
+    yield from until(lambda: bool(window_and_area()[0].modal_operators))
+    yield from redrawn()
+
+
+# --- the service that is played -----------------------------------------------------------------------------
+
+
+def played_service():
+    from played import PlayedService
+
+    class RoomService(PlayedService):
+        """Its worlds are the rooms that room.py has drawn; its frames are the room as the cameras see it."""
+
+        def __init__(self) -> None:
+            work = STATE / "played"
+            work.mkdir(parents=True, exist_ok=True)
+            super().__init__(work)
+            self.preview = preview_of(HOST / "room" / "panorama.png", work)
+            self.colours = pixels_of(HOST / "room" / "panorama.png")
+
+        def world(self, request, folder: Path) -> list[Path]:
+            files = super().world(request, folder)
+            room = "other_" if request.seed else ""
+            shutil.copy(HOST / "room" / f"{room}panorama.png", folder / "panorama.png")
+            shutil.copy(HOST / "room" / f"{room}distance.exr", folder / "distance.exr")
+            return files
+
+        def shot(self, request, folder: Path) -> list[Path]:
+            from lookbeyond_kit.geometry.cameras import Camera
+            from lookbeyond_kit.geometry.panorama import Panorama
+            from lookbeyond_kit.geometry.projection import extract_perspective
+            from lookbeyond_kit.geometry.warping import warp_to_view
+
+            files = super().shot(request, folder)
+            if len(request.cameras) > 100:
+                return files
+            distance = part("known_world").read_distance(HOST / "room" / "distance.exr")
+            height = self.colours.shape[0]
+            seen = Panorama(self.colours, distance, np.zeros((height, 2 * height), np.uint8), 0.0, (0, 0, 1.6))
+            for file, values in zip(files, request.cameras):
+                camera = Camera.from_dict(values)
+                warped = warp_to_view(seen, camera)
+                behind = extract_perspective(self.colours, camera, 0.0)
+                write_png(file, np.where(warped.known[..., None], warped.colour, behind))
+            return files
+
+    return RoomService()
+
+
+def pixels_of(file: Path) -> np.ndarray:
+    """[H, W, 3] uint8 of an image file, as it is stored."""
+    image = bpy.data.images.load(str(file))
+    image.colorspace_settings.name = "Non-Color"
+    values = np.empty(image.size[0] * image.size[1] * image.channels, np.float32)
+    image.pixels.foreach_get(values)
+    values = values.reshape(image.size[1], image.size[0], image.channels)[::-1, :, :3]
+    bpy.data.images.remove(image)
+    return np.ascontiguousarray((values * 255).round().astype(np.uint8))
+
+
+def preview_of(file: Path, folder: Path) -> bytes:
+    from played import picture
+
+    pixels = pixels_of(file)[::4, ::4]
+    return picture(folder / "preview.jpg", pixels.shape[1], pixels.shape[0], pixels / 255).read_bytes()
+
+
+def write_png(file: Path, pixels: np.ndarray) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width = pixels.shape[:2]
+    rows = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], 1).tobytes()
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b"")
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+
+
+def watch_beats() -> dict[str, list[tuple[float, float]]]:
+    """The milliseconds (by the clock, and of their own) of all beats from now on that had work to do; those that put a
+    world's texture into the scene stand apart."""
+    module = part("heartbeat")
+    times: dict[str, list[tuple[float, float]]] = {"beats with work": [], "beats that change the world's texture": []}
     beat = module.beat
 
     def watched():
         if not module.session.has_news:
             return beat()
+        task = module.session.task
         began = time.perf_counter(), time.thread_time()
         pause = beat()
-        own.append(1e3 * (time.thread_time() - began[1]))
-        wall.append(1e3 * (time.perf_counter() - began[0]))
+        took = 1e3 * (time.perf_counter() - began[0]), 1e3 * (time.thread_time() - began[1])
+        texture = task is not None and task.title == "Build World" and module.session.task is not task
+        times["beats that change the world's texture" if texture else "beats with work"].append(took)
         return pause
 
     module.beat = watched
-    return wall, own
+    return times
 
 
-def show_tab(top: str = "") -> Iterator[float]:
-    _, area = window_and_area()
-    area.spaces.active.show_region_ui = True
-    yield 0.5
-    next(region for region in area.regions if region.type == "UI").active_panel_category = "Look Beyond"
-    area.tag_redraw()
-    yield 0.5
-
-
-def steps() -> Iterator[float]:
-    say(bpy.app.version_string, sys.version.split()[0])
+def begin() -> SimpleNamespace:
+    """The extension installed, the file of the stage before, the tab, the played service."""
     bpy.ops.extensions.package_install_files(
         repo="user_default", filepath=str(HOST / "extension.zip"), enable_on_install=True
     )
     assert ADDON in bpy.context.preferences.addons
-    yield from show_tab()
-    screenshot("01_start")
-    from played import PlayedService, picture
-
-    folder = Path("/tmp/played")
-    folder.mkdir(exist_ok=True)
-    service = PlayedService(folder)
+    if FILE.exists():
+        bpy.ops.wm.open_mainfile(filepath=str(FILE))
+    bpy.types.SpaceView3D.draw_handler_add(lambda: redraws.__setitem__(0, redraws[0] + 1), (), "WINDOW", "POST_PIXEL")
+    service = played_service()
     for name in ("operators", "scene_jobs"):
         part(name).connection = lambda: service
-    session, view = part("session").session, part("path_view").view
-    beats = watch_beats()
-    scene = bpy.context.scene
-    scene.look_beyond.output_folder = str(folder / "results")
-    scene.frame_end = 100
-    photo = picture(folder / "photo.jpg", 960, 640)
-    window, area = window_and_area()
-    # What Blender does when files are dropped into an area.
-    dropped = in_viewport(
-        lambda: bpy.ops.wm.drop_import_file("INVOKE_DEFAULT", directory=str(folder), files=[{"name": photo.name}])
+    return SimpleNamespace(
+        service=service,
+        session=part("session").session,
+        view=part("path_view").view,
+        beats=watch_beats(),
     )
-    yield 1.0
-    screenshot("02_drop_menu")  # Blender's own empty, or ours: the P of Place Photo
+
+
+def show_tab() -> Iterator[float]:
+    _, area = window_and_area()
+    area.spaces.active.show_region_ui = True
+    yield 0.3
+    next(region for region in area.regions if region.type == "UI").active_panel_category = "Look Beyond"
+    yield from redrawn()
+
+
+# --- the stages ---------------------------------------------------------------------------------------------
+
+
+def photo(the) -> Iterator[float]:
+    """A photo is dropped, and its camera stood upright by the mouse."""
+    scene = bpy.context.scene
+    bpy.data.objects.remove(bpy.data.objects["Cube"])
+    scene.frame_end = 100
+    scene.look_beyond.output_folder = str(STATE / "results")
+    yield from show_tab()
+    yield from screenshot("01_start")
+    # What Blender does when files are dropped into an area: its own choice beside ours, the P of Place Photo.
+    dropped = in_viewport(
+        lambda: bpy.ops.wm.drop_import_file(
+            "INVOKE_DEFAULT", directory=str(HOST / "room"), files=[{"name": "photo.png"}]
+        )
+    )
+    yield from redrawn()
+    yield from screenshot("02_drop_menu")
+    window, _ = window_and_area()
     for value in ("PRESS", "RELEASE"):
         window.event_simulate(type="P", value=value, x=60, y=25)
-    yield 1.0
+    yield from until(lambda: scene.look_beyond.photo_camera is not None)
     say("drop:", dropped, [thing.name for thing in scene.objects])
-    assert scene.look_beyond.photo_camera is not None, "the dropped photo was not placed"
-    screenshot("02_placed")
+    yield from rest()
+    yield from redrawn(8)
+    yield from screenshot("03_placed")
 
     # The horizon: take the left handle and pull it down.
-    module = part("photo_handles")
-    in_viewport(lambda: bpy.ops.lookbeyond.adjust_horizon("INVOKE_DEFAULT"))
-    yield 0.5
-    region = next(region for region in area.regions if region.type == "WINDOW")
+    handles = part("photo_handles")
+    press("lookbeyond.adjust_horizon")
+    yield from listening()
     camera = part("photo").photo_camera(scene)
-    import numpy as np
-    from bpy_extras import view3d_utils
-    from mathutils import Vector
-
-    column = module.HANDLES[0] * camera.width
-    ray = camera.rotation @ np.linalg.inv(camera.intrinsics) @ (column, module.horizon_row(camera, column), 1.0)
-    place = view3d_utils.location_3d_to_region_2d(region, area.spaces.active.region_3d, Vector(camera.position + ray))
-    x, y = int(region.x + place.x), int(region.y + place.y)
-    window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
-    yield 0.2
-    window.event_simulate(type="LEFTMOUSE", value="PRESS", x=x, y=y)
-    yield 0.2
-    window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y - 40)
-    yield 0.5
-    screenshot("03_horizon")
-    window.event_simulate(type="LEFTMOUSE", value="RELEASE", x=x, y=y - 40)
-    yield 0.2
-    window.event_simulate(type="RET", value="PRESS", x=x, y=y - 40)
-    yield 0.5
+    column = handles.HANDLES[0] * camera.width
+    x, y = on_screen((column, handles.horizon_row(camera, column)))
+    yield from mouse(("PRESS", x, y), ("MOVE", x, y - 40))
+    yield from screenshot("04_horizon")
+    yield from mouse(("RELEASE", x, y - 40))
+    key("RET")
+    yield from until(lambda: not window.modal_operators)
     say(f"horizon: pitch {scene.look_beyond.pitch:.3f}, roll {scene.look_beyond.roll:.3f}")
     assert abs(scene.look_beyond.roll) > 0.01, "the handle did not turn the camera"
     scene.look_beyond.roll, scene.look_beyond.pitch = 0.0, 0.0
 
     # Two upright edges: the left line is leant by its upper end.
-    in_viewport(lambda: bpy.ops.lookbeyond.align_lines("INVOKE_DEFAULT", kind="UPRIGHT"))
-    yield 0.5
+    press("lookbeyond.align_lines", kind="UPRIGHT")
+    yield from listening()
     camera = part("photo").photo_camera(scene)
-    ray = camera.rotation @ np.linalg.inv(camera.intrinsics) @ (0.25 * camera.width, 0.3 * camera.height, 1.0)
-    place = view3d_utils.location_3d_to_region_2d(region, area.spaces.active.region_3d, Vector(camera.position + ray))
-    x, y = int(region.x + place.x), int(region.y + place.y)
-    for value, dx in (("PRESS", 0), ("", 30), ("RELEASE", 30)):
-        window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x + dx, y=y)
-        yield 0.2
-        if value:
-            window.event_simulate(type="LEFTMOUSE", value=value, x=x + dx, y=y)
-            yield 0.2
-    screenshot("03_lines")
-    window.event_simulate(type="RET", value="PRESS", x=x, y=y)
-    yield 0.5
+    x, y = on_screen((0.25 * camera.width, 0.3 * camera.height))
+    yield from mouse(("PRESS", x, y), ("MOVE", x + 30, y), ("RELEASE", x + 30, y))
+    yield from screenshot("05_lines")
+    key("RET")
+    yield from until(lambda: not window.modal_operators)
     say(f"two lines: pitch {scene.look_beyond.pitch:.3f}, roll {scene.look_beyond.roll:.3f}")
     assert abs(scene.look_beyond.pitch) > 0.01, "the line did not turn the camera"
     scene.look_beyond.roll, scene.look_beyond.pitch = 0.0, 0.0
 
+
+def world(the) -> Iterator[float]:
+    """A world is begun and cancelled, made, and made anew with another seed."""
+    scene, service, session = bpy.context.scene, the.service, the.session
+    yield from show_tab()
     service.holds = True
-    in_viewport(lambda: bpy.ops.lookbeyond.build_world("INVOKE_DEFAULT"))
-    yield from until(lambda: session.task and session.task.message.startswith("Denoising"))
-    screenshot("04_building")
-    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "scene.blend"))
+    press("lookbeyond.build_world")
+    yield from until(lambda: session.task and session.task.message.startswith("Denoising") and session.preview)
+    yield 1.0  # Blender reads the preview in a thread of its own
+    yield from screenshot("06_building")
     in_viewport(lambda: bpy.ops.lookbeyond.cancel())
     yield from until(lambda: not session.busy)
     say("cancelled:", session.notice)
+    assert "cancelled" in session.notice
     service.holds = False
-    for operator in (bpy.ops.lookbeyond.build_world, bpy.ops.lookbeyond.reroll_world):
-        in_viewport(partial(operator, "INVOKE_DEFAULT"))
-        yield from rest()
-        assert not session.error, session.error
-    assert len(scene.look_beyond.worlds) == 2
+    press("lookbeyond.reroll_world")
+    yield from rest()
+    scene.look_beyond.seed = 0
+    press("lookbeyond.build_world")
+    yield from rest()
+    assert not session.error and len(scene.look_beyond.worlds) == 2, session.error
+    # The world in the viewport, around the photo's own frame.
+    space = window_and_area()[1].spaces.active
+    space.region_3d.view_perspective = "CAMERA"
+    scene.look_beyond.photo_camera.data.show_background_images = False
+    space.shading.type = "MATERIAL"
+    space.shading.use_scene_world, space.shading.use_scene_lights = True, True
+    yield 3.0  # its shaders are compiled in threads
+    yield from redrawn(8)
+    yield from screenshot("07_world")
+    scene.look_beyond.photo_camera.data.show_background_images = True
+    space.shading.type = "SOLID"
 
+
+def path(the) -> Iterator[float]:
+    """A path is added, bent through a wall, and put back by an undo; a draft is looked at."""
+    scene, session, view = bpy.context.scene, the.session, the.view
+    yield from show_tab()
     in_viewport(lambda: bpy.ops.lookbeyond.add_path("EXEC_DEFAULT", kind="WALK"))
-    area.spaces.active.region_3d.view_perspective = "PERSP"
+    yield from rest()
+    say(f"path: {view.sentences} {view.took_s:.2f} s after it was added, the world read")
+    assert view.check and len(view.check.known) == 100
+    press("lookbeyond.add_stage")
+    yield from rest()
+    space = window_and_area()[1].spaces.active
+    space.region_3d.view_perspective = "PERSP"
     in_viewport(lambda: bpy.ops.view3d.view_axis(type="TOP"))
+    space.shading.light, space.shading.color_type = "FLAT", "TEXTURE"
+    space.shading.show_backface_culling = True
     in_viewport(lambda: bpy.ops.view3d.view_selected())
     yield from rest()
-    say(
-        "path:",
-        view.sentences,
-        f"{view.took_s:.2f} s after the edit, slices of at most {1e3 * max(view.slices_s):.1f} ms",
-    )
-    assert view.check and len(view.check.known) == 100
-    screenshot("05_path")
+    yield from redrawn(6)
+    yield from screenshot("08_path")
     in_viewport(lambda: bpy.ops.ed.undo_push(message="Before the edit"))
     curve = bpy.context.view_layer.objects.active
     point = curve.data.splines[0].bezier_points[-1]
     for handle in ("co", "handle_left", "handle_right"):
         getattr(point, handle)[0] += 2.0
+    yield 0.3
     yield from rest()
-    say("after the edit:", view.sentences)
+    say(
+        f"after the edit: {view.sentences} {view.took_s:.2f} s later, slices of at most"
+        f" {1e3 * max(view.slices_s):.1f} ms ({1e3 * max(view.slices_own_s):.1f} ms of their own)"
+    )
     assert view.sentences
-    screenshot("06_path_too_far")
+    yield from screenshot("09_path_too_far")
     in_viewport(lambda: bpy.ops.ed.undo_push(message="Edit"))
     in_viewport(lambda: bpy.ops.ed.undo())
+    yield 0.3
     yield from rest()
-    scene = bpy.context.scene
     assert not view.sentences, view.sentences
-
-    in_viewport(lambda: bpy.ops.lookbeyond.preview_draft("INVOKE_DEFAULT"))
+    scene = bpy.context.scene
+    press("lookbeyond.preview_draft")
     yield from rest()
     assert part("stage").stage_of(scene) is not None and not session.error, session.error
     scene.frame_set(60)
-    yield 2.0
-    screenshot("07_draft")
-    area.spaces.active.region_3d.view_perspective = "PERSP"
+    yield from redrawn(6)
+    yield from screenshot("10_draft")
+    space = window_and_area()[1].spaces.active
+    space.region_3d.view_perspective = "PERSP"
+    space.shading.show_backface_culling = True
     in_viewport(lambda: bpy.ops.view3d.view_all())
-    yield 1.0
-    screenshot("08_stage")
+    yield from redrawn(6)
+    yield from screenshot("11_stage")
 
+
+def shot(the) -> Iterator[float]:
+    """Two shots are queued; another file and back in the middle of the first; the frames; a failure."""
+    service, session = the.service, the.session
+    scene = bpy.context.scene
     scene.frame_end = 20
+    scene.render.resolution_x, scene.render.resolution_y = 768, 432
+    yield from show_tab()
     service.holds = True
-    in_viewport(lambda: bpy.ops.lookbeyond.shoot("INVOKE_DEFAULT"))
-    in_viewport(lambda: bpy.ops.lookbeyond.shoot("INVOKE_DEFAULT"))
-    yield from until(lambda: session.task and session.task.message.startswith("Denoising"))
+    press("lookbeyond.shoot")
+    press("lookbeyond.shoot")
+    yield from until(lambda: session.task and session.task.message.startswith("Denoising") and session.preview)
+    yield 1.0
     assert len(session.queue) == 1
     bpy.ops.wm.save_mainfile()
-    screenshot("09_queue")
-    # Another file and back, in the middle of the job.
-    bpy.ops.wm.open_mainfile(filepath=str(folder / "scene.blend"))
-    yield 1.0
+    yield from screenshot("12_queue")
+    bpy.ops.wm.open_mainfile(filepath=str(FILE))
+    yield 0.5
     yield from show_tab()
     service.holds = False
     yield from rest()
     say("after loading in the middle:", session.notice, session.error)
     scene = bpy.context.scene
     assert scene.look_beyond.shot_folder and not session.error
-    window, area = window_and_area()
+    scene.frame_set(12)
+    space = window_and_area()[1].spaces.active
+    space.region_3d.view_perspective = "CAMERA"
+    bpy.context.view_layer.objects.active = None
+    for thing in bpy.context.view_layer.objects:
+        thing.select_set(False)
+    yield from redrawn(6)
+    yield from screenshot("13_shot")
     in_viewport(lambda: bpy.ops.lookbeyond.set_up_composite())
-    area.spaces.active.region_3d.view_perspective = "CAMERA"
-    yield 1.0
-    screenshot("10_shot")
+    say("composite:", session.notice)
     from lookbeyond_kit import client
 
     service.fails = client.ServiceError("out_of_memory", "The device's memory is full: choose a smaller resolution.")
-    in_viewport(lambda: bpy.ops.lookbeyond.shoot("INVOKE_DEFAULT"))
+    press("lookbeyond.shoot")
     yield from rest()
-    screenshot("11_error")
+    yield from screenshot("14_error")
     assert "memory is full" in session.error
     service.fails = None
-    # A long path is read slice by slice: Esc leaves it, and otherwise it is shot.
+
+
+def long(the) -> Iterator[float]:
+    """A long path is read slice by slice: Esc leaves it, and otherwise it is shot. Blender is quit in mid-job."""
+    service, session = the.service, the.session
+    scene, (window, _) = bpy.context.scene, window_and_area()
+    yield from show_tab()
     scene.frame_end, asked = 2000, len(service.requests)
     for leave in (True, False):
-        in_viewport(lambda: bpy.ops.lookbeyond.shoot("INVOKE_DEFAULT"))
-        yield 0.05
+        press("lookbeyond.shoot")
+        yield 0.02
         assert window.modal_operators, "the path was read at once"
         if leave:
-            window.event_simulate(type="ESC", value="PRESS", x=600, y=500)
+            key("ESC")
         yield from until(lambda: not window.modal_operators)
         yield from rest()
         say("a long path:", session.notice, session.error)
@@ -268,13 +462,31 @@ def steps() -> Iterator[float]:
     assert len(service.requests[-1].cameras) == 2000
     scene.frame_end = 20
     service.holds = True
-    in_viewport(lambda: bpy.ops.lookbeyond.shoot("INVOKE_DEFAULT"))
+    press("lookbeyond.shoot")
     yield from until(lambda: session.task and session.task.message.startswith("Denoising"))
-    for name, times in zip(("by the clock", "of their own"), beats, strict=True):
-        p50, p99 = np.percentile(times, (50, 99))
-        say(f"beats with work: p50 {p50:.2f}, p99 {p99:.2f}, max {max(times):.2f} ms {name} ({len(times)} times)")
     say("quitting in the middle of:", session.task.title)
-    say("the session is complete")
+
+
+def steps() -> Iterator[float]:
+    began = time.monotonic()
+    STATE.mkdir(exist_ok=True)
+    say(f"--- {STAGE}: Blender {bpy.app.version_string}, Python {sys.version.split()[0]}")
+    the = begin()
+    yield 0.5
+    yield from globals()[STAGE](the)
+    if STAGE != "long":
+        bpy.ops.wm.save_as_mainfile(filepath=str(FILE))
+    kept = STATE / "beats.json"
+    former = json.loads(kept.read_text()) if kept.exists() else {}
+    for name, times in the.beats.items():
+        times = [*former.get(name, []), *times]
+        former[name] = times
+        for which, values in zip(("by the clock", "of their own"), np.array(times).reshape(-1, 2).T, strict=True):
+            if len(values):
+                p50, p99 = np.percentile(values, (50, 99))
+                say(f"{name}: p50 {p50:.2f}, p99 {p99:.2f}, max {max(values):.2f} ms {which} ({len(values)} times)")
+    kept.write_text(json.dumps(former))
+    say(f"the stage {STAGE} is complete after {time.monotonic() - began:.0f} s, load {os.getloadavg()[0]:.1f}")
 
 
 running = steps()
@@ -288,9 +500,9 @@ def tick() -> float | None:
     except BaseException:
         traceback.print_exc(file=LOG)
         LOG.flush()
-        screenshot("99_failed")
+        subprocess.run(["import", "-window", "root", str(HOST / f"99_failed_{STAGE}.png")])
     bpy.ops.wm.quit_blender()
     return None
 
 
-bpy.app.timers.register(tick, first_interval=1.5, persistent=True)
+bpy.app.timers.register(tick, first_interval=1.0, persistent=True)
