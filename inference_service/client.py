@@ -396,7 +396,8 @@ class Client:
                 yield Progress(last.fraction, last.message, last.eta_s)
             if "Preview" in hints:
                 yield Preview(bytes(hints["Preview"][1]))
-            self._listen(FOLLOW_TICK_S, until_hint_of=job)
+            if not self._hints.get(job):  # some may have come while files were fetched
+                self._listen(FOLLOW_TICK_S, until_hint_of=job)
 
     def _pull(self, job: str, artifacts: Sequence[Artifact], folder: Path) -> Iterator[FileArrived]:
         """Fetch files into `folder`; several pieces are under way at once."""

@@ -5,6 +5,7 @@ The geometry values (`Panorama`, `View`) know nothing of files; here they become
 
 import contextlib
 import errno
+import functools
 import itertools
 import json
 import math
@@ -279,10 +280,15 @@ def save_view(folder: Path, view: View) -> None:
     """Write colour.png, distance.exr, from_photo.png and view.json (the camera) into `folder`."""
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    write_png(folder / "colour.png", view.colour)
-    write_distance(folder / "distance.exr", view.distance)
-    write_png(folder / "from_photo.png", view.from_photo)
-    write_json(folder / "view.json", {"version": 1, "camera": view.camera.to_dict()})
+    with ThreadPoolExecutor(WRITERS) as writers:
+        writing = [
+            writers.submit(write_png, folder / "colour.png", view.colour),
+            writers.submit(write_distance, folder / "distance.exr", view.distance),
+            writers.submit(write_png, folder / "from_photo.png", view.from_photo),
+            writers.submit(write_json, folder / "view.json", {"version": 1, "camera": view.camera.to_dict()}),
+        ]
+    for written in writing:
+        written.result()
 
 
 def load_view(folder: Path) -> View:
@@ -315,8 +321,17 @@ def save_frames(folder: Path, views: Sequence[View]) -> None:
 
 def view_depth(view: View) -> np.ndarray:
     """Depth along the camera's z axis, float32 [H, W] metres: distance times the z part of the unit ray."""
-    z = view.camera.rays() @ view.camera.forward
-    return (view.distance * z).astype(np.float32)
+    camera = view.camera
+    return (view.distance * _z_of_rays(camera.width, camera.height, *camera.intrinsics.ravel().tolist())).astype(
+        np.float32
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _z_of_rays(width: int, height: int, *intrinsics: float) -> np.ndarray:
+    # the frames of a shot share it, wherever their camera is
+    camera = Camera(width, height, np.reshape(intrinsics, (3, 3)), np.eye(4))
+    return camera.rays() @ camera.forward
 
 
 # --- whole or not at all ----------------------------------------------------------------------------------
@@ -407,16 +422,25 @@ def whole_folder(path: Path, owned: tuple[str, ...]) -> Iterator[Path]:
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
     """OpenEXR prints its errors to file descriptor 2 as well as raising them: once is enough."""
-    with _stderr:
-        saved = os.dup(2)
-        try:
+    with _Stderr.turning:
+        if not _Stderr.silent:
+            _Stderr.saved = os.dup(2)
             with open(os.devnull, "wb") as null:
                 os.dup2(null.fileno(), 2)
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
+        _Stderr.silent += 1
+    try:
+        yield
+    finally:
+        with _Stderr.turning:
+            _Stderr.silent -= 1
+            if not _Stderr.silent:
+                os.dup2(_Stderr.saved, 2)
+                os.close(_Stderr.saved)
 
 
-_stderr = threading.Lock()
-"""There is one such descriptor: who turns it off turns it on again before another does."""
+class _Stderr:
+    """There is one such descriptor: the first to want it quiet turns it off, the last turns it on again."""
+
+    turning = threading.Lock()
+    silent = 0
+    saved = -1

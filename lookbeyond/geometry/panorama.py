@@ -147,9 +147,10 @@ class View:
 
 
 def _block_mean(image: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    blocks = image.reshape(height // step, step, width // step, step, *image.shape[2:])
-    return (blocks.sum((1, 3), np.uint32) * (1 / step**2) + 0.5).astype(np.uint8)
+    # line by line: one sum over two axes takes five times as long
+    rows = sum((image[i::step].astype(np.uint32) for i in range(1, step)), image[::step].astype(np.uint32))
+    blocks = sum((rows[:, i::step] for i in range(1, step)), rows[:, ::step])
+    return (blocks * (1 / step**2) + 0.5).astype(np.uint8)
 
 
 def _check(name: str, array: NDArray, dtype: Any, shape: tuple[int, ...]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from inference_service import client as client_module
 from inference_service import server as server_module
 from inference_service.client import (
     Client,
@@ -194,6 +195,17 @@ def test_progress_previews_and_an_eta_come_while_it_runs(service, tmp_path):
     assert any(isinstance(event, Progress) and event.eta_s is not None for event in events)
     previews = [event.jpeg for event in events if isinstance(event, Preview)]
     assert previews and all(jpeg.startswith(b"\xff\xd8") for jpeg in previews)
+
+
+def test_hints_that_came_while_the_caller_was_busy_are_not_waited_for_again(service, tmp_path, monkeypatch):
+    monkeypatch.setattr(client_module, "FOLLOW_TICK_S", 60.0)
+    with service.client() as client:
+        job = client.submit(world_request(client, tmp_path, steer=SLOW, seed=15))
+        begun = time.monotonic()
+        for _ in client.follow(job, tmp_path / "W"):
+            while client.status(job).state != "done":  # takes in every hint that there will be
+                time.sleep(0.02)
+        assert time.monotonic() - begun < 30
 
 
 # --- queue -----------------------------------------------------------------------------------------------

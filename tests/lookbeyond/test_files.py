@@ -265,6 +265,21 @@ def test_depth_of_a_view_is_the_depth_of_its_points():
     np.testing.assert_allclose(view_depth(view), view.camera.project(points)[1], rtol=1e-5)
 
 
+def test_the_standard_error_is_back_when_the_last_of_many_threads_no_longer_wants_it_quiet(capfd):
+    def quiet(number):
+        with files.quiet_stderr():
+            os.write(2, b"quiet")
+            if number % 5 == 0:
+                os.write(2, b"still quiet")
+
+    before = os.fstat(2).st_ino, len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(quiet, range(400)))
+    after = os.fstat(2).st_ino, len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
+    os.write(2, b"loud")
+    assert capfd.readouterr().err == "loud" and after == before
+
+
 def test_a_video_has_the_frames(tmp_path):
     imageio = pytest.importorskip("imageio.v3")
     for i in range(5):
