@@ -199,6 +199,7 @@ def release_memory(connect: Connect) -> Steps:
     def steps(cancelled: threading.Event) -> Iterator[Event]:
         with connect() as client:
             client.release()
+            yield from welcomed(client, cancelled, lambda device: not device.get("loaded"), 10.0)
         yield Done("The models are unloaded; they load again when they are needed.")
 
     return steps
@@ -215,18 +216,25 @@ def check_service(connect: Connect) -> Steps:
     return steps
 
 
-def welcomed(client: Client, cancelled: threading.Event, patience_s: float = 60.0) -> Iterator[Event]:
-    """What the service says of itself, again when its workers have started: only they know their devices."""
+def has_started(device: Mapping[str, object]) -> bool:
+    return device.get("state") != "starting"
+
+
+def welcomed(
+    client: Client,
+    cancelled: threading.Event,
+    settled: Callable[[Mapping[str, object]], bool] = has_started,
+    patience_s: float = 60.0,
+) -> Iterator[Event]:
+    """What the service says of itself, and again when all its devices are as they are waited for: only their workers,
+    once they have started, know them."""
     yield Welcomed(client.welcome)
-    ends = time.monotonic() + patience_s
-    while any(device.get("state") == "starting" for device in client.welcome.devices):
-        if cancelled.is_set() or time.monotonic() > ends:
-            break
+    devices, ends = client.welcome.devices, time.monotonic() + patience_s
+    while not all(map(settled, devices)) and not cancelled.is_set() and time.monotonic() < ends:
         yield Progress(0.5, "Waiting for its workers", None)
         time.sleep(0.2)
         devices = client.service_status().devices
-        client.welcome = replace(client.welcome, devices=devices)
-    yield Welcomed(client.welcome)
+    yield Welcomed(replace(client.welcome, devices=devices))
 
 
 def start_service(command: Sequence[str]) -> Steps:

@@ -1,6 +1,7 @@
 """The sidebar tab: what runs now on top, then the steps in their order. Drawing reads; it never changes anything."""
 
 import textwrap
+from collections.abc import Mapping
 
 import bpy
 
@@ -170,8 +171,8 @@ class ServicePanel(Step, bpy.types.Panel):
         else:
             layout.label(text=f"Service {service.service}", icon="LINKED")
             for device in service.devices:
-                memory = f", {device['memory_gb']:g} GB" if device.get("memory_gb") else ""
-                layout.label(text=f"{device.get('title') or device.get('name', '')}{memory}", icon="BLANK1")
+                for line in device_lines(device):
+                    layout.label(text=line, icon="BLANK1")
         row = layout.row(align=True)
         if service is None and not preferences().address.strip():
             row.operator("lookbeyond.start_service", icon="PLAY")
@@ -237,6 +238,16 @@ class FinePanel(Step, bpy.types.Panel):
         column.prop(settings, "tau_position", text="Tolerance")
         column.prop(settings, "tau_rotation", text="Turning")
         layout.prop(settings, "output_folder")
+
+
+def device_lines(device: Mapping[str, object]) -> list[str]:
+    """What there is to say about one of the service's devices: what it is, and what is loaded on it."""
+    memory = f", {device['memory_gb']:g} GB" if device.get("memory_gb") else ""
+    lines = [f"{device.get('title') or device.get('name', '')}{memory}"]
+    if device.get("loaded"):
+        used = device.get("device_gb", device.get("resident_gb"))
+        lines.append(f"{device['loaded']} is loaded" + (f", {used:.1f} GB in use" if used else ""))
+    return lines
 
 
 def draw_room(layout: bpy.types.UILayout, room: str, preset: str) -> None:

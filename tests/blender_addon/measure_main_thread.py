@@ -128,7 +128,7 @@ def main(folder: Path) -> None:
     for columns, _, _ in part("properties").STAGE_COLUMNS:
         scene.look_beyond.stage_columns = columns
         times = job(session, service, jobs.build_stage(bpy.context), 0.0)
-        print(f"stage of {columns} columns: its last beat, with the mesh: {last(times)}")
+        print(f"beats of a stage of {columns} columns: {times}")
     print(loaded())
     view.clear()
 

@@ -123,6 +123,10 @@ class PlayedService:
         self.uploads.append(path.name)
         return f"{len(self.uploads):064x}"
 
+    def release(self) -> None:
+        for device in self.devices:
+            device.pop("loaded", None)
+
     def service_status(self):
         return types.SimpleNamespace(devices=self.devices)
 

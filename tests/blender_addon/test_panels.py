@@ -140,6 +140,24 @@ def test_a_known_service_is_named(part, scene, service):
     assert "Service 0.1.0" in draw_all(part) and "CPU" in draw_all(part)
 
 
+def test_memory_in_use_is_told_until_it_is_freed(part, scene, service):
+    about = {"title": "a GPU", "memory_gb": 24.0, "state": "ready", "loaded": "builtin", "device_gb": 1.26}
+    service.devices = (about,)
+    bpy.ops.lookbeyond.check_service()
+    part("session").session.clear()
+    service.welcome.devices = (dict(about),)
+    assert {"a GPU, 24 GB", "builtin is loaded, 1.3 GB in use"} <= set(draw_all(part))
+    bpy.ops.lookbeyond.release_memory()
+    assert "a GPU, 24 GB" in draw_all(part) and not any("is loaded" in text for text in draw_all(part))
+
+
+def test_the_menus_have_our_entries(part):
+    panels = part("panels")
+    for draw, menu in ((panels.draw_import, "TOPBAR_MT_file_import"), (panels.draw_add, "VIEW3D_MT_camera_add")):
+        draw(types.SimpleNamespace(layout=Layout([])), Context())
+        assert draw in getattr(bpy.types, menu)._dyn_ui_initialize()
+
+
 def test_the_preset_says_whether_it_can_run_and_what_to_do(part, scene, service):
     """In its menu, beside its name, and under it in the panel; nothing where nothing is known."""
     service.welcome.presets = (

@@ -6,6 +6,7 @@ environment as GUI_STAGE.
 
 import importlib
 import json
+import math
 import os
 import shutil
 import struct
@@ -22,7 +23,7 @@ from types import SimpleNamespace
 import bpy
 import numpy as np
 from bpy_extras import view3d_utils
-from mathutils import Vector
+from mathutils import Euler, Vector
 
 sys.path.insert(0, "/host")
 HOST = Path("/host")
@@ -95,6 +96,23 @@ def screenshot(name: str) -> Iterator[float]:
     subprocess.run(["import", "-window", "root", str(HOST / f"{name}.png")], check=True)
 
 
+def drawn_in_colour() -> Iterator[float]:
+    """Until the middle of the viewport is no longer the grey that it is while shaders are compiled in threads."""
+    region, screen = viewport(), HOST / "looked.png"
+
+    def coloured() -> bool:
+        area.tag_redraw()
+        subprocess.run(["import", "-window", "root", str(screen)], check=True)
+        pixels = pixels_of(screen).astype(int)
+        y, x = 1000 - region.y - region.height // 2, region.x + region.width // 3
+        return float(np.ptp(pixels[y - 60 : y + 60, x - 100 : x + 100], axis=-1).mean()) > 4
+
+    _, area = window_and_area()
+    yield from until(coloured)
+    yield from redrawn(6)
+    screen.unlink()
+
+
 def rest() -> Iterator[float]:
     """Until nothing of ours is at work any more."""
     view, session = part("path_view").view, part("session").session
@@ -102,9 +120,12 @@ def rest() -> Iterator[float]:
     yield from until(lambda: not session.busy and view._touched is None and view._work is None)
 
 
-def key(type: str, value: str = "PRESS") -> None:
-    region = viewport()
-    window_and_area()[0].event_simulate(type=type, value=value, x=region.x + 300, y=region.y + 300)
+def key(type: str, **held: bool) -> None:
+    region, window = viewport(), window_and_area()[0]
+    x, y = region.x + 300, region.y + 300
+    window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
+    for value in ("PRESS", "RELEASE"):
+        window.event_simulate(type=type, value=value, x=x, y=y, **held)
 
 
 def mouse(*steps: tuple[str, int, int]) -> Iterator[float]:
@@ -125,6 +146,11 @@ def on_screen(pixel: tuple[float, float]) -> tuple[int, int]:
     view = window_and_area()[1].spaces.active.region_3d
     place = view3d_utils.location_3d_to_region_2d(region, view, Vector(camera.position + ray))
     return int(region.x + place.x), int(region.y + place.y)
+
+
+def known_ends(camera, *ends: tuple[float, float]) -> np.ndarray:
+    """The directions of the photo's pixels."""
+    return np.array([(*end, 1.0) for end in ends]) @ np.linalg.inv(camera.intrinsics).T @ camera.rotation.T
 
 
 def listening() -> Iterator[float]:
@@ -314,6 +340,29 @@ def photo(the) -> Iterator[float]:
     assert abs(scene.look_beyond.pitch) > 0.01, "the line did not turn the camera"
     scene.look_beyond.roll, scene.look_beyond.pitch = 0.0, 0.0
 
+    # The cupboard's edge, which looks 1.3 m high, is known to be half as high again.
+    foot, top = (560.0, 645.0), (560.0, 412.0)
+    ends = known_ends(part("photo").photo_camera(scene), foot, top)
+    looks = part("known_length").length_of("UPRIGHT", *ends, 1.6)
+    scene.look_beyond.known_length = 1.5 * looks
+    press("lookbeyond.measure_height", kind="UPRIGHT")
+    yield from listening()
+    yield from mouse(("PRESS", *on_screen(foot)), ("RELEASE", *on_screen(foot)), ("MOVE", *on_screen(top)))
+    yield from screenshot("06_known_length")
+    yield from mouse(("PRESS", *on_screen(top)), ("RELEASE", *on_screen(top)))
+    yield from until(lambda: not window.modal_operators)
+    say(f"what looked {looks:.2f} m high is {1.5 * looks:.2f} m: height {scene.look_beyond.camera_height:.2f} m")
+    assert abs(scene.look_beyond.camera_height - 2.4) < 0.05
+    scene.look_beyond.camera_height = 1.6
+    # A service that has come meanwhile looks for people in it.
+    the.service.people = (0.042,)
+    press("lookbeyond.check_service")
+    yield from rest()
+    say("people:", scene.look_beyond.photo_camera.data.look_beyond.people)
+    assert "4%" in scene.look_beyond.photo_camera.data.look_beyond.people
+    yield from screenshot("06_people")
+    scene.look_beyond.photo_camera.data.look_beyond.people = ""
+
 
 def world(the) -> Iterator[float]:
     """A world is begun and cancelled, made, and made anew with another seed."""
@@ -323,7 +372,7 @@ def world(the) -> Iterator[float]:
     press("lookbeyond.build_world")
     yield from until(lambda: session.task and session.task.message.startswith("Denoising") and session.preview)
     yield 1.0  # Blender reads the preview in a thread of its own
-    yield from screenshot("06_building")
+    yield from screenshot("07_building")
     in_viewport(lambda: bpy.ops.lookbeyond.cancel())
     yield from until(lambda: not session.busy)
     say("cancelled:", session.notice)
@@ -341,11 +390,48 @@ def world(the) -> Iterator[float]:
     scene.look_beyond.photo_camera.data.show_background_images = False
     space.shading.type = "MATERIAL"
     space.shading.use_scene_world, space.shading.use_scene_lights = True, True
-    yield 3.0  # its shaders are compiled in threads
-    yield from redrawn(8)
+    yield from drawn_in_colour()
     yield from screenshot("07_world")
     scene.look_beyond.photo_camera.data.show_background_images = True
     space.shading.type = "SOLID"
+
+
+def picture360(the) -> Iterator[float]:
+    """One's own 360° picture is measured by a known length; a photo's world takes its place again."""
+    scene, window = bpy.context.scene, window_and_area()[0]
+    module = part("known_length")
+    yield from show_tab()
+    in_viewport(lambda: bpy.ops.lookbeyond.use_panorama(filepath=str(HOST / "room" / "panorama.png")))
+    yield from rest()
+    space = window_and_area()[1].spaces.active
+    space.region_3d.view_perspective = "CAMERA"
+    scene.look_beyond.known_length = 3.0
+    press("lookbeyond.measure_panorama", kind="FLOOR")
+    yield from listening()
+    assert space.region_3d.view_perspective == "PERSP"
+    yield from drawn_in_colour()
+    region = viewport()
+    clicks = [(int(region.x + share * region.width), int(region.y + 0.2 * region.height)) for share in (0.2, 0.5)]
+    rays = [
+        np.array(view3d_utils.region_2d_to_vector_3d(region, space.region_3d, (x - region.x, y - region.y)))
+        for x, y in clicks
+    ]
+    expected = 3.0 / module.length_of("FLOOR", *rays, 1.0)
+    yield from mouse(("PRESS", *clicks[0]), ("RELEASE", *clicks[0]), ("MOVE", *clicks[1]))
+    yield from screenshot("07_known_length_360")
+    yield from mouse(("PRESS", *clicks[1]), ("RELEASE", *clicks[1]))
+    yield from until(lambda: not window.modal_operators)
+    say(f"360° picture: its camera stood at {scene.look_beyond.panorama_height:.2f} m")
+    assert abs(scene.look_beyond.panorama_height - expected) < 1e-3 and space.shading.type == "SOLID"
+    asked = len(the.service.requests)
+    press("lookbeyond.build_world")
+    yield from rest()
+    request = the.service.requests[asked]
+    assert request.panorama and abs(request.camera_height - expected) < 1e-3
+    scene.look_beyond.panorama_path = ""
+    scene.look_beyond.worlds.remove(len(scene.look_beyond.worlds) - 1)
+    scene.look_beyond.worlds.remove(len(scene.look_beyond.worlds) - 1)
+    in_viewport(lambda: bpy.ops.lookbeyond.use_world(index=1))
 
 
 def path(the) -> Iterator[float]:
@@ -363,7 +449,7 @@ def path(the) -> Iterator[float]:
     in_viewport(lambda: bpy.ops.view3d.view_axis(type="TOP"))
     space.shading.light, space.shading.color_type = "FLAT", "TEXTURE"
     space.shading.show_backface_culling = True
-    in_viewport(lambda: bpy.ops.view3d.view_selected())
+    space.region_3d.view_location, space.region_3d.view_distance = (1.4, -0.4, 0.0), 6.5
     yield from rest()
     yield from redrawn(6)
     yield from screenshot("08_path")
@@ -395,7 +481,9 @@ def path(the) -> Iterator[float]:
     space = window_and_area()[1].spaces.active
     space.region_3d.view_perspective = "PERSP"
     space.shading.show_backface_culling = True
-    in_viewport(lambda: bpy.ops.view3d.view_all())
+    view = space.region_3d
+    view.view_location, view.view_distance = (0.6, 0.0, 0.8), 11.0
+    view.view_rotation = Euler((math.radians(58), 0.0, math.radians(35))).to_quaternion()
     yield from redrawn(6)
     yield from screenshot("11_stage")
 
@@ -409,7 +497,8 @@ def shot(the) -> Iterator[float]:
     yield from show_tab()
     service.holds = True
     press("lookbeyond.shoot")
-    press("lookbeyond.shoot")
+    key("F12", ctrl=True, alt=True)  # and once more by its key
+    yield from until(lambda: session.queue)
     yield from until(lambda: session.task and session.task.message.startswith("Denoising") and session.preview)
     yield 1.0
     assert len(session.queue) == 1
@@ -441,6 +530,25 @@ def shot(the) -> Iterator[float]:
     yield from screenshot("14_error")
     assert "memory is full" in session.error
     service.fails = None
+    # What is finished while Blender renders waits: datablocks that appear meanwhile would crash it.
+    bpy.context.preferences.view.render_display_type = "NONE"
+    scene.render.engine, scene.cycles.samples = "CYCLES", 256
+    scene.render.use_compositing = False
+    service.holds, former = True, scene.look_beyond.shot_folder
+    scene.look_beyond.seed = 7
+    press("lookbeyond.shoot")
+    yield from until(lambda: session.task and session.task.message.startswith("Denoising"))
+    press("render.render")
+    yield from until(lambda: bpy.app.is_job_running("RENDER"))
+    service.holds, waited = False, 0
+    while bpy.app.is_job_running("RENDER"):
+        waited += session.has_news
+        assert session.busy and scene.look_beyond.shot_folder == former
+        yield 0.05
+    assert waited, "the shot did not come to its end while Blender rendered"
+    yield from rest()
+    say("after a render in the middle:", session.notice, session.error)
+    assert scene.look_beyond.shot_folder != former and not session.error
 
 
 def long(the) -> Iterator[float]:
