@@ -75,7 +75,7 @@ class ClicksEnds(OnPhoto):
             self.known = context.scene.look_beyond.known_length
         standing = self.kind == "UPRIGHT"
         where = "the foot, then the top of something" if standing else "both ends on the floor of something"
-        return self.begin(context, f"Click {where} {self.known:g} m {'high' if standing else 'long'}  |  Esc: leave")
+        return self.begin(context, f"Click {where} {self.known:.3g} m {'high' if standing else 'long'}  |  Esc: leave")
 
     def draw_handles(self, context) -> None:
         self.draw_points(context, self.clicks, True)

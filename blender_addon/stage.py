@@ -120,7 +120,7 @@ class MeshInPieces:
     for anew each time, and begun again.
     """
 
-    SLICE_S = 0.004
+    SLICE_S = 0.0015
 
     def __init__(self, surface: StageSurface) -> None:
         self._surface = surface

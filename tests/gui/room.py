@@ -27,8 +27,9 @@ def main(folder: Path) -> None:
     camera = placed_camera(1200, 800, math.radians(65))  # where the add-on puts a photo that says nothing
     (view,) = render_views(room, [camera])
     write_png(folder / "photo.png", view.colour)
-    for name, seed in (("", SEED), ("other_", OTHER)):
-        colour, distance = render_panoramas(Rooms.from_seeds([seed]), 512, 1024)
+    for name, seed, rows in (("", SEED, 1024), ("other_", OTHER, 256)):
+        colour, _ = render_panoramas(Rooms.from_seeds([seed]), rows, 2 * rows)
+        _, distance = render_panoramas(Rooms.from_seeds([seed]), 256, 512)
         image = (colour[0] * 255).round().byte().permute(1, 2, 0).numpy()
         write_png(folder / f"{name}panorama.png", np.ascontiguousarray(image))
         height_m = float(Rooms.from_seeds([seed]).camera_height[0])

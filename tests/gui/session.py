@@ -458,11 +458,13 @@ def path(the) -> Iterator[float]:
     point = curve.data.splines[0].bezier_points[-1]
     for handle in ("co", "handle_left", "handle_right"):
         getattr(point, handle)[0] += 2.0
+    drawn = redraws[0]
     yield 0.3
     yield from rest()
     say(
         f"after the edit: {view.sentences} {view.took_s:.2f} s later, slices of at most"
-        f" {1e3 * max(view.slices_s):.1f} ms ({1e3 * max(view.slices_own_s):.1f} ms of their own)"
+        f" {1e3 * max(view.slices_s):.1f} ms ({1e3 * max(view.slices_own_s):.1f} ms of their own),"
+        f" {1e3 * sum(view.slices_s):.0f} ms in all; the window was drawn {redraws[0] - drawn} times meanwhile"
     )
     assert view.sentences
     yield from screenshot("09_path_too_far")
