@@ -1,13 +1,14 @@
 """What the levers bring at full size: the published loop against ours, on random weights of the real shapes.
 
-    python benchmarks/gpu.py [--size 576x1024] [--frames 100] [--json FILE]     # on a GPU: times, utilisation, memory
-    python benchmarks/gpu.py --tiny                                           # anywhere: correctness, FLOPs counted
+    python benchmarks/gpu.py [--size 576x1024] [--frames 100] [--json FILE] [--markdown FILE]    # on a GPU
+    python benchmarks/gpu.py --tiny                     # anywhere: the same program with tiny networks, FLOPs counted
 
 Random weights cost what trained ones do, and results of the same arithmetic can be compared; what a lever that changes
 the sampling does to pictures they cannot say (`lookbeyond evaluate` does, with a small preset). The baseline is the
 published loop: 50 Euler steps a clip, the forward and the reversed-motion UNet one after the other with guidance in a
 batch of two, temporal attention written out so that its maps can be kept and turned, 16-bit; a panorama by 1000 steps
-of DiT-XL in 32-bit. Without a GPU it says that its figures are still to be measured, and invents none.
+of DiT-XL in 32-bit. All levers together are the preset `svd-xt`: its file says the numbers. Without a GPU the times
+are those of tiny networks on a processor and say nothing of a GPU's, which are still to be measured.
 """
 
 import argparse
@@ -15,9 +16,11 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +29,19 @@ from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler, UNet
 from diffusers.models.attention_processor import Attention
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from lookbeyond import presets
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.keyframes import plan_shot
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.models.panorama_transformer import PanoramaTransformer
 from lookbeyond.models.reversed_motion import ReversedMotion
+from lookbeyond.pipelines.loading import quicken
 from lookbeyond.pipelines.scene import ScenePipeline
-from lookbeyond.pipelines.views import ViewsPipeline
+from lookbeyond.pipelines.views import MOST_WALK_FRAMES, ViewsPipeline
 from lookbeyond.presets import Preset, Stage
 from tests.end_to_end.demo import machine
 
@@ -65,9 +71,12 @@ FULL = {
 }  # fmt: skip
 
 
+DECODED_AT_ONCE = 8
+
+
 @dataclass(frozen=True)
 class Setup:
-    """How a shot is computed; the defaults are the published loop."""
+    """How a shot is computed; the defaults are the published loop, which knows no warped panorama."""
 
     directions: str = "one after the other"
     """With temporal attention written out; or "one batch": scaled dot products on the forward queries and keys."""
@@ -75,6 +84,7 @@ class Setup:
     sigmas: str = "scheduler"
     steps: int = 50
     strength: float = 1.0
+    hold: float = 0.0
     channels_last: bool = False
     compile: bool = False
     dtype: torch.dtype = torch.float16
@@ -88,14 +98,20 @@ class Lever:
     changes: dict = field(hash=False)
 
 
+BASELINE = "the published loop"
+PRESET = presets.get("svd-xt")
+"""What all levers together are."""
+_OWN = PRESET.stages["views"].settings
 LEVERS = (
     Lever("both directions as one batch, no maps", True, {"directions": "one batch", "rows_at_once": 4}),
     Lever("channels last", True, {"channels_last": True}),
     Lever("compiled networks", True, {"compile": True}),
-    Lever("10 steps (Align Your Steps)", False, {"sigmas": "align-your-steps", "steps": 10}),
-    Lever("warm start at 0.7", False, {"strength": 0.7}),
-    Lever("no second guidance pass", False, {"guidance_scale": 1.0}),
-)
+    Lever(f"{PRESET.views_steps} steps ({_OWN['sigmas']})", False,
+          {"sigmas": _OWN["sigmas"], "steps": PRESET.views_steps}),
+    Lever(f"start at {PRESET.strength:g}, hold {_OWN['hold']:g}", False,
+          {"strength": PRESET.strength, "hold": _OWN["hold"]}),
+    Lever(f"guidance up to {PRESET.max_guidance_scale:g}", False, {"guidance_scale": PRESET.max_guidance_scale}),
+)  # fmt: skip
 
 
 class WrittenOut:
@@ -128,15 +144,19 @@ def build_unet(sizes: dict, frames: int) -> UNetSpatioTemporalConditionModel:
     return UNetSpatioTemporalConditionModel(**sizes["unet"], num_frames=frames).eval()
 
 
+def build_vae(sizes: dict) -> AutoencoderKLTemporalDecoder:
+    blocks = ("DownEncoderBlock2D",) * len(sizes["vae"]["block_out_channels"])
+    return AutoencoderKLTemporalDecoder(
+        **sizes["vae"], down_block_types=blocks, latent_channels=4, force_upcast=False
+    ).eval()
+
+
 def build_views(setup: Setup, sizes: dict, frames: int, device: str) -> ViewsPipeline:
     """The same random weights for every setup, but for the type they are rounded to."""
     torch.manual_seed(0)
     with torch.device(device):
         unet = build_unet(sizes, frames)
-        levels = len(sizes["vae"]["block_out_channels"])
-        vae = AutoencoderKLTemporalDecoder(
-            **sizes["vae"], down_block_types=("DownEncoderBlock2D",) * levels, latent_channels=4, force_upcast=False
-        ).eval()
+        vae = build_vae(sizes)
         config = CLIPVisionConfig(**sizes["clip"], image_size=224, patch_size=14)
         encoder = CLIPVisionModelWithProjection(config).eval()
         backward = copy.deepcopy(unet)
@@ -151,23 +171,16 @@ def build_views(setup: Setup, sizes: dict, frames: int, device: str) -> ViewsPip
             for attention in temporal(network):
                 attention.set_processor(WrittenOut(maps, turned))  # type: ignore[arg-type]
     pipeline = ViewsPipeline(vae, encoder, unet, EulerDiscreteScheduler(**SVD_SCHEDULER), backward)
-    pipeline.rows_at_once, pipeline.frames_decoded_at_once = setup.rows_at_once, 8
-    networks = [unet, vae, *([backward] if setup.directions != "one batch" else [])]
-    for network in networks:
-        if setup.channels_last:
-            for module in network.modules():
-                if isinstance(module, nn.Conv2d):
-                    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if setup.compile:
-            pipeline._prepare()  # hooks first, the graph then goes through them
-            target = network.decoder if network is vae else network
-            target.compile()
+    pipeline.rows_at_once, pipeline.frames_decoded_at_once = setup.rows_at_once, DECODED_AT_ONCE
+    quicken(pipeline, channels_last=setup.channels_last, compiled=setup.compile)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
 def build_scene(setup: Setup, sizes: dict, frames: int, device: str) -> ScenePipeline:
-    stage = Stage(pipeline="views", folder=".", settings={"sigmas": setup.sigmas, "noise_aug_strength": 0.02})
+    stage = Stage(
+        pipeline="views", folder=".", settings={"sigmas": setup.sigmas, "noise_aug_strength": 0.02, "hold": setup.hold}
+    )
     preset = Preset(
         name="benchmark", title="", description="", licence="", memory_gb=0, frames_per_clip=frames, panorama_steps=0,
         views_steps=setup.steps, strength=setup.strength, min_guidance_scale=1.0,
@@ -193,11 +206,11 @@ def walk(frames: int, width: int, height: int) -> list[Camera]:
 
 
 class Clock:
-    """Seconds by stage: the device is waited for around every network."""
+    """Seconds by stage, and the work that was done: the device is waited for around every network."""
 
     def __init__(self, device: str):
         self.device, self.seconds = device, {"UNet": 0.0, "VAE and CLIP": 0.0}
-        self.rows = 0
+        self.work = Counter()
 
     def now(self) -> float:
         if self.device.startswith("cuda"):
@@ -207,23 +220,27 @@ class Clock:
     @contextmanager
     def watching(self, pipeline: ViewsPipeline) -> Iterator[None]:
         """Around the pipeline's own calls, not in hooks: a compiled network would be traced through them."""
-        stages = {"_call_unet": "UNet"} | dict.fromkeys(
-            ("_encode", "_anchor_latents", "_embedding", "_decode"), "VAE and CLIP"
-        )
-        for name, stage in stages.items():
-            setattr(pipeline, name, self._timed(getattr(pipeline, name), stage))
+        watched = {
+            "_call_unet": ("UNet", lambda network, frames, *_: {("UNet", frames.shape[1]): len(frames)}),
+            "_encode": ("VAE and CLIP", lambda images: {("encode", 1): len(images)}),
+            "_anchor_latents": ("VAE and CLIP", lambda *_: {("encode", 1): 1}),
+            "_embedding": ("VAE and CLIP", lambda *_: {}),
+            "_decode": ("VAE and CLIP", lambda latents: {("decode", 1): len(latents)}),
+        }
+        for name, (stage, work) in watched.items():
+            setattr(pipeline, name, self._timed(getattr(pipeline, name), stage, work))
         try:
             yield
         finally:
-            for name in stages:
+            for name in watched:
                 delattr(pipeline, name)
 
-    def _timed(self, function: Callable, stage: str) -> Callable:
+    def _timed(self, function: Callable, stage: str, work: Callable) -> Callable:
         def timed(*args):
             started = self.now()
             result = function(*args)
             self.seconds[stage] += self.now() - started
-            self.rows += len(result) if stage == "UNet" else 0
+            self.work.update(work(*args))
             return result
 
         return timed
@@ -233,7 +250,8 @@ class Clock:
 class Measured:
     seconds: float
     stages: dict[str, float]
-    unet_rows: int
+    work: Counter
+    """Of (network, frames at once), how many of them went through it."""
     peak_gb: float
     frames: np.ndarray
 
@@ -247,8 +265,11 @@ def measure_clip(setup: Setup, sizes: dict, frames: int, size: tuple[int, int], 
     return _measured(scene, device, lambda: scene.shoot_clip(room, source, target, cameras, seed=1))
 
 
-def measure_shot(setup: Setup, sizes: dict, frames: int, size: tuple[int, int], count: int, device: str) -> Measured:
-    """A whole shot of `count` frames. Ours makes its anchors by the network, too; the published loop is given them."""
+def measure_shot(
+    setup: Setup, sizes: dict, frames: int, size: tuple[int, int], count: int, device: str
+) -> tuple[Measured, tuple[int, int]]:
+    """A whole shot of `count` frames, and its numbers of clips and anchors. Ours makes its anchors by the network, too;
+    the published loop is given them."""
     scene, (height, width) = build_scene(setup, sizes, frames, device), size
     room, cameras = panorama_of_noise(4 * max(512, width)), walk(count, width, height)
     plan = plan_shot(cameras, room, frames_per_clip=frames, max_rotation_rad=math.pi, max_translation=10.0)
@@ -268,7 +289,7 @@ def measure_shot(setup: Setup, sizes: dict, frames: int, size: tuple[int, int], 
         return shot
 
     shoot(steps=2, clips=1)
-    return _measured(scene, device, shoot)
+    return _measured(scene, device, shoot), (len(plan.clips), len(plan.anchors))
 
 
 def _measured(scene: ScenePipeline, device: str, work: Callable[[], list[View]]) -> Measured:
@@ -281,24 +302,66 @@ def _measured(scene: ScenePipeline, device: str, work: Callable[[], list[View]])
         seconds = clock.now() - started
     peak = torch.cuda.max_memory_allocated() / 1e9 if device.startswith("cuda") else math.nan
     stages = clock.seconds | {"warping and the rest": seconds - sum(clock.seconds.values())}
-    return Measured(seconds, stages, clock.rows, peak, np.stack([view.colour for view in views]))
+    return Measured(seconds, stages, clock.work, peak, np.stack([view.colour for view in views]))
 
 
-def unet_flops(sizes: dict, frames: int, height: int, width: int) -> float:
-    """Of one pass in one forward, counted on tensors without data."""
-    with torch.device("meta"):
-        unet, encoded = build_unet(sizes, frames).to("meta"), sizes["clip"]["projection_dim"]
-        arguments = (torch.empty(1, frames, 8, height // 8, width // 8), torch.empty(()), torch.empty(1, 1, encoded))
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            unet(*arguments, added_time_ids=torch.empty(1, 3))
-    return float(counter.get_total_flops())
+@contextmanager
+def counting() -> Iterator[FlopCounterMode]:
+    """Tensors without data; attention by its two products, for a processor's fused one is not counted."""
+    with FakeTensorMode(), sdpa_kernel(SDPBackend.MATH), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        yield counter
+
+
+@cache
+def flops(full: bool, network: str, frames: int, height: int, width: int) -> float:
+    """Of one pass through the UNet, or of one frame encoded or decoded, counted on tensors without data."""
+    sizes = FULL if full else TINY
+    latents = (height // 8, width // 8)
+    with counting() as counter:
+        if network == "UNet":
+            told = torch.empty(1, 1, sizes["clip"]["projection_dim"])
+            noisy = torch.empty(1, frames, 8, *latents)
+            build_unet(sizes, frames)(noisy, torch.empty(()), told, added_time_ids=torch.empty(1, 3))
+        elif network == "encode":
+            build_vae(sizes).encode(torch.empty(frames, 3, height, width))
+        else:
+            build_vae(sizes).decode(torch.empty(frames, 4, *latents), num_frames=frames)
+    return float(counter.get_total_flops()) / (1 if network == "UNet" else frames)
+
+
+def flops_of(work: Mapping[tuple[str, int], int], full: bool, size: tuple[int, int], only: str = "") -> float:
+    """Of counted work; `only` of one network."""
+    return sum(
+        count * flops(full, network, frames, *size)
+        for (network, frames), count in work.items()
+        if only in ("", network)
+    )
+
+
+def expected_work(setup: Setup, frames: int, clips: int, anchors: int) -> Counter:
+    """What a shot should take whose frames are all known: as `Clock` counts it."""
+    steps = math.ceil(setup.strength * setup.steps)
+    copies = 1 if setup.guidance_scale <= 1 else 2
+    warm = setup.strength < 1 or setup.hold > 0
+    work = Counter({
+        ("UNet", frames): clips * steps * 2 * copies,
+        ("encode", 1): clips * (2 + (frames if warm else 2)),  # both anchors, as conditions and as ends
+        ("decode", 1): clips * frames,
+    })  # fmt: skip
+    if setup.directions == "one batch":
+        walk = min(frames, MOST_WALK_FRAMES)
+        work.update({
+            ("UNet", walk): anchors * steps * copies,
+            ("encode", 1): anchors * (1 + (walk if warm else 0)),
+            ("decode", 1): anchors * min(walk, DECODED_AT_ONCE),
+        })  # fmt: skip
+    return work
 
 
 def dit_flops(sizes: dict) -> float:
-    with FakeTensorMode():
+    with counting() as counter:
         network, arguments = build_dit(sizes)
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            network(**arguments)
+        network(**arguments)
     return float(counter.get_total_flops())
 
 
@@ -332,8 +395,9 @@ def measure_panorama(sizes: dict, steps: int, dtype: torch.dtype, compiled: bool
     return clock.now() - started
 
 
-def matmul_rate(device: str, size: int = 8192, repeats: int = 30) -> float:
+def matmul_rate(device: str) -> float:
     """FLOP/s of a dense bf16 product: what utilisation is measured against."""
+    size, repeats = (8192, 30) if device.startswith("cuda") else (1024, 3)
     a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
     clock = Clock(device)
     product = a @ b
@@ -349,7 +413,7 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def setups(baseline: Setup) -> Iterator[tuple[str, Setup]]:
-    yield "the published loop", baseline
+    yield BASELINE, baseline
     for lever in LEVERS:
         yield lever.name, replace(baseline, **lever.changes)
     kept: dict = {}
@@ -361,97 +425,138 @@ def setups(baseline: Setup) -> Iterator[tuple[str, Setup]]:
     yield "all", replace(baseline, **kept)
 
 
-def count_flops(size: tuple[int, int]) -> None:
+def count_flops(size: tuple[int, int], count: int) -> dict:
+    """Prints what the real shapes cost, without data; ours as the preset has it."""
     print("FLOPs of the real shapes, counted without data:")
     for frames, height, width in sorted({(14, 512, 512), (14, 576, 1024), (25, *size), (25, 576, 1024)}):
-        flops = unet_flops(FULL, frames, height, width) / 1e12
-        print(f"  SVD's UNet, {frames} frames of {height} x {width}: {flops:.1f} TFLOP a pass and forward")
+        cost = flops(True, "UNet", frames, height, width) / 1e12
+        print(f"  SVD's UNet, {frames} frames of {height} x {width}: {cost:.1f} TFLOP a pass and forward")
     print(f"  DiT-XL/2, 32 x 64 latents: {dit_flops(FULL) / 1e12:.2f} TFLOP a forward")
-    clips, rows = math.ceil(99 / 24), {"published": 50 * 2 * 2, "ours": math.ceil(0.7 * 10) * 2}
-    flops = unet_flops(FULL, 25, *size) / 1e12
-    anchors = (clips + 1) * math.ceil(0.7 * 10)
-    print(
-        f"  UNet for 100 frames of {size[0]} x {size[1]}: published {clips * rows['published'] * flops:.0f} TFLOP,"
-        f" ours {(clips * rows['ours'] + anchors) * flops:.0f} TFLOP with all levers, anchors included"
-    )
+    clips, counted = math.ceil((count - 1) / 24), {}
+    chosen = dict(setups(Setup()))
+    for name, setup in (
+        (BASELINE, chosen[BASELINE]),
+        ("preset svd-xt, all known", chosen["all"]),
+        ("preset svd-xt, a quarter hidden", replace(chosen["all"], strength=1.0)),  # more holes, more noise
+        ("preset svd-xt with SVD's guidance", replace(chosen["all"], guidance_scale=3.0)),
+    ):
+        work = expected_work(setup, 25, clips, clips + 1)
+        counted[name] = {"UNet": flops_of(work, True, size, "UNet"), "all": flops_of(work, True, size)}
+        first = counted[BASELINE]
+        print(
+            f"  {count} frames of {size[0]} x {size[1]}, {name}: UNet {counted[name]['UNet'] / 1e12:.0f} TFLOP"
+            f" (x{first['UNet'] / counted[name]['UNet']:.1f} fewer), with VAE {counted[name]['all'] / 1e12:.0f}"
+            f" (x{first['all'] / counted[name]['all']:.1f})"
+        )
+    return counted
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--size", default="576x1024", help="rows x columns, multiples of 64")
     parser.add_argument("--frames", type=int, default=100, help="of the whole shot")
     parser.add_argument("--tiny", action="store_true", help="tiny networks, for correctness; always so without a GPU")
+    parser.add_argument("--compile", action="store_true", help="compile on a processor, too: minutes")
     parser.add_argument("--json", type=Path, help="where to write the figures, too")
-    options = parser.parse_args()
+    parser.add_argument("--markdown", type=Path, help="where to write the tables, too")
+    options = parser.parse_args(argv)
     device, size = options.device, tuple(int(side) for side in options.size.split("x"))
     on_gpu = device.startswith("cuda")
     tiny = options.tiny or not on_gpu
-    sizes, frames, count = (TINY, 5, 9) if tiny else (FULL, 25, options.frames)
-    frame_size = (64, 128) if tiny else size
-    print(f"{torch.cuda.get_device_name() if on_gpu else 'no GPU'}; {machine()}; torch {torch.__version__}")
-    count_flops(size)
+    sizes, frames, count = (TINY, 3, 5) if tiny else (FULL, 25, options.frames)
+    frame_size = (64, 64) if tiny else size
+    title = f"{torch.cuda.get_device_name() if on_gpu else 'no GPU'}; {machine()}; torch {torch.__version__}"
+    print(title)
+    report: dict = {"machine": title, "tiny": tiny, "counted_flops": count_flops(size, options.frames)}
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    rate = math.nan if tiny else matmul_rate(device)
-    flops = unet_flops(sizes, frames, *frame_size)
-    if not tiny:
-        print(f"bf16 matrix product: {rate / 1e12:.0f} TFLOP/s")
-    baseline = Setup(dtype=torch.float16 if on_gpu else torch.float32, **({"steps": 10} if tiny else {}))
+    rate = matmul_rate(device)
+    report["matrix_product_flops"] = rate
+    print(f"bf16 matrix product: {rate / 1e12:.3g} TFLOP/s")
+    baseline = Setup(dtype=torch.float16 if on_gpu else torch.float32, **({"steps": 4} if tiny else {}))
+    chosen = {name: setup for name, setup in setups(baseline) if on_gpu or options.compile or not setup.compile}
+    if len(chosen) < len(dict(setups(baseline))):
+        chosen |= {name: replace(setup, compile=False) for name, setup in setups(baseline) if name.startswith("all")}
+        print("compiled networks are left out (--compile)")
 
-    report, reference = {}, None
-    print(f"\nOne clip of {frames} frames of {frame_size[0]} x {frame_size[1]}" + (", tiny networks:" if tiny else ":"))
-    for name, setup in setups(baseline):
-        if not on_gpu and setup.compile:  # for a processor that takes longer than everything else here
-            setup = replace(setup, compile=False)
-            if setup == baseline:
-                print(f"  {name:<40} left out without a GPU")
-                continue
-        measured = measure_clip(setup, sizes, frames, frame_size, device)
-        reference = measured if reference is None else reference
-        report[name] = line(name, measured, reference, flops, rate)
-    kept = report["all that keep the result"]["psnr_db"]
-    assert kept > (35 if on_gpu else 60), f"levers that keep the result changed it: {kept:.1f} dB"
-    if tiny:
-        shot = measure_shot(
-            replace(dict(setups(baseline))["all"], compile=False), sizes, frames, frame_size, count, device
-        )
-        assert len(shot.frames) == count
-        print(f"A shot of {count} frames is whole. GPU figures are still to be measured: nothing above is a speed.")
-        return
-    print(f"\n{count} frames, from the panorama to pixels:")
-    chosen = dict(setups(baseline))
-    first = None
-    for name in ("the published loop", "all that keep the result", "all"):
-        measured = measure_shot(chosen[name], sizes, frames, frame_size, count, device)
-        first = measured if first is None else first
-        report[f"{count} frames: {name}"] = line(name, measured, first, flops, rate)
-    print("\nPanorama, the network's steps:")
-    for name, steps, dtype, compiled in (
-        ("1000 steps, TF32", 1000, torch.float32, False), ("20 steps, bf16, compiled", 20, torch.bfloat16, True),
-    ):  # fmt: skip
-        seconds = measure_panorama(sizes, steps, dtype, compiled, device)
-        share = dit_flops(sizes) * steps / seconds / rate
-        report[f"panorama: {name}"] = {"seconds": seconds, "utilisation": share}
-        print(f"  {name:<40} {seconds:7.2f} s   {share:4.0%} of the matrix product's rate")
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1))
-
-
-def line(name: str, measured: Measured, reference: Measured, flops: float, rate: float) -> dict:
-    """Prints one row and returns it; utilisation and memory where there is a GPU, no times where there is none."""
-    same = psnr(measured.frames, reference.frames) if measured.frames.shape == reference.frames.shape else math.nan
-    row = {"psnr_db": same, "unet_rows": measured.unet_rows}
-    if math.isnan(rate):
-        print(f"  {name:<40} {measured.unet_rows:4d} passes of the UNet, {same:6.1f} dB to the published loop")
-        return row
-    used = flops * measured.unet_rows / measured.stages["UNet"] / rate
-    row |= {"seconds": measured.seconds, "stages": measured.stages, "utilisation": used, "peak_gb": measured.peak_gb}
-    stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in measured.stages.items())
-    print(
-        f"  {name:<40} {measured.seconds:7.2f} s   x{reference.seconds / measured.seconds:<5.2f}"
-        f" UNet at {used:4.0%}   {measured.peak_gb:5.1f} GB   {same:6.1f} dB   ({stages})"
+    table = Table(rate, not tiny, frame_size)
+    table.begin(
+        f"One clip of {frames} frames of {frame_size[0]} x {frame_size[1]}" + (", tiny networks" if tiny else "")
     )
-    return row
+    for name, setup in chosen.items():
+        table.row(name, measure_clip(setup, sizes, frames, frame_size, device))
+    kept = table.rows["all that keep the result"]["psnr_db"]
+    assert kept > (35 if on_gpu else 60), f"levers that keep the result changed it: {kept:.1f} dB"
+    report["clip"] = table.rows
+    table.begin(f"{count} frames, from the panorama to pixels")
+    for name in (BASELINE, "all that keep the result", "all"):
+        measured, plan = measure_shot(chosen[name], sizes, frames, frame_size, count, device)
+        assert len(measured.frames) == count
+        assert measured.work == expected_work(chosen[name], frames, *plan), (measured.work, plan)
+        table.row(name, measured, same_start=False)  # ours makes its anchors, the published loop is given them
+    report["shot"] = table.rows
+    table.begin("Panorama, the network's steps")
+    for name, steps, dtype, compiled in (
+        ("1000 steps, TF32", 50 if tiny else 1000, torch.float32, False),
+        ("20 steps, bf16, compiled", 20, torch.bfloat16, on_gpu or options.compile),
+    ):
+        seconds = measure_panorama(sizes, steps, dtype, compiled, device)
+        table.steps(name, seconds, dit_flops(sizes) * steps)
+    report["panorama"] = table.rows
+    if tiny:
+        print(
+            "\nTiny networks: what was asserted holds; no time above is one of a GPU, which are still to be measured."
+        )
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    if options.markdown:
+        options.markdown.write_text("\n".join([title, *table.lines]) + "\n")
+
+
+class Table:
+    """Rows of Markdown, printed as they come; the first one of a table is what the others are compared with."""
+
+    def __init__(self, rate: float, full: bool, size: tuple[int, int]):
+        self.rate, self.full, self.size = rate, full, size
+        self.lines: list[str] = []
+        self.rows: dict[str, dict] = {}
+        self.reference: Measured | None = None
+
+    def _print(self, line: str) -> None:
+        self.lines.append(line)
+        print(line, flush=True)
+
+    def begin(self, title: str) -> None:
+        self.rows, self.reference = {}, None
+        self._print(f"\n{title}\n")
+        self._print("| | s | times as fast | of the matrix product's rate | peak GB | PSNR dB | seconds by stage |")
+        self._print("|---|---|---|---|---|---|---|")
+
+    def row(self, name: str, measured: Measured, same_start: bool = True) -> None:
+        self.reference = reference = self.reference or measured
+        used = flops_of(measured.work, self.full, self.size, "UNet") / measured.stages["UNet"] / self.rate
+        passes = sum(count for (network, _), count in measured.work.items() if network == "UNet")
+        self.rows[name] = {
+            "seconds": measured.seconds, "stages": measured.stages, "utilisation": used, "unet_passes": passes,
+            "peak_gb": measured.peak_gb, "psnr_db": psnr(measured.frames, reference.frames) if same_start else math.nan,
+            "flops": flops_of(measured.work, self.full, self.size),
+        }  # fmt: skip
+        self._line(name, reference.seconds)
+
+    def steps(self, name: str, seconds: float, done: float) -> None:
+        """A row of a network's bare steps, which did `done` FLOP."""
+        self.rows[name] = {"seconds": seconds, "utilisation": done / seconds / self.rate, "flops": done}
+        self._line(name, next(iter(self.rows.values()))["seconds"])
+
+    def _line(self, name: str, first: float) -> None:
+        row = self.rows[name]
+        peak, same = (row.get(key, math.nan) for key in ("peak_gb", "psnr_db"))
+        stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in row.get("stages", {}).items())
+        cells = (
+            name, f"{row['seconds']:.2f}", f"{first / row['seconds']:.2f}", f"{row['utilisation']:.0%}",
+            "" if math.isnan(peak) else f"{peak:.1f}", "" if math.isnan(same) else f"{same:.1f}", stages,
+        )  # fmt: skip
+        self._print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

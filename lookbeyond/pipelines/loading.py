@@ -179,6 +179,20 @@ def place(pipeline: Any, how: MemoryPlan | None, device: str) -> None:
         )  # fmt: skip
 
 
+def quicken(pipeline: ViewsPipeline, *, channels_last: bool = True, compiled: bool = False) -> None:
+    """Convolutions' weights in the order that tensor cores read them, and networks `compiled`: same results, sooner.
+
+    Compiling takes minutes at the first frames of each size.
+    """
+    pipeline._prepare()  # hooks first: the graph then goes through them
+    for network in {id(part): part for part in (*pipeline._networks(), pipeline.vae)}.values():
+        for module in network.modules():
+            if channels_last and isinstance(module, torch.nn.Conv2d):
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if compiled:
+            (network.decoder if network is pipeline.vae else network).compile()
+
+
 def load_pipelines(preset: Preset, device: str) -> tuple[Any, Any, MemoryPlan | None]:
     """The panorama pipeline and the views pipeline of a preset on a device, and how they are held in its memory.
 
@@ -198,4 +212,7 @@ def load_pipelines(preset: Preset, device: str) -> tuple[Any, Any, MemoryPlan | 
     for pipeline in (*getattr(panorama, "pipelines", [panorama]), views):
         pipeline.set_progress_bar_config(disable=True)
         place(pipeline, how, device)
+    found = preset.stage("views")
+    if found is not None and device.startswith("cuda") and how is not None and how.offload == "none":
+        quicken(views, compiled=found[1].compile)
     return panorama, views, how

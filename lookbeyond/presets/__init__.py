@@ -91,6 +91,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Keyword arguments of the pipeline's call that are not fields of the preset."""
     size: tuple[int, int] = (1024, 1024)
     """Width and height of the largest picture at work: what memory is planned for."""
+    compile: bool = False
+    """Compile the views' networks on a GPU that holds all of them: minutes at the first frames of each size."""
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.pipelines import loading
 from lookbeyond.pipelines.depth import MeasuredPanorama
-from lookbeyond.pipelines.loading import load_component, place
+from lookbeyond.pipelines.loading import load_component, place, quicken
 from lookbeyond.pipelines.outpaint import OutpaintPipeline
 from lookbeyond.pipelines.scene import ScenePipeline
 from lookbeyond.presets import Component
 from lookbeyond.presets.memory import MemoryPlan
 from tests.lookbeyond.pipelines.test_depth import tiny_depth_anything
 from tests.lookbeyond.pipelines.test_outpaint import tiny_inpainting
+from tests.lookbeyond.pipelines.test_views import denoised, path, two_passes
 from tests.lookbeyond.pipelines.tiny import panorama_pipeline, svd_views_pipeline, views_pipeline
 
 SETTINGS = {
@@ -224,6 +225,15 @@ def test_groups_of_blocks_are_brought_as_they_are_needed(build):
     with torch.no_grad():
         one, other = (p.unet(latents, torch.tensor(5.0), **told).sample for p in (straight, grouped))
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_networks_in_another_order_of_memory_make_the_same_frames():
+    pipeline, passes = svd_views_pipeline(), two_passes(path())
+    weights = np.full((len(passes[0].cameras), 2), 0.5)
+    before = denoised(pipeline, passes, weights)
+    quicken(pipeline)
+    assert pipeline.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(denoised(pipeline, passes, weights), before, atol=1e-3, rtol=1e-3)
 
 
 def _networks(pipeline):
