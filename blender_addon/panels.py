@@ -264,8 +264,9 @@ def draw_room(layout: bpy.types.UILayout, room: str, preset: str) -> None:
 
 def draw_known_length(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup, operator: str) -> None:
     row = layout.row(align=True)
+    row.use_property_split = False
     row.operator_menu_enum(operator, "kind", text="Known Length", icon="DRIVER_DISTANCE")
-    row.prop(settings, "known_length", text="")
+    row.prop(settings, "known_length", text="Metres")
 
 
 def draw_variants(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:

@@ -449,7 +449,7 @@ def path(the) -> Iterator[float]:
     in_viewport(lambda: bpy.ops.view3d.view_axis(type="TOP"))
     space.shading.light, space.shading.color_type = "FLAT", "TEXTURE"
     space.shading.show_backface_culling = True
-    space.region_3d.view_location, space.region_3d.view_distance = (1.4, -0.4, 0.0), 6.5
+    space.region_3d.view_location, space.region_3d.view_distance = (2.0, -0.4, 0.0), 7.0
     yield from rest()
     yield from redrawn(6)
     yield from screenshot("08_path")
@@ -558,7 +558,7 @@ def long(the) -> Iterator[float]:
     service, session = the.service, the.session
     scene, (window, _) = bpy.context.scene, window_and_area()
     yield from show_tab()
-    scene.frame_end, asked = 2000, len(service.requests)
+    scene.frame_end, asked = 600, len(service.requests)
     for leave in (True, False):
         press("lookbeyond.shoot")
         yield 0.02
@@ -569,7 +569,7 @@ def long(the) -> Iterator[float]:
         yield from rest()
         say("a long path:", session.notice, session.error)
         assert len(service.requests) == asked + (not leave) and not session.error
-    assert len(service.requests[-1].cameras) == 2000
+    assert len(service.requests[-1].cameras) == 600
     scene.frame_end = 20
     service.holds = True
     press("lookbeyond.shoot")
