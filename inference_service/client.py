@@ -56,6 +56,8 @@ PATIENCE_S = 90.0
 HANDSHAKE_S = 1.5
 """How long the other side may take over the handshake: ours answers in milliseconds."""
 RECONNECT_MS = 200
+LEAVE_MS = 100
+"""How long a last word may take to leave; mostly it is gone in a millisecond."""
 _EVENTS = (
     zmq.EVENT_CONNECTED
     | zmq.EVENT_CONNECT_RETRIED
@@ -237,7 +239,10 @@ class Client:
 
     def close(self) -> None:
         """Close the connection; jobs go on without it."""
-        self._disconnect()
+        if self._socket is not None and self._welcomed:
+            with contextlib.suppress(zmq.ZMQError):  # the service need not wait to see that nobody is there
+                self._socket.send_multipart(protocol.encode(protocol.Leave()), zmq.NOBLOCK)
+        self._disconnect(linger_ms=LEAVE_MS)
         self._context.destroy(linger=0)
 
     # questions
@@ -284,9 +289,17 @@ class Client:
         """All jobs the service knows, in order, without their artifacts."""
         return list(self._ask(protocol.ListJobs()).jobs)
 
-    def cancel(self, job: str) -> None:
-        """Stop a job within one denoising step; what it had finished is kept."""
-        self._ask(protocol.Cancel(job))
+    def cancel(self, job: str) -> bool:
+        """Stop a job within one denoising step; what it had finished is kept. False: it had ended already."""
+        return isinstance(self._ask(protocol.Cancel(job)), protocol.Cancelled)
+
+    def cancel_unit(self, unit: str, job: str = "") -> bool:
+        """Stop one unit, for one job or for all that need it; they go on with what does not depend on it.
+
+        Units at work are named in `service_status().devices`. A job that misses one ends as cancelled; submitted
+        again it is made whole. False: the unit was made already.
+        """
+        return isinstance(self._ask(protocol.Cancel(job, unit)), protocol.Cancelled)
 
     def cancel_all(self) -> None:
         """Stop every job, everybody's; what they had finished is kept."""
@@ -493,7 +506,7 @@ class Client:
             with contextlib.suppress(ServiceError):  # a job it forgot: asking for its status will tell
                 self._ask(protocol.Events(job))
 
-    def _disconnect(self) -> None:
+    def _disconnect(self, linger_ms: int = 0) -> None:
         if self._monitor is not None and self._socket is not None:
             with contextlib.suppress(zmq.Again):  # a monitor whose events nobody reads blocks when it is to end
                 while True:
@@ -501,7 +514,7 @@ class Client:
             self._socket.disable_monitor()
             self._monitor.close(0)
         if self._socket is not None:
-            self._socket.close(0)
+            self._socket.close(linger_ms)
         self._socket = self._monitor = None
         self._replies.clear()
         self._waited_for.clear()

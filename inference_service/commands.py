@@ -172,7 +172,8 @@ def describe(service: ServiceStatus, jobs: list[JobStatus]) -> Iterator[str]:
         f"{service.sessions} clients, {service.memory_bytes / 1e6:.0f} MB{ending}"
     )
     for device in service.devices:
-        parts = [f"  {device['name']}: {device['state']}"]
+        at_work = f" on {device['unit']} {device['identity'][:12]}" if "identity" in device else ""
+        parts = [f"  {device['name']}: {device['state']}{at_work}"]
         if loaded := device.get("loaded"):
             parts.append(f"{loaded} loaded")
         if "device_gb" in device:
@@ -226,7 +227,7 @@ def status(watch: bool, as_json: bool, address: str | None, server_key: str | No
 
 @click.group()
 def queue() -> None:
-    """Change what the service works on: cancel, pause, resume, first, fetch."""
+    """Change what the service works on: cancel, skip, pause, resume, first, fetch."""
 
 
 def _chosen(client: Client, names: tuple[str, ...], everything: bool) -> list[str]:
@@ -258,6 +259,19 @@ def cancel(jobs: tuple[str, ...], everything: bool, address: str | None, server_
             client.cancel(job)
         if everything:
             client.cancel_all()
+
+
+@queue.command()
+@click.argument("unit")
+@_service_options
+def skip(unit: str, address: str | None, server_key: str | None) -> None:
+    """Stop the UNIT that a worker is at, as `status` names it; its job goes on with what does not depend on it."""
+    with _connect(address, server_key) as client:
+        at_work = {device["identity"] for device in client.service_status().devices if "identity" in device}
+        found = [identity for identity in at_work if unit and identity.startswith(unit.lower())]
+        if len(found) != 1:
+            raise InputError(f"No worker is at a unit {unit[:70]!r}; `lookbeyond status` shows them.")
+        client.cancel_unit(found[0])
 
 
 def _pause(jobs: tuple[str, ...], everything: bool, address: str | None, server_key: str | None, paused: bool) -> None:

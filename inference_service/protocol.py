@@ -263,7 +263,16 @@ class Data:
 
 @dataclass(frozen=True)
 class Cancel:
-    job: str
+    """Stop a job (or `ALL`), or one unit: then the jobs that need it go on with what does not depend on it."""
+
+    job: str = ""
+    """With `unit`: only for this job; empty: for every job that needs it."""
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """Something was stopped; DONE answers that there was nothing left to stop."""
 
 
 @dataclass(frozen=True)
@@ -331,6 +340,11 @@ class Release:
 
 
 @dataclass(frozen=True)
+class Leave:
+    """The client goes: its session can be forgotten. Jobs go on without it."""
+
+
+@dataclass(frozen=True)
 class Bye:
     """End the service gracefully."""
 
@@ -371,6 +385,7 @@ MESSAGES: dict[str, type] = {
     "GET": Get,
     "DATA": Data,
     "CANCEL": Cancel,
+    "CANCELLED": Cancelled,
     "PAUSE": Pause,
     "REORDER": Reorder,
     "SERVICE": ServiceQuestion,
@@ -378,6 +393,7 @@ MESSAGES: dict[str, type] = {
     "PRUNE": Prune,
     "PRUNED": Pruned,
     "RELEASE": Release,
+    "LEAVE": Leave,
     "BYE": Bye,
     "DONE": Done,
     "ERROR": Error,

@@ -69,9 +69,13 @@ class Job:
     """Those that are known yet; of an ended job none."""
     identities: set[str] = field(default_factory=set)
     done: set[str] = field(default_factory=set)
+    skipped: set[str] = field(default_factory=set)
+    """Units that were cancelled one by one: neither they nor what needs them are made, until the service restarts."""
     artifacts: dict[str, tuple[Artifact, str]] = field(default_factory=dict)
     """Name below the job's folder -> its artifact and the path in the store's unit, as identity/name."""
     message: str = "Waiting"
+    memory_plan: str = ""
+    """How its models were fitted into the device's memory, as a worker said."""
 
     @property
     def waits_for(self) -> str:
@@ -151,6 +155,7 @@ class JobQueue:
             for unit in job.units:
                 if (
                     unit.identity not in job.done
+                    and unit.identity not in job.skipped
                     and unit.identity not in self.working
                     and job.done.issuperset(unit.needs)
                 ):
@@ -159,6 +164,13 @@ class JobQueue:
 
     def jobs_of(self, identity: str) -> list[Job]:
         """The jobs still to be worked on that need this unit."""
+        return [job for job in self._knowing(identity) if identity not in job.skipped]
+
+    def knows(self, identity: str) -> bool:
+        """Whether any job has this unit among its own."""
+        return any(identity in job.identities for job in self.jobs.values())
+
+    def _knowing(self, identity: str) -> list[Job]:
         return [job for job in self.jobs.values() if job.state in ACTIVE and identity in job.identities]
 
     def status(self, job: Job, with_artifacts: bool = True, after: int = 0) -> JobStatus:
@@ -278,6 +290,17 @@ class JobQueue:
             return [i for i in self.working if i in units and not self.jobs_of(i)]
         return []
 
+    def cancel_unit(self, identity: str, job: str = "") -> bool:
+        """Leave a unit out of a job, or of all that still need it; whether there was one.
+
+        The job goes on with what does not depend on it, and then ends as cancelled.
+        """
+        without = [j for j in self.jobs_of(identity) if identity not in j.done and job in ("", j.id)]
+        for each in without:
+            each.skipped.add(identity)
+            self._settle(each)
+        return bool(without)
+
     def give_up(self, job: Job, reason: str) -> None:
         """Fail a job that cannot go on, for a reason of the service's."""
         self._end(job, "failed", "lost", reason)
@@ -323,7 +346,7 @@ class JobQueue:
             key = _pace_key(work.unit)
             pace = (time.monotonic() - work.begun) / _size(work.unit)
             self._paces[key] = (self._paces.get(key, pace) + pace) / 2
-        for job in self.jobs_of(identity):
+        for job in self._knowing(identity):  # also where it was cancelled too late
             self._advance(job)
 
     def failed(self, identity: str, code: str, message: str) -> None:
@@ -431,10 +454,22 @@ class JobQueue:
                 if name not in job.artifacts:
                     artifact = dataclasses.replace(files[own_name], name=name)
                     job.artifacts[name] = artifact, f"{unit.identity}/{own_name}"
-        if job.units and all(unit.identity in job.done for unit in job.units):
-            self._end(job, "done", None, None)
-        else:
+        self._settle(job)
+
+    def _settle(self, job: Job) -> None:
+        """End a job of which there is nothing more to make."""
+        out_of_reach = job.skipped - job.done
+        for unit in job.units:  # each after those that it needs
+            if unit.identity not in job.done and not out_of_reach.isdisjoint(unit.needs):
+                out_of_reach.add(unit.identity)
+        settled = job.done | out_of_reach
+        if not job.units or any(unit.identity not in settled for unit in job.units):
             self._changed(job)
+        elif out_of_reach:
+            text = "A part of the job was cancelled; what was finished is kept, submit it again for the rest."
+            self._end(job, "cancelled", "cancelled", text)
+        else:
+            self._end(job, "done", None, None)
 
     def _is_whole(self, job: Job) -> bool:
         return all(self._store.has_unit(identity) for identity in job.done)

@@ -63,6 +63,8 @@ COPY_BYTES = 64 << 10
 MAX_BUFFERS = 16
 """Pieces of files under way whose memory is to be used again."""
 DRAIN_S = 3.0
+PROBE_INTERVAL_S = 3.0
+"""How often clients that say nothing are written to: whose connection has ended is forgotten."""
 RELOAD_INTERVAL_S = 0.5
 """How often the list of allowed clients is looked at: a revoked client is cut off so soon."""
 HOUSEKEEPING_INTERVAL_S = 300.0
@@ -179,7 +181,7 @@ class Server:
         self._queue = JobQueue(self._store.root / "jobs.sqlite", self._store, self._job_changed)
         self._epoch = os.urandom(8).hex()
         self._began = time.monotonic()
-        self._reload_at = 0.0
+        self._reload_at = self._probe_at = 0.0
         self._tidy_at = time.monotonic() + HOUSEKEEPING_INTERVAL_S
         self._tidying: threading.Thread | None = None
         self._faces = FaceFinder()
@@ -304,6 +306,10 @@ class Server:
             self.last_status = self._service_status()
         for peer in [p for p, s in self._sessions.items() if now - s.last_seen > SESSION_SILENCE_S]:
             self._forget(peer)
+        if now >= self._probe_at:
+            self._probe_at = now + PROBE_INTERVAL_S
+            for peer in [p for p, s in self._sessions.items() if now - s.last_seen > PROBE_INTERVAL_S]:
+                self._send(peer, protocol.Pong(self._epoch))
         if now >= self._tidy_at:
             self._tidy_at = now + HOUSEKEEPING_INTERVAL_S
             self._tidy()
@@ -385,6 +391,12 @@ class Server:
                 self._hint(job, protocol.Progress(job.id, status.fraction, status.message, status.eta_s))
                 if preview:
                     self._hint(job, protocol.Preview(job.id), preview)
+            return
+        if kind == "planned":
+            for job in jobs:
+                if job.memory_plan != message["plan"]:  # once, not for each of its clips
+                    job.memory_plan = message["plan"]
+                    log.info("memory planned", extra={**keys, "jobs": [job.id], "plan": job.memory_plan})
             return
         if kind == "done":
             self.totals["units_done"] += 1
@@ -480,8 +492,8 @@ class Server:
             case protocol.Get():
                 return self._get(message)
             case protocol.Cancel():
-                for job in self._jobs(message.job):
-                    self._cancel(job)
+                if self._cancel(message):
+                    return protocol.Cancelled(), b""
             case protocol.Pause():
                 for job in self._jobs(message.job):
                     self._queue.pause(job, message.paused)
@@ -493,6 +505,8 @@ class Server:
                 if not self._gate.is_own(key):
                     raise ProtocolError("not_allowed", "Only the user who runs the service can prune its store.")
                 return self._prune(message), b""
+            case protocol.Leave():
+                self._forget(peer)
             case protocol.Release():
                 self._executor.release()
             case protocol.Bye():
@@ -538,9 +552,22 @@ class Server:
     def _jobs(self, identity: str) -> list[Job]:
         return list(self._queue.jobs.values()) if identity == protocol.ALL else [self._job(identity)]
 
-    def _cancel(self, job: Job) -> None:
-        for identity in self._queue.cancel(job):
-            self._executor.cancel(identity)
+    def _cancel(self, message: protocol.Cancel) -> bool:
+        """Whether there was anything to cancel."""
+        if message.unit:
+            if not self._queue.knows(message.unit):
+                raise ProtocolError(
+                    "unknown_job", "No job here has such a unit; `lookbeyond status` shows those at work."
+                )
+            found = self._queue.cancel_unit(message.unit, message.job)
+            if found and not self._queue.jobs_of(message.unit):
+                self._executor.cancel(message.unit)
+            return found
+        active = [job for job in self._jobs(message.job) if job.state in ACTIVE]
+        for job in active:
+            for identity in self._queue.cancel(job):
+                self._executor.cancel(identity)
+        return bool(active)
 
     def _service_status(self) -> protocol.ServiceStatus:
         return protocol.ServiceStatus(

@@ -220,7 +220,7 @@ class ProcessPool:
             slot.deaths = 0
             slot.unit, slot.kill_at, slot.unwanted = None, None, False
             yield message
-        elif "progress" in message:
+        elif "progress" in message or "planned" in message:
             yield message
 
     def _died(self, slot: Slot) -> Iterator[dict]:
@@ -293,7 +293,7 @@ class ProcessPool:
         devices = []
         for slot in self._slots:
             state = "working" if slot.unit else "ready" if slot.ready else "starting" if slot.worker else "stopped"
-            unit = {"unit": slot.unit.kind} if slot.unit else {}
+            unit = {"unit": slot.unit.kind, "identity": slot.unit.identity} if slot.unit else {}
             pid = {"pid": slot.worker.pid} if slot.worker else {}
             devices.append({"name": slot.device, **slot.about, "state": state, **unit, **pid})
         return devices

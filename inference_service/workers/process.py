@@ -2,9 +2,10 @@
 
 Service and worker talk in JSON lines over the worker's standard streams. To the worker: `{"run": {unit},
 "names", "previews"}`, `{"cancel": identity}`, `{"release": true}`. From it: `{"ready": ...}` once, then for the
-unit at hand `{"progress": identity, "fraction", "message"[, "preview": JPEG in base64]}` and one of `{"done":
-identity, "seconds"}`, `{"failed": identity, "code", "message"}`; any of them may bring `"about"`, what is loaded
-and the memory it takes. The end of its input ends the worker, so there are no orphans.
+unit at hand `{"planned": identity, "plan"}` (how the models fit into memory, where that was planned), `{"progress":
+identity, "fraction", "message"[, "preview": JPEG in base64]}` and one of `{"done": identity, "seconds"}`,
+`{"failed": identity, "code", "message"}`; any of them may bring `"about"`, what is loaded and the memory it takes.
+The end of its input ends the worker, so there are no orphans.
 """
 
 import argparse
@@ -247,10 +248,16 @@ def run_order(
             hint["preview"] = base64.b64encode(preview_jpeg(preview)).decode()
         send(hint)
 
+    def loaded(preset: str) -> Pipeline:
+        pipeline = pipelines(preset)
+        if plan := getattr(pipeline, "memory_plan", None):
+            send({"planned": identity, "plan": sentence(f"Preset {preset}. {plan}")})
+        return pipeline
+
     begun = time.perf_counter()
     try:
         callback(0.0, "")
-        perform_unit(unit, store, pipelines, callback)
+        perform_unit(unit, store, loaded, callback)
         return {"done": identity, "seconds": round(time.perf_counter() - begun, 3)}
     except LookBeyondError as error:
         return {"failed": identity, "code": error.code, "message": sentence(str(error))}

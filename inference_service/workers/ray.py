@@ -264,7 +264,8 @@ class RayPool:
         for slot in list(self._slots):
             state = "working" if slot.unit else "ready" if slot.ready else "starting"
             state = "stopped" if slot.deaths >= MAX_RESTARTS else state
-            devices.append({"name": slot.name, **slot.about, "state": state})
+            unit = {"unit": slot.unit.kind, "identity": slot.unit.identity} if slot.unit else {}
+            devices.append({"name": slot.name, **slot.about, "state": state, **unit})
         return devices
 
     def close(self) -> None:

@@ -28,6 +28,7 @@ class DoublePipeline:
     frames_per_clip = 5
     revision = "double-1"
     preset = "builtin"
+    memory_plan = "All of it stays on the device"
 
     def __init__(self, scratch: Path | None = None):
         self.scratch = scratch

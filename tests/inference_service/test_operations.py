@@ -23,6 +23,7 @@ from benchmarks.fuzz import Sender, guest, mutated, random_connections
 from benchmarks.soak import soak
 from inference_service import client as client_module
 from inference_service import commands, protocol
+from inference_service import server as server_module
 from inference_service.client import Client, Finished, ServiceError, find_service, start_service
 from inference_service.commands import describe, duration, progress_bar
 from inference_service.logs import JsonFormatter, TextFormatter
@@ -133,15 +134,18 @@ def test_status_shows_workers_jobs_bars_and_times(lookbeyond, here, tmp_path):
         code, out, _ = lookbeyond("status", "--json")
         plain = json.loads(out)
         assert plain["service"]["pid"] == os.getpid() and waiting in [job["job"] for job in plain["jobs"]]
+        at_work = re.search(r"working on world ([0-9a-f]{12})", lookbeyond("status")[1])
+        assert at_work
         assert lookbeyond("queue", "first", waiting[:10])[0] == 0
         assert lookbeyond("queue", "pause", waiting[:10])[0] == 0
         assert client.status(waiting).state == "paused"
         assert lookbeyond("queue", "resume", "--all")[0] == 0
-        assert lookbeyond("queue", "cancel", job[:10])[0] == 0
+        assert lookbeyond("queue", "skip", at_work[1])[0] == 0
         assert client.status(job).state == "cancelled"
+        assert lookbeyond("queue", "cancel", job[:10])[0] == 0  # again: nothing happens
         code, out, _ = lookbeyond("queue", "fetch", waiting[:10], "--out", tmp_path / "W")
         assert code == 0 and "4 files" in out and len(contents(tmp_path / "W")) == 4
-        for arguments in (("cancel",), ("cancel", "--all", "x"), ("cancel", "zzz"), ("first", "zzz")):
+        for arguments in (("cancel",), ("cancel", "--all", "x"), ("cancel", "zzz"), ("first", "zzz"), ("skip", "zzz")):
             code, _, err = lookbeyond("queue", *arguments)
             assert code == 2 and err.count("\n") == 1
         assert lookbeyond("queue", "cancel", "--all")[0] == 0
@@ -202,7 +206,9 @@ def test_log_lines_are_json_keyed_by_job_unit_and_attempt(here, tmp_path, caplog
     about = [line for line in lines if job in line.get("jobs", []) or line.get("job") == job]
     events = [(line["event"], line.get("attempt")) for line in about]
     assert events[0][0] == "job accepted"
-    assert events[1:] == [("unit begun", 1), ("unit lost with its worker", 1), ("unit begun", 2), ("unit done", 2)]
+    begun, again = [("unit begun", 1), ("memory planned", 1)], [("unit begun", 2), ("unit done", 2)]
+    assert events[1:] == [*begun, ("unit lost with its worker", 1), *again]  # the same plan is told once
+    assert about[2]["plan"] == "Preset builtin. All of it stays on the device."
     assert about[-1]["seconds"] > 0 and about[-1]["kind"] == "world" and about[-1]["level"] == "info"
     assert len({line["epoch"] for line in about}) == 1
     text = TextFormatter().format([r for r in caplog.records if r.getMessage() == "unit done"][-1])
@@ -369,6 +375,25 @@ def test_a_client_that_stops_reading_holds_little_and_stops_nobody(service, tmp_
             assert time.monotonic() - begun < 20
 
 
+def test_a_client_that_leaves_or_dies_is_no_longer_counted(tmp_path, runtime):
+    with running(tmp_path, worker_command()) as service, service.client() as client:
+        before = client.service_status().sessions
+        with service.client() as other:
+            assert client.service_status().sessions == before + 1
+        begun = time.monotonic()
+        while client.service_status().sessions > before:
+            assert time.monotonic() - begun < server_module.PROBE_INTERVAL_S / 2  # its last word is enough
+            time.sleep(0.01)
+        other = service.client()
+        assert client.service_status().sessions == before + 1
+        other._welcomed = False  # as if it had been killed: no last word
+        other.close()
+        begun = time.monotonic()
+        while client.service_status().sessions > before:
+            assert time.monotonic() - begun < server_module.SESSION_SILENCE_S / 2
+            time.sleep(0.1)
+
+
 def test_a_client_whose_service_is_long_gone_closes_at_once(tmp_path, runtime, monkeypatch):
     monkeypatch.setattr(client_module, "RECONNECT_MS", 1)
     with running(tmp_path, worker_command()) as service:
@@ -382,8 +407,6 @@ def test_a_client_whose_service_is_long_gone_closes_at_once(tmp_path, runtime, m
 
 @posix
 def test_a_suspended_client_goes_on_when_it_wakes(tmp_path, runtime, monkeypatch):
-    from inference_service import server as server_module
-
     monkeypatch.setattr(server_module, "SESSION_SILENCE_S", 0.3)
     with running(tmp_path, worker_command()) as service, service.client() as client:
         fetch(client, client.submit(world_request(client, tmp_path, steer=SLOW)), tmp_path / "W")

@@ -100,6 +100,44 @@ def test_a_waiting_shot_survives_a_restart_and_falls_with_its_world(store, tmp_p
     jobs.close()
 
 
+def test_a_cancelled_unit_takes_along_only_what_needs_it(jobs, store, tmp_path):
+    world, _ = jobs.submit("world", photo_request(store, tmp_path), "r")
+    shot, _ = jobs.submit("shot", ShotRequest(world_job=world.id, cameras=path_cameras(13)), "r")
+    work(jobs, store, 2)  # the world and the plan
+    anchors, clips = ([unit for unit in shot.units if unit.kind == kind] for kind in ("anchor", "clip"))
+    assert len(anchors) == 4 and len(clips) == 3
+    doomed = anchors[-1]
+    jobs.started(doomed)
+    assert not jobs.cancel_unit("f" * 64) and not jobs.cancel_unit(doomed.identity, world.id)
+    assert jobs.cancel_unit(doomed.identity) and not jobs.cancel_unit(doomed.identity)
+    assert jobs.jobs_of(doomed.identity) == [] and jobs.status(shot).state == "running"
+    jobs.interrupted(doomed.identity)
+    assert work(jobs, store) == 3 + 2  # the other anchors, and the clips between them
+    status = jobs.status(shot)
+    assert status.state == "cancelled" and "A part of the job" in status.error
+    assert {a.name for a in status.artifacts if a.name.startswith("frames")} == {
+        f"frames/{n:04d}.png" for n in range(1, 10)
+    }
+    again, new = jobs.submit("shot", ShotRequest(world_job=world.id, cameras=path_cameras(13)), "r")
+    assert new and again.id == shot.id
+    assert work(jobs, store) == 3  # the anchor, its clip, and the shot
+    assert jobs.status(again).state == "done"
+
+
+def test_a_unit_that_is_done_before_its_cancel_arrives_counts(jobs, store, tmp_path):
+    world, _ = jobs.submit("world", photo_request(store, tmp_path), "r")
+    shot, _ = jobs.submit("shot", ShotRequest(world_job=world.id, cameras=path_cameras()), "r")
+    work(jobs, store, 2 + 3)  # the world, the plan and the anchors: two clips are left
+    late = jobs.next_unit()
+    jobs.started(late)
+    perform_unit(late, store, lambda preset: DoublePipeline(), lambda *_: None)
+    assert jobs.cancel_unit(late.identity)
+    jobs.finished(late.identity)
+    assert late.identity in shot.done
+    work(jobs, store)
+    assert jobs.status(shot).state == "done"
+
+
 def test_times_to_come_add_up_over_the_queue_and_the_workers(jobs, store, tmp_path):
     first, second = (jobs.submit("world", photo_request(store, tmp_path, seed), "r")[0] for seed in (1, 2))
     assert jobs.status(first).eta_s is None and jobs.eta_s() is None
