@@ -1,5 +1,6 @@
 """Outpainting: the geometry by a filler that knows the truth, the pipelines by tiny random networks."""
 
+import json
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import equirectangular_directions, extract_perspective
+from lookbeyond.pipelines.loading import load_stage
 from lookbeyond.pipelines.outpaint import OutpaintPipeline
 from lookbeyond.pipelines.panorama import PanoramaPipelineOutput
 from lookbeyond.pipelines.sphere import (
@@ -20,6 +22,7 @@ from lookbeyond.pipelines.sphere import (
     keep_light,
     plan_views,
 )
+from tests.lookbeyond.pipelines.test_depth import tiny_depth_anything
 
 HEADING = 0.6
 
@@ -218,28 +221,77 @@ def tiny_klein():
     )
 
 
-@pytest.mark.parametrize(
-    "build, name, more",
-    [
-        (tiny_xl, "sdxl", {}),
-        (tiny_klein, "flux-klein", {"max_sequence_length": 16, "text_encoder_out_layers": (1, 2, 3)}),
-    ],
-)
-def test_larger_models_are_called_as_their_presets_say(build, name, more):
-    """With the presets' own settings, on tiny networks of the same classes."""
-    _, stage = presets.get(name).stage("panorama")
-    assert stage.components["inpaint"].loads == f"diffusers.{type(inpaint := build()).__name__}"
-    inpaint.set_progress_bar_config(disable=True)
-    pipeline = OutpaintPipeline(inpaint, Meter(), stage.settings | {"way": "canvas", "size": 64} | more)
+def tiny_fill():
+    from diffusers import FlowMatchEulerDiscreteScheduler, FluxFillPipeline, FluxTransformer2DModel
+    from transformers import T5Config, T5EncoderModel, T5Tokenizer
+
+    small = tiny_inpainting()
+    pieces = [
+        ("<pad>", 0.0),
+        ("</s>", 0.0),
+        ("<unk>", 0.0),
+        *((letter, -1.0) for letter in "▁abcdefghijklmnopqrstuvwxyz,"),
+    ]
+    tokenizer = T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=16)
+    encoder = T5Config(vocab_size=len(pieces), d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
+    # packed 2 x 2: four channels of latents, four of the masked picture's, and the mask's 2 x 2 pixels of each
+    transformer = FluxTransformer2DModel(
+        patch_size=1, in_channels=48, out_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16,
+        num_attention_heads=2, joint_attention_dim=16, pooled_projection_dim=32, guidance_embeds=True,
+        axes_dims_rope=(4, 4, 8),
+    )  # fmt: skip
+    small.vae.register_to_config(shift_factor=0.1)
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    return FluxFillPipeline(
+        scheduler, small.vae, small.text_encoder, small.tokenizer, T5EncoderModel(encoder), tokenizer, transformer
+    )
+
+
+TINY = {
+    "sd": (tiny_inpainting, {}),
+    "sdxl": (tiny_xl, {}),
+    "flux-klein": (tiny_klein, {"max_sequence_length": 16, "text_encoder_out_layers": (1, 2, 3)}),
+    "flux-fill": (tiny_fill, {"max_sequence_length": 16}),
+}
+"""What stands for each preset's weights, and what their size changes in its settings."""
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_every_shipped_preset_paints_from_a_folder_in_the_hubs_layout(name, tmp_path, monkeypatch):
+    """The preset's own file and settings, and tiny networks of its classes; no part that it does not name is there."""
+    build, more = TINY[name]
+    monkeypatch.setenv("LOOKBEYOND_PRESETS_DIR", str(tmp_path))
+    values = json.loads((presets.ROOT / name / "preset.json").read_text("utf-8"))
+    stage = values["stages"]["panorama"]
+    component = stage["components"]["inpaint"]
+    inpaint = build()
+    assert component["loads"] == f"diffusers.{type(inpaint).__name__}"
+    inpaint.save_pretrained(tmp_path / "mine/inpaint", variant=component.get("variant"))
+    for folder in (path for path in (tmp_path / "mine/inpaint").iterdir() if path.is_dir()):
+        assert folder.name in component["parts"]
+    component |= {"hub": "", "folder": "inpaint"}
+    if lora := stage["components"].get("lora"):
+        lora |= {"hub": "", "folder": "lora"}  # it is not here, and does without
+    stage["settings"] |= {"way": "canvas", "size": 64} | more
+    tiny_depth_anything().save_pretrained(tmp_path / "mine/depth")
+    model = {"loads": "transformers.AutoModelForDepthEstimation", "folder": "depth"}
+    values["stages"]["distance"] = {"pipeline": "depth", "components": {"model": model}, "settings": {"size": 56}}
+    (tmp_path / "mine/preset.json").write_text(json.dumps(values))
+    preset = presets.get("mine")
+    assert preset.missing == "" and preset.takes_prompt
+    pipeline = load_stage(preset, "panorama", torch.float32)
+    for part in pipeline.pipelines:
+        part.set_progress_bar_config(disable=True)
     photo = np.random.default_rng(0).integers(0, 255, (96, 96, 3)).astype(np.uint8)
     first, again = (
         pipeline(
-            photo, placed_camera(96, 96, 1.2), width=256, num_inference_steps=2,
+            photo, placed_camera(96, 96, 1.2), width=256, num_inference_steps=2, prompt="a boat shed",
             generator=torch.Generator().manual_seed(0),
-        ).panorama.colour
+        ).panorama
         for _ in range(2)
     )  # fmt: skip
-    assert np.array_equal(first, again) and first.std() > 10
+    assert np.array_equal(first.colour, again.colour) and first.colour.std() > 10
+    assert first.distance_model == "DepthAnythingForDepthEstimation" and np.isfinite(first.distance).all()
 
 
 @pytest.mark.parametrize("way", ["views", "canvas"])
