@@ -218,8 +218,8 @@ def fitted(made: torch.Tensor, told: torch.Tensor, known: torch.Tensor, iteratio
         total = weight.sum(1, keepdim=True).clamp_min(1e-9)
         mean_x, mean_y = ((weight * part).sum(1, keepdim=True) / total for part in (x, y))
         spread = (weight * (x - mean_x).square()).sum()
-        prior = 0.01 * weight.sum()  # a plain wall says nothing of contrast
-        contrast = ((weight * (x - mean_x) * (y - mean_y)).sum() + prior) / (spread + prior).clamp_min(1e-9)
+        prior = 0.01 * weight.sum() + 1e-6  # a plain wall says nothing of contrast
+        contrast = ((weight * (x - mean_x) * (y - mean_y)).sum() + prior) / (spread + prior)
         contrast = contrast.clamp(0.5, 2)
         offsets = mean_y - contrast * mean_x
         enough = mask.sum(1, keepdim=True) >= least

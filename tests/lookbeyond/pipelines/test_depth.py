@@ -150,6 +150,8 @@ def test_a_measured_distance_is_fitted_in_scale_and_contrast_in_spite_of_wrong_s
     measured = fitted(made, torch.where(wrong, told + 1, told), known)
     torch.testing.assert_close(measured[:2], told[:2], atol=0.05, rtol=0)
     assert (measured[2] - 1.3 * made[2]).std() < 0.05
+    # where nothing is known the estimator's own metres stand
+    torch.testing.assert_close(fitted(made, told, torch.zeros_like(known)), made)
 
 
 def test_distance_that_is_known_everywhere_is_not_measured():
