@@ -1,18 +1,24 @@
 """What an artist waits for: a world and a 48-frame shot through the service, cold and warm, and their memory.
 
-    python benchmarks/pipeline.py [--repeats 3] [--photo PHOTO]
+    python benchmarks/pipeline.py [--repeats 3] [--photo PHOTO] [--waiting]
 
 Starts a service of its own with an empty store. The cold world counts the loading of the models; the warm ones (other
 seeds, so nothing is in the store) are timed from submit to the last file on disk, as the client sees it.
+
+`--waiting` measures only the warm world, for each way in which threads may wait for each other (spin, as torch does by
+itself; spin briefly, as a worker of ours does; sleep at once), on the machine as it is and beside a program that takes
+one core, as a render in Blender would.
 """
 
 import argparse
 import math
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +29,7 @@ from lookbeyond.files import write_png
 from lookbeyond.geometry.cameras import placed_camera
 from tests.end_to_end.demo import PeakMemory, Settings, hotel_room, machine, take_photo
 
+PROGRAM = str(Path(sys.executable).with_name("lookbeyond"))
 BLENDER_PYTHON = Path(__file__).resolve().parents[1] / ".venv-blender" / "bin" / "python"
 
 
@@ -65,10 +72,46 @@ def measure(service: ServiceAddress, photo: Path, scratch: Path, repeats: int) -
     }
 
 
+WAITING = {"spin": {}, "spin briefly (ours)": {"GOMP_SPINCOUNT": "1000"}, "sleep": {"OMP_WAIT_POLICY": "PASSIVE"}}
+
+
+def measure_waiting(photo: Path, scratch: Path, repeats: int) -> dict[str, float]:
+    camera = placed_camera(1024, 768, math.radians(75), pitch_rad=math.radians(-9)).to_dict()
+    figures: dict[str, float] = {}
+    for number, (name, chosen) in enumerate(WAITING.items()):
+        for variable in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS"):
+            os.environ.pop(variable, None)
+        # without any of the two the worker would choose: libgomp's own count is given instead
+        os.environ.update(chosen or {"GOMP_SPINCOUNT": "300000"})
+        process, service = start_service([PROGRAM, "serve", "--store", str(scratch / f"store{number}")])
+        try:
+            with Client(service) as client:
+                request = WorldRequest(photo=client.upload(photo), camera=camera)
+                finished(client, request, scratch / f"cold{number}")
+                for beside in (0, 1):
+                    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(beside)]
+                    try:
+                        times = [
+                            finished(client, replace(request, seed=1 + seed + beside * repeats), scratch / "warm")
+                            for seed in range(repeats)
+                        ]
+                    finally:
+                        for other in busy:
+                            other.kill()
+                            other.wait()
+                    figures[f"{name}, {'beside one busy core' if beside else 'alone'}"] = statistics.median(times)
+                client.shutdown()
+        finally:
+            process.terminate()
+            process.wait()
+    return figures
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--photo", type=Path, help="a 4:3 photo of 75 degrees; else one of Blender's hotel room")
+    parser.add_argument("--waiting", action="store_true", help="compare the ways in which threads may wait")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -76,8 +119,12 @@ def main() -> None:
         photo = options.photo or scratch / "photo.png"
         if not options.photo:
             write_png(photo, take_photo(hotel_room(BLENDER_PYTHON), Settings()))
-        program = str(Path(sys.executable).with_name("lookbeyond"))
-        process, service = start_service([program, "serve", "--store", str(scratch / "store")])
+        if options.waiting:
+            print(machine())
+            for name, seconds in measure_waiting(photo, scratch, options.repeats).items():
+                print(f"a warm world, threads {name:<42} {seconds:7.1f} s")
+            return
+        process, service = start_service([PROGRAM, "serve", "--store", str(scratch / "store")])
         memory = PeakMemory(os.getpid())
         memory.start()
         try:

@@ -64,12 +64,15 @@ def load_scene_pipeline(preset: str, device: str) -> Pipeline:
 
 
 def yield_cores() -> None:
-    """Let threads that wait for each other sleep instead of spin: to be called before torch is imported.
+    """Let threads that wait for each other soon sleep instead of spin: to be called before torch is imported.
 
-    Where Blender or a render takes a core, the threads that have one would burn it waiting for those that have none:
-    on two cores of which one was taken, a network ran five times as slowly.
+    Where Blender or a render takes a core, the threads that have one burn it waiting for those that have none: on two
+    cores of which one was taken, a network ran five times as slowly. Threads that sleep at once cost as much on a
+    machine that does nothing else. `benchmarks/pipeline.py --waiting` compares. A user's own choice stands.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # GNU's threads, of Linux: some microseconds
+        os.environ.setdefault("KMP_BLOCKTIME", "1")  # LLVM's and Intel's: milliseconds
 
 
 def default_device() -> str:
