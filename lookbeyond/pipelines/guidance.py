@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -10,6 +11,13 @@ from torch.nn import functional as F
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.models.warping import WarpedViews, warp_to_views
+
+FILLED_AT = 256
+"""Pixels of a frame's longer side at which holes are filled: what fills them is smooth."""
+LEAST_HOLE = 40
+"""Pixels of a hole that has sides worth telling apart."""
+TWO_SIDES = 1.15
+"""Ratio of far to near around a hole above which it has two sides."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +47,14 @@ class Guidance:
         return Guidance(0 * self.colour, self.distance, 0 * self.known)
 
     def filled(self) -> "Guidance":
-        """Holes filled smoothly; log-distance is what is continued, not distance."""
-        colour = fill_holes(self.colour, self.known)
-        logs = fill_holes(self.distance.clamp_min(1e-3).log(), self.known)
-        return Guidance(colour, torch.where(self.known > 0, self.distance, logs.exp()), self.known)
+        """Holes filled from what lies behind them; log-distance is what is continued, not distance."""
+        logs = self.distance.clamp_min(1e-3).log()
+        filled = [_fill_from_behind(*frame) for frame in zip(self.colour, logs, self.known > 0, strict=True)]
+        colour, behind = (torch.stack(parts).to(self.colour) for parts in zip(*filled, strict=True))
+        known = self.known > 0
+        return Guidance(
+            torch.where(known, self.colour, colour), torch.where(known, self.distance, behind.exp()), self.known
+        )
 
 
 def warp_guidance(
@@ -58,6 +70,56 @@ def warp_guidance(
 def image_tensor(image: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
     """uint8 [H, W, 3] -> [1, 3, H, W] in -1..1."""
     return torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def _fill_from_behind(
+    colour: torch.Tensor, logs: torch.Tensor, known: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A frame's colour [3, H, W] and log-distance [1, H, W], holes inpainted from their farther sides.
+
+    A camera that moves uncovers what an edge hid, so a hole shows what lies behind that edge. What stands in front of
+    it would only be smeared across the background.
+    """
+    if bool(known.all()) or not bool(known.any()):
+        return colour, logs
+    factor = -(-max(known.shape[-2:]) // FILLED_AT)
+    values = torch.cat([colour, logs])[None].cpu()
+    seen = known[None].cpu().float()
+    share = F.avg_pool2d(seen, factor, ceil_mode=True, count_include_pad=False)
+    small = F.avg_pool2d(values * seen, factor, ceil_mode=True, count_include_pad=False) / share.clamp_min(1e-6)
+    distance, there = small[0, 3].contiguous().numpy(), share[0, 0].numpy() > 0
+    use = _behind(distance, there)
+    missing = (~use).astype(np.uint8)
+    image = ((small[0, :3].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().contiguous().numpy()
+    # Telea's is the smoother one, but oscillates in floating point
+    made = np.dstack([
+        cv2.inpaint(image, missing, 3, cv2.INPAINT_TELEA).astype(np.float32) / 127.5 - 1,
+        cv2.inpaint(distance, missing, 3, cv2.INPAINT_NS).clip(distance[use].min(), distance[use].max()),
+    ])  # fmt: skip
+    made = F.interpolate(torch.from_numpy(made).permute(2, 0, 1)[None], scale_factor=float(factor), mode="bilinear")
+    made = made[0, :, : known.shape[-2], : known.shape[-1]]
+    return made[:3], made[3:]
+
+
+def _behind(logs: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The known pixels [H, W] that holes may be filled from: near a hole with two sides, only those of the farther."""
+    use = known.copy()
+    holes = cv2.dilate((~known).astype(np.uint8), np.ones((3, 3), np.uint8))
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(holes, connectivity=8)
+    for hole in range(1, count):
+        x, y, width, height, area = boxes[hole]
+        if area < LEAST_HOLE:
+            continue
+        reach = max(12, max(width, height) // 2)
+        window = np.s_[max(0, y - reach) : y + height + reach, max(0, x - reach) : x + width + reach]
+        around = cv2.dilate((labels[window] == hole).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        rim = logs[window][around & known[window]]
+        if not rim.size:
+            continue
+        near, far = np.percentile(rim, [10, 90])
+        if far - near > np.log(TWO_SIDES):
+            use[window] &= logs[window] >= (near + far) / 2
+    return use if use.any() else known
 
 
 def fill_holes(values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:

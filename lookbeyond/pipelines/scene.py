@@ -227,8 +227,7 @@ class ScenePipeline:
     def _options(self, panorama: Panorama, guidance: Guidance, seed: int, steps: int) -> dict:
         settings, stage = self.settings, self.settings.stage("views")
         holes = 1 - float(guidance.known.mean((1, 2, 3)).min())
-        # a low start would freeze the holes' smooth filler: the more holes, the more noise
-        strength = min(1.0, settings.strength + 4 * holes * (1 - settings.strength))
+        strength = settings.strength + min(1.0, 4 * holes) * (settings.strength_in_holes - settings.strength)
         return {
             "unit": panorama.camera_height, "scale": panorama.median_distance(), "strength": strength,
             "num_inference_steps": steps or settings.views_steps, "min_guidance_scale": settings.min_guidance_scale,

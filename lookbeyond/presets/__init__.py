@@ -30,6 +30,7 @@ STAGE_FIELDS = {
         "frames_per_clip",
         "views_steps",
         "strength",
+        "strength_in_holes",
         "min_guidance_scale",
         "max_guidance_scale",
         "panorama_detail",
@@ -109,9 +110,12 @@ class Preset:
     panorama_steps: int
     views_steps: int
     strength: float
-    """Share of the noise that frames without holes start from."""
+    """Share of the noise that frames without holes start from; the rest is what is known of them."""
     min_guidance_scale: float
     max_guidance_scale: float
+    strength_in_holes: float = 1.0
+    """Share of the noise that frames start from of which a quarter or more are holes: what holes were filled with to
+    begin with is smooth, and only noise makes details of it."""
     panorama_coarse_noise: float = 1.0
     """How much seeds change a panorama's palette and layout, 0 to 1; details always change."""
     panorama_detail: float = 0.0
