@@ -227,11 +227,13 @@ def _attack(
                 waits.append(time.perf_counter() - begun)
                 if len(waits) % 50 == 1:
                     seed += 1
-                    job = client.submit(world_request(client, folder, seed=seed))
-                    with contextlib.suppress(ServiceError):  # the nonsense may well cancel it
-                        for event in client.follow(job, folder / f"W{seed}"):
-                            client.pause(job, False)  # or have paused it
-                            finished += isinstance(event, Finished)
+                    before = finished
+                    while finished == before and not over.is_set():
+                        with contextlib.suppress(ServiceError):  # the nonsense may well cancel it
+                            job = client.submit(world_request(client, folder, seed=seed))
+                            for event in client.follow(job, folder / f"W{seed}"):
+                                client.pause(job, False)  # or have paused it
+                                finished += isinstance(event, Finished)
                 over.wait(0.05)
 
     with Sender(guest(service, folder)) as sender:

@@ -42,7 +42,7 @@ def fetch(client, job, folder):
     return list(client.follow(job, folder))
 
 
-def until(condition, timeout_s=30.0):
+def until(condition, timeout_s=120.0):
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
         assert time.monotonic() < deadline, "it did not happen in time"
