@@ -123,6 +123,14 @@ class Pieces:
     def __init__(self):
         self._free: list[bytearray] = []
         self._under_way: collections.deque[tuple[zmq.MessageTracker, bytearray]] = collections.deque()
+        self._idle = True
+
+    def rest(self) -> None:
+        """Called now and then: give the memory back if nothing was read since the last time."""
+        if self._idle:
+            self._free.clear()
+            self._under_way.clear()
+        self._idle = True
 
     def read(self, path: Path, offset: int, size: int) -> bytes | zmq.Frame:
         """Up to `size` bytes of a file from `offset` on, as something to be sent once. OSError if it is gone."""
@@ -131,7 +139,7 @@ class Pieces:
             file.seek(offset)
             if size < COPY_BYTES:
                 return file.read(size)
-            buffer = self._buffer()
+            buffer, self._idle = self._buffer(), False
             count = file.readinto(memoryview(buffer)[:size])
         frame = zmq.Frame(memoryview(buffer)[:count], track=True, copy=False)
         assert frame.tracker
@@ -308,6 +316,7 @@ class Server:
             self._forget(peer)
         if now >= self._probe_at:
             self._probe_at = now + PROBE_INTERVAL_S
+            self._pieces.rest()
             for peer in [p for p, s in self._sessions.items() if now - s.last_seen > PROBE_INTERVAL_S]:
                 self._send(peer, protocol.Pong(self._epoch))
         if now >= self._tidy_at:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import zmq
 
 from benchmarks.fuzz import Sender, guest, mutated, random_connections
 from benchmarks.soak import soak
@@ -373,6 +374,28 @@ def test_a_client_that_stops_reading_holds_little_and_stops_nobody(service, tmp_
             fetch(good, good.submit(world_request(good, tmp_path, seed=502)), tmp_path / "W2")
             assert process.memory_info().rss - before < 100e6  # 300 pieces, and HWM is 16
             assert time.monotonic() - begun < 20
+
+
+def test_memory_for_pieces_of_files_is_used_again_and_given_back(tmp_path):
+    big = tmp_path / "big"
+    big.write_bytes(os.urandom(protocol.CHUNK_BYTES + 100_000))
+    pieces = server_module.Pieces()
+    with zmq.Context() as context, context.socket(zmq.PAIR) as one, context.socket(zmq.PAIR) as other:
+        one.bind("inproc://pieces")
+        other.connect("inproc://pieces")
+        for _ in range(50):
+            for offset in (0, protocol.CHUNK_BYTES):
+                one.send(pieces.read(big, offset, protocol.CHUNK_BYTES), copy=False)
+            assert b"".join(other.recv() for _ in range(2)) == big.read_bytes()
+        stalled = [pieces.read(big, 0, 100_000) for _ in range(3 * server_module.MAX_BUFFERS)]  # nobody takes them
+        assert all(frame.bytes == big.read_bytes()[:100_000] for frame in stalled)
+        assert len(pieces._free) + len(pieces._under_way) <= 2 * server_module.MAX_BUFFERS
+        pieces.rest()
+        assert pieces._free or pieces._under_way
+        pieces.rest()
+        assert not pieces._free and not pieces._under_way
+        assert stalled[0].bytes == big.read_bytes()[:100_000]  # what is still to be sent stays
+        assert pieces.read(big, len(big.read_bytes()), 10) == b""
 
 
 def test_a_client_that_leaves_or_dies_is_no_longer_counted(tmp_path, runtime):
