@@ -480,37 +480,42 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("compiled networks are left out (--compile)")
 
     table = Table(rate, not tiny, frame_size)
-    table.begin(
-        f"One clip of {frames} frames of {frame_size[0]} x {frame_size[1]}" + (", tiny networks" if tiny else "")
+    try:
+        measure(chosen, table, report, sizes, frames, frame_size, count, device)
+    finally:  # what was measured before something failed was measured
+        if options.json:
+            finite = json.loads(json.dumps(report), parse_constant=lambda _: None)
+            options.json.write_text(json.dumps(finite, indent=1) + "\n")
+        if options.markdown:
+            options.markdown.write_text("\n".join([title, *table.lines]) + "\n")
+    if tiny:
+        print("\nTiny networks: what was asserted holds; the times of a GPU are still to be measured.")
+
+
+def measure(
+    chosen: dict[str, Setup], table: "Table", report: dict, sizes: dict, frames: int, size: tuple[int, int], count: int,
+    device: str,
+) -> None:  # fmt: skip
+    """Fills the tables, and `report` as they grow; AssertionError where a lever changes what it must not."""
+    tiny, compiled = sizes is TINY, any(setup.compile for setup in chosen.values())
+    report["clip"] = table.begin(
+        f"One clip of {frames} frames of {size[0]} x {size[1]}" + (", tiny networks" if tiny else "")
     )
     for name, setup in chosen.items():
-        table.row(name, measure_clip(setup, sizes, frames, frame_size, device))
-    kept = table.rows["all that keep the result"]["psnr_db"]
-    assert kept > (35 if on_gpu else 60), f"levers that keep the result changed it: {kept:.1f} dB"
-    report["clip"] = table.rows
-    table.begin(f"{count} frames, from the panorama to pixels")
+        table.row(name, measure_clip(setup, sizes, frames, size, device))
+    report["shot"] = table.begin(f"{count} frames, from the panorama to pixels")
     for name in (BASELINE, "all that keep the result", "all"):
-        measured, plan = measure_shot(chosen[name], sizes, frames, frame_size, count, device)
+        measured, plan = measure_shot(chosen[name], sizes, frames, size, count, device)
         assert len(measured.frames) == count
         assert measured.work == expected_work(chosen[name], frames, *plan), (measured.work, plan)
         table.row(name, measured, same_start=False)  # ours makes its anchors, the published loop is given them
-    report["shot"] = table.rows
-    table.begin("Panorama, the network's steps")
-    for name, steps, dtype, compiled in (
-        ("1000 steps, TF32", 50 if tiny else 1000, torch.float32, False),
-        ("20 steps, bf16, compiled", 20, torch.bfloat16, on_gpu or options.compile),
-    ):
-        seconds = measure_panorama(sizes, steps, dtype, compiled, device)
+    report["panorama"] = table.begin("Panorama, the network's steps")
+    for steps, dtype, faster in ((50 if tiny else 1000, torch.float32, False), (20, torch.bfloat16, compiled)):
+        name = f"{steps} steps, {'bf16' if dtype == torch.bfloat16 else 'TF32'}{', compiled' if faster else ''}"
+        seconds = measure_panorama(sizes, steps, dtype, faster, device)
         table.steps(name, seconds, dit_flops(sizes) * steps)
-    report["panorama"] = table.rows
-    if tiny:
-        print(
-            "\nTiny networks: what was asserted holds; no time above is one of a GPU, which are still to be measured."
-        )
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
-    if options.markdown:
-        options.markdown.write_text("\n".join([title, *table.lines]) + "\n")
+    kept = report["clip"]["all that keep the result"]["psnr_db"]
+    assert kept > (35 if device.startswith("cuda") else 60), f"levers that keep the result changed it: {kept:.1f} dB"
 
 
 class Table:
@@ -526,11 +531,13 @@ class Table:
         self.lines.append(line)
         print(line, flush=True)
 
-    def begin(self, title: str) -> None:
+    def begin(self, title: str) -> dict[str, dict]:
+        """A new table; its rows, which will come."""
         self.rows, self.reference = {}, None
         self._print(f"\n{title}\n")
         self._print("| | s | times as fast | of the matrix product's rate | peak GB | PSNR dB | seconds by stage |")
         self._print("|---|---|---|---|---|---|---|")
+        return self.rows
 
     def row(self, name: str, measured: Measured, same_start: bool = True) -> None:
         self.reference = reference = self.reference or measured
