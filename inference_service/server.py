@@ -60,7 +60,7 @@ SEND_QUEUE = 12
 """Messages kept for a client that does not read; a piece of a file is the largest, so 24 MiB."""
 COPY_BYTES = 64 << 10
 """Payloads from this size on are sent from where they lie."""
-MAX_BUFFERS = 16
+MAX_BUFFERS = 8
 """Pieces of files under way whose memory is to be used again."""
 DRAIN_S = 3.0
 PROBE_INTERVAL_S = 3.0
