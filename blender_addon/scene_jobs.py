@@ -66,11 +66,7 @@ def use_panorama(context: bpy.types.Context, picture: Path, height_m: float, hea
     `heading` is where its centre looks, radians counter-clockwise from +X.
     """
     camera = placed_camera(64, 64, math.radians(65), heading_rad=heading, position=(0.0, 0.0, height_m))
-    work = world_of(context.scene, picture, "panorama", camera, height_m)
-    settings = context.scene.look_beyond
-    settings.panorama_path = as_stored(picture)
-    settings.panorama_height, settings.panorama_heading = height_m, heading
-    return work
+    return world_of(context.scene, picture, "panorama", camera, height_m)
 
 
 def look_at_photo(scene: bpy.types.Scene, said: str = "") -> Work:
@@ -121,10 +117,12 @@ def world_of(
 
     about = {"title": "Build World", "scene": scene.name, "source": str(picture)}
     steps = jobs.build_world(connection(), picture, role, request, folder, about)
-    return Work("Build World", steps, world_finish(SceneOf(scene), request, picture))
+    return Work("Build World", steps, world_finish(SceneOf(scene), request, picture, role))
 
 
-def world_finish(where: SceneOf, request: WorldRequest, picture: Path) -> Callable[[Done], str | None]:
+def world_finish(
+    where: SceneOf, request: WorldRequest, picture: Path, role: Literal["photo", "panorama"]
+) -> Callable[[Done], str | None]:
     """What puts a finished world into its scene."""
 
     def finish(done: Done) -> str:
@@ -144,7 +142,11 @@ def world_finish(where: SceneOf, request: WorldRequest, picture: Path) -> Callab
             **versions(),
         }
         said = show_world(scene, done.folder / "panorama.png", heading_of(about), record)
-        scene.look_beyond.world_folder = as_stored(done.folder)
+        settings = scene.look_beyond
+        settings.world_folder = as_stored(done.folder)
+        settings.panorama_path = as_stored(picture) if role == "panorama" else ""
+        if role == "panorama":
+            settings.panorama_height, settings.panorama_heading = request.camera_height, heading_of(about)
         remember_variant(scene, done.folder, picture.stem, request.seed)
         remember_for_undo("Build World")
         return f"The world stands. {said} {stage_note(scene, done.folder)}".strip()
@@ -352,7 +354,8 @@ def resume(context: bpy.types.Context, folder: Path) -> Work:
     steps = jobs.resume(connection(), request, folder, about)
     if isinstance(request, ShotRequest):
         return Work("Shoot", steps, *shot_finish(where, request, about))
-    return Work("Build World", steps, world_finish(where, request, Path(about["source"])))
+    role = "panorama" if request.panorama else "photo"
+    return Work("Build World", steps, world_finish(where, request, Path(about["source"]), role))
 
 
 def composite_shot(scene: bpy.types.Scene) -> str:

@@ -40,6 +40,8 @@ GERMAN = {
     "Look Around": "Umsehen",
     "Walk to 3D Cursor": "Zum 3D-Cursor gehen",
     "Crane": "Kran",
+    "Scene Like the Photo": "Szene wie das Foto",
+    "Steps and Files": "Schritte und Dateien",
     "1  Photo": "1  Foto",
     "2  World": "2  Welt",
     "3  Path": "3  Pfad",

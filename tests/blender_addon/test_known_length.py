@@ -85,6 +85,19 @@ def test_a_360_picture_is_measured_by_a_door_that_it_shows(part, scene, service,
     assert bpy.ops.lookbeyond.build_world() == {"FINISHED"} and service.requests[-1].photo
 
 
+def test_a_360_picture_that_the_service_refuses_is_not_kept(scene, service, photo, tmp_path):
+    """The photo that was placed before remains what worlds are made of."""
+    from lookbeyond_kit.client import ServiceError
+
+    scene.look_beyond.output_folder = str(tmp_path / "results")
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    service.fails = ServiceError("input", "The picture is not a 360° panorama.")
+    with pytest.raises(RuntimeError, match="not a 360"):
+        bpy.ops.lookbeyond.use_panorama(filepath=str(photo))
+    service.fails = None
+    assert bpy.ops.lookbeyond.build_world() == {"FINISHED"} and service.requests[-1].photo
+
+
 def test_without_a_360_picture_the_button_says_so(scene):
     with pytest.raises(RuntimeError, match="Use a 360° picture first"):
         bpy.ops.lookbeyond.measure_panorama()
@@ -124,7 +137,7 @@ def render_room(scene, path, height_m: float):
     scene.collection.objects.link(camera)
     camera.location, camera.rotation_euler = (0, 0, height_m), (math.pi / 2, 0, -math.pi / 2)
     scene.camera, scene.render.engine = camera, "CYCLES"
-    scene.cycles.samples, scene.cycles.device = 4, "CPU"
+    scene.cycles.samples, scene.cycles.device = 1, "CPU"
     scene.view_settings.view_transform = "Standard"
     scene.render.resolution_x, scene.render.resolution_y, scene.render.resolution_percentage = 2048, 1024, 100
     scene.render.filepath, scene.render.image_settings.file_format = str(path), "PNG"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # check.sh ROOT [OUT [STAGE ...]]: an artist's session in a real Blender window, on a screen of its own (Xvfb). ROOT is
 # a folder with a Debian that has Blender, Xvfb, ImageMagick (see README.md here); screenshots and log.txt land in OUT
-# (default: out/gui). Each STAGE (default: all) is a Blender of its own with GUI_TIMEOUT_S (default: 420) seconds, and
+# (default: out/gui). Each STAGE (default: all) is a Blender of its own with GUI_TIMEOUT_S (default: 600) seconds, and
 # goes on from what the one before left in OUT/state. Needs root, because it enters ROOT by chroot; ends with 3 and
 # says so where it cannot run.
 set -euo pipefail
@@ -20,7 +20,7 @@ cp "$project"/dist/look_beyond-*-linux_x64.zip "$out/extension.zip"
 cp "$here/session.py" "$project/tests/blender_addon/played.py" "$out/"
 [ -e "$out/room/photo.png" ] || "$service_python" "$here/room.py" "$out/room"
 mkdir -p "$root/host"
-export ROOT=$root OUT=$out LIMIT=${GUI_TIMEOUT_S:-420} STAGES=$stages
+export ROOT=$root OUT=$out LIMIT=${GUI_TIMEOUT_S:-600} STAGES=$stages
 unshare -m bash -c '
 mount --bind /proc "$ROOT/proc"; mount --bind /dev "$ROOT/dev"; mount --bind "$OUT" "$ROOT/host"
 chroot "$ROOT" /bin/bash -c "

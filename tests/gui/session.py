@@ -32,7 +32,7 @@ FILE = STATE / "scene.blend"
 ADDON = "bl_ext.user_default.look_beyond"
 STAGE = os.environ["GUI_STAGE"]
 LOG = (HOST / "log.txt").open("a")
-LONG_S = 120.0
+LONG_S = 240.0
 """How long anything may take on a machine that others use, too."""
 bpy.context.preferences.view.show_splash = False
 
