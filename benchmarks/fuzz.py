@@ -30,6 +30,7 @@ from inference_service import protocol
 from inference_service.client import Client, Finished, ServiceError, start_service
 from inference_service.protocol import ServiceAddress, ShotRequest, WorldRequest
 from inference_service.security import allow_client, load_or_make_keys
+from inference_service.server import PROBE_INTERVAL_S
 from lookbeyond.geometry.cameras import placed_camera
 from tests.inference_service.conftest import path_cameras, world_request
 from tests.inference_service.double import service_command
@@ -251,7 +252,7 @@ def _attack(
         over.set()
         good.join(120)
         client.ping()
-    time.sleep(2)
+    time.sleep(3 * PROBE_INTERVAL_S)  # at rest the service gives back what it read files into
     after = process.memory_info().rss, process.num_fds()
     print(f"{messages} mutated messages in {elapsed:.0f} s, {connections} connections of random bytes")
     print("answers:", ", ".join(f"{count} {name}" for name, count in sender.answers.most_common()))

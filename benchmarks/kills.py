@@ -23,6 +23,7 @@ import psutil
 
 from inference_service.client import Client, Finished, ServiceError, find_service, start_service
 from inference_service.protocol import ShotRequest, file_sha256, runtime_file
+from inference_service.server import PROBE_INTERVAL_S
 from inference_service.store import Store
 from tests.inference_service.conftest import SLOW, path_cameras, shot_request, world_request
 from tests.inference_service.double import service_command
@@ -125,6 +126,7 @@ def chaos(folder: Path, kills: int, jobs: int, frames: int, rng: random.Random) 
         }
         first += jobs
     with Client(find_service(), timeout_s=60) as connection:
+        time.sleep(3 * PROBE_INTERVAL_S)  # at rest it gives back what it read files into
         memory_at_end = psutil.Process(process.pid).memory_info().rss
         unfinished = [job for job in connection.jobs() if job.state != "done"]
         connection.shutdown()

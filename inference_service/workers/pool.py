@@ -150,6 +150,8 @@ class Slot:
     deaths: int = 0
     """In a row."""
     start_at: float = 0.0
+    releasing: bool = False
+    """It was asked to unload its models and has not answered yet: asking more often would only keep it busy."""
     about: dict[str, Any] = field(default_factory=dict)
 
 
@@ -206,6 +208,8 @@ class ProcessPool:
 
     def _said(self, slot: Slot, message: dict) -> Iterator[dict]:
         slot.about |= message.pop("about", {})
+        if not message:
+            slot.releasing = False
         if "ready" in message:
             slot.ready, slot.kill_at = True, None
             found = message["ready"]["devices"]
@@ -281,7 +285,8 @@ class ProcessPool:
 
     def release(self) -> None:
         for slot in self._slots:
-            if slot.worker:
+            if slot.worker and not slot.releasing:
+                slot.releasing = True
                 slot.worker.send({"release": True})
 
     def revive(self) -> None:
@@ -324,7 +329,7 @@ class ProcessPool:
         options = ["--device", "cuda" if slot.device.startswith("cuda:") else slot.device]
         options += [] if self._idle_s is None else ["--idle-s", str(self._idle_s)]
         changes = device_environment(slot.device, self._threads, os.environ)
-        slot.ready = False
+        slot.ready = slot.releasing = False
         try:
             slot.worker = WorkerProcess([*self._command, *options], self._store, on_line, changes)
             slot.kill_at = time.monotonic() + START_PATIENCE_S
