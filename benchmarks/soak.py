@@ -4,8 +4,8 @@
 
 Clients (processes of their own) hand in worlds and shots, follow them, cancel some, upload files and stop in the
 middle, and every few seconds one of them is killed and another begins. The service's memory, open files and threads are
-noted every second; growth is the mean of the last tenth over the mean of the tenth after the first, which fills caches.
-A short one, with the same checks, is among the tests.
+noted every second once some jobs are done; growth is the mean of the last tenth over the mean of the tenth after the
+first. A short one, with the same checks, is among the tests.
 """
 
 import argparse
@@ -25,6 +25,8 @@ from tests.inference_service.conftest import path_cameras, world_request
 from tests.inference_service.double import service_command
 
 ROOT = Path(__file__).resolve().parents[1]
+WARM = 30
+"""Jobs after which the service has its workers, threads and buffers, and what it holds is noted."""
 WORLDS = 40
 """Different worlds that are asked for; the store is pruned now and then, so that they are made again."""
 
@@ -96,9 +98,11 @@ def soak(folder: Path, seconds: float, count: int, rng: random.Random, at_least:
     clients = [_client(folder, rng) for _ in range(count)]
     memory, descriptors, threads, kills = [], [], [], 0
     done = 0
-    end = time.monotonic() + seconds
     try:
         with Client(timeout_s=60) as steward:
+            while steward.service_status().states["done"] < WARM:
+                time.sleep(0.1)
+            end = time.monotonic() + seconds
             tidy_at = kill_at = time.monotonic()
             while (now := time.monotonic()) < end or (min(done, kills) < at_least and now < end + 600):
                 memory.append(service.memory_info().rss)

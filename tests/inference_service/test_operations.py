@@ -351,7 +351,9 @@ def test_a_short_soak_with_clients_that_are_killed_leaks_nothing(tmp_path, runti
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     result = soak(tmp_path, 15, 2, random.Random(0), at_least=6)
     assert result["clients killed"] >= 6 and result["jobs remembered as done"] >= 6, result
-    assert result["memory growth, %"] < 15, result  # caches fill at first: the long one allows less
+    # in so short a time it may grow by pieces of files that are under way; the long one judges the share
+    pieces_mb = (server_module.MAX_BUFFERS + server_module.SEND_QUEUE) * protocol.CHUNK_BYTES / 1e6
+    assert result["memory late, MB"] - result["memory early, MB"] < pieces_mb, result
     assert result["descriptors more at the end"] <= 3 and result["threads more at the end"] == 0, result
     assert result["processes left behind"] == 0, result
 
