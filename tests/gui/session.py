@@ -558,8 +558,9 @@ def long(the) -> Iterator[float]:
     service, session = the.service, the.session
     scene, (window, _) = bpy.context.scene, window_and_area()
     yield from show_tab()
-    scene.frame_end, asked = 600, len(service.requests)
+    asked = len(service.requests)
     for leave in (True, False):
+        scene.frame_end = 5000 if leave else 600
         press("lookbeyond.shoot")
         yield 0.02
         if leave:
