@@ -28,6 +28,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, broadcast
 from diffusers.training_utils import EMAModel
 from tqdm import tqdm
+from transformers.utils import logging as transformers_logging
 
 from lookbeyond.errors import InputError, LookBeyondError
 from lookbeyond.files import whole_folder
@@ -109,6 +110,12 @@ def begin(options: argparse.Namespace, *, uneven: bool = False) -> Accelerator:
         if "bf16" not in str(error):
             raise
         raise InputError("This device cannot calculate in bf16; give --precision no.") from error
+    if "MASTER_ADDR" in os.environ and accelerator.num_processes == 1 and accelerator.device.type == "cpu":
+        print(
+            "`accelerate launch --cpu` starts one process however many are asked for; for more of them on the CPU give "
+            "it --multi_gpu, and the trainer --device cpu.", file=sys.stderr,
+        )  # fmt: skip
+    transformers_logging.disable_progress_bar()  # one bar is enough
     options.device = str(accelerator.device)
     torch.manual_seed(options.seed)
     return accelerator
@@ -119,8 +126,9 @@ def command(main: Callable[[], None]) -> None:
     try:
         main()
     except LookBeyondError as error:
-        if os.environ.get("LOCAL_RANK", "0") == "0":
-            print(f"Error: {error}", file=sys.stderr)
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            time.sleep(5)  # where the first process has said the same, the launcher ends this one meanwhile
+        print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -236,6 +236,16 @@ def test_a_tracker_that_is_not_installed_is_named(tmp_path, monkeypatch):
         loop.begin(options(tmp_path, "--log-with", "wandb"))
 
 
+def test_processes_that_accelerate_did_not_start_are_missed(tmp_path, monkeypatch, capsys):
+    """It takes `--cpu --num_processes 2` without a word, sets this variable as for several, and starts one."""
+    loop.begin(options(tmp_path))
+    assert not capsys.readouterr().err
+    begin_anew()
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    loop.begin(options(tmp_path))
+    assert "starts one process however many are asked for" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("setting, name", [("FSDP", "FSDP"), ("DEEPSPEED", "DeepSpeed")])
 def test_models_spread_over_devices_are_refused_in_a_sentence(tmp_path, monkeypatch, setting, name):
     monkeypatch.setenv(f"ACCELERATE_USE_{setting}", "true")

@@ -1,11 +1,19 @@
-"""Every trainer with every source it takes, by its own command: what is bad in the data is named, a cut run resumes."""
+"""Every trainer with every source it takes, by its own command: what is bad in the data is named, a cut run resumes.
+
+As a program it is one of several processes that train:
+
+accelerate launch --multi_gpu --num_processes 2 -m tests.lookbeyond.training.test_trainers DATA OUT
+"""
 
 import csv
 import logging
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,18 +78,22 @@ def data(tmp_path_factory):
     return root
 
 
-@pytest.fixture
-def small(monkeypatch):
+def shrink(replace: Callable[[object, str, object], None]) -> None:
     """The trainers' own networks, small, and quick dead leaves; everything else is as it is run."""
-    monkeypatch.setattr(autoencoder, "Autoencoder", partial(Autoencoder, **SMALL))
-    monkeypatch.setattr(autoencoder, "dead_leaves", lambda rng, size, count: rng.random((size, size, 3)))
-    monkeypatch.setattr(panorama, "PanoramaTransformer", partial(
+    replace(autoencoder, "Autoencoder", partial(Autoencoder, **SMALL))
+    replace(autoencoder, "dead_leaves", lambda rng, size, count: rng.random((size, size, 3)))
+    replace(panorama, "PanoramaTransformer", partial(
         PanoramaTransformer, num_layers=1, num_attention_heads=2, attention_head_dim=8, local_channels=16,
         image_embed_dim=16))  # fmt: skip
-    monkeypatch.setattr(views, "ViewsUNet", partial(ViewsUNet, block_out_channels=(16, 16), layers_per_block=(1, 1),
-                                                    attention_heads=2, image_embed_dim=16))  # fmt: skip
+    replace(views, "ViewsUNet", partial(ViewsUNet, block_out_channels=(16, 16), layers_per_block=(1, 1),
+                                        attention_heads=2, image_embed_dim=16))  # fmt: skip
     for trainer in (panorama, views):
-        monkeypatch.setattr(trainer, "built_in_encoder", image_encoder)
+        replace(trainer, "built_in_encoder", image_encoder)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    shrink(monkeypatch.setattr)
 
 
 def arguments(name: str, data, out, *sources: str) -> list[str]:
@@ -118,39 +130,52 @@ def test_every_source_reaches_every_trainer_that_takes_it(data, small, tmp_path,
     assert not list(tmp_path.rglob("*.part")) and not list(tmp_path.rglob("*.bin"))
 
 
-@pytest.mark.parametrize("name", TRAINERS)
-def test_a_trainer_that_is_cut_off_goes_on_with_the_same_losses(data, small, tmp_path, monkeypatch, name):
-    """By all its sources together, accumulating, in bf16, with checkpointed gradients where it has them."""
+def run_and_cut(name: str, data, out, replace: Callable[[object, str, object], None]) -> None:
+    """Four steps at once in OUT/straight, two and two in OUT/cut: by all of the trainer's sources together,
+    accumulating, in bf16, with checkpointed gradients where it has them."""
     trainer, sources = TRAINERS[name]
     more = ["--steps", "4", "--accumulate", "2", *(["--gradient-checkpointing"] if name != "autoencoder" else [])]
-    monkeypatch.setattr(loop, "LOG_EVERY_S", -1.0)
-
-    def run(folder, stop_after: int | None = None):
+    agreed = loop._agreed
+    replace(loop, "LOG_EVERY_S", -1.0)
+    for folder, stop_after in (("straight", None), ("cut", 2), ("cut", None)):
         begin_anew()
         steps = iter(range(1, 100))
-        monkeypatch.setattr(loop, "_agreed", lambda _, elapsed, stop: (elapsed, next(steps) == stop_after))
-        trainer.main([*arguments(name, data, folder, *sources), *more])
 
-    run(tmp_path / "straight")
-    run(tmp_path / "cut", stop_after=2)
-    assert checkpoint.read(tmp_path / "cut" / checkpoint.NAME).step == 2
-    run(tmp_path / "cut")
-    assert losses(tmp_path / "cut") == losses(tmp_path / "straight") and len(losses(tmp_path / "cut")) == 4
-    one, other = (load_file(tmp_path / folder / checkpoint.NAME) for folder in ("straight", "cut"))
+        def agree(accelerator, elapsed, stop, steps=steps, stop_after=stop_after):
+            return agreed(accelerator, elapsed, stop)[0], next(steps) == stop_after
+
+        replace(loop, "_agreed", agree)
+        trainer.main([*arguments(name, data, out / folder, *sources), *more])
+        if stop_after:
+            assert checkpoint.read(out / folder / checkpoint.NAME).step == stop_after
+
+
+def check_the_cut_is_not_seen(out) -> None:
+    assert losses(out / "cut") == losses(out / "straight") and len(losses(out / "cut")) == 4
+    one, other = (load_file(out / folder / checkpoint.NAME) for folder in ("straight", "cut"))
     assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
-def test_two_processes_train_stable_video_diffusion_by_accelerate(data, tmp_path):
-    """A LoRA inside a frozen network, its hooks and checkpointed gradients, under DistributedDataParallel."""
+@pytest.mark.parametrize("name", TRAINERS)
+def test_a_trainer_that_is_cut_off_goes_on_with_the_same_losses(data, small, tmp_path, monkeypatch, name):
+    run_and_cut(name, data, tmp_path, monkeypatch.setattr)
+    check_the_cut_is_not_seen(tmp_path)
+
+
+def test_the_same_holds_of_every_trainer_for_two_processes_by_accelerate(data, tmp_path):
+    """Networks, LoRA, hooks and checkpointed gradients under DistributedDataParallel; data read by both together."""
     program = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
                "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
-               "-m", "lookbeyond.training.svd", *arguments("svd", data, tmp_path, "from"), "--steps", "2",
-               "--accumulate", "2", "--gradient-checkpointing"]  # fmt: skip
-    done = subprocess.run(program, capture_output=True, text=True, timeout=900)
+               "-m", "tests.lookbeyond.training.test_trainers", str(data), str(tmp_path)]  # fmt: skip
+    done = subprocess.run(program, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert [row["step"] for row in losses(tmp_path)] == ["2"]
-    assert any(value.any() for name, value in load_file(tmp_path / "lora/adapter_model.safetensors").items()
-               if "lora_B" in name)  # fmt: skip
+    for name in TRAINERS:
+        check_the_cut_is_not_seen(tmp_path / name)
+        assert not list((tmp_path / name).rglob("*.part"))
+    for source, bad in BAD.items():
+        assert bad in done.stderr, source
+    lora = load_file(tmp_path / "svd/cut/lora/adapter_model.safetensors")
+    assert any(value.any() for name, value in lora.items() if "lora_B" in name)
 
 
 def test_a_data_set_of_which_nothing_is_left_ends_the_command_with_2(data, tmp_path):
@@ -159,3 +184,11 @@ def test_a_data_set_of_which_nothing_is_left_ends_the_command_with_2(data, tmp_p
     done = subprocess.run(program, capture_output=True, text=True, timeout=900)
     assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith("Error: There is no folder")
     assert not (tmp_path / "out").exists(), "nothing half-written"
+
+
+if __name__ == "__main__":
+    assert os.environ["WORLD_SIZE"] == "2"
+    torch.set_num_threads(1)
+    shrink(setattr)
+    for _name in TRAINERS:
+        run_and_cut(_name, Path(sys.argv[1]), Path(sys.argv[2]) / _name, setattr)
