@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import bpy
 import numpy as np
@@ -46,6 +47,59 @@ def shot_size(scene: bpy.types.Scene) -> tuple[int, int]:
     return max(1, round(width * share)), max(1, round(height * share))
 
 
+@dataclass(frozen=True)
+class CameraState:
+    """A camera object as it stands, as plain values: reading them needs Blender's main thread, the rest does not."""
+
+    name: str
+    kind: str
+    lens_mm: float
+    sensor: tuple[float, float, str]
+    """Width and height in millimetres, and which of them the lens is fitted to."""
+    shift: tuple[float, float]
+    matrix_world: Matrix
+    size: tuple[int, int]
+    """Pixels of the frame, width and height."""
+    pixel_aspect: tuple[float, float]
+    unit_m: float
+    """Metres of a Blender unit."""
+    frame: int | None = None
+    """The scene's frame, where it counts."""
+
+    def camera(self) -> Camera:
+        """What it sees. Raises `CameraError` that names the camera, and the frame."""
+        where = "" if self.frame is None else f"Frame {self.frame}: "
+        if self.kind != "PERSP":
+            raise CameraError(
+                f"{where}The camera {self.name} is not a perspective camera: set its type to Perspective in the"
+                " camera's properties."
+            )
+        matrix = np.array(self.matrix_world)
+        matrix[:3, 3] *= self.unit_m
+        try:
+            intrinsics = blender_intrinsics(self.lens_mm, *self.sensor, *self.shift, *self.size, *self.pixel_aspect)
+            return Camera.from_blender(matrix, intrinsics, *self.size)
+        except CameraError as error:
+            raise CameraError(f"{where}The camera {self.name} cannot be used: {error}.") from None
+
+
+def state_of(
+    camera: bpy.types.Object,
+    size: tuple[int, int],
+    unit_m: float,
+    pixel_aspect: tuple[float, float] = (1.0, 1.0),
+    frame: int | None = None,
+) -> CameraState:
+    """The camera object as it stands, for a frame of so many pixels (width, height).
+
+    Give the evaluated object if constraints, drivers or an animated lens are to count.
+    """
+    lens = camera.data
+    sensor = lens.sensor_width, lens.sensor_height, lens.sensor_fit
+    shift, matrix = (lens.shift_x, lens.shift_y), camera.matrix_world.copy()
+    return CameraState(camera.name, lens.type, lens.lens, sensor, shift, matrix, size, pixel_aspect, unit_m, frame)
+
+
 def camera_of(
     camera: bpy.types.Object,
     width: int,
@@ -53,33 +107,8 @@ def camera_of(
     unit_m: float,
     pixel_aspect: tuple[float, float] = (1.0, 1.0),
 ) -> Camera:
-    """The camera object as it stands, for a frame of width x height pixels.
-
-    Give the evaluated object if constraints, drivers or an animated lens are to count. Raises `CameraError`.
-    """
-    lens = camera.data
-    if lens.type != "PERSP":
-        raise CameraError(
-            f"The camera {camera.name} is not a perspective camera: set its type to Perspective in"
-            " the camera's properties."
-        )
-    intrinsics = blender_intrinsics(
-        lens.lens,
-        lens.sensor_width,
-        lens.sensor_height,
-        lens.sensor_fit,
-        lens.shift_x,
-        lens.shift_y,
-        width,
-        height,
-        *pixel_aspect,
-    )
-    matrix = np.array(camera.matrix_world)
-    matrix[:3, 3] *= unit_m
-    try:
-        return Camera.from_blender(matrix, intrinsics, width, height)
-    except CameraError as error:
-        raise CameraError(f"The camera {camera.name} cannot be used: {error}.") from None
+    """What the camera object sees as it stands (see `state_of`). Raises `CameraError`."""
+    return state_of(camera, (width, height), unit_m, pixel_aspect).camera()
 
 
 def matrix_world_of(camera: Camera, unit_m: float) -> Matrix:
@@ -131,34 +160,42 @@ class Reading:
 
     def step(self, scene: bpy.types.Scene, limit_s: float) -> bool:
         """Read for so long; whether all are read. Raises `CameraError`."""
-        self.cameras += cameras_apart(scene, self._numbers[len(self.cameras) :], limit_s)
+        # A third for reading: what is read becomes a camera in twice that time.
+        self.cameras += cameras_apart(scene, self._numbers[len(self.cameras) :], limit_s / 3)
         return len(self.cameras) == len(self._numbers)
 
 
 def cameras_apart(scene: bpy.types.Scene, numbers: Iterable[int], limit_s: float = math.inf) -> list[Camera]:
-    """The cameras of as many of these frames as can be read within the time, at least one.
+    """The cameras of as many of these frames as can be read within the time (see `states_apart`)."""
+    return [state.camera() for state in states_apart(scene, numbers, limit_s)]
+
+
+def states_apart(scene: bpy.types.Scene, numbers: Iterable[int], limit_s: float = math.inf) -> list[CameraState]:
+    """How the cameras of these frames stand, of as many frames as can be read within the time, at least one.
 
     They are evaluated in a scene that lives only in here, so that the artist's scene is not stepped through
     its frames: pending edits, the playhead and other add-ons' handlers stay as they are, and what has nothing
-    to do with the camera costs nothing.
+    to do with the camera costs nothing. Raises `CameraError` for a frame without one.
     """
     ends = time.monotonic() + limit_s
-    cameras: list[Camera] = []
+    states: list[CameraState] = []
+    there, frame = set(), frame_of(scene)
     apart = bpy.data.scenes.new(APART)
     try:
         for number in numbers:
             camera = camera_at(scene, number)
             if camera is None:
                 raise CameraError(f"Frame {number} has no camera: make one the scene's active camera.")
-            if camera.name not in apart.collection.objects:
+            if camera not in there:
+                there.add(camera)
                 apart.collection.objects.link(camera)
             apart.frame_set(number)
-            cameras.append(_evaluated(scene, camera, apart.view_layers[0].depsgraph, number))
+            states.append(state_of(camera.evaluated_get(apart.view_layers[0].depsgraph), *frame, number))
             if time.monotonic() > ends:
                 break
     finally:
         bpy.data.scenes.remove(apart)
-    return cameras
+    return states
 
 
 def camera_at(scene: bpy.types.Scene, number: int) -> bpy.types.Object | None:
@@ -202,7 +239,8 @@ def cameras_in_place(
             scene.frame_set(number)
             if scene.camera is None:
                 raise CameraError(f"Frame {number} has no camera: make one the scene's active camera.")
-            cameras.append(_evaluated(scene, scene.camera, context.evaluated_depsgraph_get(), number))
+            evaluated = scene.camera.evaluated_get(context.evaluated_depsgraph_get())
+            cameras.append(state_of(evaluated, *frame_of(scene), number).camera())
             if say is not None and say(len(cameras) / len(numbers)):
                 raise CameraError("Reading the camera was stopped.")
     finally:
@@ -212,9 +250,6 @@ def cameras_in_place(
     return cameras
 
 
-def _evaluated(scene: bpy.types.Scene, camera: bpy.types.Object, depsgraph: bpy.types.Depsgraph, number: int) -> Camera:
-    aspect = (scene.render.pixel_aspect_x, scene.render.pixel_aspect_y)
-    try:
-        return camera_of(camera.evaluated_get(depsgraph), *shot_size(scene), metres_per_unit(scene), aspect)
-    except CameraError as error:
-        raise CameraError(f"Frame {number}: {error}") from None
+def frame_of(scene: bpy.types.Scene) -> tuple[tuple[int, int], float, tuple[float, float]]:
+    """What a scene gives all its cameras: the shot's size in pixels, metres of a unit, the pixels' aspect."""
+    return shot_size(scene), metres_per_unit(scene), (scene.render.pixel_aspect_x, scene.render.pixel_aspect_y)

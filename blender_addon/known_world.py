@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 LITTLE = 0.6
 """Share of a view below which a frame is mostly invented, and the artist is told."""
 MAX_SIDE = 16384
+DISTANCE = "distance.exr"
 
 
 class WorldError(ValueError):
@@ -40,6 +41,13 @@ class KnownWorld:
     modified: int
     """When its distances were written (`st_mtime_ns`)."""
 
+    def is_of(self, folder: Path) -> bool:
+        """Whether this is what lies in the folder now."""
+        try:
+            return self.folder == folder and self.modified == (folder / DISTANCE).stat().st_mtime_ns
+        except OSError:
+            return False
+
     def behind_surface(self, position: np.ndarray) -> bool:
         """Whether a place [3] lies behind what is seen from the origin: in a wall, or beyond it."""
         offset = np.asarray(position, float) - self.panorama.position
@@ -56,7 +64,7 @@ def load_world(folder: Path) -> KnownWorld:
         height_m = float(about["camera_height"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorldError(f"The world in {folder} cannot be read ({error}): build it again.") from None
-    file = folder / "distance.exr"
+    file = folder / DISTANCE
     distance = read_distance(file)
     height, width = distance.shape
     if width != 2 * height or not (np.isfinite(distance) & (distance > 0)).all():

@@ -1,12 +1,12 @@
 """The camera's path in the viewport: coloured by how much of each view is known, anchors as frusta, warnings.
 
-Worked out between two redraws in slices of a few milliseconds, when the artist has paused. Drawing reads the
-outcome; a script or a test gets the same by `check_now`.
+When the artist has paused, the cameras are read between two redraws in slices of a few milliseconds; a thread finds
+out what is known of them. Drawing reads the outcome; a script or a test gets the same by `check_now`.
 """
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,17 +15,15 @@ import numpy as np
 from bpy.app.handlers import persistent
 from lookbeyond_kit.geometry.cameras import Camera, CameraError
 
-from .cameras_from_blender import APART, cameras_apart, metres_per_unit, scene_frames, shot_size
+from .cameras_from_blender import APART, CameraState, metres_per_unit, scene_frames, shot_size, states_apart
 from .known_world import KnownWorld, PathCheck, WorldError, load_world
 from .results import absolute
-from .world_nodes import turned_by
+from .world_nodes import heading_now
 
-SLICE_S = 0.004
-"""How long one slice may hold the window; what it has begun, it ends."""
-READ_S = 0.005
-"""How long of that cameras are read: Blender lets a scene of its own go only when they are."""
+SLICE_S = 0.005
+"""How long cameras are read at a time: the window waits."""
 INTERVAL_S = 0.005
-PAUSE_S = 0.15
+PAUSE_S = 0.1
 """How long the scene must have been left alone before the path is read again."""
 MOST_CHECKED = 240
 """Most frames that are looked at: of a longer path every second, third, ... one."""
@@ -35,6 +33,42 @@ FRUSTUM_M = 0.12
 COLOURS = ((0.95, 0.2, 0.15), (0.98, 0.75, 0.1), (0.25, 0.85, 0.35))
 """Linear steps from nothing known over half to all."""
 BEYOND = (0.9, 0.1, 0.75)
+
+
+class PathWork(threading.Thread):
+    """Finds out what a world knows of cameras that have been read; reads the world first if it has changed.
+
+    When it has ended, `world` and `check` hold what came of it, or `sentences` why nothing did.
+    """
+
+    def __init__(
+        self,
+        world: KnownWorld | None,
+        folder: Path,
+        states: Sequence[CameraState],
+        heading: float | None,
+        frames_per_clip: int,
+    ) -> None:
+        super().__init__(name="look_beyond_path", daemon=True)
+        self.world, self.check, self.sentences = world, None, []
+        self.cancelled = threading.Event()
+        self._folder, self._states, self._heading, self._frames_per_clip = folder, states, heading, frames_per_clip
+
+    def run(self) -> None:
+        try:
+            if self.world is None or not self.world.is_of(self._folder):
+                self.world = None
+                self.world = load_world(self._folder)
+            check = PathCheck([state.frame for state in self._states], [state.camera() for state in self._states])
+        except (WorldError, CameraError) as error:
+            self.sentences = [str(error)]
+            return
+        made_for = self.world.panorama.heading_rad
+        turn = 0.0 if self._heading is None else self._heading - made_for
+        for _ in check.steps(self.world, turn, self._frames_per_clip):
+            if self.cancelled.is_set():
+                return
+        self.check, self.sentences = check, check.sentences()
 
 
 @dataclass
@@ -53,21 +87,30 @@ class PathView:
     """From the last edit until its path was known."""
     _signature: tuple = ()
     _touched: float | None = None
-    _work: Iterator[None] | None = None
-    _loading: threading.Thread | None = None
-    _loaded: KnownWorld | WorldError | None = None
-    _failed: tuple = ()
+    _states: list[CameraState] = field(default_factory=list)
+    _work: PathWork | None = None
     _batches: list | None = None
+
+    @property
+    def rests(self) -> bool:
+        """Whether all that was edited is known."""
+        return self._touched is None and self._work is None
 
     def touch(self) -> None:
         """The scene has changed: work the path out again when it comes to rest."""
-        self._touched = time.monotonic()
-        self._work = None
+        self._touched, self._states = time.monotonic(), []
+        if self._work is not None:
+            self._work.cancelled.set()
+
+    def pause_s(self) -> float:
+        """How long the scene is still to be left alone before it is read."""
+        return 0.0 if self._touched is None else self._touched + PAUSE_S - time.monotonic()
 
     def clear(self) -> None:
         """Forget everything (another file, or the end)."""
-        if self._loading is not None:
-            self._loading.join()
+        if self._work is not None:
+            self._work.cancelled.set()
+            self._work.join()
         self.__init__()
 
     def wanted(self, scene: bpy.types.Scene) -> bool:
@@ -82,93 +125,62 @@ class PathView:
         return folder, camera, frames.start, frames.stop, shot_size(scene), metres_per_unit(scene)
 
     def tick(self, scene: bpy.types.Scene, limit_s: float = SLICE_S) -> bool:
-        """Work for one slice; whether there is more to do."""
+        """Read for one slice, or take what the thread has found out; whether there is more to come."""
         if not self.wanted(scene):
-            self.check, self.sentences, self._batches, self._work, self._touched = None, [], None, None, None
+            self.touch()
+            self.check, self.sentences, self._batches, self._touched = None, [], None, None
             return False
-        if self._touched is None and self._work is None:
+        if self._work is not None and self._work.is_alive():
+            return True
+        self._take()
+        if self._touched is None:
             return False
-        if self._work is None and not self._world_is_there(scene):
-            return self._loading is not None
         started, started_own = time.perf_counter(), time.thread_time()
-        if self._work is None:
+        if not self._states:
             self.slices_s, self.slices_own_s = [], []
-            self._work = self._steps(scene)
-        more = False
-        for _ in self._work:
-            if time.perf_counter() - started > limit_s:
-                more = True
-                break
+        going_on = self._read(scene, limit_s)
         self.slices_s.append(time.perf_counter() - started)
         self.slices_own_s.append(time.thread_time() - started_own)
-        if more:
-            return True
-        self._work = None
-        if self._touched is not None:
-            self.took_s = time.monotonic() - self._touched
-        self._touched = None
-        return False
+        return going_on
 
     def check_now(self, scene: bpy.types.Scene) -> list[str]:
         """Wait for the path to be worked out, and give what there is to say about it."""
         self.touch()
         while self.tick(scene, 60.0):
-            if self._loading is not None:
-                self._loading.join()
+            if self._work is not None:
+                self._work.join()
         return self.sentences
 
-    def _world_is_there(self, scene: bpy.types.Scene) -> bool:
-        folder = absolute(scene.look_beyond.world_folder)
-        try:
-            file = folder / "distance.exr"
-            wanted = (folder, file.stat().st_mtime_ns)
-        except OSError:
-            wanted = (folder, 0)
-        if self.world is not None and (self.world.folder, self.world.modified) == wanted:
-            return True
-        if self._loading is None:
-            if self._failed == wanted:
-                self._touched = None
-                return False
-            self._loaded = None
-            self._loading = threading.Thread(target=self._load, args=(folder,), name="look_beyond_world", daemon=True)
-            self._loading.start()
-            return False
-        if self._loading.is_alive():
-            return False
-        self._loading.join()
-        self._loading = None
-        if isinstance(self._loaded, KnownWorld):
-            self.world = self._loaded
-            return True
-        self.world, self.check, self._batches, self._touched = None, None, None, None
-        self.sentences, self._failed = [str(self._loaded)], wanted
-        return False
-
-    def _load(self, folder: Path) -> None:
-        try:
-            self._loaded = load_world(folder)
-        except WorldError as error:
-            self._loaded = error
-
-    def _steps(self, scene: bpy.types.Scene) -> Iterator[None]:
-        world = self.world
+    def _read(self, scene: bpy.types.Scene, limit_s: float) -> bool:
+        """Read cameras for so long, and have the thread go on when all are read; whether there is more to come."""
         numbers = scene_frames(scene)
-        every = -(-len(numbers) // MOST_CHECKED)
+        every = max(1, -(-len(numbers) // MOST_CHECKED))
         # The last frame is always among them.
-        frames = sorted({*numbers[::every], numbers[-1]}) if numbers else []
+        frames = sorted({*numbers[::every], *numbers[-1:]})
         self._signature = self.signature(scene)
-        cameras: list[Camera] = []
         try:
-            while len(cameras) < len(frames):
-                cameras += cameras_apart(scene, frames[len(cameras) :], READ_S)
-                yield
+            self._states += states_apart(scene, frames[len(self._states) :], limit_s)
         except CameraError as error:
-            self.check, self.sentences, self._batches = None, [str(error)], None
+            self.check, self.sentences, self._batches, self._touched = None, [str(error)], None, None
+            return False
+        if len(self._states) == len(frames):
+            folder, states = absolute(scene.look_beyond.world_folder), self._states
+            self._states = []
+            self._work = PathWork(self.world, folder, states, heading_now(scene), max(2, 13 // every))
+            self._work.start()
+        return True
+
+    def _take(self) -> None:
+        """Take over what the thread has found out, if it has ended."""
+        work = self._work
+        if work is None or work.is_alive():
             return
-        check = PathCheck(list(frames), cameras)
-        yield from check.steps(world, turned_by(scene, world.panorama.heading_rad), max(2, 13 // every))
-        self.check, self.sentences, self._batches = check, check.sentences(), None
+        self._work, self.world = None, work.world
+        if not work.cancelled.is_set():
+            self.check, self.sentences, self._batches = work.check, work.sentences, None
+            if self._touched is not None:
+                self.took_s = time.monotonic() - self._touched
+            self._touched = None
 
     # --- what is drawn ---------------------------------------------------------------------------------------
 
@@ -194,9 +206,10 @@ class PathView:
         scene = context.scene
         if not context.space_data.overlay.show_overlays or not self.wanted(scene):
             return
-        if self._touched is None and self._work is None and self.signature(scene) != self._signature:
+        if self.rests and self.signature(scene) != self._signature:
             self.touch()
             awaken()
+        self._take()  # so that it is seen as soon as the window is drawn
         if self.check is None or context.region_data.view_perspective == "CAMERA":
             return  # from within, its own lines would hide the shot
         import gpu
@@ -264,8 +277,8 @@ def beat() -> float | None:
     # The artist is at work: a scene that came and went could confuse the operator that moves things now.
     if any(window.modal_operators for window in bpy.context.window_manager.windows):
         return PAUSE_S
-    if view._touched is not None and time.monotonic() - view._touched < PAUSE_S:
-        return PAUSE_S / 2
+    if (pause_s := view.pause_s()) > 0:
+        return pause_s
     scene = bpy.context.scene
     if scene is not None and view.tick(scene):
         return INTERVAL_S

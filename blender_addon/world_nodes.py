@@ -60,10 +60,16 @@ def is_plain(world: bpy.types.World) -> bool:
     return all(node.type in ("BACKGROUND", "OUTPUT_WORLD") for node in nodes) and not world.node_tree.animation_data
 
 
+def heading_now(scene: bpy.types.Scene) -> float | None:
+    """Where the panorama in the scene's world looks, radians counter-clockwise from +X; None without one of ours."""
+    node = our_node(scene.world)
+    return None if node is None else float(node.inputs["Heading"].default_value)
+
+
 def turned_by(scene: bpy.types.Scene, heading: float) -> float:
     """How far the artist has turned the world from where it was made to look, radians."""
-    node = our_node(scene.world)
-    return 0.0 if node is None else float(node.inputs["Heading"].default_value) - heading
+    now = heading_now(scene)
+    return 0.0 if now is None else now - heading
 
 
 def our_node(world: bpy.types.World | None) -> bpy.types.Node | None:

@@ -1,6 +1,7 @@
 """The path in the viewport: read apart from the scene, told what is known of it, never holding the window."""
 
 import math
+import time
 from pathlib import Path
 
 import bpy
@@ -156,28 +157,62 @@ def test_only_edits_wake_the_view_not_its_own_reading(part, world):
     bpy.ops.lookbeyond.add_path()
     module.view.check_now(world)
     bpy.context.view_layer.update()
-    assert module.view._touched is None
+    assert module.view.rests
     bpy.context.active_object.location.x += 0.1
     bpy.context.view_layer.update()
-    assert module.view._touched is not None
+    assert not module.view.rests
     module.view.check_now(world)
     world.camera.data.lens += 1
     bpy.context.view_layer.update()
-    assert module.view._touched is not None
+    assert not module.view.rests
+
+
+def work_out(view, scene, limit_s: float = 0.005) -> None:
+    """As Blender's timer does."""
+    view.touch()
+    while view.tick(scene, limit_s):
+        time.sleep(0.001)
 
 
 def test_slices_are_short_and_a_hundred_poses_are_soon_known(view, world):
     bpy.ops.lookbeyond.add_path(kind="WALK")
     view.check_now(world)  # the world is read, once
-    view.touch()
-    while view.tick(world):
-        pass
-    # By the processor's time of the thread: what others do on a busy machine is not ours.
+    took = []
+    for _ in range(3):  # the best of them: a busy machine is not ours
+        work_out(view, world)
+        took.append(view.took_s)
+    # By the processor's time of the thread, for the same reason.
     own, wall = np.array(view.slices_own_s) * 1000, np.array(view.slices_s) * 1000
-    print(f"100 poses in {own.sum():.0f} ms of its own ({wall.sum():.0f} by the clock), {len(own)} slices,", end=" ")
-    print(f"median {np.median(own):.1f} ms, max {own.max():.1f} ms of its own")
-    assert len(view.check.known) == 100 and len(own) > 3
-    assert np.median(own) <= 10 and own.sum() < 1000
+    print(f"100 poses known after {1000 * min(took):.0f} ms, read in {own.sum():.1f} ms of its own", end=" ")
+    print(f"({wall.sum():.1f} by the clock), {len(own)} slices, max {own.max():.1f} ms of its own")
+    assert len(view.check.known) == 100
+    assert own.max() <= 10 and min(took) < 1
+
+
+def test_however_short_the_slices_are_the_path_is_the_same(view, world):
+    bpy.ops.lookbeyond.add_path(kind="WALK")
+    view.check_now(world)
+    wanted = view.check
+    work_out(view, world, 0.0)
+    assert len(view.slices_s) == 100 and view.check is not wanted and view.check == wanted
+
+
+def test_an_edit_while_the_thread_is_at_work_counts(view, world):
+    bpy.ops.lookbeyond.add_path(kind="PUSH_IN", length=0.3)
+    view.check_now(world)
+    before = view.check
+    view.touch()
+    while view._work is None:
+        assert view.tick(world)
+    bpy.context.active_object.location.y += 0.5
+    view.touch()
+    view._work.join()
+    assert view.tick(world) and view.check is before, "what is known of the former path was taken"
+    while view.tick(world):
+        time.sleep(0.001)
+    assert view.rests
+    moved = [after.position - camera.position for after, camera in zip(view.check.cameras, before.cameras, strict=True)]
+    assert np.allclose(moved, (0, 0.5, 0), atol=1e-5)
 
 
 def test_the_longest_paths_are_looked_at_here_and_there(view, world):

@@ -117,7 +117,7 @@ def rest() -> Iterator[float]:
     """Until nothing of ours is at work any more."""
     view, session = part("path_view").view, part("session").session
     yield 0.2
-    yield from until(lambda: not session.busy and view._touched is None and view._work is None)
+    yield from until(lambda: not session.busy and view.rests)
 
 
 def key(type: str, **held: bool) -> None:
