@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import json
+import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
+from torch._dynamo.exc import TorchDynamoException
 
 from lookbeyond import presets
 from lookbeyond.errors import InputError, LookBeyondError
@@ -24,6 +26,8 @@ from .depth import DepthPipeline, MeasuredPanorama
 from .outpaint import OutpaintPipeline
 from .panorama import PanoramaPipeline
 from .views import ViewsPipeline
+
+log = logging.getLogger(__name__)
 
 LIBRARIES = ("diffusers", "transformers", "lookbeyond")
 """What a preset's `loads` may name: a preset file must not run other code."""
@@ -190,7 +194,28 @@ def quicken(pipeline: ViewsPipeline, *, channels_last: bool = True, compiled: bo
             if channels_last and isinstance(module, torch.nn.Conv2d):
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if compiled:
-            (network.decoder if network is pipeline.vae else network).compile()
+            _compile(network.decoder if network is pipeline.vae else network)
+
+
+def _compile(network: torch.nn.Module) -> None:
+    """Has a network compiled, for each size of its input anew; where that fails it goes on uncompiled, and says so."""
+    network.compile(dynamic=False)
+    compiled = network._compiled_call_impl
+    assert compiled is not None
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        try:
+            return compiled(*arguments, **options)
+        except TorchDynamoException as error:  # no compiler on this machine, a kernel that it refuses, ...
+            network._compiled_call_impl = None
+            reason = " ".join(str(error).partition("\n\n")[0].split())
+            log.warning(
+                "%s cannot be compiled here (%s); it goes on uncompiled, slower. Take `compile` out of the preset, or "
+                "install a C++ compiler, and triton for a GPU.", type(network).__name__, reason,
+            )  # fmt: skip
+        return network(*arguments, **options)
+
+    network._compiled_call_impl = call
 
 
 def load_pipelines(preset: Preset, device: str) -> tuple[Any, Any, MemoryPlan | None]:

@@ -3,6 +3,7 @@
 import inspect
 import json
 import math
+from functools import partialmethod
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from lookbeyond.presets import Component
 from lookbeyond.presets.memory import MemoryPlan
 from tests.lookbeyond.pipelines.test_depth import tiny_depth_anything
 from tests.lookbeyond.pipelines.test_outpaint import tiny_inpainting
-from tests.lookbeyond.pipelines.test_views import denoised, path, two_passes
+from tests.lookbeyond.pipelines.test_views import denoised, path, shoot, two_passes
 from tests.lookbeyond.pipelines.tiny import panorama_pipeline, svd_views_pipeline, views_pipeline
 
 SETTINGS = {
@@ -234,6 +235,49 @@ def test_networks_in_another_order_of_memory_make_the_same_frames():
     quicken(pipeline)
     assert pipeline.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(denoised(pipeline, passes, weights), before, atol=1e-3, rtol=1e-3)
+
+
+@pytest.fixture
+def compiled_by(monkeypatch):
+    """Has networks compiled by another backend: the machine code of even a tiny UNet takes minutes to make."""
+    usual = torch.nn.Module.compile
+    torch._dynamo.reset()
+
+    def choose(backend):
+        monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(usual, backend=backend))
+
+    yield choose
+    torch._dynamo.reset()
+
+
+def test_compiled_networks_make_the_same_frames_of_clips_of_any_length(compiled_by):
+    compiled_by("eager")
+    plain, pipeline = svd_views_pipeline(), svd_views_pipeline()
+    for source, copy in zip(_networks(plain), _networks(pipeline), strict=True):
+        copy.load_state_dict(source.state_dict())
+    quicken(pipeline, compiled=True)
+    graphs = []
+    for count in (4, 6, 4):
+        passes, weights = two_passes(path(frames=count)), np.full((count, 2), 0.5)
+        expected = shoot(plain, passes, weights).colour
+        torch.testing.assert_close(shoot(pipeline, passes, weights).colour, expected, atol=1e-3, rtol=1e-3)
+        graphs.append(torch._dynamo.utils.counters["frames"]["ok"])
+    assert graphs[0] < graphs[1] == graphs[2], "of each length once"
+
+
+def test_networks_that_cannot_be_compiled_go_on_and_say_so(compiled_by, caplog):
+    def no_compiler(graph, inputs):
+        raise RuntimeError("no C++ compiler found")
+
+    compiled_by(no_compiler)
+    pipeline, passes, weights = svd_views_pipeline(), two_passes(path()), np.full((5, 2), 0.5)
+    expected = shoot(pipeline, passes, weights).colour
+    quicken(pipeline, channels_last=False, compiled=True)
+    assert torch.equal(shoot(pipeline, passes, weights).colour, expected)
+    assert torch.equal(shoot(pipeline, passes, weights).colour, expected)
+    sentences = [record.getMessage() for record in caplog.records if record.name == "lookbeyond.pipelines.loading"]
+    assert [sentence.split()[0] for sentence in sentences] == ["UNetSpatioTemporalConditionModel", "TemporalDecoder"]
+    assert all("no C++ compiler found); it goes on uncompiled" in sentence for sentence in sentences)
 
 
 def _networks(pipeline):
