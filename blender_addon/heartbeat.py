@@ -50,10 +50,12 @@ def beat() -> float | None:
 
 
 def redraw() -> None:
+    """The sidebars and the status bar: what the viewports show need not be drawn anew for words."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                area.tag_redraw()
+            for region in area.regions if area.type == "VIEW_3D" else ():
+                if region.type == "UI":
+                    region.tag_redraw()
         # The status bar is no area that a script can tag; giving back its text, which an operator at work owns,
         # has it redrawn.
         if not window.modal_operators:

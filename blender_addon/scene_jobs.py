@@ -148,10 +148,9 @@ def world_finish(
         if role == "panorama":
             settings.panorama_height, settings.panorama_heading = request.camera_height, heading_of(about)
         remember_variant(scene, done.folder, picture.stem, request.seed)
-        remember_for_undo("Build World")
         return f"The world stands. {said} {stage_note(scene, done.folder)}".strip()
 
-    return finish
+    return undoable("Build World", finish)
 
 
 def remember_variant(scene: bpy.types.Scene, folder: Path, name: str, seed: int) -> None:
@@ -224,10 +223,9 @@ def build_stage(context: bpy.types.Context, preview: bool = False) -> Work:
         shows_stage(scene, True)
         if preview:
             show_preview()
-        remember_for_undo("Add Stage")
         return f"The stage has {len(stage.data.polygons)} faces. Renders see it when you set up compositing."
 
-    return Work("Stage", steps, finish)
+    return Work("Stage", steps, undoable("Add Stage", finish))
 
 
 def show_preview() -> None:
@@ -311,7 +309,6 @@ def shot_finish(
             return None
         scene.look_beyond.shot_folder = as_stored(done.folder)
         scene.look_beyond.shot_first, scene.look_beyond.shot_frames = request.first_frame, len(names)
-        remember_for_undo("Shoot")
         return f"{len(names)} frames are finished. {closing[0].said}".strip()
 
     def arrived(files: list[Path]) -> bool:
@@ -326,7 +323,7 @@ def shot_finish(
             showing.clear()
         return not showing
 
-    return finish, arrived
+    return undoable("Shoot", finish), arrived
 
 
 def unfinished(scene: bpy.types.Scene) -> list[Path]:
@@ -373,6 +370,23 @@ def composite_shot(scene: bpy.types.Scene) -> str:
 
 def versions() -> dict[str, str]:
     return {"version": KIT_VERSION, "service_version": str(getattr(session.service, "service", ""))}
+
+
+def undoable(message: str, finish: Callable[[Done], str | None]) -> Callable[[Done], str | None]:
+    """What `finish` does, as a step that the artist can undo.
+
+    Remembering it takes Blender some milliseconds, so that it waits for the next tick.
+    """
+    said: list[str] = []
+
+    def finish_and_remember(done: Done) -> str | None:
+        if not said:
+            said.extend(words for words in (finish(done),) if words is not None)
+            return None
+        remember_for_undo(message)
+        return said[0]
+
+    return finish_and_remember
 
 
 def remember_for_undo(message: str) -> None:

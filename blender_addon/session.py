@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lookbeyond_kit.client import FileArrived, Preview, Progress, ServiceError
 
-TICK_S = 0.0015
+TICK_S = 0.001
 """How long one tick may work before it lets the window go on; what it has begun, it ends."""
 
 SHOW_S = 1.0
@@ -205,6 +205,8 @@ class Session:
                 break
             wait_s, changed = 0.0, True
             self._take(event, self.task)
+            if self._done is not None:
+                break  # what comes of it has the next tick for itself
         self._show_arrived()
         if self.task is None and self.queue:
             said, failed, code, folder = self.notice, self.error, self.error_code, self.folder

@@ -18,6 +18,8 @@ from .results import stamp, stamped
 from .world_nodes import our_node, panorama_image
 
 MAKER, CATCHER = "stage", "stage_shadows"
+FACES_AT_ONCE = 200
+"""How many are begun between two looks at the clock."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +122,7 @@ class MeshInPieces:
     for anew each time, and begun again.
     """
 
-    SLICE_S = 0.0015
+    SLICE_S = 0.001
 
     def __init__(self, surface: StageSurface) -> None:
         self._surface = surface
@@ -175,9 +177,10 @@ class MeshInPieces:
     def _begin_faces(self, mesh: bpy.types.Mesh) -> bool:
         faces, ends = mesh.polygons, time.perf_counter() + self.SLICE_S
         while self._begun < len(faces) and time.perf_counter() < ends:
-            for number in range(self._begun, min(self._begun + 1000, len(faces))):
+            begun = range(self._begun, min(self._begun + FACES_AT_ONCE, len(faces)))
+            for number in begun:
                 faces[number].loop_start = 4 * number
-            self._begun = min(self._begun + 1000, len(faces))
+            self._begun = begun.stop
         return self._begun == len(faces)
 
 

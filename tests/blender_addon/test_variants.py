@@ -82,3 +82,13 @@ def test_undo_restores_the_former_world(part, world):
     scene = bpy.context.scene
     assert shown(part, scene) == first
     assert len(scene.look_beyond.worlds) == 1
+
+
+def test_what_is_finished_is_remembered_for_undo_in_a_tick_of_its_own(part, monkeypatch):
+    """It takes Blender some milliseconds: the tick that puts things in place is not to be longer by them."""
+    module, calls = part("scene_jobs"), []
+    monkeypatch.setattr(module, "remember_for_undo", calls.append)
+    words = iter((None, "All is there."))
+    finish = module.undoable("Shoot", lambda done: calls.append(done) or next(words))
+    assert [finish(1), finish(2), finish(3)] == [None, None, "All is there."]
+    assert calls == [1, 2, "Shoot"]

@@ -9,12 +9,10 @@ import json
 import math
 import os
 import shutil
-import struct
 import subprocess
 import sys
 import time
 import traceback
-import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -120,9 +118,9 @@ def rest() -> Iterator[float]:
     yield from until(lambda: not session.busy and view.rests)
 
 
-def key(type: str, **held: bool) -> None:
+def key(type: str, at: tuple[int, int] | None = None, **held: bool) -> None:
     region, window = viewport(), window_and_area()[0]
-    x, y = region.x + 300, region.y + 300
+    x, y = at or (region.x + 300, region.y + 300)
     window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
     for value in ("PRESS", "RELEASE"):
         window.event_simulate(type=type, value=value, x=x, y=y, **held)
@@ -137,6 +135,53 @@ def mouse(*steps: tuple[str, int, int]) -> Iterator[float]:
         if what != "MOVE":
             window.event_simulate(type="LEFTMOUSE", value=what, x=x, y=y)
             yield 0.1
+
+
+def sidebar() -> bpy.types.Region:
+    return next(region for region in window_and_area()[1].regions if region.type == "UI")
+
+
+def under_the_mouse() -> str:
+    """The operator of the button in the sidebar that the mouse is on, as Blender itself would copy it."""
+    window, area = window_and_area()
+    manager = bpy.context.window_manager
+    manager.clipboard = ""
+    with bpy.context.temp_override(window=window, area=area, region=sidebar()):
+        if bpy.ops.ui.copy_python_command_button.poll():
+            bpy.ops.ui.copy_python_command_button()
+    return manager.clipboard
+
+
+def click(operator: str, columns: tuple[float, ...] = (0.5,)) -> Iterator[float]:
+    """With the mouse: look for the button in the sidebar from top to bottom, scrolling, and press it.
+
+    `columns` is where in a row it may be, as shares of the sidebar's width.
+    """
+    region, window = sidebar(), window_and_area()[0]
+    middle = region.x + region.width // 2, region.y + region.height // 2
+
+    def scroll(kind: str) -> None:
+        window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=middle[0], y=middle[1])
+        for _ in range(8):
+            window.event_simulate(type=kind, value="PRESS", x=middle[0], y=middle[1])
+
+    for _ in range(4):
+        scroll("WHEELUPMOUSE")
+        yield 0.1
+    for _ in range(5):
+        yield from redrawn(1)
+        for y in range(region.y + region.height - 12, region.y + 12, -16):
+            for column in columns:
+                x = int(region.x + column * (region.width - 30))  # beside the tabs
+                window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
+                yield 0.03
+                if under_the_mouse().startswith(f"bpy.ops.{operator}("):
+                    yield from mouse(("PRESS", x, y), ("RELEASE", x, y))
+                    say(f"clicked {operator} at {x}, {y}")
+                    return
+        scroll("WHEELDOWNMOUSE")
+        yield 0.1
+    raise LookupError(f"there is no button for {operator}")
 
 
 def on_screen(pixel: tuple[float, float]) -> tuple[int, int]:
@@ -173,7 +218,9 @@ def played_service():
             work.mkdir(parents=True, exist_ok=True)
             super().__init__(work)
             self.preview = preview_of(HOST / "room" / "panorama.png", work)
-            self.colours = pixels_of(HOST / "room" / "panorama.png")
+            self.room = {name: str(work / f"{name}.npy") for name in ("colours", "distance")}
+            np.save(self.room["colours"], pixels_of(HOST / "room" / "panorama.png"))
+            np.save(self.room["distance"], part("known_world").read_distance(HOST / "room" / "distance.exr"))
 
         def world(self, request, folder: Path) -> list[Path]:
             files = super().world(request, folder)
@@ -183,22 +230,14 @@ def played_service():
             return files
 
         def shot(self, request, folder: Path) -> list[Path]:
-            from lookbeyond_kit.geometry.cameras import Camera
-            from lookbeyond_kit.geometry.panorama import Panorama
-            from lookbeyond_kit.geometry.projection import extract_perspective
-            from lookbeyond_kit.geometry.warping import warp_to_view
-
             files = super().shot(request, folder)
-            if len(request.cameras) > 100:
-                return files
-            distance = part("known_world").read_distance(HOST / "room" / "distance.exr")
-            height = self.colours.shape[0]
-            seen = Panorama(self.colours, distance, np.zeros((height, 2 * height), np.uint8), 0.0, (0, 0, 1.6))
-            for file, values in zip(files, request.cameras):
-                camera = Camera.from_dict(values)
-                warped = warp_to_view(seen, camera)
-                behind = extract_perspective(self.colours, camera, 0.0)
-                write_png(file, np.where(warped.known[..., None], warped.colour, behind))
+            frames = [str(file) for file in files if file.parent.name == "frames"]
+            if len(frames) <= 100:
+                asked = {"cameras": request.cameras, "files": frames} | self.room
+                (STATE / "asked.json").write_text(json.dumps(asked))
+                kit = Path(sys.modules["lookbeyond_kit"].__file__).parents[1]
+                command = ["python3", str(HOST / "frames.py"), str(STATE / "asked.json")]
+                subprocess.run(command, env=os.environ | {"PYTHONPATH": str(kit)}, check=True)
             return files
 
     return RoomService()
@@ -222,36 +261,30 @@ def preview_of(file: Path, folder: Path) -> bytes:
     return picture(folder / "preview.jpg", pixels.shape[1], pixels.shape[0], pixels / 255).read_bytes()
 
 
-def write_png(file: Path, pixels: np.ndarray) -> None:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    height, width = pixels.shape[:2]
-    rows = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], 1).tobytes()
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b"")
-    file.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
-
-
 def watch_beats() -> dict[str, list[tuple[float, float]]]:
     """The milliseconds (by the clock, and of their own) of all beats from now on that had work to do; those that put a
-    world's texture into the scene stand apart."""
-    module = part("heartbeat")
-    times: dict[str, list[tuple[float, float]]] = {"beats with work": [], "beats that change the world's texture": []}
-    beat = module.beat
+    world's texture into the scene stand apart, and those that have Blender remember an undo step are told as well."""
+    module, scene_jobs = part("heartbeat"), part("scene_jobs")
+    names = ("beats with work", "of these, with an undo step", "beats that change the world's texture")
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    called: list[str] = []
+    beat, show_world, remember = module.beat, scene_jobs.show_world, scene_jobs.remember_for_undo
 
     def watched():
         if not module.session.has_news:
             return beat()
-        task = module.session.task
+        called.clear()
         began = time.perf_counter(), time.thread_time()
         pause = beat()
         took = 1e3 * (time.perf_counter() - began[0]), 1e3 * (time.thread_time() - began[1])
-        texture = task is not None and task.title == "Build World" and module.session.task is not task
-        times["beats that change the world's texture" if texture else "beats with work"].append(took)
+        times[names[2] if "world" in called else names[0]].append(took)
+        if "undo" in called:
+            times[names[1]].append(took)
         return pause
 
     module.beat = watched
+    scene_jobs.show_world = lambda *of: (called.append("world"), show_world(*of))[1]
+    scene_jobs.remember_for_undo = lambda message: (called.append("undo"), remember(message))[1]
     return times
 
 
@@ -369,11 +402,11 @@ def world(the) -> Iterator[float]:
     scene, service, session = bpy.context.scene, the.service, the.session
     yield from show_tab()
     service.holds = True
-    press("lookbeyond.build_world")
+    yield from click("lookbeyond.build_world")
     yield from until(lambda: session.task and session.task.message.startswith("Denoising") and session.preview)
     yield 1.0  # Blender reads the preview in a thread of its own
     yield from screenshot("07_building")
-    in_viewport(lambda: bpy.ops.lookbeyond.cancel())
+    yield from click("lookbeyond.cancel", (0.95,))
     yield from until(lambda: not session.busy)
     say("cancelled:", session.notice)
     assert "cancelled" in session.notice
@@ -453,26 +486,37 @@ def path(the) -> Iterator[float]:
     yield from rest()
     yield from redrawn(6)
     yield from screenshot("08_path")
-    in_viewport(lambda: bpy.ops.ed.undo_push(message="Before the edit"))
-    curve = bpy.context.view_layer.objects.active
-    point = curve.data.splines[0].bezier_points[-1]
-    for handle in ("co", "handle_left", "handle_right"):
-        getattr(point, handle)[0] += 2.0
-    drawn = redraws[0]
-    yield 0.3
-    yield from rest()
+    # The curve's last point is taken by the mouse, moved by G, and put back by Ctrl-Z.
+    curve, region = bpy.context.view_layer.objects.active, viewport()
+    key("TAB")
+    yield from until(lambda: bpy.context.mode == "EDIT_CURVE")
+    yield from redrawn()
+    end = curve.matrix_world @ curve.data.splines[0].bezier_points[-1].co
+    place = view3d_utils.location_3d_to_region_2d(region, space.region_3d, end)
+    x, y = int(region.x + place.x), int(region.y + place.y)
+    yield from mouse(("PRESS", x, y), ("RELEASE", x, y))
+    yield from redrawn()
+    key("G", at=(x, y))
+    yield from until(lambda: bool(window_and_area()[0].modal_operators))
+    yield from mouse(("MOVE", x + 60, y), ("MOVE", x + 180, y))
+    drawn, before, began = redraws[0], view.check, time.monotonic()
+    for value in ("PRESS", "RELEASE"):
+        window_and_area()[0].event_simulate(type="LEFTMOUSE", value=value, x=x + 180, y=y)
+    yield from until(lambda: view.check is not before and view.rests and view._batches is not None)
     say(
-        f"after the edit: {view.sentences} {view.took_s:.2f} s later, slices of at most"
-        f" {1e3 * max(view.slices_s):.1f} ms ({1e3 * max(view.slices_own_s):.1f} ms of their own),"
-        f" {1e3 * sum(view.slices_s):.0f} ms in all; the window was drawn {redraws[0] - drawn} times meanwhile"
+        f"after the edit: {view.sentences} drawn {time.monotonic() - began:.2f} s later,"
+        f" {len(view.check.cameras)} cameras read in {len(view.slices_s)} slices of at most"
+        f" {1e3 * max(view.slices_s):.1f} ms ({1e3 * max(view.slices_own_s):.1f} ms of their own); the window was drawn"
+        f" {redraws[0] - drawn} times meanwhile, load {os.getloadavg()[0]:.1f}"
     )
     assert view.sentences
     yield from screenshot("09_path_too_far")
-    in_viewport(lambda: bpy.ops.ed.undo_push(message="Edit"))
-    in_viewport(lambda: bpy.ops.ed.undo())
+    key("Z", ctrl=True)
     yield 0.3
     yield from rest()
     assert not view.sentences, view.sentences
+    key("TAB")
+    yield from until(lambda: bpy.context.mode == "OBJECT")
     scene = bpy.context.scene
     press("lookbeyond.preview_draft")
     yield from rest()
@@ -498,7 +542,7 @@ def shot(the) -> Iterator[float]:
     scene.render.resolution_x, scene.render.resolution_y = 768, 432
     yield from show_tab()
     service.holds = True
-    press("lookbeyond.shoot")
+    yield from click("lookbeyond.shoot")
     key("F12", ctrl=True, alt=True)  # and once more by its key
     yield from until(lambda: session.queue)
     yield from until(lambda: session.task and session.task.message.startswith("Denoising") and session.preview)
