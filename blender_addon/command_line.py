@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import bpy
 
+from .jobs import takes_prompt
 from .preferences import preferences
 from .results import absolute
 from .scene_jobs import look_at_photo
@@ -30,11 +31,13 @@ def parser() -> argparse.ArgumentParser:
     world.add_argument("--roll", type=float, default=0.0, help="degrees; positive turns clockwise")
     world.add_argument("--camera-height", type=float, default=1.6, help="metres above the floor")
     world.add_argument("--width", type=int, choices=(1024, 2048, 4096, 8192), help="of the panorama")
+    world.add_argument("--prompt", help="what the place is, for presets that understand words")
     shot = commands.add_parser("shot", help="shoot the scene's frames in its world")
     shot.add_argument("--quality", choices=("draft", "normal", "final"))
     shot.add_argument("--steps", type=float, help="denoising steps, percent of the preset's own (draft 50, final 200)")
     for command in (world, shot):
         command.add_argument("--seed", type=int)
+        command.add_argument("--preset", help="which models; without it, the scene's own")
         command.add_argument("--output", help="folder for worlds and shots")
         command.add_argument("--save", action="store_true", help="save the .blend file afterwards")
     return made
@@ -51,6 +54,8 @@ def run(arguments: Sequence[str]) -> int:
         settings.seed = options.seed
     if options.output:
         settings.output_folder = options.output
+    if options.preset:
+        settings.preset = options.preset
     try:
         if not preferences().address.strip():
             bpy.ops.lookbeyond.start_service()
@@ -79,6 +84,10 @@ def build(options: argparse.Namespace) -> None:
     settings = bpy.context.scene.look_beyond
     if options.width:
         settings.panorama_width = str(options.width)
+    if options.prompt:
+        if not takes_prompt(session.service, settings.preset):
+            raise RuntimeError(f"The preset {settings.preset} takes no prompt: leave it out, or choose another preset.")
+        settings.prompt = options.prompt
     if options.panorama:
         bpy.ops.lookbeyond.use_panorama(filepath=options.panorama, height=options.camera_height)
         return

@@ -371,6 +371,12 @@ class UseWorld(ReasonedPoll, bpy.types.Operator):
 
     index: IntProperty(name="Number", description="Among the scene's worlds, from 0", min=0)
 
+    @classmethod
+    def description(cls, context, properties):
+        worlds = context.scene.look_beyond.worlds
+        prompt = worlds[properties.index].prompt if properties.index < len(worlds) else ""
+        return f"{cls.__doc__}: {prompt}" if prompt else cls.__doc__
+
     def execute(self, context):
         worlds = context.scene.look_beyond.worlds
         if self.index >= len(worlds):

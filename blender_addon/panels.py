@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import bpy
 
 from . import heartbeat, path_view
-from .jobs import INSTALL_COMMAND, fetch_command, find_program, room_for, steps_of
+from .jobs import INSTALL_COMMAND, fetch_command, find_program, room_for, steps_of, takes_prompt
 from .preferences import preferences
 from .results import absolute
 from .session import Task, session
@@ -37,6 +37,8 @@ class StatusPanel(Step, bpy.types.Panel):
         else:
             layout.label(text=next_step(context.scene))
         if session.task is None:
+            if session.service is None:
+                draw_connect(layout)
             for folder in session.unfinished[:3]:
                 row = layout.row(align=True)
                 row.label(text=f"Unfinished: {folder.name}", icon="SORTTIME")
@@ -105,6 +107,7 @@ class WorldPanel(Step, bpy.types.Panel):
         column = layout.column(align=True)
         column.prop(settings, "panorama_width", text="Resolution")
         column.prop(settings, "seed")
+        draw_prompt(column, settings)
         row = layout.row(align=True)
         row.scale_y = 1.4
         row.operator("lookbeyond.build_world", icon="WORLD")
@@ -152,45 +155,10 @@ class PathPanel(Step, bpy.types.Panel):
             draw_path_warnings(layout, context)
 
 
-class ServicePanel(Step, bpy.types.Panel):
-    bl_idname = "LOOKBEYOND_PT_service"
-    bl_parent_id = StatusPanel.bl_idname
-    bl_label = "4  Service"
-
-    def draw(self, context):
-        settings = context.scene.look_beyond
-        layout = self.layout
-        service = session.service
-        if service is None:
-            layout.label(text="Not connected", icon="UNLINKED")
-            chosen = preferences()
-            if not chosen.address.strip() and not chosen.service_command.strip() and find_program() is None:
-                row = layout.row(align=True)
-                row.label(text=INSTALL_COMMAND, icon="CONSOLE")
-                row.operator("lookbeyond.copy_command", text="", icon="COPYDOWN").command = INSTALL_COMMAND
-        else:
-            layout.label(text=f"Service {service.service}", icon="LINKED")
-            for device in service.devices:
-                for line in device_lines(device):
-                    layout.label(text=line, icon="BLANK1")
-        row = layout.row(align=True)
-        if service is None and not preferences().address.strip():
-            row.operator("lookbeyond.start_service", icon="PLAY")
-        elif service is not None:
-            row.operator("lookbeyond.stop_service", icon="PAUSE", text="Stop")
-            row.operator("lookbeyond.release_memory")
-        row.operator("lookbeyond.check_service", text="Test Connection")
-        column = layout.column()
-        column.use_property_split = True
-        column.use_property_decorate = False
-        column.prop(settings, "preset")
-        draw_room(layout, room_for(service, settings.preset), settings.preset)
-
-
 class ShootPanel(Step, bpy.types.Panel):
     bl_idname = "LOOKBEYOND_PT_shoot"
     bl_parent_id = StatusPanel.bl_idname
-    bl_label = "5  Shoot"
+    bl_label = "4  Shoot"
 
     def draw(self, context):
         scene = context.scene
@@ -240,6 +208,33 @@ class FinePanel(Step, bpy.types.Panel):
         layout.prop(settings, "output_folder")
 
 
+class ServicePanel(Step, bpy.types.Panel):
+    bl_idname = "LOOKBEYOND_PT_service"
+    bl_parent_id = StatusPanel.bl_idname
+    bl_label = "Service"
+
+    def draw(self, context):
+        settings = context.scene.look_beyond
+        layout = self.layout
+        service = session.service
+        if service is None:
+            layout.label(text="Not connected", icon="UNLINKED")
+        else:
+            layout.label(text=f"Service {service.service}", icon="LINKED")
+            for device in service.devices:
+                for line in device_lines(device):
+                    layout.label(text=line, icon="BLANK1")
+            row = layout.row(align=True)
+            row.operator("lookbeyond.stop_service", icon="PAUSE", text="Stop")
+            row.operator("lookbeyond.release_memory")
+        layout.operator("lookbeyond.check_service", text="Test Connection")
+        column = layout.column()
+        column.use_property_split = True
+        column.use_property_decorate = False
+        column.prop(settings, "preset")
+        draw_room(layout, room_for(service, settings.preset), settings.preset)
+
+
 def device_lines(device: Mapping[str, object]) -> list[str]:
     """What there is to say about one of the service's devices: what it is, and what is loaded on it."""
     memory = f", {device['memory_gb']:g} GB" if device.get("memory_gb") else ""
@@ -248,6 +243,29 @@ def device_lines(device: Mapping[str, object]) -> list[str]:
         used = device.get("device_gb", device.get("resident_gb"))
         lines.append(f"{device['loaded']} is loaded" + (f", {used:.1f} GB in use" if used else ""))
     return lines
+
+
+def draw_connect(layout: bpy.types.UILayout) -> None:
+    """How to get a service, as long as none is known: everything but paths needs one."""
+    chosen = preferences()
+    if chosen.address.strip():
+        layout.operator("lookbeyond.check_service", text="Connect", icon="UNLINKED")
+        return
+    if not chosen.service_command.strip() and find_program() is None:
+        row = layout.row(align=True)
+        row.label(text=INSTALL_COMMAND, icon="CONSOLE")
+        row.operator("lookbeyond.copy_command", text="", icon="COPYDOWN").command = INSTALL_COMMAND
+    layout.operator("lookbeyond.start_service", icon="PLAY")
+
+
+def draw_prompt(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:
+    """What the place is, in words; where nobody would heed them, the field is grey and says so."""
+    who = "a 360° picture" if settings.panorama_path else settings.preset or "builtin"
+    row = layout.row()
+    row.enabled = not settings.panorama_path and takes_prompt(session.service, who)
+    row.prop(settings, "prompt", placeholder="what the place is" if row.enabled else f"{who} takes none")
+    if settings.prompt and not row.enabled:
+        layout.label(text=f"Left out: {who} takes none", icon="INFO")
 
 
 def draw_room(layout: bpy.types.UILayout, room: str, preset: str) -> None:
@@ -362,7 +380,7 @@ def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:
         row.progress(factor=task.fraction, text=f"Look Beyond: {task.title}{left(task)}")
 
 
-CLASSES = (StatusPanel, PhotoPanel, PhotoScenePanel, WorldPanel, PathPanel, ServicePanel, ShootPanel, FinePanel)
+CLASSES = (StatusPanel, PhotoPanel, PhotoScenePanel, WorldPanel, PathPanel, ShootPanel, FinePanel, ServicePanel)
 
 
 def draw_import(self: bpy.types.Menu, context: bpy.types.Context) -> None:

@@ -30,6 +30,8 @@ STAGE_COLUMNS = (
     ("512", "Fine", ""),
     ("1024", "Finest", ""),
 )
+MAX_PROMPT = 1000
+"""Characters: what the service takes."""
 WIDTHS = (("1024", "1K", ""), ("2048", "2K", ""), ("4096", "4K", ""), ("8192", "8K", ""))
 
 
@@ -94,6 +96,7 @@ class LookBeyondWorld(bpy.types.PropertyGroup):
 
     folder: StringProperty(name="Folder", subtype="DIR_PATH", options=BLEND_RELATIVE)
     seed: StringProperty(name="Seed", description="Decimal; seeds may be larger than Blender's integers")
+    prompt: StringProperty(name="Prompt", description="What it was told that the place is")
 
 
 class LookBeyondScene(bpy.types.PropertyGroup):
@@ -104,6 +107,11 @@ class LookBeyondScene(bpy.types.PropertyGroup):
     )
     seed: IntProperty(
         name="Seed", description="Another seed invents another surrounding; the same one repeats it", min=0
+    )
+    prompt: StringProperty(
+        name="Prompt",
+        description="What the place is, in a few words: a boat shed in winter. For presets that understand words",
+        maxlen=MAX_PROMPT,
     )
     known_length: FloatProperty(
         name="Known Length (m)",

@@ -1,5 +1,6 @@
 """What a scene asks of the service, and what becomes of the answer: worlds and shots as `Work` for the session."""
 
+import contextlib
 import json
 import math
 import threading
@@ -109,6 +110,7 @@ def world_of(
         width=int(settings.panorama_width),
         seed=settings.seed,
         preset=settings.preset or "builtin",
+        prompt=prompt_of(settings) if role == "photo" else "",
     )
     worlds = output_folder(scene) / "worlds"
 
@@ -130,36 +132,57 @@ def world_finish(
         scene = where.find()
         if scene is None:
             return f"The world is finished in {done.folder}; its scene is not open any more."
-        record = {
-            "job": done.job,
-            "source": str(picture),
-            "folder": str(done.folder),
-            "seed": request.seed,
-            "preset": request.preset,
-            "revision": about.get("revision", ""),
-            "camera_height": request.camera_height,
-            "cameras": done.cameras,
-            **versions(),
-        }
-        said = show_world(scene, done.folder / "panorama.png", heading_of(about), record)
+        said = show_world(scene, done.folder / "panorama.png", heading_of(about), world_record(done.folder, about))
         settings = scene.look_beyond
         settings.world_folder = as_stored(done.folder)
         settings.panorama_path = as_stored(picture) if role == "panorama" else ""
         if role == "panorama":
             settings.panorama_height, settings.panorama_heading = request.camera_height, heading_of(about)
-        remember_variant(scene, done.folder, picture.stem, request.seed)
+        remember_variant(scene, done.folder, picture.stem, request)
         return f"The world stands. {said} {stage_note(scene, done.folder)}".strip()
 
     return undoable("Build World", finish)
 
 
-def remember_variant(scene: bpy.types.Scene, folder: Path, name: str, seed: int) -> None:
+def prompt_of(settings: bpy.types.PropertyGroup) -> str:
+    """What the service is told of the place: nothing where the chosen preset does not understand words."""
+    preset = settings.preset or "builtin"
+    return settings.prompt.strip() if jobs.takes_prompt(session.service, preset) else ""
+
+
+def world_record(folder: Path, about: Mapping[str, object]) -> dict[str, object]:
+    """What made the world in a folder: `about` is its world.json; what was asked for lies beside it."""
+    record = {
+        "folder": str(folder),
+        "seed": int(about.get("seed", 0)),
+        "preset": about.get("preset", ""),
+        "revision": about.get("revision", ""),
+        "camera_height": float(about.get("camera_height", 0.0)),
+    }
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # one that the command line has made
+        asked = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+        request = asked["request"]
+        record |= {
+            "job": asked["job"],
+            "source": asked["about"]["source"],
+            "seed": request["seed"],
+            "preset": request["preset"],
+            "prompt": request.get("prompt", ""),
+            "cameras": json.dumps([request["camera"]]),
+            "version": asked["kit"],
+            "service_version": asked["service"],
+        }
+    return record
+
+
+def remember_variant(scene: bpy.types.Scene, folder: Path, name: str, request: WorldRequest) -> None:
     """Put a world among those that the artist can come back to."""
     worlds = scene.look_beyond.worlds
     if any(absolute(world.folder) == folder.resolve() for world in worlds):
         return
     variant = worlds.add()
-    variant.name, variant.folder, variant.seed = f"{name} {seed}", as_stored(folder), str(seed)
+    variant.name, variant.folder, variant.seed = f"{name} {request.seed}", as_stored(folder), str(request.seed)
+    variant.prompt = request.prompt
 
 
 def another_seed(scene: bpy.types.Scene) -> int:
@@ -173,14 +196,7 @@ def use_world(scene: bpy.types.Scene, folder: Path) -> str:
     if missing:
         raise JobError(f"The world's file {folder / missing} is not there any more: build the world again.")
     about = json.loads((folder / "world.json").read_text(encoding="utf-8"))
-    record = {
-        "folder": str(folder),
-        "seed": int(about.get("seed", 0)),
-        "preset": about.get("preset", ""),
-        "revision": about.get("revision", ""),
-        "camera_height": float(about.get("camera_height", 0.0)),
-    }
-    said = show_world(scene, folder / "panorama.png", heading_of(about), record)
+    said = show_world(scene, folder / "panorama.png", heading_of(about), world_record(folder, about))
     scene.look_beyond.world_folder = as_stored(folder)
     return f"{said} {stage_note(scene, folder)}".strip()
 

@@ -45,8 +45,8 @@ GERMAN = {
     "1  Photo": "1  Foto",
     "2  World": "2  Welt",
     "3  Path": "3  Pfad",
-    "4  Service": "4  Dienst",
-    "5  Shoot": "5  Dreh",
+    "4  Shoot": "4  Dreh",
+    "Service": "Dienst",
 }
 CONTEXTS = ("*", "Operator")
 

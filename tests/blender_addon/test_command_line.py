@@ -32,6 +32,15 @@ def test_world_and_shot_as_by_the_buttons(run, scene, service, photo, tmp_path, 
     assert bpy.context.scene.look_beyond.shot_folder
 
 
+def test_the_place_in_words_is_for_presets_that_understand_them(run, scene, service, photo, tmp_path, capfd):
+    service.welcome.presets = ({"name": "builtin", "takes_prompt": False}, {"name": "sdxl", "takes_prompt": True})
+    words = ["world", str(photo), "--prompt", "a boat shed", "--output", str(tmp_path / "results")]
+    assert run(words) == 2 and not service.requests
+    assert "The preset builtin takes no prompt: leave it out" in capfd.readouterr().err
+    assert run([*words, "--preset", "sdxl"]) == 0
+    assert (service.requests[-1].preset, service.requests[-1].prompt) == ("sdxl", "a boat shed")
+
+
 def test_nothing_is_asked_of_a_context_that_only_a_window_has():
     """`blender -b --command` has no window; Blender as a module, in which these tests run, has one."""
     of_screens = re.compile(r"context\.(selected_\w+|visible_\w+|editable_\w+|active_object|object|edit_object)\b")

@@ -182,6 +182,20 @@ def test_the_preset_says_whether_it_can_run_and_what_to_do(part, scene, service)
     assert part("jobs").room_for(other, "huge") == "fits"
 
 
+def test_a_prompt_that_nobody_would_heed_says_so(part, scene, service):
+    service.welcome.presets = ({"name": "builtin", "takes_prompt": False}, {"name": "sdxl", "takes_prompt": True})
+    jobs, settings = part("jobs"), scene.look_beyond
+    assert not jobs.takes_prompt(None, "builtin") and jobs.takes_prompt(None, "own")
+    bpy.ops.lookbeyond.check_service()
+    assert not any("takes none" in text for text in draw_all(part))
+    settings.prompt = "a boat shed"
+    assert "Left out: builtin takes none" in draw_all(part)
+    settings.preset = "sdxl"
+    assert not any("takes none" in text for text in draw_all(part))
+    settings.panorama_path = "/a/picture.png"
+    assert "Left out: a 360° picture takes none" in draw_all(part)
+
+
 def test_people_in_the_photo_are_told_when_the_service_has_looked(part, scene, service, photo):
     """Not before; and what is told names its measure."""
     bpy.ops.lookbeyond.place_photo(filepath=str(photo))

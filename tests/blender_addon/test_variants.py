@@ -1,6 +1,8 @@
 """Several worlds of one photo: another seed each, all of them to come back to."""
 
+import json
 import shutil
+import types
 from pathlib import Path
 
 import bpy
@@ -37,6 +39,37 @@ def test_another_world_has_another_seed_and_the_first_is_kept(part, world, servi
     bpy.ops.lookbeyond.use_world(index=0)
     bpy.ops.lookbeyond.reroll_world()
     assert service.requests[-1].seed == 2
+
+
+PRESETS = ({"name": "builtin", "takes_prompt": False}, {"name": "sdxl", "takes_prompt": True})
+
+
+def test_what_the_place_is_goes_with_the_presets_that_understand_it(part, world, service, monkeypatch):
+    """And stands on what was made of it, for as long as that is what the scene shows."""
+    service.welcome.presets = PRESETS
+    monkeypatch.setattr(part("session").session, "service", service.welcome)
+    settings = world.look_beyond
+    settings.prompt = " a boat shed in winter "
+    bpy.ops.lookbeyond.reroll_world()
+    assert service.requests[-1].prompt == "" and settings.worlds[1].prompt == ""
+    settings.preset = "sdxl"
+    bpy.ops.lookbeyond.reroll_world()
+    assert service.requests[-1].prompt == "a boat shed in winter" == settings.worlds[2].prompt
+    asked = json.loads((shown(part, world) / "request.json").read_text())
+    assert asked["request"]["prompt"] == "a boat shed in winter"
+    group = part("world_nodes").our_node(world.world).node_tree
+    assert [thing["look_beyond_prompt"] for thing in (world.world, group)] == ["a boat shed in winter"] * 2
+    buttons = [types.SimpleNamespace(index=index) for index in (0, 2, 9)]
+    told = [part("operators").UseWorld.description(bpy.context, button) for button in buttons]
+    assert told[0] == told[2] == "Make this world the scene's again" and told[1].endswith(": a boat shed in winter")
+    jobs = [world.world["look_beyond_job"]]
+    bpy.ops.lookbeyond.use_world(index=0)
+    jobs.append(world.world["look_beyond_job"])
+    assert jobs[0] != jobs[1] and world.world["look_beyond_prompt"] == "" and world.world["look_beyond_seed"] == 0
+    (shown(part, world) / "request.json").unlink()  # as the command line makes it
+    bpy.ops.lookbeyond.use_world(index=0)
+    bpy.ops.lookbeyond.use_panorama(filepath=str(shown(part, world) / "panorama.png"))
+    assert service.requests[-1].prompt == "", "a 360° picture is only measured"
 
 
 def test_the_same_world_again_is_no_variant(world):
