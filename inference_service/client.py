@@ -220,6 +220,7 @@ class Client:
         self._context = zmq.Context()
         self._socket: zmq.Socket | None = None
         self._monitor: zmq.Socket | None = None
+        self._poller = zmq.Poller()
         self._next_id = 1
         self._replies: dict[int, tuple[object, bytes | memoryview]] = {}
         self._waited_for: set[int] = set()
@@ -490,6 +491,9 @@ class Client:
             self._socket.curve_secretkey = secret
             self._socket.curve_serverkey = _z85_key(service.server_key)
             self._monitor = self._socket.get_monitor_socket(_EVENTS)
+            self._poller = zmq.Poller()
+            self._poller.register(self._socket, zmq.POLLIN)
+            self._poller.register(self._monitor, zmq.POLLIN)
             self._socket.connect(service.address)
         except (zmq.ZMQError, ValueError) as error:
             raise ServiceError(
@@ -548,6 +552,8 @@ class Client:
     def _await(self, id: int) -> tuple[Any, bytes | memoryview]:
         """The reply to a message and its payload. ServiceError if it is an error or does not come."""
         deadline = time.monotonic() + self._timeout_s
+        if id not in self._replies and self._socket is not None:
+            self._receive()  # what is there already needs no polling
         while id not in self._replies:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
@@ -572,13 +578,10 @@ class Client:
         """Take in what arrives, at least until something did or the time is over; whether something did."""
         if self._socket is None or self._monitor is None:
             raise ServiceError("not_running", "The connection to the service is closed; connect again.")
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
         deadline = time.monotonic() + timeout_s
         heard = False
         while (remaining := deadline - time.monotonic()) > 0:
-            ready = dict(poller.poll(max(1, int(1000 * remaining))))
+            ready = dict(self._poller.poll(max(1, int(1000 * remaining))))
             if self._socket in ready:
                 heard = self._receive() or heard
             elif self._monitor in ready:
@@ -657,12 +660,16 @@ def place_inside(folder: Path, name: str) -> Path:
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[tuple[Any, Path]]:
-    """A new file beside `path`, open for writing, that is gone after the block unless it was renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A new file beside `path`, open for writing, to be renamed; it is gone if the block fails."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    file = open(temporary, "xb")
+    try:
+        file = open(temporary, "xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(temporary, "xb")
     try:
         yield file, temporary
-    finally:
+    except BaseException:
         file.close()
         temporary.unlink(missing_ok=True)
+        raise

@@ -471,7 +471,10 @@ def prune_store(quota_gb: float, max_age_days: float, store: Path | None) -> Non
 @click.argument("preset")
 @click.option("--yes", is_flag=True, help="Do not ask: the licences are accepted, the size is fine.")
 @click.option("--check", is_flag=True, help="Load nothing; read what is here and remove what is not what the hub said.")
-def fetch_command(preset: str, yes: bool, check: bool) -> None:
+@click.option(
+    "--needed-only", is_flag=True, help="Leave out what PRESET can do without: if its licence is not for you."
+)
+def fetch_command(preset: str, yes: bool, check: bool, needed_only: bool) -> None:
     """Download what PRESET lacks on this machine; the size and the licences are said first."""
     from lookbeyond.presets import fetching, weights
 
@@ -494,7 +497,7 @@ def fetch_command(preset: str, yes: bool, check: bool) -> None:
             raise InputError(f"The preset {preset} cannot run here: {chosen.missing}.")
         click.echo(f"{preset}: everything that is needed is here and whole.")
         return
-    wanted = fetching.downloads(chosen)
+    wanted = fetching.downloads(chosen, optional=not needed_only)
     if not wanted:
         if chosen.missing:
             raise InputError(f"The preset {preset} cannot run here: {chosen.missing}.")

@@ -399,12 +399,12 @@ MESSAGES: dict[str, type] = {
     "ERROR": Error,
 }
 TYPE_NAMES = {cls: name for name, cls in MESSAGES.items()}
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=vars)
 
 
 def encode(message: object, id: int = 0, payload: bytes = b"") -> list[bytes]:
     """The frames of a message."""
-    header = {"type": TYPE_NAMES[type(message)], "id": id, **vars(message)}
-    frames = [MAGIC, json.dumps(header, allow_nan=False, separators=(",", ":"), default=vars).encode()]
+    frames = [MAGIC, _ENCODER.encode({"type": TYPE_NAMES[type(message)], "id": id, **vars(message)}).encode()]
     return [*frames, payload] if payload else frames
 
 
@@ -452,11 +452,13 @@ def _hints(cls: type) -> dict[str, typing.Any]:
 
 def from_plain(hint: typing.Any, value: typing.Any) -> typing.Any:
     """Plain JSON values as the type that `hint` names, strictly. Raises TypeError or KeyError."""
+    if type(value) is hint:
+        return value
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, dict):
             raise TypeError(f"{hint.__name__} is a JSON object")
-        known = {f.name for f in dataclasses.fields(hint)}
-        return hint(**{k: from_plain(_hints(hint)[k], v) for k, v in value.items() if k in known})
+        hints = _hints(hint)
+        return hint(**{k: from_plain(hints[k], v) for k, v in value.items() if k in hints})
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is types.UnionType:
         if value is None and type(None) in arguments:
@@ -466,10 +468,8 @@ def from_plain(hint: typing.Any, value: typing.Any) -> typing.Any:
         return origin(from_plain(arguments[0], v) for v in value)
     if origin is dict and isinstance(value, dict):
         return {k: from_plain(arguments[1], v) for k, v in value.items()}
-    if hint is float and type(value) in (int, float):
+    if hint is float and type(value) is int:
         return float(value)
-    if origin is None and type(value) is hint:
-        return value
     raise TypeError(f"expected {hint}, not {type(value).__name__}")
 
 
