@@ -34,11 +34,14 @@ class Download:
     known: bool
 
 
-def downloads(preset: Preset) -> list[Download]:
-    """What is to be downloaded for a preset; the hub says the sizes. `InputError`: refused, unknown, unreachable."""
+def downloads(preset: Preset, *, optional: bool = True) -> list[Download]:
+    """What is to be downloaded for a preset, with or without what it can do without; the hub says the sizes.
+
+    `InputError`: refused, unknown, unreachable.
+    """
     found: dict[tuple[str, str], list[tuple[str, Component]]] = {}
     for role, owner, component in preset.components():
-        if component.hub and weights.problem(owner, role, component):
+        if component.hub and (optional or not component.optional) and weights.problem(owner, role, component):
             found.setdefault((component.hub, component.revision), []).append((role, component))
     return [_download(hub, revision, parts) for (hub, revision), parts in found.items()]
 

@@ -36,7 +36,7 @@ def patterns(component: Component) -> list[str]:
     ]
     if not component.parts:
         return [below + pattern for pattern in (*_SMALL, *weights)]
-    inside = ["*.json", "*.txt", "*.model", *weights]
+    inside = ["*.json", "*.txt", "*.model", "*.jinja", *weights]
     return [f"{below}model_index.json", *(f"{below}{part}/{name}" for part in component.parts for name in inside)]
 
 

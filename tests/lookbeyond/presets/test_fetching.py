@@ -178,6 +178,22 @@ def test_no_network_and_no_leave_are_told_apart(hub, tmp_path, monkeypatch):
         downloads(preset)
 
 
+def test_what_a_preset_can_do_without_need_not_be_taken(hub, tmp_path, capsys):
+    """A LoRA, say, whose licence leaves one's country out."""
+    folder = tmp_path / "hub/acme/extra"
+    folder.mkdir()
+    save_file({"a": torch.randn(4, 5)}, folder / "lora.safetensors")
+    extra = {"hub": "acme/extra", "files": ["lora.safetensors"], "licence": "Not for you 1.0", "optional": True}
+    preset = write_preset(tmp_path, lora=extra)
+    with pytest.raises(SystemExit, match="0"):
+        main(["fetch", "video", "--yes", "--needed-only"])
+    assert "Not for you" not in capsys.readouterr().out and not [r for r in hub.requests if "extra" in r]
+    assert preset.installed
+    with pytest.raises(SystemExit, match="0"):
+        main(["fetch", "video", "--yes"])
+    assert "Not for you 1.0" in capsys.readouterr().out and list((tmp_path / "cache").rglob("lora.safetensors"))
+
+
 def test_a_local_folder_stands_in_for_the_download(hub, tmp_path):
     folder = str(tmp_path / "hub/acme/video")
     preset = write_preset(tmp_path, UNET | {"folder": folder}, scheduler=SCHEDULER | {"folder": folder})
