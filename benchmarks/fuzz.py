@@ -26,8 +26,9 @@ from typing import Any
 import psutil
 import zmq
 
+from benchmarks.own_service import end, start_service
 from inference_service import protocol
-from inference_service.client import Client, Finished, ServiceError, start_service
+from inference_service.client import Client, Finished, ServiceError
 from inference_service.protocol import ServiceAddress, ShotRequest, WorldRequest
 from inference_service.security import allow_client, load_or_make_keys
 from inference_service.server import PROBE_INTERVAL_S
@@ -203,8 +204,8 @@ def main() -> None:
         try:
             _attack(psutil.Process(process.pid), service, rng, options.messages, options.connections, folder)
         finally:
-            process.terminate()
-            print(f"the service ended with {process.wait(60)}")
+            end(process)
+            print(f"the service ended with {process.returncode}")
         log = [json.loads(line) for line in (folder / "runtime/service.log").read_text().splitlines() if line[0] == "{"]
         bad = [line for line in log if "traceback" in line or line["level"] == "error"]
         print(f"unhandled exceptions and errors in its log: {len(bad)}")
@@ -240,7 +241,7 @@ def _attack(
     with Sender(guest(service, folder)) as sender:
         sender.send_all(mutated(rng) for _ in range(min(messages // 10, 5000)))  # warm: caches are full
         before = process.memory_info().rss, process.num_fds()
-        good = threading.Thread(target=good_client)
+        good = threading.Thread(target=good_client, daemon=True)
         good.start()
         begun = time.monotonic()
         sender.send_all(mutated(rng) for _ in range(messages))

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from inference_service.client import Client, FileArrived, start_service
+from benchmarks.own_service import end, start_service
+from inference_service.client import Client, FileArrived
 from inference_service.logs import set_up_logs
 from inference_service.protocol import ShotRequest, WorldRequest, file_sha256
 from inference_service.server import Presets, serve
@@ -144,10 +145,8 @@ def main() -> None:
         try:
             with Client(service, timeout_s=120) as client:
                 good = measure(client, options.model, folder)
-                client.shutdown()
         finally:
-            process.terminate()
-            process.wait(60)
+            end(process)
     if not good:
         sys.exit("an edit costs more than it should")
 

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import psutil
 
-from inference_service.client import Client, Finished, ServiceError, find_service, start_service
+from benchmarks.own_service import end, start_service
+from inference_service.client import Client, Finished, ServiceError, find_service
 from inference_service.protocol import ShotRequest, file_sha256, runtime_file
 from inference_service.server import PROBE_INTERVAL_S
 from inference_service.store import Store
@@ -71,9 +72,8 @@ def undisturbed(folder: Path, first: int, jobs: int, frames: int) -> dict[str, s
                 list(client.follow(client.submit(request), shot))
                 for path in [*(shot / "frames").iterdir(), *(shot / "depth").iterdir()]:
                     hashes[f"shot{number}/{path.parent.name}/{path.name}"] = file_sha256(path)
-            client.shutdown()
     finally:
-        process.wait(60)
+        end(process)
     return hashes
 
 

@@ -23,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from inference_service.client import Client, Finished, ServiceAddress, start_service
+from benchmarks.own_service import end, start_service
+from inference_service.client import Client, Finished, ServiceAddress
 from inference_service.protocol import WORLD_FILES, ShotRequest, WorldRequest
 from lookbeyond.files import write_png
 from lookbeyond.geometry.cameras import placed_camera
@@ -64,7 +65,6 @@ def measure(service: ServiceAddress, photo: Path, scratch: Path, repeats: int) -
             files = {name: client.upload(scratch / f"world{seed}" / name) for name in WORLD_FILES}
             request = ShotRequest(world=files, cameras=walk(), seed=seed)
             shots.append(finished(client, request, scratch / f"shot{seed}"))
-        client.shutdown()
     return {
         "world, cold": worlds[0],
         "world, warm": statistics.median(worlds[1:]),
@@ -100,10 +100,8 @@ def measure_waiting(photo: Path, scratch: Path, repeats: int) -> dict[str, float
                             other.kill()
                             other.wait()
                     figures[f"{name}, {'beside one busy core' if beside else 'alone'}"] = statistics.median(times)
-                client.shutdown()
         finally:
-            process.terminate()
-            process.wait()
+            end(process)
     return figures
 
 
@@ -131,8 +129,7 @@ def main() -> None:
             figures = measure(service, photo, scratch, options.repeats)
         finally:
             memory.stop()
-            process.terminate()
-            process.wait()
+            end(process)
     print(machine())
     for name, seconds in figures.items():
         print(f"{name:<24} {seconds:7.1f} s")

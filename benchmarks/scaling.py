@@ -26,7 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
-from inference_service.client import Client, start_service
+from benchmarks.own_service import end, start_service
+from inference_service.client import Client
 from inference_service.logs import set_up_logs
 from inference_service.protocol import ShotRequest, WorldRequest, file_sha256
 from inference_service.server import Presets, serve
@@ -101,9 +102,8 @@ def clips_per_minute(
             begun = time.perf_counter()
             list(client.follow(client.submit(replace(shot, tau_position=0.3)), folder / "S", 600))
             seconds = time.perf_counter() - begun
-            client.shutdown()
     finally:
-        process.wait(120)
+        end(process)
     made = json.loads((folder / "S/shot.json").read_text())
     paths = [path for path in (folder / "S").glob("*/*") if path.is_file()]
     costs = {

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import psutil
 
-from inference_service.client import Client, ServiceError, start_service
+from benchmarks.own_service import end, start_service
+from inference_service.client import Client, ServiceError
 from inference_service.protocol import ShotRequest
 from tests.inference_service.conftest import path_cameras, world_request
 from tests.inference_service.double import service_command
@@ -102,9 +103,9 @@ def soak(folder: Path, seconds: float, count: int, rng: random.Random, at_least:
         with Client(timeout_s=60) as steward:
             while steward.service_status().states["done"] < WARM:
                 time.sleep(0.1)
-            end = time.monotonic() + seconds
+            until = time.monotonic() + seconds
             tidy_at = kill_at = time.monotonic()
-            while (now := time.monotonic()) < end or (min(done, kills) < at_least and now < end + 600):
+            while (now := time.monotonic()) < until or (min(done, kills) < at_least and now < until + 600):
                 memory.append(service.memory_info().rss)
                 descriptors.append(service.num_fds())
                 threads.append(service.num_threads())
@@ -127,8 +128,7 @@ def soak(folder: Path, seconds: float, count: int, rng: random.Random, at_least:
     time.sleep(2)
     descriptors_at_end, threads_at_end = service.num_fds(), service.num_threads()
     workers = service.children(recursive=True)
-    process.terminate()
-    process.wait(60)
+    end(process)
     _, left = psutil.wait_procs(workers, timeout=10)
     tenth = max(1, len(memory) // 10)
     early, late = memory[tenth : 2 * tenth], memory[-tenth:]

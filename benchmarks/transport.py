@@ -31,8 +31,9 @@ import numpy as np
 import psutil
 import zmq
 
+from benchmarks.own_service import end, start_service
 from inference_service import protocol
-from inference_service.client import PULL_WINDOW, Client, Finished, start_service
+from inference_service.client import PULL_WINDOW, Client, Finished
 from inference_service.protocol import ServiceAddress, ShotRequest, WorldRequest
 from inference_service.workers.process import load_scene_pipeline
 from lookbeyond.files import write_png
@@ -164,10 +165,8 @@ def transport(folder: Path, frames: int, repeats: int) -> float:
             pulls["written"].append(pull_raw(sizes, PULL_WINDOW, out))
             shutil.rmtree(out)
             pulls["nowhere"].append(pull_raw(sizes, PULL_WINDOW, None))
-        with Client(service) as client:
-            client.shutdown()
     finally:
-        process.wait(60)
+        end(process)
     paces = {name: statistics.median(pull.pace for pull in made) for name, made in pulls.items()}
     spent = {name: statistics.median(pull.cpu_s for pull in made) for name, made in pulls.items()}
     print(f"{frames} frames with depth, {sum(sizes) / 1e6:.0f} MB, medians of {repeats}")
@@ -245,9 +244,8 @@ def overhead(folder: Path, kind: str, repeats: int) -> float:
                 walls.append(time.perf_counter() - begun)
                 inside.append(_seconds(log) - before)
             job_ids = [job.job for job in client.jobs() if job.kind == kind]
-            client.shutdown()
     finally:
-        process.wait(60)
+        end(process)
     events = [json.loads(line) for line in (store / "log/service.jsonl").read_text().splitlines()]
     units = dict.fromkeys(job_ids, 0.0)
     for event in events:
