@@ -51,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
         return int(ending.code or 0)
     settings = bpy.context.scene.look_beyond
     if options.seed is not None:
-        settings.seed = options.seed
+        setattr(settings, "seed" if options.command == "world" else "shot_seed", options.seed)
     if options.output:
         settings.output_folder = options.output
     if options.preset:

@@ -198,7 +198,16 @@ def write_request(
 ) -> None:
     """What makes the files beside it: everything that was asked for, who answered, and whether it has ended."""
     content = {"job": job, "ended": ended, "kit": KIT_VERSION, "service": getattr(client.welcome, "service", "")}
-    content |= {"about": dict(about), "request": asdict(request)}
+    replace_json(file, content | {"about": dict(about), "request": asdict(request)})
+
+
+def keep_for_later(folder: Path) -> None:
+    """Have what was finished in a folder be found again as if it had not ended: nobody has seen it yet."""
+    file = folder / "request.json"
+    replace_json(file, json.loads(file.read_text(encoding="utf-8")) | {"ended": False})
+
+
+def replace_json(file: Path, content: Mapping[str, object]) -> None:
     temporary = file.with_suffix(".part")
     temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
     temporary.replace(file)

@@ -374,8 +374,10 @@ class UseWorld(ReasonedPoll, bpy.types.Operator):
     @classmethod
     def description(cls, context, properties):
         worlds = context.scene.look_beyond.worlds
-        prompt = worlds[properties.index].prompt if properties.index < len(worlds) else ""
-        return f"{cls.__doc__}: {prompt}" if prompt else cls.__doc__
+        if properties.index >= len(worlds):
+            return cls.__doc__
+        world = worlds[properties.index]
+        return f"{cls.__doc__}: {world.name}{f', told that it is {world.prompt}' if world.prompt else ''}"
 
     def execute(self, context):
         worlds = context.scene.look_beyond.worlds

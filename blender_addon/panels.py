@@ -107,7 +107,7 @@ class WorldPanel(Step, bpy.types.Panel):
         column = layout.column(align=True)
         column.prop(settings, "panorama_width", text="Resolution")
         column.prop(settings, "seed")
-        draw_prompt(column, settings)
+        draw_prompt(column, context)
         row = layout.row(align=True)
         row.scale_y = 1.4
         row.operator("lookbeyond.build_world", icon="WORLD")
@@ -150,6 +150,7 @@ class PathPanel(Step, bpy.types.Panel):
         column.prop(context.scene.look_beyond, "frames_from", text="Shoot")
         if context.scene.look_beyond.world_folder:
             row = layout.row(align=True)
+            row.use_property_split = False  # its name needs the room
             row.prop(context.scene.look_beyond, "show_path")
             row.operator("lookbeyond.check_path", text="", icon="FILE_REFRESH")
             draw_path_warnings(layout, context)
@@ -192,7 +193,7 @@ class ShootPanel(Step, bpy.types.Panel):
 class FinePanel(Step, bpy.types.Panel):
     bl_idname = "LOOKBEYOND_PT_fine"
     bl_parent_id = ShootPanel.bl_idname
-    bl_label = "Steps and Files"
+    bl_label = "Steps, Seed and Files"
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context):
@@ -205,6 +206,7 @@ class FinePanel(Step, bpy.types.Panel):
         column.prop(settings, "steps", text=f"Steps ({number})" if number else "Steps")
         column.prop(settings, "tau_position", text="Tolerance")
         column.prop(settings, "tau_rotation", text="Turning")
+        layout.prop(settings, "shot_seed", text="Seed")
         layout.prop(settings, "output_folder")
 
 
@@ -258,14 +260,16 @@ def draw_connect(layout: bpy.types.UILayout) -> None:
     layout.operator("lookbeyond.start_service", icon="PLAY")
 
 
-def draw_prompt(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:
+def draw_prompt(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """What the place is, in words; where nobody would heed them, the field is grey and says so."""
+    settings = context.scene.look_beyond
     who = "a 360° picture" if settings.panorama_path else settings.preset or "builtin"
+    heeded = not settings.panorama_path and takes_prompt(session.service, who)
     row = layout.row()
-    row.enabled = not settings.panorama_path and takes_prompt(session.service, who)
-    row.prop(settings, "prompt", placeholder="what the place is" if row.enabled else f"{who} takes none")
-    if settings.prompt and not row.enabled:
-        layout.label(text=f"Left out: {who} takes none", icon="INFO")
+    row.enabled = heeded
+    row.prop(settings, "prompt", placeholder="what the place is" if heeded else "not for this preset")
+    if settings.prompt and not heeded:
+        draw_text(layout, context, f"The prompt is left out: {who} takes none.", "INFO")
 
 
 def draw_room(layout: bpy.types.UILayout, room: str, preset: str) -> None:

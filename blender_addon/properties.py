@@ -113,6 +113,9 @@ class LookBeyondScene(bpy.types.PropertyGroup):
         description="What the place is, in a few words: a boat shed in winter. For presets that understand words",
         maxlen=MAX_PROMPT,
     )
+    shot_seed: IntProperty(
+        name="Shot Seed", description="Another seed makes other frames where the world does not tell them", min=0
+    )
     known_length: FloatProperty(
         name="Known Length (m)",
         description="How high or long the thing is that you click: a door is 2 m",

@@ -41,6 +41,13 @@ class SceneOf:
                 return scene
         return bpy.data.scenes.get(self.name) if self.file and self.file == bpy.data.filepath else None
 
+    def later(self, what: str, folder: Path) -> str:
+        """Keep a result for when the scene's file is opened again, and say so."""
+        if not self.file:
+            return f"The {what} is finished in {folder}; its scene is not open any more."
+        jobs.keep_for_later(folder)
+        return f"The {what} is finished; its scene is not open any more. Open {Path(self.file).name} to find it there."
+
 
 def build_world(context: bpy.types.Context) -> Work:
     """The world of the scene's 360° picture, else of the placed photo, its camera as it stands now.
@@ -131,7 +138,7 @@ def world_finish(
         about = json.loads((done.folder / "world.json").read_text(encoding="utf-8"))
         scene = where.find()
         if scene is None:
-            return f"The world is finished in {done.folder}; its scene is not open any more."
+            return where.later("world", done.folder)
         said = show_world(scene, done.folder / "panorama.png", heading_of(about), world_record(done.folder, about))
         settings = scene.look_beyond
         settings.world_folder = as_stored(done.folder)
@@ -269,7 +276,7 @@ def shoot(context: bpy.types.Context, cameras: Sequence[Camera] | None = None) -
     request = ShotRequest(
         cameras=[turned(camera, -turn, about["origin"]).to_dict() for camera in cameras],
         first_frame=scene_frames(scene).start,
-        seed=settings.seed,
+        seed=settings.shot_seed,
         preset=settings.preset or "builtin",
         tau_position=settings.tau_position,
         tau_rotation=settings.tau_rotation,
@@ -304,7 +311,7 @@ def shot_finish(
     def finish(done: Done) -> str | None:
         scene = where.find()
         if scene is None:
-            return f"The shot is finished in {done.folder}; its scene is not open any more."
+            return where.later("shot", done.folder)
         if not closing:
             record = {
                 "job": done.job,

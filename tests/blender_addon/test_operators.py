@@ -126,6 +126,37 @@ def test_another_file_in_the_middle_of_a_job_loses_nothing(part, session, placed
     assert bpy.context.scene.world is None
 
 
+def test_what_is_finished_while_another_file_is_open_is_found_in_its_own(part, session, placed, service, tmp_path):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"), relative_remap=False)
+    service.holds = True
+    session.begin(part("scene_jobs").build_world(bpy.context))
+    turns_until(session, lambda: session.task.message.startswith("Denoising"))
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    service.holds = False
+    turns_until(session, lambda: not session.busy)
+    assert "Open scene.blend to find it" in session.notice and bpy.context.scene.world is None
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    assert len(session.unfinished) == 1
+    assert bpy.ops.lookbeyond.resume() == {"FINISHED"}
+    assert part("world_nodes").our_node(bpy.context.scene.world) is not None
+    assert not part("scene_jobs").unfinished(bpy.context.scene)
+
+
+def test_undo_in_the_middle_of_a_job_does_not_lose_its_scene(part, session, placed, service):
+    """Every datablock is another one afterwards."""
+    bpy.ops.ed.undo_push(message="Before")
+    service.holds = True
+    session.begin(part("scene_jobs").build_world(bpy.context))
+    turns_until(session, lambda: session.task.message.startswith("Denoising"))
+    placed.frame_end = 77
+    bpy.ops.ed.undo_push(message="Edit")
+    bpy.ops.ed.undo()
+    assert bpy.context.scene.frame_end == 16, "the undo did nothing"
+    service.holds = False
+    turns_until(session, lambda: not session.busy)
+    assert not session.error and part("world_nodes").our_node(bpy.context.scene.world) is not None
+
+
 def test_nothing_of_a_running_job_is_stored(part, session, placed, service, tmp_path):
     before = {key: placed.look_beyond.get(key) for key in placed.look_beyond.keys()}
     service.holds = True
@@ -229,7 +260,7 @@ def test_several_shots_wait_for_their_turn_and_what_waits_can_be_taken_off(part,
     jobs = part("scene_jobs")
     for _ in range(3):
         session.enqueue(jobs.shoot(bpy.context))
-        world.look_beyond.seed += 1
+        world.look_beyond.shot_seed += 1
     turns_until(session, lambda: session.task.message.startswith("Denoising"))
     assert len(session.queue) == 2
     bpy.ops.lookbeyond.unqueue(index=0)

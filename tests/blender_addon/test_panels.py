@@ -189,11 +189,11 @@ def test_a_prompt_that_nobody_would_heed_says_so(part, scene, service):
     bpy.ops.lookbeyond.check_service()
     assert not any("takes none" in text for text in draw_all(part))
     settings.prompt = "a boat shed"
-    assert "Left out: builtin takes none" in draw_all(part)
+    assert "The prompt is left out: builtin takes none." in " ".join(draw_all(part))
     settings.preset = "sdxl"
     assert not any("takes none" in text for text in draw_all(part))
     settings.panorama_path = "/a/picture.png"
-    assert "Left out: a 360° picture takes none" in draw_all(part)
+    assert "left out: a 360° picture takes none." in " ".join(draw_all(part))
 
 
 def test_people_in_the_photo_are_told_when_the_service_has_looked(part, scene, service, photo):

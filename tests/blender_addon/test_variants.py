@@ -61,7 +61,8 @@ def test_what_the_place_is_goes_with_the_presets_that_understand_it(part, world,
     assert [thing["look_beyond_prompt"] for thing in (world.world, group)] == ["a boat shed in winter"] * 2
     buttons = [types.SimpleNamespace(index=index) for index in (0, 2, 9)]
     told = [part("operators").UseWorld.description(bpy.context, button) for button in buttons]
-    assert told[0] == told[2] == "Make this world the scene's again" and told[1].endswith(": a boat shed in winter")
+    assert told[2] == "Make this world the scene's again" and told[0] == f"{told[2]}: photo 0"
+    assert told[1] == f"{told[2]}: photo 2, told that it is a boat shed in winter"
     jobs = [world.world["look_beyond_job"]]
     bpy.ops.lookbeyond.use_world(index=0)
     jobs.append(world.world["look_beyond_job"])

@@ -139,6 +139,7 @@ def main() -> None:
         scene = new_scene(job, out / "scene.blend")
         settings = scene.look_beyond
         settings.panorama_width, settings.seed = str(job["panorama_width"]), job["seed"]
+        settings.shot_seed = job["seed"]
         place_photo(job)
         lay_path(job)
         camera = scene.camera

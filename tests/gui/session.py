@@ -178,6 +178,9 @@ def click(operator: str, columns: tuple[float, ...] = (0.5,)) -> Iterator[float]
                 if under_the_mouse().startswith(f"bpy.ops.{operator}("):
                     yield from mouse(("PRESS", x, y), ("RELEASE", x, y))
                     say(f"clicked {operator} at {x}, {y}")
+                    for _ in range(4):
+                        scroll("WHEELUPMOUSE")
+                        yield 0.1
                     return
         scroll("WHEELDOWNMOUSE")
         yield 0.1
@@ -581,7 +584,7 @@ def shot(the) -> Iterator[float]:
     scene.render.engine, scene.cycles.samples = "CYCLES", 256
     scene.render.use_compositing = False
     service.holds, former = True, scene.look_beyond.shot_folder
-    scene.look_beyond.seed = 7
+    scene.look_beyond.shot_seed = 7
     press("lookbeyond.shoot")
     yield from until(lambda: session.task and session.task.message.startswith("Denoising"))
     press("render.render")
