@@ -91,6 +91,13 @@ def set_up_composite(scene: bpy.types.Scene, folder: Path, first_frame: int, fra
     return f"Render Animation puts the scene's objects into the shot. {' '.join(said)}".strip()
 
 
+def composites(scene: bpy.types.Scene, folder: Path) -> bool:
+    """Whether the scene is set up for the shot in `folder` already."""
+    tree = scene.node_tree if bpy.app.version < (5, 0, 0) else scene.compositing_node_group
+    node = tree.nodes.get(f"{NAME} Frames") if tree is not None else None
+    return node is not None and node.image is not None and stamped(node.image, "sequence") == str(folder / "frames")
+
+
 def compositor_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:
     """The scene's compositor nodes, wherever this Blender keeps them."""
     if bpy.app.version < (5, 0, 0):

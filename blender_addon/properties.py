@@ -203,7 +203,7 @@ class LookBeyondScene(bpy.types.PropertyGroup):
             ("STRIP", "Strip", "In the sequencer of a scene of its own"),
             ("BACKGROUND", "Background", "Behind the camera that shot them"),
             ("PLANE", "Plane", "On an image that fills the camera's frame"),
-            ("COMPOSITE", "Compositor", "As the compositor's input, with depth, when the shot is finished"),
+            ("COMPOSITE", "Compositor", "As the compositor's input, with depth: Blender's objects in the shot"),
         ),
         options={"ENUM_FLAG"},
         default={"STRIP", "BACKGROUND"},

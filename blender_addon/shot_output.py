@@ -9,7 +9,7 @@ from pathlib import Path
 import bpy
 
 from .cameras_from_blender import camera_of, metres_per_unit
-from .composite import set_up_composite
+from .composite import composites, set_up_composite
 from .results import as_stored, stamp, stamped
 from .stage import shows_stage, stage_of
 
@@ -49,7 +49,7 @@ class Showing:
         if "STRIP" in places:
             self._left += [self._editing, self._strip]
         self._left += [partial(self._at_camera, place) for place in ("BACKGROUND", "PLANE") if place in places]
-        if "COMPOSITE" in places and not shot.there:
+        if "COMPOSITE" in places:
             self._left.append(self._composite)
 
     @property
@@ -95,7 +95,10 @@ class Showing:
         return f"They play behind the camera; {stage.name}, which hid them, is hidden."
 
     def _composite(self, scene: bpy.types.Scene) -> str:
-        return set_up_composite(scene, self._shot.folder.parent, self._shot.first_frame, len(self._shot.names))
+        folder = self._shot.folder.parent
+        if self._shot.there and composites(scene, folder):
+            return ""  # it reads what comes by itself, and the artist may be at work on it
+        return set_up_composite(scene, folder, self._shot.first_frame, len(self._shot.names))
 
 
 def show_shot(scene: bpy.types.Scene, camera: str, shot: Shot, places: Collection[str]) -> str:

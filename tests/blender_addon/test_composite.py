@@ -92,3 +92,22 @@ def test_set_up_again_leaves_one_set_and_the_artists_nodes(part, stand, shot):
     assert "link the node Look Beyond Result" in said
     assert module.output_socket(tree).links[0].from_node == blur
     assert stand.render.film_transparent
+
+
+def test_it_is_set_up_while_frames_are_still_to_come_and_then_left_alone(part, stand, shot):
+    module, names = part("shot_output"), ("0011.png", "0012.png")
+
+    def show(there: str) -> None:
+        coming = module.Shot(shot / "frames", names, 11, SIZE, {}, there)
+        module.show_shot(stand, stand.camera.name, coming, ("COMPOSITE",))
+
+    assert not part("composite").composites(stand, shot)
+    (shot / "frames" / "0012.png").unlink()
+    show("0011.png")
+    tree = part("composite").compositor_tree(stand)
+    nodes = {node.name: node.as_pointer() for node in tree.nodes}
+    assert "Look Beyond Result" in nodes and part("composite").composites(stand, shot)
+    show("0011.png")
+    assert {node.name: node.as_pointer() for node in tree.nodes} == nodes
+    show("")
+    assert {node.name: node.as_pointer() for node in tree.nodes} != nodes and len(tree.nodes) == len(nodes)
