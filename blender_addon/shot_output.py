@@ -101,14 +101,6 @@ class Showing:
         return set_up_composite(scene, folder, self._shot.first_frame, len(self._shot.names))
 
 
-def show_shot(scene: bpy.types.Scene, camera: str, shot: Shot, places: Collection[str]) -> str:
-    """Show the shot in the places asked for, all at once; says where (see `Showing`)."""
-    showing = Showing(shot, camera, places)
-    while not showing.step(scene):
-        pass
-    return showing.said
-
-
 def shots_of(scene: bpy.types.Scene) -> bpy.types.Scene | None:
     return next((one for one in bpy.data.scenes if stamped(one, "shots_of") == scene), None)
 

@@ -194,6 +194,14 @@ class PlayedService:
         return files
 
 
+def show_shot(module, scene, camera: str, shot, places) -> str:
+    """Show a shot in the places asked for, all at once; says where. `module` is the add-on's shot_output."""
+    showing = module.Showing(shot, camera, places)
+    while not showing.step(scene):
+        pass
+    return showing.said
+
+
 def turns_until(session, condition, limit_s: float = 10.0) -> None:
     """Tick the session, as Blender's timer does, until the condition holds."""
     ends = time.monotonic() + limit_s

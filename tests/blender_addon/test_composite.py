@@ -4,7 +4,7 @@ import bpy
 import numpy as np
 import pytest
 
-from tests.blender_addon.played import distance_file, picture
+from tests.blender_addon.played import distance_file, picture, show_shot
 
 SIZE = (48, 32)
 
@@ -99,7 +99,7 @@ def test_it_is_set_up_while_frames_are_still_to_come_and_then_left_alone(part, s
 
     def show(there: str) -> None:
         coming = module.Shot(shot / "frames", names, 11, SIZE, {}, there)
-        module.show_shot(stand, stand.camera.name, coming, ("COMPOSITE",))
+        show_shot(module, stand, stand.camera.name, coming, ("COMPOSITE",))
 
     assert not part("composite").composites(stand, shot)
     (shot / "frames" / "0012.png").unlink()

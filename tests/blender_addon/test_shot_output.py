@@ -7,7 +7,7 @@ import bpy
 import numpy as np
 import pytest
 
-from tests.blender_addon.played import picture
+from tests.blender_addon.played import picture, show_shot
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def shot_of(part, frames, record=None, size=(96, 64), there=""):
 
 
 def show(part, scene, camera, frames):
-    part("shot_output").show_shot(scene, camera.name, shot_of(part, frames), BOTH)
+    show_shot(part("shot_output"), scene, camera.name, shot_of(part, frames), BOTH)
     return bpy.data.scenes[f"{scene.name} Shot"]
 
 
@@ -121,7 +121,7 @@ def test_the_plane_fills_the_cameras_frame(part, scene, camera, frames, shift, s
     scene.render.resolution_x, scene.render.resolution_y = size
     bpy.context.view_layer.update()
     for _ in range(2):
-        part("shot_output").show_shot(scene, camera.name, shot_of(part, frames, size=size), ("PLANE",))
+        show_shot(part("shot_output"), scene, camera.name, shot_of(part, frames, size=size), ("PLANE",))
     (plane,) = camera.children
     assert plane.image_user.frame_duration == 6 and plane.hide_render and not camera.data.background_images
     bpy.context.view_layer.update()
@@ -137,8 +137,8 @@ def test_frames_are_shown_while_others_are_still_to_come(part, scene, camera, fr
     (tmp_path / "coming").mkdir()
     coming = [tmp_path / "coming" / Path(frame).name for frame in frames]
     shutil.copy(frames[2], coming[2])
-    show_shot = part("shot_output").show_shot
-    show_shot(scene, camera.name, shot_of(part, coming, {"seed": 1}, there=coming[2].name), BOTH)
+    module = part("shot_output")
+    show_shot(module, scene, camera.name, shot_of(part, coming, {"seed": 1}, there=coming[2].name), BOTH)
     background = camera.data.background_images[0]
     assert background.image_user.frame_duration == 6
     scene.frame_set(13)
@@ -146,7 +146,7 @@ def test_frames_are_shown_while_others_are_still_to_come(part, scene, camera, fr
     assert background.image.filepath_from_user(image_user=background.image_user) == str(coming[2])
     for frame, path in zip(frames, coming, strict=True):
         shutil.copy(frame, path)
-    show_shot(scene, camera.name, shot_of(part, coming), BOTH)
+    show_shot(module, scene, camera.name, shot_of(part, coming), BOTH)
     (strip,) = part("shot_output").strips_of(bpy.data.scenes["Scene Shot"])
     assert len(camera.data.background_images) == 1 and strip["look_beyond_seed"] == 3
     assert camera.data.background_images[0].image["look_beyond_seed"] == 3
