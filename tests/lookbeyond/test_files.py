@@ -10,6 +10,7 @@ from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import OpenEXR
 import pytest
@@ -171,6 +172,8 @@ def test_png_is_lossless_and_always_the_same(tmp_path_factory, pixels):
     write_png(folder / "a.png", pixels)
     write_png(folder / "b.png", np.asfortranarray(pixels))
     np.testing.assert_array_equal(read_png(folder / "a.png"), pixels)
+    by_opencv = cv2.imread(str(folder / "a.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(by_opencv[..., ::-1] if pixels.ndim == 3 else by_opencv, pixels)
     assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
 
 
