@@ -37,6 +37,7 @@ from lookbeyond.pipelines.guidance import Guidance, fill_holes, image_tensor, wa
 from lookbeyond.pipelines.panorama import refine_distance
 
 from . import loop
+from .rooms import add_share, own_share
 
 FRAMES, HEIGHT, WIDTH = 6, 128, 192
 CLIPS_PER_SHARD = 32
@@ -322,12 +323,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--vae", type=Path, required=True, help="the trained autoencoder")
     parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
     parser.add_argument("--count", type=int, default=2000)
+    add_share(parser)
     options = parser.parse_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
     vae = Autoencoder.from_pretrained(options.vae).eval()
     compile_renderer()
     shards = sorted(options.rooms.glob("*.npz"))
-    for number in tqdm(range(-(-options.count // CLIPS_PER_SHARD)), unit="shard"):
+    for number in tqdm(own_share(options, -(-options.count // CLIPS_PER_SHARD)), unit="shard"):
         path = options.out / f"{number:05d}.npz"
         if path.exists():
             continue

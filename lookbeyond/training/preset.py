@@ -2,7 +2,8 @@
 
     lookbeyond train preset --weights weights --out lookbeyond/presets/builtin
 
-The two pipelines share one autoencoder, which lies in `panorama/vae` only.
+The two pipelines share one autoencoder, which lies in `panorama/vae` only. A folder without a `preset.json` gets the
+built-in preset's, with its settings.
 """
 
 import argparse
@@ -14,32 +15,44 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from transformers import CLIPVisionModelWithProjection
 
+from lookbeyond import presets
+from lookbeyond.errors import InputError
 from lookbeyond.models.autoencoder import Autoencoder
 from lookbeyond.models.panorama_transformer import PanoramaTransformer
 from lookbeyond.models.views_unet import ViewsUNet
 from lookbeyond.pipelines.panorama import PanoramaPipeline
 from lookbeyond.pipelines.views import ViewsPipeline
 
+from . import loop
 from .panorama import SHIFT
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="lookbeyond train preset", description=__doc__)
-    parser.add_argument("--weights", type=Path, required=True, help="folder that holds what the trainers saved")
+    parser.add_argument(
+        "--weights", type=Path, nargs="+", required=True, help="folders that hold what the trainers saved"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the preset's folder")
     options = parser.parse_args(argv)
+
+    def saved(name: str) -> Path:
+        found = [folder / name for folder in options.weights if (folder / name).is_dir()]
+        if not found:
+            raise InputError(f"There is no {name} in {', '.join(map(str, options.weights))}; train it first.")
+        return found[0]
+
     parts = {"torch_dtype": torch.bfloat16}
-    vae = Autoencoder.from_pretrained(options.weights / "vae", **parts)
+    vae = Autoencoder.from_pretrained(saved("vae"), **parts)
     panorama = PanoramaPipeline(
         vae,
-        CLIPVisionModelWithProjection.from_pretrained(options.weights / "image_encoder", dtype=torch.bfloat16),
-        PanoramaTransformer.from_pretrained(options.weights / "transformer", **parts),
+        CLIPVisionModelWithProjection.from_pretrained(saved("image_encoder"), dtype=torch.bfloat16),
+        PanoramaTransformer.from_pretrained(saved("transformer"), **parts),
         FlowMatchEulerDiscreteScheduler(shift=SHIFT),
     )
     views = ViewsPipeline(
         vae,
-        CLIPVisionModelWithProjection.from_pretrained(options.weights / "views_image_encoder", dtype=torch.bfloat16),
-        ViewsUNet.from_pretrained(options.weights / "unet", **parts),
+        CLIPVisionModelWithProjection.from_pretrained(saved("views_image_encoder"), dtype=torch.bfloat16),
+        ViewsUNet.from_pretrained(saved("unet"), **parts),
         FlowMatchEulerDiscreteScheduler(),
     )
     for name, pipeline in (("panorama", panorama), ("views", views)):
@@ -50,6 +63,11 @@ def main(argv: list[str] | None = None) -> None:
         config = json.loads(path.read_text("utf-8"))
         config.pop("_name_or_path", None)
         path.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    about = options.out / "preset.json"
+    if not about.exists():
+        settings = json.loads((presets.ROOT / "builtin" / "preset.json").read_text("utf-8"))
+        settings |= {"title": "Trained here", "description": "The built-in networks with weights of one's own."}
+        about.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
     weights = list(options.out.rglob("*.safetensors"))
     for path in weights:
         path.chmod(0o644)
@@ -58,4 +76,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    loop.command(main)

@@ -14,6 +14,9 @@ import torch
 from tqdm import tqdm
 
 from lookbeyond.data.rooms import Rooms, compile_renderer, equirectangular_rays
+from lookbeyond.errors import InputError
+
+from . import loop
 
 ROOMS_PER_SHARD = 64
 
@@ -33,6 +36,20 @@ def render_shard(seeds: range, height: int, width: int, device: str) -> dict[str
     return {"colour": np.concatenate(colours), "distance": np.concatenate(distances)}
 
 
+def add_share(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--share", default="0/1", help="K/N: only shards K, K + N, K + 2N ..., for N processes that render together"
+    )
+
+
+def own_share(options: argparse.Namespace, shards: int) -> range:
+    """The numbers of the shards that `--share` leaves to this process; InputError for no such share."""
+    number, _, of = options.share.partition("/")
+    if not (number.isdigit() and of.isdigit() and int(number) < int(of)):
+        raise InputError(f"--share is {options.share!r}; give K/N, K from 0 to N - 1.")
+    return range(shards)[int(number) :: int(of)]
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="lookbeyond train rooms", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
@@ -40,10 +57,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--height", type=int, default=256)
     parser.add_argument("--device", default="cpu")
+    add_share(parser)
     options = parser.parse_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
     compile_renderer()
-    for shard in tqdm(range(-(-options.count // ROOMS_PER_SHARD)), unit="shard"):
+    for shard in tqdm(own_share(options, -(-options.count // ROOMS_PER_SHARD)), unit="shard"):
         path = options.out / f"{shard:05d}.npz"
         if not path.exists():
             first = options.first_seed + shard * ROOMS_PER_SHARD
@@ -55,4 +73,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    loop.command(main)
