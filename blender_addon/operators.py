@@ -22,6 +22,7 @@ from .preferences import connection, preferences, service_reason
 from .results import absolute, output_folder
 from .session import Done, Task, Work, session
 from .shot_output import show_before
+from .world_nodes import our_node, shows_world
 
 READ_AT_ONCE = 120
 """Frames whose cameras are read while the window waits: it hardly notices."""
@@ -394,6 +395,25 @@ class UseWorld(ReasonedPoll, bpy.types.Operator):
             self.report({"INFO"}, said)
         path_view.view.touch()
         path_view.awaken()
+        return {"FINISHED"}
+
+
+class SeeWorld(ReasonedPoll, bpy.types.Operator):
+    """Show the world in this viewport; pressed again: the viewport's solid mode"""
+
+    bl_idname = "lookbeyond.see_world"
+    bl_label = "See World"
+
+    @classmethod
+    def reason(cls, context):
+        if context.space_data is None or context.space_data.type != "VIEW_3D":
+            return "This is for a 3D viewport: press it in the viewport's sidebar"
+        return "" if our_node(context.scene.world) else "Build a world first"
+
+    def execute(self, context):
+        shading = context.space_data.shading
+        shading.type = "SOLID" if shows_world(shading) else "MATERIAL"
+        shading.use_scene_world = True
         return {"FINISHED"}
 
 
@@ -858,6 +878,7 @@ CLASSES = (
     RerollWorld,
     UsePanorama,
     UseWorld,
+    SeeWorld,
     ForgetWorld,
     AddStage,
     PreviewDraft,

@@ -10,7 +10,7 @@ from .jobs import INSTALL_COMMAND, fetch_command, find_program, room_for, steps_
 from .preferences import preferences
 from .results import absolute
 from .session import Task, session
-from .world_nodes import our_node
+from .world_nodes import our_node, shows_world
 
 CHARACTER_PX = 6.5
 """Mean width of a character of the interface font at scale 1."""
@@ -127,6 +127,8 @@ class WorldPanel(Step, bpy.types.Panel):
             column = layout.column(align=True)
             column.prop(node.inputs["Strength"], "default_value", text="Strength")
             column.prop(node.inputs["Heading"], "default_value", text="Rotation")
+            seen = context.space_data is not None and shows_world(context.space_data.shading)
+            layout.operator("lookbeyond.see_world", icon="SHADING_TEXTURE", depress=seen)
         if settings.world_folder:
             row = layout.row(align=True)
             row.operator("lookbeyond.add_stage", icon="MESH_UVSPHERE")

@@ -25,7 +25,7 @@ from .preferences import connection
 from .results import absolute, as_stored, file_name, output_folder, stamped
 from .session import Done, Event, Work, session
 from .shot_output import Shot, Showing
-from .stage import MeshInPieces, preview_in, show_stage, shows_stage, stage_of, stage_surface
+from .stage import MeshInPieces, preview_in, show_in, show_stage, shows_stage, stage_of, stage_surface
 from .world_nodes import heading_of, show_world, turned_by
 
 
@@ -146,7 +146,7 @@ def world_finish(
         if role == "panorama":
             settings.panorama_height, settings.panorama_heading = request.camera_height, heading_of(about)
         remember_variant(scene, done.folder, picture.stem, request)
-        return f"The world stands. {said} {stage_note(scene, done.folder)}".strip()
+        return f"The world stands: See World shows it. {said} {stage_note(scene, done.folder)}".strip()
 
     return undoable("Build World", finish)
 
@@ -244,19 +244,17 @@ def build_stage(context: bpy.types.Context, preview: bool = False) -> Work:
         record = {"folder": str(folder), "columns": columns, **versions()}
         stage = show_stage(scene, world, mesh, record)
         shows_stage(scene, True)
-        if preview:
-            show_preview()
+        for space in viewports():
+            (preview_in if preview else show_in)(space)
         return f"The stage has {len(stage.data.polygons)} faces. Renders see it when you set up compositing."
 
     return Work("Stage", steps, undoable("Add Stage", finish))
 
 
-def show_preview() -> None:
-    """The stage through the scene's camera, in every 3D viewport: the shot's geometry, at once."""
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                preview_in(area.spaces.active)
+def viewports() -> list[bpy.types.SpaceView3D]:
+    """All 3D viewports that are open."""
+    areas = [area for window in bpy.context.window_manager.windows for area in window.screen.areas]
+    return [area.spaces.active for area in areas if area.type == "VIEW_3D"]
 
 
 def shoot(context: bpy.types.Context, cameras: Sequence[Camera] | None = None) -> Work:

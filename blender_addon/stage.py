@@ -246,11 +246,17 @@ def stage_material(image: bpy.types.Image, maker: str = MAKER) -> bpy.types.Mate
     return material
 
 
+def show_in(space: bpy.types.SpaceView3D) -> None:
+    """Have a viewport in solid mode show the panorama on the stage, and let one look into it from outside."""
+    shading = space.shading
+    if shading.type == "SOLID":
+        shading.light, shading.color_type, shading.show_backface_culling = "FLAT", "TEXTURE", True
+
+
 def preview_in(space: bpy.types.SpaceView3D) -> None:
     """Show a viewport the stage as it is, through the scene's camera."""
     space.shading.type = "SOLID"
-    space.shading.light = "FLAT"
-    space.shading.color_type = "TEXTURE"
+    show_in(space)
     space.shading.show_backface_culling = False
     if space.region_3d is not None:
         space.region_3d.view_perspective = "CAMERA"

@@ -16,6 +16,7 @@ GERMAN = {
     "Build World": "Welt bauen",
     "Another World": "Andere Welt",
     "Use World": "Welt verwenden",
+    "See World": "Welt ansehen",
     "Forget World": "Welt vergessen",
     "Use 360° Picture": "360°-Bild verwenden",
     "Add Stage": "Bühne hinzufügen",

@@ -81,6 +81,11 @@ def our_node(world: bpy.types.World | None) -> bpy.types.Node | None:
     return None
 
 
+def shows_world(shading: bpy.types.View3DShading) -> bool:
+    """Whether a viewport shows its scene's world."""
+    return shading.type == "MATERIAL" and shading.use_scene_world or shading.type == "RENDERED"
+
+
 def panorama_group(panorama: Path, heading: float) -> bpy.types.NodeTree:
     """The node group of this panorama: Heading and Strength in, Background out. Made once per file."""
     image = panorama_image(panorama)

@@ -249,3 +249,35 @@ def test_a_shot_behind_the_camera_is_not_hidden_by_the_stage(part, world, stage,
     assert stage.hide_get() and "is hidden" in part("session").session.notice
     assert bpy.ops.lookbeyond.preview_draft() == {"FINISHED"}
     assert not part("stage").stage_of(world).hide_get()
+
+
+def viewport():
+    """A window, its 3D viewport and that one's region."""
+    (window,) = bpy.context.window_manager.windows
+    area = next(area for area in window.screen.areas if area.type == "VIEW_3D")
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    return {"window": window, "area": area, "region": region}
+
+
+def test_a_stage_is_seen_with_its_panorama_and_other_viewports_stay(part, world):
+    shading = viewport()["area"].spaces.active.shading
+    shading.type, shading.color_type, shading.light = "MATERIAL", "MATERIAL", "STUDIO"
+    bpy.ops.lookbeyond.add_stage()
+    assert shading.type == "MATERIAL" and shading.color_type == "MATERIAL"
+    shading.type = "SOLID"
+    bpy.ops.lookbeyond.add_stage()
+    assert (shading.type, shading.color_type, shading.light) == ("SOLID", "TEXTURE", "FLAT")
+
+
+def test_the_world_is_seen_at_a_press_and_not_at_the_next(part, scene, folder):
+    shading = viewport()["area"].spaces.active.shading
+    with bpy.context.temp_override(**viewport()):
+        assert not bpy.ops.lookbeyond.see_world.poll()
+        part("scene_jobs").use_world(scene, folder)
+        bpy.ops.lookbeyond.see_world()
+        assert shading.type == "MATERIAL" and shading.use_scene_world
+        bpy.ops.lookbeyond.see_world()
+        assert shading.type == "SOLID"
+        shading.type, shading.use_scene_world = "MATERIAL", False  # Blender's own light is not the world
+        bpy.ops.lookbeyond.see_world()
+        assert shading.type == "MATERIAL" and shading.use_scene_world

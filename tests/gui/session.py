@@ -424,12 +424,13 @@ def world(the) -> Iterator[float]:
     space = window_and_area()[1].spaces.active
     space.region_3d.view_perspective = "CAMERA"
     scene.look_beyond.photo_camera.data.show_background_images = False
-    space.shading.type = "MATERIAL"
-    space.shading.use_scene_world, space.shading.use_scene_lights = True, True
+    yield from click("lookbeyond.see_world")
+    assert space.shading.type == "MATERIAL"
     yield from drawn_in_colour()
     yield from screenshot("07_world")
     scene.look_beyond.photo_camera.data.show_background_images = True
-    space.shading.type = "SOLID"
+    yield from click("lookbeyond.see_world")
+    assert space.shading.type == "SOLID"
 
 
 def picture360(the) -> Iterator[float]:
@@ -483,8 +484,7 @@ def path(the) -> Iterator[float]:
     space = window_and_area()[1].spaces.active
     space.region_3d.view_perspective = "PERSP"
     in_viewport(lambda: bpy.ops.view3d.view_axis(type="TOP"))
-    space.shading.light, space.shading.color_type = "FLAT", "TEXTURE"
-    space.shading.show_backface_culling = True
+    assert space.shading.color_type == "TEXTURE" and space.shading.show_backface_culling
     space.region_3d.view_location, space.region_3d.view_distance = (2.0, -0.4, 0.0), 7.0
     yield from rest()
     yield from redrawn(6)
