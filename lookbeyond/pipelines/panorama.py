@@ -157,6 +157,8 @@ class PanoramaPipeline(DiffusionPipeline):
         embedding = self._embed(photo)
         sample = self._denoise(latents, known, embedding, 1, steps, generator, report, coarse_noise)
         made = self._decode(sample[:, : latents.shape[1]])[0]
+        if is_black_and_white(photo):
+            made = cv2.cvtColor(cv2.cvtColor(made, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         return match_light(made, canvas, seen), embedding
 
     def _measure(self, image, embedding, camera_height, samples, steps, generator, report) -> np.ndarray:
@@ -277,6 +279,11 @@ def enlarge(image: np.ndarray, width: int, interpolation: int = cv2.INTER_CUBIC)
     margin = round(8 * scale)
     large = cv2.resize(wrapped, (width + 2 * margin, width // 2), interpolation=interpolation)
     return large[:, margin : margin + width]
+
+
+def is_black_and_white(photo: np.ndarray) -> bool:
+    """Whether nearly no pixel of a uint8 [h, w, 3] sRGB photo has a colour that could be seen."""
+    return bool(np.percentile(np.ptp(photo, axis=2), 98) < 4)
 
 
 def match_light(made: np.ndarray, canvas: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -28,9 +28,10 @@ def photo(width: int = 256, height: int = 192) -> np.ndarray:
     return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def build(pipeline, camera, seed=0, **options):
+def build(pipeline, camera, seed=0, picture=None, **options):
     options = {"width": 1024, "height": 64, "num_inference_steps": 2} | options
-    return pipeline(photo(), camera, generator=torch.Generator().manual_seed(seed), **options).panorama
+    picture = photo() if picture is None else picture
+    return pipeline(picture, camera, generator=torch.Generator().manual_seed(seed), **options).panorama
 
 
 @pytest.mark.parametrize("pitch, roll", [(0, 0), (12, 0), (-9, 7)])
@@ -95,6 +96,15 @@ def test_the_photos_colours_are_continued_over_the_sphere():
     assert (whole.amax((2, 3)) <= seen.amax(2) + 1e-4).all() and (whole.amin((2, 3)) >= seen.amin(2) - 1e-4).all()
     assert (whole[:, :, 8, 10] > whole[:, :, 8, 21]).all(), "the left of the photo is the brighter one"
     torch.testing.assert_close(continue_smoothly(latents.roll(7, -1), known.roll(7, -1)), whole.roll(7, -1))
+
+
+def test_a_black_and_white_photo_has_a_black_and_white_world():
+    camera, grey = placed_camera(256, 192, np.radians(75)), photo().mean(2, keepdims=True).astype(np.uint8)
+    coloured, world = build(panorama_pipeline(), camera), build(panorama_pipeline(), camera, picture=grey.repeat(3, 2))
+    hidden = world.from_photo == 0
+    assert np.ptp(coloured.colour[hidden], axis=1).mean() > 10
+    assert np.ptp(world.colour, axis=2).max() <= 1
+    assert world.colour[hidden].std() > 1
 
 
 def test_rolling_the_input_rolls_the_output():
