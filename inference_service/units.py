@@ -44,7 +44,7 @@ from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.transforms import write_transforms
 
 MAX_STEPS = 1000
-UNIT_VERSION = 1
+UNIT_VERSION = 2
 """Part of every identity: raise it when the same description gives other files."""
 ASSUMED_FOV_X_RAD = math.radians(65)
 PANORAMA_WIDTHS = (512, 16384)
