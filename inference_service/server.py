@@ -455,7 +455,7 @@ class Server:
             try:
                 frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
-                return
+                break
             peer, id = frames[0].bytes, 0
             reply: object
             data: bytes | zmq.Frame = b""
