@@ -11,6 +11,7 @@ from inference_service import units
 from inference_service.protocol import ShotRequest, WorldRequest
 from inference_service.store import Store
 from inference_service.units import (
+    UNIT_VERSION,
     Unit,
     canonical,
     check_shot_request,
@@ -89,7 +90,7 @@ def test_steps_reach_the_models_and_are_part_of_what_is_made(store, tmp_path):
     own, few = ShotRequest(world=world, cameras=cameras), ShotRequest(world=world, cameras=cameras, steps=3)
     assert job_identity("shot", own, "r") != job_identity("shot", few, "r")
     plain = {key: value for key, value in vars(own).items() if key not in ("steps", "world_job")}
-    assert job_identity("shot", own, "r") == identity({"version": 1, "job": "shot", "revision": "r", **plain})
+    assert job_identity("shot", own, "r") == identity({"version": UNIT_VERSION, "job": "shot", "revision": "r", **plain})
     made = {steps: make_shot(store, request) for steps, request in ((0, own), (3, few))}
     same = {unit.identity for unit in made[0]} & {unit.identity for unit in made[3]}
     assert same == {made[0][0].identity} and made[0][0].kind == "plan"
