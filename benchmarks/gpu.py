@@ -1,6 +1,7 @@
 """What the levers bring at full size: the published loop against ours, on random weights of the real shapes.
 
     python benchmarks/gpu.py [--size 576x1024] [--frames 100] [--json FILE] [--markdown FILE]    # on a GPU
+    python benchmarks/gpu.py --tables clip              # one table at a time, where a command may not take long
     python benchmarks/gpu.py --tiny                     # anywhere: the same program with tiny networks, FLOPs counted
 
 Random weights cost what trained ones do, and results of the same arithmetic can be compared; what a lever that changes
@@ -72,6 +73,7 @@ FULL = {
 
 
 DECODED_AT_ONCE = 8
+TABLES = ("clip", "shot", "panorama")
 
 
 @dataclass(frozen=True)
@@ -457,7 +459,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", default="576x1024", help="rows x columns, multiples of 64")
     parser.add_argument("--frames", type=int, default=100, help="of the whole shot")
     parser.add_argument("--tiny", action="store_true", help="tiny networks, for correctness; always so without a GPU")
-    parser.add_argument("--compile", action="store_true", help="compile on a processor, too: minutes")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="which are made; all of them")
+    parser.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="measure compiled networks, too: minutes more; usual on a GPU",
+    )
     parser.add_argument("--json", type=Path, help="where to write the figures, too")
     parser.add_argument("--markdown", type=Path, help="where to write the tables, too")
     options = parser.parse_args(argv)
@@ -474,14 +481,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     report["matrix_product_flops"] = rate
     print(f"bf16 matrix product: {rate / 1e12:.3g} TFLOP/s")
     baseline = Setup(dtype=torch.float16 if on_gpu else torch.float32, **({"steps": 4} if tiny else {}))
-    chosen = {name: setup for name, setup in setups(baseline) if on_gpu or options.compile or not setup.compile}
-    if len(chosen) < len(dict(setups(baseline))):
+    compiled = on_gpu if options.compile is None else options.compile
+    chosen = {name: setup for name, setup in setups(baseline) if compiled or not setup.compile}
+    if not compiled:
         chosen |= {name: replace(setup, compile=False) for name, setup in setups(baseline) if name.startswith("all")}
         print("compiled networks are left out (--compile)")
 
     table = Table(rate, not tiny, frame_size)
     try:
-        measure(chosen, table, report, sizes, frames, frame_size, count, device)
+        measure(options.tables, chosen, table, report, sizes, frames, frame_size, count, device)
     finally:  # what was measured before something failed was measured
         if options.json:
             finite = json.loads(json.dumps(report), parse_constant=lambda _: None)
@@ -493,29 +501,35 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def measure(
-    chosen: dict[str, Setup], table: "Table", report: dict, sizes: dict, frames: int, size: tuple[int, int], count: int,
-    device: str,
+    tables: Sequence[str], chosen: dict[str, Setup], table: "Table", report: dict, sizes: dict, frames: int,
+    size: tuple[int, int], count: int, device: str,
 ) -> None:  # fmt: skip
     """Fills the tables, and `report` as they grow; AssertionError where a lever changes what it must not."""
     tiny, compiled = sizes is TINY, any(setup.compile for setup in chosen.values())
-    report["clip"] = table.begin(
-        f"One clip of {frames} frames of {size[0]} x {size[1]}" + (", tiny networks" if tiny else "")
-    )
-    for name, setup in chosen.items():
-        table.row(name, measure_clip(setup, sizes, frames, size, device))
-    report["shot"] = table.begin(f"{count} frames, from the panorama to pixels")
-    for name in (BASELINE, "all that keep the result", "all"):
-        measured, plan = measure_shot(chosen[name], sizes, frames, size, count, device)
-        assert len(measured.frames) == count
-        assert measured.work == expected_work(chosen[name], frames, *plan), (measured.work, plan)
-        table.row(name, measured, same_start=False)  # ours makes its anchors, the published loop is given them
-    report["panorama"] = table.begin("Panorama, the network's steps")
-    for steps, dtype, faster in ((50 if tiny else 1000, torch.float32, False), (20, torch.bfloat16, compiled)):
-        name = f"{steps} steps, {'bf16' if dtype == torch.bfloat16 else 'TF32'}{', compiled' if faster else ''}"
-        seconds = measure_panorama(sizes, steps, dtype, faster, device)
-        table.steps(name, seconds, dit_flops(sizes) * steps)
-    kept = report["clip"]["all that keep the result"]["psnr_db"]
-    assert kept > (35 if device.startswith("cuda") else 60), f"levers that keep the result changed it: {kept:.1f} dB"
+    if "clip" in tables:
+        report["clip"] = table.begin(
+            f"One clip of {frames} frames of {size[0]} x {size[1]}" + (", tiny networks" if tiny else "")
+        )
+        for name, setup in chosen.items():
+            table.row(name, measure_clip(setup, sizes, frames, size, device))
+    if "shot" in tables:
+        report["shot"] = table.begin(f"{count} frames, from the panorama to pixels")
+        for name in (BASELINE, "all that keep the result", "all"):
+            measured, plan = measure_shot(chosen[name], sizes, frames, size, count, device)
+            assert len(measured.frames) == count
+            assert measured.work == expected_work(chosen[name], frames, *plan), (measured.work, plan)
+            table.row(name, measured, same_start=False)  # ours makes its anchors, the published loop is given them
+    if "panorama" in tables:
+        report["panorama"] = table.begin("Panorama, the network's steps")
+        for steps, dtype, faster in ((50 if tiny else 1000, torch.float32, False), (20, torch.bfloat16, compiled)):
+            name = f"{steps} steps, {'bf16' if dtype == torch.bfloat16 else 'TF32'}{', compiled' if faster else ''}"
+            seconds = measure_panorama(sizes, steps, dtype, faster, device)
+            table.steps(name, seconds, dit_flops(sizes) * steps)
+    if "clip" in tables:
+        kept = report["clip"]["all that keep the result"]["psnr_db"]
+        assert kept > (35 if device.startswith("cuda") else 60), (
+            f"levers that keep the result changed it: {kept:.1f} dB"
+        )
 
 
 class Table:

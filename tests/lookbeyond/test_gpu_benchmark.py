@@ -31,3 +31,9 @@ def test_every_table_is_made_at_tiny_size(tmp_path, capsys):
     table = (tmp_path / "a.md").read_text()
     assert table.count("|---") >= 3 and "all that keep the result" in table
     assert "still to be measured" in capsys.readouterr().out
+
+
+def test_tables_are_made_one_by_one_too(tmp_path):
+    gpu.main(["--tiny", "--device", "cpu", "--tables", "panorama", "--json", str(tmp_path / "a.json")])
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert "panorama" in report and not {"clip", "shot"} & set(report)
