@@ -89,8 +89,9 @@ def test_steps_reach_the_models_and_are_part_of_what_is_made(store, tmp_path):
     world, cameras = make_world(store, tmp_path), path_cameras()
     own, few = ShotRequest(world=world, cameras=cameras), ShotRequest(world=world, cameras=cameras, steps=3)
     assert job_identity("shot", own, "r") != job_identity("shot", few, "r")
-    plain = {key: value for key, value in vars(own).items() if key not in ("steps", "world_job")}
-    assert job_identity("shot", own, "r") == identity({"version": UNIT_VERSION, "job": "shot", "revision": "r", **plain})
+    told = {key: value for key, value in vars(own).items() if key not in ("steps", "world_job")}
+    plain = {"version": UNIT_VERSION, "job": "shot", "revision": "r", **told}
+    assert job_identity("shot", own, "r") == identity(plain)
     made = {steps: make_shot(store, request) for steps, request in ((0, own), (3, few))}
     same = {unit.identity for unit in made[0]} & {unit.identity for unit in made[3]}
     assert same == {made[0][0].identity} and made[0][0].kind == "plan"
