@@ -112,7 +112,7 @@ def serve_command(
             "where it asks for one, runs programs as you. Use it on a network that you trust, behind a firewall.",
             err=True,
         )
-        make = functools.partial(RayPool, devices=chosen, address=ray_address, threads=threads)
+        make = functools.partial(RayPool, devices=chosen, address=ray_address, threads=threads, idle_s=60 * idle_min)
     else:
         make = functools.partial(ProcessPool, devices=chosen, threads=threads, idle_s=60 * idle_min)
     set_up_logs(log_json, store / "log")

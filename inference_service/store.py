@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,8 @@ SPARE_S = 3600.0
 MIN_FREE_BYTES = 256 << 20
 """Nothing is begun with less free space than this."""
 MAX_NAMES = 10_000
+READERS = 4
+"""Files that are read at once for their checksums."""
 
 
 def default_store() -> Path:
@@ -172,7 +175,9 @@ class Store:
     def commit(self, folder: Path, identity: str, seconds: float, kind: str = "") -> None:
         """Make the finished files in `folder` (one of `temporary`) the unit of this identity."""
         files = sorted(p for p in folder.rglob("*") if p.is_file())
-        artifacts = [vars(artifact_of(path, path.relative_to(folder).as_posix())) for path in files]
+        names = [path.relative_to(folder).as_posix() for path in files]
+        with ThreadPoolExecutor(READERS) as readers:
+            artifacts = [vars(artifact) for artifact in readers.map(artifact_of, files, names)]
         write_json(folder / RECORD, {"seconds": round(seconds, 3), "kind": kind, "artifacts": artifacts})
         self._place_folder(folder, identity)
 

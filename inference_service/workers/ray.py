@@ -33,7 +33,14 @@ from inference_service.workers.pool import (
     back_off_s,
     share_of_cores,
 )
-from inference_service.workers.process import ABOUT_DEVICE, CachedPipelines, memory_in_use, run_order, with_presets
+from inference_service.workers.process import (
+    ABOUT_DEVICE,
+    IDLE_S,
+    CachedPipelines,
+    memory_in_use,
+    run_order,
+    with_presets,
+)
 from lookbeyond.errors import InputError, LookBeyondError
 
 log = logging.getLogger(__name__)
@@ -135,6 +142,10 @@ class Slot:
     overdue: bool = False
     kill_at: float | None = None
     deaths: int = 0
+    releasing: Any = None
+    """The request to unload its models that is under way: asking more often would only keep it busy."""
+    used: float = 0.0
+    """When its last unit ended, by the monotonic clock."""
     about: dict = dataclasses.field(default_factory=dict)
     thread: threading.Thread | None = None
 
@@ -153,11 +164,13 @@ class RayPool:
         threads: int | None = None,
         load: str = "inference_service.workers.process:load_scene_pipeline",
         describe: str = "inference_service.workers.process:describe_torch_devices",
+        idle_s: float | None = None,
     ):
         self._context, self._store = context, Store(store)
         self._devices, self._address = list(devices), address
         self._threads = threads if threads is not None else share_of_cores(devices)
         self._load, self._describe = load, describe
+        self._idle_s = IDLE_S if idle_s is None else idle_s
         self._slots: list[Slot] = []
         self._inputs: collections.OrderedDict[tuple[str, bool], Any] = collections.OrderedDict()
         self._inputs_lock = threading.Lock()
@@ -194,6 +207,7 @@ class RayPool:
                 continue
             if "done" in message or "failed" in message:
                 slot.deaths, slot.unit, slot.kill_at, slot.unwanted = 0, None, None, False
+                slot.used = time.monotonic()
             if message:
                 yield message
 
@@ -224,6 +238,8 @@ class RayPool:
 
                 slot.overdue, slot.kill_at = not slot.unwanted, None
                 ray.kill(slot.actor)
+            if slot.unit is None and slot.about.get("loaded") and now - slot.used > self._idle_s:
+                self._release(slot)
         yield from ()
 
     def has_room(self) -> bool:
@@ -244,8 +260,15 @@ class RayPool:
 
     def release(self) -> None:
         for slot in self._slots:
-            if slot.actor is not None:
-                slot.actor.release.remote()
+            self._release(slot)
+
+    def _release(self, slot: Slot) -> None:
+        import ray
+
+        under_way = slot.releasing is not None and not ray.wait([slot.releasing], timeout=0)[0]
+        if slot.actor is not None and not under_way:
+            slot.releasing = slot.actor.release.remote()
+            slot.about.pop("loaded", None)
 
     def revive(self) -> None:
         for slot in self._slots:

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
+import zmq
 
 from inference_service.client import Finished, ServiceError
 from inference_service.protocol import WorldRequest
@@ -259,6 +261,28 @@ def test_ray_gives_the_same_bytes_as_the_processes(tmp_path, runtime):
         results.append(_world_and_shot(client, tmp_path / "process"))
     files = [{name: data for name, data in contents(folder).items() if name != "shot.json"} for folder in results]
     assert files[0] == files[1] and len(files[0]) == 2 * 17 + 1
+
+
+def test_rays_workers_unload_once_at_a_time_and_when_they_have_nothing_to_do(tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray")
+    from inference_service.workers.ray import RayPool, Slot
+
+    asked, answered = [], []
+    actor = SimpleNamespace(release=SimpleNamespace(remote=lambda: asked.append(len(asked)) or asked[-1]))
+    monkeypatch.setattr(ray, "wait", lambda requests, timeout: ([r for r in requests if r in answered], []))
+    with zmq.Context() as context:
+        pool = RayPool(context, tmp_path, ["cpu"], idle_s=60)
+        slot = Slot("ray:0", actor=actor, used=time.monotonic(), about={"loaded": "builtin"})
+        pool._slots.append(slot)
+        assert list(pool.tick()) == [] and not asked
+        for _ in range(3):
+            pool.release()
+        assert asked == [0] and "loaded" not in pool.devices()[0]
+        answered.append(0)
+        slot.about["loaded"] = "builtin"
+        slot.used -= 61
+        assert list(pool.tick()) == list(pool.tick()) == [] and asked == [0, 1]
+        pool.close()
 
 
 def _world_and_shot(client, folder):
