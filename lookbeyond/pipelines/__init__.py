@@ -1,0 +1,6 @@
+import logging
+
+# diffusers asks for an image processor that nothing here uses; without this everybody is told to install torchvision
+logging.getLogger("transformers.utils.import_utils").addFilter(
+    lambda record: "requires torchvision" not in record.getMessage()
+)

@@ -3,6 +3,8 @@
 import inspect
 import json
 import math
+import subprocess
+import sys
 from functools import partialmethod
 
 import numpy as np
@@ -308,3 +310,10 @@ def test_the_plan_is_carried_out_by_the_pipelines_own_means():
         plan = MemoryPlan("cuda:0", "bfloat16", offload, True, 1.0, 2.0)
         place(Pipeline(), plan, "cuda:0")
         assert [c for c in called if c[0] != "enable_attention_slicing"] == expected
+
+
+def test_nobody_is_told_to_install_what_is_not_used():
+    """By transformers, of an image processor that diffusers imports; in a program of its own, for it says so once."""
+    program = "import transformers; import lookbeyond.pipelines.loading"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600, check=True)
+    assert "torchvision" not in done.stderr
