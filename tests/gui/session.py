@@ -421,6 +421,16 @@ def world(the) -> Iterator[float]:
     press("lookbeyond.build_world")
     yield from rest()
     assert not session.error and len(scene.look_beyond.worlds) == 2, session.error
+    # Ctrl-Z brings the former world back, and the list as it was; Shift-Ctrl-Z this one.
+    folder = scene.look_beyond.world_folder
+    key("Z", ctrl=True)
+    yield from until(lambda: bpy.context.scene.look_beyond.world_folder != folder)
+    assert len(bpy.context.scene.look_beyond.worlds) == 1
+    key("Z", ctrl=True, shift=True)
+    yield from until(lambda: bpy.context.scene.look_beyond.world_folder == folder)
+    scene = bpy.context.scene
+    assert len(scene.look_beyond.worlds) == 2
+    yield from rest()
     # The world in the viewport, around the photo's own frame.
     space = window_and_area()[1].spaces.active
     space.region_3d.view_perspective = "CAMERA"
