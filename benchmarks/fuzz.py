@@ -52,6 +52,7 @@ MESSAGES = [
     protocol.ListJobs(),
     protocol.Events(HASH),
     protocol.Get(HASH, "frames/0001.png", 0, 100),
+    protocol.Doubt(HASH, "frames/0001.png"),
     protocol.Cancel(HASH),
     protocol.Pause(HASH, True),
     protocol.Reorder(HASH, 3),

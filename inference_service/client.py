@@ -445,6 +445,8 @@ class Client:
                             break
                     file.close()
                     if not checksum.is_right():
+                        with contextlib.suppress(ServiceError):  # an older service does not know the word
+                            self._ask(protocol.Doubt(job, artifact.name))
                         raise ServiceError("lost", f"The file {artifact.name} arrived damaged; submit the job again.")
                     os.replace(temporary, path)
                 yield FileArrived(artifact.name, path)

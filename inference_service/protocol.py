@@ -262,6 +262,14 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """This file arrived damaged: if it lies so in the store, what was made is thrown away, to be made again."""
+
+    job: str
+    artifact: str
+
+
+@dataclass(frozen=True)
 class Cancel:
     """Stop a job (or `ALL`), or one unit: then the jobs that need it go on with what does not depend on it."""
 
@@ -384,6 +392,7 @@ MESSAGES: dict[str, type] = {
     "READY": Ready,
     "GET": Get,
     "DATA": Data,
+    "DOUBT": Doubt,
     "CANCEL": Cancel,
     "CANCELLED": Cancelled,
     "PAUSE": Pause,

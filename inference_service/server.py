@@ -503,6 +503,8 @@ class Server:
                 session.jobs.add(self._job(message.job).id)
             case protocol.Get():
                 return self._get(message)
+            case protocol.Doubt():
+                self._doubt(message)
             case protocol.Cancel():
                 if self._cancel(message):
                     return protocol.Cancelled(), b""
@@ -680,12 +682,23 @@ class Server:
         self._store.adopt_file(upload.path, put.sha256)
         return protocol.Stored(put.sha256, upload.size, True)
 
-    def _get(self, get: protocol.Get) -> tuple[object, bytes | zmq.Frame]:
-        job = self._job(get.job)
-        if get.artifact not in job.artifacts or not 0 <= get.offset <= protocol.MAX_FILE_BYTES:
+    def _place(self, job: str, artifact: str) -> tuple[str, str]:
+        """The unit that holds a file of a job, and the file's name in it."""
+        artifacts = self._job(job).artifacts
+        if artifact not in artifacts:
             raise ProtocolError("protocol", "The job has no such file yet.")
-        _, place = job.artifacts[get.artifact]
-        identity, _, name = place.partition("/")
+        identity, _, name = artifacts[artifact][1].partition("/")
+        return identity, name
+
+    def _doubt(self, doubt: protocol.Doubt) -> None:
+        identity, name = self._place(doubt.job, doubt.artifact)
+        if self._store.discard_if_damaged(identity, name):
+            log.warning("a damaged unit was thrown away", extra={"unit": identity, "job": doubt.job, "file": name})
+
+    def _get(self, get: protocol.Get) -> tuple[object, bytes | zmq.Frame]:
+        if not 0 <= get.offset <= protocol.MAX_FILE_BYTES:
+            raise ProtocolError("protocol", "A piece of a file that cannot be.")
+        identity, name = self._place(get.job, get.artifact)
         try:
             payload = self._pieces.read(f"{self._store.unit(identity)}/{name}", get.offset, get.size)
         except OSError as error:

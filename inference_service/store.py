@@ -154,6 +154,18 @@ class Store:
         self._discard(folder)
         return False
 
+    def discard_if_damaged(self, identity: str, name: str) -> bool:
+        """Remove a unit one of whose files is not what was made, so that it is made again; whether it was so."""
+        folder = self.unit(identity)
+        try:
+            (made,) = (artifact for artifact in self.record(identity).artifacts if artifact.name == name)
+            if artifact_of(folder / name, name).sha256 == made.sha256:
+                return False
+        except (OSError, LookBeyondError, ValueError, KeyError, TypeError):
+            pass  # it cannot even be read
+        self._discard(folder)
+        return True
+
     def touch_file(self, sha256: str) -> None:
         """Say that a file is used: it is pruned last."""
         with contextlib.suppress(OSError):

@@ -39,6 +39,7 @@ EXAMPLES = [
     protocol.Ready("b" * 64),
     protocol.Get("b" * 64, "frames/0001.png", 0, 10),
     protocol.Data("b" * 64, "frames/0001.png", 0),
+    protocol.Doubt("b" * 64, "frames/0001.png"),
     protocol.Cancel("b" * 64),
     protocol.Cancel(unit="c" * 64),
     protocol.Cancelled(),

@@ -171,6 +171,9 @@ def test_what_the_stores_disk_has_damaged_is_not_taken_for_a_result(service, tmp
         assert error.value.code == "lost"
         assert not (tmp_path / "bad/panorama.png").exists()
         assert not [p for p in (tmp_path / "bad").iterdir() if p.name.startswith(".")]
+        assert client.submit(request) == job  # and is made again, as the sentence says
+        fetch(client, job, tmp_path / "again")
+        assert (tmp_path / "again/panorama.png").read_bytes() == (tmp_path / "good/panorama.png").read_bytes()
 
 
 def same(path, folder):
