@@ -181,7 +181,7 @@ def click(operator: str, columns: tuple[float, ...] = (0.5,)) -> Iterator[float]
                     for _ in range(4):
                         scroll("WHEELUPMOUSE")
                         yield 0.1
-                    yield from mouse(("MOVE", viewport().x + 300, viewport().y + 300))  # where no tooltip comes up
+                    yield from mouse(("MOVE", viewport().x + 20, viewport().y + 20))  # where no tooltip comes up
                     return
         scroll("WHEELDOWNMOUSE")
         yield 0.1
