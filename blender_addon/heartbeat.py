@@ -32,8 +32,8 @@ def stop() -> None:
         bpy.app.handlers.load_post.remove(file_loaded)
     if bpy.app.timers.is_registered(beat):
         bpy.app.timers.unregister(beat)
-    previews.clear()
-    thumbnails.clear()
+    session.the(Previews).clear()
+    session.the(Thumbnails).clear()
 
 
 def beat() -> float | None:
@@ -42,7 +42,7 @@ def beat() -> float | None:
     if bpy.app.is_job_running("RENDER") or bpy.app.is_job_running("OBJECT_BAKE"):
         return 1.0
     if session.tick():
-        previews.show(session.preview)
+        session.the(Previews).show(session.preview)
         redraw()
     if not session.busy:
         return None
@@ -122,7 +122,3 @@ class Thumbnails:
         if self._icons is not None:
             bpy.utils.previews.remove(self._icons)
             self._icons = None
-
-
-previews = Previews()
-thumbnails = Thumbnails()

@@ -393,7 +393,7 @@ class UseWorld(ReasonedPoll, bpy.types.Operator):
             return {"CANCELLED"}
         if said:
             self.report({"INFO"}, said)
-        path_view.view.touch()
+        path_view.view().touch()
         path_view.awaken()
         return {"FINISHED"}
 
@@ -548,7 +548,7 @@ class AddPath(ReasonedPoll, bpy.types.Operator):
         except CameraError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        path_view.view.touch()
+        path_view.view().touch()
         path_view.awaken()
         return {"FINISHED"}
 
@@ -567,7 +567,7 @@ class CheckPath(ReasonedPoll, bpy.types.Operator):
 
     def execute(self, context):
         context.scene.look_beyond.show_path = True
-        said = path_view.view.check_now(context.scene)
+        said = path_view.view().check_now(context.scene)
         self.report({"WARNING"} if said else {"INFO"}, " ".join(said) or "The whole path can be shot from this world.")
         path_view.redraw()
         return {"FINISHED"}

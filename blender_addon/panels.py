@@ -297,7 +297,7 @@ def draw_variants(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup)
     grid = layout.grid_flow(row_major=True, columns=3, even_columns=True, align=True)
     for number, world in enumerate(settings.worlds):
         cell = grid.column(align=True)
-        icon = heartbeat.thumbnails.icon(absolute(world.folder) / "panorama.png")
+        icon = session.the(heartbeat.Thumbnails).icon(absolute(world.folder) / "panorama.png")
         if icon:
             cell.template_icon(icon, scale=3.5)
         row = cell.row(align=True)
@@ -318,8 +318,8 @@ def draw_task(layout: bpy.types.UILayout, task: Task) -> None:
         row = column.row(align=True)
         row.label(text=f"Then: {work.title}", icon="SORTTIME")
         row.operator("lookbeyond.unqueue", text="", icon="X").index = number
-    if heartbeat.previews.icon:
-        layout.template_icon(heartbeat.previews.icon, scale=8)
+    if icon := session.the(heartbeat.Previews).icon:
+        layout.template_icon(icon, scale=8)
 
 
 def draw_message(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -338,7 +338,7 @@ def draw_message(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
 
 
 def draw_path_warnings(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    view = path_view.view
+    view = path_view.view()
     if not context.scene.look_beyond.show_path or (view.check is None and not view.sentences):
         return
     column = layout.column(align=True)

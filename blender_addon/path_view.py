@@ -18,6 +18,7 @@ from lookbeyond_kit.geometry.cameras import Camera, CameraError
 from .cameras_from_blender import APART, CameraState, metres_per_unit, scene_frames, shot_size, states_apart
 from .known_world import KnownWorld, PathCheck, WorldError, load_world
 from .results import absolute
+from .session import session
 from .world_nodes import heading_now
 
 SLICE_S = 0.005
@@ -257,10 +258,15 @@ def known_world(scene: bpy.types.Scene) -> KnownWorld | None:
     if not scene.look_beyond.world_folder:
         return None
     folder = absolute(scene.look_beyond.world_folder)
-    return view.world if view.world is not None and view.world.folder == folder else load_world(folder)
+    known = view().world
+    return known if known is not None and known.folder == folder else load_world(folder)
 
 
-view = PathView()
+def view() -> PathView:
+    """What the viewports show now."""
+    return session.the(PathView)
+
+
 _handle = None
 
 
@@ -277,10 +283,10 @@ def beat() -> float | None:
     # The artist is at work: a scene that came and went could confuse the operator that moves things now.
     if any(window.modal_operators for window in bpy.context.window_manager.windows):
         return PAUSE_S
-    if (pause_s := view.pause_s()) > 0:
+    if (pause_s := view().pause_s()) > 0:
         return pause_s
     scene = bpy.context.scene
-    if scene is not None and view.tick(scene):
+    if scene is not None and view().tick(scene):
         return INTERVAL_S
     redraw()
     return None
@@ -295,26 +301,26 @@ def redraw() -> None:
 
 @persistent
 def scene_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
-    if scene.name == APART or len(scene.objects) > MANY_OBJECTS or not view.wanted(scene):
+    if scene.name == APART or len(scene.objects) > MANY_OBJECTS or not view().wanted(scene):
         return
     for update in depsgraph.updates:
         # Reading the cameras has Blender sort its collections anew, which is no edit.
         moved = isinstance(update.id, bpy.types.Object) and (update.is_updated_transform or update.is_updated_geometry)
         if moved or isinstance(update.id, (bpy.types.Action, bpy.types.Camera, bpy.types.Curve)):
-            view.touch()
+            view().touch()
             awaken()
             return
 
 
 @persistent
 def file_loaded(*_: object) -> None:
-    view.clear()
+    view().clear()
     awaken()
 
 
 @persistent
 def undone(*_: object) -> None:
-    view.touch()
+    view().touch()
     awaken()
 
 
@@ -335,7 +341,7 @@ def register() -> None:
 
 
 def draw() -> None:
-    view.draw(bpy.context)
+    view().draw(bpy.context)
 
 
 def unregister() -> None:
@@ -348,4 +354,4 @@ def unregister() -> None:
     if _handle is not None:
         bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
         _handle = None
-    view.clear()
+    view().clear()

@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from lookbeyond_kit.client import FileArrived, Preview, Progress, ServiceError
 
@@ -23,6 +24,8 @@ TICK_S = 0.001
 
 SHOW_S = 1.0
 """How long files that arrive wait to be shown together."""
+
+Kept = TypeVar("Kept")
 
 UNREACHABLE = ("not_running", "timeout", "lost", "version", "wrong_key")
 """Error codes after which nothing is known of the service any more."""
@@ -135,6 +138,7 @@ class Session:
         self.preview: Path | None = None
         self.queue: list[Work] = []
         self.unfinished: list[Path] = []
+        self._kept: dict[type, Any] = {}
         self._finish: Callable[[Done], str | None] | None = None
         self._done: Done | None = None
         self._arrived: Callable[[list[Path]], bool] | None = None
@@ -144,6 +148,12 @@ class Session:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._leaving = threading.Event()
+
+    def the(self, kind: type[Kept]) -> Kept:
+        """The one object of a kind that lives as long as Blender runs: what is drawn of scenes and files."""
+        if kind not in self._kept:
+            self._kept[kind] = kind()
+        return self._kept[kind]
 
     @property
     def busy(self) -> bool:

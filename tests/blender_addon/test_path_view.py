@@ -155,16 +155,16 @@ def test_an_edit_of_the_curve_is_seen(part, view, world):
 def test_only_edits_wake_the_view_not_its_own_reading(part, world):
     module = part("path_view")
     bpy.ops.lookbeyond.add_path()
-    module.view.check_now(world)
+    module.view().check_now(world)
     bpy.context.view_layer.update()
-    assert module.view.rests
+    assert module.view().rests
     bpy.context.active_object.location.x += 0.1
     bpy.context.view_layer.update()
-    assert not module.view.rests
-    module.view.check_now(world)
+    assert not module.view().rests
+    module.view().check_now(world)
     world.camera.data.lens += 1
     bpy.context.view_layer.update()
-    assert not module.view.rests
+    assert not module.view().rests
 
 
 def work_out(view, scene, limit_s: float = 0.005) -> None:
@@ -254,7 +254,7 @@ def test_every_preset_fits_the_world_and_uses_it(part, view, world, kind):
     folder = Path(bpy.path.abspath(world.look_beyond.world_folder))
     distance_file(folder / "distance.exr", 1.4 * room_distance())
     view.check_now(world)
-    part("path_view").view.clear()
+    part("path_view").view().clear()
     bpy.ops.lookbeyond.add_path(kind=kind)
     view.check_now(world)
     assert path_length(view.check.cameras) > 1.2 * small or kind == "LOOK_AROUND"

@@ -113,7 +113,7 @@ def drawn_in_colour() -> Iterator[float]:
 
 def rest() -> Iterator[float]:
     """Until nothing of ours is at work any more."""
-    view, session = part("path_view").view, part("session").session
+    view, session = part("path_view").view(), part("session").session
     yield 0.2
     yield from until(lambda: not session.busy and view.rests)
 
@@ -307,7 +307,7 @@ def begin() -> SimpleNamespace:
     return SimpleNamespace(
         service=service,
         session=part("session").session,
-        view=part("path_view").view,
+        view=part("path_view").view(),
         beats=watch_beats(),
     )
 
