@@ -3,6 +3,7 @@
 Rolling the input around the vertical rolls the output, exactly: convolutions wrap around, attention sees longitude
 only through rotary angles of whole-number frequencies, and nothing else knows a column's number. That is the
 cycle consistency which the paper trains for with a loss; here the network cannot break it, so there is no seam.
+With `wraps` off it is a plain DiT, which can, and needs the loss.
 """
 
 import math
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from diffusers.models.embeddings import TimestepEmbedding, Timesteps, get_2d_sincos_pos_embed
 from torch import nn
 from torch.nn import functional as F
 
@@ -27,11 +28,14 @@ needs a distance stage. Its blocks share their modulation, so it has fewer param
 
 
 class WrappedConv2d(nn.Conv2d):
-    """A convolution whose columns wrap around; rows are continued by their edge."""
+    """A convolution whose columns wrap around (or, `wraps` off, do not); rows are continued by their edge."""
+
+    wraps = True
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         rows, columns = self.kernel_size[0] // 2, self.kernel_size[1] // 2
-        x = F.pad(F.pad(x, (columns, columns, 0, 0), mode="circular"), (0, 0, rows, rows), mode="replicate")
+        x = F.pad(x, (columns, columns, 0, 0), mode="circular" if self.wraps else "replicate")
+        x = F.pad(x, (0, 0, rows, rows), mode="replicate")
         return super().forward(x)
 
 
@@ -113,6 +117,17 @@ def continue_smoothly(latents: torch.Tensor, known: torch.Tensor) -> torch.Tenso
         return torch.lerp(result, latents.float(), known).to(latents.dtype)
 
 
+def rolled(network: nn.Module, columns: int, hidden_states, timestep, image_embeds, known_latents, known_mask):
+    """What a network makes of its input rolled by so many columns (a multiple of its patches), rolled back.
+
+    A network that wraps makes the same of it for any number; one that does not has its seam elsewhere.
+    """
+    if not columns:
+        return network(hidden_states, timestep, image_embeds, known_latents, known_mask)
+    moved, told, mask = (part.roll(columns, -1) for part in (hidden_states, known_latents, known_mask))
+    return network(moved, timestep, image_embeds, told, mask).roll(-columns, -1)
+
+
 class PanoramaTransformer(ModelMixin, ConfigMixin):
     """Predicts the flow of panorama latents (colour and distance together) from the photo placed among them.
 
@@ -126,6 +141,8 @@ class PanoramaTransformer(ModelMixin, ConfigMixin):
             transformer; they let a coarse patch draw fine structure. 0 layers: a plain DiT.
         image_embed_dim: width of the image encoder's embedding (CLIP's projection).
         prediction: what the last layer means, "sample" (clean latents, good for coarse patches) or "velocity".
+        wraps: that the left and the right edge are one place is built in; else tokens know their place by DiT's fixed
+            sines and cosines, and the edges are strangers.
     """
 
     _supports_gradient_checkpointing = True
@@ -144,6 +161,7 @@ class PanoramaTransformer(ModelMixin, ConfigMixin):
         local_layers: int = 2,
         image_embed_dim: int = 192,
         prediction: str = "sample",
+        wraps: bool = True,
     ):
         super().__init__()
         width, channels = num_attention_heads * attention_head_dim, latent_channels + distance_channels
@@ -163,6 +181,9 @@ class PanoramaTransformer(ModelMixin, ConfigMixin):
         self.after = nn.ModuleList(LocalBlock(local_channels, width) for _ in range(local_layers - local_layers // 2))
         self.head = WrappedConv2d(local_channels, channels, 3)
         self.gradient_checkpointing = False
+        for module in self.modules():
+            if isinstance(module, WrappedConv2d):
+                module.wraps = wraps
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         nn.init.normal_(self.modulation.weight, std=0.02)
@@ -204,6 +225,10 @@ class PanoramaTransformer(ModelMixin, ConfigMixin):
         rows, columns = grid = patches.shape[-2:]
         features, rotary = self._positions(rows, columns, x.device)
         tokens = patches.flatten(2).mT + self.latitude(features.to(x.dtype)).repeat_interleave(columns, 0)
+        if not self.config.wraps:
+            places = get_2d_sincos_pos_embed(tokens.shape[-1], grid, device=x.device, output_type="pt")
+            tokens = tokens + places.to(tokens.dtype)
+            rotary = torch.ones_like(rotary[0]), torch.zeros_like(rotary[1])
         modulation = self.modulation(F.silu(condition)).unflatten(-1, (6, -1))
         again = torch.is_grad_enabled() and self.gradient_checkpointing
         for block in self.blocks:  # run again for their gradients where memory is short

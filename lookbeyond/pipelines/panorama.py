@@ -22,7 +22,7 @@ from lookbeyond.models.autoencoder import encode_images, spatial_scale_factor
 from lookbeyond.models.image_encoder import embed_images
 
 # diffusers loads components only from modules that are imported already
-from lookbeyond.models.panorama_transformer import PanoramaTransformer  # noqa: F401
+from lookbeyond.models.panorama_transformer import PanoramaTransformer, rolled  # noqa: F401
 
 from .guidance import fill_holes
 
@@ -185,16 +185,23 @@ class PanoramaPipeline(DiffusionPipeline):
         noise = randn_tensor(shape, generator=generator, device=self._execution_device, dtype=known_latents.dtype)
         latents = noise = quiet_coarse_noise(noise, coarse_noise)
         self.scheduler.set_timesteps(steps, device=latents.device)
-        for timestep in self.scheduler.timesteps:
+        for step, timestep in enumerate(self.scheduler.timesteps):
             sigma = timestep / self.scheduler.config.num_train_timesteps
             latents[:, :colours] = torch.lerp(
                 latents[:, :colours], torch.lerp(known_latents, noise[:, :colours], sigma), known
             )
-            velocity = self.transformer(latents, timestep, embedding, known_latents, known)
+            turn = self._turn(step, latents.shape[-1])
+            velocity = rolled(self.transformer, turn, latents, timestep, embedding, known_latents, known)
             latents = self.scheduler.step(velocity, timestep, latents, return_dict=False)[0]
             report(latents)
         latents[:, :colours] = torch.lerp(latents[:, :colours], known_latents, known)
         return latents
+
+    def _turn(self, step: int, columns: int) -> int:
+        """By how many columns the panorama is turned before a step: a network that does not wrap then has its seam in
+        another place each time, golden sections apart, and no place keeps one."""
+        config = self.transformer.config
+        return 0 if config.wraps else round(0.618 * step * columns / config.patch_size) * config.patch_size % columns
 
     def _embed(self, photo: np.ndarray) -> torch.Tensor:
         return embed_images(self.image_encoder, self._to_tensor(photo))

@@ -11,6 +11,10 @@ told the photo by a CLIP vision tower; both are published models, given by folde
     accelerate launch -m lookbeyond.training.panorama --network dit-xl-2 --vae sd-vae-ft-ema --image-encoder clip \
         --matterport scans --out weights --gradient-checkpointing
 
+Neither network can break the panorama's seam. `--network dit-xl-2-plain` can: a plain DiT with its fixed embedding of
+places, as the paper has it. It is trained with the cycle-consistency loss: what it makes of a panorama that is turned
+should be turned by as much (`--cycle-loss 0` leaves that out, to see what it is good for).
+
 Flow matching (Lipman et al. 2023): latents x = (1 - t)·clean + t·noise, the network predicts noise - clean. Every
 sample is a room rolled so that a photo of random field of view, pitch, roll and aspect stands at its centre; the
 network sees the photo's latents, where they are, and the photo's embedding.
@@ -34,14 +38,14 @@ from lookbeyond.distance import DISTANCE_CHANNELS, log_distance_to_latents
 from lookbeyond.errors import InputError
 from lookbeyond.models.autoencoder import Autoencoder, encode_images, spatial_scale_factor
 from lookbeyond.models.image_encoder import built_in_encoder, embed_images
-from lookbeyond.models.panorama_transformer import DIT_XL_2, PanoramaTransformer
+from lookbeyond.models.panorama_transformer import DIT_XL_2, PanoramaTransformer, rolled
 
 from . import loop, pictures
 
 SCALE = 8
 SHIFT = 4.0
 """Of the noise levels, in training and in the sampler's steps."""
-NETWORKS: dict[str, dict] = {"built-in": {}, "dit-xl-2": DIT_XL_2}
+NETWORKS: dict[str, dict] = {"built-in": {}, "dit-xl-2": DIT_XL_2, "dit-xl-2-plain": DIT_XL_2 | {"wraps": False}}
 
 
 @dataclass(frozen=True)
@@ -171,8 +175,10 @@ def shifted(t: torch.Tensor) -> torch.Tensor:
     return SHIFT * t / (1 + (SHIFT - 1) * t)
 
 
-def flow_loss(transformer, encoder, batch, generator=None) -> dict[str, torch.Tensor]:
+def flow_loss(transformer, encoder, batch, cycle: float = 0.0) -> dict[str, torch.Tensor]:
     """Squared error of the velocity; hidden colour and all distance count in full, known colour a little.
+
+    cycle: weight of the cycle-consistency loss, for a network that does not wrap.
 
     batch: "clean" [B, C, h, w], "known" [B, 1, h, w], "photos" [B, 3, H, W] and "measured" [B]: 1 where the distance is
     known, 0 where there is none to learn from.
@@ -184,17 +190,24 @@ def flow_loss(transformer, encoder, batch, generator=None) -> dict[str, torch.Te
     level = t[:, None, None, None]
     noisy = (1 - level) * clean + level * noise
     colour = clean[:, :channels] * known
-    velocity = transformer(noisy, t * 1000, embed_images(encoder, batch["photos"]), colour, known)
+    told = (noisy, t * 1000, embed_images(encoder, batch["photos"]), colour, known)
+    velocity = transformer(*told)
     error = (velocity.float() - (noise - clean)).square()
     # in units of the clean latents' error, bounded: late steps must not drown the early ones
     error = error * level.clamp_min(0.05)
     hidden = (1 - known) * 0.9 + 0.1
     colour_loss = (error[:, :channels] * hidden).mean() / hidden.mean()
-    if not transformer.config.distance_channels:
-        return {"loss": colour_loss}
-    measured = batch["measured"]
-    distance_loss = (error[:, channels:].mean((1, 2, 3)) * measured).sum() / measured.sum().clamp_min(1)
-    return {"loss": colour_loss + distance_loss, "colour": colour_loss, "distance": distance_loss}
+    losses = {"loss": colour_loss}
+    if transformer.config.distance_channels:
+        measured = batch["measured"]
+        distance_loss = (error[:, channels:].mean((1, 2, 3)) * measured).sum() / measured.sum().clamp_min(1)
+        losses = {"loss": colour_loss + distance_loss, "colour": colour_loss, "distance": distance_loss}
+    if cycle:
+        patch, columns = transformer.config.patch_size, clean.shape[-1]
+        turn = patch * int(torch.randint(1, columns // patch, ()))
+        apart = (rolled(transformer, turn, *told) - velocity).float().square() * level.clamp_min(0.05)
+        losses |= {"loss": losses["loss"] + cycle * apart.mean(), "cycle": apart.mean()}
+    return losses
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -205,8 +218,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--image-encoder", type=Path, help="a CLIP vision tower to be used as it is; else one is trained"
     )
+    parser.add_argument("--cycle-loss", type=float, help="weight, for a network that does not wrap; 1 unless given")
     loop.add_arguments(parser, minutes=60, batch=16, learning_rate=8e-4)
     options = parser.parse_args(argv)
+    plain = not NETWORKS[options.network].get("wraps", True)
+    cycle = options.cycle_loss if options.cycle_loss is not None else float(plain)
+    if cycle < 0 or (cycle and not plain):
+        raise InputError(
+            f"--cycle-loss is {cycle:g}; give 0 or more, and only with --network dit-xl-2-plain: a turn of the "
+            "panorama passes through the other networks."
+        )
     accelerator = loop.begin(options)
     vae = load_autoencoder(options.vae).to(options.device)
     trained: dict[str, torch.nn.Module] = {}
@@ -222,7 +243,7 @@ def main(argv: list[str] | None = None) -> None:
         LatentPanoramas(
             pictures.folders(accelerator, options), vae, options.batch, options.device, encoder.config.image_size
         ),
-        lambda batch: flow_loss(transformer, encoder, batch),
+        lambda batch: flow_loss(transformer, encoder, batch, cycle),
         options,
     )
 

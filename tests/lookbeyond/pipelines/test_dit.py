@@ -9,9 +9,10 @@ from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler
 
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import placed_camera
-from lookbeyond.models.panorama_transformer import DIT_XL_2, PanoramaTransformer
+from lookbeyond.models.panorama_transformer import DIT_XL_2, PanoramaTransformer, rolled
 from lookbeyond.pipelines.depth import DepthPipeline, MeasuredPanorama
 from lookbeyond.pipelines.panorama import PanoramaPipeline
+from lookbeyond.training.panorama import flow_loss
 from tests.lookbeyond.pipelines.test_depth import tiny_depth_anything
 from tests.lookbeyond.pipelines.tiny import image_encoder, randomized
 
@@ -61,6 +62,62 @@ def test_it_cannot_make_a_seam():
                          known.roll(shift, -1))  # fmt: skip
     torch.testing.assert_close(rolled, straight.roll(shift, -1), rtol=0, atol=1e-4)
     assert straight.std() > 0.1
+
+
+def told_of(network, seed: int = 0) -> tuple:
+    generator = torch.Generator().manual_seed(seed)
+    latents = torch.randn(2, 4, 16, 32, generator=generator)
+    known = torch.zeros(2, 1, 16, 32)
+    known[..., 4:12, 10:20] = 1
+    return latents, torch.full((2,), 500.0), torch.randn(2, 16, generator=generator), latents, known
+
+
+def test_the_plain_one_has_a_seam_until_the_cycle_loss_has_taught_it():
+    """The paper's own embedding of places: a turn does not pass through, and less so the longer the loss is trained."""
+    losses = {}
+    for weight in (0.0, 3.0):
+        torch.manual_seed(0)
+        network = randomized(PanoramaTransformer(**SMALL | {"wraps": False}))
+        with torch.no_grad():
+            apart = rolled(network, 10, *told_of(network)) - network(*told_of(network))
+            assert apart.std() > 0.02 and rolled(network, 0, *told_of(network)).equal(network(*told_of(network)))
+        encoder = image_encoder()
+        optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+        latents, _, _, _, known = told_of(network)
+        batch = {"clean": latents, "known": known, "photos": torch.rand(2, 3, 32, 32) * 2 - 1}
+        for _ in range(25):
+            loss = flow_loss(network, encoder, batch, weight)
+            optimizer.zero_grad()
+            loss["loss"].backward()
+            optimizer.step()
+            assert ("cycle" in loss) == (weight > 0)
+        torch.manual_seed(7)
+        losses[weight] = float(flow_loss(network, encoder, batch, 1.0)["cycle"].detach())
+    print(f"what a turn changes: {losses[0.0]:.4f} without the loss, {losses[3.0]:.4f} with it")
+    assert losses[3.0] < 0.7 * losses[0.0]
+    # nothing to be learned where nothing can be broken
+    assert flow_loss(small_dit(), encoder, batch, 1.0)["cycle"] < 1e-8
+
+
+def test_a_network_with_a_seam_is_sampled_without_one():
+    """Each step has it elsewhere. In the network's place one that does nothing but draw a line at the left edge."""
+
+    def edge(hidden_states, *_):
+        line = torch.zeros_like(hidden_states)
+        line[..., 0] = 1
+        return line
+
+    made, known = pipeline(), torch.zeros(1, 1, 16, 32)
+    made.transformer.forward = edge
+    marks = {}
+    for wraps in (True, False):
+        made.transformer.register_to_config(wraps=wraps)
+        sample = made._denoise(torch.zeros(1, 4, 16, 32), known, torch.zeros(1, 16), 1, 16,
+                               torch.Generator().manual_seed(0), lambda latents: None)  # fmt: skip
+        start = torch.randn((1, 4, 16, 32), generator=torch.Generator().manual_seed(0))
+        marks[wraps] = (sample - start).abs().mean((0, 1, 2))
+    assert marks[True].argmax() == 0 and marks[True][1:].max() < 1e-6, "one line, where the edge is"
+    assert marks[False].max() < 0.3 * marks[True].max() and (marks[False] > 0).sum() > 12, "a trace of it everywhere"
 
 
 def test_a_small_one_makes_a_panorama_that_a_depth_estimator_measures(tmp_path):

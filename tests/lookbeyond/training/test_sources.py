@@ -18,7 +18,7 @@ from lookbeyond.files import view_depth, write_distance, write_png
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.transforms import write_transforms
 from lookbeyond.models.autoencoder import Autoencoder
-from lookbeyond.models.panorama_transformer import DIT_XL_2, PanoramaTransformer
+from lookbeyond.models.panorama_transformer import PanoramaTransformer
 from lookbeyond.models.views_unet import ViewsUNet
 from lookbeyond.training import autoencoder as train_autoencoder
 from lookbeyond.training import clips, panorama, views
@@ -188,8 +188,13 @@ def test_the_panorama_and_its_autoencoder_are_trained_from_any_pictures(tmp_path
     assert (batch["clean"][batch["measured"] == 0, 8:] == 0).all()
 
 
-def test_the_papers_network_is_trained_on_published_latents_and_told_by_a_frozen_clip(tmp_path, monkeypatch):
-    """The same configuration, smaller."""
+@pytest.mark.parametrize("name, more", [
+    ("dit-xl-2", []), ("dit-xl-2-plain", []), ("dit-xl-2-plain", ["--cycle-loss", "0"])
+])  # fmt: skip
+def test_the_papers_network_is_trained_on_published_latents_and_told_by_a_frozen_clip(
+    tmp_path, monkeypatch, name, more
+):
+    """The same configuration, smaller; the plain one with its cycle-consistency loss."""
     rng = np.random.default_rng(0)
     (tmp_path / "in").mkdir()
     Image.fromarray(rng.integers(0, 255, (64, 128, 3), np.uint8)).save(tmp_path / "in" / "a.png")
@@ -197,18 +202,33 @@ def test_the_papers_network_is_trained_on_published_latents_and_told_by_a_frozen
     vae = AutoencoderKL(block_out_channels=(8, 8, 8, 8), norm_num_groups=4, latent_channels=4, **blocks)
     vae.save_pretrained(tmp_path / "vae")
     image_encoder(width=24).save_pretrained(tmp_path / "clip")
-    small = DIT_XL_2 | {"num_layers": 1, "num_attention_heads": 2, "attention_head_dim": 8, "local_channels": 16}
-    monkeypatch.setitem(panorama.NETWORKS, "dit-xl-2", small)
-    panorama.main(["--network", "dit-xl-2", "--panoramas", str(tmp_path / "in"), "--height", "64", "--steps", "2",
+    small = panorama.NETWORKS[name] | {
+        "num_layers": 1,
+        "num_attention_heads": 2,
+        "attention_head_dim": 8,
+        "local_channels": 16,
+    }
+    monkeypatch.setitem(panorama.NETWORKS, name, small)
+    panorama.main(["--network", name, "--panoramas", str(tmp_path / "in"), "--height", "64", "--steps", "2",
                    "--batch", "2", "--device", "cpu", "--vae", str(tmp_path / "vae"),
-                   "--image-encoder", str(tmp_path / "clip"), "--out", str(tmp_path / "out")])  # fmt: skip
+                   "--image-encoder", str(tmp_path / "clip"), "--out", str(tmp_path / "out"), *more])  # fmt: skip
     made = PanoramaTransformer.from_pretrained(tmp_path / "out" / "transformer").config
     assert (made.latent_channels, made.distance_channels, made.patch_size, made.image_embed_dim) == (4, 0, 2, 24)
+    assert made.wraps == (name == "dit-xl-2")
     assert not (tmp_path / "out" / "image_encoder").exists(), "it is used as it is"
     with (tmp_path / "out" / "log.csv").open() as file:
-        assert "distance" not in next(csv.reader(file))
+        columns = next(csv.reader(file))
+    assert "distance" not in columns and ("cycle" in columns) == (name == "dit-xl-2-plain" and not more)
     with pytest.raises(InputError, match="holds no CLIP vision tower"):
         panorama.load_image_encoder(tmp_path)
+
+
+def test_a_network_that_cannot_break_the_seam_has_no_use_for_a_loss_against_it(tmp_path):
+    options = ["--rooms", str(tmp_path), "--vae", str(tmp_path), "--out", str(tmp_path / "out")]
+    with pytest.raises(InputError, match="only with --network dit-xl-2-plain: a turn .* passes through"):
+        panorama.main([*options, "--cycle-loss", "1"])
+    with pytest.raises(InputError, match="--cycle-loss is -1; give 0 or more"):
+        panorama.main([*options, "--network", "dit-xl-2-plain", "--cycle-loss", "-1"])
 
 
 def test_panoramas_without_distance_teach_none():
