@@ -142,6 +142,8 @@ class Slot:
     overdue: bool = False
     kill_at: float | None = None
     deaths: int = 0
+    polling: Any = None
+    """The question for progress that is under way; it outlives a unit, whose end is not to wait for it."""
     releasing: Any = None
     """The request to unload its models that is under way: asking more often would only keep it busy."""
     used: float = 0.0
@@ -376,7 +378,7 @@ class RayPool:
                         worker = ray.remote(
                             max_restarts=0, max_task_retries=0, max_concurrency=4, num_cpus=1, **resources
                         )(RayWorker)
-                        slot.actor = worker.remote(self._load, self._describe, device)
+                        slot.actor, slot.polling = worker.remote(self._load, self._describe, device), None
                         about = ray.get(slot.actor.ready.remote())
                         found = about["devices"][0] if about["devices"] else {}
                         named = {key: found[key] for key in ABOUT_DEVICE if key in found}
@@ -408,9 +410,14 @@ class RayPool:
             say({"failed": unit.identity, "code": error.code, "message": str(error)})
             return
         running = slot.actor.run.remote(dataclasses.asdict(unit), names, previews, inputs)
-        while not ray.wait([running], timeout=0)[0]:
-            for message in ray.get(slot.actor.poll.remote()):
-                say(message)
+        ready: list[Any] = []
+        while running not in ready:
+            slot.polling = slot.polling or slot.actor.poll.remote()
+            ready, _ = ray.wait([running, slot.polling], num_returns=1)
+            if slot.polling in ready:
+                said, slot.polling = ray.get(slot.polling), None
+                for message in said:
+                    say(message)
             if self._ended.is_set():
                 return
         ended, files = ray.get(running)
