@@ -41,8 +41,10 @@ class Work:
         self.until = until
         self.beside: list[subprocess.Popen] = []
 
-    def start(self, name: str, *arguments: str | Path) -> subprocess.Popen:
-        return subprocess.Popen([*PROGRAM, f"{__package__}.{name}", *map(str, arguments)])
+    def start(self, name: str, *arguments: str | Path, threads: int = 0) -> subprocess.Popen:
+        """threads: of the processor, that it may take; 0: as it likes."""
+        environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+        return subprocess.Popen([*PROGRAM, f"{__package__}.{name}", *map(str, arguments)], env=environment)
 
     def run(self, name: str, *arguments: str | Path) -> None:
         """To its end; Stopped when the time is over before, TrainingError when it fails."""
@@ -109,19 +111,21 @@ def _train(work: Work, options: argparse.Namespace) -> None:
     out, rooms, clips = options.out, options.out / "rooms", options.out / "clips"
     share = {name: options.minutes * part / sum(PARTS_OF_TIME.values()) for name, part in PARTS_OF_TIME.items()}
 
-    def render(name: str, *arguments: str | Path) -> None:
-        count = options.processes
-        work.beside += [work.start(name, *arguments, "--share", f"{k}/{count}") for k in range(count)]
+    def render(name: str, count: int, *arguments: str | Path) -> None:
+        threads = max(1, (os.cpu_count() or 1) // (2 * count))  # the trainer has the other half
+        for k in range(count):
+            work.beside.append(work.start(name, *arguments, "--share", f"{k}/{count}", threads=threads))
 
     def train(name: str, *arguments: str | Path) -> None:
-        budget = ("--minutes", str(share[name]), "--device", options.device)
-        work.run(name, *arguments, "--out", out / name, *budget)
+        work.run(name, *arguments, "--out", out / name, "--minutes", str(share[name]), "--device", options.device)
 
-    render("rooms", "--out", rooms, "--count", str(options.rooms))
+    one = options.device == "cuda"  # a GPU draws faster than a second process would help
+    device = ("--device", options.device)
+    render("rooms", 1 if one else options.processes, "--out", rooms, "--count", str(options.rooms), *device)
     work.first_of(rooms)
     train("autoencoder", "--rooms", rooms)
     vae = out / "autoencoder/vae"
-    render("clips", "--rooms", rooms, "--vae", vae, "--out", clips, "--count", str(options.clips))
+    render("clips", options.processes, "--rooms", rooms, "--vae", vae, "--out", clips, "--count", str(options.clips))
     train("panorama", "--rooms", rooms, "--vae", vae)
     work.first_of(clips)
     train("views", "--clips", clips)
