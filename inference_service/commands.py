@@ -652,6 +652,8 @@ def _check_service(findings: Findings) -> None:
         active = sum(job.state in (*ACTIVE, "running") for job in jobs)
         text = f"The service runs at {service.address} (process {service.pid}), {len(jobs)} jobs, {active} to be done"
         findings.say(True, text)
+        if Path(about.store) != default_store():
+            findings.say(True, f"Its store is another one: {about.store}")
         if about.service != __version__:
             text = f"It is version {about.service} and this command {__version__}; start the service again"
             findings.say(False, text)
