@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -174,6 +175,21 @@ def test_what_the_stores_disk_has_damaged_is_not_taken_for_a_result(service, tmp
         assert client.submit(request) == job  # and is made again, as the sentence says
         fetch(client, job, tmp_path / "again")
         assert (tmp_path / "again/panorama.png").read_bytes() == (tmp_path / "good/panorama.png").read_bytes()
+
+
+def test_work_begins_when_it_is_handed_in_not_at_the_next_tick(service, tmp_path, monkeypatch):
+    with service.client() as client:
+        fetch(client, client.submit(world_request(client, tmp_path, seed=951)), tmp_path / "W")  # the worker is ready
+        request = world_request(client, tmp_path, seed=950)
+        for _ in range(2):  # the loop may be about to set its next tick
+            monkeypatch.setattr(service.server, "_tick_at", math.inf)
+            time.sleep(0.2)
+        job = client.submit(request)
+        deadline = time.monotonic() + 60
+        while client.status(job).state != "done":
+            assert time.monotonic() < deadline, "nothing begins without a tick"
+            time.sleep(0.05)
+        assert service.server._tick_at == math.inf
 
 
 def same(path, folder):
