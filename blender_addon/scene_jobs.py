@@ -225,6 +225,7 @@ def build_stage(context: bpy.types.Context, preview: bool = False) -> Work:
     folder, columns = absolute(scene.look_beyond.world_folder), int(scene.look_beyond.stage_columns)
     where = SceneOf(scene)
     made: list[tuple[KnownWorld, MeshInPieces]] = []
+    whole: list[bool] = []
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
         yield Progress(0.0, "Reading the world's distances", None)
@@ -241,6 +242,9 @@ def build_stage(context: bpy.types.Context, preview: bool = False) -> Work:
         mesh = pieces.step()
         if mesh is None:
             return None
+        if not whole:
+            whole.append(True)
+            return None  # showing it has a tick of its own
         record = {"folder": str(folder), "columns": columns, **versions()}
         stage = show_stage(scene, world, mesh, record)
         shows_stage(scene, True)
