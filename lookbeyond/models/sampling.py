@@ -42,12 +42,25 @@ def shortened(sigmas: Sequence[float], strength: float) -> list[float]:
     return [start, *sigmas[first + 1 :]]
 
 
+DISTILLED_LEVELS = 40
+"""Noise levels between which AnimateLCM-SVD was distilled (Karras et al. 2022, rho 7)."""
+
+
 class ConsistencyScheduler(EulerDiscreteScheduler):
     """For consistency-distilled networks (AnimateLCM-SVD): each step goes to the clean frames, and noises them anew.
 
     Configured as `EulerDiscreteScheduler` is, whose preconditioning they share; 2 to 8 steps, without
     classifier-free guidance.
     """
+
+    def set_timesteps(self, num_inference_steps=None, device=None, *, sigmas=None, **options):  # type: ignore[override]
+        """Evenly among the levels of the distillation, from the noisiest on; the least one, a step to nothing from next
+        to nothing, is none of them (as `CMStochasticIterativeScheduler` chooses)."""
+        if sigmas is None and num_inference_steps:
+            ramp = np.arange(num_inference_steps) * (DISTILLED_LEVELS // num_inference_steps) / (DISTILLED_LEVELS - 1)
+            low, high = self.config.sigma_min ** (1 / 7), self.config.sigma_max ** (1 / 7)
+            sigmas = [*((high + ramp * (low - high)) ** 7).tolist(), 0.0]
+        super().set_timesteps(device=device, sigmas=sigmas, **options)
 
     def step(self, model_output, timestep, sample, *, generator=None, return_dict=True, **options):  # type: ignore[override]
         step = super().step(model_output, timestep, sample, **options)

@@ -4,7 +4,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from diffusers import EulerDiscreteScheduler, StableVideoDiffusionPipeline
+from diffusers import CMStochasticIterativeScheduler, EulerDiscreteScheduler, StableVideoDiffusionPipeline
 from diffusers.schedulers import AysSchedules
 from torch import nn
 from transformers import CLIPImageProcessor
@@ -163,12 +163,17 @@ def test_a_consistency_sampler_notes_its_clean_frames_and_ends_with_them():
     scheduler, euler = ConsistencyScheduler.from_config(config), EulerDiscreteScheduler.from_config(config)
     for one in (scheduler, euler):
         one.set_timesteps(4)
+    distilled = CMStochasticIterativeScheduler(40, sigma_min=0.002, sigma_max=700, sigma_data=1.0, rho=7)
+    distilled.set_timesteps(4)
+    torch.testing.assert_close(scheduler.sigmas[:4], distilled.sigmas[:4], rtol=1e-4, atol=1e-4)
+    assert scheduler.sigmas[3] > 0.01 and scheduler.sigmas[4] == 0
+    torch.testing.assert_close(scheduler.timesteps, 0.25 * scheduler.sigmas[:4].log())
     sample, output = torch.randn(2, 3), torch.randn(2, 3)
     for one in (scheduler, euler):
         one.scale_model_input(sample, one.timesteps[0])
     new, clean = scheduler.step(output, scheduler.timesteps[0], sample, generator=torch.Generator().manual_seed(0),
                                 return_dict=False)  # fmt: skip
-    assert torch.equal(clean, euler.step(output, euler.timesteps[0], sample).pred_original_sample)
+    torch.testing.assert_close(clean, euler.step(output, euler.timesteps[0], sample).pred_original_sample)
     noise = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(new, clean + noise * scheduler.sigmas[1])
     pipeline.register_modules(scheduler=scheduler)
