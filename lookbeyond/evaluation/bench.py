@@ -433,7 +433,7 @@ def evaluate(pipeline: ScenePipeline, options: argparse.Namespace, folder: Path,
 
 def _skipped(networks: PerceptualNetworks) -> str:
     skipped = networks.skipped
-    text = "No seam is trained for: the network cannot make one, so there is no checkpoint without a cycle loss.\n"
+    text = "The built-in network cannot make a seam, so it has no cycle loss; of one that can, bench two presets.\n"
     if skipped:
         text = f"Skipped: {', '.join(skipped)} (their networks' files are not given; `--perceptual`). " + text
     return text
