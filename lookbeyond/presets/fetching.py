@@ -157,8 +157,8 @@ class _hub_errors:
         ):
             message = (
                 f"{self.hub} cannot be loaded from {endpoint} ({_first_line(causes[-1])}); check the network, set "
-                "HF_ENDPOINT to a mirror, or copy the files here and give their `folder` in the preset; what was "
-                "begun is gone on with"
+                "HF_ENDPOINT to a mirror, or copy the files here and give their `folder` in the preset; what has "
+                "come already is kept"
             )
         else:
             return
