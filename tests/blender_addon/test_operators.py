@@ -114,13 +114,17 @@ def test_a_job_lets_the_window_go_on_and_can_be_cancelled(part, session, placed,
     assert placed.world is None and len(service.cancelled) == 1
 
 
-def test_another_file_in_the_middle_of_a_job_loses_nothing(part, session, placed, service, tmp_path):
+def finish_a_world_while_another_file_is_open(part, session, service):
     service.holds = True
     session.begin(part("scene_jobs").build_world(bpy.context))
     turns_until(session, lambda: session.task.message.startswith("Denoising"))
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     service.holds = False
     turns_until(session, lambda: not session.busy)
+
+
+def test_another_file_in_the_middle_of_a_job_loses_nothing(part, session, placed, service, tmp_path):
+    finish_a_world_while_another_file_is_open(part, session, service)
     assert not session.error and "its scene is not open any more" in session.notice
     assert list((tmp_path / "results" / "worlds").glob("*/panorama.png"))
     assert bpy.context.scene.world is None
@@ -128,12 +132,7 @@ def test_another_file_in_the_middle_of_a_job_loses_nothing(part, session, placed
 
 def test_what_is_finished_while_another_file_is_open_is_found_in_its_own(part, session, placed, service, tmp_path):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"), relative_remap=False)
-    service.holds = True
-    session.begin(part("scene_jobs").build_world(bpy.context))
-    turns_until(session, lambda: session.task.message.startswith("Denoising"))
-    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
-    service.holds = False
-    turns_until(session, lambda: not session.busy)
+    finish_a_world_while_another_file_is_open(part, session, service)
     assert "Open scene.blend to find it" in session.notice and bpy.context.scene.world is None
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
     assert len(session.unfinished) == 1
