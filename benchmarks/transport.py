@@ -3,9 +3,10 @@
     python benchmarks/transport.py [--frames 100] [--repeats 5] [--overhead world,shot]
 
 Transport: a shot of 100 frames (1.77 MB each, as PNG files of noise are) is pulled by the whole client into a folder,
-checked and written, and in the same run, in turn, as many bytes go from a bare ROUTER to a bare DEALER of pyzmq in two
-processes with the same CURVE encryption, in the same pieces, without a copy on either side, from memory to files and to
-nowhere. Ratios are medians of the rounds' own ratios: what else the machine does changes from one round to the next.
+checked and written, and in the same run, in turn, the same files go from a bare ROUTER to a bare DEALER of pyzmq in two
+processes with the same CURVE encryption, in the same pieces, without a copy on either side: read, sent and written,
+which is the same work without our protocol. Beside it what parts of that cost: as many bytes from one buffer in memory,
+written and to nowhere. Ratios are medians of the rounds' own: what else the machine does changes from one to the next.
 
 Overhead: worlds and shots of one clip of the built-in preset, warm, previews off: the client's wall time from submit to
 the last file, over what the worker's own units took (with reading and encoding their files) and over what was spent
@@ -94,22 +95,30 @@ def pull_whole(service: ServiceAddress, request: ShotRequest, folder: Path) -> P
 
 
 def raw_service(arguments: list[str]) -> None:
-    """A bare ROUTER in a process of its own, as the service is one: answers each size with so many bytes."""
+    """A bare ROUTER in a process of its own, as the service is one: answers with the asked piece of a file.
+
+    A file without a name is so many bytes of memory, the same ones each time.
+    """
     keys = json.loads(arguments[0])
-    data = memoryview(os.urandom(protocol.CHUNK_BYTES))
+    memory = memoryview(os.urandom(protocol.CHUNK_BYTES))
     with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
         router.curve_server = True
         router.curve_publickey, router.curve_secretkey = keys["public"].encode(), keys["secret"].encode()
         print(router.bind_to_random_port("tcp://127.0.0.1"), flush=True)
         while True:
-            peer, size = router.recv_multipart()
+            peer, offset, size, name = router.recv_multipart()
             if not int(size):
                 return
-            router.send_multipart([peer, data[: int(size)]], copy=False)
+            data: bytes | memoryview = memory[: int(size)]
+            if name:
+                with open(name, "rb", buffering=0) as file:
+                    file.seek(int(offset))
+                    data = file.read(int(size))
+            router.send_multipart([peer, data], copy=False)
 
 
-def pull_raw(files: list[int], window: int, folder: Path | None) -> Pull:
-    """Fetch files of these sizes with a bare DEALER from a bare ROUTER in another process, with CURVE.
+def pull_raw(files: list[Path], window: int, folder: Path | None, from_memory: bool = True) -> Pull:
+    """Fetch these files, or as many bytes, with a bare DEALER from a bare ROUTER in another process, with CURVE.
 
     They are written into `folder`, or nowhere.
     """
@@ -119,36 +128,40 @@ def pull_raw(files: list[int], window: int, folder: Path | None) -> Pull:
     process = subprocess.Popen([sys.executable, __file__, "raw", keys], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     port = int(process.stdout.readline())
-    sizes = [min(protocol.CHUNK_BYTES, size - at) for size in files for at in range(0, size, protocol.CHUNK_BYTES)]
+    sizes = [(path, path.stat().st_size) for path in files]
+    chunk = protocol.CHUNK_BYTES
+    pieces = [(path, at, min(chunk, size - at)) for path, size in sizes for at in range(0, size, chunk)]
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
         dealer.linger = 1000
         dealer.curve_serverkey, dealer.curve_publickey, dealer.curve_secretkey = public.encode(), own_public, own_secret
         dealer.connect(f"tcp://127.0.0.1:{port}")
-        dealer.send(b"1")
+        dealer.send_multipart([b"0", b"1", b""])
         dealer.recv()  # the handshake is not counted, nor is the client's
         before, begun = cpu_s(psutil.Process(process.pid)), time.perf_counter()
         asked = number = 0
-        for index, size in enumerate(files):
+        for index, (_, size) in enumerate(sizes):
             with open(folder / str(index), "wb") if folder else contextlib.nullcontext() as file:
-                for _ in range(0, size, protocol.CHUNK_BYTES):
-                    while asked < len(sizes) and asked - number < window:
-                        dealer.send(b"%d" % sizes[asked])
+                for _ in range(0, size, chunk):
+                    while asked < len(pieces) and asked - number < window:
+                        path, offset, count = pieces[asked]
+                        name = b"" if from_memory else os.fsencode(path)
+                        dealer.send_multipart([b"%d" % offset, b"%d" % count, name])
                         asked += 1
                     data = dealer.recv(copy=False)
-                    assert len(data) == sizes[number]
+                    assert len(data) == pieces[number][2]
                     number += 1
                     if file:
                         file.write(data.buffer)
         seconds, spent = time.perf_counter() - begun, cpu_s(psutil.Process(process.pid)) - before
-        dealer.send(b"0")
+        dealer.send_multipart([b"0", b"0", b""])
         process.wait(30)
-    return Pull(sum(files), seconds, spent)
+    return Pull(sum(size for _, size in sizes), seconds, spent)
 
 
 def transport(folder: Path, frames: int, repeats: int) -> float:
     os.environ["LOOKBEYOND_RUNTIME_DIR"] = str(folder / "runtime")
     process, service = start_service([sys.executable, __file__, "service", str(folder / "store")], timeout_s=120)
-    pulls: dict[str, list[Pull]] = {"whole": [], "written": [], "nowhere": []}
+    pulls: dict[str, list[Pull]] = {"whole": [], "files": [], "written": [], "nowhere": []}
     try:
         with Client(service, timeout_s=60) as client:
             list(client.follow(client.submit(world_request(client, folder)), folder / "W"))
@@ -158,33 +171,38 @@ def transport(folder: Path, frames: int, repeats: int) -> float:
             ]
             request = shot_request(client, folder / "W", cameras)
             list(client.follow(client.submit(request), folder / "first"))
-        sizes = [path.stat().st_size for path in sorted((folder / "first").glob("**/*.*"))]
+        files = sorted((folder / "first").glob("**/*.*"))
         for number in range(repeats):
             out = folder / f"pull{number}"
             pulls["whole"].append(pull_whole(service, request, out))
             shutil.rmtree(out)
             out.mkdir()
-            pulls["written"].append(pull_raw(sizes, PULL_WINDOW, out))
+            pulls["files"].append(pull_raw(files, PULL_WINDOW, out, from_memory=False))
             shutil.rmtree(out)
-            pulls["nowhere"].append(pull_raw(sizes, PULL_WINDOW, None))
+            out.mkdir()
+            pulls["written"].append(pull_raw(files, PULL_WINDOW, out))
+            shutil.rmtree(out)
+            pulls["nowhere"].append(pull_raw(files, PULL_WINDOW, None))
     finally:
         end(process)
     paces = {name: statistics.median(pull.pace for pull in made) for name, made in pulls.items()}
     spent = {name: statistics.median(pull.cpu_s for pull in made) for name, made in pulls.items()}
-    print(f"{frames} frames with depth, {sum(sizes) / 1e6:.0f} MB, medians of {repeats}")
+    print(f"{frames} frames with depth, {pulls['whole'][0].bytes / 1e6:.0f} MB, medians of {repeats}")
     for name, text in (
         ("whole", "the whole client, checked and written whole"),
-        ("written", "raw pyzmq with CURVE, written"),
-        ("nowhere", "raw pyzmq with CURVE, to nowhere"),
+        ("files", "raw pyzmq with CURVE, the same files read, sent and written"),
+        ("written", "raw pyzmq with CURVE, from one buffer, written"),
+        ("nowhere", "raw pyzmq with CURVE, from one buffer to nowhere"),
     ):
         print(f"  {text}: {paces[name]:.0f} MB/s, {spent[name]:.2f} s of processor time on both sides")
     ratios = {}
-    for name in ("written", "nowhere"):
+    for name in ("files", "written", "nowhere"):
         rounds = list(zip(pulls["whole"], pulls[name]))
         ratios[name] = statistics.median(whole.pace / raw.pace for whole, raw in rounds)
         of_cpu = statistics.median(raw.cpu_s / whole.cpu_s for whole, raw in rounds)
-        print(f"  ratio to {name}: {ratios[name]:.2f}, of processor time {of_cpu:.2f} (wanted: 0.8)")
-    return ratios["written"]
+        wanted = " (wanted: 0.8)" if name == "files" else ""
+        print(f"  ratio to {name}: {ratios[name]:.2f}, of processor time {of_cpu:.2f}{wanted}")
+    return ratios["files"]
 
 
 # --- overhead --------------------------------------------------------------------------------------------

@@ -37,6 +37,11 @@ from .perceptual import PerceptualNetworks
 from .scenes import PATHS, WIDTH, Scene, held_out_room, real_scenes
 
 OURS = "ours"
+EXPERIMENTS = (
+    "weights", "raymap", "anchors", "guidance", "tau_position", "tau_rotation", "distance_noise", "motion", "steps",
+    "strength", "panorama_steps",
+)  # fmt: skip
+"""Switches that the table names."""
 LOWER_IS_BETTER = ("AbsRel", "Fréchet", "seam", "LPIPS", "FID", "FVD")
 
 
@@ -321,7 +326,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     size.add_argument("--quick", action="store_true", help="3 rooms, one path of 12 frames at 192x128")
     size.add_argument("--full", action="store_true", help="64 rooms: for a GPU")
     parser.add_argument("--rooms", type=int, help="held-out rooms (16)")
-    parser.add_argument("--samples", type=int, help="panoramas of each photo (8)")
+    parser.add_argument("--samples", type=int, help="panoramas of each photo (8); 0: views only")
     parser.add_argument("--paths", nargs="*", choices=PATHS, help="camera moves (all three); none: panoramas only")
     parser.add_argument("--frames", type=int, help="frames of a path (24)")
     parser.add_argument("--size", type=lambda text: tuple(map(int, text.split("x"))), help="of a frame (384x256)")
@@ -340,6 +345,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     switches.add_argument("--distance-noise", type=float, default=0.0, help="deviation of the log-distance")
     switches.add_argument("--motion", type=float, default=1.0, help="length of walks, in units of 2 m")
     switches.add_argument("--steps", type=int, help="denoising steps of the views")
+    switches.add_argument("--strength", type=float, help="share of the noise the views start from; 1: noise alone")
+    switches.add_argument("--panorama-steps", type=int, help="denoising steps of the panorama")
     options = parser.parse_args(argv)
     if options.quick:
         sizes = {"rooms": 3, "samples": 4, "paths": ["there and back"], "frames": 12, "size": (192, 128)}
@@ -352,12 +359,21 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return options
 
 
+def set_switches(pipeline: ScenePipeline, options: argparse.Namespace) -> None:
+    """Change the pipeline into the experiment's."""
+    pipeline.ablation = Ablation(options.weights, options.raymap, options.anchors, options.guidance)
+    asked = {
+        "views_steps": options.steps, "strength": options.strength, "strength_in_holes": options.strength,
+        "panorama_steps": options.panorama_steps,
+    }  # fmt: skip
+    changes = {name: value for name, value in asked.items() if value is not None}
+    pipeline.settings = replace(pipeline.settings, **changes)
+
+
 def main(argv: list[str] | None = None) -> None:
     options = parse(argv)
     pipeline = ScenePipeline.from_preset(options.preset, options.device)
-    pipeline.ablation = Ablation(options.weights, options.raymap, options.anchors, options.guidance)
-    if options.steps:
-        pipeline.settings = replace(pipeline.settings, views_steps=options.steps)
+    set_switches(pipeline, options)
     shared = ("out", "rooms", "paths", "quick", "full", "panoramas", "against")  # do not change a scene's figures
     settings = {name: str(value) for name, value in sorted(vars(options).items()) if name not in shared}
     identity = hashlib.sha256(json.dumps([settings, pipeline.revision]).encode()).hexdigest()[:8]
@@ -368,9 +384,7 @@ def main(argv: list[str] | None = None) -> None:
     for kind, results in plots.items():
         plot_frames(results, kind, options.out)
     heading = f"# {options.preset} {pipeline.revision}: {options.rooms} rooms, {options.samples} samples"
-    switched = {
-        name: settings[name] for name in ("weights", "raymap", "anchors", "guidance", "distance_noise", "motion")
-    }
+    switched = {name: settings[name] for name in EXPERIMENTS if settings[name] != "None"}
     text = as_markdown(table, heading) + f"\nSwitches: {switched}\n" + _skipped(networks)
     (options.out / "table.md").write_text(text, "utf-8")
     (options.out / "table.json").write_text(json.dumps({"settings": settings, "table": table}, indent=1), "utf-8")
@@ -410,11 +424,13 @@ def evaluate(pipeline: ScenePipeline, options: argparse.Namespace, folder: Path,
     walks: dict[str, list[Result]] = defaultdict(list)
     for prefix, load, key in tqdm(places, unit="scene"):
         scene = load()
-        still = remembered(
-            folder, key, lambda scene=scene: evaluate_panorama(pipeline, scene, options.samples, networks)
-        )
-        stills[prefix].append((still, scene.hidden))
-        found = Result({prefix + metric: values for metric, values in still.figures.items()})
+        found = Result()
+        if options.samples:
+            still = remembered(
+                folder, key, lambda scene=scene: evaluate_panorama(pipeline, scene, options.samples, networks)
+            )
+            stills[prefix].append((still, scene.hidden))
+            found.figures |= {prefix + metric: values for metric, values in still.figures.items()}
         for kind in options.paths if scene.room is not None else ():
             walk = remembered(
                 folder, f"{key}_{kind.replace(' ', '_')}",

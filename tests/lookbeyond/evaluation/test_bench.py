@@ -153,19 +153,41 @@ def test_an_interrupted_run_goes_on_and_worse_figures_are_named(room, pipeline, 
     ]  # fmt: skip
 
 
-def test_switches_change_the_frames(room, pipeline):
+def test_switches_change_the_frames(room, pipeline, monkeypatch):
     path = room.path("walk", 6, 96, 64, reach_m=0.4)
 
-    def frames(**switches) -> np.ndarray:
-        pipeline.ablation = Ablation(**switches)
-        views = bench.shoot(pipeline, room.sharp_panorama, path, 0.2, 0.2)
-        pipeline.ablation = Ablation()
+    def frames(*switches: str) -> np.ndarray:
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline, "ablation", Ablation())
+            patch.setattr(pipeline, "settings", pipeline.settings)
+            bench.set_switches(pipeline, bench.parse(["--out", "nowhere", *switches]))
+            views = bench.shoot(pipeline, room.sharp_panorama, path, 0.2, 0.2)
         return np.stack([view.colour for view in views])
 
     usual = frames()
     assert np.array_equal(usual, frames()) and usual.shape == (6, 64, 96, 3)
-    for switches in ({"weights": "temporal"}, {"raymap": "off"}, {"anchors": "rotation"}, {"guidance": "off"}):
-        assert not np.array_equal(usual, frames(**switches)), switches
+    for switches in (
+        "--weights temporal", "--raymap off", "--anchors rotation", "--guidance off", "--steps 2", "--strength 1",
+    ):  # fmt: skip
+        assert not np.array_equal(usual, frames(*switches.split())), switches
+
+
+def test_a_switch_sets_the_steps_of_the_panorama(room, pipeline, monkeypatch):
+    monkeypatch.setattr(pipeline, "settings", pipeline.settings)
+    worlds = []
+    for steps in ("1", "1", "3"):
+        bench.set_switches(pipeline, bench.parse(["--out", "nowhere", "--panorama-steps", steps]))
+        worlds.append(pipeline.build_world(room.photo, room.camera, camera_height=1.6, width=256, seed=0).colour)
+    assert np.array_equal(worlds[0], worlds[1]) and not np.array_equal(worlds[0], worlds[2])
+
+
+def test_without_samples_only_views_are_judged(room, pipeline, networks, tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "held_out_room", lambda seed: room)
+    monkeypatch.setattr(bench, "evaluate_panorama", None)
+    options = bench.parse(["--quick", "--rooms", "1", "--frames", "4", "--size", "96x64", "--out", str(tmp_path)])
+    options.samples = 0
+    table, _ = bench.evaluate(pipeline, options, tmp_path, networks)
+    assert table and all(metric.startswith("there and back") for metric in table)
 
 
 def test_real_panoramas_are_read_and_missing_ones_named(tmp_path):
