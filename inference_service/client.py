@@ -48,6 +48,8 @@ runtime_file = protocol.runtime_file
 
 PULL_WINDOW = 4
 """Pieces asked for ahead of their arrival."""
+REMOTE_CHUNK_BYTES = 512 << 10
+"""Pieces of files to and from another machine: over a slow line, each must arrive within the time-out."""
 FOLLOW_TICK_S = 0.5
 """`Client.follow` yields at least this often."""
 STATUS_INTERVAL_S = 2.0
@@ -424,14 +426,15 @@ class Client:
                     continue
             wanted.append((artifact, path))
         chunk = self._chunk_bytes
-        pieces = [(artifact, offset) for artifact, _ in wanted for offset in range(0, max(artifact.size, 1), chunk)]
+        offsets = [range(0, max(artifact.size, 1), chunk) for artifact, _ in wanted]
+        pieces = [(artifact, offset) for (artifact, _), own in zip(wanted, offsets) for offset in own]
         under_way: collections.deque[int] = collections.deque()
         asked = 0
         try:
-            for artifact, path in wanted:
+            for (artifact, path), own in zip(wanted, offsets):
                 with _writing(path) as (file, temporary):
-                    checksum, received = protocol.Checksum(artifact), 0
-                    while received < artifact.size or not artifact.size:
+                    checksum = protocol.Checksum(artifact)
+                    for _ in own:
                         while asked < len(pieces) and len(under_way) < PULL_WINDOW:
                             of, offset = pieces[asked]
                             get = protocol.Get(job, of.name, offset, chunk)
@@ -440,9 +443,6 @@ class Client:
                         _, payload = self._await(under_way.popleft())
                         checksum.update(payload)
                         file.write(payload)
-                        received += len(payload)
-                        if not payload:
-                            break
                     file.close()
                     if not checksum.is_right():
                         with contextlib.suppress(ServiceError):  # an older service does not know the word
@@ -462,7 +462,8 @@ class Client:
     @property
     def _chunk_bytes(self) -> int:
         """Largest piece of a file that both sides take; a service that does not say takes 1 MiB."""
-        return min(protocol.CHUNK_BYTES, self.welcome.limits.get("chunk_bytes", 1 << 20))
+        own = protocol.CHUNK_BYTES if self._service.pid else REMOTE_CHUNK_BYTES
+        return min(own, self.welcome.limits.get("chunk_bytes", 1 << 20))
 
     # the socket
 
@@ -561,8 +562,10 @@ class Client:
             if remaining <= 0:
                 self._waited_for.discard(id)
                 raise self._silent()
-            if self._listen(remaining, until_reply=id):
-                deadline = time.monotonic() + self._timeout_s  # any traffic is life
+            replies = len(self._replies)
+            self._listen(remaining, until_reply=id)
+            if len(self._replies) > replies:  # hints are no sign that this one is still to come
+                deadline = time.monotonic() + self._timeout_s
         self._waited_for.discard(id)
         message, payload = self._replies.pop(id)
         if isinstance(message, protocol.Error):

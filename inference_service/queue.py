@@ -74,6 +74,8 @@ class Job:
     artifacts: dict[str, tuple[Artifact, str]] = field(default_factory=dict)
     """Name below the job's folder -> its artifact and the path in the store's unit, as identity/name."""
     message: str = "Waiting"
+    relisted: bool = False
+    """Whether artifacts were taken back: who asks for those after a number of them is told all again."""
     memory_plan: str = ""
     """How its models were fitted into the device's memory, as a worker said."""
 
@@ -214,7 +216,8 @@ class JobQueue:
     def _status(self, job: Job, ahead_s: float | None, with_artifacts: bool, after: int) -> JobStatus:
         running = self._work_of(job)
         eta_s = self._plus(ahead_s, job) if job.state == "queued" else None
-        artifacts = [artifact for artifact, _ in job.artifacts.values()][max(0, after) :] if with_artifacts else []
+        after = 0 if job.relisted else max(0, after)
+        artifacts = [artifact for artifact, _ in job.artifacts.values()][after:] if with_artifacts else []
         return JobStatus(
             job=job.id,
             kind=job.kind,
@@ -225,7 +228,7 @@ class JobQueue:
             error=job.error,
             error_code=job.error_code,
             artifacts=tuple(artifacts),
-            after=max(0, after),
+            after=after,
         )
 
     def inputs(self) -> set[str]:
@@ -349,6 +352,15 @@ class JobQueue:
             self._paces[key] = (self._paces.get(key, pace) + pace) / 2
         for job in self._knowing(identity):  # also where it was cancelled too late
             self._advance(job)
+
+    def lost(self, identity: str) -> None:
+        """A finished unit is no longer in the store: the jobs that go on make it again."""
+        for job in self._knowing(identity):
+            if identity in job.done:
+                job.done.remove(identity)
+                of_others = {n: place for n, place in job.artifacts.items() if place[1].partition("/")[0] != identity}
+                job.artifacts, job.relisted = of_others, True
+                self._changed(job)
 
     def failed(self, identity: str, code: str, message: str) -> None:
         """A unit cannot be made: nor can the jobs that need it."""
@@ -491,7 +503,7 @@ class JobQueue:
             if isinstance(job.request, ShotRequest):
                 job.request = dataclasses.replace(job.request, cameras=[])
             self._changed(job)
-            self._forget_old()
+            self._forget_old(job)
             for other in list(self.jobs.values()):
                 if other.state in ACTIVE and other.waits_for == job.id:
                     self._world_ended(other)
@@ -502,17 +514,23 @@ class JobQueue:
             assert isinstance(job.request, ShotRequest)
             request = self._with_world(job.request)
         except LookBeyondError as error:
-            self._end(job, "failed", "lost", str(error))
+            world = self.jobs.get(job.waits_for)
+            if world and world.state == "cancelled":
+                self._end(job, "cancelled", "cancelled", "The world of this shot was cancelled, and the shot with it.")
+            else:
+                self._end(job, "failed", "lost", str(error))
             return
         if request.world:
             job.request = request
             self._save(job)
             self._begin(job)
 
-    def _forget_old(self) -> None:
-        ended = sorted((job for job in self.jobs.values() if job.state not in ACTIVE), key=lambda job: job.changed)
+    def _forget_old(self, newest: Job) -> None:
+        ended = [job for job in self.jobs.values() if job.state not in ACTIVE]
+        # by the clock on the wall, which may have been set back: what has just ended is the newest all the same
+        ended.sort(key=lambda job: (job is newest, job.changed))
         count, artifacts = len(ended), sum(len(job.artifacts) for job in ended)
-        for job in ended:
+        for job in ended[:-1]:
             if count <= MAX_ENDED_JOBS and artifacts <= MAX_ENDED_ARTIFACTS:
                 return
             count, artifacts = count - 1, artifacts - len(job.artifacts)

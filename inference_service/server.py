@@ -8,10 +8,12 @@ at hand and no more.
 import base64
 import collections
 import contextlib
+import ctypes
 import dataclasses
 import hashlib
 import json
 import logging
+import mmap
 import os
 import signal
 import sys
@@ -58,6 +60,8 @@ MAX_JOBS_PER_SESSION = 200
 SESSION_SILENCE_S = 60.0
 SEND_QUEUE = 12
 """Messages kept for a client that does not read; a piece of a file is the largest, so 24 MiB."""
+RECEIVE_QUEUE = 8
+"""Messages of one client that wait to be read; a client of ours has four questions open at most."""
 COPY_BYTES = 64 << 10
 """Payloads from this size on are sent from where they lie."""
 MAX_BUFFERS = 8
@@ -112,6 +116,23 @@ class Session:
     """Those it wants hints about."""
     submitted: set[str] = field(default_factory=set)
     uploads: dict[str, Upload] = field(default_factory=dict)
+    piece: zmq.MessageTracker | None = None
+    """Of the newest piece of a file that was sent to it: done when that has left the queue to the socket."""
+    hints: dict[tuple[str, type], zmq.MessageTracker] = field(default_factory=dict)
+    """The same of the newest hint of each type, by job."""
+
+    def wants(self, job: str, hint: object) -> bool:
+        """Whether a hint about a job is to be sent now.
+
+        Over a slow line, hints would fill the queue and crowd out replies. So there is one of each type at most in it:
+        who gets it asks for the truth. What is only for the eye waits until pieces of files are through.
+        """
+        if job not in self.jobs or (isinstance(hint, protocol.Preview) and not self.previews):
+            return False
+        if not isinstance(hint, protocol.Ready) and self.piece and not self.piece.done:
+            return False
+        last = self.hints.get((job, type(hint)))
+        return last is None or last.done
 
 
 class Pieces:
@@ -121,8 +142,8 @@ class Pieces:
     """
 
     def __init__(self):
-        self._free: list[bytearray] = []
-        self._under_way: collections.deque[tuple[zmq.MessageTracker, bytearray]] = collections.deque()
+        self._free: list[mmap.mmap] = []
+        self._under_way: collections.deque[tuple[zmq.MessageTracker, mmap.mmap]] = collections.deque()
         self._idle = True
 
     def rest(self) -> None:
@@ -147,12 +168,13 @@ class Pieces:
         self._under_way.append((frame.tracker, buffer))
         return frame
 
-    def _buffer(self) -> bytearray:
+    def _buffer(self) -> mmap.mmap:
         while self._under_way and self._under_way[0][0].done:
             self._free.append(self._under_way.popleft()[1])
         if len(self._under_way) >= MAX_BUFFERS:  # some client does not read: its pieces are no longer waited for
             self._under_way.popleft()
-        return self._free.pop() if self._free else bytearray(protocol.CHUNK_BYTES)
+        # memory of its own: what the heap gives for it, the heap would keep
+        return self._free.pop() if self._free else mmap.mmap(-1, protocol.CHUNK_BYTES)
 
 
 @dataclass(frozen=True)
@@ -212,7 +234,7 @@ class Server:
             (zmq.LINGER, 0),
             (zmq.ROUTER_MANDATORY, 1),
             (zmq.SNDHWM, SEND_QUEUE),
-            (zmq.RCVHWM, 64),
+            (zmq.RCVHWM, RECEIVE_QUEUE),
             (zmq.MAXMSGSIZE, protocol.MAX_FRAME_BYTES),
             (zmq.HANDSHAKE_IVL, 5000),
             (zmq.BACKLOG, 128),
@@ -261,7 +283,7 @@ class Server:
                     elif socket is self._executor.socket:
                         self._hear(self._executor.messages())
                     else:
-                        self._gate.admit()
+                        self._admit()
                 if self._stop.is_set():
                     if drain_until is None:
                         drain_until = time.monotonic() + self._settings.drain_s
@@ -270,19 +292,34 @@ class Server:
                         return
                 if time.monotonic() >= self._tick_at:  # not after every message
                     self._tick_at = time.monotonic() + TICK_MS / 1000
-                    self._tick()
+                    try:
+                        self._tick()
+                    except OSError as error:  # somebody who holds all descriptors, for one, must not end the service
+                        log.error("the service is short of something of this machine's: %s", error)
         finally:
             self._end()
+
+    def _admit(self) -> None:
+        try:
+            self._gate.admit()
+        except OSError as error:  # as above: whoever wanted in is told nothing, and tries again
+            log.error("nobody can be let in: %s", error)
 
     # life
 
     def _begin(self) -> None:
         for job in list(self._queue.jobs.values()):
             if job.state in ACTIVE:
-                with contextlib.suppress(Exception):
+                reason = "The models were changed meanwhile; submit the job again."
+                try:
                     if self._presets.revision(job.request.preset) == job.revision:
                         continue
-                self._queue.give_up(job, "The models were changed meanwhile; submit the job again.")
+                except LookBeyondError as error:
+                    reason = sentence(str(error))
+                except Exception:
+                    log.exception("a preset cannot be looked at", extra={"job": job.id})
+                    reason = f"The preset {job.request.preset} cannot be read; see the log, then submit the job again."
+                self._queue.give_up(job, reason)
         self._tidy()
         self._executor.start()
         make_private_folder(protocol.runtime_folder())
@@ -299,7 +336,7 @@ class Server:
         self._executor.close()
         self._faces.close()
         if self._tidying:
-            self._tidying.join()
+            self._tidying.join(self._settings.drain_s)
         self._queue.close()
         self._close_sockets()
         log.info("ended", extra={"epoch": self._epoch})
@@ -320,6 +357,7 @@ class Server:
         if now >= self._probe_at:
             self._probe_at = now + PROBE_INTERVAL_S
             self._pieces.rest()
+            give_back_memory()
             for peer in [p for p, s in self._sessions.items() if now - s.last_seen > PROBE_INTERVAL_S]:
                 self._send(peer, protocol.Pong(self._epoch))
         if now >= self._tidy_at:
@@ -433,19 +471,26 @@ class Server:
     # the socket
 
     def _send(self, peer: bytes, message: object, id: int = 0, payload: bytes | zmq.Frame = b"") -> None:
+        if isinstance(payload, zmq.Frame) and (session := self._sessions.get(peer)):
+            session.piece = payload.tracker
+        self._send_frames(peer, protocol.encode(message, id, payload), copy=len(payload) < COPY_BYTES)
+        self.totals["bytes_sent"] += len(payload)
+
+    def _send_frames(self, peer: bytes, frames: Sequence[bytes | zmq.Frame], copy: bool) -> None:
         try:
-            frames = [peer, *protocol.encode(message, id, payload)]
-            self._router.send_multipart(frames, zmq.NOBLOCK, copy=len(payload) < COPY_BYTES)
-            self.totals["bytes_sent"] += len(payload)
+            self._router.send_multipart([peer, *frames], zmq.NOBLOCK, copy=copy)
         except zmq.Again:
             pass  # the client does not read: it will ask again
         except zmq.ZMQError:
             self._forget(peer)
 
     def _hint(self, job: Job, message: object, payload: bytes = b"") -> None:
+        magic, header, *rest = protocol.encode(message, 0, payload)
         for peer, session in list(self._sessions.items()):
-            if job.id in session.jobs and (session.previews or not isinstance(message, protocol.Preview)):
-                self._send(peer, message, payload=payload)
+            if session.wants(job.id, message):
+                tracked = zmq.Frame(header, track=True, copy=False)
+                session.hints[job.id, type(message)] = tracked.tracker
+                self._send_frames(peer, [magic, tracked, *rest], copy=False)
 
     def _job_changed(self, job: Job) -> None:
         self._hint(job, protocol.Ready(job.id))
@@ -464,6 +509,8 @@ class Server:
                 key = str(frames[-1].get("User-Id"))
                 if not self._gate.is_allowed(key):
                     raise ProtocolError("wrong_key", "This client is not allowed here.")
+                if len(frames) > 4:  # before they are copied
+                    raise ProtocolError("protocol", "A message has two or three frames.")
                 message, id, payload = decode_strictly([frame.bytes for frame in frames[1:]])
                 reply, data = self._answer(peer, key, message, payload)
             except ProtocolError as error:
@@ -693,6 +740,7 @@ class Server:
     def _doubt(self, doubt: protocol.Doubt) -> None:
         identity, name = self._place(doubt.job, doubt.artifact)
         if self._store.discard_if_damaged(identity, name):
+            self._queue.lost(identity)
             log.warning("a damaged unit was thrown away", extra={"unit": identity, "job": doubt.job, "file": name})
 
     def _get(self, get: protocol.Get) -> tuple[object, bytes | zmq.Frame]:
@@ -701,8 +749,12 @@ class Server:
         identity, name = self._place(get.job, get.artifact)
         try:
             payload = self._pieces.read(f"{self._store.unit(identity)}/{name}", get.offset, get.size)
-        except OSError as error:
+        except FileNotFoundError as error:
             raise ProtocolError("lost", "The file is gone from the store; submit the job again.") from error
+        except OSError as error:
+            raise ProtocolError(
+                "storage", f"A file of the store could not be read ({error.strerror}); try again, and see the disk."
+            ) from error
         return protocol.Data(get.job, get.artifact, get.offset), payload
 
 
@@ -721,6 +773,15 @@ def decode_strictly(frames: list[bytes]) -> tuple[object, int, bytes]:
     return message, id, frames[2] if len(frames) == 3 else b""
 
 
+def give_back_memory() -> None:
+    """Return to the system what was freed: glibc keeps it where anything above it is still used, tens of megabytes."""
+    if _malloc_trim:
+        _malloc_trim(0)
+
+
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+
+
 def serve(
     store: Path,
     bind: str = "tcp://127.0.0.1:0",
@@ -731,8 +792,19 @@ def serve(
 
     Raises InputError if another service runs on the same store or the address cannot be used.
     """
+    _allow_many_connections()
     server = Server(store, bind, **settings)
     for name in ("SIGTERM", "SIGINT", "SIGHUP" if sys.platform != "win32" else "SIGBREAK"):
         signal.signal(getattr(signal, name), lambda *_: server.stop())
     announce(server)
     server.run()
+
+
+def _allow_many_connections() -> None:
+    """Take as many descriptors as this user may have: every connection is one, also of those who are not let in."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -142,7 +142,7 @@ class Store:
         return (self.unit(identity) / RECORD).is_file()
 
     def has_whole_unit(self, identity: str) -> bool:
-        """Whether a unit is there with every byte; what a power cut has damaged is removed."""
+        """Whether a unit is there and its files are as long as they were made; what a power cut damaged is removed."""
         if not self.has_unit(identity):
             return False
         folder = self.unit(identity)
@@ -288,6 +288,9 @@ class Store:
         for entry in entries:
             too_old = now - entry.used > max_age_s
             if (total > quota_bytes or too_old) and entry.name not in keep and not now - spare_s < entry.used <= now:
+                with contextlib.suppress(OSError):
+                    if entry.path.stat().st_mtime > entry.used:  # somebody needs it since it was listed
+                        continue
                 self._discard(entry.path)
                 total -= entry.bytes
                 removed.append(entry)

@@ -1,6 +1,8 @@
 """Running the service: its commands, its logs, its metrics, its end; and clients that misbehave."""
 
 import contextlib
+import dataclasses
+import itertools
 import json
 import os
 import random
@@ -13,6 +15,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -25,16 +28,33 @@ from benchmarks.soak import soak
 from inference_service import client as client_module
 from inference_service import commands, protocol
 from inference_service import server as server_module
-from inference_service.client import Client, Finished, ServiceError, find_service, start_service
+from inference_service.client import Client, FileArrived, Finished, ServiceError, find_service, start_service
 from inference_service.commands import describe, duration, progress_bar
 from inference_service.logs import JsonFormatter, TextFormatter
 from inference_service.metrics import start_metrics
+from inference_service.protocol import WORLD_FILES, ShotRequest
 from inference_service.security import hex_key, load_or_make_keys
 from inference_service.server import DRAIN_S, Settings
 from inference_service.store import Store
 from lookbeyond.errors import InputError
-from tests.inference_service.conftest import SLOW, contents, running, save_photo, shot_request, world_request
+from tests.inference_service.conftest import (
+    SLOW,
+    contents,
+    path_cameras,
+    running,
+    save_photo,
+    serving,
+    shot_request,
+    world_request,
+)
 from tests.inference_service.double import service_command, worker_command
+
+FEW_DESCRIPTORS = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (96, 96))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Runs a command that may have so many files and connections open."""
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
@@ -376,6 +396,130 @@ def test_a_client_that_stops_reading_holds_little_and_stops_nobody(service, tmp_
             fetch(good, good.submit(world_request(good, tmp_path, seed=502)), tmp_path / "W2")
             assert process.memory_info().rss - before < 100e6  # 300 pieces, and HWM is 16
             assert time.monotonic() - begun < 20
+
+
+class StuckAtTheThirdClip:
+    """An executor: two clips of large files take no time, the third takes for ever and tells so ten times a second."""
+
+    kind = "stuck"
+
+    def __init__(self, context: zmq.Context, store: Path):
+        self.socket = context.socket(zmq.PULL)
+        self.socket.bind("inproc://stuck")
+        self._store, self._unit, self._clips = Store(store), None, 0
+
+    def run(self, unit, names, previews) -> str:
+        self._unit = unit
+        return "none"
+
+    def has_room(self) -> bool:
+        return self._unit is None
+
+    def tick(self):
+        unit = self._unit
+        if unit is None:
+            return
+        self._clips += unit.kind == "clip"
+        if self._clips > 2:
+            yield {"progress": unit.identity, "fraction": 0.1, "message": "Denoising"}
+            return
+        with self._store.temporary() as folder:
+            if unit.kind == "plan":
+                clips = [{"source": i, "target": i + 1, "first": 4 * i, "last": 4 * i + 4} for i in range(3)]
+                anchors = [{"frame": 4 * i, "before": []} for i in range(4)]
+                (folder / "plan.json").write_text(json.dumps({"anchors": anchors, "clips": clips}))
+            for name in unit.delivers.values():
+                (folder / name).parent.mkdir(exist_ok=True)
+                (folder / name).write_bytes(os.urandom(1_800_000))
+            self._store.commit(folder, unit.identity, 1.0, unit.kind)
+        self._unit = None
+        yield {"done": unit.identity, "seconds": 1.0}
+
+    def devices(self):
+        return [{"name": "none", "state": "ready"}]
+
+    def messages(self):
+        return ()
+
+    def start(self) -> None: ...
+
+    revive = release = start
+
+    def cancel(self, identity: str) -> None: ...
+
+    def close(self) -> None:
+        self.socket.close(0)
+
+
+@contextlib.contextmanager
+def slow_line(address: str, bytes_per_s: float) -> Iterator[str]:
+    """The address of a line to a service over which its answers come so slowly."""
+
+    def pump(source: socket.socket, target: socket.socket, rate: float) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+                time.sleep(len(data) / rate)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+    def connect() -> None:
+        near, _ = listener.accept()
+        with near, socket.socket() as far:
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+            host, _, port = address.removeprefix("tcp://").rpartition(":")
+            far.connect((host, int(port)))
+            ways = [(near, far, float("inf")), (far, near, bytes_per_s)]
+            pumps = [threading.Thread(target=pump, args=way, daemon=True) for way in ways]
+            for thread in pumps:
+                thread.start()
+            for thread in pumps:
+                thread.join()
+
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        threading.Thread(target=connect, daemon=True).start()
+        yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_hints_do_not_crowd_out_the_files_on_a_slow_line(tmp_path, runtime):
+    with serving(tmp_path, StuckAtTheThirdClip) as service, service.client() as near:
+        world = {name: near.upload(save_photo(tmp_path / f"{i}.png", i)) for i, name in enumerate(WORLD_FILES)}
+        job = near.submit(ShotRequest(world=world, cameras=path_cameras(13)))
+        while len(near.status(job).artifacts) < 2 * 9:
+            time.sleep(0.05)
+        with slow_line(service.address.address, 6e6) as address:
+            far = dataclasses.replace(service.address, address=address)  # with its pid, pieces are the largest
+            begun = time.monotonic()
+            with Client(far) as client:
+                arrived = (event for event in client.follow(job, tmp_path / "S") if isinstance(event, FileArrived))
+                assert len(list(itertools.islice(arrived, 10))) == 10
+            # 18 MB at 6 MB/s: a reply that was dropped for a hint cost a time-out of 5 s, if not of a minute
+            assert time.monotonic() - begun < 7
+        near.cancel(job)
+
+
+@posix
+def test_connections_that_take_all_descriptors_do_not_end_the_service(tmp_path, runtime):
+    command = [sys.executable, "-c", FEW_DESCRIPTORS, *service_command(tmp_path / "store")]
+    process, address = start_service(command)
+    try:
+        host, _, port = address.address.removeprefix("tcp://").rpartition(":")
+        with Client(address, timeout_s=10) as good:
+            crowd = [socket.create_connection((host, int(port))) for _ in range(120)]
+            time.sleep(1.5)  # it looks after itself every half second
+            assert good.ping() and psutil.Process(process.pid).num_fds() > 90
+            for one in crowd:
+                one.close()
+            job = good.submit(world_request(good, tmp_path))
+            assert isinstance(fetch(good, job, tmp_path / "W")[-1], Finished)
+            good.shutdown()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_memory_for_pieces_of_files_is_used_again_and_given_back(tmp_path):

@@ -1,6 +1,7 @@
 """Several jobs: order, pausing, cancelling, times to come; a shot waits for its world; two clients, one truth."""
 
 import dataclasses
+import shutil
 import time
 
 import pytest
@@ -90,7 +91,7 @@ def test_a_waiting_shot_survives_a_restart_and_falls_with_its_world(store, tmp_p
     assert jobs.status(jobs.jobs[shot.id]).message == "Waiting for its world"
     jobs.cancel(jobs.jobs[world.id])
     status = jobs.status(jobs.jobs[shot.id])
-    assert status.state == "failed" and "submit the world again" in status.error
+    assert status.state == "cancelled" and "The world of this shot was cancelled" in status.error
     with pytest.raises(InputError, match="was not made"):
         jobs.submit("shot", ShotRequest(world_job=world.id, cameras=path_cameras(5)), "r")
     with pytest.raises(InputError, match="not known here"):
@@ -208,6 +209,21 @@ def test_a_unit_that_a_power_cut_damaged_is_made_again(store, tmp_path):
     jobs.close()
 
 
+def test_a_finished_unit_that_is_lost_is_made_again_and_told_again(jobs, store, tmp_path):
+    world, _ = jobs.submit("world", photo_request(store, tmp_path), "r")
+    shot, _ = jobs.submit("shot", ShotRequest(world_job=world.id, cameras=path_cameras(13)), "r")
+    work(jobs, store, 2 + 4 + 2)  # the world, the plan, the anchors, and all clips but one
+    known = len(jobs.status(shot).artifacts)
+    lost = next(unit.identity for unit in shot.units if unit.kind == "clip")
+    shutil.rmtree(store.unit(lost))
+    jobs.lost(lost)
+    assert 0 < len(jobs.status(shot).artifacts) < known and jobs.next_unit().identity == lost
+    assert work(jobs, store) == 2 + 1  # it, the last clip and the shot
+    told = jobs.status(shot, after=known)
+    assert told.state == "done" and told.after == 0 and len(told.artifacts) == 2 * 13 + 2
+    assert all((store.root / "units" / place[:2] / place).is_file() for _, place in shot.artifacts.values())
+
+
 def test_a_job_list_that_cannot_be_written_is_said_and_nothing_is_promised(jobs, store, tmp_path):
     request = photo_request(store, tmp_path)
     jobs._database.execute("PRAGMA query_only = ON")
@@ -234,6 +250,16 @@ def test_a_clock_that_jumps_loses_nothing(jobs, store, tmp_path, monkeypatch, ju
         assert half_written.exists()
         assert store.prune(jobs.inputs(), spare_s=0) == []
     assert store.has_unit(next(iter(job.done)))
+
+
+def test_what_ends_after_the_clock_was_set_back_is_not_forgotten(jobs, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(queue_module, "MAX_ENDED_JOBS", 2)
+    made = [jobs.submit("world", photo_request(store, tmp_path, seed), "r")[0] for seed in range(3)]
+    work(jobs, store, 2)
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() - 365 * 86400)
+    work(jobs, store)
+    assert set(jobs.jobs) == {made[1].id, made[2].id} and made[2].state == "done"
 
 
 # --- through the service ---------------------------------------------------------------------------------

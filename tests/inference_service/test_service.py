@@ -154,18 +154,20 @@ def test_what_is_there_is_not_fetched_again_and_what_is_damaged_is(service, tmp_
     assert (world / "world.json").stat().st_ino == kept
 
 
-@pytest.mark.parametrize("older", [False, True])
-def test_what_the_stores_disk_has_damaged_is_not_taken_for_a_result(service, tmp_path, older):
+@pytest.mark.parametrize("damage", ["a bit", "cut short", "a bit, and only its SHA-256 is known"])
+def test_what_the_stores_disk_has_damaged_is_not_taken_for_a_result(service, tmp_path, damage):
     with service.client() as client:
-        request = world_request(client, tmp_path, seed=900 + older)
+        request = world_request(client, tmp_path, seed=900 + len(damage))
         job = client.submit(request)
         fetch(client, job, tmp_path / "good")
         (folder,) = (p.parent for p in (service.folder / "store/units").rglob("panorama.png") if same(p, tmp_path))
-        if older:  # a unit of a version that wrote no CRC: its SHA-256 tells
+        if "SHA-256" in damage:  # a unit of a version that wrote no CRC
             for artifact in service.server._queue.jobs[job].artifacts.values():
                 object.__setattr__(artifact[0], "crc32", None)
         rotten = bytearray((folder / "panorama.png").read_bytes())
         rotten[len(rotten) // 2] ^= 4
+        if damage == "cut short":
+            del rotten[len(rotten) // 2 :]
         (folder / "panorama.png").write_bytes(rotten)
         with pytest.raises(ServiceError, match="panorama.png arrived damaged") as error:
             fetch(client, job, tmp_path / "bad")

@@ -96,6 +96,17 @@ def test_pruning_takes_what_was_used_longest_ago_and_spares_what_is_needed(store
     assert [store.has_unit(identity) for identity in (UNIT, OTHER, "c" * 64)] == [True, False, True]
 
 
+def test_what_is_used_while_the_store_is_pruned_is_spared(store, monkeypatch):
+    for identity in (UNIT, OTHER):
+        _commit(store, identity)
+        os.utime(store.unit(identity), (1000, 1000))
+    entries = store.entries()
+    monkeypatch.setattr(store, "entries", lambda: entries)
+    store.record(OTHER)  # a job needs it now
+    store.prune(keep=set(), quota_bytes=0)
+    assert not store.has_unit(UNIT) and store.has_unit(OTHER)
+
+
 def test_a_full_disk_is_said_before_work_begins(store, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(100, 99, 1))
     with pytest.raises(StorageError, match="free some space"), store.temporary():
