@@ -13,6 +13,7 @@ import gc
 import hashlib
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -340,7 +341,7 @@ def perform_unit(unit: Unit, store: Store, pipelines: Pipelines, callback: Callb
         try:
             run_unit(unit.description, store, output, pipelines, callback)
         except Exception as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             memory_was_short = True
         else:
@@ -367,7 +368,7 @@ def _typed_errors(unit: Unit):
         with storage_errors(Path(error.filename) if error.filename else Path("The store")):
             raise
     except Exception as error:
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise OutOfMemory(
                 f"There is too little memory for this {unit.kind}; close other programs, "
                 "or choose a smaller size or preset."
@@ -375,19 +376,27 @@ def _typed_errors(unit: Unit):
         raise
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+_MEMORY_WORDS = re.compile("out of memory|can't allocate memory|not enough memory|ALLOC(ATION)?_FAILED", re.IGNORECASE)
+"""CUDA's and MPS's own, the CPU allocator's on POSIX and on Windows, the status codes of cuBLAS, cuDNN and others."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it says, in one of the ways of Python and torch, that the machine or its device has too little memory."""
     # torch.OutOfMemoryError, told by its name: torch is imported only where a pipeline needs it
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and bool(_MEMORY_WORDS.search(str(error)))
 
 
 def free_memory() -> None:
     """Return what is cached and no longer used to the machine and the device."""
     _read_world.cache_clear()
     gc.collect()
-    if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    if torch := sys.modules.get("torch"):
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        elif torch.backends.mps.is_available():
+            torch.mps.empty_cache()
 
 
 def run_unit(description: dict, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:

@@ -31,7 +31,7 @@ START_PATIENCE_S = 600.0
 MAX_UNIT_S = 6 * 3600.0
 """No unit takes longer; its worker is killed and its jobs fail."""
 MAX_RESTARTS = 5
-"""Deaths in a row after which a worker is not started again until new work is submitted."""
+"""Deaths in a row over no unit after which a worker is not started again until new work is submitted."""
 MAX_BACK_OFF_S = 30.0
 MAX_DEVICES = 64
 
@@ -148,7 +148,10 @@ class Slot:
     kill_at: float | None = None
     overdue: bool = False
     deaths: int = 0
-    """In a row."""
+    """In a row: each makes the wait before the next start longer."""
+    unprovoked: int = 0
+    """How many of them were over no unit: what a worker is given up for. A unit that kills workers is itself stopped,
+    and is not to take the jobs of others with it."""
     start_at: float = 0.0
     releasing: bool = False
     """It was asked to unload its models and has not answered yet: asking more often would only keep it busy."""
@@ -208,6 +211,7 @@ class ProcessPool:
 
     def _said(self, slot: Slot, message: dict) -> Iterator[dict]:
         slot.about |= message.pop("about", {})
+        log_traceback(message, slot.unit, slot.device)
         if not message:
             slot.releasing = False
         if "ready" in message:
@@ -221,7 +225,7 @@ class ProcessPool:
             if found:
                 slot.about |= {key: found[0][key] for key in ABOUT_DEVICE if key in found[0]}
         elif "done" in message or "failed" in message:
-            slot.deaths = 0
+            slot.deaths = slot.unprovoked = 0
             slot.unit, slot.kill_at, slot.unwanted = None, None, False
             yield message
         elif "progress" in message or "planned" in message:
@@ -239,6 +243,7 @@ class ProcessPool:
         slot.about.pop("loaded", None)
         if not unwanted:
             slot.deaths += 1
+            slot.unprovoked += unit is None
         slot.start_at = time.monotonic() + back_off_s(slot.deaths)
         if unit and unwanted:
             yield {"given_back": unit.identity}
@@ -248,7 +253,10 @@ class ProcessPool:
             yield {"failed": unit.identity, "code": "failed", "message": sentence}
         elif unit:
             yield {"crashed": unit.identity}
-        if all(s.worker is None and s.deaths >= MAX_RESTARTS for s in self._slots):
+        yield from self._given_up()
+
+    def _given_up(self) -> Iterator[dict]:
+        if all(s.worker is None and s.unprovoked >= MAX_RESTARTS for s in self._slots):
             log.error("no worker can be kept running; waiting for new work")
             yield {"broken": "The worker process cannot be kept running; run `lookbeyond doctor` and see the log."}
 
@@ -262,9 +270,10 @@ class ProcessPool:
                 slot.overdue = slot.unit is not None and not slot.unwanted
                 slot.kill_at = None
                 slot.worker.kill()
-            if slot.worker is None and slot.deaths < MAX_RESTARTS and now >= slot.start_at:
+            if slot.worker is None and slot.unprovoked < MAX_RESTARTS and now >= slot.start_at:
                 self._start(slot)
-        yield from ()
+                if slot.worker is None:
+                    yield from self._given_up()
 
     def has_room(self) -> bool:
         return any(slot.ready and slot.unit is None for slot in self._slots)
@@ -291,8 +300,8 @@ class ProcessPool:
 
     def revive(self) -> None:
         for slot in self._slots:
-            if slot.worker is None and slot.deaths >= MAX_RESTARTS:
-                slot.deaths, slot.start_at = 0, 0.0
+            if slot.worker is None and slot.unprovoked >= MAX_RESTARTS:
+                slot.deaths, slot.unprovoked, slot.start_at = 0, 0, 0.0
 
     def devices(self) -> list[dict]:
         devices = []
@@ -335,8 +344,17 @@ class ProcessPool:
             slot.kill_at = time.monotonic() + START_PATIENCE_S
         except OSError as error:
             slot.deaths += 1
+            slot.unprovoked += 1
             slot.start_at = time.monotonic() + back_off_s(slot.deaths)
             log.error("the worker could not be started: %s", error, extra={"device": slot.device})
+
+
+def log_traceback(message: dict, unit: Unit | None, device: str) -> None:
+    """Take the traceback out of a worker's message, if it brings one, and into the service's log."""
+    if "traceback" in message:
+        about = {"unit": unit.identity, "kind": unit.kind} if unit else {}
+        log.error("unforeseen error of a worker", extra={**about, "device": device, "traceback": message["traceback"]})
+        del message["traceback"]
 
 
 def back_off_s(deaths: int) -> float:

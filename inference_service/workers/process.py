@@ -4,7 +4,8 @@ Service and worker talk in JSON lines over the worker's standard streams. To the
 "names", "previews"}`, `{"cancel": identity}`, `{"release": true}`. From it: `{"ready": ...}` once, then for the
 unit at hand `{"planned": identity, "plan"}` (how the models fit into memory, where that was planned), `{"progress":
 identity, "fraction", "message"[, "preview": JPEG in base64]}` and one of `{"done": identity, "seconds"}`,
-`{"failed": identity, "code", "message"}`; any of them may bring `"about"`, what is loaded and the memory it takes.
+`{"failed": identity, "code", "message"}`; any of them may bring `"about"`, what is loaded and the memory it takes, and
+`"traceback"`, of an error that nobody foresaw, for the service's log.
 The end of its input ends the worker, so there are no orphans.
 """
 
@@ -29,7 +30,7 @@ import numpy as np
 from PIL import Image
 
 from inference_service.store import Store
-from inference_service.units import Pipeline, Pipelines, Unit, free_memory, perform_unit
+from inference_service.units import Pipeline, Pipelines, Unit, free_memory, is_out_of_memory, perform_unit
 from lookbeyond.errors import Cancelled, LookBeyondError, StorageError, sentence
 
 PROGRESS_INTERVAL_S = 0.1
@@ -37,6 +38,8 @@ PREVIEW_INTERVAL_S = 0.5
 PREVIEW_SIDE = 512
 IDLE_S = 600.0
 """Models that nobody has used for so long are unloaded."""
+TRACEBACK_CHARS = 8000
+"""What an unforeseen error may take of the service's log."""
 
 Loader = Callable[[str, str], Pipeline]
 """Preset name, device -> the loaded pipeline."""
@@ -119,7 +122,11 @@ def with_presets(device: dict) -> dict:
 
 
 class CachedPipelines:
-    """Loads a preset when it is first asked for and keeps one loaded at a time."""
+    """Loads a preset when it is first asked for and keeps one loaded at a time.
+
+    Raises StorageError for weights that cannot be read. Where memory was short it raises what said so: `perform_unit`
+    frees what it can and tries once more.
+    """
 
     def __init__(self, load: Loader, device: str):
         self._load, self._device = load, device
@@ -131,10 +138,11 @@ class CachedPipelines:
             self.release()
             try:
                 self._pipeline, self._name = self._load(preset, self._device), preset
-            except (LookBeyondError, MemoryError):
-                raise
             except Exception as error:  # files of weights can be broken in any way
-                if type(error).__name__ == "OutOfMemoryError":
+                met = error.__cause__ if isinstance(error, LookBeyondError) else error
+                if met is not None and is_out_of_memory(met):  # nothing is wrong with the weights
+                    raise met from None
+                if isinstance(error, LookBeyondError):
                     raise
                 traceback.print_exc()
                 detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
@@ -193,21 +201,25 @@ def main(
     def about() -> dict:
         return {"about": {"loaded": pipelines.loaded, **memory_in_use()}}
 
-    devices = [with_presets(device) for device in describe_devices()]
-    send({"ready": {"pid": os.getpid(), "devices": devices}, **about()})
-    while True:
-        try:
-            order = orders.get(timeout=options.idle_s if pipelines.loaded else None)
-        except queue.Empty:
-            order = {"release": True}
-        if "release" in order:
-            pipelines.release()
-            send(about())
-        elif "run" in order:
-            for sha256, name in order.get("names", {}).items():
-                store.give_name(sha256, name)
-            unit = Unit(**order["run"])
-            send(run_order(unit, store, pipelines, cancelled, send, order.get("previews", True)) | about())
+    try:
+        devices = [with_presets(device) for device in describe_devices()]
+        send({"ready": {"pid": os.getpid(), "devices": devices}, **about()})
+        while True:
+            try:
+                order = orders.get(timeout=options.idle_s if pipelines.loaded else None)
+            except queue.Empty:
+                order = {"release": True}
+            if "release" in order:
+                pipelines.release()
+                send(about())
+            elif "run" in order:
+                for sha256, name in order.get("names", {}).items():
+                    store.give_name(sha256, name)
+                unit = Unit(**order["run"])
+                send(run_order(unit, store, pipelines, cancelled, send, order.get("previews", True)) | about())
+    except Exception as error:  # it ends the worker: the log is to say why
+        send({"traceback": traceback_of(error)})
+        raise
 
 
 def _read_orders(orders: queue.SimpleQueue[dict], cancelled: set[str]) -> None:
@@ -265,10 +277,18 @@ def run_order(
     except LookBeyondError as error:
         return {"failed": identity, "code": error.code, "message": sentence(str(error))}
     except Exception as error:
-        traceback.print_exc()
         detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         message = f"The {unit.kind} could not be made ({detail}); see the log and report it."
-        return {"failed": identity, "code": "failed", "message": message}
+        return {"failed": identity, "code": "failed", "message": message, "traceback": traceback_of(error)}
+
+
+def traceback_of(error: BaseException) -> str:
+    """The traceback as text of bounded length."""
+    text = "".join(traceback.format_exception(error))
+    if len(text) <= TRACEBACK_CHARS:
+        return text
+    # a deep stack says the most at its end, an error with a long message at its beginning
+    return f"{text[: TRACEBACK_CHARS // 2]}\n[...]\n{text[-TRACEBACK_CHARS // 2 :]}"
 
 
 def preview_jpeg(pixels: np.ndarray) -> bytes:
@@ -281,6 +301,11 @@ def preview_jpeg(pixels: np.ndarray) -> bytes:
 
 
 # --- the service's side ----------------------------------------------------------------------------------
+
+
+def python_path() -> str:
+    """The PYTHONPATH of a Python that is to find this package without looking into its current folder (`-P`)."""
+    return os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
 
 
 class WorkerProcess:
@@ -296,9 +321,7 @@ class WorkerProcess:
         on_line: Callable[["WorkerProcess", bytes], None],
         changes: Mapping[str, str] | None = None,
     ):
-        root = str(Path(__file__).parents[2])
-        environment = {**os.environ, **(changes or {})}
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+        environment = {**os.environ, **(changes or {}), "PYTHONPATH": python_path()}
         self._process = subprocess.Popen(
             [*command, "--store", str(store)],
             stdin=subprocess.PIPE,

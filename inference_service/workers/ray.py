@@ -30,7 +30,9 @@ from inference_service.workers.pool import (
     CANCEL_PATIENCE_S,
     MAX_RESTARTS,
     MAX_UNIT_S,
+    START_PATIENCE_S,
     back_off_s,
+    log_traceback,
     share_of_cores,
 )
 from inference_service.workers.process import (
@@ -38,7 +40,9 @@ from inference_service.workers.process import (
     IDLE_S,
     CachedPipelines,
     memory_in_use,
+    python_path,
     run_order,
+    traceback_of,
     with_presets,
 )
 from lookbeyond.errors import InputError, LookBeyondError
@@ -55,6 +59,10 @@ def require_ray() -> None:
     """InputError unless Ray is installed."""
     if importlib.util.find_spec("ray") is None:
         raise InputError("--executor ray needs Ray; run `pip install lookbeyond[ray]`.")
+
+
+class NoRoom(Exception):
+    """No machine of the cluster had what a worker needs; the text says what, and what to do."""
 
 
 class RayWorker:
@@ -77,14 +85,17 @@ class RayWorker:
     def run(self, plain: dict, names: dict, previews: bool, inputs: dict) -> tuple[dict, dict[str, bytes]]:
         """How the unit ended, as a worker process says it, and the files that it made."""
         unit = Unit(**plain)
-        self._cancelled.discard(unit.identity)
         try:
             self._take(inputs, unit)
+            for sha256, name in names.items():
+                self._store.give_name(sha256, name)
+            ended = run_order(unit, self._store, self._pipelines, self._cancelled, self._said.put, previews)
         except LookBeyondError as error:
             return {"failed": unit.identity, "code": error.code, "message": str(error)}, {}
-        for sha256, name in names.items():
-            self._store.give_name(sha256, name)
-        ended = run_order(unit, self._store, self._pipelines, self._cancelled, self._said.put, previews)
+        finally:
+            # Not at the beginning: Ray keeps no order between calls, and a cancel may have come before its unit. One
+            # that comes after it ends the unit's next run at once, which the service then begins again.
+            self._cancelled.discard(unit.identity)
         files = self._store.files_of(unit.identity) if "done" in ended else {}
         self._store.prune({unit.identity}, ACTOR_QUOTA_BYTES, spare_s=0)
         return ended | {"about": self._about()}, files
@@ -142,6 +153,8 @@ class Slot:
     overdue: bool = False
     kill_at: float | None = None
     deaths: int = 0
+    unprovoked: int = 0
+    """As of a worker process (`pool.Slot`)."""
     polling: Any = None
     """The question for progress that is under way; it outlives a unit, whose end is not to wait for it."""
     releasing: Any = None
@@ -201,23 +214,28 @@ class RayPool:
                 continue
             slot = self._slots[int(index)]
             slot.about |= message.pop("about", {})
+            log_traceback(message, slot.unit, slot.name)
             if "ready" in message:
                 slot.ready = True
                 continue
             if "died" in message:
-                yield from self._died(slot)
+                yield from self._died(slot, message["died"])
                 continue
             if "done" in message or "failed" in message:
-                slot.deaths, slot.unit, slot.kill_at, slot.unwanted = 0, None, None, False
+                slot.deaths = slot.unprovoked = 0
+                slot.unit, slot.kill_at, slot.unwanted = None, None, False
                 slot.used = time.monotonic()
             if message:
                 yield message
 
-    def _died(self, slot: Slot) -> Iterator[dict]:
+    def _died(self, slot: Slot, no_room: str = "") -> Iterator[dict]:
         log.warning("worker ended", extra={"device": slot.name})
         unit, unwanted, overdue = slot.unit, slot.unwanted, slot.overdue
         slot.ready, slot.unit, slot.kill_at, slot.unwanted, slot.overdue = False, None, None, False, False
         slot.deaths += not unwanted
+        slot.unprovoked += not unwanted and unit is None
+        if no_room:  # it was waited for long enough
+            slot.unprovoked = MAX_RESTARTS
         if unit and unwanted:
             yield {"given_back": unit.identity}
         elif unit and overdue:
@@ -227,10 +245,11 @@ class RayPool:
             yield {"failed": unit.identity, "code": "failed", "message": sentence}
         elif unit:
             yield {"crashed": unit.identity}
-        if slot.deaths < MAX_RESTARTS:
+        if slot.unprovoked < MAX_RESTARTS:
             slot.orders.put(("start", back_off_s(slot.deaths)))
-        if all(other.deaths >= MAX_RESTARTS for other in self._slots):
-            yield {"broken": "Ray's workers cannot be kept running; run `lookbeyond doctor` and see the log."}
+        if all(other.unprovoked >= MAX_RESTARTS for other in self._slots):
+            broken = "Ray's workers cannot be kept running; run `lookbeyond doctor` and see the log."
+            yield {"broken": no_room or broken}
 
     def tick(self) -> Iterator[dict]:
         now = time.monotonic()
@@ -274,8 +293,8 @@ class RayPool:
 
     def revive(self) -> None:
         for slot in self._slots:
-            if slot.deaths >= MAX_RESTARTS:
-                slot.deaths = 0
+            if slot.unprovoked >= MAX_RESTARTS:
+                slot.deaths = slot.unprovoked = 0
                 slot.orders.put(("start", 0.0))
         if self._failed_to_start and not self._host.is_alive():
             self._failed_to_start = False
@@ -288,7 +307,7 @@ class RayPool:
         devices = []
         for slot in list(self._slots):
             state = "working" if slot.unit else "ready" if slot.ready else "starting"
-            state = "stopped" if slot.deaths >= MAX_RESTARTS else state
+            state = "stopped" if slot.unprovoked >= MAX_RESTARTS else state
             unit = {"unit": slot.unit.kind, "identity": slot.unit.identity} if slot.unit else {}
             devices.append({"name": slot.name, **slot.about, "state": state, **unit})
         return devices
@@ -324,12 +343,11 @@ class RayPool:
             ray.shutdown()
 
     def _start_ray(self) -> None:
-        root = str(Path(__file__).parents[2])
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # a busy machine takes longer than Ray's 30
         import ray
 
-        variables = {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
+        variables = {"PYTHONPATH": python_path()}
         if threads := self._threads or os.environ.get("OMP_NUM_THREADS"):
             variables["OMP_NUM_THREADS"] = str(threads)  # Ray would set it to 1
         own = {} if self._address else {"include_dashboard": False, "num_cpus": max(8, len(self._devices))}
@@ -374,12 +392,7 @@ class RayPool:
                     if order[0] == "start":
                         if self._ended.wait(order[1]):
                             continue
-                        resources = {"num_gpus": 1} if device == "cuda" else {"num_gpus": 0}
-                        worker = ray.remote(
-                            max_restarts=0, max_task_retries=0, max_concurrency=4, num_cpus=1, **resources
-                        )(RayWorker)
-                        slot.actor, slot.polling = worker.remote(self._load, self._describe, device), None
-                        about = ray.get(slot.actor.ready.remote())
+                        about = self._start_actor(slot, device)
                         found = about["devices"][0] if about["devices"] else {}
                         named = {key: found[key] for key in ABOUT_DEVICE if key in found}
                         say({"about": about["about"] | named, "ready": True})
@@ -388,16 +401,38 @@ class RayPool:
                 except Exception as error:  # whatever Ray makes of a dead actor
                     if self._ended.is_set():
                         break
-                    log.warning("Ray: %s", " ".join(str(error).split())[:300], extra={"device": slot.name})
+                    log.warning("Ray: %s", " ".join(str(error).split())[:2000], extra={"device": slot.name})
                     with contextlib.suppress(Exception):
                         if slot.actor is not None:
                             ray.kill(slot.actor)
                     slot.actor = None
-                    say({"died": True})
+                    unforeseen = isinstance(error, ray.exceptions.RayTaskError)  # in the actor, and not its death
+                    trace = {"traceback": traceback_of(error)} if unforeseen else {}
+                    say({"died": str(error) if isinstance(error, NoRoom) else "", **trace})
             with contextlib.suppress(Exception):
                 if slot.actor is not None:
                     ray.get(slot.actor.end.remote(), timeout=2)
                     ray.kill(slot.actor)
+
+    def _start_actor(self, slot: Slot, device: str) -> dict:
+        """Start a slot's actor; what it says of itself. Raises NoRoom, or whatever Ray makes of a broken one."""
+        import ray
+
+        gpus = int(device == "cuda")
+        options = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": 4, "num_cpus": 1, "num_gpus": gpus}
+        slot.actor = ray.remote(**options)(RayWorker).remote(self._load, self._describe, device)
+        slot.polling = None
+        try:
+            ray.get(slot.actor.__ray_ready__.remote(), timeout=START_PATIENCE_S)
+        except ray.exceptions.GetTimeoutError as error:
+            there, free = ray.cluster_resources(), ray.available_resources()
+            has = [f"{there.get(kind, 0):g} {kind}s ({free.get(kind, 0):g} free)" for kind in ("CPU", "GPU")]
+            raise NoRoom(
+                f"Ray found no place for a worker in {START_PATIENCE_S / 60:g} minutes: it needs 1 CPU and {gpus} GPU, "
+                f"the cluster has {' and '.join(has)}; add a machine, end other work there or choose other --devices, "
+                "and submit again."
+            ) from error
+        return ray.get(slot.actor.ready.remote(), timeout=START_PATIENCE_S)
 
     def _run(self, slot: Slot, unit: Unit, names: dict[str, str], previews: bool, say: Any) -> None:
         import ray
@@ -408,6 +443,9 @@ class RayPool:
             inputs |= {identity: self._reference(identity, part) for identity in units_read(unit)}
         except LookBeyondError as error:
             say({"failed": unit.identity, "code": error.code, "message": str(error)})
+            return
+        if slot.unwanted:  # since its inputs were asked for
+            say({"failed": unit.identity, "code": "cancelled", "message": "The work was cancelled."})
             return
         running = slot.actor.run.remote(dataclasses.asdict(unit), names, previews, inputs)
         ready: list[Any] = []

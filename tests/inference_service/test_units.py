@@ -236,7 +236,22 @@ class OutOfMemoryError(RuntimeError):
     """As torch's."""
 
 
-@pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError("CUDA")])
+class AcceleratorError(RuntimeError):
+    """As torch's."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OutOfMemoryError("CUDA"),
+        AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.05 GB, max allowed: 9.07 GB)"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+    ],
+)
 @pytest.mark.parametrize("times", [1, 2])
 def test_out_of_memory_is_tried_once_more_and_then_said(store, tmp_path, monkeypatch, error, times):
     attempts = []
@@ -259,6 +274,16 @@ def test_out_of_memory_is_tried_once_more_and_then_said(store, tmp_path, monkeyp
             perform_unit(unit, store, pipelines, quiet)
     assert attempts == [[], []]
     assert store.has_unit(unit.identity) == (times == 1)
+
+
+def test_torchs_own_allocator_is_understood_and_other_errors_are_not_taken_for_it():
+    import torch
+
+    with pytest.raises(RuntimeError) as error:
+        torch.empty(1 << 50)
+    assert units.is_out_of_memory(error.value)
+    for other in (RuntimeError("CUDA error: an illegal memory access was encountered"), ValueError("out of memory")):
+        assert not units.is_out_of_memory(other)
 
 
 def test_a_full_disk_in_the_middle_is_a_storage_error(store, tmp_path, monkeypatch):

@@ -1,5 +1,8 @@
 """Workers: one process for each device, ended with the service, restarted with patience, heard at every step."""
 
+import dataclasses
+import json
+import logging
 import os
 import re
 import signal
@@ -14,26 +17,39 @@ import pytest
 import zmq
 
 from inference_service.client import Finished, ServiceError
+from inference_service.logs import JsonFormatter
 from inference_service.protocol import WorldRequest
 from inference_service.store import Store
-from inference_service.units import check_world_request, first_unit
+from inference_service.units import Unit, check_world_request, first_unit
+from inference_service.workers import pool as pools
 from inference_service.workers.pool import (
     MAX_BACK_OFF_S,
+    MAX_RESTARTS,
+    ProcessPool,
     back_off_s,
     device_environment,
     parse_devices,
     share_of_cores,
 )
-from inference_service.workers.process import CachedPipelines, run_order, with_presets
+from inference_service.workers.process import (
+    TRACEBACK_CHARS,
+    CachedPipelines,
+    run_order,
+    traceback_of,
+    with_presets,
+)
 from lookbeyond import presets
 from lookbeyond.errors import InputError, StorageError
 from tests.inference_service.conftest import (
     DIES_ONCE,
+    RAISES,
     SLOW,
+    contents,
     path_cameras,
     photo_camera,
     running,
     save_photo,
+    serving,
     shot_request,
     world_request,
 )
@@ -160,6 +176,77 @@ def test_weights_that_cannot_be_read_are_a_typed_error(tmp_path):
     assert ended["code"] == "storage" and "safetensors" in ended["message"]
 
 
+class AcceleratorError(RuntimeError):
+    """As torch's."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.05 GB, max allowed: 9.07 GB)"),
+        InputError("inpaint: the folder cannot be loaded; put such weights there"),
+    ],
+)
+@pytest.mark.parametrize("times", [1, 2])
+def test_too_little_memory_for_the_weights_is_tried_once_more_and_not_called_broken_weights(tmp_path, error, times):
+    loads = []
+
+    def load(preset, device):
+        loads.append(preset)
+        if len(loads) > times:
+            return DoublePipeline()
+        if isinstance(error, InputError):  # as a loader that took it for broken weights
+            raise error from RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+        raise error
+
+    store = Store(tmp_path / "store")
+    ended = run_order(world_unit(store, tmp_path), store, CachedPipelines(load, "cpu"), set(), lambda _: None)
+    assert len(loads) == 2
+    if times == 1:
+        assert "done" in ended
+    else:
+        assert ended["code"] == "out_of_memory" and "choose a smaller size or preset" in ended["message"]
+
+
+def test_a_traceback_is_bounded_and_keeps_both_ends():
+    try:
+        raise RuntimeError("long" * TRACEBACK_CHARS + " the end")
+    except RuntimeError as error:
+        text = traceback_of(error)
+    assert TRACEBACK_CHARS <= len(text) < TRACEBACK_CHARS + 20
+    assert "in test_a_traceback_is_bounded" in text and text.endswith(" the end\n")
+
+
+def logged(caplog, event):
+    """The lines of the service's log about an event, as programs read them."""
+    lines = [json.loads(JsonFormatter().format(record)) for record in caplog.records]
+    return [line for line in lines if line["event"] == event]
+
+
+def test_an_unforeseen_error_is_in_the_services_log(service, tmp_path, caplog):
+    with service.client() as client:
+        job = client.submit(world_request(client, tmp_path, steer=RAISES))
+        with pytest.raises(ServiceError, match="see the log"):
+            fetch(client, job, tmp_path / "W")
+    (told,), (failed,) = logged(caplog, "unforeseen error of a worker"), logged(caplog, "unit failed")
+    assert "in _steps" in told["traceback"] and "RuntimeError: a model that raises" in told["traceback"]
+    # the unit leads from one line to the other
+    assert told["unit"] == failed["unit"] and failed["jobs"] == [job] and failed["attempt"] == 1
+
+
+def test_what_ends_a_worker_is_in_the_services_log(tmp_path, caplog):
+    program = "from inference_service.workers.process import main; main(describe_devices=lambda: 1 / 0)"
+    program = f"import sys; sys.argv[1:] = sys.argv[2:]; {program}"
+    with zmq.Context() as context:
+        pool = ProcessPool(context, tmp_path, ["cpu"], command=[sys.executable, "-c", program, "-"])
+        pool.start()
+        until(lambda: list(pool.messages()) or logged(caplog, "worker ended"))
+        pool.close()
+    (told,) = logged(caplog, "unforeseen error of a worker")
+    assert told["device"] == "cpu" and "ZeroDivisionError" in told["traceback"] and "unit" not in told
+
+
 def test_the_queue_goes_on_without_weights(tmp_path, runtime):
     command = [*worker_command()[:-1], "broken-weights"]
     with running(tmp_path, command) as service, service.client() as client:
@@ -236,23 +323,82 @@ def test_a_job_that_killed_its_worker_once_is_told_from_one_that_always_does(tmp
         )
 
 
+def process_pool(context, folder):
+    worker = SimpleNamespace(pid=1, exit_code=-9, close=lambda: None, send=lambda message: None)
+    return ProcessPool(context, folder, ["cpu"]), pools.Slot("cpu", worker=worker, ready=True)
+
+
+def ray_pool(context, folder):
+    from inference_service.workers import ray
+
+    return ray.RayPool(context, folder, ["cpu"]), ray.Slot("ray:0", ready=True)
+
+
+@pytest.mark.parametrize("make", [process_pool, ray_pool])
+def test_units_that_kill_their_workers_do_not_end_the_jobs_of_others(tmp_path, make):
+    """Only a worker that dies without any is given up."""
+    with zmq.Context() as context:
+        pool, slot = make(context, tmp_path)
+        pool._slots = [slot]
+        again = dataclasses.replace(slot)
+        for number in range(2 * MAX_RESTARTS):
+            unit = Unit({"kind": "world", "seed": number})
+            slot.worker, slot.ready = getattr(again, "worker", None), True
+            pool.run(unit, {}, False)
+            assert list(pool._died(slot)) == [{"crashed": unit.identity}]
+            assert slot.deaths == number + 1 and pool.devices()[0]["state"] in ("starting", "stopped")
+        for deaths in range(1, MAX_RESTARTS + 1):
+            slot.worker = getattr(again, "worker", None)
+            said = list(pool._died(slot))
+            assert len(said) == (deaths == MAX_RESTARTS)
+        assert "cannot be kept running" in said[0]["broken"] and pool.devices()[0]["state"] == "stopped"
+        pool.revive()
+        assert slot.deaths == slot.unprovoked == 0
+        slot.worker = None
+        pool.close()
+
+
+def test_a_worker_that_cannot_even_be_started_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(pools, "back_off_s", lambda deaths: 0.0)
+    with zmq.Context() as context:
+        pool = ProcessPool(context, tmp_path, ["cpu"], command=[str(tmp_path / "nothing")])
+        pool.start()
+        said = [message for _ in range(2 * MAX_RESTARTS) for message in pool.tick()]
+        assert len(said) == 1 and "cannot be kept running" in said[0]["broken"]
+        pool.close()
+
+
 # --- Ray -------------------------------------------------------------------------------------------------
 
 
-def test_ray_gives_the_same_bytes_as_the_processes(tmp_path, runtime):
-    pytest.importorskip("ray")
+def ray_executor(*devices):
     from inference_service.workers.ray import RayPool
-    from tests.inference_service.conftest import contents, serving
 
-    def executor(context, store: Path):
-        double = "tests.inference_service.double"
-        return RayPool(
-            context, store, ["cpu", "cpu"], load=f"{double}:load_double", describe=f"{double}:describe_double"
-        )
+    double = "tests.inference_service.double"
+    return lambda context, store: RayPool(
+        context, store, devices, load=f"{double}:load_double", describe=f"{double}:describe_double"
+    )
 
+
+def test_ray_gives_the_same_bytes_as_the_processes_though_an_actor_is_killed(tmp_path, runtime, caplog):
+    pytest.importorskip("ray")
+    caplog.set_level(logging.INFO)
     results = []
-    with serving(tmp_path / "ray", executor) as service, service.client() as client:
-        results.append(_world_and_shot(client, tmp_path / "ray"))
+
+    def kill_one(client):
+        """In the middle of a clip."""
+        until(lambda: sum(device.get("unit") == "clip" for device in client.service_status().devices) == 2)
+        actors = [p for p in psutil.Process().children(recursive=True) if p.name().startswith("ray::RayWorker")]
+        assert len(actors) == 2
+        actors[0].kill()
+
+    with serving(tmp_path / "ray", ray_executor("cpu", "cpu")) as service, service.client() as client:
+        results.append(_world_and_shot(client, tmp_path / "ray", kill_one))
+        assert service.server.totals["worker_deaths"] == 1
+        # that clip was made anew, and no other unit was
+        done = {line["unit"]: line for line in logged(caplog, "unit done")}
+        assert [line["kind"] for line in done.values() if line["attempt"] > 1] == ["clip"]
+        assert len(done) == len(logged(caplog, "unit done"))
         status = client.service_status()
         assert status.executor == "ray" and len(status.devices) == 2
         with pytest.raises(ServiceError, match="a model that raises"):
@@ -261,6 +407,42 @@ def test_ray_gives_the_same_bytes_as_the_processes(tmp_path, runtime):
         results.append(_world_and_shot(client, tmp_path / "process"))
     files = [{name: data for name, data in contents(folder).items() if name != "shot.json"} for folder in results]
     assert files[0] == files[1] and len(files[0]) == 2 * 17 + 1
+
+
+def test_a_ray_worker_for_which_there_is_no_room_is_waited_for_and_then_said(tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.setattr("inference_service.workers.ray.START_PATIENCE_S", 1.0)
+    with zmq.Context() as context:
+        pool = ray_executor("cuda:0")(context, tmp_path)
+        pool.start()
+        try:
+            (said,) = until(lambda: list(pool.messages()))
+            assert re.search("no place.*needs 1 CPU and 1 GPU.*0 GPUs.*other --devices, and submit", said["broken"])
+            assert [device["state"] for device in pool.devices()] == ["stopped"]
+        finally:
+            pool.close()
+
+
+def test_a_cancel_that_overtakes_its_unit_on_the_way_to_ray_is_heard(tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    from inference_service.workers.ray import RayPool, RayWorker, Slot
+
+    double = "tests.inference_service.double"
+    worker = RayWorker(f"{double}:load_double", f"{double}:describe_double", "cpu")
+    monkeypatch.setattr(worker, "_take", lambda inputs, unit: None)
+    unit = world_unit(worker._store, tmp_path)
+    worker.cancel(unit.identity)
+    ended = [worker.run(dataclasses.asdict(unit), {}, False, {})[0] for _ in range(2)]
+    assert ended[0]["code"] == "cancelled" and ended[1]["done"] == unit.identity  # only the run it was meant for
+    worker.end()
+    # and one that comes before the unit has been sent keeps it here
+    said = []
+    with zmq.Context() as context:
+        pool = RayPool(context, tmp_path, ["cpu"])
+        monkeypatch.setattr(pool, "_reference", lambda name, part: None)
+        pool._run(Slot("ray:0", actor=SimpleNamespace(), unit=unit, unwanted=True), unit, {}, False, said.append)
+        pool.close()
+    assert [(message["failed"], message["code"]) for message in said] == [(unit.identity, "cancelled")]
 
 
 def test_rays_workers_unload_once_at_a_time_and_when_they_have_nothing_to_do(tmp_path, monkeypatch):
@@ -285,10 +467,12 @@ def test_rays_workers_unload_once_at_a_time_and_when_they_have_nothing_to_do(tmp
         pool.close()
 
 
-def _world_and_shot(client, folder):
+def _world_and_shot(client, folder, meanwhile=lambda client: None):
     folder.mkdir(exist_ok=True)
-    fetch(client, client.submit(world_request(client, folder)), folder / "W")
-    list(client.follow(client.submit(shot_request(client, folder / "W", path_cameras(17))), folder / "S", 60))
+    fetch(client, client.submit(world_request(client, folder, steer=SLOW)), folder / "W")
+    job = client.submit(shot_request(client, folder / "W", path_cameras(17)))
+    meanwhile(client)
+    assert isinstance(list(client.follow(job, folder / "S", 60))[-1], Finished)
     return folder / "S"
 
 
