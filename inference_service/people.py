@@ -8,6 +8,7 @@ The service asks in a process of its own: what a picture does to its decoder doe
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -59,11 +60,14 @@ class FaceFinder:
 
     def ask(self, sha256: str, path: Path) -> tuple[float, ...] | None:
         """The faces' shares of a picture, none for what cannot be looked at; None while it is being looked at."""
+        from inference_service.workers.process import python_path  # not for the process that looks: it takes longer
+
         self._listen()
         if sha256 not in self._known and self._process is None:
             self._looked_at, self._since = sha256, time.monotonic()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "inference_service.people", str(path)],
+                [sys.executable, "-P", "-m", "inference_service.people", str(path)],
+                env={**os.environ, "PYTHONPATH": python_path()},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

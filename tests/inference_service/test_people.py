@@ -1,5 +1,7 @@
 """People in a photo are noticed, and rooms without any raise no alarm."""
 
+import time
+
 import matplotlib.cbook
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import skimage.data
 from PIL import Image
 
 from inference_service.client import ServiceError
-from inference_service.people import faces
+from inference_service.people import FaceFinder, faces
 from lookbeyond.data.rooms import Rooms, render_views
 from lookbeyond.files import write_png
 from lookbeyond.geometry.cameras import placed_camera
@@ -43,6 +45,17 @@ def test_rooms_raise_no_alarm(tmp_path):
     for pixels in (skimage.data.coffee(), skimage.data.chelsea()):
         write_png(tmp_path / "photo.png", pixels)
         assert faces(tmp_path / "photo.png") == []
+
+
+def test_modules_in_the_current_folder_are_not_what_looks(tmp_path, monkeypatch):
+    (tmp_path / "cv2.py").write_text("open('imported', 'w')")
+    monkeypatch.chdir(tmp_path)
+    write_png(tmp_path / "photo.png", skimage.data.astronaut())
+    finder, deadline = FaceFinder(), time.monotonic() + 60
+    while (found := finder.ask("0" * 64, tmp_path / "photo.png")) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert len(found) == 1 and not (tmp_path / "imported").exists()
 
 
 def test_the_service_looks_at_what_was_uploaded(service: Service, tmp_path):
