@@ -7,7 +7,8 @@ so that the share of time is the method's and not the machine's. Its clips have 
 Three shots through one service, warm, to the last file on the client's disk: the whole path; the path with its last
 quarter bent away from the keyframe where it begins (frame 73 stays); and the worst that can be, frame 73 moved too: an
 anchor stands on it, so that the clip before it, whose frames stay, is touched as well. Last the same once more. Beside
-each time stands the least it could be: the share of the work that is in anchors and clips which the edit touches.
+each time stands the least it could be: the share of the work that is in anchors and clips which the edit touches. The
+bent path is held to `WANTED`, which the worst cannot keep to; with the double, both are held to that share.
 """
 
 import argparse
@@ -41,6 +42,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FRAMES, QUARTER = 96, 24
 FRAME_S = 0.1
 WANTED = 0.35
+TOLERANCE = 0.03
+"""What the double's time for an edit may be above the share of the work that it touches."""
 
 
 class Paced(DoublePipeline):
@@ -76,8 +79,8 @@ def shoot(client: Client, request: ShotRequest, folder: Path) -> float:
     return time.perf_counter() - begun
 
 
-def made(folder: Path, known: Sequence[Path]) -> str:
-    """How many anchors and clips of a shot are in none of the others, and their share of the work."""
+def made(folder: Path, known: Sequence[Path]) -> tuple[str, float]:
+    """How many anchors and clips of a shot are in none of the others, in words, and their share of the work."""
     shots = [json.loads((other / "shot.json").read_text()) for other in (folder, *known)]
     counts, work = [], {"all": 0.0, "made": 0.0}
     for kind in ("anchors", "clips"):
@@ -86,10 +89,11 @@ def made(folder: Path, known: Sequence[Path]) -> str:
         counts.append(f"{len(new)} of {len(shots[0][kind])} {kind}")
         for which, units in (("all", shots[0][kind]), ("made", new)):
             work[which] += sum(1.5 if kind == "anchors" else unit["last"] - unit["first"] + 1 for unit in units)
-    return f"{', '.join(counts)} made, by the plan {work['made'] / work['all']:.0%} of the work"
+    return ", ".join(counts) + " made", work["made"] / work["all"]
 
 
-def measure(client: Client, model: str, folder: Path) -> bool:
+def measure(client: Client, model: str, folder: Path) -> list[str]:
+    """Shoot the path and its edits; what was wrong."""
     if model == "double":
         world: WorldRequest = world_request(client, folder)
     else:
@@ -100,7 +104,7 @@ def measure(client: Client, model: str, folder: Path) -> bool:
     list(client.follow(client.submit(world), folder / "W", 600))  # and the models are loaded
     begins = FRAMES - QUARTER
     before: list[Path] = []
-    whole_s, shares = 0.0, []
+    whole_s, shares, touched = 0.0, [], []
     for text, cameras in (
         ("the whole path", path(FRAMES)),
         (f"bent from frame {begins + 1} on", path(begins + 1, -0.004)),
@@ -111,15 +115,22 @@ def measure(client: Client, model: str, folder: Path) -> bool:
         seconds = shoot(client, request, out)
         whole_s = whole_s or seconds
         share = seconds / whole_s
-        print(f"{text}: {seconds:.2f} s, {share:.0%} of the whole ({made(out, before[:1])})")
+        counts, by_plan = made(out, before[:1])
+        print(f"{text}: {seconds:.2f} s, {share:.0%} of the whole ({counts}, by the plan {by_plan:.0%} of the work)")
         shares.append(share)
+        touched.append(by_plan)
         if before:
             kept = [f"frames/{i:04d}.png" for i in range(1, begins - 12)]
             assert all(file_sha256(out / name) == file_sha256(before[0] / name) for name in kept)
         before.append(out)
     print(f"the same once more: {shoot(client, request, folder / 'again'):.2f} s")
-    print(f"wanted: at most {WANTED:.0%}")
-    return shares[1] <= WANTED
+    print(f"judged: {shares[1]:.0%}, bent from frame {begins + 1} on; wanted: at most {WANTED:.0%}")
+    print(f"not held to that: {shares[2]:.0%}, frame {begins + 1} moved too; an anchor stands on it, so that the clip")
+    print(f"  before it is touched as well, and by the plan alone that is {touched[2]:.0%} of the work")
+    wrong = ["an edit costs more than it should"] if shares[1] > WANTED else []
+    if model == "double" and any(share > by_plan + TOLERANCE for share, by_plan in zip(shares, touched)):
+        wrong.append("an edit costs more than what it touches")
+    return wrong
 
 
 def main() -> None:
@@ -144,11 +155,11 @@ def main() -> None:
         process, service = start_service(command, timeout_s=300)
         try:
             with Client(service, timeout_s=120) as client:
-                good = measure(client, options.model, folder)
+                wrong = measure(client, options.model, folder)
         finally:
             end(process)
-    if not good:
-        sys.exit("an edit costs more than it should")
+    if wrong:
+        sys.exit("; ".join(wrong))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 Every worker has one thread. `double` stands in for a model on a device of its own (its steps wait, they do not
 compute), so that what is measured is the sharing out; `builtin` computes, and needs as many idle cores as workers.
 The anchors are made beforehand; the clips of one shot are then timed from submit to done. Results of one and two
-workers, and of both executors, are compared byte for byte.
+workers, and of both executors, are compared byte for byte. Fails if they differ, or if two workers make less than
+`WANTED` times as many clips as one.
 
 The share of a path that can run side by side comes from the plan of a 1000-frame walk: anchors are made one after
 the other where they help each other, clips as soon as both their anchors stand. How long it takes with so many
@@ -43,6 +44,7 @@ from tests.inference_service.double import DoublePresets, worker_command
 
 ROOT = Path(__file__).resolve().parents[1]
 FRAMES_PER_CLIP = {"double": 5, "builtin": 13}
+WANTED = 1.8
 COST_S = {"anchor": 1.5, "frame": 1.0}
 """Where nothing was measured: an anchor costs as much as one and a half frames of a clip."""
 
@@ -167,7 +169,7 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["PYTHONPATH"] = str(ROOT)
     print(f"{machine()}; model {options.model}, one thread each")
-    costs, results = COST_S, []
+    costs, results, wrong = COST_S, [], []
     with tempfile.TemporaryDirectory() as name:
         for executor in options.executors.split(","):
             paces = []
@@ -180,6 +182,8 @@ def main() -> None:
                 costs = measured if options.model == "builtin" and workers == 1 else costs
             one, two = paces
             print(f"{executor}: {one:.1f} clips a minute with 1 worker, {two:.1f} with 2: {two / one:.2f} x")
+            if two < WANTED * one:
+                wrong.append(f"{executor}: two workers make {two / one:.3f} times as many clips, not {WANTED}")
         same = all(hashes == results[0] for hashes in results)
         print(f"{len(results[0])} frames and depths, the same bytes every time: {same}")
         units = units_of(folder / "W", 1000, FRAMES_PER_CLIP["builtin"])
@@ -192,7 +196,9 @@ def main() -> None:
         seconds = play(units, workers, costs)
         print(f"  {workers:2} workers: {seconds:7.0f} s, {total / seconds:5.1f} x")
     if not same:
-        sys.exit("the executors do not agree")
+        wrong.append("the executors do not agree")
+    if wrong:
+        sys.exit("; ".join(wrong))
 
 
 if __name__ == "__main__":
