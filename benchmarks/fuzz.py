@@ -2,24 +2,32 @@
 
     python benchmarks/fuzz.py [--messages 200000] [--connections 400] [--seed 0]
 
-The messages come from a guest with a good key, so that they reach the decoder and what lies behind it.
-Prints what the service answered, what it could not handle (nothing, or the script fails), its memory before and
-after, and how long a good client waited meanwhile.
+The messages come from a guest with a good key, so that they reach the decoder and what lies behind it; half of them
+name jobs, files and units that are there. Last, more connections are held open than the service has descriptors for
+when it starts, and then more than it may ever have, while a client that was there before them goes on.
+
+Prints what the service answered, what it could not handle, its memory before, meanwhile and after, and how long a good
+client waited. Fails if anything was not handled, if a question that the guest may ask was never answered, if the good
+client got no work done, or beyond `MEMORY_MB`, `DESCRIPTORS_MORE` or `WAIT_S`.
 """
 
 import argparse
 import contextlib
 import copy
+import errno
+import functools
 import json
+import math
 import os
 import random
 import socket
+import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,40 +37,87 @@ import zmq
 from benchmarks.own_service import end, start_service
 from inference_service import protocol
 from inference_service.client import Client, Finished, ServiceError
+from inference_service.logs import set_up_logs
 from inference_service.protocol import ServiceAddress, ShotRequest, WorldRequest
 from inference_service.security import allow_client, load_or_make_keys
-from inference_service.server import PROBE_INTERVAL_S
-from lookbeyond.geometry.cameras import placed_camera
-from tests.inference_service.conftest import path_cameras, world_request
-from tests.inference_service.double import service_command
+from inference_service.server import MAX_BUFFERS, PROBE_INTERVAL_S, SEND_QUEUE, serve
+from inference_service.workers.pool import ProcessPool
+from tests.inference_service.conftest import SLOW, path_cameras, photo_camera, world_request
+from tests.inference_service.double import DoublePresets, worker_command
+
+MEMORY_MB = (SEND_QUEUE + MAX_BUFFERS) * protocol.CHUNK_BYTES / 1e6
+"""What the service may hold more than before at any time: pieces of files for a guest who does not read them."""
+DESCRIPTORS_MORE = 5
+WAIT_S = 3.0
+"""A client that pings once a second and misses three answers gives its connection up."""
+DESCRIPTORS, HELD = 256, 400
+"""What the service may open unless it asks for more, and how many connections are held open at once."""
+HELD_S = 15.0
 
 HASH = "ab" * 32
-CAMERA = placed_camera(96, 64, 1.2).to_dict()
-SUBMITS = [
-    protocol.Submit("world", vars(WorldRequest(photo=HASH, camera=CAMERA, width=512))),
-    protocol.Submit("shot", vars(ShotRequest(dict.fromkeys(protocol.WORLD_FILES, HASH), cameras=path_cameras(3)))),
-    protocol.Submit("shot", vars(ShotRequest(world_job=HASH, cameras=path_cameras(2)))),
-]
-MESSAGES = [
-    protocol.Hello((protocol.VERSION,), ("previews",)),
-    protocol.Ping(),
-    protocol.Put(HASH, 10, 0, "photo.jpg"),
-    *SUBMITS,
-    protocol.Status(HASH),
-    protocol.ListJobs(),
-    protocol.Events(HASH),
-    protocol.Get(HASH, "frames/0001.png", 0, 100),
-    protocol.Doubt(HASH, "frames/0001.png"),
-    protocol.Cancel(HASH),
-    protocol.Pause(HASH, True),
-    protocol.Reorder(HASH, 3),
-    protocol.ServiceQuestion(),
-    protocol.Prune(10**12, 1e9),
-    protocol.Release(),
-    protocol.Bye(),
-    protocol.Done(),
-]
-"""All that a client may say."""
+ANSWERS = {
+    protocol.Welcome, protocol.Pong, protocol.Stored, protocol.Seen, protocol.Accepted, protocol.JobStatus,
+    protocol.Jobs, protocol.Data, protocol.Cancelled, protocol.ServiceStatus, protocol.Done,
+}  # fmt: skip
+"""What a guest hears if its questions reach what lies behind the decoder."""
+NOT_FOR_CLIENTS = ANSWERS | {protocol.Progress, protocol.Preview, protocol.Ready, protocol.Pruned, protocol.Error}
+"""What only a service says: hints, which may be dropped, and what a guest is refused are among them."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What messages name: by default nothing that is there."""
+
+    photo: str = HASH
+    world: str = HASH
+    shot: str = HASH
+    files: tuple[tuple[str, str], ...] = tuple(dict.fromkeys(protocol.WORLD_FILES, HASH).items())
+    """The world's: name and hash."""
+    frame: str = "frames/0001.png"
+    begun: WorldRequest = WorldRequest(photo=HASH, camera=photo_camera(), width=512)
+    """What is cancelled and handed in again and again, and so never done."""
+    job: str = HASH
+    unit: str = HASH
+    """The job and the unit of it."""
+
+
+def messages_about(known: Known) -> list[object]:
+    """All that a client may say, and an answer, which it may not."""
+    cameras = path_cameras(3)
+    messages = [
+        protocol.Hello((protocol.VERSION,), ("previews",)),
+        protocol.Ping(),
+        protocol.Put(known.photo, 10, 0, "photo.jpg"),
+        protocol.Look(known.photo),
+        protocol.Submit("world", vars(WorldRequest(photo=known.photo, camera=photo_camera(), width=512))),
+        protocol.Submit("world", vars(known.begun)),
+        protocol.Submit("shot", vars(ShotRequest(dict(known.files), cameras=cameras))),
+        protocol.Submit("shot", vars(ShotRequest(world_job=known.world, cameras=cameras))),
+        protocol.Status(known.shot),
+        protocol.Status(known.job, 1),
+        protocol.ListJobs(),
+        protocol.Events(known.job),
+        protocol.Get(known.shot, known.frame, 0, 100),
+        protocol.Get(known.world, "panorama.png", 100, protocol.CHUNK_BYTES),
+        protocol.Doubt(known.shot, known.frame),
+        protocol.Cancel(known.job),
+        protocol.Cancel(unit=known.unit),
+        protocol.Cancel(known.job, known.unit),
+        protocol.Pause(known.job, True),
+        protocol.Pause(known.job, False),
+        protocol.Reorder(known.job, 3),
+        protocol.ServiceQuestion(),
+        protocol.Prune(10**12, 1e9),
+        protocol.Release(),
+        protocol.Leave(),
+        protocol.Bye(),
+        protocol.Done(),
+    ]
+    assert {type(message) for message in messages} | NOT_FOR_CLIENTS == set(protocol.MESSAGES.values())
+    return messages
+
+
+MESSAGES = messages_about(Known())
 LAST_PING = 987_654_321
 STRANGE: list[Any] = [
     None, True, 0, -1, 1, 2**31, 2**63, -(2**63) - 1, 10**30, 1e308, -0.0, 0.1, "", "*", "..", "../../etc/passwd",
@@ -71,9 +126,9 @@ STRANGE: list[Any] = [
 ]  # fmt: skip
 
 
-def mutated(rng: random.Random) -> list[bytes]:
+def mutated(rng: random.Random, messages: Sequence[object] = MESSAGES) -> list[bytes]:
     """A message that was good once: its bytes, its fields or its frames are others now."""
-    message = rng.choice(MESSAGES)
+    message = rng.choice(messages)
     payload = rng.randbytes(rng.choice((0, 0, 10, 1000)))
     frames = protocol.encode(message, rng.randrange(1, 1000), payload)
     way = rng.random()
@@ -94,6 +149,14 @@ def mutated(rng: random.Random) -> list[bytes]:
         rng.shuffle(frames)
         frames = frames[: rng.randint(0, 3)] + [rng.randbytes(rng.choice((0, 5, 300)))] * rng.randint(0, 3)
     return frames or [b""]
+
+
+def nonsense(rng: random.Random, count: int, messages: Sequence[object]) -> Iterator[list[bytes]]:
+    """So many mutated messages; after every fourth a whole one, for without them few jobs would come and go."""
+    for number in range(count):
+        yield mutated(rng, messages)
+        if number % 4 == 3:
+            yield protocol.encode(rng.choice(messages), rng.randrange(1, 1000))
 
 
 def _change(value: Any, rng: random.Random) -> None:
@@ -154,8 +217,8 @@ class Sender:
         """Send them, listening in between; returns when the service has answered a last PING."""
         for number, frames in enumerate(messages):
             self._socket.send_multipart(frames)
-            if number % 20 == 0:
-                self.listen(0)
+            if number % 20 == 0 and self.listen(0):
+                self.send(protocol.Hello((protocol.VERSION,)))
         self.answers["last PING"] = 0
         deadline = time.monotonic() + 120
         while not self.answers["last PING"]:  # an answer is dropped if too many lie unread
@@ -164,13 +227,16 @@ class Sender:
             self.listen(1000)
             assert time.monotonic() < deadline, "the service does not answer any more"
 
-    def listen(self, timeout_ms: int) -> None:
+    def listen(self, timeout_ms: int) -> bool:
+        """Take in what was answered; whether the service has forgotten this connection, as LEAVE asks it to."""
+        before = self.answers["hello"]
         if self._socket.poll(timeout_ms):
             with contextlib.suppress(zmq.Again):
                 while True:
                     header = json.loads(self._socket.recv_multipart(zmq.NOBLOCK)[1])
                     self.answers[header.get("code") or header["type"]] += 1
                     self.answers["last PING"] += header["id"] == LAST_PING
+        return self.answers["hello"] > before
 
 
 def random_connections(service: ServiceAddress, rng: random.Random, count: int) -> None:
@@ -190,7 +256,122 @@ def random_connections(service: ServiceAddress, rng: random.Random, count: int) 
         raw.close()
 
 
+def held_connections(service: ServiceAddress, count: int, seconds: float) -> int:
+    """Hold so many silent connections open for so long, opening again what is closed; how many were opened."""
+    host, port = service.address.removeprefix("tcp://").split(":")
+    held: list[socket.socket] = []
+    opened, until = 0, time.monotonic() + seconds
+    try:
+        while time.monotonic() < until:
+            for _ in range(count - len(held)):
+                held.append(socket.socket())
+                held[-1].setblocking(False)  # one that is not accepted waits, and does not make us wait
+                held[-1].connect_ex((host, int(port)))
+                opened += 1
+            time.sleep(0.2)
+            closed = [raw for raw in held if _is_closed(raw)]
+            for raw in closed:
+                raw.close()
+            held = [raw for raw in held if raw not in closed]
+    finally:
+        for raw in held:
+            raw.close()
+    return opened
+
+
+def _is_closed(raw: socket.socket) -> bool:
+    try:
+        while raw.recv(1000):  # the service's greeting
+            pass
+        return True
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        return error.errno != errno.ENOTCONN  # not yet
+
+
+class GoodClient(threading.Thread):
+    """Pings, and now and then wants a world, until it is stopped; what it got, and what the service held meanwhile."""
+
+    def __init__(
+        self, service: ServiceAddress, process: psutil.Process, folder: Path, seed: int, forgives: Sequence[str] = ()
+    ):
+        super().__init__(daemon=True)
+        self._service, self._process, self._folder, self._seed = service, process, folder, seed
+        self._forgives = forgives
+        """Codes of errors after which it hands its world in again."""
+        self._over = threading.Event()
+        self.waits: list[float] = []
+        self.worlds = self.most_bytes = self.most_descriptors = 0
+        self.failure: Exception | None = None
+        self.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join(120)
+
+    def run(self) -> None:
+        try:
+            with Client(self._service, timeout_s=60) as client:
+                while not self._over.is_set():
+                    self._ping(client)
+                    if len(self.waits) % 50 == 1:
+                        self._world(client)
+                    self._over.wait(0.05)
+        except (ServiceError, psutil.Error) as error:
+            self.failure = error
+
+    def _ping(self, client: Client) -> None:
+        begun = time.perf_counter()
+        client.ping()
+        self.waits.append(time.perf_counter() - begun)
+        self.most_bytes = max(self.most_bytes, self._process.memory_info().rss)
+        self.most_descriptors = max(self.most_descriptors, self._process.num_fds())
+
+    def _world(self, client: Client) -> None:
+        self._seed, before = self._seed + 1, self.worlds
+        while self.worlds == before and not self._over.is_set():
+            try:
+                job = client.submit(world_request(client, self._folder, seed=self._seed))
+                for event in client.follow(job, self._folder / f"W{self._seed}"):
+                    self._ping(client)
+                    client.pause(job, False)  # the nonsense may well have paused it
+                    self.worlds += isinstance(event, Finished)
+                    if self._over.is_set():
+                        return
+            except ServiceError as error:
+                if error.code not in self._forgives:
+                    raise
+                self._over.wait(0.1)
+
+    def report(self) -> list[str]:
+        """Print how it fared; what was wrong."""
+        self.waits = sorted(self.waits) or [math.inf]
+        middle, worst = self.waits[len(self.waits) // 2], self.waits[-1]
+        print(
+            f"a good client meanwhile: {self.worlds} worlds; {len(self.waits)} pings of {1000 * middle:.1f} ms, "
+            f"at most {1000 * worst:.0f} ms (allowed: {1000 * WAIT_S:.0f} ms)"
+        )
+        wrong = [f"a good client met: {self.failure}"] if self.failure else []
+        wrong += ["a good client was never done"] if self.is_alive() else []
+        wrong += [f"a good client waited {worst:.1f} s"] if worst > WAIT_S else []
+        return wrong + ([] if self.worlds else ["a good client got no world"])
+
+
+def service(store: Path) -> None:
+    """The service's process, which begins with few descriptors."""
+    import resource  # POSIX
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, most))
+    set_up_logs(json_lines=True)
+    executor = functools.partial(ProcessPool, command=worker_command(), devices=["cpu"])
+    serve(store, models=DoublePresets(), executor=executor)
+
+
 def main() -> None:
+    if sys.argv[1:2] == ["service"]:
+        return service(Path(sys.argv[2]))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--messages", type=int, default=200_000)
     parser.add_argument("--connections", type=int, default=400)
@@ -201,69 +382,110 @@ def main() -> None:
         folder = Path(name)
         os.environ["LOOKBEYOND_RUNTIME_DIR"] = str(folder / "runtime")
         os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
-        process, service = start_service(service_command(folder / "store"))
+        started, address = start_service([sys.executable, __file__, "service", str(folder / "store")])
+        process = psutil.Process(started.pid)
+        log = folder / "runtime/service.log"
         try:
-            _attack(psutil.Process(process.pid), service, rng, options.messages, options.connections, folder)
+            wrong = _nonsense(process, address, rng, options.messages, options.connections, folder)
+            bad = [line for line in log.read_text().splitlines() if _is_bad(line)]
+            print(f"unhandled exceptions and errors in its log: {len(bad)}")
+            wrong += _crowd(process, address, folder, seed=2000)
+            if started.poll() is None:
+                process.rlimit(psutil.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+                wrong += _crowd(process, address, folder, seed=3000, short=True)
         finally:
-            end(process)
-            print(f"the service ended with {process.returncode}")
-        log = [json.loads(line) for line in (folder / "runtime/service.log").read_text().splitlines() if line[0] == "{"]
-        bad = [line for line in log if "traceback" in line or line["level"] == "error"]
-        print(f"unhandled exceptions and errors in its log: {len(bad)}")
-        assert not bad, bad[0]
+            end(started)
+            print(f"the service ended with {started.returncode}")
+        wrong += [f"the service ended with {started.returncode}"] if started.returncode else []
+        # that it is short of descriptors it says as an error: only what was not handled counts here
+        bad += [line for line in log.read_text().splitlines() if _is_bad(line, levels=())]
+        wrong += [f"in its log: {bad[0]}"] if bad else []
+    if wrong:
+        sys.exit("; ".join(wrong))
 
 
-def _attack(
-    process: psutil.Process, service: ServiceAddress, rng: random.Random, messages: int, connections: int, folder: Path
-) -> None:
-    waits: list[float] = []
-    finished = 0
-    over = threading.Event()
+def _is_bad(line: str, levels: Sequence[str] = ("error",)) -> bool:
+    """Whether a line of the service's log is of such a level, or tells of what it or its worker did not handle."""
+    if not line.startswith("{"):
+        return line.startswith("Traceback")
+    said = json.loads(line)
+    return "traceback" in said or said["level"] in levels
 
-    def good_client() -> None:
-        nonlocal finished
-        with Client(service, timeout_s=60) as client:
-            seed = 0
-            while not over.is_set():
-                begun = time.perf_counter()
-                client.ping()
-                waits.append(time.perf_counter() - begun)
-                if len(waits) % 50 == 1:
-                    seed += 1
-                    before = finished
-                    while finished == before and not over.is_set():
-                        with contextlib.suppress(ServiceError):  # the nonsense may well cancel it
-                            job = client.submit(world_request(client, folder, seed=seed))
-                            for event in client.follow(job, folder / f"W{seed}"):
-                                client.pause(job, False)  # or have paused it
-                                finished += isinstance(event, Finished)
-                over.wait(0.05)
 
+def _known(service: ServiceAddress, folder: Path) -> Known:
+    """A world and a shot that are done, and a world that is begun and cancelled."""
+    with Client(service, timeout_s=60) as client:
+        request = world_request(client, folder)
+        world = client.submit(request)
+        list(client.follow(world, folder / "W"))
+        shot = client.submit(ShotRequest(world_job=world, cameras=path_cameras(5)))
+        list(client.follow(shot, folder / "S"))
+        begun = world_request(client, folder, steer=SLOW)
+        job = client.submit(begun)
+        while not (unit := client.service_status().devices[0].get("identity")):
+            time.sleep(0.01)
+        client.cancel(job)
+        files = tuple((file.name, file.sha256) for file in client.status(world).artifacts)
+        return Known(request.photo, world, shot, files, "frames/0001.png", begun, job, unit)
+
+
+def _nonsense(
+    process: psutil.Process, service: ServiceAddress, rng: random.Random, count: int, connections: int, folder: Path
+) -> list[str]:
+    """Mutated messages, then connections of random bytes; what was wrong."""
+    messages = MESSAGES + messages_about(_known(service, folder))
     with Sender(guest(service, folder)) as sender:
-        sender.send_all(mutated(rng) for _ in range(min(messages // 10, 5000)))  # warm: caches are full
+        sender.send_all(nonsense(rng, min(count // 10, 5000), messages))  # warm: caches are full
         before = process.memory_info().rss, process.num_fds()
-        good = threading.Thread(target=good_client, daemon=True)
-        good.start()
+        good = GoodClient(service, process, folder, 1000, forgives=("cancelled", "unknown_job"))  # as nonsense can do
         begun = time.monotonic()
-        sender.send_all(mutated(rng) for _ in range(messages))
+        sender.send_all(nonsense(rng, count, messages))
         elapsed = time.monotonic() - begun
         random_connections(service, rng, connections)
     with Client(service, timeout_s=60) as client:
         client.pause_all(False)
         client.cancel_all()
-        over.set()
-        good.join(120)
+        good.stop()
         client.ping()
     time.sleep(3 * PROBE_INTERVAL_S)  # at rest the service gives back what it read files into
     after = process.memory_info().rss, process.num_fds()
-    print(f"{messages} mutated messages in {elapsed:.0f} s, {connections} connections of random bytes")
+    print(f"{count} mutated messages in {elapsed:.0f} s, {connections} connections of random bytes")
     print("answers:", ", ".join(f"{count} {name}" for name, count in sender.answers.most_common()))
-    print(f"memory of the service: {before[0] / 1e6:.1f} MB before, {after[0] / 1e6:.1f} MB after")
-    print(f"descriptors: {before[1]} before, {after[1]} after")
-    waits.sort()
-    middle, worst = 1000 * waits[len(waits) // 2], 1000 * waits[-1]
-    print(f"a good client meanwhile: {finished} worlds; {len(waits)} pings of {middle:.1f} ms, at most {worst:.0f} ms")
-    assert not good.is_alive() and process.is_running()
+    most = max(good.most_bytes, after[0])
+    print(
+        f"memory of the service: {before[0] / 1e6:.1f} MB before, at most {most / 1e6:.1f} MB, "
+        f"{after[0] / 1e6:.1f} MB after (allowed: {MEMORY_MB:.0f} MB more)"
+    )
+    print(f"descriptors: {before[1]} before, at most {good.most_descriptors}, {after[1]} after")
+    wrong = good.report()
+    wrong += ["its memory grew"] if most - before[0] > 1e6 * MEMORY_MB else []
+    wrong += ["it keeps descriptors"] if after[1] - before[1] > DESCRIPTORS_MORE else []
+    missing = {protocol.TYPE_NAMES[each] for each in ANSWERS} - set(sender.answers)
+    return wrong + ([f"never answered: {', '.join(sorted(missing))}"] if missing else [])
+
+
+def _crowd(process: psutil.Process, service: ServiceAddress, folder: Path, seed: int, short: bool = False) -> list[str]:
+    """More connections than the service was given descriptors for, or may have (`short`); what was wrong."""
+    before = process.num_fds()
+    good = GoodClient(service, process, folder, seed, forgives=("storage",) if short else ())
+    while good.is_alive() and not good.worlds:  # it is there first
+        time.sleep(0.05)
+    first = good.worlds
+    opened = held_connections(service, HELD, HELD_S)
+    got = good.worlds - first
+    text = f"{HELD} connections held open for {HELD_S:.0f} s, {opened} in all"
+    try:
+        with Client(service, timeout_s=30) as late:
+            list(late.follow(late.submit(world_request(late, folder, seed=seed - 1)), folder / f"late{seed}"))
+    except ServiceError as error:
+        return [*good.report(), f"after {text}: {error}"]
+    good.stop()
+    time.sleep(PROBE_INTERVAL_S)
+    after, (most, _) = process.num_fds(), process.rlimit(psutil.RLIMIT_NOFILE)
+    print(f"{text}, of {most} descriptors: {before} before, at most {good.most_descriptors}, {after} after")
+    print(f"  worlds meanwhile: {got}")
+    wrong = good.report() + (["no world while connections were held open"] if not got and not short else [])
+    return wrong + (["it keeps descriptors"] if after - before > DESCRIPTORS_MORE else [])
 
 
 if __name__ == "__main__":
