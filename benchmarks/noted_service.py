@@ -1,0 +1,72 @@
+"""A service of stand-ins whose workers write down each unit that they begin and each that they have put into the store.
+
+A module of its own, so that the service holds no more than any other and its memory can be judged.
+"""
+
+import functools
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from inference_service import units
+from inference_service.logs import set_up_logs
+from inference_service.server import serve
+from inference_service.store import Store
+from inference_service.workers.pool import ProcessPool
+from inference_service.workers.process import main as work
+from tests.inference_service.double import DoublePipeline, DoublePresets, describe_double
+
+
+def service_command(store: Path) -> list[str]:
+    return [sys.executable, __file__, "service", str(store)]
+
+
+def units_file(store: Path) -> Path:
+    """Where the workers on a store write: what they did ('begun' or 'made'), the unit, and which attempt at it."""
+    return store / "units.txt"
+
+
+def made_in_vain(lines: Iterable[str]) -> int:
+    """How many attempts at a unit began or ended, by the workers' lines, after another attempt had finished it.
+
+    What no line tells: a worker killed in the microseconds between the two, with its unit there and not yet noted.
+    """
+    finished: dict[str, str] = {}
+    vain = set()
+    for line in lines:
+        what, identity, attempt = line.split()
+        if finished.get(identity, attempt) != attempt:
+            vain.add(attempt)
+        if what == "made":
+            finished.setdefault(identity, attempt)
+    return len(vain)
+
+
+def service(store: Path) -> None:
+    """The service's process."""
+    set_up_logs(json_lines=True)
+    command = [sys.executable, __file__, "worker"]
+    serve(store, models=DoublePresets(), executor=functools.partial(ProcessPool, command=command, devices=["cpu"]))
+
+
+def worker(arguments: Sequence[str]) -> None:
+    """The worker's process."""
+    folder = Path(arguments[arguments.index("--store") + 1])
+    journal = units_file(folder).open("a", buffering=1)  # a line is with the system as soon as it is written
+    run_unit, commit = units.run_unit, Store.commit
+
+    def begin(description: dict, store: Store, output: Path, *others) -> None:
+        journal.write(f"begun {units.identity(description)} {output.name}\n")
+        run_unit(description, store, output, *others)
+
+    def finish(store: Store, output: Path, identity: str, *others) -> None:
+        commit(store, output, identity, *others)
+        journal.write(f"made {identity} {output.name}\n")
+
+    units.run_unit, Store.commit = begin, finish
+    work(arguments, load=lambda *_: DoublePipeline(folder), describe_devices=describe_double)
+
+
+if __name__ == "__main__":
+    role, *arguments = sys.argv[1:]
+    worker(arguments) if role == "worker" else service(Path(arguments[0]))
