@@ -24,7 +24,7 @@ from .guidance import Guidance, fill_holes
 from .panorama import DISTANCE_WIDTH, PanoramaPipeline, PanoramaPipelineOutput, compose
 from .sphere import blend_views, covering_cameras, in_view
 
-# the normalisation of ImageNet, which every published depth estimator of this kind was trained with
+# the normalisation of ImageNet, which Depth Anything was trained with
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DIRECTIONS = 6000
 """Directions of the sphere on which views are compared."""
@@ -35,7 +35,7 @@ NEIGHBOURS = (-3, -2, -1, 1, 2, 3)
 
 
 class DepthPipeline(DiffusionPipeline):
-    """Measures a panorama by a metric depth estimator of transformers, fed without an image processor.
+    """Measures a panorama by a metric Depth Anything of transformers, fed without an image processor.
 
     Example:
         >>> model = AutoModelForDepthEstimation.from_pretrained(folder, local_files_only=True)
@@ -44,7 +44,7 @@ class DepthPipeline(DiffusionPipeline):
     Args:
         model: gives `predicted_depth` along z for normalised pixels; its sides must be multiples of its patches.
 
-    Raises `InputError` for a model that gives disparity without a scale.
+    Raises `InputError` for a model that gives disparity without a scale, or is fed in another way.
     """
 
     model_cpu_offload_seq = "model"
@@ -53,10 +53,8 @@ class DepthPipeline(DiffusionPipeline):
         super().__init__()
         self.register_modules(model=model)
         self.size, self.fov_deg = 518, 90.0
-        if getattr(getattr(model, "config", None), "depth_estimation_type", "metric") != "metric":
-            raise InputError(
-                "the depth model gives disparity, not distance; take a metric one (Depth-Anything-V2-Metric)"
-            )
+        if model is not None:
+            _check_metric(model.config)
 
     def with_settings(self, settings: Mapping[str, Any]) -> "DepthPipeline":
         """The pipeline itself, with other defaults for `size` and `fov_deg`; `InputError` for any other word."""
@@ -254,6 +252,19 @@ def agreeing(logs: torch.Tensor, holes: torch.Tensor, cameras: Sequence[Camera],
                 offset, heard = offset + differs * inside, heard + inside
             logs[frame, 0][hole] = own + offset / heard
     return logs
+
+
+def _check_metric(config: Any) -> None:
+    """`InputError` for every model but a metric Depth Anything.
+
+    Of transformers' others DPT gives disparity, Depth Pro the inverse of depth, CHMv2 the height of trees; GLPN and
+    ZoeDepth give metres, but want their pixels normalised in another way. None of them says so in its configuration.
+    """
+    remedy = "take a metric Depth Anything (Depth-Anything-V2-Metric)"
+    if config.model_type != "depth_anything":
+        raise InputError(f"the depth model is of the kind {config.model_type!r}, which measuring cannot use; {remedy}")
+    if config.depth_estimation_type != "metric":
+        raise InputError(f"the depth model gives disparity, not distance; {remedy}")
 
 
 def _directions(count: int) -> np.ndarray:

@@ -195,3 +195,14 @@ def test_a_network_measures_and_repeats():
     assert floor_below(first.distance) == pytest.approx(1.2, rel=0.1)
     with pytest.raises(InputError, match="metric"):
         DepthPipeline(tiny_depth_anything("relative"))
+
+
+@pytest.mark.parametrize("kind", ["DPT", "DepthPro", "GLPN", "ZoeDepth", "PromptDepthAnything"])
+def test_networks_that_would_be_misread_are_refused(kind):
+    """They would run: they give disparity, inverse depth, or metres for pixels that are normalised in another way."""
+    import transformers
+
+    model = torch.nn.Module()
+    model.config = getattr(transformers, f"{kind}Config")()
+    with pytest.raises(InputError, match="which measuring cannot use; take a metric Depth Anything"):
+        DepthPipeline(model)
