@@ -5,10 +5,11 @@ import importlib
 import json
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 from torch._dynamo.exc import TorchDynamoException
@@ -19,16 +20,18 @@ from lookbeyond.errors import InputError, LookBeyondError
 # diffusers loads components only from modules that are imported already
 from lookbeyond.models import panorama_transformer, views_unet  # noqa: F401
 from lookbeyond.models.autoencoder import Autoencoder
-from lookbeyond.presets import Component, Preset, weights
-from lookbeyond.presets.memory import MemoryPlan, plan_for
+from lookbeyond.presets import Component, Preset, memory, weights
+from lookbeyond.presets.memory import MEASURES_IN, MemoryPlan, plan_for
 
 from .depth import DepthPipeline, MeasuredPanorama
 from .outpaint import OutpaintPipeline
 from .panorama import PanoramaPipeline
-from .views import ViewsPipeline
+from .views import Pass, ViewsPipeline, ViewsPipelineOutput
 
 log = logging.getLogger(__name__)
 
+SMALLEST = (64, 64)
+"""Width and height of the smallest frames that networks of public weights see."""
 LIBRARIES = ("diffusers", "transformers", "lookbeyond")
 """What a preset's `loads` may name: a preset file must not run other code."""
 SAVED: Mapping[str, type[DiffusionPipeline]] = {
@@ -78,6 +81,8 @@ def load_stage(preset: Preset, name: str, dtype: torch.dtype, vae: Any = None) -
     found = preset.stage(name)
     assert found is not None, name
     owner, stage = found
+    if stage.pipeline == "depth":
+        dtype = getattr(torch, MEASURES_IN)
     if stage.folder:
         folder = owner.folder / stage.folder
         shared = {} if (folder / "vae").is_dir() else {"vae": vae or load_stage(owner, "panorama", dtype).vae}
@@ -95,7 +100,7 @@ def load_stage(preset: Preset, name: str, dtype: torch.dtype, vae: Any = None) -
         return OutpaintPipeline(parts["inpaint"], meter, stage.settings)
     if stage.pipeline == "depth":
         return DepthPipeline(**parts).with_settings(stage.settings)
-    return SAVED[stage.pipeline](**parts)
+    return (HeldViews if stage.pipeline == "views" else SAVED[stage.pipeline])(**parts)
 
 
 def _add_lora(role: str, pipeline: Any, folder: Path, component: Component) -> None:
@@ -156,6 +161,71 @@ def _one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
+class HeldViews(ViewsPipeline):
+    """`ViewsPipeline` that has its memory planned before each clip, by its `holding`."""
+
+    holding: "Holding | None" = None
+
+    def __call__(self, passes: Sequence[Pass], weights: np.ndarray, **options: Any) -> ViewsPipelineOutput:
+        if self.holding is not None:
+            height, width = self._pad(passes[0].guidance.colour[:1]).shape[-2:]  # as the networks see them
+            self.holding.plan_again(width, height, len(weights))
+        return super().__call__(passes, weights, **options)
+
+
+class Holding:
+    """How the pipelines of a preset are held on a device: as planned for frames of one size, until others come.
+
+    A plan depends on the preset, the size and what was free before anything was loaded, not on what came before: the
+    same work is done in the same way each time.
+
+    Raises `InputError` where no plan fits: for the networks alone at once, for the frames when they come.
+    """
+
+    def __init__(self, preset: Preset, device: str):
+        self.preset, self.device = preset, device
+        self.dtype = presets.weights_dtype(device)
+        self.free_bytes = memory.free_memory(device)
+        found = preset.stage("views")
+        self.size, self.frames = found[1].size if found else (0, 0), preset.frames_per_clip
+        self.compile = bool(found and found[1].compile)
+        try:
+            self.plan = self._planned(None)
+        except InputError as error:
+            try:  # smaller frames may fit
+                self.plan, self.size = self._planned(SMALLEST), SMALLEST
+            except InputError:
+                raise error from None
+        self.pipelines: list[Any] = []
+
+    def hold(self, pipelines: Sequence[Any]) -> None:
+        """Puts pipelines, that of the views last, on the device as planned."""
+        self.pipelines = list(pipelines)
+        for pipeline in pipelines:
+            place(pipeline, self.plan, self.device)
+        if self.device.startswith("cuda") and self.plan is not None and self.plan.offload == "none":
+            quicken(pipelines[-1], compiled=self.compile)
+
+    def plan_again(self, width: int, height: int, frames: int) -> None:
+        """Before a clip of such frames: holds the networks in another way if it has to be, and says so."""
+        # a walk to an anchor has fewer frames than a clip: not every other unit is to move all networks
+        size, frames = (width, height), max(frames, self.frames)
+        if (size, frames) == (self.size, self.frames):
+            return
+        before, self.plan = self.plan, self._planned(size, frames)
+        self.size, self.frames = size, frames
+        log.warning("Preset %s, frames of %d x %d. %s", self.preset.name, width, height, self.plan)
+        assert before is not None and self.plan is not None
+        if (before.offload, before.chunked) != (self.plan.offload, self.plan.chunked):
+            for pipeline in self.pipelines:
+                let_go(pipeline)
+            self.hold(self.pipelines)
+
+    def _planned(self, size: tuple[int, int] | None, frames: int = 0) -> MemoryPlan | None:
+        dtype = str(self.dtype).removeprefix("torch.")
+        return plan_for(self.preset, self.device, dtype, size=size, frames=frames, free_bytes=self.free_bytes)
+
+
 def place(pipeline: Any, how: MemoryPlan | None, device: str) -> None:
     """Puts a diffusers pipeline on its device as the plan says, by diffusers' own means."""
     if how is not None and how.chunked:
@@ -175,12 +245,31 @@ def place(pipeline: Any, how: MemoryPlan | None, device: str) -> None:
     elif how.offload == "model":
         pipeline.enable_model_cpu_offload(device=device)
     else:
-        # an autoencoder works by calls that block-wise hooks do not see
+        # An autoencoder works by calls that hooks of its parts do not see. Whole blocks would not do: of networks
+        # whose blocks stand deeper than the first level, which all text encoders are, nearly everything would stay.
         stays = ["vae", *pipeline._exclude_from_cpu_offload]
         pipeline.enable_group_offload(
-            onload_device=torch.device(device), offload_type="block_level", num_blocks_per_group=1,
-            use_stream=device.startswith("cuda"), exclude_modules=stays,
+            onload_device=torch.device(device), offload_type="leaf_level", use_stream=device.startswith("cuda"),
+            exclude_modules=stays,
         )  # fmt: skip
+
+
+def let_go(pipeline: Any) -> None:
+    """Undoes `place` and `quicken`, but for where the networks are."""
+    pipeline.remove_all_hooks()
+    for component in pipeline.components.values():
+        for method in ("disable_slicing", "disable_tiling"):
+            if hasattr(component, method):
+                getattr(component, method)()
+        for module in component.modules() if isinstance(component, torch.nn.Module) else ():
+            if hasattr(module, "_diffusers_hook"):
+                for name in ("group_offloading", "layer_execution_tracker", "lazy_prefetch_group_offloading"):
+                    module._diffusers_hook.remove_hook(name, recurse=False)
+            if hasattr(module, "set_chunk_feed_forward"):
+                module.set_chunk_feed_forward(None, dim=0)
+            module._compiled_call_impl = None
+    if isinstance(pipeline, ViewsPipeline):
+        pipeline.rows_at_once, pipeline.frames_decoded_at_once = 2, 4
 
 
 def quicken(pipeline: ViewsPipeline, *, channels_last: bool = True, compiled: bool = False) -> None:
@@ -221,12 +310,14 @@ def _compile(network: torch.nn.Module) -> None:
 def load_pipelines(preset: Preset, device: str) -> tuple[Any, Any, MemoryPlan | None]:
     """The panorama pipeline and the views pipeline of a preset on a device, and how they are held in its memory.
 
+    The views pipeline is held in another way when frames of a size come that need it (`Holding`).
+
     Raises `InputError` naming what is missing, of a wrong kind, or too large for the device.
     """
     if not preset.installed:
         raise InputError(f"the preset {preset.name!r} cannot run here: {preset.missing}")
-    dtype = presets.weights_dtype(device)
-    how = plan_for(preset, device, str(dtype).removeprefix("torch."))
+    holding = Holding(preset, device)
+    dtype = holding.dtype
     panorama = load_stage(preset, "panorama", dtype)
     owners = [found[0] for name in ("panorama", "views") if (found := preset.stage(name))]
     views = load_stage(preset, "views", dtype, vae=getattr(panorama, "vae", None) if owners[0] == owners[1] else None)
@@ -234,10 +325,10 @@ def load_pipelines(preset: Preset, device: str) -> tuple[Any, Any, MemoryPlan | 
         panorama = MeasuredPanorama(panorama, load_stage(preset, "distance", dtype))
     meter = getattr(panorama, "meter", None)
     views.meter = meter if isinstance(meter, DepthPipeline) else None
-    for pipeline in (*getattr(panorama, "pipelines", [panorama]), views):
+    pipelines = [*getattr(panorama, "pipelines", [panorama]), views]
+    for pipeline in pipelines:
         pipeline.set_progress_bar_config(disable=True)
-        place(pipeline, how, device)
-    found = preset.stage("views")
-    if found is not None and device.startswith("cuda") and how is not None and how.offload == "none":
-        quicken(views, compiled=found[1].compile)
-    return panorama, views, how
+    holding.hold(pipelines)
+    if isinstance(views, HeldViews):
+        views.holding = holding
+    return panorama, views, holding.plan

@@ -36,6 +36,8 @@ LEAST_TAU_POSITION = 0.02
 LEAST_TAU_ROTATION = math.radians(0.5)
 """Floors of the absolute temperatures (of the world's scale; radians): for anchors that hardly move or turn."""
 MOST_WALK_FRAMES = 14
+ROWS_AT_ONCE, FRAMES_DECODED_AT_ONCE = 2, 4
+"""Unless memory asks for less."""
 WHOLLY_KNOWN = 0.9
 """Share of a latent's pixels that must be known for it to be held at the guidance."""
 
@@ -123,15 +125,15 @@ class ViewsPipeline(DiffusionPipeline):
         >>> frames = pipeline(passes, weights, unit=1.6, scale=2.5).colour
     """
 
-    model_cpu_offload_seq = "image_encoder->unet->vae"
-    # their weights are used in the middle of the UNet's forward
-    _exclude_from_cpu_offload = ["raymap_encoder", "unet_backward"]
+    model_cpu_offload_seq = "image_encoder->unet"
+    # their weights are used in the middle of the UNet's forward, or between two of them, for previews
+    _exclude_from_cpu_offload = ["raymap_encoder", "unet_backward", "vae"]
     _optional_components = ["unet_backward", "raymap_encoder"]
 
     def __init__(self, vae, image_encoder, unet, scheduler, unet_backward=None, raymap_encoder=None, *,
                  unet_weights: Path | None = None, lora: Path | None = None):  # fmt: skip
         super().__init__()
-        self.rows_at_once, self.frames_decoded_at_once = 2, 4
+        self.rows_at_once, self.frames_decoded_at_once = ROWS_AT_ONCE, FRAMES_DECODED_AT_ONCE
         self.meter: DepthPipeline | None = None
         if unet_weights is not None:
             replace_weights(unet, unet_weights)

@@ -15,12 +15,26 @@ from . import STAGES, Component, Preset, weights, weights_dtype
 
 GB = 1e9
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+MEASURES_IN = "float32"
+"""Of depth estimators, on every device: in bfloat16 the metres that they give have steps of centimetres."""
 RESERVE = 0.08
 """Share of the free memory left to the kernels' workspaces and to fragmentation."""
 CONTEXT_GB = 0.5
 """What the device's driver takes when it is first used."""
-GROUP = 0.15
-"""Largest share of a network's weights that is on the device at once when blocks are brought one by one."""
+LAYERS: Mapping[str, float] = {
+    "UNetSpatioTemporalConditionModel": 0.039,
+    "CLIPVisionModelWithProjection": 0.021,
+    "StableDiffusionInpaintPipeline/unet": 0.069,
+    "StableDiffusionXLInpaintPipeline/unet": 0.023,
+    "StableDiffusionXLInpaintPipeline/text_encoder_2": 0.101,
+    "Flux2KleinInpaintPipeline/transformer": 0.044,
+    "Flux2KleinInpaintPipeline/text_encoder": 0.103,
+    "FluxFillPipeline/transformer": 0.0096,
+    "FluxFillPipeline/text_encoder_2": 0.037,
+}
+"""Share of a network's weights that its two largest layers have; where its files are here, they are counted in them."""
+LAYERS_OF_OTHERS = 0.35
+"""The same of a small text encoder, a third of which is its table of words."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,10 @@ class Part:
     """Values alive at its peak for the size at hand."""
     chunked_values: float
     """The same when it works in chunks."""
+    layers: float
+    """Parameters of its two largest layers: while one works, the next is brought."""
+    dtype: str = ""
+    """Its own, whatever the others' is."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +90,7 @@ class MemoryPlan:
     device: str
     dtype: str
     offload: Literal["none", "model", "group"]
-    """Everything stays on the device; one network at a time is on it; one group of blocks at a time."""
+    """Everything stays on the device; one network at a time is on it; one layer at a time, and the next."""
     chunked: bool
     """Feed-forward, attention and decoding in slices, tiles or single frames."""
     peak_gb: float
@@ -83,7 +101,7 @@ class MemoryPlan:
         held = {
             "none": "all networks stay on it",
             "model": "one network at a time is on it",
-            "group": "one group of blocks at a time is on it",
+            "group": "two layers at a time are on it",
         }[self.offload]
         slices = ", decoding and feed-forward in slices" if self.chunked else ""
         return (
@@ -97,7 +115,6 @@ def plan(parts: Sequence[Part], free_bytes: float, *, device: str = "cuda", dtyp
 
     A processor's own memory and Apple's have nowhere to offload to. Raises `InputError`: nothing fits.
     """
-    size = BYTES[dtype]
     ladder: Sequence[tuple[Literal["none", "model", "group"], bool]] = (
         ("none", False), ("none", True), ("model", False), ("model", True), ("group", True),
     )  # fmt: skip
@@ -105,7 +122,7 @@ def plan(parts: Sequence[Part], free_bytes: float, *, device: str = "cuda", dtyp
     usable = free_bytes * (1 - RESERVE) - (CONTEXT_GB * GB if device.startswith("cuda") else 0)
     least = float("inf")
     for offload, chunked in ladder:
-        peak = size * _peak(parts, offload, chunked)
+        peak = _peak(parts, offload, chunked, dtype)
         if peak <= usable:
             return MemoryPlan(device, dtype, offload, chunked, peak / GB, free_bytes / GB)
         least = min(least, peak)
@@ -139,31 +156,40 @@ def room_for(preset: Preset, device: str, memory_bytes: float, dtype: str = "") 
     return "fits" if how.offload == "none" else "fits in parts, slower"
 
 
-def _peak(parts: Sequence[Part], offload: str, chunked: bool) -> float:
-    """Values on the device at the worst moment."""
-    working = [part.chunked_values if chunked else part.working_values for part in parts]
-    if offload == "none":
-        return sum(part.parameters for part in parts) + max(working, default=0)
-    share = 1 if offload == "model" else GROUP
-    moved = [0 if part.name.rpartition("/")[2] in STAYS else part.parameters for part in parts]
-    stays = sum(part.parameters for part in parts) - sum(moved)
-    return stays + max((share * size + own for size, own in zip(moved, working, strict=True)), default=0)
+def _peak(parts: Sequence[Part], offload: str, chunked: bool, dtype: str) -> float:
+    """Bytes on the device at the worst moment."""
+    stays, most = 0.0, 0.0
+    for part in parts:
+        size = BYTES[part.dtype or dtype]
+        working = size * (part.chunked_values if chunked else part.working_values)
+        if offload == "none" or part.name.rpartition("/")[2] in STAYS:
+            stays, brought = stays + size * part.parameters, 0.0
+        else:
+            brought = size * (part.parameters if offload == "model" else part.layers)
+        most = max(most, brought + working)
+    return stays + most
 
 
-def parts_of(preset: Preset) -> list[Part]:
+def parts_of(preset: Preset, size: tuple[int, int] | None = None, frames: int = 0) -> list[Part]:
     """The networks of a preset, each at its stage's own size.
 
     Parameters are counted in the files that are here, else taken from what the preset expects.
+
+    size: width and height of the frames, instead of the views stage's own.
+    frames: of a pass, where they are more than the preset's.
     """
-    parts, frames = [], preset.frames_per_clip
+    parts, frames = [], max(frames, preset.frames_per_clip)
     for stage in STAGES:
         if (found := preset.stage(stage)) is None:
             continue
         owner, about = found
+        dtype = MEASURES_IN if about.pipeline == "depth" else ""
         for role, component in about.components.items():
-            pixels = about.size[0] * about.size[1]
-            for name, count in weights.parameters(owner, f"{stage}/{role}", component).items():
-                working = _working(component, name)
+            width, height = size if size and stage == "views" else about.size
+            pixels = width * height
+            for name, (count, layers) in _counted(owner, f"{stage}/{role}", component).items():
+                known = (WORKING[kind] for kind in _kinds(component, name) if kind in WORKING)
+                working = next(known, Working(0, 0))
                 most, least = (
                     min(at_once, frames if stage == "views" else 1)
                     for at_once in (working.frames, working.chunked_frames)
@@ -171,19 +197,43 @@ def parts_of(preset: Preset) -> list[Part]:
                 parts.append(
                     Part(
                         f"{stage}/{role}" + (f"/{name}" if component.parts else ""), count,
-                        working.whole * pixels * most, working.chunked * pixels * least,
+                        working.whole * pixels * most, working.chunked * pixels * least, layers, dtype,
                     )
                 )  # fmt: skip
     return parts
 
 
-def _working(component: Component, part: str) -> Working:
+def _counted(owner: Preset, role: str, component: Component) -> dict[str, tuple[float, float]]:
+    """Parameters of every part of a component, and of its two largest layers."""
+    if tensors := weights.tensors(owner, role, component):
+        return {part: (sum(sizes), sum(sorted(sizes)[-2:])) for part, sizes in tensors.items()}
+    expected = {}
+    for part, millions in component.parameters_m.items():
+        known = (LAYERS[kind] for kind in _kinds(component, part) if kind in LAYERS)
+        share = next(known, LAYERS_OF_OTHERS)
+        expected[part] = 1e6 * millions, share * 1e6 * millions
+    return expected
+
+
+def _kinds(component: Component, part: str) -> tuple[str, str, str]:
+    """The names under which the tables above may know a network, the closest first."""
     family = component.loads.rpartition(".")[2]
-    return WORKING.get(f"{family}/{part}") or WORKING.get(family) or WORKING.get(part) or Working(0, 0)
+    return f"{family}/{part}", family, part
 
 
-def plan_for(preset: Preset, device: str, dtype: str = "") -> MemoryPlan | None:
-    """How a preset's networks are held on a device, from what is free there now; imports torch.
+def plan_for(
+    preset: Preset,
+    device: str,
+    dtype: str = "",
+    *,
+    size: tuple[int, int] | None = None,
+    frames: int = 0,
+    free_bytes: float | None = None,
+) -> MemoryPlan | None:
+    """How a preset's networks are held on a device; imports torch.
+
+    size, frames: of the work at hand, as in `parts_of`.
+    free_bytes: for them on the device; what is free there now unless given.
 
     None for presets without components of their own: the built-in ones are small. `InputError`: it does not fit.
     """
@@ -191,9 +241,11 @@ def plan_for(preset: Preset, device: str, dtype: str = "") -> MemoryPlan | None:
         return None
     dtype = dtype or str(weights_dtype(device)).removeprefix("torch.")
     try:
-        return plan(parts_of(preset), free_memory(device), device=device, dtype=dtype)
-    except InputError as error:
-        raise InputError(f"the preset {preset.name!r} does not fit: {error}") from None
+        free_bytes = free_memory(device) if free_bytes is None else free_bytes
+        return plan(parts_of(preset, size, frames), free_bytes, device=device, dtype=dtype)
+    except DoesNotFit as error:
+        work = f" for frames of {size[0]} x {size[1]}" if size else ""
+        raise DoesNotFit(f"the preset {preset.name!r} does not fit{work}: {error}", error.needed_gb) from None
 
 
 def free_memory(device: str) -> int:

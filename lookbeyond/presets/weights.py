@@ -24,8 +24,16 @@ def patterns(component: Component) -> list[str]:
     below = f"{component.subfolder}/" if component.subfolder else ""
     if component.files:
         return [below + pattern for pattern in component.files]
-    ending = f".{component.variant}" if component.variant else ""
-    weights = [
+    weights = _weights_of(component.variant)
+    if not component.parts:
+        return [below + pattern for pattern in (*_SMALL, *weights)]
+    inside = ["*.json", "*.txt", "*.model", "*.jinja", *weights]
+    return [f"{below}model_index.json", *(f"{below}{part}/{name}" for part in component.parts for name in inside)]
+
+
+def _weights_of(variant: str) -> list[str]:
+    ending = f".{variant}" if variant else ""
+    return [
         pattern
         for name in _NAMES
         for pattern in (
@@ -34,10 +42,6 @@ def patterns(component: Component) -> list[str]:
             f"{name}.safetensors.index{ending}.json",
         )
     ]
-    if not component.parts:
-        return [below + pattern for pattern in (*_SMALL, *weights)]
-    inside = ["*.json", "*.txt", "*.model", "*.jinja", *weights]
-    return [f"{below}model_index.json", *(f"{below}{part}/{name}" for part in component.parts for name in inside)]
 
 
 def locate(preset: Preset, component: Component) -> Path | None:
@@ -163,11 +167,11 @@ def fingerprint(preset: Preset, component: Component) -> str:
     return digest.hexdigest()
 
 
-def parameters(preset: Preset, role: str, component: Component) -> dict[str, float]:
-    """Numbers of parameters by part: those that are loaded of the files, else, without them, as the preset expects."""
+def tensors(preset: Preset, role: str, component: Component) -> dict[str, list[int]]:
+    """How many parameters each tensor has that is loaded of a component's files, by part; empty without files."""
     folder = locate(preset, component)
     if folder is None or not component.loads:
-        return {part: 1e6 * millions for part, millions in component.parameters_m.items()}
+        return {}
     sizes: dict[str, dict[str, int]] = {}
     for path in files(folder, component):
         if path.suffix == ".safetensors" and path.exists():
@@ -175,9 +179,15 @@ def parameters(preset: Preset, role: str, component: Component) -> dict[str, flo
             sizes.setdefault(part, {}).update(_sizes(path))
     kept = _keeps(component.loads)
     return {
-        part: sum([size for name, size in all_.items() if kept and kept.fullmatch(name)] or all_.values())
+        part: [size for name, size in all_.items() if kept and kept.fullmatch(name)] or list(all_.values())
         for part, all_ in sizes.items()
     }
+
+
+def variant_in(folder: Path) -> str | None:
+    """The variant of the weights in a folder of one network where they are of that alone: "fp16"; else None."""
+    plain, half = (matching(folder, _weights_of(variant)) for variant in ("", "fp16"))
+    return "fp16" if half and not plain else None
 
 
 def _keeps(loads: str) -> re.Pattern | None:

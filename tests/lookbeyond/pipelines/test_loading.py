@@ -121,6 +121,19 @@ def test_a_depth_estimator_measures_another_presets_panorama():
     assert np.array_equal(measured.distance, world.distance)
 
 
+def test_what_measures_does_so_in_float32_whatever_the_other_networks_compute_in(monkeypatch):
+    """A surface that recedes by millimetres: in bfloat16 the network would see steps of centimetres."""
+    monkeypatch.setattr(presets, "weights_dtype", lambda device: torch.bfloat16)
+    scene = ScenePipeline.from_preset("measured")
+    assert scene.panorama.panorama.transformer.dtype == torch.bfloat16
+    model = scene.panorama.meter.model
+    assert model.dtype == torch.float32 and scene.views.meter.model is model
+    head = model.head
+    head.conv3.register_forward_hook(lambda *_: torch.linspace(2.0, 2.1, 56 * 56).view(1, 1, 56, 56).to(model.dtype))
+    depth = scene.panorama.meter._estimate(np.zeros((56, 56, 3), np.uint8), placed_camera(56, 56, 1.0))
+    assert 0 < np.diff(np.unique(depth)).max() < 0.001
+
+
 def test_an_outpainting_preset_wants_to_be_told_what_measures(folder):
     write(folder, "blind", panorama={"pipeline": "outpaint", "components": {"inpaint": INPAINT}})
     plain = json.loads((folder / "blind/preset.json").read_text())

@@ -5,21 +5,25 @@ import weakref
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNetSpatioTemporalConditionModel
+from huggingface_hub import constants
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from lookbeyond import presets
 from lookbeyond.errors import InputError
-from lookbeyond.presets.memory import GB, WORKING, Part, plan
+from lookbeyond.pipelines.views import ViewsPipeline
+from lookbeyond.presets.memory import GB, STAYS, WORKING, Part, parts_of, plan, plan_for
 
 # Stable Video Diffusion at 576 x 1024, 14 frames; parameters as counted on the meta device below
 PIXELS = 576 * 1024
 SVD = [
-    Part("views/unet", 1524.6e6, 283 * PIXELS * 14, 163 * PIXELS * 14),
-    Part("views/vae", 97.7e6, 1024 * PIXELS * 4, 1024 * PIXELS),
-    Part("views/image_encoder", 632.1e6, 0, 0),
+    Part("views/unet", 1524.6e6, 283 * PIXELS * 14, 163 * PIXELS * 14, 59e6),
+    Part("views/vae", 97.7e6, 1024 * PIXELS * 4, 1024 * PIXELS, 5e6),
+    Part("views/image_encoder", 632.1e6, 0, 0, 13e6),
 ]
-BACKWARD = Part("views/unet_backward", 1524.6e6, 283 * PIXELS * 14, 163 * PIXELS * 14)  # a whole network of its own
+# a whole network of its own
+BACKWARD = Part("views/unet_backward", 1524.6e6, 283 * PIXELS * 14, 163 * PIXELS * 14, 59e6)
 
 
 def test_fourteen_frames_of_576_by_1024_fit_into_12_gb():
@@ -52,6 +56,52 @@ def test_a_processor_has_nowhere_to_offload_to():
     assert plan(SVD, 40 * GB, device="cpu", dtype="float32").offload == "none"
     with pytest.raises(InputError, match="free on cpu"):
         plan(SVD, 8 * GB, device="cpu", dtype="float32")
+
+
+def test_what_has_a_type_of_its_own_is_counted_in_it():
+    half, whole = (plan([Part("distance/model", 1e9, 0, 0, 0, dtype)], 80 * GB) for dtype in ("", "float32"))
+    assert whole.peak_gb == 2 * half.peak_gb == 4
+
+
+def test_what_stays_is_what_the_pipeline_of_the_views_leaves_on_the_device():
+    assert set(ViewsPipeline._exclude_from_cpu_offload) == set(STAYS)
+    assert not set(STAYS) & set(ViewsPipeline.model_cpu_offload_seq.split("->")), "hooks there come first"
+    without_working = [Part(part.name, part.parameters, 0, 0, 0) for part in SVD]
+    how = plan(without_working, 5 * GB)
+    assert how.offload == "model" and how.peak_gb == pytest.approx(2 * (1524.6e6 + 97.7e6) / GB)
+
+
+@pytest.fixture
+def svd_xt(monkeypatch, tmp_path):
+    """The shipped preset without its files."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    return presets.get("svd-xt")
+
+
+def test_the_work_at_hand_is_planned_not_the_largest_there_could_be(svd_xt):
+    def planned(width, height, free_gb, frames=0):
+        size = (width, height)
+        return plan_for(svd_xt, "cuda", "bfloat16", size=size, frames=frames, free_bytes=free_gb * GB)
+
+    assert planned(1024, 576, 80).peak_gb == plan_for(svd_xt, "cuda", "bfloat16", free_bytes=80 * GB).peak_gb
+    with pytest.raises(InputError, match="'svd-xt' does not fit for frames of 1920 x 1088: at least .* GB") as error:
+        planned(1920, 1088, 16)
+    assert planned(1920, 1088, error.value.needed_gb + 0.1).offload == "group"
+    with pytest.raises(InputError, match="1024 x 576"):
+        planned(1024, 576, 5)
+    assert planned(576, 320, 5).peak_gb < 5
+    assert planned(1024, 576, 80, frames=50).peak_gb > planned(1024, 576, 80, frames=25).peak_gb
+    assert planned(1024, 576, 80, frames=14) == planned(1024, 576, 80), "a pass has the preset's frames at least"
+
+
+def test_text_encoders_that_stand_deep_are_brought_in_layers_too(monkeypatch, tmp_path):
+    """FLUX on 8 and 12 GB: of a text encoder of 4 thousand millions a tenth is on the device, no more and no less."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    parts = {part.name: part for part in parts_of(presets.get("flux-klein"))}
+    encoder = parts["panorama/inpaint/text_encoder"]
+    assert encoder.layers / encoder.parameters == pytest.approx(0.103)
+    assert parts["panorama/inpaint/transformer"].layers / encoder.layers < 0.5
+    assert plan(list(parts.values()), 6 * GB).offload == "group"
 
 
 class Peak(TorchDispatchMode):
