@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from lookbeyond.errors import InputError
 
@@ -38,6 +39,15 @@ STAGE_FIELDS = {
     "distance": (),
 }
 """Settings that come along with a stage taken from another preset, unless the preset has its own."""
+ROLES = {
+    "panorama": ("vae", "image_encoder", "transformer", "scheduler"),
+    "outpaint": ("inpaint", "lora"),
+    "views": (
+        "vae", "image_encoder", "unet", "scheduler", "unet_backward", "raymap_encoder", "unet_weights", "lora"
+    ),
+    "depth": ("model",),
+}  # fmt: skip
+"""The components that each pipeline knows."""
 MAX_PROMPT = 1000
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _SAVED_PARTS = {"panorama": ("transformer", "vae", "image_encoder"), "views": ("unet", "image_encoder")}
@@ -78,10 +88,14 @@ class Component(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How one stage runs. Give `preset`, or `pipeline` with `folder` or `components`."""
+    """How one stage runs. Give `preset`, or `pipeline` with `folder` or `components`.
+
+    Beside `preset` there may be `components` and `settings`, which stand in for those of the same name there or are
+    added to them, and nothing else.
+    """
 
     preset: str = ""
-    """The name of the preset that this stage is taken from, as it is there."""
+    """The name of the preset that this stage is taken from."""
     pipeline: Literal["", "panorama", "outpaint", "views", "depth"] = ""
     """Which of our pipelines: `PanoramaPipeline`, `OutpaintPipeline`, `ViewsPipeline`, `DepthPipeline`."""
     folder: str = ""
@@ -137,9 +151,28 @@ class Preset:
             return get(panorama.preset).stage(name) if name == "distance" and panorama and panorama.preset else None
         if not stage.preset:
             return self, stage
-        other = get(stage.preset)
+        owner, theirs = get(stage.preset)._lent(name)
+        own = {role: self._own(component, theirs.components.get(role)) for role, component in stage.components.items()}
+        return owner, replace(theirs, components=theirs.components | own, settings=theirs.settings | stage.settings)
+
+    def _lent(self, name: str) -> tuple["Preset", Stage]:
+        """A stage as another preset may take it."""
         # a panorama stage that makes its own distance can also measure a finished panorama
-        return other.stage(name) or (other.stage("panorama") if name == "distance" else None)
+        found = self.stage(name) or self.stage("panorama")
+        assert found is not None, "a panorama stage is in every preset"
+        return found
+
+    def _own(self, component: Component, theirs: Component | None) -> Component:
+        """A component over one of another preset's stage: what kind of thing it is stays unless it is said, where it
+        comes from is its own. Its folder no longer depends on whose stage it is in."""
+        if theirs is not None:
+            component = replace(
+                component, loads=component.loads or theirs.loads, parts=component.parts or theirs.parts,
+                files=component.files or theirs.files,
+            )  # fmt: skip
+        if component.folder:
+            component = replace(component, folder=str(self.folder / Path(component.folder).expanduser()))
+        return component
 
     @property
     def takes_prompt(self) -> bool:
@@ -229,24 +262,26 @@ def revision(name: str) -> str:
             with path.open("rb") as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
-    for stage in preset.stages.values():
+    for name_of_stage, stage in preset.stages.items():
         if stage.preset:
             digest.update(revision(stage.preset).encode())
-        elif stage.components:
+        if stage.components and (found := preset.stage(name_of_stage)):
             from . import weights
 
-            for role, component in stage.components.items():
-                digest.update(f"{role} {weights.fingerprint(preset, component)}".encode())
+            for role in stage.components:
+                component = found[1].components[role]
+                digest.update(f"{role} {weights.fingerprint(found[0], component)}".encode())
     return digest.hexdigest()[:12]
 
 
 def weights_dtype(device: str):
-    """bfloat16 where the device computes with it, float32 elsewhere."""
+    """bfloat16 where the device itself computes with it; else float16 on a GPU, float32 elsewhere."""
     import torch
 
     if device.startswith("cpu"):
         return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
-    if device.startswith("cuda") and not torch.cuda.is_bf16_supported():
+    # older GPUs convert every bfloat16 to float32 and back: slower than either
+    if device.startswith("cuda") and not torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.float16
     return torch.bfloat16 if device.startswith("cuda") else torch.float32
 
@@ -272,23 +307,25 @@ def _read(path: Path, readers: tuple[Path, ...] = ()) -> Preset:
     try:
         values = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
         stages = msgspec.convert(values.get("stages", {}), dict[str, Stage])
+        sources: dict[str, Preset] = {}
         for name, stage in stages.items():
             if stage.preset and name in STAGES:
                 other = next((file for file in _files() if file.parent.name == stage.preset), None)
                 if other is None:
                     raise InputError(f"{path} takes its {name} stage from {stage.preset!r}, which is no preset")
-                source = _read(other, (*readers, path))
+                source = sources[name] = _read(other, (*readers, path))
                 values = {key: getattr(source, key) for key in STAGE_FIELDS[name]} | values
         unknown = sorted(set(values) - {entry.name for entry in fields(Preset)} | set(stages) - set(STAGES))
         if unknown:
             raise InputError(f"{path} has fields that no preset has: {', '.join(unknown)}; correct or remove them")
-        _check_stages(path, stages)
+        _check_stages(path, stages, sources)
         return msgspec.convert({"name": path.parent.name} | values | {"stages": stages}, Preset)
     except (OSError, msgspec.DecodeError) as error:
         raise InputError(f"{path} is no preset: {error}; see docs/presets.md for what it must hold") from None
 
 
-def _check_stages(path: Path, stages: dict[str, Stage]) -> None:
+def _check_stages(path: Path, stages: dict[str, Stage], sources: dict[str, Preset]) -> None:
+    """sources: the presets that stages are taken from, by the stages' names."""
     if stages and not {"panorama", "views"} <= set(stages):
         raise InputError(f"{path} needs both a panorama and a views stage; take one from another preset if need be")
     if "panorama" in stages and stages["panorama"].pipeline == "outpaint" and "distance" not in stages:
@@ -299,6 +336,22 @@ def _check_stages(path: Path, stages: dict[str, Stage]) -> None:
         if not stage.preset and (not stage.pipeline or bool(stage.folder) == bool(stage.components)):
             raise InputError(
                 f"{path}: its {name} stage needs a `preset`, or a `pipeline` with `folder` or `components`"
+            )
+        if stage.preset and stage != Stage(preset=stage.preset, components=stage.components, settings=stage.settings):
+            raise InputError(
+                f"{path}: its {name} stage is taken from {stage.preset!r}; beside `preset` give `components` and "
+                "`settings` only, or the whole stage without `preset`"
+            )
+        whole = sources[name]._lent(name)[1] if stage.preset else stage
+        if stage.components and whole.folder:
+            raise InputError(
+                f"{path}: the {name} stage of {stage.preset!r} is a saved pipeline, in which components cannot be "
+                "replaced; leave them out, or take the stage from another preset"
+            )
+        if unknown := sorted(set(stage.components) - set(ROLES[whole.pipeline])):
+            raise InputError(
+                f"{path}: a {whole.pipeline} pipeline has no component {', '.join(unknown)}; it has "
+                f"{', '.join(ROLES[whole.pipeline])}"
             )
         for role, component in stage.components.items():
             if not component.hub and not component.folder:

@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from lookbeyond.models.sampling import ConsistencyScheduler
 from lookbeyond.pipelines.depth import DepthPipeline
 from lookbeyond.pipelines.loading import load_stage
 from lookbeyond.pipelines.scene import ScenePipeline
+from lookbeyond.presets import memory
 from lookbeyond.presets.memory import parts_of
 from tests.lookbeyond.models.test_reversed_motion import reversed_unet
 from tests.lookbeyond.pipelines.test_depth import tiny_depth_anything
@@ -164,6 +166,29 @@ def test_what_one_trained_oneself_makes_a_difference_and_its_absence_no_harm(loc
     torch.testing.assert_close(distilled.conv_out.bias, plain.unet.conv_out.bias + 1)
 
 
+def test_what_one_trained_oneself_goes_into_a_borrowed_stage(local, repositories, tmp_path):
+    """The example of docs/presets.md, with folders that are here: as if the borrowed preset had them itself."""
+    guide = (Path(__file__).parents[3] / "docs" / "presets.md").read_text("utf-8")
+    examples = [json.loads(part.partition("```")[0]) for part in guide.split("```json")[1:]]
+    (example,) = [one for one in examples if one["title"] == "SVD that follows cameras"]
+    borrowed = local("svd")
+    for stage in example["stages"].values():
+        stage["preset"] = borrowed
+        for name, component in stage.get("components", {}).items():
+            component["folder"] = str(repositories / "own" / Path(component["folder"]).name)
+            assert component["folder"].endswith(name)
+    (tmp_path / "my-cameras").mkdir()
+    (tmp_path / "my-cameras" / "preset.json").write_text(json.dumps(example))
+    assert presets.get("my-cameras").installed
+    mine = load_stage(presets.get("my-cameras"), "views", torch.float32)
+    plain = load_stage(presets.get(borrowed), "views", torch.float32)
+    assert mine.raymap_encoder is not None and plain.raymap_encoder is None
+    changed = [k for k, v in mine.unet.state_dict().items() if not torch.equal(v, plain.unet.state_dict()[k])]
+    assert changed and all("attn" in name for name in changed)
+    names = {part.name for part in parts_of(presets.get("my-cameras"))}
+    assert "views/raymap_encoder" in names, "it is counted"
+
+
 @pytest.mark.parametrize("name, own", [("svd", False), ("svd-xt", True), ("svd-xt-lcm", False)])
 def test_memory_is_planned_for_what_is_loaded_and_no_more(local, repositories, name, own):
     """Of the reversed-motion UNet a small part is kept; the count is that of the networks as they stand in memory."""
@@ -174,10 +199,49 @@ def test_memory_is_planned_for_what_is_loaded_and_no_more(local, repositories, n
         for role, part in pipeline.components.items()
         if isinstance(part, torch.nn.Module)
     }
-    assert {part.name: part.parameters for part in parts_of(preset) if part.name.startswith("views/")} == loaded
+    views = {part.name: part for part in parts_of(preset) if part.name.startswith("views/")}
+    assert {name: part.parameters for name, part in views.items()} == loaded
+    largest = sorted(parameter.numel() for parameter in pipeline.unet.parameters())[-2:]
+    assert views["views/unet"].layers == sum(largest)
     if own:
         whole = sum(value.numel() for value in reversed_unet().state_dict().values())
         assert loaded["views/unet_backward"] < whole / 10
+
+
+def test_frames_of_another_size_are_planned_before_they_are_made(local, room, monkeypatch, caplog):
+    """Memory that is too small for the preset's own size, enough for small frames, in slices for larger ones."""
+    name = local("svd")
+    monkeypatch.setattr(presets, "weights_dtype", lambda device: torch.float32)
+
+    def needed(chunked: bool, *size: int) -> float:
+        parts = parts_of(presets.get(name), size)
+        working = [part.chunked_values if chunked else part.working_values for part in parts]
+        return 4 * (sum(part.parameters for part in parts) + max(working)) / (1 - memory.RESERVE)
+
+    own, free = presets.get(name).stage("views")[1].size, 1.01 * needed(True, 128, 96)
+    assert needed(False, 64, 32) < free < min(needed(False, 128, 96), needed(True, *own))
+    monkeypatch.setattr(memory, "free_memory", lambda device: free)
+    scene, worked = ScenePipeline.from_preset(name), []
+    scene.views.unet.register_forward_pre_hook(lambda *_: worked.append(scene.views.rows_at_once))
+
+    def anchor(width: int, height: int):
+        worked.clear()
+        camera = placed_camera(width, height, math.radians(70), position=(0, 0.3, 0))
+        return scene.fill_anchor(room, camera, []), set(worked)
+
+    before, at_once = anchor(64, 32)
+    assert at_once == {2}
+    assert anchor(128, 96)[1] == {1}
+    with pytest.raises(InputError, match="does not fit for frames of 1024 x 576: at least"):
+        anchor(1024, 576)
+    assert not worked
+    again, at_once = anchor(64, 32)
+    assert at_once == {2} and np.array_equal(again.colour, before.colour), "whatever came between"
+    said = [record.getMessage() for record in caplog.records if record.name == "lookbeyond.pipelines.loading"]
+    assert [line.partition(". Memory: ")[0].rpartition("frames of ")[2] for line in said] == [
+        "64 x 32", "128 x 96", "64 x 32"
+    ]  # fmt: skip
+    assert "in slices" in said[1] and "in slices" not in said[2]
 
 
 def test_the_reversed_motion_of_the_real_shapes_is_what_the_preset_expects(repositories):

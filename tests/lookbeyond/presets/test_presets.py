@@ -76,6 +76,51 @@ def test_what_measures_a_borrowed_panorama_comes_along(write):
     assert all(component.hub in mine.missing for _, _, component in mine.components() if not component.optional)
 
 
+def test_components_of_ones_own_stand_in_a_borrowed_stage(write):
+    """What a run of `train svd` writes, put into `svd` by naming two folders."""
+    lora, encoder = {"folder": "trained/lora"}, {"folder": "trained/raymap_encoder"}
+    views = {"preset": "svd", "components": {"lora": lora, "raymap_encoder": encoder}, "settings": {"fps": 12}}
+    folder = write(stages=SETTINGS["stages"] | {"views": views})
+    write("again", stages=SETTINGS["stages"] | {"views": {"preset": "mine"}})
+    mine, (owner, theirs) = presets.get("mine"), presets.get("svd").stage("views")
+    found, stage = mine.stage("views")
+    assert found == owner and presets.get("again").stage("views") == (found, stage)
+    assert stage.components["unet"] == theirs.components["unet"] and stage.settings == theirs.settings | {"fps": 12}
+    assert stage.components["lora"].files == theirs.components["lora"].files
+    assert stage.components["raymap_encoder"].loads == theirs.components["raymap_encoder"].loads
+    # what was asked for is not optional, and lies in the user's folder, not in ours
+    problem = weights.problem(owner, "views/lora", stage.components["lora"], "mine")
+    assert str(folder / "trained/lora") in problem and "no folder" in problem
+    revision = presets.revision("mine")
+    (folder.parent / "hub").mkdir()
+    put_weights(folder / "trained/raymap_encoder")
+    presets.revision.cache_clear()
+    assert presets.revision("mine") != revision
+
+
+def test_the_roles_that_may_be_named_are_those_of_the_pipelines():
+    from inspect import signature
+
+    from lookbeyond.pipelines.depth import DepthPipeline
+    from lookbeyond.pipelines.panorama import PanoramaPipeline
+    from lookbeyond.pipelines.views import ViewsPipeline
+
+    pipelines = {"panorama": PanoramaPipeline, "views": ViewsPipeline, "depth": DepthPipeline}
+    for name, pipeline in pipelines.items():
+        assert set(presets.ROLES[name]) == set(signature(pipeline).parameters)
+    for preset in presets.available():
+        for stage in preset.stages.values():
+            assert stage.preset or set(stage.components) <= set(presets.ROLES[stage.pipeline])
+
+
+def test_a_gpu_that_only_imitates_bfloat16_computes_in_float16(monkeypatch):
+    """T4, V100 and RTX 20xx; torch says that they have it unless asked again."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert presets.weights_dtype("cuda:0") == torch.float16
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    assert presets.weights_dtype("cuda") == torch.bfloat16
+
+
 def test_the_revision_follows_settings_borrowed_stages_and_local_weights(write):
     seen = set()
 
@@ -104,7 +149,7 @@ def test_what_is_missing_or_broken_of_local_weights_is_said(write):
     file = put_weights(folder / "unet")
     assert preset.installed
     role, owner, component = next(preset.components())
-    assert weights.parameters(owner, role, component) == {"unet": 12}
+    assert weights.tensors(owner, role, component) == {"unet": [12]}
     whole = file.read_bytes()
     file.write_bytes(whole[:-5])
     assert f"{len(whole) - 5} bytes long instead of {len(whole)}" in preset.missing
@@ -146,8 +191,16 @@ def test_an_optional_component_may_be_absent_but_not_broken(write):
         ({"stages": SETTINGS["stages"] | {"views": {"pipeline": "other", "folder": "x"}}}, "pipeline"),
         ({"stages": SETTINGS["stages"] | {"views": VIEWS | {"components": {"unet": {}}}}}, "neither `hub` nor"),
         ({"stages": SETTINGS["stages"] | {"views": VIEWS | {"components": {"unet": {"hubb": ""}}}}}, "hubb"),
+        ({"stages": SETTINGS["stages"] | {"views": VIEWS | {"components": {"unett": {"folder": "unet"}}}}},
+         "a views pipeline has no component unett; it has vae, .*lora"),
+        ({"stages": SETTINGS["stages"] | {"views": {"preset": "svd", "components": {"loras": {"folder": "x"}}}}},
+         "no component loras"),
+        ({"stages": SETTINGS["stages"] | {"views": {"preset": "builtin", "components": {"lora": {"folder": "x"}}}}},
+         "'builtin' is a saved pipeline"),
+        ({"stages": SETTINGS["stages"] | {"views": {"preset": "svd", "size": [512, 512]}}},
+         "beside `preset` give `components` and `settings` only"),
     ],
-)
+)  # fmt: skip
 def test_a_bad_file_is_named_and_harms_no_other_preset(write, changes, words):
     folder = write(**changes)
     with pytest.raises(InputError, match=words) as error:
