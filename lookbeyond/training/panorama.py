@@ -39,6 +39,7 @@ from lookbeyond.errors import InputError
 from lookbeyond.models.autoencoder import Autoencoder, encode_images, spatial_scale_factor
 from lookbeyond.models.image_encoder import built_in_encoder, embed_images
 from lookbeyond.models.panorama_transformer import DIT_XL_2, PanoramaTransformer, rolled
+from lookbeyond.presets import weights
 
 from . import loop, pictures
 
@@ -251,7 +252,10 @@ def main(argv: list[str] | None = None) -> None:
 def load_image_encoder(folder: Path) -> CLIPVisionModelWithProjection:
     """A CLIP vision tower with its projection, frozen; InputError when the folder holds none."""
     try:
-        encoder = CLIPVisionModelWithProjection.from_pretrained(folder, local_files_only=True)
+        # as it was fetched for a preset: in half precision only; it computes in float32 all the same
+        encoder = CLIPVisionModelWithProjection.from_pretrained(
+            folder, local_files_only=True, variant=weights.variant_in(folder), dtype=torch.float32
+        )
     except (OSError, ValueError) as error:
         raise InputError(f"The folder {folder} holds no CLIP vision tower; give one, or none to train one.") from error
     return encoder.eval().requires_grad_(False)
@@ -265,7 +269,7 @@ def load_autoencoder(folder: Path) -> Autoencoder | AutoencoderKL:
     try:
         name = json.loads((folder / "config.json").read_text("utf-8"))["_class_name"]
         kind = AutoencoderKL if name == "AutoencoderKL" else Autoencoder
-        vae = kind.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
+        vae = kind.from_pretrained(folder, local_files_only=True, variant=weights.variant_in(folder))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"The folder {folder} holds no autoencoder; give OUT/vae of `train autoencoder`.") from error
     if spatial_scale_factor(vae) != SCALE:
@@ -273,7 +277,7 @@ def load_autoencoder(folder: Path) -> Autoencoder | AutoencoderKL:
             f"The autoencoder in {folder} has {spatial_scale_factor(vae)} pixels a latent; "
             "give one of 8 pixels a latent."
         )
-    return vae
+    return vae.eval().requires_grad_(False)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ or the id of a model that the hub's cache on this machine holds; nothing is down
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from lookbeyond.models.image_encoder import embed_images
 from lookbeyond.models.lora import add_lora, load_lora, lora_parameters, save_lora
 from lookbeyond.models.raymap_encoder import RaymapEncoder
 from lookbeyond.pipelines.guidance import image_tensor
+from lookbeyond.presets import Component, weights
 
 from . import loop
 from .clips import add_footage_arguments, choose_frames, crop_frames, read_footage
@@ -67,13 +69,18 @@ class Lora(torch.nn.Module):
 def load_backbone(model: str, device: str, dtype: torch.dtype) -> Backbone:
     """The frozen parts of SVD; InputError when the model is not here, or is another one."""
     parts = {"unet": UNetSpatioTemporalConditionModel, "vae": AutoencoderKLTemporalDecoder}
+
+    def options(name: str) -> dict[str, Any]:
+        # `lookbeyond fetch svd` brings the files of half precision only
+        return {"subfolder": name, "variant": weights.variant_in(folder / name), "local_files_only": True}
+
     try:
+        folder = (None if Path(model).exists() else weights.locate_cached(Component(hub=model))) or Path(model)
         loaded = {
-            name: kind.from_pretrained(model, subfolder=name, torch_dtype=dtype, local_files_only=True)
-            for name, kind in parts.items()
+            name: kind.from_pretrained(folder, torch_dtype=dtype, **options(name)) for name, kind in parts.items()
         }
         loaded["image_encoder"] = CLIPVisionModelWithProjection.from_pretrained(
-            model, subfolder="image_encoder", dtype=dtype, local_files_only=True
+            folder, dtype=dtype, **options("image_encoder")
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise InputError(

@@ -201,7 +201,7 @@ def test_the_papers_network_is_trained_on_published_latents_and_told_by_a_frozen
     blocks = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
     vae = AutoencoderKL(block_out_channels=(8, 8, 8, 8), norm_num_groups=4, latent_channels=4, **blocks)
     vae.save_pretrained(tmp_path / "vae")
-    image_encoder(width=24).save_pretrained(tmp_path / "clip")
+    image_encoder(width=24).half().save_pretrained(tmp_path / "clip", variant="fp16")  # as it is fetched
     small = panorama.NETWORKS[name] | {
         "num_layers": 1,
         "num_attention_heads": 2,

@@ -19,11 +19,12 @@ from tests.lookbeyond.training.test_loop import begin_anew, fresh_state  # noqa:
 FRAMES = 3
 
 
-def save_model(folder, **unet) -> None:
+def save_model(folder, variant: str | None = "fp16", **unet) -> None:
+    """As `lookbeyond fetch svd` brings it: the files of half precision, and no others."""
     pipeline = svd_views_pipeline()
     parts = {"unet": svd_unet(**unet), "vae": pipeline.vae, "image_encoder": pipeline.image_encoder}
     for name, part in parts.items():
-        part.save_pretrained(folder / name)
+        part.save_pretrained(folder / name, variant=variant)
 
 
 def write_capture(folder, count: int = 5) -> None:
@@ -127,6 +128,27 @@ def test_what_was_trained_is_trained_on_and_for_another_model_refused(tmp_path):
         svd.adapters(other, 2, tmp_path / "one")
     with pytest.raises(InputError, match="holds no raymap_encoder"):
         svd.adapters(backbone, 2, tmp_path)
+
+
+def test_files_of_full_precision_are_taken_where_they_are(tmp_path):
+    save_model(tmp_path / "model", variant=None)
+    whole = svd.load_backbone(str(tmp_path / "model"), "cpu", torch.float32)
+    for name in ("unet", "vae", "image_encoder"):
+        getattr(whole, name).half().save_pretrained(tmp_path / "model" / name, variant="fp16")
+    again = svd.load_backbone(str(tmp_path / "model"), "cpu", torch.float32)
+    assert torch.equal(again.unet.conv_in.weight, svd_unet().conv_in.weight), "not rounded"
+
+
+def test_a_model_that_was_fetched_into_the_hubs_cache_is_found_by_its_id(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    cached = tmp_path / "models--someone--svd"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("0" * 40)
+    save_model(cached / "snapshots" / ("0" * 40))
+    backbone = svd.load_backbone("someone/svd", "cpu", torch.float32)
+    assert torch.equal(backbone.unet.conv_in.weight, svd_unet().conv_in.weight)
 
 
 def test_a_model_that_is_not_there_or_another_one_is_named(tmp_path):
