@@ -8,8 +8,10 @@ Random weights cost what trained ones do, and results of the same arithmetic can
 the sampling does to pictures they cannot say (`lookbeyond evaluate` does, with a small preset). The baseline is the
 published loop: 50 Euler steps a clip, the forward and the reversed-motion UNet one after the other with guidance in a
 batch of two, temporal attention written out so that its maps can be kept and turned, 16-bit; a panorama by 1000 steps
-of DiT-XL in 32-bit. All levers together are the preset `svd-xt`: its file says the numbers. Without a GPU the times
-are those of tiny networks on a processor and say nothing of a GPU's, which are still to be measured.
+of DiT-XL in 32-bit. The rows `as shipped` are the preset `svd-xt` with its own settings, as a GPU that holds all of it
+is given it, where everything is known and where about a quarter of a frame is hidden; `all` is every lever at once,
+compiled networks among them, which that preset does without. Without a GPU the times are those of tiny networks on a
+processor and say nothing of a GPU's, which are still to be measured.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler, UNetSpatioTemporalConditionModel
@@ -32,7 +35,13 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+    DepthAnythingConfig,
+    DepthAnythingForDepthEstimation,
+    Dinov2Config,
+)
 
 from lookbeyond import presets
 from lookbeyond.geometry.cameras import Camera, placed_camera
@@ -40,10 +49,12 @@ from lookbeyond.geometry.keyframes import plan_shot
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.models.panorama_transformer import PanoramaTransformer
 from lookbeyond.models.reversed_motion import ReversedMotion
+from lookbeyond.pipelines.depth import DepthPipeline
 from lookbeyond.pipelines.loading import quicken
 from lookbeyond.pipelines.scene import ScenePipeline
-from lookbeyond.pipelines.views import MOST_WALK_FRAMES, ViewsPipeline
-from lookbeyond.presets import Preset, Stage
+from lookbeyond.pipelines.views import FRAMES_DECODED_AT_ONCE, MOST_WALK_FRAMES, ROWS_AT_ONCE, ViewsPipeline
+from lookbeyond.presets import Preset
+from lookbeyond.presets.memory import MEASURES_IN
 from tests.end_to_end.demo import machine
 
 SVD_SCHEDULER = {
@@ -62,6 +73,12 @@ TINY = {
     "clip": {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
              "projection_dim": 16},
     "dit": {"num_layers": 2, "num_attention_heads": 2, "attention_head_dim": 16},
+    "meter": {
+        "backbone": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 56,
+                     "out_features": ["stage1", "stage2"]},
+        "reassemble_hidden_size": 16, "reassemble_factors": [2, 1], "neck_hidden_sizes": [8, 8],
+        "fusion_hidden_size": 8, "head_hidden_size": 8,
+    },
 }  # fmt: skip
 FULL = {
     "unet": {"num_attention_heads": (5, 10, 20, 20)},
@@ -69,11 +86,16 @@ FULL = {
     "clip": {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 16,
              "projection_dim": 1024},
     "dit": {"num_layers": 28, "num_attention_heads": 16, "attention_head_dim": 72},
+    "meter": {
+        "backbone": {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6, "image_size": 518,
+                     "out_features": ["stage3", "stage6", "stage9", "stage12"]},
+        "reassemble_hidden_size": 384, "reassemble_factors": [4, 2, 1, 0.5], "neck_hidden_sizes": [48, 96, 192, 384],
+        "fusion_hidden_size": 64, "head_hidden_size": 32,
+    },
 }  # fmt: skip
-
-
-DECODED_AT_ONCE = 8
 TABLES = ("clip", "shot", "panorama")
+STAGES = ("UNet", "encode", "decode")
+"""Stages whose arithmetic is counted; the last two are the autoencoder's."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +108,19 @@ class Setup:
     sigmas: str = "scheduler"
     steps: int = 50
     strength: float = 1.0
+    strength_in_holes: float = 1.0
     hold: float = 0.0
     channels_last: bool = False
     compile: bool = False
     dtype: torch.dtype = torch.float16
+    autoencoder_dtype: torch.dtype | None = None
+    """None: `dtype`."""
+    decoded_at_once: int = 8
     rows_at_once: int = 2
+    meter: bool = False
+    """Whether a depth estimator measures what is hidden; else its distance is a smooth continuation."""
+    hidden: str = "nothing"
+    """Or "a quarter": of the frame that the panorama tells least of."""
 
 
 @dataclass(frozen=True)
@@ -99,21 +129,49 @@ class Lever:
     keeps_the_result: bool
     changes: dict = field(hash=False)
 
+    @property
+    def exact(self) -> bool:
+        """Whether the same numbers come out but for roundings of the same format."""
+        return self.keeps_the_result and not {"dtype", "decoded_at_once"} & set(self.changes)
 
-BASELINE = "the published loop"
+
+BASELINE, SHIPPED, SHIPPED_HIDDEN = "the published loop", "as shipped", "as shipped, a quarter hidden"
+KEPT, COMPILED = "all that keep the result", "compiled networks"
 PRESET = presets.get("svd-xt")
-"""What all levers together are."""
-_OWN = PRESET.stages["views"].settings
+_VIEWS = PRESET.stages["views"]
+_OWN = _VIEWS.settings
 LEVERS = (
     Lever("both directions as one batch, no maps", True, {"directions": "one batch", "rows_at_once": 4}),
     Lever("channels last", True, {"channels_last": True}),
-    Lever("compiled networks", True, {"compile": True}),
+    Lever(COMPILED, True, {"compile": True}),
+    Lever("bf16", True, {"dtype": torch.bfloat16}),
+    Lever(f"{FRAMES_DECODED_AT_ONCE} frames decoded at once", True, {"decoded_at_once": FRAMES_DECODED_AT_ONCE}),
     Lever(f"{PRESET.views_steps} steps ({_OWN['sigmas']})", False,
           {"sigmas": _OWN["sigmas"], "steps": PRESET.views_steps}),
     Lever(f"start at {PRESET.strength:g}, hold {_OWN['hold']:g}", False,
-          {"strength": PRESET.strength, "hold": _OWN["hold"]}),
+          {"strength": PRESET.strength, "strength_in_holes": PRESET.strength_in_holes, "hold": _OWN["hold"]}),
     Lever(f"guidance up to {PRESET.max_guidance_scale:g}", False, {"guidance_scale": PRESET.max_guidance_scale}),
 )  # fmt: skip
+
+
+def shipped(device: str) -> Setup:
+    """The preset's own settings, and how it is loaded onto a device that holds all of it."""
+    return Setup(
+        directions="one batch", guidance_scale=PRESET.max_guidance_scale, sigmas=_OWN["sigmas"],
+        steps=PRESET.views_steps, strength=PRESET.strength, strength_in_holes=PRESET.strength_in_holes,
+        hold=_OWN["hold"], channels_last=True, compile=_VIEWS.compile, dtype=presets.weights_dtype(device),
+        decoded_at_once=FRAMES_DECODED_AT_ONCE, rows_at_once=ROWS_AT_ONCE, meter=True,
+    )  # fmt: skip
+
+
+def preset_of(setup: Setup, frames: int) -> Preset:
+    """The preset, with a setup's settings and clips of so many frames."""
+    settings = _OWN | {"sigmas": setup.sigmas, "hold": setup.hold}
+    return replace(
+        PRESET, frames_per_clip=frames, views_steps=setup.steps, strength=setup.strength,
+        strength_in_holes=setup.strength_in_holes, max_guidance_scale=setup.guidance_scale,
+        stages=PRESET.stages | {"views": msgspec.structs.replace(_VIEWS, settings=settings, compile=setup.compile)},
+    )  # fmt: skip
 
 
 class WrittenOut:
@@ -164,7 +222,8 @@ def build_views(setup: Setup, sizes: dict, frames: int, device: str) -> ViewsPip
         backward = copy.deepcopy(unet)
         for attention in temporal(backward):
             nn.init.normal_(attention.to_v.weight, std=attention.to_v.in_features**-0.5)
-    unet, backward, vae, encoder = (nn.Module.to(part, device, setup.dtype) for part in (unet, backward, vae, encoder))
+    unet, backward, encoder = (nn.Module.to(part, device, setup.dtype) for part in (unet, backward, encoder))
+    nn.Module.to(vae, device, setup.autoencoder_dtype or setup.dtype)
     if setup.directions == "one batch":
         backward = ReversedMotion.from_unet(backward, unet)
     else:
@@ -173,29 +232,39 @@ def build_views(setup: Setup, sizes: dict, frames: int, device: str) -> ViewsPip
             for attention in temporal(network):
                 attention.set_processor(WrittenOut(maps, turned))  # type: ignore[arg-type]
     pipeline = ViewsPipeline(vae, encoder, unet, EulerDiscreteScheduler(**SVD_SCHEDULER), backward)
-    pipeline.rows_at_once, pipeline.frames_decoded_at_once = setup.rows_at_once, DECODED_AT_ONCE
+    pipeline.rows_at_once, pipeline.frames_decoded_at_once = setup.rows_at_once, setup.decoded_at_once
+    pipeline.meter = build_meter(sizes, device) if setup.meter else None
     quicken(pipeline, channels_last=setup.channels_last, compiled=setup.compile)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
+def build_meter(sizes: dict, device: str) -> DepthPipeline:
+    """Depth Anything, small: what the preset measures distance with."""
+    sizes = dict(sizes["meter"])
+    backbone = Dinov2Config(**sizes.pop("backbone"), patch_size=14, apply_layernorm=True, reshape_hidden_states=False)
+    config = DepthAnythingConfig(backbone_config=backbone, **sizes, depth_estimation_type="metric", max_depth=20)
+    with torch.device(device):
+        model = DepthAnythingForDepthEstimation(config).eval()
+    meter = DepthPipeline(nn.Module.to(model, device, getattr(torch, MEASURES_IN)))
+    return meter.with_settings({"size": backbone.image_size})
+
+
 def build_scene(setup: Setup, sizes: dict, frames: int, device: str) -> ScenePipeline:
-    stage = Stage(
-        pipeline="views", folder=".", settings={"sigmas": setup.sigmas, "noise_aug_strength": 0.02, "hold": setup.hold}
-    )
-    preset = Preset(
-        name="benchmark", title="", description="", licence="", memory_gb=0, frames_per_clip=frames, panorama_steps=0,
-        views_steps=setup.steps, strength=setup.strength, min_guidance_scale=1.0,
-        max_guidance_scale=setup.guidance_scale, stages={"panorama": stage, "views": stage},
-    )  # fmt: skip
-    return ScenePipeline(None, build_views(setup, sizes, frames, device), preset)  # type: ignore[arg-type]
+    views = build_views(setup, sizes, frames, device)
+    return ScenePipeline(None, views, preset_of(setup, frames))  # type: ignore[arg-type]
 
 
-def panorama_of_noise(width: int) -> Panorama:
-    """Broad patches of colour on a sphere of 3 m, no holes: the network's cost does not depend on what it sees."""
+def panorama_of_noise(width: int, hidden: str) -> Panorama:
+    """Broad patches of colour on a sphere of 3 m: the network's cost does not depend on what it sees.
+
+    hidden: "a quarter": behind columns that stand before it, for who goes where `walk` goes.
+    """
     rng = np.random.default_rng(0)
     colour = np.kron(rng.integers(0, 255, (16, 32, 3), np.uint8), np.ones((width // 32, width // 32, 1), np.uint8))
     distance = np.full((256, 512), 3.0, np.float32)
+    if hidden != "nothing":
+        distance[:, np.arange(512) % COLUMNS_APART < COLUMN_WIDTH] = COLUMN_DISTANCE
     return Panorama(colour, distance, np.zeros(colour.shape[:2], np.uint8), camera_height=1.6)
 
 
@@ -207,11 +276,15 @@ def walk(frames: int, width: int, height: int) -> list[Camera]:
     ]
 
 
+COLUMNS_APART, COLUMN_WIDTH, COLUMN_DISTANCE = 32, 12, 1.4
+"""Of a panorama's 512 pixels, and metres."""
+
+
 class Clock:
     """Seconds by stage, and the work that was done: the device is waited for around every network."""
 
     def __init__(self, device: str):
-        self.device, self.seconds = device, {"UNet": 0.0, "VAE and CLIP": 0.0}
+        self.device, self.seconds = device, dict.fromkeys((*STAGES, "CLIP", "distance"), 0.0)
         self.work = Counter()
 
     def now(self) -> float:
@@ -222,20 +295,22 @@ class Clock:
     @contextmanager
     def watching(self, pipeline: ViewsPipeline) -> Iterator[None]:
         """Around the pipeline's own calls, not in hooks: a compiled network would be traced through them."""
-        watched = {
-            "_call_unet": ("UNet", lambda network, frames, *_: {("UNet", frames.shape[1]): len(frames)}),
-            "_encode": ("VAE and CLIP", lambda images: {("encode", 1): len(images)}),
-            "_anchor_latents": ("VAE and CLIP", lambda *_: {("encode", 1): 1}),
-            "_embedding": ("VAE and CLIP", lambda *_: {}),
-            "_decode": ("VAE and CLIP", lambda latents: {("decode", 1): len(latents)}),
-        }
-        for name, (stage, work) in watched.items():
-            setattr(pipeline, name, self._timed(getattr(pipeline, name), stage, work))
+        watched = [
+            (pipeline, "_call_unet", "UNet", lambda network, frames, *_: {("UNet", frames.shape[1]): len(frames)}),
+            (pipeline, "_encode", "encode", lambda images: {("encode", 1): len(images)}),
+            (pipeline, "_anchor_latents", "encode", lambda *_: {("encode", 1): 1}),
+            (pipeline, "_decode", "decode", lambda latents: {("decode", 1): len(latents)}),
+            (pipeline, "_embedding", "CLIP", lambda *_: {}),
+        ]
+        if pipeline.meter is not None:
+            watched.append((pipeline.meter, "complete", "distance", lambda *_: {}))
+        for owner, name, stage, work in watched:
+            setattr(owner, name, self._timed(getattr(owner, name), stage, work))
         try:
             yield
         finally:
-            for name in watched:
-                delattr(pipeline, name)
+            for owner, name, *_ in watched:
+                delattr(owner, name)
 
     def _timed(self, function: Callable, stage: str, work: Callable) -> Callable:
         def timed(*args):
@@ -261,7 +336,7 @@ class Measured:
 def measure_clip(setup: Setup, sizes: dict, frames: int, size: tuple[int, int], device: str) -> Measured:
     """One clip between two given anchors, warping and decoding included, after a warm-up of two steps."""
     scene, (height, width) = build_scene(setup, sizes, frames, device), size
-    room, cameras = panorama_of_noise(4 * max(512, width)), walk(frames, width, height)
+    room, cameras = panorama_of_noise(4 * max(512, width), setup.hidden), walk(frames, width, height)
     source, target = (scene._view_from_origin(room, camera) for camera in (cameras[0], cameras[-1]))
     scene.shoot_clip(room, source, target, cameras, steps=2)
     return _measured(scene, device, lambda: scene.shoot_clip(room, source, target, cameras, seed=1))
@@ -273,7 +348,7 @@ def measure_shot(
     """A whole shot of `count` frames, and its numbers of clips and anchors. Ours makes its anchors by the network, too;
     the published loop is given them."""
     scene, (height, width) = build_scene(setup, sizes, frames, device), size
-    room, cameras = panorama_of_noise(4 * max(512, width)), walk(count, width, height)
+    room, cameras = panorama_of_noise(4 * max(512, width), setup.hidden), walk(count, width, height)
     plan = plan_shot(cameras, room, frames_per_clip=frames, max_rotation_rad=math.pi, max_translation=10.0)
     given = setup.directions != "one batch"
 
@@ -295,16 +370,24 @@ def measure_shot(
 
 
 def _measured(scene: ScenePipeline, device: str, work: Callable[[], list[View]]) -> Measured:
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats()
     clock = Clock(device)
+    forget_peak(device)
     with clock.watching(scene.views):
         started = clock.now()
         views = work()
         seconds = clock.now() - started
-    peak = torch.cuda.max_memory_allocated() / 1e9 if device.startswith("cuda") else math.nan
     stages = clock.seconds | {"warping and the rest": seconds - sum(clock.seconds.values())}
-    return Measured(seconds, stages, clock.work, peak, np.stack([view.colour for view in views]))
+    return Measured(seconds, stages, clock.work, peak_gb(device), np.stack([view.colour for view in views]))
+
+
+def forget_peak(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_gb(device: str) -> float:
+    """The most memory that tensors took since `forget_peak`, 1e9 bytes; NaN where there is no GPU."""
+    return torch.cuda.max_memory_allocated() / 1e9 if device.startswith("cuda") else math.nan
 
 
 @contextmanager
@@ -355,7 +438,7 @@ def expected_work(setup: Setup, frames: int, clips: int, anchors: int) -> Counte
         work.update({
             ("UNet", walk): anchors * steps * copies,
             ("encode", 1): anchors * (1 + (walk if warm else 0)),
-            ("decode", 1): anchors * min(walk, DECODED_AT_ONCE),
+            ("decode", 1): anchors * min(walk, setup.decoded_at_once),
         })  # fmt: skip
     return work
 
@@ -380,8 +463,8 @@ def build_dit(sizes: dict) -> tuple[nn.Module, dict[str, torch.Tensor]]:
 
 
 @torch.no_grad()
-def measure_panorama(sizes: dict, steps: int, dtype: torch.dtype, compiled: bool, device: str) -> float:
-    """Seconds of the network's own steps."""
+def measure_panorama(sizes: dict, steps: int, dtype: torch.dtype, compiled: bool, device: str) -> tuple[float, float]:
+    """Seconds of the network's own steps, and the peak of memory in 1e9 bytes."""
     with torch.device(device):
         network, arguments = build_dit(sizes)
     nn.Module.to(network, dtype)
@@ -391,10 +474,11 @@ def measure_panorama(sizes: dict, steps: int, dtype: torch.dtype, compiled: bool
     clock = Clock(device)
     for _ in range(3):
         network(**arguments)
+    forget_peak(device)
     started = clock.now()
     for _ in range(steps):
         network(**arguments)
-    return clock.now() - started
+    return clock.now() - started, peak_gb(device)
 
 
 def matmul_rate(device: str) -> float:
@@ -414,17 +498,21 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
     return math.inf if error == 0 else 10 * math.log10(255**2 / error)
 
 
-def setups(baseline: Setup) -> Iterator[tuple[str, Setup]]:
+def setups(baseline: Setup, device: str) -> Iterator[tuple[str, Setup]]:
+    """Every row: the levers alone, those together that keep the result, all together, and what is shipped."""
     yield BASELINE, baseline
     for lever in LEVERS:
         yield lever.name, replace(baseline, **lever.changes)
+    yield "the autoencoder in fp32", replace(baseline, autoencoder_dtype=torch.float32)
     kept: dict = {}
     for lever in LEVERS:
         kept |= lever.changes if lever.keeps_the_result else {}
-    yield "all that keep the result", replace(baseline, **kept)
+    yield KEPT, replace(baseline, **kept)
     for lever in LEVERS:
         kept |= lever.changes
     yield "all", replace(baseline, **kept)
+    yield SHIPPED, shipped(device)
+    yield SHIPPED_HIDDEN, replace(shipped(device), hidden="a quarter")
 
 
 def count_flops(size: tuple[int, int], count: int) -> dict:
@@ -435,12 +523,12 @@ def count_flops(size: tuple[int, int], count: int) -> dict:
         print(f"  SVD's UNet, {frames} frames of {height} x {width}: {cost:.1f} TFLOP a pass and forward")
     print(f"  DiT-XL/2, 32 x 64 latents: {dit_flops(FULL) / 1e12:.2f} TFLOP a forward")
     clips, counted = math.ceil((count - 1) / 24), {}
-    chosen = dict(setups(Setup()))
+    ours = shipped("cpu")
     for name, setup in (
-        (BASELINE, chosen[BASELINE]),
-        ("preset svd-xt, all known", chosen["all"]),
-        ("preset svd-xt, a quarter hidden", replace(chosen["all"], strength=1.0)),  # more holes, more noise
-        ("preset svd-xt with SVD's guidance", replace(chosen["all"], guidance_scale=3.0)),
+        (BASELINE, Setup()),
+        (SHIPPED, ours),
+        (SHIPPED_HIDDEN, replace(ours, strength=ours.strength_in_holes)),
+        ("as shipped, with SVD's guidance", replace(ours, guidance_scale=3.0)),
     ):
         work = expected_work(setup, 25, clips, clips + 1)
         counted[name] = {"UNet": flops_of(work, True, size, "UNet"), "all": flops_of(work, True, size)}
@@ -460,6 +548,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--frames", type=int, default=100, help="of the whole shot")
     parser.add_argument("--tiny", action="store_true", help="tiny networks, for correctness; always so without a GPU")
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="which are made; all of them")
+    parser.add_argument("--rows", nargs="+", default=[""], help="of clips and shots only those named like one of these")
     parser.add_argument(
         "--compile",
         action=argparse.BooleanOptionalAction,
@@ -482,10 +571,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"bf16 matrix product: {rate / 1e12:.3g} TFLOP/s")
     baseline = Setup(dtype=torch.float16 if on_gpu else torch.float32, **({"steps": 4} if tiny else {}))
     compiled = on_gpu if options.compile is None else options.compile
-    chosen = {name: setup for name, setup in setups(baseline) if compiled or not setup.compile}
+    chosen = dict(setups(baseline, device))
     if not compiled:
-        chosen |= {name: replace(setup, compile=False) for name, setup in setups(baseline) if name.startswith("all")}
+        chosen = {name: replace(setup, compile=False) for name, setup in chosen.items() if name != COMPILED}
         print("compiled networks are left out (--compile)")
+    asked = [BASELINE, *options.rows]  # what the others are compared with is always there
+    chosen = {name: setup for name, setup in chosen.items() if any(word in name for word in asked)}
 
     table = Table(rate, not tiny, frame_size)
     try:
@@ -505,31 +596,34 @@ def measure(
     size: tuple[int, int], count: int, device: str,
 ) -> None:  # fmt: skip
     """Fills the tables, and `report` as they grow; AssertionError where a lever changes what it must not."""
-    tiny, compiled = sizes is TINY, any(setup.compile for setup in chosen.values())
+    tiny, compiled = sizes is TINY, COMPILED in chosen
     if "clip" in tables:
         report["clip"] = table.begin(
             f"One clip of {frames} frames of {size[0]} x {size[1]}" + (", tiny networks" if tiny else "")
         )
         for name, setup in chosen.items():
-            table.row(name, measure_clip(setup, sizes, frames, size, device))
+            same_start = setup.hidden == chosen[BASELINE].hidden
+            table.row(name, measure_clip(setup, sizes, frames, size, device), same_start)
     if "shot" in tables:
         report["shot"] = table.begin(f"{count} frames, from the panorama to pixels")
-        for name in (BASELINE, "all that keep the result", "all"):
+        for name in (BASELINE, KEPT, "all", SHIPPED, SHIPPED_HIDDEN):
+            if name not in chosen:
+                continue
             measured, plan = measure_shot(chosen[name], sizes, frames, size, count, device)
             assert len(measured.frames) == count
-            assert measured.work == expected_work(chosen[name], frames, *plan), (measured.work, plan)
+            if chosen[name].hidden == "nothing":
+                assert measured.work == expected_work(chosen[name], frames, *plan), (measured.work, plan)
             table.row(name, measured, same_start=False)  # ours makes its anchors, the published loop is given them
     if "panorama" in tables:
         report["panorama"] = table.begin("Panorama, the network's steps")
         for steps, dtype, faster in ((50 if tiny else 1000, torch.float32, False), (20, torch.bfloat16, compiled)):
             name = f"{steps} steps, {'bf16' if dtype == torch.bfloat16 else 'TF32'}{', compiled' if faster else ''}"
-            seconds = measure_panorama(sizes, steps, dtype, faster, device)
-            table.steps(name, seconds, dit_flops(sizes) * steps)
-    if "clip" in tables:
-        kept = report["clip"]["all that keep the result"]["psnr_db"]
-        assert kept > (35 if device.startswith("cuda") else 60), (
-            f"levers that keep the result changed it: {kept:.1f} dB"
-        )
+            seconds, peak = measure_panorama(sizes, steps, dtype, faster, device)
+            table.steps(name, seconds, dit_flops(sizes) * steps, peak)
+    same = {row: report["clip"][row]["psnr_db"] for lever in LEVERS if lever.exact
+            and (row := lever.name) in report.get("clip", {})}  # fmt: skip
+    least = 35 if device.startswith("cuda") else 60
+    assert all(decibels > least for decibels in same.values()), f"a lever changed the result: {same} dB"
 
 
 class Table:
@@ -555,7 +649,10 @@ class Table:
 
     def row(self, name: str, measured: Measured, same_start: bool = True) -> None:
         self.reference = reference = self.reference or measured
-        used = flops_of(measured.work, self.full, self.size, "UNet") / measured.stages["UNet"] / self.rate
+        used = {
+            stage: flops_of(measured.work, self.full, self.size, stage) / measured.stages[stage] / self.rate
+            for stage in STAGES
+        }
         passes = sum(count for (network, _), count in measured.work.items() if network == "UNet")
         self.rows[name] = {
             "seconds": measured.seconds, "stages": measured.stages, "utilisation": used, "unet_passes": passes,
@@ -564,17 +661,19 @@ class Table:
         }  # fmt: skip
         self._line(name, reference.seconds)
 
-    def steps(self, name: str, seconds: float, done: float) -> None:
-        """A row of a network's bare steps, which did `done` FLOP."""
-        self.rows[name] = {"seconds": seconds, "utilisation": done / seconds / self.rate, "flops": done}
+    def steps(self, name: str, seconds: float, done: float, peak_gb: float) -> None:
+        """A row of the panorama network's bare steps, which did `done` FLOP."""
+        used = {"DiT": done / seconds / self.rate}
+        self.rows[name] = {"seconds": seconds, "utilisation": used, "peak_gb": peak_gb, "flops": done}
         self._line(name, next(iter(self.rows.values()))["seconds"])
 
     def _line(self, name: str, first: float) -> None:
         row = self.rows[name]
         peak, same = (row.get(key, math.nan) for key in ("peak_gb", "psnr_db"))
         stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in row.get("stages", {}).items())
+        used = ", ".join(f"{stage} {share:.0%}" for stage, share in row["utilisation"].items())
         cells = (
-            name, f"{row['seconds']:.2f}", f"{first / row['seconds']:.2f}", f"{row['utilisation']:.0%}",
+            name, f"{row['seconds']:.2f}", f"{first / row['seconds']:.2f}", used,
             "" if math.isnan(peak) else f"{peak:.1f}", "" if math.isnan(same) else f"{same:.1f}", stages,
         )  # fmt: skip
         self._print(f"| {' | '.join(cells)} |")
