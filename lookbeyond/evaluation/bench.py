@@ -147,9 +147,11 @@ def evaluate_path(
     truth = [view.colour for view in scene.views(cameras)]
     made = [view.colour for view in shoot(pipeline, told, cameras, options.tau_position, options.tau_rotation)]
     told, (guidance, warped) = pipeline.warp_panorama(told, cameras)
-    known = guidance.known[:, 0].numpy() > 0.5
-    own = warped.sample(torch.from_numpy(told.from_photo).float()[None] / 255)[:, 0].numpy() > 0.5
-    filled = ((guidance.filled().colour.permute(0, 2, 3, 1).numpy() + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+    known = guidance.known[:, 0].cpu().numpy() > 0.5
+    photo = torch.from_numpy(told.from_photo).to(guidance.known)[None] / 255
+    own = warped.sample(photo)[:, 0].cpu().numpy() > 0.5
+    filled = guidance.filled().colour.permute(0, 2, 3, 1).cpu().numpy()
+    filled = ((filled + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
     methods = {
         OURS: made,
         "warp only": list(filled * known[..., None]),

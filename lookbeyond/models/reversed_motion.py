@@ -94,8 +94,8 @@ class ReversedMotion(ModelMixin, ConfigMixin):
             for name, value in tensors.items()
             if (match := cls.keeps.fullmatch(name)) and match[2] == "to_v"
         }
-        module = cls(widths=widths)
-        nn.Module.to(module, next(iter(tensors.values())).dtype)
+        module, like = cls(widths=widths), next(iter(tensors.values()))
+        nn.Module.to(module, like.device, like.dtype)
         for k, name in enumerate(module.names):
             module.to_v[k].load_state_dict({"weight": tensors[f"{name}.to_v.weight"]})
             own = {part: tensors[f"{name}.to_out.0.{part}"] for part in ("weight", "bias")}

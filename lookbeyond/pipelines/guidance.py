@@ -50,7 +50,7 @@ class Guidance:
         """Holes filled from what lies behind them; log-distance is what is continued, not distance."""
         logs = self.distance.clamp_min(1e-3).log()
         filled = [_fill_from_behind(*frame) for frame in zip(self.colour, logs, self.known > 0, strict=True)]
-        colour, behind = (torch.stack(parts).to(self.colour) for parts in zip(*filled, strict=True))
+        colour, behind = (torch.stack(parts) for parts in zip(*filled, strict=True))
         known = self.known > 0
         return Guidance(
             torch.where(known, self.colour, colour), torch.where(known, self.distance, behind.exp()), self.known
@@ -83,10 +83,10 @@ def _fill_from_behind(
     if bool(known.all()) or not bool(known.any()):
         return colour, logs
     factor = -(-max(known.shape[-2:]) // FILLED_AT)
-    values = torch.cat([colour, logs])[None].cpu()
-    seen = known[None].cpu().float()
+    values, seen = torch.cat([colour, logs])[None], known[None].float()
     share = F.avg_pool2d(seen, factor, ceil_mode=True, count_include_pad=False)
     small = F.avg_pool2d(values * seen, factor, ceil_mode=True, count_include_pad=False) / share.clamp_min(1e-6)
+    small, share = small.cpu(), share.cpu()  # the frame itself stays on its device
     distance, there = small[0, 3].contiguous().numpy(), share[0, 0].numpy() > 0
     use = _behind(distance, there)
     missing = (~use).astype(np.uint8)
@@ -96,7 +96,8 @@ def _fill_from_behind(
         cv2.inpaint(image, missing, 3, cv2.INPAINT_TELEA).astype(np.float32) / 127.5 - 1,
         cv2.inpaint(distance, missing, 3, cv2.INPAINT_NS).clip(distance[use].min(), distance[use].max()),
     ])  # fmt: skip
-    made = F.interpolate(torch.from_numpy(made).permute(2, 0, 1)[None], scale_factor=float(factor), mode="bilinear")
+    made = torch.from_numpy(made).to(colour).permute(2, 0, 1)[None]
+    made = F.interpolate(made, scale_factor=float(factor), mode="bilinear")
     made = made[0, :, : known.shape[-2], : known.shape[-1]]
     return made[:3], made[3:]
 
