@@ -26,7 +26,7 @@ from lookbeyond.presets.memory import MEASURES_IN, MemoryPlan, plan_for
 from .depth import DepthPipeline, MeasuredPanorama
 from .outpaint import OutpaintPipeline
 from .panorama import PanoramaPipeline
-from .views import Pass, ViewsPipeline, ViewsPipelineOutput
+from .views import FRAMES_DECODED_AT_ONCE, ROWS_AT_ONCE, Pass, ViewsPipeline, ViewsPipelineOutput
 
 log = logging.getLogger(__name__)
 
@@ -269,7 +269,7 @@ def let_go(pipeline: Any) -> None:
                 module.set_chunk_feed_forward(None, dim=0)
             module._compiled_call_impl = None
     if isinstance(pipeline, ViewsPipeline):
-        pipeline.rows_at_once, pipeline.frames_decoded_at_once = 2, 4
+        pipeline.rows_at_once, pipeline.frames_decoded_at_once = ROWS_AT_ONCE, FRAMES_DECODED_AT_ONCE
 
 
 def quicken(pipeline: ViewsPipeline, *, channels_last: bool = True, compiled: bool = False) -> None:
