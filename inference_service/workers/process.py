@@ -263,16 +263,27 @@ def run_order(
             hint["preview"] = base64.b64encode(preview_jpeg(preview)).decode()
         send(hint)
 
+    told = ""
+    pipeline: Pipeline | None = None
+
+    def tell_plan() -> None:
+        nonlocal told
+        plan = getattr(pipeline, "memory_plan", None)
+        if plan and (text := sentence(f"Preset {unit.description['preset']}. {plan}")) != told:
+            told = text
+            send({"planned": identity, "plan": text})
+
     def loaded(preset: str) -> Pipeline:
+        nonlocal pipeline
         pipeline = pipelines(preset)
-        if plan := getattr(pipeline, "memory_plan", None):
-            send({"planned": identity, "plan": sentence(f"Preset {preset}. {plan}")})
+        tell_plan()
         return pipeline
 
     begun = time.perf_counter()
     try:
         callback(0.0, "")
         perform_unit(unit, store, loaded, callback)
+        tell_plan()  # it is another one where the first frames of another size needed it
         return {"done": identity, "seconds": round(time.perf_counter() - begun, 3)}
     except LookBeyondError as error:
         return {"failed": identity, "code": error.code, "message": sentence(str(error))}

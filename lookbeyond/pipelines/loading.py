@@ -307,10 +307,8 @@ def _compile(network: torch.nn.Module) -> None:
     network._compiled_call_impl = call
 
 
-def load_pipelines(preset: Preset, device: str) -> tuple[Any, Any, MemoryPlan | None]:
+def load_pipelines(preset: Preset, device: str) -> tuple[Any, Any, Holding]:
     """The panorama pipeline and the views pipeline of a preset on a device, and how they are held in its memory.
-
-    The views pipeline is held in another way when frames of a size come that need it (`Holding`).
 
     Raises `InputError` naming what is missing, of a wrong kind, or too large for the device.
     """
@@ -331,4 +329,4 @@ def load_pipelines(preset: Preset, device: str) -> tuple[Any, Any, MemoryPlan | 
     holding.hold(pipelines)
     if isinstance(views, HeldViews):
         views.holding = holding
-    return panorama, views, holding.plan
+    return panorama, views, holding

@@ -16,7 +16,7 @@ from lookbeyond.models.warping import WarpedViews
 from lookbeyond.presets.memory import MemoryPlan
 
 from .guidance import Guidance, fill_holes, image_tensor, warp_guidance
-from .loading import load_pipelines
+from .loading import Holding, load_pipelines
 from .panorama import PanoramaPipeline
 from .paths import denser
 from .views import Pass, ViewsPipeline, ViewsPipelineOutput, spatial_weights
@@ -51,16 +51,21 @@ class ScenePipeline:
 
     def __init__(self, panorama: PanoramaPipeline, views: ViewsPipeline, preset: presets.Preset):
         self.panorama, self.views, self.settings, self.ablation = panorama, views, preset, Ablation()
-        self.memory_plan: MemoryPlan | None = None
+        self._holding: Holding | None = None
 
     @classmethod
     def from_preset(cls, name: str = "builtin", device: str = "cpu") -> "ScenePipeline":
         """Loads a preset's weights; `InputError` where the preset is unknown or not installed."""
         preset = presets.get(name)
-        panorama, views, plan = load_pipelines(preset, device)
+        panorama, views, holding = load_pipelines(preset, device)
         scene = cls(panorama, views, preset)
-        scene.memory_plan = plan
+        scene._holding = holding
         return scene
+
+    @property
+    def memory_plan(self) -> MemoryPlan | None:
+        """How the networks are held in the device's memory, as planned for the frames that were asked for last."""
+        return self._holding.plan if self._holding else None
 
     @property
     def preset(self) -> str:

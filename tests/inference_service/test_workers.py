@@ -168,6 +168,20 @@ def test_a_cancel_is_seen_at_every_step(tmp_path, step):
     assert not list((store.root / "temporary").iterdir())
 
 
+def test_a_memory_plan_that_changes_with_the_work_is_told_again(tmp_path):
+    store = Store(tmp_path / "store")
+    class Replanned(DoublePipeline):
+        def build_world(self, *arguments, **settings):
+            self.memory_plan = "In slices"
+            return super().build_world(*arguments, **settings)
+
+    said: list[dict] = []
+    ended = run_order(world_unit(store, tmp_path), store, lambda preset: Replanned(), set(), said.append)
+    plans = [message["plan"] for message in said if "planned" in message]
+    assert "done" in ended
+    assert plans == ["Preset builtin. All of it stays on the device.", "Preset builtin. In slices."]
+
+
 def test_weights_that_cannot_be_read_are_a_typed_error(tmp_path):
     store = Store(tmp_path / "store")
     with pytest.raises(StorageError, match="weights of the preset builtin cannot be read.*install them again"):
