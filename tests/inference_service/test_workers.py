@@ -170,6 +170,7 @@ def test_a_cancel_is_seen_at_every_step(tmp_path, step):
 
 def test_a_memory_plan_that_changes_with_the_work_is_told_again(tmp_path):
     store = Store(tmp_path / "store")
+
     class Replanned(DoublePipeline):
         def build_world(self, *arguments, **settings):
             self.memory_plan = "In slices"
