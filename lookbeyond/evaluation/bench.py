@@ -113,10 +113,15 @@ def _judge_distance(result: Result, scene: Scene, distances: list[np.ndarray]) -
 
 
 def shoot(
-    pipeline: ScenePipeline, panorama: Panorama, cameras: list[Camera], tau_position: float, tau_rotation: float
+    pipeline: ScenePipeline,
+    panorama: Panorama,
+    cameras: list[Camera],
+    tau_position: float,
+    tau_rotation: float,
+    planned_in: Panorama | None = None,
 ) -> list[View]:
-    """All frames of a path, as the service shoots them."""
-    plan = plan_shot(cameras, panorama, frames_per_clip=pipeline.frames_per_clip)
+    """All frames of a path, as the service shoots them; it is planned in `panorama` or, if given, in another one."""
+    plan = plan_shot(cameras, planned_in or panorama, frames_per_clip=pipeline.frames_per_clip)
     anchors: list[View] = []
     for anchor in plan.anchors:
         before = [anchors[k] for k in anchor.before]
@@ -145,7 +150,9 @@ def evaluate_path(
         smooth = enlarge(noise, panorama.distance.shape[1], cv2.INTER_CUBIC)
         told = replace(panorama, distance=panorama.distance * np.exp(smooth))
     truth = [view.colour for view in scene.views(cameras)]
-    made = [view.colour for view in shoot(pipeline, told, cameras, options.tau_position, options.tau_rotation)]
+    # a wrong distance may be short of the path: it is to spoil the frames, not to have another path shot
+    views = shoot(pipeline, told, cameras, options.tau_position, options.tau_rotation, planned_in=panorama)
+    made = [view.colour for view in views]
     told, (guidance, warped) = pipeline.warp_panorama(told, cameras)
     known = guidance.known[:, 0].cpu().numpy() > 0.5
     photo = torch.from_numpy(told.from_photo).to(guidance.known)[None] / 255

@@ -47,6 +47,21 @@ def test_paths_can_be_shot(room, kind):
         np.testing.assert_allclose(path[0].camera_to_world, path[-1].camera_to_world, atol=1e-9)
 
 
+def test_long_walks_end_where_a_shot_may(room):
+    for scene in (room, held_out_room(5)):  # longer ways are open in the other than may be shot
+        for reach_m in (4.0, 9.0):
+            plan_shot(scene.path("walk", 5, 96, 64, reach_m), scene.sharp_panorama)
+
+
+def test_a_wrong_distance_spoils_the_frames_and_not_the_path(room, pipeline, networks):
+    options = bench.parse(["--out", "nowhere", "--quick", "--frames", "4", "--size", "96x64"])
+    right, _ = bench.evaluate_path(pipeline, room, "walk", options, networks)
+    options.distance_noise = 1.0
+    wrong, _ = bench.evaluate_path(pipeline, room, "walk", options, networks)
+    wrong_db, right_db = (result.figures["walk: from photo PSNR"]["ours"] for result in (wrong, right))
+    assert wrong_db < right_db - 1
+
+
 def test_every_baseline_keeps_the_photo_and_covers_the_sphere(room):
     canvas, seen = room.placed
     inside = ~np.pad(~seen, 2)[2:-2, 2:-2] & seen
