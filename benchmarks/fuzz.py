@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import copy
 import errno
-import functools
 import json
 import math
 import os
@@ -37,13 +36,11 @@ import zmq
 from benchmarks.own_service import end, start_service
 from inference_service import protocol
 from inference_service.client import Client, Finished, ServiceError
-from inference_service.logs import set_up_logs
 from inference_service.protocol import ServiceAddress, ShotRequest, WorldRequest
 from inference_service.security import allow_client, load_or_make_keys
-from inference_service.server import MAX_BUFFERS, PROBE_INTERVAL_S, SEND_QUEUE, serve
-from inference_service.workers.pool import ProcessPool
+from inference_service.server import MAX_BUFFERS, PROBE_INTERVAL_S, SEND_QUEUE
 from tests.inference_service.conftest import SLOW, path_cameras, photo_camera, world_request
-from tests.inference_service.double import DoublePresets, worker_command
+from tests.inference_service.double import serve_double
 
 MEMORY_MB = (SEND_QUEUE + MAX_BUFFERS) * protocol.CHUNK_BYTES / 1e6
 """What the service may hold more than before at any time: pieces of files for a guest who does not read them."""
@@ -364,9 +361,7 @@ def service(store: Path) -> None:
 
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, most))
-    set_up_logs(json_lines=True)
-    executor = functools.partial(ProcessPool, command=worker_command(), devices=["cpu"])
-    serve(store, models=DoublePresets(), executor=executor)
+    serve_double(store)
 
 
 def main() -> None:

@@ -3,18 +3,14 @@
 A module of its own, so that the service holds no more than any other and its memory can be judged.
 """
 
-import functools
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from inference_service import units
-from inference_service.logs import set_up_logs
-from inference_service.server import serve
 from inference_service.store import Store
-from inference_service.workers.pool import ProcessPool
 from inference_service.workers.process import main as work
-from tests.inference_service.double import DoublePipeline, DoublePresets, describe_double
+from tests.inference_service.double import DoublePipeline, describe_double, serve_double
 
 
 def service_command(store: Path) -> list[str]:
@@ -42,13 +38,6 @@ def made_in_vain(lines: Iterable[str]) -> int:
     return len(vain)
 
 
-def service(store: Path) -> None:
-    """The service's process."""
-    set_up_logs(json_lines=True)
-    command = [sys.executable, __file__, "worker"]
-    serve(store, models=DoublePresets(), executor=functools.partial(ProcessPool, command=command, devices=["cpu"]))
-
-
 def worker(arguments: Sequence[str]) -> None:
     """The worker's process."""
     folder = Path(arguments[arguments.index("--store") + 1])
@@ -69,4 +58,7 @@ def worker(arguments: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     role, *arguments = sys.argv[1:]
-    worker(arguments) if role == "worker" else service(Path(arguments[0]))
+    if role == "worker":
+        worker(arguments)
+    else:
+        serve_double(Path(arguments[0]), worker=[sys.executable, __file__, "worker"])

@@ -426,15 +426,18 @@ class Client:
                     continue
             wanted.append((artifact, path))
         chunk = self._chunk_bytes
-        offsets = [range(0, max(artifact.size, 1), chunk) for artifact, _ in wanted]
-        pieces = [(artifact, offset) for (artifact, _), own in zip(wanted, offsets) for offset in own]
+
+        def offsets(artifact: Artifact) -> range:
+            return range(0, max(artifact.size, 1), chunk)
+
+        pieces = [(artifact, offset) for artifact, _ in wanted for offset in offsets(artifact)]
         under_way: collections.deque[int] = collections.deque()
         asked = 0
         try:
-            for (artifact, path), own in zip(wanted, offsets):
+            for artifact, path in wanted:
                 with _writing(path) as (file, temporary):
                     checksum = protocol.Checksum(artifact)
-                    for _ in own:
+                    for _ in offsets(artifact):
                         while asked < len(pieces) and len(under_way) < PULL_WINDOW:
                             of, offset = pieces[asked]
                             get = protocol.Get(job, of.name, offset, chunk)

@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -283,7 +283,8 @@ class Server:
                     elif socket is self._executor.socket:
                         self._hear(self._executor.messages())
                     else:
-                        self._admit()
+                        with surviving_shortage():
+                            self._gate.admit()
                 if self._stop.is_set():
                     if drain_until is None:
                         drain_until = time.monotonic() + self._settings.drain_s
@@ -292,18 +293,10 @@ class Server:
                         return
                 if time.monotonic() >= self._tick_at:  # not after every message
                     self._tick_at = time.monotonic() + TICK_MS / 1000
-                    try:
+                    with surviving_shortage():
                         self._tick()
-                    except OSError as error:  # somebody who holds all descriptors, for one, must not end the service
-                        log.error("the service is short of something of this machine's: %s", error)
         finally:
             self._end()
-
-    def _admit(self) -> None:
-        try:
-            self._gate.admit()
-        except OSError as error:  # as above: whoever wanted in is told nothing, and tries again
-            log.error("nobody can be let in: %s", error)
 
     # life
 
@@ -771,6 +764,15 @@ def decode_strictly(frames: list[bytes]) -> tuple[object, int, bytes]:
     if not 0 <= id < 2**53:
         raise ProtocolError("protocol", "An id is out of range.")
     return message, id, frames[2] if len(frames) == 3 else b""
+
+
+@contextlib.contextmanager
+def surviving_shortage() -> Iterator[None]:
+    """Log it if the system has no more to give: somebody who holds all descriptors, for one, must not end us."""
+    try:
+        yield
+    except OSError as error:
+        log.error("the service is short of something of this machine's: %s", error)
 
 
 def give_back_memory() -> None:

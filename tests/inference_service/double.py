@@ -11,6 +11,7 @@ import functools
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -120,14 +121,14 @@ def service_command(store: Path, devices: str = "cpu") -> list[str]:
     return [sys.executable, __file__, "service", str(store), devices]
 
 
-def serve_double(store: Path, arguments: list[str]) -> None:
+def serve_double(store: Path, devices: str = "cpu", worker: Sequence[str] | None = None) -> None:
+    """Serve in this process; `worker` is the command of other workers than the double's own."""
     from inference_service.logs import set_up_logs
     from inference_service.server import serve
     from inference_service.workers.pool import ProcessPool, parse_devices
 
     set_up_logs(json_lines=True)
-    devices = parse_devices(arguments[0] if arguments else "cpu")
-    executor = functools.partial(ProcessPool, command=worker_command(), devices=devices)
+    executor = functools.partial(ProcessPool, command=worker or worker_command(), devices=parse_devices(devices))
     serve(store, models=DoublePresets(), executor=executor)
 
 
@@ -152,4 +153,4 @@ if __name__ == "__main__":
         load = load_nothing if role == "broken-weights" else lambda preset, device: DoublePipeline(scratch)
         main(arguments, load=load, describe_devices=describe_double)
     else:
-        serve_double(Path(arguments[0]), arguments[1:])
+        serve_double(Path(arguments[0]), *arguments[1:])
