@@ -207,6 +207,7 @@ class Gate:
         self._authenticator = Authenticator(context)
         self._authenticator.start()
         self._authenticator.configure_curve_callback(ZAP_DOMAIN, self)
+        self._loop = asyncio.new_event_loop()  # now: whoever asks later may have taken the last descriptor
 
     @property
     def socket(self) -> zmq.Socket:
@@ -238,7 +239,7 @@ class Gate:
     def admit(self) -> None:
         """Answer one request for admission."""
         message = self.socket.recv_multipart()
-        asyncio.run(self._authenticator.handle_zap_message(message))
+        self._loop.run_until_complete(self._authenticator.handle_zap_message(message))
 
     def is_allowed(self, public_key: str) -> bool:
         """Whether the sender of a message (its `User-Id`) may speak."""
@@ -254,3 +255,4 @@ class Gate:
 
     def close(self) -> None:
         self._authenticator.stop()
+        self._loop.close()

@@ -10,6 +10,7 @@ import collections
 import contextlib
 import ctypes
 import dataclasses
+import errno
 import hashlib
 import json
 import logging
@@ -73,6 +74,8 @@ RELOAD_INTERVAL_S = 0.5
 """How often the list of allowed clients is looked at: a revoked client is cut off so soon."""
 HOUSEKEEPING_INTERVAL_S = 300.0
 TICK_MS = 100
+SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+SHORT_OF = "The service is short of something of this machine's: %s"
 
 
 class Presets:
@@ -512,10 +515,14 @@ class Server:
             except LookBeyondError as error:
                 self.totals["refused"] += 1
                 reply = protocol.Error(error.code, sentence(str(error)))
-            except Exception:
-                self.totals["unhandled"] += 1
-                log.exception("a message could not be answered")
-                reply = protocol.Error("failed", "The service met an error of its own; see its log and report it.")
+            except Exception as error:
+                if isinstance(error, OSError) and error.errno in SHORTAGES:
+                    log.error(SHORT_OF, error.strerror)
+                    reply = protocol.Error("failed", f"{SHORT_OF % error.strerror}. Ask again.")
+                else:
+                    self.totals["unhandled"] += 1
+                    log.exception("a message could not be answered")
+                    reply = protocol.Error("failed", "The service met an error of its own; see its log and report it.")
             self._send(peer, reply, id, data)
         self._dispatch()
 
@@ -772,7 +779,7 @@ def surviving_shortage() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        log.error("the service is short of something of this machine's: %s", error)
+        log.error(SHORT_OF, error)
 
 
 def give_back_memory() -> None:

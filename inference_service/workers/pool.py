@@ -174,7 +174,7 @@ class ProcessPool:
         cancel_patience_s: float = CANCEL_PATIENCE_S,
         max_unit_s: float = MAX_UNIT_S,
     ):
-        self._context, self._store, self._command = context, store, command
+        self._store, self._command = store, command
         self._threads = threads if threads is not None else share_of_cores(devices)
         self._idle_s = idle_s
         self._cancel_patience_s, self._max_unit_s = cancel_patience_s, max_unit_s
@@ -184,6 +184,11 @@ class ProcessPool:
         self.socket = context.socket(zmq.PULL)
         self.socket.set_hwm(0)
         self.socket.bind("inproc://workers")
+        # made now and shared by the threads that read workers: when one has something to tell, there may be no
+        # descriptor left for a socket of its own
+        self._lines, self._lines_lock = context.socket(zmq.PUSH), threading.Lock()
+        self._lines.set_hwm(0)
+        self._lines.connect("inproc://workers")
 
     def start(self) -> None:
         for slot in self._slots:
@@ -318,29 +323,22 @@ class ProcessPool:
             worker.end_input()
         for worker in workers:
             worker.close(timeout_s=1.0)
+        self._lines.close(0)
         self.socket.close(0)
 
     # starting
 
+    def _on_line(self, worker: WorkerProcess, line: bytes) -> None:
+        with self._lines_lock:
+            self._lines.send_multipart([str(worker.pid).encode(), line])
+
     def _start(self, slot: Slot) -> None:
-        lines = threading.local()
-
-        def on_line(worker: WorkerProcess, line: bytes) -> None:
-            if not hasattr(lines, "socket"):  # a socket belongs to one thread: the one that reads this worker
-                lines.socket = self._context.socket(zmq.PUSH)
-                lines.socket.set_hwm(0)
-                lines.socket.linger = 0
-                lines.socket.connect("inproc://workers")
-            lines.socket.send_multipart([str(worker.pid).encode(), line])
-            if not line:
-                lines.socket.close(1000)
-
         options = ["--device", "cuda" if slot.device.startswith("cuda:") else slot.device]
         options += [] if self._idle_s is None else ["--idle-s", str(self._idle_s)]
         changes = device_environment(slot.device, self._threads, os.environ)
         slot.ready = slot.releasing = False
         try:
-            slot.worker = WorkerProcess([*self._command, *options], self._store, on_line, changes)
+            slot.worker = WorkerProcess([*self._command, *options], self._store, self._on_line, changes)
             slot.kill_at = time.monotonic() + START_PATIENCE_S
         except OSError as error:
             slot.deaths += 1

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,15 @@ def serving(
         server.stop()
         thread.join(60)
         assert not thread.is_alive()
+
+
+def until(condition, timeout_s=120.0):
+    """What the condition says once that is true."""
+    deadline = time.monotonic() + timeout_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+    return value
 
 
 def save_photo(path: Path, steer: int = 0, tint: int = 100) -> Path:

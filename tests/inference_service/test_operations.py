@@ -33,7 +33,7 @@ from inference_service.commands import describe, duration, progress_bar
 from inference_service.logs import JsonFormatter, TextFormatter
 from inference_service.metrics import start_metrics
 from inference_service.protocol import WORLD_FILES, ShotRequest
-from inference_service.security import hex_key, load_or_make_keys
+from inference_service.security import ZAP_DOMAIN, Gate, hex_key, load_or_make_keys
 from inference_service.server import DRAIN_S, Settings
 from inference_service.store import Store
 from lookbeyond.errors import InputError
@@ -508,9 +508,14 @@ def test_connections_that_take_all_descriptors_do_not_end_the_service(tmp_path, 
     try:
         host, _, port = address.address.removeprefix("tcp://").rpartition(":")
         with Client(address, timeout_s=10) as good:
+            (worker,) = psutil.Process(process.pid).children()
+            worker.suspend()  # it is to say that it is ready when there are no descriptors left
             crowd = [socket.create_connection((host, int(port))) for _ in range(120)]
-            time.sleep(1.5)  # it looks after itself every half second
+            worker.resume()
+            time.sleep(2)  # meanwhile the service looks after itself several times
             assert good.ping() and psutil.Process(process.pid).num_fds() > 90
+            with pytest.raises(ServiceError, match="Too many open files"):
+                good.service_status()
             for one in crowd:
                 one.close()
             job = good.submit(world_request(good, tmp_path))
@@ -520,6 +525,28 @@ def test_connections_that_take_all_descriptors_do_not_end_the_service(tmp_path, 
     finally:
         process.kill()
         process.wait()
+
+
+@posix
+def test_clients_are_admitted_without_another_descriptor(tmp_path):
+    import resource
+
+    own = load_or_make_keys(tmp_path / "own.json").public
+    with zmq.Context() as context, context.socket(zmq.REQ) as door:
+        gate = Gate(context, own, tmp_path / "allowed.json")
+        door.connect("inproc://zeromq.zap.01")
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        try:
+            for key, answer in ((own, b"200"), (load_or_make_keys(tmp_path / "other.json").public, b"400")):
+                key = zmq.utils.z85.decode(key)
+                door.send_multipart([b"1.0", b"7", ZAP_DOMAIN.encode(), b"127.0.0.1", b"", b"CURVE", key])
+                resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+                gate.admit()
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                assert door.recv_multipart()[1:3] == [b"7", answer]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            gate.close()
 
 
 def test_memory_for_pieces_of_files_is_used_again_and_given_back(tmp_path):

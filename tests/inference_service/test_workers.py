@@ -51,6 +51,7 @@ from tests.inference_service.conftest import (
     save_photo,
     serving,
     shot_request,
+    until,
     world_request,
 )
 from tests.inference_service.double import STEPS, DoublePipeline, load_nothing, worker_command
@@ -58,14 +59,6 @@ from tests.inference_service.double import STEPS, DoublePipeline, load_nothing, 
 
 def fetch(client, job, folder):
     return list(client.follow(job, folder))
-
-
-def until(condition, timeout_s=120.0):
-    deadline = time.monotonic() + timeout_s
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return value
 
 
 # --- devices ---------------------------------------------------------------------------------------------
