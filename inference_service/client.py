@@ -487,7 +487,6 @@ class Client:
             ) from error
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.linger = 0
-        self._socket.sndtimeo = int(1000 * self._timeout_s)
         self._socket.rcvhwm = 1000
         self._socket.maxmsgsize = protocol.MAX_FRAME_BYTES
         self._socket.reconnect_ivl = RECONNECT_MS
@@ -548,12 +547,27 @@ class Client:
             raise ServiceError(
                 "input", f"The request holds a number that is not finite ({error}); check the cameras."
             ) from error
-        try:
-            self._socket.send_multipart(frames)
-        except zmq.Again:
-            raise self._silent() from None
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                self._socket.send_multipart(frames, zmq.NOBLOCK)
+                break
+            except zmq.Again:  # too much is under way, or a connection that failed at once took the way out with it
+                self._wait_for_room(deadline - time.monotonic())
         self._waited_for.add(id)
         return id
+
+    def _wait_for_room(self, timeout_s: float) -> None:
+        """Until something can be sent, or the connection says why nothing can be."""
+        assert self._monitor is not None
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLOUT)
+        poller.register(self._monitor, zmq.POLLIN)
+        ready = dict(poller.poll(1000 * timeout_s)) if timeout_s > 0 else {}
+        if self._monitor in ready:
+            self._check_connection()
+        elif not ready:
+            raise self._silent()
 
     def _await(self, id: int) -> tuple[Any, bytes | memoryview]:
         """The reply to a message and its payload. ServiceError if it is an error or does not come."""

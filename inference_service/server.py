@@ -450,7 +450,8 @@ class Server:
             self._queue.finished(identity)
         elif kind == "failed" and message["code"] != "cancelled":
             self.totals["units_failed"] += 1
-            log.warning("unit failed", extra={**keys, "code": message["code"], "reason": message["message"]})
+            about = {"traceback": message["traceback"]} if "traceback" in message else {}
+            log.warning("unit failed", extra={**keys, "code": message["code"], "reason": message["message"], **about})
             self._queue.failed(identity, message["code"], message["message"])
         elif kind in ("given_back", "failed"):
             log.info("unit cancelled", extra=keys)

@@ -348,8 +348,8 @@ class ProcessPool:
 
 
 def log_traceback(message: dict, unit: Unit | None, device: str) -> None:
-    """Take the traceback out of a worker's message, if it brings one, and into the service's log."""
-    if "traceback" in message:
+    """Take what ended a worker out of its message and into the service's log; what failed a unit is logged with it."""
+    if "traceback" in message and "failed" not in message:
         about = {"unit": unit.identity, "kind": unit.kind} if unit else {}
         log.error("unforeseen error of a worker", extra={**about, "device": device, "traceback": message["traceback"]})
         del message["traceback"]
