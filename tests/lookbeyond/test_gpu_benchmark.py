@@ -3,13 +3,16 @@
 import json
 from dataclasses import replace
 
+import huggingface_hub.constants
 import pytest
 import torch
 
-from benchmarks import gpu
+from benchmarks import full_size, gpu
 from lookbeyond import presets
+from lookbeyond.errors import InputError
 from lookbeyond.models.reversed_motion import ReversedMotion
 from lookbeyond.pipelines.guidance import warp_guidance
+from lookbeyond.presets import memory
 from lookbeyond.presets.memory import MEASURES_IN
 from tests.lookbeyond.pipelines.tiny import svd_views_pipeline
 
@@ -91,3 +94,14 @@ def test_tables_and_rows_are_made_one_by_one_too(tmp_path):
     assert "panorama" in report and not {"clip", "shot"} & set(report)
     gpu.main([*options, "--tables", "clip", "--rows", "channels last"])
     assert set(json.loads((tmp_path / "a.json").read_text())["clip"]) == {gpu.BASELINE, "channels last"}
+
+
+def test_a_preset_of_full_size_runs_from_the_hubs_layout_in_its_memory(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "")
+    monkeypatch.setattr(memory, "free_memory", memory.free_memory)
+    options = ["--tiny", "--device", "cpu", "--size", "64x64", "--hub", str(tmp_path)]
+    full_size.main([*options, "--preset", "svd"])
+    said = capsys.readouterr().out
+    assert "GB expected of 12.0 GB free on cpu" in said and "2 anchors, then 14 frames of 64 x 64" in said
+    with pytest.raises(InputError, match="does not fit"):
+        full_size.main([*options, "--preset", "svd", "--memory-gb", "0.01"])
