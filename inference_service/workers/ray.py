@@ -8,6 +8,7 @@ in the middle: a unit whose actor died is given to a new one as a whole, by the 
 import collections
 import contextlib
 import dataclasses
+import functools
 import importlib
 import importlib.util
 import json
@@ -181,7 +182,7 @@ class RayPool:
         describe: str = "inference_service.workers.process:describe_torch_devices",
         idle_s: float | None = None,
     ):
-        self._context, self._store = context, Store(store)
+        self._store = Store(store)
         self._devices, self._address = list(devices), address
         self._threads = threads if threads is not None else share_of_cores(devices)
         self._load, self._describe = load, describe
@@ -194,6 +195,11 @@ class RayPool:
         self.socket = context.socket(zmq.PULL)
         self.socket.set_hwm(0)
         self.socket.bind("inproc://workers")
+        # made now and shared by all threads: when one has something to tell, there may be no descriptor left for a
+        # socket of its own
+        self._lines, self._lines_lock = context.socket(zmq.PUSH), threading.Lock()
+        self._lines.set_hwm(0)
+        self._lines.connect("inproc://workers")
         self._host = threading.Thread(target=self._host_ray, daemon=True)
 
     def start(self) -> None:
@@ -316,6 +322,8 @@ class RayPool:
         self._ended.set()
         if self._host.ident:
             self._host.join(60)
+        with self._lines_lock:  # a thread that Ray keeps waiting may still have something to tell
+            self._lines.close(0)
         self.socket.close(0)
 
     # in the host's thread, and in one for each slot
@@ -376,43 +384,36 @@ class RayPool:
         """Talk to one actor: start it, give it units, tell what it says."""
         import ray
 
-        with self._context.socket(zmq.PUSH) as lines:
-            lines.set_hwm(0)
-            lines.linger = 0
-            lines.connect("inproc://workers")
-
-            def say(message: dict) -> None:
-                lines.send_multipart([str(index).encode(), json.dumps(message).encode()])
-
-            while True:
-                order = slot.orders.get()
-                try:
-                    if order[0] == "end":
-                        break
-                    if order[0] == "start":
-                        if self._ended.wait(order[1]):
-                            continue
-                        about = self._start_actor(slot, device)
-                        found = about["devices"][0] if about["devices"] else {}
-                        named = {key: found[key] for key in ABOUT_DEVICE if key in found}
-                        say({"about": about["about"] | named, "ready": True})
-                    else:
-                        self._run(slot, order[1], order[2], order[3], say)
-                except Exception as error:  # whatever Ray makes of a dead actor
-                    if self._ended.is_set():
-                        break
-                    log.warning("Ray: %s", " ".join(str(error).split())[:2000], extra={"device": slot.name})
-                    with contextlib.suppress(Exception):
-                        if slot.actor is not None:
-                            ray.kill(slot.actor)
-                    slot.actor = None
-                    unforeseen = isinstance(error, ray.exceptions.RayTaskError)  # in the actor, and not its death
-                    trace = {"traceback": traceback_of(error)} if unforeseen else {}
-                    say({"died": str(error) if isinstance(error, NoRoom) else "", **trace})
-            with contextlib.suppress(Exception):
-                if slot.actor is not None:
-                    ray.get(slot.actor.end.remote(), timeout=2)
-                    ray.kill(slot.actor)
+        say = functools.partial(self._say, index)
+        while True:
+            order = slot.orders.get()
+            try:
+                if order[0] == "end":
+                    break
+                if order[0] == "start":
+                    if self._ended.wait(order[1]):
+                        continue
+                    about = self._start_actor(slot, device)
+                    found = about["devices"][0] if about["devices"] else {}
+                    named = {key: found[key] for key in ABOUT_DEVICE if key in found}
+                    say({"about": about["about"] | named, "ready": True})
+                else:
+                    self._run(slot, order[1], order[2], order[3], say)
+            except Exception as error:  # whatever Ray makes of a dead actor
+                if self._ended.is_set():
+                    break
+                log.warning("Ray: %s", " ".join(str(error).split())[:2000], extra={"device": slot.name})
+                with contextlib.suppress(Exception):
+                    if slot.actor is not None:
+                        ray.kill(slot.actor)
+                slot.actor = None
+                unforeseen = isinstance(error, ray.exceptions.RayTaskError)  # in the actor, and not its death
+                trace = {"traceback": traceback_of(error)} if unforeseen else {}
+                say({"died": str(error) if isinstance(error, NoRoom) else "", **trace})
+        with contextlib.suppress(Exception):
+            if slot.actor is not None:
+                ray.get(slot.actor.end.remote(), timeout=2)
+                ray.kill(slot.actor)
 
     def _start_actor(self, slot: Slot, device: str) -> dict:
         """Start a slot's actor; what it says of itself. Raises NoRoom, or whatever Ray makes of a broken one."""
@@ -492,7 +493,5 @@ class RayPool:
         return reference
 
     def _say(self, index: int, message: dict) -> None:
-        with self._context.socket(zmq.PUSH) as lines:
-            lines.connect("inproc://workers")
-            lines.send_multipart([str(index).encode(), json.dumps(message).encode()])
-            lines.close(1000)
+        with self._lines_lock:
+            self._lines.send_multipart([str(index).encode(), json.dumps(message).encode()])

@@ -430,6 +430,30 @@ def test_a_ray_worker_for_which_there_is_no_room_is_waited_for_and_then_said(tmp
             pool.close()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits")
+def test_rays_workers_are_heard_when_there_is_no_descriptor_left(tmp_path, monkeypatch):
+    import resource
+
+    from inference_service.workers.ray import RayPool
+
+    ray = SimpleNamespace(init=lambda **options: None, cluster_resources=dict, shutdown=lambda: None)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(RayPool, "_start_actor", lambda self, slot, device: {"about": {}, "devices": []})
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with zmq.Context() as context:
+        pool = RayPool(context, tmp_path, ["cpu", "cpu"])
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+            pool.start()
+            until(
+                lambda: not list(pool.messages()) and [d["state"] for d in pool.devices()] == ["ready"] * 2,
+                timeout_s=20,
+            )
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            pool.close()
+
+
 def test_a_cancel_that_overtakes_its_unit_on_the_way_to_ray_is_heard(tmp_path, monkeypatch):
     pytest.importorskip("ray")
     from inference_service.workers.ray import RayPool, RayWorker, Slot
