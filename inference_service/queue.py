@@ -75,7 +75,7 @@ class Job:
     """Name below the job's folder -> its artifact and the path in the store's unit, as identity/name."""
     message: str = "Waiting"
     relisted: bool = False
-    """Whether artifacts were taken back: who asks for those after a number of them is told all again."""
+    """Whether artifacts were taken back or stand in another order: who asks for the later ones is told all again."""
     memory_plan: str = ""
     """How its models were fitted into the device's memory, as a worker said."""
 
@@ -263,7 +263,8 @@ class JobQueue:
         if len(waiting) >= MAX_WAITING_JOBS:
             raise InputError(f"{MAX_WAITING_JOBS} jobs are waiting already; cancel some of them first.")
         position = 1 + max((other.position for other in self.jobs.values()), default=0.0)
-        job = Job(identity, kind, request, revision, position, "queued")
+        # a job that ended may list its artifacts in another order now: who still follows it is told all again
+        job = Job(identity, kind, request, revision, position, "queued", relisted=identity in self.jobs)
         if sum(other.cameras for other in waiting) + job.cameras > MAX_WAITING_CAMERAS:
             raise InputError(f"The waiting jobs have {MAX_WAITING_CAMERAS} frames already; cancel some of them first.")
         self._save(job)

@@ -224,6 +224,24 @@ def test_a_finished_unit_that_is_lost_is_made_again_and_told_again(jobs, store, 
     assert all((store.root / "units" / place[:2] / place).is_file() for _, place in shot.artifacts.values())
 
 
+def test_who_follows_a_job_that_is_handed_in_again_misses_nothing_of_it(jobs, store, tmp_path):
+    world, _ = jobs.submit("world", photo_request(store, tmp_path), "r")
+    request = ShotRequest(world_job=world.id, cameras=path_cameras(13))
+    shot, _ = jobs.submit("shot", request, "r")
+    work(jobs, store, 2 + 4)  # the world, the plan, the anchors
+    slow = jobs.next_unit()
+    jobs.started(slow)
+    work(jobs, store, 1)  # the second clip is there before the first
+    known = [artifact.name for artifact in jobs.status(shot).artifacts]
+    jobs.cancel(shot)
+    perform_unit(slow, store, lambda preset: DoublePipeline(), lambda *_: None)
+    jobs.finished(slow.identity)
+    again, _ = jobs.submit("shot", request, "r")
+    work(jobs, store)
+    told = jobs.status(again, after=len(known))
+    assert told.state == "done" and {*known, *(a.name for a in told.artifacts)} == set(again.artifacts)
+
+
 def test_a_job_list_that_cannot_be_written_is_said_and_nothing_is_promised(jobs, store, tmp_path):
     request = photo_request(store, tmp_path)
     jobs._database.execute("PRAGMA query_only = ON")
