@@ -228,6 +228,8 @@ class Server:
         self.last_status: protocol.ServiceStatus | None = None
         """As of the last half second; for other threads."""
 
+        # the first makes pyzmq's thread for such frames and its sockets, which later there might be no descriptors for
+        zmq.Frame(b"", track=True, copy=False)
         self._context = zmq.Context()
         keys = load_or_make_keys(server_keys_file())
         self._gate = Gate(self._context, own.public, allowed_clients_file())
@@ -485,7 +487,11 @@ class Server:
         magic, header, *rest = protocol.encode(message, 0, payload)
         for peer, session in list(self._sessions.items()):
             if session.wants(job.id, message):
-                tracked = zmq.Frame(header, track=True, copy=False)
+                try:
+                    tracked = zmq.Frame(header, track=True, copy=False)
+                except (OSError, zmq.ZMQError) as error:  # the client will ask by itself
+                    log.error(SHORT_OF, error)
+                    return
                 session.hints[job.id, type(message)] = tracked.tracker
                 self._send_frames(peer, [magic, tracked, *rest], copy=False)
 

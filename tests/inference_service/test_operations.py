@@ -510,6 +510,7 @@ def test_connections_that_take_all_descriptors_do_not_end_the_service(tmp_path, 
         with Client(address, timeout_s=10) as good:
             (worker,) = psutil.Process(process.pid).children()
             worker.suspend()  # it is to say that it is ready when there are no descriptors left
+            good._ask(protocol.Events(good.submit(world_request(good, tmp_path))))  # and clients are to hear of a unit
             crowd = [socket.create_connection((host, int(port))) for _ in range(120)]
             worker.resume()
             time.sleep(2)  # meanwhile the service looks after itself several times
