@@ -58,6 +58,8 @@ PATIENCE_S = 90.0
 HANDSHAKE_S = 1.5
 """How long the other side may take over the handshake: ours answers in milliseconds."""
 RECONNECT_MS = 200
+DESCRIPTORS = 16
+"""A connection takes eight file descriptors on Linux, up to twice as many elsewhere."""
 LEAVE_MS = 100
 """How long a last word may take to leave; mostly it is gone in a millisecond."""
 _EVENTS = (
@@ -219,7 +221,7 @@ class Client:
         self._features = ("previews",) if previews else ()
         self._connected = self._welcomed = False
         self._followed: set[str] = set()
-        self._context = zmq.Context()
+        self._context: zmq.Context | None = None
         self._socket: zmq.Socket | None = None
         self._monitor: zmq.Socket | None = None
         self._poller = zmq.Poller()
@@ -229,7 +231,7 @@ class Client:
         self._hints: dict[str, dict[str, tuple[Any, bytes | memoryview]]] = collections.defaultdict(dict)
         """Newest hint of each type, by job: the older ones are of no use to anybody."""
         try:
-            self._connect(service or find_service())
+            self._connect(service)
         except BaseException:
             self.close()
             raise
@@ -246,7 +248,8 @@ class Client:
             with contextlib.suppress(zmq.ZMQError):  # the service need not wait to see that nobody is there
                 self._socket.send_multipart(protocol.encode(protocol.Leave()), zmq.NOBLOCK)
         self._disconnect(linger_ms=LEAVE_MS)
-        self._context.destroy(linger=0)
+        if self._context is not None:
+            self._context.destroy(linger=0)
 
     # questions
 
@@ -355,7 +358,8 @@ class Client:
         while True:
             try:
                 if gone_since is not None:
-                    self._connect(self._service_again())
+                    # one of this machine may have come back elsewhere, another's may not
+                    self._connect(None if self._service.pid else self._service)
                 for event in self._follow(job, folder, files):
                     gone_since, delay_s = None, 0.1
                     if isinstance(event, Progress):
@@ -470,13 +474,10 @@ class Client:
 
     # the socket
 
-    def _service_again(self) -> ServiceAddress:
-        """Where the service is now: one of this machine may have come back elsewhere, another's may not."""
-        return find_service() if self._service.pid else self._service
-
-    def _connect(self, service: ServiceAddress) -> None:
+    def _connect(self, service: ServiceAddress | None) -> None:
+        _see_descriptors()
+        self._service = service = service or find_service()
         self._disconnect()
-        self._service = service
         try:
             keys = json.loads(Path(service.client_keys).read_text())
             public, secret = keys["public"].encode("ascii"), keys["secret"].encode("ascii")
@@ -485,13 +486,14 @@ class Client:
                 "wrong_key",
                 f"The key file {service.client_keys} cannot be read; start the service as the same user.",
             ) from error
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.linger = 0
-        self._socket.rcvhwm = 1000
-        self._socket.maxmsgsize = protocol.MAX_FRAME_BYTES
-        self._socket.reconnect_ivl = RECONNECT_MS
-        self._socket.handshake_ivl = int(1000 * HANDSHAKE_S)
         try:
+            self._context = self._context or zmq.Context()
+            self._socket = self._context.socket(zmq.DEALER)
+            self._socket.linger = 0
+            self._socket.rcvhwm = 1000
+            self._socket.maxmsgsize = protocol.MAX_FRAME_BYTES
+            self._socket.reconnect_ivl = RECONNECT_MS
+            self._socket.handshake_ivl = int(1000 * HANDSHAKE_S)
             self._socket.curve_publickey = public
             self._socket.curve_secretkey = secret
             self._socket.curve_serverkey = _z85_key(service.server_key)
@@ -665,6 +667,20 @@ class Client:
             f"What answers at {self._service.address} does not have the service's key; check the address and the "
             "key, or start the service again.",
         )
+
+
+def _see_descriptors() -> None:
+    """ServiceError where there are too few descriptors: libzmq ends the whole process when it gets none."""
+    try:
+        with contextlib.ExitStack() as stack:
+            for _ in range(DESCRIPTORS):
+                stack.enter_context(open(os.devnull, "rb"))
+    except OSError as error:
+        raise ServiceError(
+            "not_running",
+            f"The service cannot be reached, for this program may open no more files ({error.strerror}); "
+            "start it again, or raise its limit (`ulimit -n`) before.",
+        ) from error
 
 
 def _z85_key(text: str) -> bytes:
