@@ -24,6 +24,7 @@ def pack(context: bpy.types.Context) -> Work:
     for path, kind in (folders | files).items():
         if not path.is_relative_to(home):
             copies[path] = free_name(home / "look_beyond" / kind / path.name, copies.values())
+    beside = len(folders) + len(files) - len(copies)
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
         for number, (source, target) in enumerate(copies.items()):
@@ -42,11 +43,12 @@ def pack(context: bpy.types.Context) -> Work:
 
     def finish(done: Done) -> str:
         there = {source: target for source, target in copies.items() if target.exists()}
-        repoint(there)
+        repoint(there, home)
         upright = [image for image in bpy.data.images if image.packed_file is not None]
         return (
             f"{len(there)} of {len(copies)} things were copied to {home / 'look_beyond'};"
-            f" the file holds {len(upright)} pictures itself. Save it to keep the new paths."
+            f" {beside} lay beside the file already; the file holds {len(upright)} pictures itself."
+            " Save it to keep the new paths."
         )
 
     return Work("Pack for Moving", steps, finish)
@@ -65,6 +67,8 @@ def needed() -> tuple[dict[Path, str], dict[Path, str]]:
         ):
             if stored:
                 folders[absolute(stored)] = kind
+        if settings.panorama_path:
+            files[absolute(settings.panorama_path)] = "photos"
         for strip in strips(scene):
             if stamped(strip, "frames_folder"):
                 folders[absolute(strip.directory).parent] = "shots"
@@ -74,19 +78,22 @@ def needed() -> tuple[dict[Path, str], dict[Path, str]]:
     return folders, files
 
 
-def repoint(moved: dict[Path, Path]) -> None:
-    """Have everything in the open file that points into the former places point into the new ones."""
+def repoint(moved: dict[Path, Path], home: Path) -> None:
+    """Have everything in the open file that points into the former places point into the new ones.
+
+    What lies in `home`, the open file's own folder, moves with it only if its path begins there.
+    """
 
     def new(stored: str) -> str:
         path = absolute(stored)
         for source, target in moved.items():
             if path == source or path.is_relative_to(source):
                 return as_stored(target / path.relative_to(source))
-        return stored
+        return as_stored(path) if path.is_relative_to(home) else stored
 
     for scene in bpy.data.scenes:
         settings = scene.look_beyond
-        for name in ("world_folder", "shot_folder"):
+        for name in ("world_folder", "shot_folder", "panorama_path"):
             if getattr(settings, name):
                 setattr(settings, name, new(getattr(settings, name)))
         for world in settings.worlds:
@@ -99,7 +106,8 @@ def repoint(moved: dict[Path, Path]) -> None:
         if camera.look_beyond.photo_path:
             camera.look_beyond.photo_path = new(camera.look_beyond.photo_path)
     for image in bpy.data.images:
-        if image.filepath and image.packed_file is None and new(image.filepath) != image.filepath:
+        own = image.filepath and image.packed_file is None and image.library is None
+        if own and new(image.filepath) != image.filepath:
             image.filepath = new(image.filepath)
             for name in ("sequence", "frames_folder"):
                 if stamped(image, name):

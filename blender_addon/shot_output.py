@@ -147,6 +147,7 @@ def image_strip(editing: bpy.types.Scene, shot: Shot):
     # A new strip reads the file that it is given at once, and the window waits: it gets its name afterwards.
     strip = strips.new_image(name, str(shot.folder / "unread"), min(above + 1, 128), shot.first_frame)
     strip.elements[0].filename = shot.names[0]
+    strip.directory = as_stored(shot.folder)
     strip["look_beyond_frames_folder"] = folder
     return strip
 

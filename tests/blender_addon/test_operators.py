@@ -372,3 +372,33 @@ def test_packed_a_file_can_be_moved_with_its_folder(part, world, service, tmp_pa
         part("photo").photo_camera(scene) is not None and Path(bpy.path.abspath(scene.look_beyond.photo_path)).is_file()
     )
     assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
+
+
+def test_packed_what_lies_beside_the_file_already_moves_with_it(part, session, scene, service, photo, tmp_path):
+    from pathlib import Path
+
+    home = tmp_path / "project"
+    home.mkdir()
+    picture = photo.rename(home / "photo.jpg")
+    bpy.ops.wm.save_as_mainfile(filepath=str(home / "scene.blend"))
+    bpy.ops.lookbeyond.use_panorama(filepath=str(picture), height=1.5)
+    bpy.ops.lookbeyond.place_photo(filepath=str(picture))
+    bpy.ops.lookbeyond.build_world()
+    bpy.ops.lookbeyond.add_path()
+    scene.look_beyond.show_in = {"STRIP", "BACKGROUND", "COMPOSITE"}
+    bpy.ops.lookbeyond.shoot()
+    next(image for image in bpy.data.images if image.filepath).filepath = str(picture)
+    assert bpy.ops.lookbeyond.pack() == {"FINISHED"}
+    # two worlds, a shot, the photo
+    assert session.notice.startswith("0 of 0 things were copied") and "4 lay beside the file already" in session.notice
+    (strip,) = part("packing").strips(bpy.data.scenes["Scene Shot"])
+    assert strip.directory.startswith("//look_beyond/shots/")
+    bpy.ops.wm.save_mainfile()
+    home.rename(tmp_path / "moved")
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "moved" / "scene.blend"))
+    pictures = [image for image in bpy.data.images if image.filepath]
+    (strip,) = part("packing").strips(bpy.data.scenes["Scene Shot"])
+    places = [strip.directory, *(image.filepath for image in pictures)]
+    assert len(pictures) >= 4 and all(place.startswith("//") for place in places)
+    assert all(Path(bpy.path.abspath(place)).exists() for place in places)
+    assert bpy.ops.lookbeyond.build_world() == {"FINISHED"} and bpy.ops.lookbeyond.shoot() == {"FINISHED"}
