@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import bpy
@@ -180,8 +181,7 @@ def states_apart(scene: bpy.types.Scene, numbers: Iterable[int], limit_s: float 
     ends = time.monotonic() + limit_s
     states: list[CameraState] = []
     there, frame = set(), frame_of(scene)
-    apart = bpy.data.scenes.new(APART)
-    try:
+    with scene_apart(scene) as apart:
         for number in numbers:
             camera = camera_at(scene, number)
             if camera is None:
@@ -193,9 +193,26 @@ def states_apart(scene: bpy.types.Scene, numbers: Iterable[int], limit_s: float 
             states.append(state_of(camera.evaluated_get(apart.view_layers[0].depsgraph), *frame, number))
             if time.monotonic() > ends:
                 break
-    finally:
-        bpy.data.scenes.remove(apart)
     return states
+
+
+@contextmanager
+def scene_apart(scene: bpy.types.Scene) -> Iterator[bpy.types.Scene]:
+    """A scene without objects whose frames last as long as this one's; other add-ons do not hear of it."""
+    known = ("frame_change_pre", "frame_change_post", "depsgraph_update_pre", "depsgraph_update_post")
+    handlers = [getattr(bpy.app.handlers, name) for name in known]
+    theirs = [tuple(each) for each in handlers]
+    apart = bpy.data.scenes.new(APART)
+    try:
+        for each in handlers:
+            each.clear()
+        for name in ("frame_map_old", "frame_map_new", "fps", "fps_base"):
+            setattr(apart.render, name, getattr(scene.render, name))
+        yield apart
+    finally:
+        for each, former in zip(handlers, theirs, strict=True):
+            each[:] = former
+        bpy.data.scenes.remove(apart)
 
 
 def camera_at(scene: bpy.types.Scene, number: int) -> bpy.types.Object | None:
@@ -214,40 +231,55 @@ def reads_apart(context: bpy.types.Context) -> bool:
     """
     scene = context.scene
     camera = camera_at(scene, scene.frame_current)
-    if camera is None or scene.rigidbody_world is not None:
+    if camera is None:
+        return True  # no frame has one, and who reads says so
+    own = scene.animation_data
+    if scene.rigidbody_world is not None or own and (own.action or own.nla_tracks or own.drivers):
         return False
-    here = np.array(camera.evaluated_get(context.evaluated_depsgraph_get()).matrix_world)
-    apart = bpy.data.scenes.new(APART)
-    try:
-        apart.collection.objects.link(camera)
+    here = state_of(camera.evaluated_get(context.evaluated_depsgraph_get()), *frame_of(scene))
+    with scene_apart(scene) as apart:
+        # Before it has any object: what the artist has moved and not keyed yet is to stay so, as it does here.
         apart.frame_set(scene.frame_current, subframe=scene.frame_subframe)
-        there = np.array(camera.evaluated_get(apart.view_layers[0].depsgraph).matrix_world)
-    finally:
-        bpy.data.scenes.remove(apart)
-    return bool(np.allclose(here, there, atol=1e-5))
+        for each in {camera, *(mark.camera for mark in scene.timeline_markers if mark.camera)}:
+            apart.collection.objects.link(each)
+        depsgraph = apart.view_layers[0].depsgraph
+        depsgraph.update()
+        if scene in (each.original for each in depsgraph.ids):
+            return False  # a driver reads the artist's scene, which would stay on its frame
+        there = state_of(camera.evaluated_get(depsgraph), *frame_of(scene))
+    same = np.allclose(here.matrix_world, there.matrix_world, atol=1e-5)
+    return bool(same and np.allclose((here.lens_mm, *here.shift), (there.lens_mm, *there.shift)))
 
 
 def cameras_in_place(
-    context: bpy.types.Context, numbers: range, say: Callable[[float], bool | None] | None = None
+    context: bpy.types.Context, numbers: Sequence[int], say: Callable[[float], bool | None] | None = None
 ) -> list[Camera]:
-    """The cameras of these frames, by stepping the scene itself through them; it is put back afterwards."""
+    """The cameras of these frames (see `states_in_place`)."""
+    return [state.camera() for state in states_in_place(context, numbers, say)]
+
+
+def states_in_place(
+    context: bpy.types.Context, numbers: Sequence[int], say: Callable[[float], bool | None] | None = None
+) -> list[CameraState]:
+    """How the cameras of these frames stand, by stepping the scene itself through them; it is put back
+    afterwards."""
     scene = context.scene
     frame, subframe, active = scene.frame_current, scene.frame_subframe, scene.camera
-    cameras = []
+    states: list[CameraState] = []
     try:
         for number in numbers:
             scene.frame_set(number)
             if scene.camera is None:
                 raise CameraError(f"Frame {number} has no camera: make one the scene's active camera.")
             evaluated = scene.camera.evaluated_get(context.evaluated_depsgraph_get())
-            cameras.append(state_of(evaluated, *frame_of(scene), number).camera())
-            if say is not None and say(len(cameras) / len(numbers)):
+            states.append(state_of(evaluated, *frame_of(scene), number))
+            if say is not None and say(len(states) / len(numbers)):
                 raise CameraError("Reading the camera was stopped.")
     finally:
         scene.frame_set(frame, subframe=subframe)
         if scene.camera != active:  # a marker had switched it before the artist chose another
             scene.camera = active
-    return cameras
+    return states
 
 
 def frame_of(scene: bpy.types.Scene) -> tuple[tuple[int, int], float, tuple[float, float]]:

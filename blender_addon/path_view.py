@@ -15,7 +15,16 @@ import numpy as np
 from bpy.app.handlers import persistent
 from lookbeyond_kit.geometry.cameras import Camera, CameraError
 
-from .cameras_from_blender import APART, CameraState, metres_per_unit, scene_frames, shot_size, states_apart
+from .cameras_from_blender import (
+    APART,
+    CameraState,
+    metres_per_unit,
+    reads_apart,
+    scene_frames,
+    shot_size,
+    states_apart,
+    states_in_place,
+)
 from .known_world import KnownWorld, PathCheck, WorldError, load_world
 from .results import absolute
 from .session import session
@@ -30,6 +39,10 @@ MOST_CHECKED = 240
 """Most frames that are looked at: of a longer path every second, third, ... one."""
 MANY_OBJECTS = 300
 """In a scene of more objects the path is checked only when asked for: reading it has Blender sort them anew."""
+IN_PLACE = (
+    "The scene itself moves this camera (its own animation, a simulation), and reading the camera would play the scene:"
+    " the path is checked when you press the round arrow."
+)
 FRUSTUM_M = 0.12
 COLOURS = ((0.95, 0.2, 0.15), (0.98, 0.75, 0.1), (0.25, 0.85, 0.35))
 """Linear steps from nothing known over half to all."""
@@ -125,8 +138,11 @@ class PathView:
         camera = scene.camera.session_uid if scene.camera else 0
         return folder, camera, frames.start, frames.stop, shot_size(scene), metres_per_unit(scene)
 
-    def tick(self, scene: bpy.types.Scene, limit_s: float = SLICE_S) -> bool:
-        """Read for one slice, or take what the thread has found out; whether there is more to come."""
+    def tick(self, scene: bpy.types.Scene, limit_s: float = SLICE_S, may_play: bool = False) -> bool:
+        """Read for one slice, or take what the thread has found out; whether there is more to come.
+
+        A camera that cannot be read apart from its scene is read only if the scene may be played for it.
+        """
         if not self.wanted(scene):
             self.touch()
             self.check, self.sentences, self._batches, self._touched = None, [], None, None
@@ -139,7 +155,7 @@ class PathView:
         started, started_own = time.perf_counter(), time.thread_time()
         if not self._states:
             self.slices_s, self.slices_own_s = [], []
-        going_on = self._read(scene, limit_s)
+        going_on = self._read(scene, limit_s, may_play)
         self.slices_s.append(time.perf_counter() - started)
         self.slices_own_s.append(time.thread_time() - started_own)
         return going_on
@@ -147,12 +163,12 @@ class PathView:
     def check_now(self, scene: bpy.types.Scene) -> list[str]:
         """Wait for the path to be worked out, and give what there is to say about it."""
         self.touch()
-        while self.tick(scene, 60.0):
+        while self.tick(scene, 60.0, may_play=True):
             if self._work is not None:
                 self._work.join()
         return self.sentences
 
-    def _read(self, scene: bpy.types.Scene, limit_s: float) -> bool:
+    def _read(self, scene: bpy.types.Scene, limit_s: float, may_play: bool) -> bool:
         """Read cameras for so long, and have the thread go on when all are read; whether there is more to come."""
         numbers = scene_frames(scene)
         every = max(1, -(-len(numbers) // MOST_CHECKED))
@@ -160,7 +176,12 @@ class PathView:
         frames = sorted({*numbers[::every], *numbers[-1:]})
         self._signature = self.signature(scene)
         try:
-            self._states += states_apart(scene, frames[len(self._states) :], limit_s)
+            if self._states or reads_apart(bpy.context):
+                self._states += states_apart(scene, frames[len(self._states) :], limit_s)
+            elif may_play:
+                self._states = states_in_place(bpy.context, frames)
+            else:
+                raise CameraError(IN_PLACE)
         except CameraError as error:
             self.check, self.sentences, self._batches, self._touched = None, [str(error)], None, None
             return False

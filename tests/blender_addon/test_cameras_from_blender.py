@@ -126,3 +126,92 @@ def test_cameras_read_in_slices_are_the_same(part, scene):
         shares.append(round(reading.share * 6))
     assert shares == [1, 2, 3, 4, 5] and reading.share == 1
     assert reading.cameras == module.shot_cameras(bpy.context) and len(set(reading.cameras)) == 6
+
+
+def key(thing, path: str, values, index: int = -1) -> None:
+    """Keyframes at frames 11 and 16."""
+    for frame, value in zip((11, 16), values, strict=True):
+        if path.startswith("["):
+            thing[path[2:-2]] = value
+        else:
+            getattr(thing, path)[index] = value
+        thing.keyframe_insert(path, index=index, frame=frame)
+
+
+def drive(camera, index: int, path: str, scene, *, of_context: bool = False) -> None:
+    """The scene's property moves the camera along an axis."""
+    driver = camera.driver_add("location", index).driver
+    driver.type = "SUM"
+    variable = driver.variables.new()
+    if of_context:
+        variable.type = "CONTEXT_PROP"
+        variable.targets[0].context_property = "ACTIVE_SCENE"
+    else:
+        variable.targets[0].id_type, variable.targets[0].id = "SCENE", scene
+    variable.targets[0].data_path = path
+
+
+def by_its_animation(scene, camera) -> None:
+    key(scene, '["dolly"]', (0.0, 5.0))
+    drive(camera, 0, '["dolly"]', scene)
+
+
+def by_its_animation_unnamed(scene, camera) -> None:
+    key(scene, '["dolly"]', (0.0, 5.0))
+    drive(camera, 0, '["dolly"]', scene, of_context=True)
+
+
+def by_its_frame(scene, camera) -> None:
+    drive(camera, 0, "frame_current", scene)
+
+
+def by_its_world(scene, camera) -> None:
+    scene.world = bpy.data.worlds.new("World")
+    key(scene.world, '["dolly"]', (0.0, 5.0))
+    driver = camera.driver_add("location", 0).driver
+    driver.type = "SUM"
+    target = driver.variables.new().targets[0]
+    target.id_type, target.id, target.data_path = "WORLD", scene.world, '["dolly"]'
+
+
+def by_stretched_time(scene, camera) -> None:
+    key(camera, "location", (0.0, 5.0), 0)
+    scene.render.frame_map_old, scene.render.frame_map_new = 100, 110
+
+
+@pytest.mark.parametrize(
+    "moved", [by_its_animation, by_its_animation_unnamed, by_its_frame, by_its_world, by_stretched_time]
+)
+def test_what_a_scene_does_to_its_camera_is_in_every_frame(part, scene, moved):
+    """However the scene moves it: as Blender stands on each frame."""
+    camera = new_camera(scene)
+    moved(scene, camera)
+    wanted = []
+    for frame in range(11, 17):
+        scene.frame_set(frame)
+        wanted.append(camera.evaluated_get(bpy.context.evaluated_depsgraph_get()).matrix_world.translation.x)
+    scene.frame_set(11)
+    read = part("cameras_from_blender").shot_cameras(bpy.context)
+    assert [ours.position[0] for ours in read] == pytest.approx(wanted, abs=1e-5)
+    assert len(set(wanted)) > 4 and scene.frame_current == 11
+
+
+def test_reading_is_not_heard_and_leaves_what_is_not_keyed(part, scene):
+    """Other add-ons count frames, and the artist has moved the camera and not keyed it yet."""
+    camera = new_camera(scene)
+    key(camera, "location", (0.0, 5.0), 0)
+    scene.frame_set(13)
+    camera.location.x = 70
+    bpy.context.view_layer.update()
+    heard = []
+    handlers = [getattr(bpy.app.handlers, f"{name}_{when}") for name in ("frame_change", "depsgraph_update")
+                for when in ("pre", "post")]  # fmt: skip
+    for each in handlers:
+        each.append(lambda stepped, *_: heard.append(stepped.name))
+    try:
+        read = part("cameras_from_blender").shot_cameras(bpy.context)
+    finally:
+        for each in handlers:
+            each.pop()
+    assert "Look Beyond reads a camera" not in heard and len(read) == 6
+    assert camera.location.x == 70 and read[-1].position[0] == pytest.approx(5)

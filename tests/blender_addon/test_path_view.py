@@ -215,6 +215,24 @@ def test_an_edit_while_the_thread_is_at_work_counts(view, world):
     assert np.allclose(moved, (0, 0.5, 0), atol=1e-5)
 
 
+def test_a_camera_that_its_scene_moves_is_checked_when_asked_for(part, view, world):
+    """The timer does not play the artist's scene; the button does, and puts it back."""
+    camera = world.look_beyond.photo_camera
+    for frame, value in ((1, 0.0), (100, 4.0)):
+        world["dolly"] = value
+        world.keyframe_insert('["dolly"]', frame=frame)
+    driver = camera.driver_add("location", 0).driver
+    driver.type = "SUM"
+    target = driver.variables.new().targets[0]
+    target.id_type, target.id, target.data_path = "SCENE", world, '["dolly"]'
+    world.frame_set(7)
+    work_out(view, world)
+    assert view.rests and view.check is None and "press the round arrow" in view.sentences[0]
+    assert "goes through a surface" in view.check_now(world)[0]
+    assert view.rests and world.frame_current == 7
+    assert [round(view.check.cameras[at].position[0], 3) for at in (0, -1)] == [0, 4]
+
+
 def test_the_longest_paths_are_looked_at_here_and_there(view, world):
     world.frame_end = 1000
     bpy.ops.lookbeyond.add_path(kind="WALK")
