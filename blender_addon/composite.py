@@ -43,8 +43,8 @@ def set_up_composite(scene: bpy.types.Scene, folder: Path, first_frame: int, fra
     render.scene = scene
     shot = add("CompositorNodeImage", "Frames", (-700, -100))
     depth = add("CompositorNodeImage", "Depth", (-700, -450))
-    for node, file, colours in ((shot, frame_files, "sRGB"), (depth, depth_files, "Non-Color")):
-        show_sequence(node, file, colours)
+    for node, file, is_data in ((shot, frame_files, False), (depth, depth_files, True)):
+        show_sequence(node, file, is_data)
         node.frame_start, node.frame_offset = first_frame, first_frame - 1
         node.frame_duration, node.use_auto_refresh = frames, True
     sizes = [
@@ -139,8 +139,11 @@ def fitted(node: bpy.types.Node) -> bpy.types.Node:
     return node
 
 
-def show_sequence(node: bpy.types.Node, file: Path, colours: str) -> None:
+def show_sequence(node: bpy.types.Node, file: Path, is_data: bool) -> None:
     """Have an image node show the image sequence that begins with a file; one image per folder.
+
+    Its colour space is not named, for configurations name theirs as they like: colours are in the one that Blender
+    gives to pictures, data in the one that is not colour.
 
     A node that is given an image reads it at once, and the window waits. So it is given a blank one, which becomes
     the sequence: its files are read when they are needed.
@@ -148,7 +151,8 @@ def show_sequence(node: bpy.types.Node, file: Path, colours: str) -> None:
     image = next((one for one in bpy.data.images if stamped(one, "sequence") == str(file.parent)), None)
     if image is None:
         image = bpy.data.images.new(file.parent.name, 1, 1)
-        image.colorspace_settings.name = colours
+        if is_data:
+            image.colorspace_settings.is_data = True
         stamp(image, {"sequence": str(file.parent)})
     image.source = "GENERATED"
     image.generated_width = image.generated_height = 1

@@ -21,7 +21,7 @@ from .photo import PhotoError, photo_image, place_photo, place_render
 from .preferences import connection, preferences, service_reason
 from .results import absolute, output_folder
 from .session import Done, Task, Work, session
-from .shot_output import show_before
+from .shot_output import show_before, show_own_colours
 from .world_nodes import our_node, shows_world
 
 READ_AT_ONCE = 120
@@ -292,7 +292,8 @@ class MatchPhotoColours(bpy.types.Operator):
 
     def execute(self, context):
         view = context.scene.view_settings
-        view.view_transform = "Standard"
+        if said := show_own_colours(view):
+            self.report({"WARNING"}, said)
         view.look = "None"
         view.exposure, view.gamma = 0.0, 1.0
         return {"FINISHED"}

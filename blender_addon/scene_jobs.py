@@ -315,6 +315,9 @@ def shot_finish(
         if scene is None:
             return where.later("shot", done.folder)
         if not closing:
+            # Known before it is shown: what cannot be shown is not lost.
+            scene.look_beyond.shot_folder = as_stored(done.folder)
+            scene.look_beyond.shot_first, scene.look_beyond.shot_frames = request.first_frame, len(names)
             record = {
                 "job": done.job,
                 "world": about["world"],
@@ -332,8 +335,6 @@ def shot_finish(
             closing.append(Showing(shot, camera, places))
         if not closing[0].step(scene):
             return None
-        scene.look_beyond.shot_folder = as_stored(done.folder)
-        scene.look_beyond.shot_first, scene.look_beyond.shot_frames = request.first_frame, len(names)
         return f"{len(names)} frames are finished. {closing[0].said}".strip()
 
     def arrived(files: list[Path]) -> bool:

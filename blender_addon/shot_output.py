@@ -76,7 +76,7 @@ class Showing:
             return None
         stamp(strip, shot.record)
         stamp(editing, shot.record)
-        return f"They play in the scene {editing.name}."
+        return f"They play in the scene {editing.name}. {show_own_colours(editing.view_settings)}".strip()
 
     def _at_camera(self, place: str, scene: bpy.types.Scene) -> str:
         shot, camera = self._shot, scene.objects.get(self._camera)
@@ -106,7 +106,7 @@ def shots_of(scene: bpy.types.Scene) -> bpy.types.Scene | None:
 
 
 def sequencer_scene(scene: bpy.types.Scene, size: tuple[int, int]) -> bpy.types.Scene:
-    """The scene that shows the shots of `scene`: its time, the shot's size, the files' own colours."""
+    """The scene that shows the shots of `scene`: its time, the shot's size."""
     editing = shots_of(scene)
     if editing is None:
         editing = bpy.data.scenes.new(f"{scene.name} Shot")
@@ -118,8 +118,16 @@ def sequencer_scene(scene: bpy.types.Scene, size: tuple[int, int]) -> bpy.types.
     render.resolution_x, render.resolution_y = size
     render.resolution_percentage = 100
     render.pixel_aspect_x, render.pixel_aspect_y = scene.render.pixel_aspect_x, scene.render.pixel_aspect_y
-    editing.view_settings.view_transform = "Standard"
     return editing
+
+
+def show_own_colours(view: bpy.types.ColorManagedViewSettings) -> str:
+    """Show the files' own colours, or say why not: a colour configuration of the artist's may know no such view."""
+    try:
+        view.view_transform = "Standard"
+    except TypeError:
+        return f'The colour configuration has no view "Standard": {view.view_transform} stays, and may change colours.'
+    return ""
 
 
 def strips_of(editing: bpy.types.Scene):
