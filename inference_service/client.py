@@ -70,6 +70,7 @@ _EVENTS = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 )
+_STRANGE = (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
 _GONE = ("not_running", "timeout")
 
 
@@ -219,7 +220,7 @@ class Client:
     def __init__(self, service: ServiceAddress | None = None, timeout_s: float = 5.0, previews: bool = True):
         self._timeout_s = timeout_s
         self._features = ("previews",) if previews else ()
-        self._connected = self._welcomed = False
+        self._connected_at, self._welcomed = 0.0, False
         self._followed: set[str] = set()
         self._context: zmq.Context | None = None
         self._socket: zmq.Socket | None = None
@@ -507,7 +508,7 @@ class Client:
                 "not_running",
                 f"The address {service.address} cannot be used ({error}); start the service again.",
             ) from error
-        self._connected = self._welcomed = False
+        self._connected_at, self._welcomed = 0.0, False
         self._say_hello()
 
     def _say_hello(self) -> None:
@@ -649,23 +650,26 @@ class Client:
                     "The service does not accept this client's key; start it as the same user, or have the key "
                     "added there with `lookbeyond keys add`.",
                 )
-            if event in (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL):
-                raise self._stranger()
             if event == zmq.EVENT_CONNECTED:
-                self._connected = True
-            if event == zmq.EVENT_DISCONNECTED and self._connected and not self._welcomed:
-                raise self._stranger()
-            if event in (zmq.EVENT_CONNECT_RETRIED, zmq.EVENT_DISCONNECTED):
-                raise ServiceError(
-                    "not_running",
-                    f"No service answers at {self._service.address}; start it with `lookbeyond serve`.",
-                )
+                self._connected_at = time.monotonic()
+                continue
+            shaking_hands = self._connected_at > 0 and not self._welcomed
+            late = shaking_hands and time.monotonic() - self._connected_at > 0.9 * HANDSHAKE_S
+            if late and self._service.pid:  # this machine's own says where it is: it is only busy, and is tried again
+                continue
+            if event in _STRANGE or (event == zmq.EVENT_DISCONNECTED and shaking_hands):
+                raise self._stranger(late)
+            raise ServiceError(
+                "not_running",
+                f"No service answers at {self._service.address}; start it with `lookbeyond serve`.",
+            )
 
-    def _stranger(self) -> ServiceError:
+    def _stranger(self, late: bool) -> ServiceError:
+        busy = ", or is a service too busy to open the door; try again, then" if late else ";"
         return _StrangerError(
             "wrong_key",
-            f"What answers at {self._service.address} does not have the service's key; check the address and the "
-            "key, or start the service again.",
+            f"What answers at {self._service.address} does not have the service's key{busy} check the address and "
+            "the key, or start the service again.",
         )
 
 

@@ -1,15 +1,18 @@
-"""The client where things are short: it is to say so in a sentence, and never to end the program it is part of."""
+"""The client where descriptors, the service's time or the line's speed are short."""
 
+import dataclasses
 import json
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import zmq
 
-from inference_service.client import DESCRIPTORS
+from inference_service.client import DESCRIPTORS, HANDSHAKE_S, Client, ServiceError
+from inference_service.security import Gate
 
 EVERY_LIMIT = """
 import resource, sys
@@ -36,3 +39,14 @@ def test_a_program_without_descriptors_is_told_so_and_lives(tmp_path):
     said = run.stdout.splitlines()
     assert len(said) == limits - 3 and "raise its limit" in said[0] and "No service answers" in said[-1]
     assert all(re.match("not_running .*(raise its limit|No service answers)", line) for line in said)
+
+
+def test_a_service_too_busy_to_open_its_door_is_not_taken_for_a_stranger(service, monkeypatch):
+    free, admit = threading.Event(), Gate.admit
+    monkeypatch.setattr(Gate, "admit", lambda gate: (free.wait(30), admit(gate)))
+    elsewhere = dataclasses.replace(service.address, pid=0)  # there, it may be a stranger for all that can be known
+    with pytest.raises(ServiceError, match="or is a service too busy .* try again, then check"):
+        Client(elsewhere, timeout_s=10)
+    threading.Timer(1.5 * HANDSHAKE_S, free.set).start()
+    with service.client() as client:  # its own user's client waits for it, beyond the first handshake
+        assert client.ping()
