@@ -121,12 +121,13 @@ def matrix_world_of(camera: Camera, unit_m: float) -> Matrix:
 
 def scene_frames(scene: bpy.types.Scene) -> range:
     """The numbers of the frames to be shot: the scene's range, or from the marker at or before the current
-    frame to the next one."""
+    frame (that of the range which is nearest to it) to the next one."""
     first, last = scene.frame_start, scene.frame_end
     if scene.look_beyond.frames_from == "MARKERS":
-        marks = sorted({marker.frame for marker in scene.timeline_markers})
-        first = max((mark for mark in marks if first <= mark <= scene.frame_current), default=first)
-        last = min((mark - 1 for mark in marks if scene.frame_current < mark <= last), default=last)
+        marks = {marker.frame for marker in scene.timeline_markers}
+        current = min(max(first, scene.frame_current), last)
+        first = max((mark for mark in marks if first <= mark <= current), default=first)
+        last = min((mark - 1 for mark in marks if current < mark <= last), default=last)
     return range(first, last + 1)
 
 

@@ -28,6 +28,8 @@ READ_AT_ONCE = 120
 """Frames whose cameras are read while the window waits: it hardly notices."""
 READ_S, READ_MOST_S = 0.012, 0.1
 """How long the window waits at a time while those of more frames are read: as long as it takes to be drawn."""
+OF_THIS_PHOTO = {"SKIP_SAVE"}
+"""Blender would offer the former photo's value for the next one."""
 IMAGES = "*.jpg;*.jpeg;*.png;*.webp;*.tif;*.tiff;*.bmp"
 
 
@@ -114,12 +116,13 @@ class PlacePhoto(ReasonedPoll, bpy.types.Operator):
     bl_label = "Place Photo"
     bl_options = {"REGISTER", "UNDO"}
 
-    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filepath: StringProperty(subtype="FILE_PATH", options=OF_THIS_PHOTO)
     filter_glob: StringProperty(default=IMAGES, options={"HIDDEN"})
     focal_mm: FloatProperty(
         name="Focal Length",
         description="In millimetres as on 35 mm film; 0: what the photo says, else a field of view of 65°",
         min=0.0,
+        options=OF_THIS_PHOTO,
     )
     fov_x: FloatProperty(
         name="Field of View",
@@ -127,6 +130,7 @@ class PlacePhoto(ReasonedPoll, bpy.types.Operator):
         subtype="ANGLE",
         min=0.0,
         max=math.radians(170),
+        options=OF_THIS_PHOTO,
     )
     pitch: FloatProperty(
         name="Pitch",
@@ -134,15 +138,26 @@ class PlacePhoto(ReasonedPoll, bpy.types.Operator):
         subtype="ANGLE",
         min=math.radians(-90),
         max=math.radians(90),
+        options=OF_THIS_PHOTO,
     )
     roll: FloatProperty(
         name="Roll",
         description="Positive: the camera was turned clockwise, seen from behind it",
         subtype="ANGLE",
+        options=OF_THIS_PHOTO,
     )
-    height: FloatProperty(name="Height (m)", description="Metres from the floor, which is Z = 0", default=1.6, min=0.01)
+    height: FloatProperty(
+        name="Height (m)",
+        description="Metres from the floor, which is Z = 0",
+        default=1.6,
+        min=0.01,
+        options=OF_THIS_PHOTO,
+    )
     heading: FloatProperty(
-        name="Heading", description="Where it looks, counter-clockwise from the X axis", subtype="ANGLE"
+        name="Heading",
+        description="Where it looks, counter-clockwise from the X axis",
+        subtype="ANGLE",
+        options=OF_THIS_PHOTO,
     )
 
     def invoke(self, context, event):
@@ -330,13 +345,20 @@ class UsePanorama(AsksService, bpy.types.Operator):
     bl_idname = "lookbeyond.use_panorama"
     bl_label = "Use 360° Picture"
 
-    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filepath: StringProperty(subtype="FILE_PATH", options=OF_THIS_PHOTO)
     filter_glob: StringProperty(default=IMAGES, options={"HIDDEN"})
-    height: FloatProperty(name="Height (m)", description="Metres from the floor to its camera", default=1.6, min=0.01)
+    height: FloatProperty(
+        name="Height (m)",
+        description="Metres from the floor to its camera",
+        default=1.6,
+        min=0.01,
+        options=OF_THIS_PHOTO,
+    )
     heading: FloatProperty(
         name="Heading",
         description="Where its centre looks, counter-clockwise from the X axis",
         subtype="ANGLE",
+        options=OF_THIS_PHOTO,
     )
 
     def invoke(self, context, event):
@@ -687,16 +709,12 @@ class Resume(AsksService, bpy.types.Operator):
     folder: StringProperty(name="Folder", description="Of the world or shot; empty: the first one found")
 
     def prepare(self, context):
-        if self.folder:
-            return scene_jobs.resume(context, absolute(self.folder))
-        found = scene_jobs.unfinished(context.scene)
+        found = [absolute(self.folder)] if self.folder else scene_jobs.unfinished()
         if not found:
-            raise jobs.JobError("Nothing of this scene was left unfinished.")
-        return scene_jobs.resume(context, found[0])
-
-    def begin(self, context):
-        session.unfinished = []
-        return super().begin(context)
+            raise jobs.JobError("Nothing of this file was left unfinished.")
+        work = scene_jobs.resume(context, found[0])
+        session.unfinished = [folder for folder in session.unfinished if folder != found[0]]
+        return work
 
 
 class Cancel(ReasonedPoll, bpy.types.Operator):
@@ -813,6 +831,8 @@ class Shoot(AsksService, bpy.types.Operator):
             return "The scene's active camera is not a perspective camera"
         if scene.frame_end <= scene.frame_start:
             return "A shot needs at least two frames: set the scene's frame range"
+        if len(scene_frames(scene)) < 2:
+            return "Between these markers there are fewer than two frames: move the playhead or the markers"
         if scene.frame_start < 0:
             return "The scene's frame range begins below 0, and files have no negative numbers: move the range"
         if scene.frame_end - scene.frame_start >= MAX_CAMERAS:

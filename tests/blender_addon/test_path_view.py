@@ -112,12 +112,18 @@ def test_between_markers_only_those_frames_are_shot(part, world, service):
     for frame in (20, 41):
         world.timeline_markers.new("cut", frame=frame)
     world.look_beyond.frames_from = "MARKERS"
-    for current, wanted in ((5, range(1, 20)), (25, range(20, 41)), (60, range(41, 101))):
+    outside = ((0, range(1, 20)), (300, range(41, 101)))  # the playhead is not held by the scene's range
+    for current, wanted in ((5, range(1, 20)), (25, range(20, 41)), (60, range(41, 101)), *outside):
         world.frame_set(current)
         assert part("cameras_from_blender").scene_frames(world) == wanted
     world.frame_set(25)
     assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
     assert service.requests[-1].first_frame == 20 and len(service.requests[-1].cameras) == 21
+    world.timeline_markers.new("cut", frame=21)
+    world.frame_set(20)
+    with pytest.raises(RuntimeError, match="fewer than two frames: move the playhead or the markers"):
+        bpy.ops.lookbeyond.shoot()
+    assert bpy.ops.lookbeyond.check_path() == {"FINISHED"}
 
 
 def test_a_path_in_the_open_is_green_and_nothing_is_said(part, view, world):

@@ -130,6 +130,14 @@ def test_placing_again_updates_and_another_photo_leaves_the_first(scene, photo, 
     assert len(scene.objects) == 2
 
 
+@pytest.mark.parametrize("operator", ["place_photo", "use_panorama"])
+def test_a_photos_numbers_are_not_offered_for_the_next_one(operator):
+    """Blender keeps an operator's last values but for those that are told to be skipped."""
+    properties = getattr(bpy.ops.lookbeyond, operator).get_rna_type().properties
+    ours = {each.identifier for each in properties} - {"rna_type", "filter_glob"}
+    assert ours == {each.identifier for each in properties if each.is_skip_save} and "heading" in ours
+
+
 def test_the_photos_view_size_and_colours_are_the_scenes_only_when_asked_for(scene, photo, tmp_path):
     other = bpy.data.objects.new("Other", bpy.data.cameras.new("Other"))
     scene.collection.objects.link(other)
