@@ -25,11 +25,13 @@ def start() -> None:
 
 def register() -> None:
     bpy.app.handlers.load_post.append(file_loaded)
+    bpy.app.handlers.save_post.append(file_saved)
 
 
 def stop() -> None:
-    if file_loaded in bpy.app.handlers.load_post:
-        bpy.app.handlers.load_post.remove(file_loaded)
+    for handlers, ours in ((bpy.app.handlers.load_post, file_loaded), (bpy.app.handlers.save_post, file_saved)):
+        if ours in handlers:
+            handlers.remove(ours)
     if bpy.app.timers.is_registered(beat):
         bpy.app.timers.unregister(beat)
     session.the(Previews).clear()
@@ -67,8 +69,13 @@ def redraw() -> None:
 @persistent
 def file_loaded(*_: object) -> None:
     """Say what was left unfinished in the file that is open now."""
-    if session.task is None:
-        session.unfinished = scene_jobs.unfinished(bpy.context.scene)
+    scene_jobs.offer_unfinished()
+
+
+@persistent
+def file_saved(*_: object) -> None:
+    """What runs, waits or was left unfinished belongs to the file under its new name, too."""
+    scene_jobs.follow_save()
 
 
 class Previews:

@@ -22,6 +22,9 @@ from .session import UNREACHABLE, Done, Event, Launched, Steps, Stopped, Submitt
 Connect = Callable[[], Client]
 """Makes a client (a context manager) for the service that the preferences say; raises ServiceError."""
 
+WRITING = threading.Lock()
+"""Held while a job's request.json changes: the job's thread and the main thread both write it."""
+
 
 class JobError(ValueError):
     """Something that keeps a job from being sent: the message names it and the remedy."""
@@ -198,13 +201,25 @@ def write_request(
 ) -> None:
     """What makes the files beside it: everything that was asked for, who answered, and whether it has ended."""
     content = {"job": job, "ended": ended, "kit": KIT_VERSION, "service": getattr(client.welcome, "service", "")}
-    replace_json(file, content | {"about": dict(about), "request": asdict(request)})
+    with WRITING:
+        replace_json(file, content | {"about": dict(about), "request": asdict(request)})
 
 
 def keep_for_later(folder: Path) -> None:
     """Have what was finished in a folder be found again as if it had not ended: nobody has seen it yet."""
-    file = folder / "request.json"
-    replace_json(file, json.loads(file.read_text(encoding="utf-8")) | {"ended": False})
+    rewrite_request(folder / "request.json", lambda begun: begun.update(ended=False))
+
+
+def belongs_to(folder: Path, files: Sequence[str]) -> None:
+    """Have what was begun in a folder belong to these .blend files."""
+    rewrite_request(folder / "request.json", lambda begun: begun["about"].update(files=list(files)))
+
+
+def rewrite_request(file: Path, change: Callable[[dict], None]) -> None:
+    with WRITING:
+        begun = json.loads(file.read_text(encoding="utf-8"))
+        change(begun)
+        replace_json(file, begun)
 
 
 def replace_json(file: Path, content: Mapping[str, object]) -> None:

@@ -13,9 +13,12 @@ PREFIX = "look_beyond_"
 def output_folder(scene: bpy.types.Scene) -> Path:
     """The folder that the settings name; for an unsaved file, one in the extension's own user folder."""
     wanted = scene.look_beyond.output_folder or "//look_beyond"
-    if wanted.startswith("//") and not bpy.data.filepath:
-        return Path(bpy.utils.extension_path_user(__package__, path="results", create=True))
-    return absolute(wanted)
+    return unsaved_folder() if wanted.startswith("//") and not bpy.data.filepath else absolute(wanted)
+
+
+def unsaved_folder() -> Path:
+    """Where the results of files lie that have not been saved yet."""
+    return absolute(bpy.utils.extension_path_user(__package__, path="results", create=True))
 
 
 def absolute(path: str) -> Path:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from .known_world import KnownWorld, load_world, turned
 from .photo import photo_camera
 from .photo_quality import people_warning
 from .preferences import connection
-from .results import absolute, as_stored, file_name, output_folder, stamped
+from .results import absolute, as_stored, file_name, output_folder, stamped, unsaved_folder
 from .session import Done, Event, Work, session
 from .shot_output import Shot, Showing
 from .stage import MeshInPieces, preview_in, show_in, show_stage, shows_stage, stage_of, stage_surface
@@ -30,23 +31,66 @@ from .world_nodes import heading_of, show_world, turned_by
 
 
 class SceneOf:
-    """The scene that a job was started in, found again when undo or a file load has remade it."""
+    """The scene that a job was started in, found again when undo or a file load has remade it.
 
-    def __init__(self, scene: bpy.types.Scene) -> None:
-        self.uid, self.name, self.file = scene.session_uid, scene.name, bpy.data.filepath
+    Its results go into `home`; `files` are the .blend files that the job belongs to, as seen from there: the one it
+    was begun in, and what that has been saved as since.
+    """
+
+    def __init__(self, scene: bpy.types.Scene, home: Path | None = None, files: Sequence[str] = ()) -> None:
+        self.uid, self.name = scene.session_uid, scene.name
+        self.home = home or output_folder(scene)
+        self.files = list(files) or [open_file(self.home)]
+        self.begun: Path | None = None
 
     def find(self) -> bpy.types.Scene | None:
         for scene in bpy.data.scenes:
             if scene.session_uid == self.uid:
                 return scene
-        return bpy.data.scenes.get(self.name) if self.file and self.file == bpy.data.filepath else None
+        file = open_file(self.home)
+        return bpy.data.scenes.get(self.name) if file and file in self.files else None
+
+    def folder(self, kind: str, name: str) -> Callable[[str], Path]:
+        """Gives, for a job's id, the folder of its results."""
+
+        def begin(job: str) -> Path:
+            self.begun = self.home / kind / f"{file_name(name)}-{job[:10]}"
+            return self.begun
+
+        return begin
+
+    def follow(self) -> None:
+        """The scene's file was saved: belong to it under its new name, too, if it looks where the results lie."""
+        file = open_file(self.home)
+        if file not in self.files and self.home in homes() and self.find() is not None:
+            self.files[:] = [*filter(None, self.files), file]
+            if self.begun is not None:
+                with contextlib.suppress(OSError, ValueError, KeyError):  # not written yet
+                    jobs.belongs_to(self.begun, self.files)
 
     def later(self, what: str, folder: Path) -> str:
         """Keep a result for when the scene's file is opened again, and say so."""
-        if not self.file:
+        name = Path(self.files[-1]).name
+        if not name:
             return f"The {what} is finished in {folder}; its scene is not open any more."
         jobs.keep_for_later(folder)
-        return f"The {what} is finished; its scene is not open any more. Open {Path(self.file).name} to find it there."
+        return f"The {what} is finished; its scene is not open any more. Open {name} to find it there."
+
+
+def open_file(home: Path) -> str:
+    """The open file as seen from a folder of results, so that both can be moved together; empty: not saved yet."""
+    if not bpy.data.filepath:
+        return ""
+    file = Path(bpy.data.filepath).resolve()
+    try:
+        return Path(os.path.relpath(file, home)).as_posix()
+    except ValueError:  # another drive
+        return file.as_posix()
+
+
+def homes() -> list[Path]:
+    """Where results of the open file may lie."""
+    return list(dict.fromkeys([*map(output_folder, bpy.data.scenes), unsaved_folder()]))
 
 
 def build_world(context: bpy.types.Context) -> Work:
@@ -119,14 +163,11 @@ def world_of(
         preset=settings.preset or "builtin",
         prompt=prompt_of(settings) if role == "photo" else "",
     )
-    worlds = output_folder(scene) / "worlds"
-
-    def folder(job: str) -> Path:
-        return worlds / f"{file_name(picture.stem)}-{job[:10]}"
-
-    about = {"title": "Build World", "scene": scene.name, "source": str(picture)}
-    steps = jobs.build_world(connection(), picture, role, request, folder, about)
-    return Work("Build World", steps, world_finish(SceneOf(scene), request, picture, role))
+    where = SceneOf(scene)
+    about = {"title": "Build World", "files": where.files, "scene": scene.name, "source": str(picture)}
+    steps = jobs.build_world(connection(), picture, role, request, where.folder("worlds", picture.stem), about)
+    finish = world_finish(where, request, picture, role)
+    return Work("Build World", steps, finish, saved=where.follow, failed=offer_unfinished)
 
 
 def world_finish(
@@ -283,32 +324,37 @@ def shoot(context: bpy.types.Context, cameras: Sequence[Camera] | None = None) -
         tau_position=settings.tau_position,
         tau_rotation=settings.tau_rotation,
     )
-    shots = output_folder(scene) / "shots"
-    camera_name = scene.camera.name
-
-    def folder(job: str) -> Path:
-        return shots / f"{file_name(camera_name)}-{job[:10]}"
-
+    where, camera = SceneOf(scene), scene.camera
     about = {
         "title": "Shoot",
+        "files": where.files,
         "scene": scene.name,
-        "camera": camera_name,
+        "camera": camera.name,
         "world": str(world),
         "places": sorted(settings.show_in),
     }
+    folder = where.folder("shots", camera.name)
     steps = jobs.shoot(connection(), world, request, folder, about, settings.steps / 100)
-    return Work("Shoot", steps, *shot_finish(SceneOf(scene), request, about))
+    shows = shot_finish(where, request, about, camera.session_uid)
+    return Work("Shoot", steps, *shows, saved=where.follow, failed=offer_unfinished)
 
 
 def shot_finish(
-    where: SceneOf, request: ShotRequest, about: Mapping[str, object]
+    where: SceneOf, request: ShotRequest, about: Mapping[str, object], camera_uid: int | None = None
 ) -> tuple[Callable[[Done], str | None], Callable[[list[Path]], bool]]:
-    """What puts a finished shot into its scene, and what shows its frames on the way."""
+    """What puts a finished shot into its scene, and what shows its frames on the way.
+
+    `camera_uid` is the camera's as long as the Blender runs in which the shot was begun.
+    """
     names = tuple(jobs.frame_names(request))
     size = (request.cameras[0]["width"], request.cameras[0]["height"])
-    camera, places = str(about["camera"]), about["places"]
+    places = about["places"]
     closing: list[Showing] = []
     showing: list[Showing] = []
+
+    def camera_in(scene: bpy.types.Scene) -> str:
+        """The camera's name: it may be another one by now."""
+        return next((one.name for one in scene.objects if one.session_uid == camera_uid), str(about["camera"]))
 
     def finish(done: Done) -> str | None:
         scene = where.find()
@@ -332,7 +378,7 @@ def shot_finish(
                 **versions(),
             }
             shot = Shot(done.folder / "frames", names, request.first_frame, size, record)
-            closing.append(Showing(shot, camera, places))
+            closing.append(Showing(shot, camera_in(scene), places))
         if not closing[0].step(scene):
             return None
         return f"{len(names)} frames are finished. {closing[0].said}".strip()
@@ -344,7 +390,7 @@ def shot_finish(
             return True
         if not showing:
             shot = Shot(there.parent, names, request.first_frame, size, {}, there.name)
-            showing.append(Showing(shot, camera, places))
+            showing.append(Showing(shot, camera_in(scene), places))
         if showing[0].step(scene):
             showing.clear()
         return not showing
@@ -352,17 +398,45 @@ def shot_finish(
     return undoable("Shoot", finish), arrived
 
 
-def unfinished(scene: bpy.types.Scene) -> list[Path]:
-    """Folders of worlds and shots of this scene that were begun and not ended: Blender was quit meanwhile."""
+def unfinished() -> list[Path]:
+    """Folders of worlds and shots of the open file that were begun and not ended: Blender was quit meanwhile."""
     found = []
-    for file in sorted(output_folder(scene).glob("*/*/request.json")):
-        try:
-            begun = json.loads(file.read_text(encoding="utf-8"))
-            if not begun["ended"] and begun["about"]["scene"] == scene.name:
-                found.append(file.parent)
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+    running = session.task.job if session.task is not None else ""
+    for home in homes():
+        for file in sorted(home.glob("*/*/request.json")):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                begun = json.loads(file.read_text(encoding="utf-8"))
+                if not begun["ended"] and begun["job"] != running and is_of_open_file(begun["about"], home):
+                    found.append(file.parent)
     return found
+
+
+def is_of_open_file(about: Mapping[str, object], home: Path) -> bool:
+    """Whether what was begun belongs to the open file. Where its own is not known, or gone, its scene's name tells."""
+    files = about.get("files", ())
+    if open_file(home) in files:
+        return True
+    gone = not any(file == "" or (home / file).is_file() for file in files)
+    return gone and any(scene.name == about["scene"] and output_folder(scene) == home for scene in bpy.data.scenes)
+
+
+def offer_unfinished() -> None:
+    session.unfinished = unfinished()
+
+
+def follow_save() -> None:
+    """What runs, waits or was left unfinished belongs to what the open file was saved as, too.
+
+    But not what some other file left that was never saved: whose it is, nobody knows.
+    """
+    session.saved()
+    for folder in session.unfinished:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            files = json.loads((folder / "request.json").read_text(encoding="utf-8"))["about"]["files"]
+            if "" not in files:
+                where = SceneOf(bpy.context.scene, folder.parents[1], files)
+                where.begun = folder
+                where.follow()
 
 
 def resume(context: bpy.types.Context, folder: Path) -> Work:
@@ -373,12 +447,16 @@ def resume(context: bpy.types.Context, folder: Path) -> Work:
         request = ShotRequest(**values) if "cameras" in values else WorldRequest(**values)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise JobError(f"What was begun in {folder} cannot be read ({error}): start it again.") from None
-    where = SceneOf(context.scene)
+    scene = bpy.data.scenes.get(about["scene"], context.scene)
+    where = SceneOf(scene, folder.parents[1], about.get("files", ()))
+    where.begun, about["files"] = folder, where.files
     steps = jobs.resume(connection(), request, folder, about)
     if isinstance(request, ShotRequest):
-        return Work("Shoot", steps, *shot_finish(where, request, about))
-    role = "panorama" if request.panorama else "photo"
-    return Work("Build World", steps, world_finish(where, request, Path(about["source"]), role))
+        title, shows = "Shoot", shot_finish(where, request, about)
+    else:
+        role = "panorama" if request.panorama else "photo"
+        title, shows = "Build World", (world_finish(where, request, Path(about["source"]), role),)
+    return Work(title, steps, *shows, saved=where.follow, failed=offer_unfinished)
 
 
 def composite_shot(scene: bpy.types.Scene) -> str:

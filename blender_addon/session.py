@@ -102,6 +102,10 @@ class Work:
     arrived: Callable[[list[Path]], bool] | None = None
     """Shows files that have arrived while the work goes on, once in `SHOW_S`, and says whether all is shown; if
     not, it is called again with the same files in the next tick."""
+    saved: Callable[[], None] | None = None
+    """Called when the open file was saved, perhaps under another name."""
+    failed: Callable[[], None] | None = None
+    """Called when the steps have failed or were cancelled."""
 
 
 @dataclass
@@ -139,6 +143,8 @@ class Session:
         self.queue: list[Work] = []
         self.unfinished: list[Path] = []
         self._kept: dict[type, Any] = {}
+        self._work: Work | None = None
+        self._failed: list[Work] = []
         self._finish: Callable[[Done], str | None] | None = None
         self._done: Done | None = None
         self._arrived: Callable[[list[Path]], bool] | None = None
@@ -175,7 +181,7 @@ class Session:
         self.clear()
         self.preview = self._done = None
         self.task = Task(work.title)
-        self._finish, self._arrived = work.finish, work.arrived
+        self._work, self._finish, self._arrived = work, work.finish, work.arrived
         self._waiting, self._showing, self._shown = [], [], 0.0
         self._events = queue.SimpleQueue()
         self._leaving = threading.Event()
@@ -195,6 +201,12 @@ class Session:
             self.begin(work)
         else:
             self.queue.append(work)
+
+    def saved(self) -> None:
+        """Tell what runs, what waits and what has failed, and may be gone on with, that the open file was saved."""
+        for work in (self._work, *self.queue, *self._failed):
+            if work is not None and work.saved is not None:
+                work.saved()
 
     def tick(self, wait_s: float = 0.0) -> bool:
         """Take in what the I/O thread has said, waiting up to `wait_s` for the first; whether anything
@@ -272,6 +284,7 @@ class Session:
         """
         self._leaving.set()
         self.queue.clear()
+        self._failed.clear()
         for thread in self._threads:
             thread.join(timeout=10)
         self._threads = []
@@ -282,7 +295,7 @@ class Session:
                 break
             if isinstance(event, Launched):
                 self.process = event.process
-        self.task = self._finish = self._done = None
+        self.task = self._work = self._finish = self._done = None
         if self.process is not None and not keep_service:
             end_process(self.process)
             self.process = None
@@ -307,7 +320,11 @@ class Session:
             case Stopped():
                 self.service = None  # its process goes in its own time
             case Failed():
+                work = self._work
                 self._end()
+                if work is not None and work.failed is not None:
+                    self._failed.append(work)
+                    work.failed()
                 self.error_code = event.code
                 if event.code == "cancelled":
                     self.notice = f"{task.title} was cancelled."
@@ -331,7 +348,7 @@ class Session:
             self.folder = done.folder or self.folder
 
     def _end(self) -> None:
-        self.task = self._finish = self._done = self.preview = None
+        self.task = self._work = self._finish = self._done = self.preview = None
 
 
 def _run_steps(

@@ -55,7 +55,7 @@ class Showing:
     @property
     def said(self) -> str:
         """Where the shot is to be seen."""
-        return " ".join(word for word in self._words if word)
+        return " ".join(dict.fromkeys(filter(None, self._words)))
 
     def step(self, scene: bpy.types.Scene) -> bool:
         """Do the next piece; whether it was the last."""
@@ -81,7 +81,7 @@ class Showing:
     def _at_camera(self, place: str, scene: bpy.types.Scene) -> str:
         shot, camera = self._shot, scene.objects.get(self._camera)
         if camera is None:
-            return ""
+            return f"The camera {self._camera} is not in the scene any more; the frames lie in {shot.folder}."
         image = frame_sequence(shot)
         stamp(image, {"shot_frames": len(shot.names), **shot.record})
         if place == "PLANE":

@@ -83,8 +83,8 @@ def test_what_was_begun_is_found_again_and_ended(part, run, scene, service, phot
     assert service.requests[0] == service.requests[1]
     assert Path(bpy.path.abspath(bpy.context.scene.look_beyond.world_folder)) == folder
     assert part("world_nodes").our_node(bpy.context.scene.world) is not None
-    assert not session.unfinished and not part("scene_jobs").unfinished(bpy.context.scene)
-    with pytest.raises(RuntimeError, match="Nothing of this scene"):
+    assert not session.unfinished and not part("scene_jobs").unfinished()
+    with pytest.raises(RuntimeError, match="Nothing of this file"):
         bpy.ops.lookbeyond.resume()
 
 
@@ -96,12 +96,12 @@ def test_a_cancelled_or_failed_job_is_not_unfinished(part, run, scene, service, 
     service.fails = client.ServiceError("input", "The photo is not a photo: choose another.")
     with pytest.raises(RuntimeError):
         bpy.ops.lookbeyond.build_world()
-    assert not part("scene_jobs").unfinished(scene)
+    assert not part("scene_jobs").unfinished()
     service.fails = client.ServiceError("lost", "The service went away.")
     service.requests.clear()
     with pytest.raises(RuntimeError):
         bpy.ops.lookbeyond.build_world()
-    assert len(part("scene_jobs").unfinished(scene)) == 1
+    assert len(part("scene_jobs").unfinished()) == 1
 
 
 def test_the_program_is_found_where_installers_put_it(part, monkeypatch, tmp_path):

@@ -138,7 +138,7 @@ def test_what_is_finished_while_another_file_is_open_is_found_in_its_own(part, s
     assert len(session.unfinished) == 1
     assert bpy.ops.lookbeyond.resume() == {"FINISHED"}
     assert part("world_nodes").our_node(bpy.context.scene.world) is not None
-    assert not part("scene_jobs").unfinished(bpy.context.scene)
+    assert not part("scene_jobs").unfinished()
 
 
 def test_undo_in_the_middle_of_a_job_does_not_lose_its_scene(part, session, placed, service):
