@@ -232,6 +232,8 @@ class ProcessPool:
         elif "done" in message or "failed" in message:
             slot.deaths = slot.unprovoked = 0
             slot.unit, slot.kill_at, slot.unwanted = None, None, False
+            if "ends" in message:  # it is given nothing more
+                slot.ready, slot.kill_at = False, time.monotonic() + self._cancel_patience_s
             yield message
         elif "progress" in message or "planned" in message:
             yield message

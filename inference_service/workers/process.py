@@ -5,7 +5,8 @@ Service and worker talk in JSON lines over the worker's standard streams. To the
 unit at hand `{"planned": identity, "plan"}` (how the models fit into memory, where that was planned), `{"progress":
 identity, "fraction", "message"[, "preview": JPEG in base64]}` and one of `{"done": identity, "seconds"}`,
 `{"failed": identity, "code", "message"}`; any of them may bring `"about"`, what is loaded and the memory it takes, and
-`"traceback"`, of an error that nobody foresaw, for the service's log.
+`"traceback"`, of an error that nobody foresaw, for the service's log. A worker whose device has failed for good says
+`"ends"` with its unit's failure, and ends.
 The end of its input ends the worker, so there are no orphans.
 """
 
@@ -172,6 +173,16 @@ def memory_in_use() -> dict[str, float]:
     return about
 
 
+def device_error() -> Exception | None:
+    """What CUDA says if this process can compute nothing more: after an illegal access to memory, every call fails."""
+    try:
+        if (torch := sys.modules.get("torch")) and torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+    except Exception as error:
+        return error
+    return None
+
+
 def main(
     arguments: Sequence[str] | None = None,
     load: Loader = load_scene_pipeline,
@@ -216,7 +227,11 @@ def main(
                 for sha256, name in order.get("names", {}).items():
                     store.give_name(sha256, name)
                 unit = Unit(**order["run"])
-                send(run_order(unit, store, pipelines, cancelled, send, order.get("previews", True)) | about())
+                ended = run_order(unit, store, pipelines, cancelled, send, order.get("previews", True))
+                lost = device_error() if "failed" in ended else None
+                send(ended | ({"ends": True} if lost else about()))
+                if lost:
+                    raise lost
     except Exception as error:  # it ends the worker: the log is to say why
         send({"traceback": traceback_of(error)})
         raise

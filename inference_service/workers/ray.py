@@ -40,6 +40,7 @@ from inference_service.workers.process import (
     ABOUT_DEVICE,
     IDLE_S,
     CachedPipelines,
+    device_error,
     memory_in_use,
     python_path,
     run_order,
@@ -99,7 +100,8 @@ class RayWorker:
             self._cancelled.discard(unit.identity)
         files = self._store.files_of(unit.identity) if "done" in ended else {}
         self._store.prune({unit.identity}, ACTOR_QUOTA_BYTES, spare_s=0)
-        return ended | {"about": self._about()}, files
+        lost = "failed" in ended and device_error()
+        return ended | ({"ends": True} if lost else {"about": self._about()}), files
 
     def _take(self, inputs: dict[str, Any], unit: Unit) -> None:
         import ray
@@ -230,6 +232,7 @@ class RayPool:
             if "done" in message or "failed" in message:
                 slot.deaths = slot.unprovoked = 0
                 slot.unit, slot.kill_at, slot.unwanted = None, None, False
+                slot.ready = "ends" not in message
                 slot.used = time.monotonic()
             if message:
                 yield message
@@ -468,6 +471,8 @@ class RayPool:
             except LookBeyondError as error:
                 ended = {"failed": unit.identity, "code": error.code, "message": str(error)}
         say(ended)
+        if "ends" in ended:
+            raise RuntimeError("the device has failed for good; see the log of its unit")
 
     def _reference(self, name: str, part: str) -> Any:
         """Ray's reference to the bytes of a file, a unit or its record; put there once for all workers."""

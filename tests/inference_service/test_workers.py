@@ -375,16 +375,52 @@ def test_a_worker_that_cannot_even_be_started_is_given_up(tmp_path, monkeypatch)
         pool.close()
 
 
+class PoisonedPipeline(DoublePipeline):
+    """As CUDA after an illegal access to memory: whatever the process asks for from then on fails."""
+
+    def build_world(self, photo, *arguments, **settings):
+        if photo[0, 0, 0] == RAISES:
+            cuda = SimpleNamespace(is_available=lambda: True, is_initialized=lambda: True, synchronize=self._fail)
+            sys.modules["torch"] = SimpleNamespace(cuda=cuda)  # pyright: ignore[reportArgumentType]
+        if isinstance(sys.modules.get("torch"), SimpleNamespace):
+            self._fail()
+        return super().build_world(photo, *arguments, **settings)
+
+    def _fail(self):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+def load_poisoned(preset, device):
+    return PoisonedPipeline()
+
+
+def test_a_worker_whose_device_has_failed_is_replaced_before_it_fails_the_jobs_of_others(tmp_path, runtime):
+    program = (
+        "from inference_service.workers.process import main\n"
+        "from tests.inference_service.double import describe_double\n"
+        "from tests.inference_service.test_workers import load_poisoned\n"
+        "main(load=load_poisoned, describe_devices=describe_double)"
+    )
+    with running(tmp_path, [sys.executable, "-c", program], devices=("cpu",)) as service, service.client() as client:
+        _others_are_not_failed(client, tmp_path)
+        assert service.server.totals["worker_deaths"] == 0  # over a unit
+
+
+def _others_are_not_failed(client, folder):
+    jobs = [client.submit(world_request(client, folder, RAISES * (i % 2), tint=i)) for i in range(5)]
+    until(lambda: all(client.status(job).state in ("done", "failed") for job in jobs))
+    assert [client.status(job).state for job in jobs] == ["done", "failed", "done", "failed", "done"]
+    assert "illegal memory access" in client.status(jobs[1]).error
+
+
 # --- Ray -------------------------------------------------------------------------------------------------
 
 
-def ray_executor(*devices):
+def ray_executor(*devices, load="tests.inference_service.double:load_double"):
     from inference_service.workers.ray import RayPool
 
-    double = "tests.inference_service.double"
-    return lambda context, store: RayPool(
-        context, store, devices, load=f"{double}:load_double", describe=f"{double}:describe_double"
-    )
+    describe = "tests.inference_service.double:describe_double"
+    return lambda context, store: RayPool(context, store, devices, load=load, describe=describe)
 
 
 def test_ray_gives_the_same_bytes_as_the_processes_though_an_actor_is_killed(tmp_path, runtime, caplog):
@@ -414,6 +450,14 @@ def test_ray_gives_the_same_bytes_as_the_processes_though_an_actor_is_killed(tmp
         results.append(_world_and_shot(client, tmp_path / "process"))
     files = [{name: data for name, data in contents(folder).items() if name != "shot.json"} for folder in results]
     assert files[0] == files[1] and len(files[0]) == 2 * 17 + 1
+
+
+def test_a_ray_worker_whose_device_has_failed_is_replaced(tmp_path, runtime):
+    pytest.importorskip("ray")
+    load = "tests.inference_service.test_workers:load_poisoned"
+    with serving(tmp_path, ray_executor("cpu", load=load)) as service, service.client() as client:
+        _others_are_not_failed(client, tmp_path)
+        assert service.server.totals["worker_deaths"] == 0
 
 
 def test_a_ray_worker_for_which_there_is_no_room_is_waited_for_and_then_said(tmp_path, monkeypatch):
