@@ -190,7 +190,7 @@ def show_behind(data: bpy.types.Camera, image: bpy.types.Image, frames: int, fir
     background = next(ours, None) or data.background_images.new()
     background.image = image
     background.alpha = 1.0
-    background.frame_method = "FIT"
+    background.frame_method = "STRETCH"  # it was made for this frame, whose pixels need not be square
     set_frames(background.image_user, frames, first_frame)
 
 

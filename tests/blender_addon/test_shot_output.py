@@ -92,6 +92,13 @@ def test_same_frames_again_refresh_and_others_go_above(part, scene, camera, fram
     assert len(bpy.data.scenes) == 2
 
 
+def test_the_background_fills_its_frame_also_where_pixels_are_not_square(part, scene, camera, frames):
+    """Blender takes a file's pixels for square, and fitting them would leave bars."""
+    scene.render.pixel_aspect_x, scene.render.pixel_aspect_y = 64, 45
+    show(part, scene, camera, frames)
+    assert camera.data.background_images[0].frame_method == "STRETCH"
+
+
 def test_a_photo_behind_the_camera_stays(part, scene, frames, photo):
     bpy.ops.lookbeyond.place_photo(filepath=str(photo))
     show(part, scene, scene.camera, frames)
