@@ -13,6 +13,7 @@ from . import (
     operators,
     panels,
     path_view,
+    photo,
     photo_handles,
     preferences,
     properties,
@@ -35,6 +36,7 @@ def register() -> None:
         bpy.utils.register_class(cls)
     properties.register()
     panels.register()
+    photo.register()
     path_view.register()
     heartbeat.register()
     command_line.register()
@@ -46,6 +48,7 @@ def unregister() -> None:
     command_line.unregister()
     heartbeat.stop()
     path_view.unregister()
+    photo.unregister()
     session.close(keep_service=preferences.preferences().keep_service)
     panels.unregister()
     properties.unregister()

@@ -1,16 +1,19 @@
 """A photo becomes a camera that sees exactly it."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import bpy
 import numpy as np
+from bpy.app.handlers import persistent
 from lookbeyond_kit.geometry.cameras import Camera, heading_pitch_roll, placed_camera
 
 from .cameras_from_blender import camera_of, matrix_world_of, metres_per_unit, select_only
 from .photo_exif import FOV_X_ASSUMED, Exif, fov_x_of_focal, read_exif
 from .photo_quality import MEASURED_WIDTH, warnings
-from .results import absolute, as_stored
+from .results import absolute, as_stored, stamp, stamped
 
 MIN_SIDE, MAX_SIDE = 64, 16384
 DISPLAY_M = 0.25
@@ -43,16 +46,17 @@ def place_photo(
         exif = read_exif(path)
     except OSError as error:
         raise PhotoError(f"The photo {path} cannot be opened ({error.strerror}): choose an image file.") from None
+    scene = context.scene
+    placed = placed_already(scene, path)
+    former = None if placed is None else photo_image(placed)
     image = load_photo(path, exif)
     width, height = image.size
     fov_x, told = field_of_view(fov_x, focal_35mm, exif, width, height)
-    scene = context.scene
     unit_m = metres_per_unit(scene)
     camera = placed_camera(
         width, height, fov_x, heading_rad=heading, pitch_rad=pitch, roll_rad=roll, position=(0, 0, height_m)
     )
 
-    placed = placed_already(scene, path)
     if placed is None:
         data = bpy.data.cameras.new(f"Photo {path.stem}")
         data.display_size = DISPLAY_M / unit_m
@@ -70,7 +74,7 @@ def place_photo(
     data.look_beyond.warnings = "\n".join(photo_warnings(image, focal_35mm or exif.focal_35mm))
     data.show_passepartout, data.passepartout_alpha = True, max(data.passepartout_alpha, 0.7)
     placed.matrix_world = matrix_world_of(camera, unit_m)
-    show_behind(data, image, scene)
+    show_behind(data, image, former, scene)
 
     scene.look_beyond.photo_camera = placed
     scene.look_beyond.panorama_path = ""
@@ -86,6 +90,8 @@ def load_photo(path: Path, exif: Exif) -> bpy.types.Image:
         image = bpy.data.images.load(str(path), check_existing=True)
     except RuntimeError as error:
         raise PhotoError(f"The photo {path} cannot be opened ({error}): choose an image file.") from None
+    image.filepath_raw = as_stored(path)
+    image.reload()  # it may be known already, and have been edited on the disk since
     width, height = image.size
     if not width or not height:
         bpy.data.images.remove(image)
@@ -97,7 +103,7 @@ def load_photo(path: Path, exif: Exif) -> bpy.types.Image:
             f"The photo {path.name} is {width} x {height} pixels: choose one with sides of {MIN_SIDE} to"
             f" {MAX_SIDE} pixels."
         )
-    return image if exif.orientation == 1 else upright(image, exif.orientation)
+    return image if exif.orientation == 1 else upright(image, path, exif.orientation)
 
 
 def photo_warnings(image: bpy.types.Image, focal_35mm: float) -> list[str]:
@@ -116,21 +122,24 @@ def photo_warnings(image: bpy.types.Image, focal_35mm: float) -> list[str]:
     return warnings(colours, max(width, height), focal_35mm)
 
 
-def upright(image: bpy.types.Image, orientation: int) -> bpy.types.Image:
+def upright(image: bpy.types.Image, path: Path, orientation: int) -> bpy.types.Image:
     """A packed copy of the image, turned as its EXIF orientation says; Blender itself turns no photos."""
-    name = f"{image.name} upright"
-    if name in bpy.data.images:
-        return bpy.data.images[name]
+    # Names do not tell photos apart: every camera has its IMG_0001.jpg.
+    source = {"upright_of": as_stored(path), "modified": str(path.stat().st_mtime_ns)}
+    for known in bpy.data.images:
+        if all(stamped(known, name) == value for name, value in source.items()):
+            return known
     width, height = image.size
     pixels = np.empty(width * height * image.channels, np.float32)
     image.pixels.foreach_get(pixels)
     turned = turn(pixels.reshape(height, width, image.channels)[::-1], orientation)[::-1]
-    copy = bpy.data.images.new(name, turned.shape[1], turned.shape[0], alpha=image.channels == 4)
+    copy = bpy.data.images.new(f"{image.name} upright", turned.shape[1], turned.shape[0], alpha=image.channels == 4)
     copy.colorspace_settings.name = image.colorspace_settings.name
     rgba = np.ones((*turned.shape[:2], 4), np.float32)
     rgba[..., : image.channels] = turned
     copy.pixels.foreach_set(rgba.ravel())
     copy.pack()
+    stamp(copy, source)
     if not image.users:
         bpy.data.images.remove(image)
     return copy
@@ -167,26 +176,53 @@ def placed_already(scene: bpy.types.Scene, path: Path) -> bpy.types.Object | Non
     return None
 
 
-def show_behind(data: bpy.types.Camera, image: bpy.types.Image, scene: bpy.types.Scene) -> None:
-    """The photo as the camera's background, as wide as the frame whatever the scene's aspect is now."""
+def show_behind(
+    data: bpy.types.Camera, image: bpy.types.Image, former: bpy.types.Image | None, scene: bpy.types.Scene
+) -> None:
+    """The photo as the camera's background, in the place of what was its picture before."""
     data.show_background_images = True
     backgrounds = data.background_images
-    background = next((one for one in backgrounds if one.image == image), None) or backgrounds.new()
+    background = next((one for one in backgrounds if one.image in (image, former or image)), None) or backgrounds.new()
     background.image = image
     background.alpha = 1.0
-    render = scene.render
+    background.frame_method = frame_method(data, scene)
+    if former is not None and not former.users and stamped(former, "upright_of"):
+        bpy.data.images.remove(former)
+
+
+def frame_method(data: bpy.types.Camera, scene: bpy.types.Scene) -> str:
+    """How the photo fills its camera's frame as it was placed, whatever the scene's aspect is now."""
+    render, photo = scene.render, data.look_beyond
     frame_aspect = render.resolution_x * render.pixel_aspect_x / (render.resolution_y * render.pixel_aspect_y)
-    # The lens is tied to the frame's width, and so must the photo be: whichever is higher.
-    background.frame_method = "CROP" if frame_aspect > image.size[0] / image.size[1] else "FIT"
+    # The lens is tied to one side of the frame, and so must the photo be, whichever aspect is the larger.
+    wider = frame_aspect > photo.width / photo.height
+    return "CROP" if wider != (data.sensor_fit == "VERTICAL") else "FIT"
+
+
+@persistent
+def scene_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    """The render may have another aspect now."""
+    if not any(isinstance(update.id, bpy.types.Scene) for update in depsgraph.updates):
+        return
+    for data in bpy.data.cameras:
+        if not data.look_beyond.photo_path:
+            continue
+        method = frame_method(data, scene)
+        others = [one for one in data.background_images if one.frame_method != method]
+        if others and photo_background(data) in others and any(thing.data == data for thing in scene.objects):
+            photo_background(data).frame_method = method
+
+
+def photo_background(data: bpy.types.Camera) -> bpy.types.CameraBackgroundImage | None:
+    """The photo behind its camera."""
+    size = data.look_beyond.width, data.look_beyond.height
+    return next((one for one in data.background_images if one.image and tuple(one.image.size) == size), None)
 
 
 def photo_image(placed: bpy.types.Object) -> bpy.types.Image | None:
-    """The photo behind its camera."""
-    size = placed.data.look_beyond
-    for background in placed.data.background_images:
-        if background.image is not None and tuple(background.image.size) == (size.width, size.height):
-            return background.image
-    return None
+    """The photo that its camera's background shows."""
+    background = photo_background(placed.data)
+    return None if background is None else background.image
 
 
 def photo_camera(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None = None) -> Camera | None:
@@ -202,15 +238,43 @@ def photo_camera(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None =
 def place_render(context: bpy.types.Context, path: Path) -> bpy.types.Object:
     """The last render of the scene's camera as a photo: saved to `path`, placed where the camera stands."""
     scene = context.scene
-    bpy.data.images["Render Result"].save_render(str(path), scene=scene)
+    with renders_as_png(scene):
+        bpy.data.images["Render Result"].save_render(str(path), scene=scene)
     source = scene.camera.evaluated_get(context.evaluated_depsgraph_get())
     size = load_photo(path, Exif()).size[:]
     seen = camera_of(source, *size, metres_per_unit(scene))
     placed, _ = place_photo(context, path, fov_x=seen.fov_x, height_m=float(seen.position[2]))
     for name in ("sensor_fit", "sensor_width", "sensor_height", "lens", "shift_x", "shift_y"):
         setattr(placed.data, name, getattr(source.data, name))
+    if placed.data.sensor_fit == "AUTO":  # tied to the side that is the longer one of the render that was made
+        portrait = size[1] > size[0]
+        placed.data.sensor_fit = "VERTICAL" if portrait else "HORIZONTAL"
+        if portrait:
+            placed.data.sensor_height = placed.data.sensor_width
     placed.matrix_world = matrix_world_of(seen, metres_per_unit(scene))
+    photo_background(placed.data).frame_method = frame_method(placed.data, scene)
     return placed
+
+
+@contextmanager
+def renders_as_png(scene: bpy.types.Scene) -> Iterator[None]:
+    """Have renders be saved as pictures that can be read as photos, whatever the scene's own output is."""
+    settings = scene.render.image_settings
+    wanted = {
+        "media_type": "IMAGE",  # from Blender 5.0 on, and first: it decides which formats there are
+        "file_format": "PNG",
+        "color_mode": "RGB",
+        "color_depth": "8",
+        "color_management": "FOLLOW_SCENE",
+    }
+    former = {name: getattr(settings, name) for name in wanted if hasattr(settings, name)}
+    try:
+        for name in former:
+            setattr(settings, name, wanted[name])
+        yield
+    finally:
+        for name, value in former.items():
+            setattr(settings, name, value)
 
 
 def set_photo_camera(scene: bpy.types.Scene, **changes: float) -> None:
@@ -235,3 +299,12 @@ def set_photo_camera(scene: bpy.types.Scene, **changes: float) -> None:
         position=position,
     )
     placed.matrix_world = matrix_world_of(moved, metres_per_unit(scene))
+
+
+def register() -> None:
+    bpy.app.handlers.depsgraph_update_post.append(scene_changed)
+
+
+def unregister() -> None:
+    if scene_changed in bpy.app.handlers.depsgraph_update_post:
+        bpy.app.handlers.depsgraph_update_post.remove(scene_changed)

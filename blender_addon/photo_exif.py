@@ -5,6 +5,7 @@ Blender brings no EXIF reader, and reads the pixels of a photo as they lie. JPEG
 """
 
 import math
+import mmap
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +34,12 @@ class Exif:
 def read_exif(path: Path) -> Exif:
     """The EXIF of an image file; defaults for a file without any, or with a broken one. Raises OSError."""
     with open(path, "rb") as file:
-        data = file.read(1 << 20)  # EXIF stands at the beginning of the files that cameras write
-    try:
-        return _read_tiff(_exif_block(data))
-    except (struct.error, IndexError, ValueError):
-        return Exif()
+        try:
+            # Not read whole: EXIF may stand anywhere, in WebP behind the pixels, in TIFF where its writer liked.
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _read_tiff(_exif_block(data))
+        except (struct.error, IndexError, ValueError):
+            return Exif()
 
 
 def fov_x_of_focal(focal_35mm: float, width: int, height: int) -> float:
@@ -45,7 +47,7 @@ def fov_x_of_focal(focal_35mm: float, width: int, height: int) -> float:
     return 2 * math.atan(18 / focal_35mm * width / max(width, height))
 
 
-def _exif_block(data: bytes) -> bytes:
+def _exif_block(data: mmap.mmap) -> bytes | mmap.mmap:
     """The TIFF structure inside an image file's bytes; ValueError if there is none."""
     if data[:4] in (b"II*\0", b"MM\0*"):
         return data
@@ -74,7 +76,7 @@ def _exif_block(data: bytes) -> bytes:
     raise ValueError("no EXIF")
 
 
-def _read_tiff(block: bytes) -> Exif:
+def _read_tiff(block: bytes | mmap.mmap) -> Exif:
     order = {b"II": "<", b"MM": ">"}[block[:2]] if block[:2] in (b"II", b"MM") else ""
     if not order:
         raise ValueError("no TIFF header")
@@ -97,7 +99,7 @@ def _focal_by_sensor(tags: dict[int, float]) -> float:
     return round(tags.get(_FOCAL, 0) * 36 / longer_mm, 1) if longer_mm else 0.0
 
 
-def _folder(block: bytes, order: str, offset: int) -> dict[int, float]:
+def _folder(block: bytes | mmap.mmap, order: str, offset: int) -> dict[int, float]:
     """The tags of one TIFF folder that are a single SHORT, LONG or RATIONAL."""
     (count,) = struct.unpack_from(f"{order}H", block, offset)
     tags = {}

@@ -37,6 +37,18 @@ def test_exif_is_read_from_jpeg_png_and_tiff(part, tmp_path, photo, order):
     assert module.read_exif(tmp_path / "photo.tif") == module.Exif(28.0, 6)
 
 
+def test_exif_is_found_however_far_it_stands(part, tmp_path):
+    """WebP keeps it behind the pixels, TIFF its tags anywhere."""
+    block, pixels = exif(28, 6), bytes(2_000_001)
+    chunks = b"VP8 " + struct.pack("<I", len(pixels)) + pixels + b"\0" + b"EXIF" + struct.pack("<I", len(block)) + block
+    (tmp_path / "a.webp").write_bytes(b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks)
+    tags = struct.pack("<HHHIHHI", 1, 0x0112, 3, 1, 6, 0, 0)
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels + tags)
+    module = part("photo_exif")
+    assert module.read_exif(tmp_path / "a.webp") == module.Exif(28.0, 6)
+    assert module.read_exif(tmp_path / "a.tif") == module.Exif(0.0, 6)
+
+
 def test_broken_exif_is_no_exif(part, tmp_path):
     module = part("photo_exif")
     block = exif(28)
@@ -114,6 +126,69 @@ def test_a_turned_photo_stands_upright(part, scene, photo):
     # stored: red grows to the right, green downward; turned clockwise, red grows downward, green to the left
     assert pixels[110, 40, 0] > pixels[10, 40, 0] + 0.5
     assert pixels[60, 5, 1] > pixels[60, 75, 1] + 0.5
+
+
+def plain(path, width: int, height: int, colour, orientation: int = 1):
+    """A JPEG of one colour."""
+    return with_exif(picture(path, width, height, np.full((height, width, 3), colour)), exif(24, orientation))
+
+
+def colour_behind(camera) -> list[int]:
+    (background,) = camera.data.background_images
+    return [round(value) for value in background.image.pixels[:3]]
+
+
+def test_turned_photos_of_one_name_are_not_mixed_up(scene, tmp_path):
+    for folder, size, colour in (("kitchen", (120, 80), (1, 0, 0)), ("bath", (160, 100), (0, 0, 1))):
+        (tmp_path / folder).mkdir()
+        path = plain(tmp_path / folder / "IMG_0001.jpg", *size, colour, 6)
+        bpy.ops.lookbeyond.place_photo(filepath=str(path))
+        camera = scene.look_beyond.photo_camera
+        assert (camera.data.look_beyond.width, camera.data.look_beyond.height) == size[::-1]
+        assert colour_behind(camera) == list(colour)
+
+
+@pytest.mark.parametrize("orientations", [(1, 1), (6, 6), (6, 1), (1, 6)])
+def test_a_photo_that_was_edited_is_seen_as_it_is_now(scene, tmp_path, orientations):
+    before, after = orientations
+    path = plain(tmp_path / "photo.jpg", 120, 80, (1, 0, 0), before)
+    bpy.ops.lookbeyond.place_photo(filepath=str(path))
+    plain(path, 100, 150, (0, 0, 1), after)
+    bpy.ops.lookbeyond.place_photo(filepath=str(path))
+    camera = scene.look_beyond.photo_camera
+    size = camera.data.look_beyond.width, camera.data.look_beyond.height
+    assert size == ((100, 150) if after == 1 else (150, 100))
+    assert colour_behind(camera) == [0, 0, 1]
+    assert len([image for image in bpy.data.images if image.users]) == 1
+
+
+def test_a_folder_that_is_moved_keeps_its_photo(part, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(home / "scene.blend"))
+    bpy.ops.lookbeyond.place_photo(filepath=str(picture(home / "photo.jpg", 120, 80)))
+    bpy.ops.wm.save_mainfile()
+    home.rename(tmp_path / "moved")
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "moved" / "scene.blend"))
+    assert part("photo").photo_image(bpy.context.scene.look_beyond.photo_camera) is not None
+
+
+def test_the_photo_is_as_wide_as_the_frame_whatever_the_renders_aspect(part, scene, photo, tmp_path):
+    """Blender makes a background as small (FIT) or as large (CROP) as both sides of the frame ask for."""
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    render = bpy.context.scene.render
+    (background,) = bpy.context.scene.look_beyond.photo_camera.data.background_images
+    methods = []
+    for width, height, pixel_aspect in ((90, 160, 1), (160, 90, 1), (100, 100, 1), (100, 100, 2), (96, 64, 1)):
+        render.resolution_x, render.resolution_y, render.pixel_aspect_x = width, height, pixel_aspect
+        bpy.context.view_layer.update()
+        methods.append(background.frame_method)
+        scales = width * pixel_aspect / 120, height / 80
+        scale = {"FIT": min, "CROP": max}[background.frame_method](scales)
+        assert scale * 120 == pytest.approx(width * pixel_aspect)
+    assert set(methods) == {"FIT", "CROP"}
 
 
 def test_placing_again_updates_and_another_photo_leaves_the_first(scene, photo, tmp_path):

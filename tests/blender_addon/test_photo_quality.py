@@ -104,6 +104,55 @@ def test_a_render_becomes_the_photo_where_its_camera_stands(part, scene, tmp_pat
     assert scene.camera == camera
 
 
+@pytest.mark.parametrize("file_format", ["OPEN_EXR_MULTILAYER", "OPEN_EXR", "JPEG", "FFMPEG", "PNG"])
+def test_a_render_is_a_png_whatever_the_scene_writes(scene, tmp_path, file_format):
+    scene.look_beyond.output_folder = str(tmp_path)
+    scene.camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    scene.collection.objects.link(scene.camera)
+    scene.camera.location.z = 1.6
+    settings = scene.render.image_settings
+    if hasattr(settings, "media_type"):
+        media = {"OPEN_EXR_MULTILAYER": "MULTI_LAYER_IMAGE", "FFMPEG": "VIDEO"}
+        settings.media_type = media.get(file_format, "IMAGE")
+    settings.file_format = file_format
+    if file_format == "PNG":
+        settings.color_depth = "16"
+    former = {each.identifier: getattr(settings, each.identifier) for each in settings.bl_rna.properties}
+    scene.render.engine = "CYCLES"
+    scene.cycles.device, scene.cycles.samples = "CPU", 1
+    bpy.ops.render.render()
+    assert bpy.ops.lookbeyond.use_render() == {"FINISHED"}
+    head = (tmp_path / "photos" / "render_001.png").read_bytes()[:26]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n" and tuple(head[24:]) == (8, 2), "eight bits of red, green and blue"
+    assert {name: getattr(settings, name) for name in former} == former
+
+
+@pytest.mark.parametrize("fit", ["AUTO", "HORIZONTAL", "VERTICAL"])
+@pytest.mark.parametrize("size", [(96, 64), (64, 96)])
+def test_a_renders_camera_keeps_to_its_photo_when_the_aspect_changes(part, scene, tmp_path, fit, size):
+    """The photo behind it is as large as its own side of the frame, and the frame's lens is tied to that side."""
+    scene.look_beyond.output_folder = str(tmp_path)
+    scene.render.resolution_x, scene.render.resolution_y = size
+    scene.camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    scene.collection.objects.link(scene.camera)
+    scene.camera.location.z = 1.6
+    scene.camera.data.sensor_fit, scene.camera.data.shift_x = fit, 0.1
+    scene.render.engine = "CYCLES"
+    scene.cycles.device, scene.cycles.samples = "CPU", 1
+    bpy.ops.render.render()
+    bpy.ops.lookbeyond.use_render()
+    camera_of, placed = part("cameras_from_blender").camera_of, scene.look_beyond.photo_camera
+    ours = part("photo").photo_camera(scene)
+    assert np.allclose(ours.intrinsics, camera_of(scene.camera, *size, 1.0).intrinsics, rtol=1e-5)
+    for width, height in ((90, 160), (160, 90), (100, 100)):
+        scene.render.resolution_x, scene.render.resolution_y = width, height
+        bpy.context.view_layer.update()
+        method = placed.data.background_images[0].frame_method
+        scale = {"FIT": min, "CROP": max}[method]((width / size[0], height / size[1]))
+        # A pixel of the photo, drawn so large, is as wide an angle as the render's camera gives it.
+        assert camera_of(placed, width, height, 1.0).intrinsics[0, 0] == pytest.approx(ours.intrinsics[0, 0] * scale)
+
+
 def test_dropping_is_offered_for_images_only():
     handler = bpy.types.LOOKBEYOND_FH_photo
     assert handler.bl_import_operator == "lookbeyond.place_photo"
