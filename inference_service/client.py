@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -402,9 +402,10 @@ class Client:
                     known, epoch, status = 0, self.welcome.epoch, None
                     continue
                 yield Progress(status.fraction, status.message, status.eta_s)
-                for arrived in self._pull(job, [a for a in status.artifacts if a.name not in files], folder):
-                    files[arrived.name] = arrived.path
-                    yield arrived
+                for event in self._pull(job, status, files, folder):
+                    if isinstance(event, FileArrived):
+                        files[event.name] = event.path
+                    yield event
                 known = status.after + len(status.artifacts)
                 if status.state == "done":
                     yield Finished(dict(files))
@@ -420,10 +421,10 @@ class Client:
             if not self._hints.get(job):  # some may have come while files were fetched
                 self._listen(FOLLOW_TICK_S, until_hint_of=job)
 
-    def _pull(self, job: str, artifacts: Sequence[Artifact], folder: Path) -> Iterator[FileArrived]:
-        """Fetch files into `folder`; several pieces are under way at once."""
-        wanted = []
-        for artifact in artifacts:
+    def _pull(self, job: str, status: JobStatus, there: Container[str], folder: Path) -> Iterator[Event]:
+        """Fetch into `folder` the files that are not `there`; several pieces are under way at once."""
+        wanted, told = [], time.monotonic()
+        for artifact in [artifact for artifact in status.artifacts if artifact.name not in there]:
             path = place_inside(folder, artifact.name)
             if path.is_file() and path.stat().st_size == artifact.size:
                 if protocol.file_sha256(path) == artifact.sha256:
@@ -448,6 +449,10 @@ class Client:
                             get = protocol.Get(job, of.name, offset, chunk)
                             under_way.append(self._send(get))
                             asked += 1
+                        for _ in self._until(under_way[0]):
+                            if time.monotonic() - told >= FOLLOW_TICK_S:
+                                yield Progress(status.fraction, f"Fetching {artifact.name}", status.eta_s)
+                                told = time.monotonic()
                         _, payload = self._await(under_way.popleft())
                         checksum.update(payload)
                         file.write(payload)
@@ -466,6 +471,8 @@ class Client:
             ) from error
         finally:
             self._waited_for.difference_update(under_way)
+            for id in under_way:
+                self._replies.pop(id, None)
 
     @property
     def _chunk_bytes(self) -> int:
@@ -574,23 +581,29 @@ class Client:
 
     def _await(self, id: int) -> tuple[Any, bytes | memoryview]:
         """The reply to a message and its payload. ServiceError if it is an error or does not come."""
-        deadline = time.monotonic() + self._timeout_s
-        if id not in self._replies and self._socket is not None:
-            self._receive()  # what is there already needs no polling
-        while id not in self._replies:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                self._waited_for.discard(id)
-                raise self._silent()
-            replies = len(self._replies)
-            self._listen(remaining, until_reply=id)
-            if len(self._replies) > replies:  # hints are no sign that this one is still to come
-                deadline = time.monotonic() + self._timeout_s
+        for _ in self._until(id):
+            pass
         self._waited_for.discard(id)
         message, payload = self._replies.pop(id)
         if isinstance(message, protocol.Error):
             raise ServiceError(message.code, message.message)
         return message, payload
+
+    def _until(self, id: int) -> Iterator[None]:
+        """Wait for the reply to a message; yields at once, then twice a second. ServiceError if it does not come."""
+        yield
+        silent_s = 0.0  # the caller's own time, at each yield, is not the service's
+        if id not in self._replies and self._socket is not None:
+            self._receive()  # what is there already needs no polling
+        while id not in self._replies:
+            if silent_s >= self._timeout_s:
+                self._waited_for.discard(id)
+                raise self._silent()
+            begun, replies = time.monotonic(), len(self._replies)
+            self._listen(min(FOLLOW_TICK_S, self._timeout_s - silent_s), until_reply=id)
+            # hints are no sign that this one is still to come
+            silent_s = 0.0 if len(self._replies) > replies else silent_s + time.monotonic() - begun
+            yield
 
     def _silent(self) -> ServiceError:
         return ServiceError(

@@ -11,8 +11,18 @@ from pathlib import Path
 import pytest
 import zmq
 
-from inference_service.client import DESCRIPTORS, HANDSHAKE_S, Client, ServiceError
+from inference_service.client import (
+    DESCRIPTORS,
+    FOLLOW_TICK_S,
+    HANDSHAKE_S,
+    Client,
+    FileArrived,
+    Finished,
+    ServiceError,
+)
 from inference_service.security import Gate
+from tests.inference_service.conftest import contents, until, world_request
+from tests.inference_service.test_operations import slow_line
 
 EVERY_LIMIT = """
 import resource, sys
@@ -50,3 +60,23 @@ def test_a_service_too_busy_to_open_its_door_is_not_taken_for_a_stranger(service
     threading.Timer(1.5 * HANDSHAKE_S, free.set).start()
     with service.client() as client:  # its own user's client waits for it, beyond the first handshake
         assert client.ping()
+
+
+def test_who_follows_a_job_is_asked_twice_a_second_also_while_a_file_comes_slowly(service, tmp_path):
+    with service.client() as near:
+        job = near.submit(world_request(near, tmp_path, tint=33))
+        until(lambda: near.status(job).state == "done")
+        largest = max(near.status(job).artifacts, key=lambda artifact: artifact.size)
+    bytes_per_s = largest.size / 4
+    with slow_line(service.address.address, bytes_per_s) as address:
+        with Client(dataclasses.replace(service.address, address=address, pid=0)) as client:
+            events = client.follow(job, tmp_path / "left")
+            while "Fetching" not in getattr(next(events), "message", ""):
+                pass
+            events.close()  # in the middle of a file: nothing of it stays
+            assert not [name for name in contents(tmp_path / "left") if Path(name).name.startswith(".")]
+            events = list(client.follow(job, tmp_path / "whole"))
+            client.ping()
+    told = [event for event in events if f"Fetching {largest.name}" == getattr(event, "message", "")]
+    assert len(told) >= 2 / FOLLOW_TICK_S and isinstance(events[-1], Finished)
+    assert {e.name for e in events if isinstance(e, FileArrived)} == set(contents(tmp_path / "whole"))
