@@ -169,6 +169,10 @@ class JobQueue:
         """The jobs still to be worked on that need this unit."""
         return [job for job in self._knowing(identity) if identity not in job.skipped]
 
+    def unwanted(self) -> list[str]:
+        """The units at work that no job needs any more."""
+        return [identity for identity in self.working if not self.jobs_of(identity)]
+
     def knows(self, identity: str) -> bool:
         """Whether any job has this unit among its own."""
         return any(identity in job.identities for job in self.jobs.values())
@@ -287,13 +291,10 @@ class JobQueue:
             raise InputError("The world that this shot waits for was not made; submit the world again, then the shot.")
         return dataclasses.replace(request, world={})
 
-    def cancel(self, job: Job) -> list[str]:
-        """Cancel a job unless it has ended; the units at work that nobody needs any more."""
+    def cancel(self, job: Job) -> None:
+        """Cancel a job unless it has ended."""
         if job.state in ACTIVE:
-            units = set(job.identities)
             self._end(job, "cancelled", "cancelled", "The job was cancelled; what was finished is kept.")
-            return [i for i in self.working if i in units and not self.jobs_of(i)]
-        return []
 
     def cancel_unit(self, identity: str, job: str = "") -> bool:
         """Leave a unit out of a job, or of all that still need it; whether there was one.
@@ -504,10 +505,20 @@ class JobQueue:
             if isinstance(job.request, ShotRequest):
                 job.request = dataclasses.replace(job.request, cameras=[])
             self._changed(job)
+            self._worlds_ended([other for other in self.jobs.values() if other.waits_for == job.id])
             self._forget_old(job)
-            for other in list(self.jobs.values()):
-                if other.state in ACTIVE and other.waits_for == job.id:
-                    self._world_ended(other)
+
+    def _worlds_ended(self, jobs: Iterable[Job]) -> None:
+        """Each of these goes on, also when the change of another could not be written: nobody would ask again."""
+        failed = None
+        for job in jobs:
+            if job.state in ACTIVE:
+                try:
+                    self._world_ended(job)
+                except StorageError as error:
+                    failed = error
+        if failed:
+            raise failed
 
     def _world_ended(self, job: Job) -> None:
         """The world that a shot waited for is there, or will not be."""
@@ -523,8 +534,10 @@ class JobQueue:
             return
         if request.world:
             job.request = request
-            self._save(job)
-            self._begin(job)
+            try:
+                self._save(job)
+            finally:
+                self._begin(job)
 
     def _forget_old(self, newest: Job) -> None:
         ended = [job for job in self.jobs.values() if job.state not in ACTIVE]

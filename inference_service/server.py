@@ -423,6 +423,7 @@ class Server:
                 log.error("%s", error)
             except Exception:
                 log.exception("a worker's message could not be taken in")
+        self._stop_unwanted()  # what else was made for a job that has failed
         self._queue.workers = max(1, sum(device["state"] != "stopped" for device in self._executor.devices()))
         self._dispatch()
 
@@ -628,14 +629,19 @@ class Server:
                     "unknown_job", "No job here has such a unit; `lookbeyond status` shows those at work."
                 )
             found = self._queue.cancel_unit(message.unit, message.job)
-            if found and not self._queue.jobs_of(message.unit):
-                self._executor.cancel(message.unit)
+            self._stop_unwanted()
             return found
         active = [job for job in self._jobs(message.job) if job.state in ACTIVE]
-        for job in active:
-            for identity in self._queue.cancel(job):
-                self._executor.cancel(identity)
+        try:
+            for job in active:
+                self._queue.cancel(job)
+        finally:  # also if the job list cannot be written
+            self._stop_unwanted()
         return bool(active)
+
+    def _stop_unwanted(self) -> None:
+        for identity in self._queue.unwanted():
+            self._executor.cancel(identity)
 
     def _service_status(self) -> protocol.ServiceStatus:
         return protocol.ServiceStatus(

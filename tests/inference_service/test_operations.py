@@ -34,7 +34,7 @@ from inference_service.logs import JsonFormatter, TextFormatter
 from inference_service.metrics import start_metrics
 from inference_service.protocol import WORLD_FILES, ShotRequest
 from inference_service.security import ZAP_DOMAIN, Gate, hex_key, load_or_make_keys
-from inference_service.server import DRAIN_S, Settings
+from inference_service.server import DRAIN_S, Server, Settings
 from inference_service.store import Store
 from lookbeyond.errors import InputError
 from tests.inference_service.conftest import (
@@ -47,7 +47,7 @@ from tests.inference_service.conftest import (
     shot_request,
     world_request,
 )
-from tests.inference_service.double import service_command, worker_command
+from tests.inference_service.double import DoublePipeline, DoublePresets, service_command, worker_command
 
 FEW_DESCRIPTORS = """
 import os, resource, sys
@@ -423,6 +423,11 @@ class StuckAtTheThirdClip:
         if self._clips > 2:
             yield {"progress": unit.identity, "fraction": 0.1, "message": "Denoising"}
             return
+        self.make(unit)
+        self._unit = None
+        yield {"done": unit.identity, "seconds": 1.0}
+
+    def make(self, unit) -> None:
         with self._store.temporary() as folder:
             if unit.kind == "plan":
                 clips = [{"source": i, "target": i + 1, "first": 4 * i, "last": 4 * i + 4} for i in range(3)]
@@ -432,8 +437,6 @@ class StuckAtTheThirdClip:
                 (folder / name).parent.mkdir(exist_ok=True)
                 (folder / name).write_bytes(os.urandom(1_800_000))
             self._store.commit(folder, unit.identity, 1.0, unit.kind)
-        self._unit = None
-        yield {"done": unit.identity, "seconds": 1.0}
 
     def devices(self):
         return [{"name": "none", "state": "ready"}]
@@ -449,6 +452,48 @@ class StuckAtTheThirdClip:
 
     def close(self) -> None:
         self.socket.close(0)
+
+
+class TwoAtWork(StuckAtTheThirdClip):
+    """An executor of two workers that do nothing by themselves."""
+
+    def __init__(self, context: zmq.Context, store: Path):
+        super().__init__(context, store)
+        self.at_work, self.cancelled = {}, []
+
+    def run(self, unit, names, previews) -> str:
+        self.at_work[unit.identity] = unit
+        return "none"
+
+    def has_room(self) -> bool:
+        return len(self.at_work) < 2
+
+    def tick(self):
+        return ()
+
+    def cancel(self, identity: str) -> None:
+        self.cancelled.append(identity)
+
+
+def test_what_was_made_for_a_job_that_fails_is_stopped(tmp_path, runtime):
+    server = Server(tmp_path / "store", models=DoublePresets(), executor=TwoAtWork)
+    try:
+        store, executor = Store(tmp_path / "store"), server._executor
+        world = {name: store.add_file(save_photo(tmp_path / f"{i}.png", i)) for i, name in enumerate(WORLD_FILES)}
+        server._queue.submit("shot", ShotRequest(world=world, cameras=path_cameras(13)), DoublePipeline.revision)
+        server._hear([])
+        while {unit.kind for unit in executor.at_work.values()} != {"clip"}:
+            identity = next(i for i, unit in executor.at_work.items() if unit.kind != "clip")
+            executor.make(executor.at_work.pop(identity))
+            server._hear([{"done": identity}])
+        one, other = executor.at_work
+        del executor.at_work[one]
+        server._hear([{"failed": one, "code": "out_of_memory", "message": "Too little."}])
+        assert executor.cancelled == [other]
+    finally:
+        server.stop()
+        server.stop()
+        server.run()
 
 
 @contextlib.contextmanager

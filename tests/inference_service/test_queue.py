@@ -252,6 +252,29 @@ def test_a_job_list_that_cannot_be_written_is_said_and_nothing_is_promised(jobs,
     assert jobs.submit("world", request, "r")[1]
 
 
+def test_shots_go_on_with_their_world_though_the_job_list_cannot_be_written(jobs, store, tmp_path):
+    world, _ = jobs.submit("world", photo_request(store, tmp_path), "r")
+    requests = [ShotRequest(world_job=world.id, cameras=path_cameras(), seed=seed) for seed in range(3)]
+    shots = [jobs.submit("shot", request, "r")[0] for request in requests]
+    jobs._database.execute("PRAGMA query_only = ON")
+    with pytest.raises(StorageError, match="free some disk space"):
+        work(jobs, store, 1)
+    jobs._database.execute("PRAGMA query_only = OFF")
+    work(jobs, store)
+    assert [shot.state for shot in shots] == ["done"] * 3
+
+
+def test_a_cancelled_jobs_unit_is_unwanted_though_the_job_list_cannot_be_written(jobs, store, tmp_path):
+    world, _ = jobs.submit("world", photo_request(store, tmp_path), "r")
+    unit = jobs.next_unit()
+    jobs.started(unit)
+    assert jobs.unwanted() == []
+    jobs._database.execute("PRAGMA query_only = ON")
+    with pytest.raises(StorageError, match="free some disk space"):
+        jobs.cancel(world)
+    assert jobs.unwanted() == [unit.identity]
+
+
 @pytest.mark.parametrize("jump_s", [-20 * 365 * 86400, 20 * 365 * 86400])
 def test_a_clock_that_jumps_loses_nothing(jobs, store, tmp_path, monkeypatch, jump_s):
     job, _ = jobs.submit("world", photo_request(store, tmp_path), "r")
