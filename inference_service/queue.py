@@ -116,6 +116,8 @@ class JobQueue:
         """How many units can be at work at once: what times to come are counted with."""
         self._crashes: dict[str, int] = {}
         self._attempts: dict[str, int] = {}
+        self._mended: set[str] = set()
+        """Units for which damaged ones were thrown away: it helps once or never."""
         self._paces: dict[tuple[str, str], float] = {}
         """Seconds for one unit of size, by preset and kind, as measured."""
         self.jobs: dict[str, Job] = {}
@@ -257,6 +259,8 @@ class JobQueue:
         if job and job.state in ACTIVE:
             return job, False
         if job and job.state == "done" and self._is_whole(job):
+            for unit in job.done:  # its client fetches them now
+                self._store.touch_unit(unit)
             return job, False
         if isinstance(request, ShotRequest) and request.world_job:
             request = self._with_world(request)
@@ -365,8 +369,12 @@ class JobQueue:
                 self._changed(job)
 
     def failed(self, identity: str, code: str, message: str) -> None:
-        """A unit cannot be made: nor can the jobs that need it."""
-        self.working.pop(identity, None)
+        """A unit cannot be made: nor can the jobs that need it. Unless what it reads is damaged: that is made again."""
+        work = self.working.pop(identity, None)
+        # a shot's unit reads no more of its clips than their records
+        reads = work.unit.needs if work and work.unit.kind != "shot" and code in ("input", "storage") else ()
+        if self._discard_damaged(identity, reads):
+            return
         for job in self.jobs_of(identity):
             self._end(job, "failed", code, message)
 
@@ -447,7 +455,7 @@ class JobQueue:
             self._advance(job)
 
     def _know(self, job: Job, units: Iterable[Unit]) -> None:
-        units = list(units)
+        units = [unit for unit in units if unit.identity not in job.identities]  # a plan may be read again
         job.units += units
         job.identities |= {unit.identity for unit in units}
 
@@ -461,6 +469,8 @@ class JobQueue:
                 if unit.kind == "plan" and isinstance(job.request, ShotRequest):
                     self._know(job, shot_units(job.request, job.revision, read_plan(self._store, unit)))
             except LookBeyondError as error:
+                if self._discard_damaged(unit.identity, [unit.identity]):
+                    continue
                 self._end(job, "failed", error.code, str(error))
                 return
             job.done.add(unit.identity)
@@ -470,6 +480,16 @@ class JobQueue:
                     artifact = dataclasses.replace(files[own_name], name=name)
                     job.artifacts[name] = artifact, f"{unit.identity}/{own_name}"
         self._settle(job)
+
+    def _discard_damaged(self, reader: str, units: Iterable[str]) -> bool:
+        """Take back those of these units that a power cut has damaged, once for each reader; whether there were any."""
+        if reader in self._mended:
+            return False
+        damaged = [identity for identity in units if self._store.discard_if_damaged(identity)]
+        for identity in damaged:
+            self._mended.add(reader)
+            self.lost(identity)
+        return bool(damaged)
 
     def _settle(self, job: Job) -> None:
         """End a job of which there is nothing more to make."""
@@ -497,6 +517,7 @@ class JobQueue:
             if identity not in self.working:
                 self._attempts.pop(identity, None)
                 self._crashes.pop(identity, None)
+                self._mended.discard(identity)
         try:
             if not self._loading:
                 self._save(job)
@@ -548,9 +569,12 @@ class JobQueue:
             if count <= MAX_ENDED_JOBS and artifacts <= MAX_ENDED_ARTIFACTS:
                 return
             count, artifacts = count - 1, artifacts - len(job.artifacts)
-            del self.jobs[job.id]
-            with self._written():
-                self._database.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
+            self._forget(job)
+
+    def _forget(self, job: Job) -> None:
+        del self.jobs[job.id]
+        with self._written():
+            self._database.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
 
     def _save(self, job: Job) -> None:
         row = (
@@ -586,11 +610,13 @@ class JobQueue:
                 plain = REQUESTS[kind](**json.loads(request))
                 self.jobs[id] = Job(id, kind, plain, revision, position, state, error_code, error, changed)
         for job in list(self.jobs.values()):
+            if job.id not in self.jobs:  # there were too many
+                continue
             if job.state == "done":  # it is looked at again: its files may have been pruned
                 job.state = "queued"
                 self._begin(job)
                 if job.state == "queued":
-                    del self.jobs[job.id]
+                    self._forget(job)
             elif job.state in ENDED:
                 job.message = ENDED[job.state]
         for job in list(self.jobs.values()):

@@ -760,6 +760,8 @@ class Server:
         if not 0 <= get.offset <= protocol.MAX_FILE_BYTES:
             raise ProtocolError("protocol", "A piece of a file that cannot be.")
         identity, name = self._place(get.job, get.artifact)
+        if get.offset == 0:
+            self._store.touch_unit(identity)
         try:
             payload = self._pieces.read(f"{self._store.unit(identity)}/{name}", get.offset, get.size)
         except FileNotFoundError as error:

@@ -154,12 +154,12 @@ class Store:
         self._discard(folder)
         return False
 
-    def discard_if_damaged(self, identity: str, name: str) -> bool:
-        """Remove a unit one of whose files is not what was made, so that it is made again; whether it was so."""
+    def discard_if_damaged(self, identity: str, name: str = "") -> bool:
+        """Remove a unit of which this file (or any) is not what was made, so that it is made again; whether so."""
         folder = self.unit(identity)
         try:
-            (made,) = (artifact for artifact in self.record(identity).artifacts if artifact.name == name)
-            if artifact_of(folder / name, name).sha256 == made.sha256:
+            files = [artifact for artifact in self.record(identity).artifacts if name in ("", artifact.name)]
+            if files and all(artifact_of(folder / made.name, made.name).sha256 == made.sha256 for made in files):
                 return False
         except (OSError, LookBeyondError, ValueError, KeyError, TypeError):
             pass  # it cannot even be read
@@ -170,6 +170,11 @@ class Store:
         """Say that a file is used: it is pruned last."""
         with contextlib.suppress(OSError):
             os.utime(self.file(sha256))
+
+    def touch_unit(self, identity: str) -> None:
+        """The same of a unit."""
+        with contextlib.suppress(OSError):
+            os.utime(self.unit(identity))
 
     def unit(self, identity: str) -> Path:
         """The folder of the unit's files, if it is there."""

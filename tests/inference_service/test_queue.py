@@ -1,6 +1,7 @@
 """Several jobs: order, pausing, cancelling, times to come; a shot waits for its world; two clients, one truth."""
 
 import dataclasses
+import os
 import shutil
 import time
 
@@ -13,7 +14,7 @@ from inference_service.protocol import WORLD_FILES, ShotRequest, WorldRequest
 from inference_service.queue import JobQueue
 from inference_service.store import Store
 from inference_service.units import perform_unit
-from lookbeyond.errors import InputError, StorageError
+from lookbeyond.errors import InputError, LookBeyondError, StorageError
 from tests.inference_service.conftest import (
     RAISES,
     SLOW,
@@ -273,6 +274,82 @@ def test_a_cancelled_jobs_unit_is_unwanted_though_the_job_list_cannot_be_written
     with pytest.raises(StorageError, match="free some disk space"):
         jobs.cancel(world)
     assert jobs.unwanted() == [unit.identity]
+
+
+@pytest.mark.parametrize("kind, file", [("plan", "plan.json"), ("anchor", "distance.exr")])
+def test_what_a_power_cut_filled_with_zeros_is_made_again_once(jobs, store, tmp_path, kind, file):
+    world, _ = jobs.submit("world", photo_request(store, tmp_path), "r")
+    request = ShotRequest(world_job=world.id, cameras=path_cameras(13))
+    shot, _ = jobs.submit("shot", request, "r")
+    work(jobs, store, 2 if kind == "plan" else 3)
+    damaged = next(unit.identity for unit in shot.units if unit.kind == kind)
+    jobs.cancel(shot)
+    path = store.unit(damaged) / file
+
+    def damage():
+        path.write_bytes(bytes(path.stat().st_size))
+
+    def work_on(job):
+        """The units that are made for it."""
+        while job.state == "queued" and (unit := jobs.next_unit()):
+            jobs.started(unit)
+            try:
+                perform_unit(unit, store, lambda preset: DoublePipeline(), lambda *_: None)
+            except LookBeyondError as error:
+                jobs.failed(unit.identity, error.code, str(error))
+            else:
+                yield unit
+                jobs.finished(unit.identity)
+
+    damage()
+    again, _ = jobs.submit("shot", request, "r")
+    for unit in work_on(again):
+        if unit.identity == damaged:
+            damage()  # this disk does it again
+    assert again.state == "failed"
+    third, _ = jobs.submit("shot", request, "r")
+    assert damaged in [unit.identity for unit in work_on(third)] and third.state == "done"
+
+
+def test_a_done_job_whose_files_are_gone_is_forgotten_for_good(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(queue_module, "MAX_ENDED_JOBS", 5)
+    database = store.root / "jobs.sqlite"
+    jobs = JobQueue(database, store)
+    made = [jobs.submit("world", photo_request(store, tmp_path, seed), "r")[0] for seed in range(5)]
+    work(jobs, store)
+    jobs.close()
+    for job in made[1:4]:
+        shutil.rmtree(store.unit(next(iter(job.done))))
+    for seeds in (range(5, 8), range(0)):
+        jobs = JobQueue(database, store)
+        made += [jobs.submit("world", photo_request(store, tmp_path, seed), "r")[0] for seed in seeds]
+        work(jobs, store)
+        jobs.close()
+    assert set(jobs.jobs) == {made[i].id for i in (0, 4, 5, 6, 7)}
+
+
+def test_more_done_jobs_than_are_remembered_do_not_stop_a_start(store, tmp_path, monkeypatch):
+    database = store.root / "jobs.sqlite"
+    jobs = JobQueue(database, store)
+    made = [jobs.submit("world", photo_request(store, tmp_path, seed), "r")[0] for seed in range(4)]
+    work(jobs, store)
+    jobs.close()
+    shutil.rmtree(store.unit(next(iter(made[1].done))))  # of one that is forgotten before it is looked at
+    monkeypatch.setattr(queue_module, "MAX_ENDED_JOBS", 2)
+    jobs = JobQueue(database, store)
+    assert len(jobs.jobs) == 2 and jobs.jobs.keys() < {job.id for job in made}
+    jobs.close()
+
+
+def test_what_is_asked_for_again_is_not_the_next_to_be_pruned(jobs, store, tmp_path):
+    request = photo_request(store, tmp_path)
+    job, _ = jobs.submit("world", request, "r")
+    work(jobs, store)
+    unit = store.unit(next(iter(job.done)))
+    os.utime(unit, (time.time() - 7200,) * 2)
+    assert jobs.submit("world", request, "r") == (job, False)
+    store.prune(jobs.inputs(), quota_bytes=0)
+    assert unit.exists()
 
 
 @pytest.mark.parametrize("jump_s", [-20 * 365 * 86400, 20 * 365 * 86400])

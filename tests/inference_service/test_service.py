@@ -141,6 +141,16 @@ def test_the_same_request_again_costs_nothing(service, tmp_path):
         assert contents(service.folder / "store" / "units") == before
 
 
+def test_what_is_fetched_is_not_the_next_to_be_pruned(service, tmp_path):
+    with service.client() as client:
+        job = client.submit(world_request(client, tmp_path, seed=16))
+        fetch(client, job, tmp_path / "W")
+        unit = service.server._store.unit(next(iter(service.server._queue.jobs[job].done)))
+        os.utime(unit, (1000, 1000))
+        fetch(client, job, tmp_path / "again")
+        assert time.time() - unit.stat().st_mtime < 60
+
+
 def test_what_is_there_is_not_fetched_again_and_what_is_damaged_is(service, tmp_path):
     with service.client() as client:
         world = make_world(client, tmp_path)
