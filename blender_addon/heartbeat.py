@@ -7,7 +7,7 @@ import bpy
 import bpy.utils.previews
 from bpy.app.handlers import persistent
 
-from . import scene_jobs
+from . import packing, scene_jobs
 from .session import session
 
 INTERVAL_S = 0.1
@@ -24,14 +24,14 @@ def start() -> None:
 
 
 def register() -> None:
-    bpy.app.handlers.load_post.append(file_loaded)
-    bpy.app.handlers.save_post.append(file_saved)
+    for name, ours in HANDLERS.items():
+        getattr(bpy.app.handlers, name).append(ours)
 
 
 def stop() -> None:
-    for handlers, ours in ((bpy.app.handlers.load_post, file_loaded), (bpy.app.handlers.save_post, file_saved)):
-        if ours in handlers:
-            handlers.remove(ours)
+    for name, ours in HANDLERS.items():
+        if ours in getattr(bpy.app.handlers, name):
+            getattr(bpy.app.handlers, name).remove(ours)
     if bpy.app.timers.is_registered(beat):
         bpy.app.timers.unregister(beat)
     session.the(Previews).clear()
@@ -73,9 +73,25 @@ def file_loaded(*_: object) -> None:
 
 
 @persistent
+def file_saving(path: str = "", *_: object) -> None:
+    """What the file points to is found from the folder that it is saved into, too."""
+    session.put_back = None
+    if path and bpy.data.filepath and Path(path).parent != Path(bpy.data.filepath).parent:
+        session.put_back = Path(path), packing.point_from(Path(path).parent)
+
+
+@persistent
 def file_saved(*_: object) -> None:
     """What runs, waits or was left unfinished belongs to the file under its new name, too."""
+    if session.put_back is not None:
+        path, put_back = session.put_back
+        if Path(bpy.data.filepath) != path:  # only a copy was saved
+            put_back()
+        session.put_back = None
     scene_jobs.follow_save()
+
+
+HANDLERS = {"load_post": file_loaded, "save_pre": file_saving, "save_post": file_saved}
 
 
 class Previews:

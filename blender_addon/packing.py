@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import bpy
@@ -91,20 +91,13 @@ def repoint(moved: dict[Path, Path], home: Path) -> None:
                 return as_stored(target / path.relative_to(source))
         return as_stored(path) if path.is_relative_to(home) else stored
 
+    for owner, name in own_paths():
+        setattr(owner, name, new(getattr(owner, name)))
     for scene in bpy.data.scenes:
-        settings = scene.look_beyond
-        for name in ("world_folder", "shot_folder", "panorama_path"):
-            if getattr(settings, name):
-                setattr(settings, name, new(getattr(settings, name)))
-        for world in settings.worlds:
-            world.folder = new(world.folder)
         for strip in strips(scene):
             if stamped(strip, "frames_folder"):
                 strip.directory = new(strip.directory)
                 stamp(strip, {"frames_folder": str(absolute(strip.directory))})
-    for camera in bpy.data.cameras:
-        if camera.look_beyond.photo_path:
-            camera.look_beyond.photo_path = new(camera.look_beyond.photo_path)
     for image in bpy.data.images:
         own = image.filepath and image.packed_file is None and image.library is None
         if own and new(image.filepath) != image.filepath:
@@ -112,6 +105,38 @@ def repoint(moved: dict[Path, Path], home: Path) -> None:
             for name in ("sequence", "frames_folder"):
                 if stamped(image, name):
                     stamp(image, {name: str(absolute(image.filepath).parent)})
+
+
+def own_paths() -> Iterator[tuple[bpy.types.PropertyGroup, str]]:
+    """Which properties of the open file's own scenes and cameras hold a path to something that was made or chosen."""
+    for scene in bpy.data.scenes:
+        settings = scene.look_beyond
+        names = ("world_folder", "shot_folder", "panorama_path")
+        owners = [(settings, name) for name in names] + [(world, "folder") for world in settings.worlds]
+        yield from ((owner, name) for owner, name in owners if getattr(owner, name) and scene.library is None)
+    for camera in bpy.data.cameras:
+        if camera.look_beyond.photo_path and camera.library is None:
+            yield camera.look_beyond, "photo_path"
+
+
+def point_from(folder: Path) -> Callable[[], None]:
+    """Have those paths lead on when the open file is saved into another folder, as Blender does with its own.
+
+    What is given back puts them as they were: a copy may have been saved.
+    """
+    before = [(owner, name, getattr(owner, name)) for owner, name in own_paths()]
+    for owner, name, stored in before:
+        if stored.startswith("//"):
+            try:
+                setattr(owner, name, bpy.path.relpath(str(absolute(stored)), start=str(folder)))
+            except ValueError:  # another drive
+                setattr(owner, name, str(absolute(stored)))
+
+    def put_back() -> None:
+        for owner, name, stored in before:
+            setattr(owner, name, stored)
+
+    return put_back
 
 
 def strips(scene: bpy.types.Scene) -> list:

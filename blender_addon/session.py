@@ -142,6 +142,8 @@ class Session:
         self.preview: Path | None = None
         self.queue: list[Work] = []
         self.unfinished: list[Path] = []
+        self.put_back: tuple[Path, Callable[[], None]] | None = None
+        """While a file is saved into another folder: which, and what has the paths lead from the former one again."""
         self._kept: dict[type, Any] = {}
         self._work: Work | None = None
         self._failed: list[Work] = []

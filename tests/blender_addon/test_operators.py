@@ -374,6 +374,35 @@ def test_packed_a_file_can_be_moved_with_its_folder(part, world, service, tmp_pa
     assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
 
 
+def test_saved_into_another_folder_a_file_finds_its_world_and_shot_from_there(part, scene, service, photo, tmp_path):
+    from pathlib import Path
+
+    for name in ("first", "second", "third"):
+        (tmp_path / name).mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "first" / "scene.blend"))
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    bpy.ops.lookbeyond.build_world()
+    bpy.ops.lookbeyond.add_path()
+    bpy.ops.lookbeyond.shoot()
+
+    def held():
+        return [getattr(owner, name) for owner, name in part("packing").own_paths()]
+
+    def places():
+        return [Path(bpy.path.abspath(path)).resolve() for path in held()]
+
+    there, stored = places(), held()
+    assert len(there) == 4 and all(path.exists() for path in there)  # world, its entry in the list, shot, photo
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "third" / "copy.blend"), copy=True)
+    assert held() == stored
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "second" / "scene.blend"))
+    assert places() == there and all(path.startswith("//") for path in held())
+    assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
+    for file in ("second/scene.blend", "third/copy.blend"):
+        bpy.ops.wm.open_mainfile(filepath=str(tmp_path / file))
+        assert places() == there
+
+
 def test_packed_what_lies_beside_the_file_already_moves_with_it(part, session, scene, service, photo, tmp_path):
     from pathlib import Path
 
