@@ -315,11 +315,12 @@ class JobQueue:
         """Fail a job that cannot go on, for a reason of the service's."""
         self._end(job, "failed", "lost", reason)
 
-    def pause(self, job: Job, paused: bool) -> None:
-        """Begin no more units of a job, or go on."""
-        if job.state in ACTIVE:
-            job.state = "paused" if paused else "queued"
-            self._save(job)
+    def pause(self, jobs: Iterable[Job], paused: bool) -> None:
+        """Begin no more units of these jobs, or go on."""
+        jobs, state = [job for job in jobs if job.state in ACTIVE], "paused" if paused else "queued"
+        self._update("state", [(state, job.id) for job in jobs])
+        for job in jobs:
+            job.state = state
             self._changed(job)
 
     def reorder(self, job: Job, position: int) -> None:
@@ -329,9 +330,9 @@ class JobQueue:
             return
         others.insert(min(max(0, position), len(others)), job)
         places = sorted(other.position for other in others)
+        self._update("position", [(place, other.id) for other, place in zip(others, places)])
         for other, place in zip(others, places):
             other.position = place
-            self._save(other)
 
     # what workers tell
 
@@ -593,6 +594,13 @@ class JobQueue:
         with self._written():
             self._database.execute(f"PRAGMA synchronous = {durable}")
             self._database.execute("INSERT OR REPLACE INTO jobs VALUES (?,?,?,?,?,?,?,?,?)", row)
+
+    def _update(self, column: str, rows: list[tuple[object, str]]) -> None:
+        """Write a value for each job, all or none, without its request: that may be long."""
+        with self._written(), self._database:  # which ends the transaction
+            self._database.execute("PRAGMA synchronous = FULL")
+            self._database.execute("BEGIN")
+            self._database.executemany(f"UPDATE jobs SET {column} = ? WHERE id = ?", rows)
 
     @contextlib.contextmanager
     def _written(self):

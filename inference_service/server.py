@@ -564,8 +564,7 @@ class Server:
                 if self._cancel(message):
                     return protocol.Cancelled(), b""
             case protocol.Pause():
-                for job in self._jobs(message.job):
-                    self._queue.pause(job, message.paused)
+                self._queue.pause(self._jobs(message.job), message.paused)
             case protocol.Reorder():
                 self._queue.reorder(self._job(message.job), message.position)
             case protocol.ServiceQuestion():

@@ -152,7 +152,7 @@ def test_times_to_come_add_up_over_the_queue_and_the_workers(jobs, store, tmp_pa
     assert [status.eta_s for status in jobs.statuses()] == pytest.approx([10, 30], rel=0.05)
     jobs.workers = 2
     assert jobs.eta_s() == pytest.approx(15, rel=0.05)
-    jobs.pause(second, True)
+    jobs.pause([second], True)
     assert jobs.status(second).eta_s is None and jobs.eta_s() == pytest.approx(5, rel=0.05)
 
 
@@ -161,7 +161,7 @@ def test_order_pauses_and_ends_survive_a_restart(store, tmp_path):
     jobs = JobQueue(database, store)
     names = [jobs.submit("world", photo_request(store, tmp_path, seed), "r")[0].id for seed in range(4)]
     jobs.reorder(jobs.jobs[names[3]], 0)
-    jobs.pause(jobs.jobs[names[0]], True)
+    jobs.pause([jobs.jobs[names[0]]], True)
     jobs.cancel(jobs.jobs[names[1]])
     before = jobs.statuses()
     jobs.close()
@@ -170,6 +170,23 @@ def test_order_pauses_and_ends_survive_a_restart(store, tmp_path):
     assert [status.job for status in before] == [names[3], names[0], names[1], names[2]]
     assert work(jobs, store) == 2  # not the paused, not the cancelled
     jobs.close()
+
+
+def test_order_and_pauses_are_written_at_once_or_not_at_all(jobs, store, tmp_path):
+    made = [jobs.submit("world", photo_request(store, tmp_path, seed), "r")[0] for seed in range(4)]
+    before = jobs.statuses()
+    jobs._database.execute("PRAGMA query_only = ON")
+    for change in (lambda: jobs.reorder(made[3], 0), lambda: jobs.pause(made, True)):
+        with pytest.raises(StorageError, match="free some disk space"):
+            change()
+        assert jobs.statuses() == before
+    jobs._database.execute("PRAGMA query_only = OFF")
+    written = []
+    jobs._database.set_trace_callback(written.append)
+    jobs.reorder(made[3], 0)
+    jobs.pause(made, True)
+    assert written.count("COMMIT") == 2 and not any(made[0].request.photo in line for line in written)
+    assert [status.job for status in jobs.statuses()] == [made[i].id for i in (3, 0, 1, 2)]
 
 
 def test_limits_are_told_before_anything_is_kept(jobs, store, tmp_path, monkeypatch):
