@@ -45,7 +45,7 @@ from inference_service.security import (
     server_keys_file,
     write_private_json,
 )
-from inference_service.store import MAX_AGE_S, MIN_FREE_BYTES, QUOTA_BYTES, Store
+from inference_service.store import MAX_AGE_S, MIN_FREE_BYTES, QUOTA_BYTES, SPARE_S, Store
 from inference_service.workers.pool import Executor, ProcessPool
 from lookbeyond import presets
 from lookbeyond.errors import InputError, LookBeyondError, sentence
@@ -218,6 +218,8 @@ class Server:
         self._tick_at = self._reload_at = self._probe_at = 0.0
         self._tidy_at = time.monotonic() + HOUSEKEEPING_INTERVAL_S
         self._tidying: threading.Thread | None = None
+        self._replies: collections.deque[tuple[bytes, object, int]] = collections.deque()
+        """To whom, what and to which message, from another thread."""
         self._faces = FaceFinder()
         self._pieces = Pieces()
         self._stop = threading.Event()
@@ -346,6 +348,8 @@ class Server:
 
     def _tick(self) -> None:
         now = time.monotonic()
+        while self._replies:
+            self._send(*self._replies.popleft())
         if now >= self._reload_at:
             self._reload_at = now + RELOAD_INTERVAL_S
             self._reload_clients()
@@ -376,19 +380,29 @@ class Server:
         log.info("list of clients read")
 
     def _tidy(self) -> None:
-        """Sweep and prune the store, in a thread: there may be many files."""
-        if self._tidying and self._tidying.is_alive():
-            return
-        keep = self._queue.inputs()
+        if not (self._tidying and self._tidying.is_alive()):
+            self._prune(self._settings.quota_bytes, self._settings.max_age_s, SPARE_S, lambda reply: None)
 
-        def tidy() -> None:
-            with contextlib.suppress(OSError, LookBeyondError):
+    def _prune(self, quota_bytes: int, max_age_s: float, spare_s: float, tell: Callable[[object], None]) -> None:
+        """Sweep and prune the store, in a thread, for there may be many files; `tell` is called there at the end."""
+        keep, asked, before = self._queue.inputs(), time.monotonic(), self._tidying
+
+        def prune() -> None:
+            if before:
+                before.join()
+            try:
                 self._store.sweep()
-                removed = self._store.prune(keep, self._settings.quota_bytes, self._settings.max_age_s)
+                # what is used from now on is not in `keep`
+                spared_s = spare_s + time.monotonic() - asked
+                removed = self._store.prune(keep, quota_bytes, max_age_s, spared_s)
+                pruned = protocol.Pruned(len(removed), sum(entry.bytes for entry in removed))
                 if removed:
-                    log.info("store pruned", extra={"entries": len(removed), "bytes": sum(e.bytes for e in removed)})
+                    log.info("store pruned", extra={"entries": pruned.entries, "bytes": pruned.bytes})
+                tell(pruned)
+            except (OSError, LookBeyondError) as error:
+                tell(protocol.Error(getattr(error, "code", "storage"), sentence(str(error))))
 
-        self._tidying = threading.Thread(target=tidy, daemon=True)
+        self._tidying = threading.Thread(target=prune, daemon=True)
         self._tidying.start()
 
     def _forget(self, peer: bytes) -> None:
@@ -516,7 +530,7 @@ class Server:
                 if len(frames) > 4:  # before they are copied
                     raise ProtocolError("protocol", "A message has two or three frames.")
                 message, id, payload = decode_strictly([frame.bytes for frame in frames[1:]])
-                reply, data = self._answer(peer, key, message, payload)
+                reply, data = self._answer(peer, key, message, id, payload)
             except ProtocolError as error:
                 self.totals["refused"] += 1
                 reply = protocol.Error(error.code, str(error))
@@ -531,10 +545,14 @@ class Server:
                     self.totals["unhandled"] += 1
                     log.exception("a message could not be answered")
                     reply = protocol.Error("failed", "The service met an error of its own; see its log and report it.")
-            self._send(peer, reply, id, data)
+            if reply is not None:
+                self._send(peer, reply, id, data)
         self._dispatch()
 
-    def _answer(self, peer: bytes, key: str, message: object, payload: bytes) -> tuple[object, bytes | zmq.Frame]:
+    def _answer(
+        self, peer: bytes, key: str, message: object, id: int, payload: bytes
+    ) -> tuple[object, bytes | zmq.Frame]:
+        """The reply, or None if it comes later, and its payload."""
         if isinstance(message, protocol.Hello):
             return self._welcome(peer, key, message), b""
         session = self._sessions.get(peer)
@@ -572,7 +590,11 @@ class Server:
             case protocol.Prune():
                 if not self._gate.is_own(key):
                     raise ProtocolError("not_allowed", "Only the user who runs the service can prune its store.")
-                return self._prune(message), b""
+                if message.quota_bytes < 0 or not message.max_age_s >= 0:
+                    raise InputError("A store is pruned to a quota and an age of at least 0; give such numbers.")
+                later = self._replies.append  # sent by the socket's thread
+                self._prune(message.quota_bytes, message.max_age_s, 0.0, lambda reply: later((peer, reply, id)))
+                return None, b""
             case protocol.Leave():
                 self._forget(peer)
             case protocol.Release():
@@ -657,12 +679,6 @@ class Server:
             memory_bytes=psutil.Process().memory_info().rss,
             draining=self._stop.is_set(),
         )
-
-    def _prune(self, prune: protocol.Prune) -> protocol.Pruned:
-        if prune.quota_bytes < 0 or not prune.max_age_s >= 0:
-            raise InputError("A store is pruned to a quota and an age of at least 0; give such numbers.")
-        removed = self._store.prune(self._queue.inputs(), prune.quota_bytes, prune.max_age_s, spare_s=0)
-        return protocol.Pruned(len(removed), sum(entry.bytes for entry in removed))
 
     def _submit(self, session: Session, message: protocol.Submit) -> object:
         if self._stop.is_set():

@@ -283,16 +283,18 @@ class Store:
     ) -> list[Entry]:
         """Remove what was used longest ago until the rest fits the quota, and what is older than `max_age_s`.
 
-        Never what is in `keep` or was used within `spare_s`. Ages are counted from the newest entry's day, so
-        that a clock that jumps ahead by years does not empty the store. What was removed.
+        Never what is in `keep` or was used since `spare_s` before this began. Ages are counted from the newest
+        entry's day, so that a clock that jumps ahead by years does not empty the store. What was removed.
         """
+        began = time.time()
         entries = self.entries()
         now = min(time.time(), max((entry.used for entry in entries), default=0.0) + 24 * 3600)
+        since = min(began, now) - spare_s
         total = sum(entry.bytes for entry in entries)
         removed = []
         for entry in entries:
             too_old = now - entry.used > max_age_s
-            if (total > quota_bytes or too_old) and entry.name not in keep and not now - spare_s < entry.used <= now:
+            if (total > quota_bytes or too_old) and entry.name not in keep and not since < entry.used <= now:
                 with contextlib.suppress(OSError):
                     if entry.path.stat().st_mtime > entry.used:  # somebody needs it since it was listed
                         continue

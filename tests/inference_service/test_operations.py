@@ -36,7 +36,7 @@ from inference_service.protocol import WORLD_FILES, ShotRequest
 from inference_service.security import ZAP_DOMAIN, Gate, hex_key, load_or_make_keys
 from inference_service.server import DRAIN_S, Server, Settings
 from inference_service.store import Store
-from lookbeyond.errors import InputError
+from lookbeyond.errors import InputError, StorageError
 from tests.inference_service.conftest import (
     SLOW,
     contents,
@@ -45,6 +45,7 @@ from tests.inference_service.conftest import (
     save_photo,
     serving,
     shot_request,
+    until,
     world_request,
 )
 from tests.inference_service.double import DoublePipeline, DoublePresets, service_command, worker_command
@@ -126,6 +127,33 @@ def test_the_store_is_listed_shown_and_pruned_beside_a_running_service(lookbeyon
         assert isinstance(fetch(client, slow, tmp_path / "X")[-1], Finished)
     code, out, _ = lookbeyond("store", "prune", "--max-age-days", 0, "--quota-gb", 0, "--store", store)
     assert code == 0 and not Store(store).entries()
+
+
+def test_the_service_answers_others_while_its_store_is_pruned(tmp_path, runtime, monkeypatch):
+    go_on, told = threading.Event(), []
+
+    def prune(*arguments):
+        assert go_on.wait(30)
+        raise StorageError("The disk is gone.")
+
+    with running(tmp_path, worker_command()) as service, service.client() as steward, service.client() as other:
+        service.server._tidying.join()
+        monkeypatch.setattr(service.server._store, "prune", prune)
+
+        def ask():
+            with pytest.raises(ServiceError, match="disk is gone") as error:
+                steward.prune(0, 0)
+            told.append(error.value.code)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        try:
+            until(lambda: service.server._tidying.is_alive())
+            assert other.ping() is not None and not told
+        finally:
+            go_on.set()
+            asking.join(30)
+        assert told == ["storage"]
 
 
 def test_another_services_store_is_left_alone(lookbeyond, tmp_path, here):
