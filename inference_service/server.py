@@ -724,6 +724,8 @@ class Server:
         self._store.give_name(put.sha256, put.name)
         if self._store.has_file(put.sha256):
             self._store.touch_file(put.sha256)
+            if overtaken := session.uploads.pop(put.sha256, None):  # by another client
+                overtaken.path.unlink(missing_ok=True)
             return protocol.Stored(put.sha256, put.size, True)
         upload = session.uploads.get(put.sha256)
         if upload is None:

@@ -26,7 +26,7 @@ from inference_service.client import (
     runtime_file,
     start_service,
 )
-from inference_service.protocol import ShotRequest, WorldRequest, file_sha256
+from inference_service.protocol import Put, ShotRequest, WorldRequest, file_sha256
 from inference_service.server import Server
 from inference_service.store import Store
 from inference_service.units import (
@@ -387,6 +387,17 @@ def test_a_large_file_goes_up_in_pieces_and_a_second_time_not_at_all(service, tm
         sha256 = client.upload(path)
         assert (service.folder / "store" / "files" / sha256[:2] / sha256).read_bytes() == path.read_bytes()
         assert client.upload(path) == sha256
+
+
+def test_an_upload_that_another_client_overtakes_is_let_go(service, tmp_path):
+    path = tmp_path / "same.bin"
+    path.write_bytes(os.urandom(1000))
+    sha256 = file_sha256(path)
+    with service.client() as slow, service.client() as quick:
+        slow._ask(Put(sha256, 1000, 0, "same.bin"), path.read_bytes()[:500])
+        quick.upload(path)
+        assert slow._ask(Put(sha256, 1000, 500, "same.bin"), path.read_bytes()[500:]).complete
+        assert not any(session.uploads for session in service.server._sessions.values())
 
 
 # --- life and death --------------------------------------------------------------------------------------
