@@ -20,7 +20,9 @@ MEASURES_IN = "float32"
 RESERVE = 0.08
 """Share of the free memory left to the kernels' workspaces and to fragmentation."""
 CONTEXT_GB = 0.5
-"""What the device's driver takes when it is first used."""
+"""What the device's driver takes when it is first used; on a processor, what else the program holds."""
+PROCESSOR_WORKING = 1.45
+"""Times the working values: a processor's kernels have them in orders of their own, too (`benchmarks/full_size.py`)."""
 LAYERS: Mapping[str, float] = {
     "UNetSpatioTemporalConditionModel": 0.039,
     "CLIPVisionModelWithProjection": 0.021,
@@ -119,10 +121,10 @@ def plan(parts: Sequence[Part], free_bytes: float, *, device: str = "cuda", dtyp
         ("none", False), ("none", True), ("model", False), ("model", True), ("group", True),
     )  # fmt: skip
     ladder = ladder if device.startswith("cuda") else ladder[:2]
-    usable = free_bytes * (1 - RESERVE) - (CONTEXT_GB * GB if device.startswith("cuda") else 0)
+    usable = free_bytes * (1 - RESERVE) - CONTEXT_GB * GB
     least = float("inf")
     for offload, chunked in ladder:
-        peak = _peak(parts, offload, chunked, dtype)
+        peak = _peak(parts, offload, chunked, dtype, PROCESSOR_WORKING if device.startswith("cpu") else 1)
         if peak <= usable:
             return MemoryPlan(device, dtype, offload, chunked, peak / GB, free_bytes / GB)
         least = min(least, peak)
@@ -156,12 +158,12 @@ def room_for(preset: Preset, device: str, memory_bytes: float, dtype: str = "") 
     return "fits" if how.offload == "none" else "fits in parts, slower"
 
 
-def _peak(parts: Sequence[Part], offload: str, chunked: bool, dtype: str) -> float:
+def _peak(parts: Sequence[Part], offload: str, chunked: bool, dtype: str, working_times: float) -> float:
     """Bytes on the device at the worst moment."""
     stays, most = 0.0, 0.0
     for part in parts:
         size = BYTES[part.dtype or dtype]
-        working = size * (part.chunked_values if chunked else part.working_values)
+        working = working_times * size * (part.chunked_values if chunked else part.working_values)
         if offload == "none" or part.name.rpartition("/")[2] in STAYS:
             stays, brought = stays + size * part.parameters, 0.0
         else:

@@ -216,7 +216,8 @@ def test_frames_of_another_size_are_planned_before_they_are_made(local, room, mo
     def needed(chunked: bool, *size: int) -> float:
         parts = parts_of(presets.get(name), size)
         working = [part.chunked_values if chunked else part.working_values for part in parts]
-        return 4 * (sum(part.parameters for part in parts) + max(working)) / (1 - memory.RESERVE)
+        values = sum(part.parameters for part in parts) + memory.PROCESSOR_WORKING * max(working)
+        return (4 * values + memory.CONTEXT_GB * memory.GB) / (1 - memory.RESERVE)
 
     own, free = presets.get(name).stage("views")[1].size, 1.01 * needed(True, 128, 96)
     assert needed(False, 64, 32) < free < min(needed(False, 128, 96), needed(True, *own))

@@ -52,8 +52,10 @@ def test_less_memory_never_asks_for_more_and_what_is_needed_is_said():
     assert rung == len(ladder) - 1 and free > 1
 
 
-def test_a_processor_has_nowhere_to_offload_to():
+def test_a_processor_has_nowhere_to_offload_to_and_its_kernels_take_more():
     assert plan(SVD, 40 * GB, device="cpu", dtype="float32").offload == "none"
+    here, there = (plan(SVD, 12 * GB, device=device) for device in ("cpu", "cuda"))
+    assert here.chunked and not there.chunked and here.peak_gb < 12
     with pytest.raises(InputError, match="free on cpu"):
         plan(SVD, 8 * GB, device="cpu", dtype="float32")
 
