@@ -355,6 +355,7 @@ class RayPool:
 
     def _start_ray(self) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # a call after its end would start another Ray
         os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # a busy machine takes longer than Ray's 30
         import ray
 
@@ -414,7 +415,7 @@ class RayPool:
                 trace = {"traceback": traceback_of(error)} if unforeseen else {}
                 say({"died": str(error) if isinstance(error, NoRoom) else "", **trace})
         with contextlib.suppress(Exception):
-            if slot.actor is not None:
+            if slot.actor is not None and ray.is_initialized():  # else the next line would start another Ray
                 ray.get(slot.actor.end.remote(), timeout=2)
                 ray.kill(slot.actor)
 

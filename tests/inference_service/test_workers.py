@@ -34,6 +34,7 @@ from inference_service.workers.pool import (
 from inference_service.workers.process import (
     TRACEBACK_CHARS,
     CachedPipelines,
+    python_path,
     run_order,
     traceback_of,
     with_presets,
@@ -474,28 +475,34 @@ def test_a_ray_worker_for_which_there_is_no_room_is_waited_for_and_then_said(tmp
             pool.close()
 
 
+NO_DESCRIPTOR_LEFT = """
+import resource, sys, time, types
+from pathlib import Path
+import zmq
+from inference_service.workers.ray import RayPool
+sys.modules["ray"] = types.SimpleNamespace(init=lambda **options: None, cluster_resources=dict, shutdown=lambda: None)
+RayPool._start_actor = lambda self, slot, device: {"about": {}, "devices": []}
+pool = RayPool(zmq.Context(), Path(sys.argv[1]), ["cpu", "cpu"])
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+pool.start()
+ends = time.monotonic() + 60
+while [device["state"] for device in pool.devices()] != ["ready"] * 2 and time.monotonic() < ends:
+    list(pool.messages())
+    time.sleep(0.02)
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+print([device["state"] for device in pool.devices()])
+pool.close()
+"""
+"""Two of Ray's workers, with a stand-in for Ray: in a process of its own, for whoever else opens something ends it."""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits")
-def test_rays_workers_are_heard_when_there_is_no_descriptor_left(tmp_path, monkeypatch):
-    import resource
-
-    from inference_service.workers.ray import RayPool
-
-    ray = SimpleNamespace(init=lambda **options: None, cluster_resources=dict, shutdown=lambda: None)
-    monkeypatch.setitem(sys.modules, "ray", ray)
-    monkeypatch.setattr(RayPool, "_start_actor", lambda self, slot, device: {"about": {}, "devices": []})
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with zmq.Context() as context:
-        pool = RayPool(context, tmp_path, ["cpu", "cpu"])
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
-            pool.start()
-            until(
-                lambda: not list(pool.messages()) and [d["state"] for d in pool.devices()] == ["ready"] * 2,
-                timeout_s=20,
-            )
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            pool.close()
+def test_rays_workers_are_heard_when_there_is_no_descriptor_left(tmp_path):
+    command = [sys.executable, "-c", NO_DESCRIPTOR_LEFT, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": python_path()}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.stdout == "['ready', 'ready']\n", done.stderr
 
 
 def test_a_cancel_that_overtakes_its_unit_on_the_way_to_ray_is_heard(tmp_path, monkeypatch):
