@@ -6,7 +6,8 @@ Writes random weights of the real shapes and types into a folder laid out as the
 shipped preset from there as the service would, and shoots two anchors and the clip between them. The memory is planned
 as on a device of which `--memory-gb` are free; a GPU is held to that, of a processor it is measured what was taken.
 Prints the plan, the peak and the seconds by stage. Random weights make no pictures; they take the memory of trained
-ones. On two cores, with a processor that knows bfloat16, one step takes about a quarter of an hour.
+ones. On two cores, with a processor that knows bfloat16, one step of `svd` takes three quarters
+of an hour.
 """
 
 import argparse
