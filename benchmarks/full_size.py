@@ -26,13 +26,13 @@ import numpy as np
 import psutil
 import torch
 from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from benchmarks.gpu import (
     FULL,
     SVD_SCHEDULER,
     TINY,
     Clock,
+    build_encoder,
     build_meter,
     build_unet,
     build_vae,
@@ -56,9 +56,7 @@ def builders(sizes: dict, frames: int) -> dict[str, Callable[[], Any]]:
 
     return {
         "AutoencoderKLTemporalDecoder": vae,
-        "CLIPVisionModelWithProjection": lambda: CLIPVisionModelWithProjection(
-            CLIPVisionConfig(**sizes["clip"], image_size=224, patch_size=14)
-        ),
+        "CLIPVisionModelWithProjection": lambda: build_encoder(sizes),
         "UNetSpatioTemporalConditionModel": lambda: build_unet(sizes, frames),
         "ReversedMotion": lambda: build_unet(sizes, frames),
         "EulerDiscreteScheduler": lambda: EulerDiscreteScheduler(**SVD_SCHEDULER),

@@ -211,14 +211,17 @@ def build_vae(sizes: dict) -> AutoencoderKLTemporalDecoder:
     ).eval()
 
 
+def build_encoder(sizes: dict) -> CLIPVisionModelWithProjection:
+    return CLIPVisionModelWithProjection(CLIPVisionConfig(**sizes["clip"], image_size=224, patch_size=14)).eval()
+
+
 def build_views(setup: Setup, sizes: dict, frames: int, device: str) -> ViewsPipeline:
     """The same random weights for every setup, but for the type they are rounded to."""
     torch.manual_seed(0)
     with torch.device(device):
         unet = build_unet(sizes, frames)
         vae = build_vae(sizes)
-        config = CLIPVisionConfig(**sizes["clip"], image_size=224, patch_size=14)
-        encoder = CLIPVisionModelWithProjection(config).eval()
+        encoder = build_encoder(sizes)
         backward = copy.deepcopy(unet)
         for attention in temporal(backward):
             nn.init.normal_(attention.to_v.weight, std=attention.to_v.in_features**-0.5)

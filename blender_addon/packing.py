@@ -127,10 +127,7 @@ def point_from(folder: Path) -> Callable[[], None]:
     before = [(owner, name, getattr(owner, name)) for owner, name in own_paths()]
     for owner, name, stored in before:
         if stored.startswith("//"):
-            try:
-                setattr(owner, name, bpy.path.relpath(str(absolute(stored)), start=str(folder)))
-            except ValueError:  # another drive
-                setattr(owner, name, str(absolute(stored)))
+            setattr(owner, name, as_stored(absolute(stored), folder))
 
     def put_back() -> None:
         for owner, name, stored in before:

@@ -25,12 +25,13 @@ def absolute(path: str) -> Path:
     return Path(bpy.path.abspath(path)).resolve()
 
 
-def as_stored(path: Path) -> str:
-    """The path as a .blend should hold it: relative to the file where that is possible."""
+def as_stored(path: Path, folder: Path | None = None) -> str:
+    """The path as a .blend should hold it: relative to the file (in `folder`, if it is to move there) where that is
+    possible."""
     if not bpy.data.filepath:
         return str(path)
     try:
-        return bpy.path.relpath(str(path))
+        return bpy.path.relpath(str(path), start=str(folder) if folder else None)
     except ValueError:  # another drive
         return str(path)
 

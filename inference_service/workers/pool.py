@@ -158,6 +158,40 @@ class Slot:
     about: dict[str, Any] = field(default_factory=dict)
 
 
+class Lines:
+    """What other threads tell the service's: a socket for it to poll, and one that they share.
+
+    Both are made at the start: when a thread has something to tell, there may be no descriptor left for a socket of
+    its own.
+    """
+
+    def __init__(self, context: zmq.Context):
+        self.socket, self._shared, self._lock = context.socket(zmq.PULL), context.socket(zmq.PUSH), threading.Lock()
+        for one in (self.socket, self._shared):
+            one.set_hwm(0)
+        self.socket.bind("inproc://workers")
+        self._shared.connect("inproc://workers")
+
+    def tell(self, number: int, line: bytes) -> None:
+        """From any thread: a line of the worker of that number."""
+        with self._lock:
+            self._shared.send_multipart([str(number).encode(), line])
+
+    def told(self) -> Iterator[tuple[int, bytes]]:
+        """What has come since, in the service's thread."""
+        while True:
+            try:
+                number, line = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            yield int(number), line
+
+    def close(self) -> None:
+        with self._lock:  # a thread may still have something to tell
+            self._shared.close(0)
+        self.socket.close(0)
+
+
 class ProcessPool:
     """An executor with one worker process for each device."""
 
@@ -181,14 +215,8 @@ class ProcessPool:
         for device in devices:
             device_environment(device, None, os.environ)
         self._slots = [Slot(device) for device in devices]
-        self.socket = context.socket(zmq.PULL)
-        self.socket.set_hwm(0)
-        self.socket.bind("inproc://workers")
-        # made now and shared by the threads that read workers: when one has something to tell, there may be no
-        # descriptor left for a socket of its own
-        self._lines, self._lines_lock = context.socket(zmq.PUSH), threading.Lock()
-        self._lines.set_hwm(0)
-        self._lines.connect("inproc://workers")
+        self._lines = Lines(context)
+        self.socket = self._lines.socket
 
     def start(self) -> None:
         for slot in self._slots:
@@ -197,12 +225,8 @@ class ProcessPool:
     # what workers say
 
     def messages(self) -> Iterator[dict]:
-        while True:
-            try:
-                pid, line = self.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            slot = next((s for s in self._slots if s.worker and str(s.worker.pid).encode() == pid), None)
+        for pid, line in self._lines.told():
+            slot = next((s for s in self._slots if s.worker and s.worker.pid == pid), None)
             if slot is None:
                 continue
             if not line:
@@ -325,14 +349,12 @@ class ProcessPool:
             worker.end_input()
         for worker in workers:
             worker.close(timeout_s=1.0)
-        self._lines.close(0)
-        self.socket.close(0)
+        self._lines.close()
 
     # starting
 
     def _on_line(self, worker: WorkerProcess, line: bytes) -> None:
-        with self._lines_lock:
-            self._lines.send_multipart([str(worker.pid).encode(), line])
+        self._lines.tell(worker.pid, line)
 
     def _start(self, slot: Slot) -> None:
         options = ["--device", "cuda" if slot.device.startswith("cuda:") else slot.device]

@@ -32,6 +32,7 @@ from inference_service.workers.pool import (
     MAX_RESTARTS,
     MAX_UNIT_S,
     START_PATIENCE_S,
+    Lines,
     back_off_s,
     log_traceback,
     share_of_cores,
@@ -194,14 +195,8 @@ class RayPool:
         self._inputs_lock = threading.Lock()
         self._ended = threading.Event()
         self._failed_to_start = False
-        self.socket = context.socket(zmq.PULL)
-        self.socket.set_hwm(0)
-        self.socket.bind("inproc://workers")
-        # made now and shared by all threads: when one has something to tell, there may be no descriptor left for a
-        # socket of its own
-        self._lines, self._lines_lock = context.socket(zmq.PUSH), threading.Lock()
-        self._lines.set_hwm(0)
-        self._lines.connect("inproc://workers")
+        self._lines = Lines(context)
+        self.socket = self._lines.socket
         self._host = threading.Thread(target=self._host_ray, daemon=True)
 
     def start(self) -> None:
@@ -210,17 +205,13 @@ class RayPool:
     # in the service's thread
 
     def messages(self) -> Iterator[dict]:
-        while True:
-            try:
-                index, line = self.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
+        for index, line in self._lines.told():
             message = json.loads(line)
             if "broken" in message:
                 self._failed_to_start = True
                 yield message
                 continue
-            slot = self._slots[int(index)]
+            slot = self._slots[index]
             slot.about |= message.pop("about", {})
             log_traceback(message, slot.unit, slot.name)
             if "ready" in message:
@@ -325,9 +316,7 @@ class RayPool:
         self._ended.set()
         if self._host.ident:
             self._host.join(60)
-        with self._lines_lock:  # a thread that Ray keeps waiting may still have something to tell
-            self._lines.close(0)
-        self.socket.close(0)
+        self._lines.close()
 
     # in the host's thread, and in one for each slot
 
@@ -499,5 +488,4 @@ class RayPool:
         return reference
 
     def _say(self, index: int, message: dict) -> None:
-        with self._lines_lock:
-            self._lines.send_multipart([str(index).encode(), json.dumps(message).encode()])
+        self._lines.tell(index, json.dumps(message).encode())
