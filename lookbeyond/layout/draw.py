@@ -1,0 +1,124 @@
+"""A room drawn: its surfaces where nobody saw it, its planes where the photo did."""
+
+import math
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lookbeyond.geometry.layout import RoomLayout
+from lookbeyond.geometry.panorama import Panorama
+
+from .faces import Face, faces_of
+from .pattern import patterns_of, seen_pattern
+from .render import FaceMap, map_faces, render_faces, soften_edges
+from .surfaces import COARSE_M, FaceLight, find_clean, lab, light_of_faces, working_photo
+
+TEXEL_M = 0.008
+"""Texels of patterns, in units of a room whose camera stands at 1.6 m."""
+MOST_TEXELS = 4_000_000
+"""Of all faces; larger rooms have larger texels."""
+SKIRTING_M = 0.07
+RENDERED_WIDTH = 2048
+"""Narrower panoramas are drawn at this width and averaged."""
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnRoom:
+    """The bare room, everywhere: what is drawn where nobody saw it, and what stands behind its furniture."""
+
+    colour: NDArray[np.uint8]
+    """[H, W, 3] equirectangular."""
+    distance: NDArray[np.float32]
+    """[h, w] metres along the ray."""
+
+
+def draw_room(photo: NDArray[np.uint8], painted: Panorama, layout: RoomLayout, width: int, seed: int = 0) -> DrawnRoom:
+    """The bare room in the photo's surfaces and in the light that diffusion believed.
+
+    photo: uint8 [h, w, 3], taken by `painted.photo_camera`. painted: what diffusion made of it, at any width;
+    its distance tells what stands before the walls.
+    """
+    camera = painted.photo_camera
+    if camera is None:
+        raise ValueError("a room is drawn around a photo: this panorama has none")
+    unit = (painted.origin[2] - layout.floor_z) / 1.6
+    faces = faces_of(layout)
+    area = sum(face.width_m * face.height_m for face in faces)
+    texel = max(TEXEL_M * unit, math.sqrt(area / MOST_TEXELS))
+    coarse = COARSE_M * unit * max(1.0, texel / (TEXEL_M * unit))
+    small, small_camera = working_photo(photo, camera)
+    measured = painted.distance_at(small_camera.rays())
+    seen = find_clean(small, small_camera, layout, faces, measured, _believed_colours(painted, layout))
+    lights = light_of_faces(faces, layout, painted, small, seen, coarse, unit)
+    patterns = [
+        seen_pattern(face, light, photo, camera, seen, texel, unit) for face, light in zip(faces, lights, strict=True)
+    ]
+    patterns = patterns_of(faces, patterns, lights, texel, unit, seed)
+    textures = [
+        _texture(face, light, pattern, texel, unit)
+        for face, light, pattern in zip(faces, lights, patterns, strict=True)
+    ]
+    view = map_faces(layout, painted.position, max(width, RENDERED_WIDTH), painted.heading_rad)
+    colour = soften_edges(render_faces(faces, textures, texel, view), view.face)
+    if view.face.shape[1] != width:
+        colour = cv2.resize(colour, (width, width // 2), interpolation=cv2.INTER_AREA)
+    return DrawnRoom(colour, _distance(layout, painted))
+
+
+def _distance(layout: RoomLayout, painted: Panorama) -> NDArray[np.float32]:
+    return map_faces(layout, painted.position, painted.distance.shape[1], painted.heading_rad).distance
+
+
+def _believed_colours(painted: Panorama, layout: RoomLayout) -> list[NDArray]:
+    """By face, the median colour [3] in Lab of what nobody saw of it; walls are taken together."""
+    small = painted.shrunk(512)
+    view = map_faces(layout, painted.position, small.colour.shape[1], painted.heading_rad)
+    colours, hidden = lab(small.colour), small.from_photo == 0
+    walls = view.face < layout.floor_face
+
+    def median(mask: NDArray) -> NDArray:
+        return np.median(colours[mask if mask.any() else np.ones_like(mask)], 0)
+
+    wall = median(walls & hidden)
+    flat = [median((view.face == number) & hidden) for number in (layout.floor_face, layout.ceiling_face)]
+    return [wall] * layout.floor_face + flat
+
+
+def _texture(face: Face, light: FaceLight, pattern: NDArray, texel_m: float, unit: float) -> NDArray[np.uint8]:
+    rows, columns = face.shape(texel_m)
+    base = cv2.resize(light.colour, (columns, rows), interpolation=cv2.INTER_CUBIC)
+    colour = cv2.cvtColor(base, cv2.COLOR_LAB2RGB) * np.exp(pattern)
+    unseen = 1 - cv2.resize(light.seen, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    u, v = (np.arange(columns) + 0.5) * texel_m / unit, (np.arange(rows) + 0.5) * texel_m / unit
+    side = np.minimum(u, u[::-1])[None]
+    top, bottom = v[:, None], v[::-1, None]
+    if face.kind == "wall":
+        shade = _contact(side) * _contact(top) * _contact(bottom)
+    elif face.kind == "floor":
+        shade = _contact(side) * _contact(np.minimum(top, bottom))
+    else:
+        shade = _contact(side) * _contact(np.minimum(top, bottom))
+    colour *= (1 + unseen * (shade / shade.mean() - 1))[..., None]
+    if face.kind == "wall":
+        _draw_skirting(colour, unseen, texel_m / unit)
+    return np.clip(colour * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+def _contact(away_m: NDArray) -> NDArray:
+    """How much light is left so near to another face."""
+    return 1 - 0.10 * np.exp(-away_m / 0.1) - 0.06 * np.exp(-away_m / 0.5)
+
+
+def _draw_skirting(colour: NDArray, unseen: NDArray, texel_m: float) -> None:
+    rows = max(1, round(SKIRTING_M / texel_m))
+    if rows + 2 >= len(colour):
+        return
+    board, share = colour[-rows:], unseen[-rows:, :, None] ** 2
+    grey = board.mean(-1, keepdims=True)
+    lighter = grey + 0.5 * (board - grey)
+    board += share * (lighter + 0.35 * (1 - lighter) - board)
+    line = colour[-rows - 1 : -rows]
+    line *= 1 - 0.18 * unseen[-rows - 1 : -rows, :, None]
+    colour[-1:] *= 1 - 0.35 * unseen[-1:, :, None]

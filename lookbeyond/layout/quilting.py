@@ -1,0 +1,106 @@
+"""A pattern continued in phase over a plane: image quilting in place (Efros and Freeman 2001), outward from what is known."""
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+PATCHES_PX = (56, 44, 32, 22)
+"""Sides of a patch; the largest counts that the example has room for."""
+OVERLAP = 1 / 3
+TOLERANCE = 1.15
+"""A patch is drawn from those whose error is within this factor of the least."""
+REPEATED = 0.25
+"""How much dearer, in units of the pattern's variance, a patch becomes each time it has been used."""
+LEAST_CHOICE = 60
+"""Places in the example that a patch of some size must have to choose from."""
+EXAMPLE_PX = 256
+"""Side of the example at most: a search costs in proportion to its area."""
+MOST_PATCHES = 700
+
+
+def continue_pattern(
+    pattern: NDArray[np.float32],
+    known: NDArray[np.bool_],
+    wanted: NDArray[np.bool_],
+    rng: np.random.Generator,
+    example: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None,
+) -> NDArray[np.float32] | None:
+    """A pattern [h, w, C] of mean zero that is known on a mask, over everything that is wanted.
+
+    example: a pattern and where it is valid, to take patches from instead (of another face, say).
+    None where the example is too small for the smallest patch, or the plane too large.
+    """
+    source, valid = example if example is not None else (pattern, known)
+    source, valid = _cropped(source, valid)
+    side, places = _patch_side(valid)
+    if side is None:
+        return None
+    step = max(1, round(side * (1 - OVERLAP)))
+    height, width = known.shape
+    tops, lefts = np.arange(0, height, step), np.arange(0, width, step)
+    result = np.pad(np.where(known[..., None], pattern, 0), ((0, side), (0, side), (0, 0))).astype(np.float32)
+    done = np.pad(known, ((0, side), (0, side)))
+    needed = np.pad(wanted & ~known, ((0, side), (0, side)))
+    cells = [(t, l) for t in tops for l in lefts if needed[t : t + side, l : l + side].any()]
+    if len(cells) > MOST_PATCHES:
+        return None
+    if known.any():
+        away = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 3)
+        cells.sort(key=lambda cell: away[min(cell[0] + side // 2, height - 1), min(cell[1] + side // 2, width - 1)])
+    else:
+        cells.sort(key=lambda cell: math.hypot(cell[0] - height / 2, cell[1] - width / 2))
+    variance = float(source[valid].var()) + 1e-8
+    used = np.zeros(places.shape, np.float32)
+    grey = np.ascontiguousarray(source.mean(-1))
+    ramp = np.minimum(np.arange(side) + 1, np.arange(side)[::-1] + 1) / (side * OVERLAP)
+    inner = np.clip(np.minimum(ramp[:, None], ramp), 0, 1)
+    for top, left in cells:
+        window = np.s_[top : top + side, left : left + side]
+        mask = done[window]
+        cost = used * variance
+        if mask.any():
+            template = np.ascontiguousarray(result[window].mean(-1))
+            weight = mask.astype(np.float32)
+            error = cv2.matchTemplate(grey, template, cv2.TM_SQDIFF, mask=weight) / weight.sum()
+            cost = cost + np.maximum(error, 0)
+        cost = np.where(places, cost, np.inf)
+        least = float(cost.min())
+        near = np.argwhere(cost <= least * TOLERANCE + 0.01 * variance)
+        y, x = near[rng.integers(len(near))]
+        patch = source[y : y + side, x : x + side]
+        used[max(0, y - side // 2) : y + side // 2, max(0, x - side // 2) : x + side // 2] += REPEATED
+        # into what is there it fades over the overlap, on the side of which it lies
+        depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+        share = np.where(mask, np.clip(1 - depth / (0.6 * side * OVERLAP), 0, 1) * inner, 1)
+        fixed = known[window] if known[window].shape == share.shape else None
+        if fixed is not None:
+            share = np.where(fixed & (depth > 3), 0, share)
+        result[window] += share[..., None] * (patch - result[window])
+        done[window] = True
+    return result[:height, :width]
+
+
+def _cropped(source: NDArray, valid: NDArray) -> tuple[NDArray, NDArray]:
+    """The window of at most EXAMPLE_PX a side that holds the most valid pixels."""
+    height, width = valid.shape
+    rows, columns = min(EXAMPLE_PX, height), min(EXAMPLE_PX, width)
+    sums = cv2.integral(valid.astype(np.uint8))
+    counts = sums[rows:, columns:] - sums[:-rows, columns:] - sums[rows:, :-columns] + sums[:-rows, :-columns]
+    y, x = np.unravel_index(int(counts.argmax()), counts.shape)
+    window = np.s_[y : y + rows, x : x + columns]
+    return np.ascontiguousarray(source[window]), valid[window]
+
+
+def _patch_side(valid: NDArray) -> tuple[int | None, NDArray]:
+    """The largest patch that has room in a mask, and where its upper left corner may lie."""
+    padded = cv2.integral(valid.astype(np.uint8))
+    for side in PATCHES_PX:
+        if min(valid.shape) < side:
+            continue
+        counts = padded[side:, side:] - padded[:-side, side:] - padded[side:, :-side] + padded[:-side, :-side]
+        places = counts >= side * side * 0.995
+        if places.sum() >= LEAST_CHOICE:
+            return side, places
+    return None, np.zeros((0, 0), bool)

@@ -1,0 +1,305 @@
+"""What a room's faces look like: the photo's own surfaces, continued over what it did not see.
+
+Every face is a metric grid. What the photo shows of it, without what stands before it, is carried on: its light and
+colour by the panorama that diffusion made, tied to the photo where both meet; its pattern by quilting.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lookbeyond.geometry.cameras import Camera
+from lookbeyond.geometry.layout import RoomLayout
+from lookbeyond.geometry.panorama import Panorama
+
+from .faces import Face, photo_coordinates, sample, sphere_coordinates
+
+COARSE_M = 0.04
+"""Texels of light and colour, in units of a room whose camera stands at 1.6 m."""
+WORKING_WIDTH = 512
+"""Longer side, in pixels, of the photo in which faces are told from what stands before them."""
+IN_FRONT = 0.30
+"""Logarithm of (layout's distance / measured distance) above which a pixel stands before its face."""
+BEHIND = 0.6
+FURNITURE = 0.75
+"""Height of most furniture, as a share of the camera's."""
+CLUSTERS = 6
+EDGE = 4.0
+"""Change of colour from pixel to pixel, in units of Lab, that light alone does not make on one surface."""
+
+
+@dataclass(frozen=True, eq=False)
+class SeenFaces:
+    """What the photo shows of the faces, at working size."""
+
+    camera: Camera
+    """The photo's, at working size."""
+    face: NDArray[np.int16]
+    """[h, w]: the face behind each pixel."""
+    clean: NDArray[np.bool_]
+    """[h, w]: the pixel shows that face itself."""
+    distance: NDArray[np.float32]
+    """[h, w]: the layout's, metres along the ray."""
+
+
+def resized_camera(camera: Camera, width: int, height: int) -> Camera:
+    scale = np.diag([width / camera.width, height / camera.height, 1.0])
+    return Camera(width, height, scale @ camera.intrinsics, camera.camera_to_world)
+
+
+def working_photo(photo: NDArray[np.uint8], camera: Camera, longest: int = WORKING_WIDTH) -> tuple[NDArray, Camera]:
+    factor = min(1.0, longest / max(photo.shape[:2]))
+    size = max(1, round(photo.shape[1] * factor)), max(1, round(photo.shape[0] * factor))
+    small = photo if factor == 1 else cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    return small, resized_camera(camera, *size)
+
+
+def lab(image: NDArray) -> NDArray[np.float32]:
+    """CIE L*a*b* of sRGB, uint8 or 0..1."""
+    values = image.astype(np.float32) / (255 if image.dtype == np.uint8 else 1)
+    return cv2.cvtColor(np.ascontiguousarray(values.reshape(values.shape[0], -1, 3)), cv2.COLOR_RGB2LAB).reshape(
+        image.shape
+    )
+
+
+def find_clean(
+    photo: NDArray[np.uint8],
+    camera: Camera,
+    layout: RoomLayout,
+    faces: Sequence[Face],
+    measured: NDArray[np.float32],
+    expected: Sequence[NDArray],
+) -> SeenFaces:
+    """Which pixels of a photo (at working size) show the faces themselves.
+
+    measured: [h, w] distance in metres along the ray, of whatever is there.
+    expected: by face, its colour [3] in Lab as diffusion believed it.
+    """
+    distance, face = layout.cast(camera.position, camera.rays())
+    ratio = np.log(distance / np.maximum(measured, 1e-3))
+    possible = (ratio < IN_FRONT) & (ratio > -BEHIND)
+    colours = lab(photo)
+    smooth = cv2.bilateralFilter(colours, 5, 12, 3)
+    border = np.ones(face.shape, np.uint8)
+    depth = cv2.distanceTransform(np.pad(border, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    weight = 0.25 + np.exp(-depth / (0.02 * max(face.shape)))
+    high = distance * camera.rays()[..., 2] + camera.position[2] > layout.floor_z + FURNITURE * (
+        camera.position[2] - layout.floor_z
+    )
+    clean = np.zeros(face.shape, bool)
+    candidates = {one.number: (face == one.number) & possible for one in faces}
+    paint = None  # of the wall that shows most of itself: rooms are mostly painted alike
+    for one in sorted(faces, key=lambda one: -int(candidates[one.number].sum())):
+        area = candidates[one.number]
+        if area.sum() < 0.003 * face.size:
+            continue
+        wanted = paint if one.kind == "wall" and paint is not None else expected[one.number]
+        # furniture stands low: what shows above it is more likely the wall
+        trust = weight * np.where(high, 1.0, 0.4) if one.kind == "wall" else weight
+        mode, mask = _surface_mode(smooth, area, trust, wanted, one.kind)
+        if mode is None:
+            continue
+        clean |= mask & area
+        if one.kind == "wall" and paint is None:
+            paint = mode
+    return SeenFaces(camera, face, clean, distance)
+
+
+def _grown(smooth: NDArray, area: NDArray, mode: NDArray, reach: float) -> NDArray[np.bool_]:
+    """The part of an area that is of one surface with the pixels of its mode: light may change across it, not jump.
+
+    Pieces between edges are taken whole where enough of them has the mode's colour; their rims follow.
+    """
+    away = _difference(smooth, mode)
+    slope = sum(np.hypot(cv2.Scharr(band, -1, 1, 0), cv2.Scharr(band, -1, 0, 1)) for band in cv2.split(smooth)) / 32
+    calm = area & (slope < EDGE)
+    count, pieces = cv2.connectedComponents(calm.astype(np.uint8), connectivity=4)
+    size = np.bincount(pieces.ravel(), minlength=count)
+    seeds = np.bincount(pieces[away < reach], minlength=count)
+    far = np.bincount(pieces.ravel(), weights=np.minimum(away, 80).ravel(), minlength=count) / np.maximum(size, 1)
+    taken = (seeds > 0.35 * size) & (far < 2.5 * reach)
+    taken[0] = False
+    mask = taken[pieces]
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+    mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
+    mean = _local_mean(smooth, mask, 0.03 * max(area.shape))
+    with np.errstate(invalid="ignore"):
+        rim = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7))) > 0
+        mask |= rim & area & (_difference(smooth, mean) < 0.6 * reach)
+    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
+
+
+def _difference(colours: NDArray, other: NDArray) -> NDArray:
+    change = colours - other
+    return np.sqrt((0.6 * change[..., 0]) ** 2 + (1.2 * change[..., 1]) ** 2 + (1.2 * change[..., 2]) ** 2)
+
+
+def _local_mean(colours: NDArray, mask: NDArray, sigma: float) -> NDArray:
+    weights = np.dstack([colours * mask[..., None], mask.astype(np.float32)])
+    blurred = cv2.GaussianBlur(weights, (0, 0), sigma)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(blurred[..., 3:] > 1e-3, blurred[..., :3] / blurred[..., 3:], np.nan)
+
+
+def _surface_mode(smooth, area, trust, expected, kind) -> tuple[NDArray | None, NDArray]:
+    """The colour (Lab) that is the face's own, and the pixels of that surface."""
+    pixels, weights = smooth[area], trust[area]
+    scale = np.float32([0.7, 1.2, 1.2])
+    chosen = np.random.default_rng(0).choice(len(pixels), min(len(pixels), 3000), replace=False)
+    cv2.setRNGSeed(1)
+    criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
+    _, labels, centres = cv2.kmeans(pixels[chosen] * scale, CLUSTERS, None, criteria, 1, cv2.KMEANS_PP_CENTERS)
+    centres = centres / scale
+    best, best_mask, best_score = None, np.zeros(area.shape, bool), 0.0
+    for number, mode in enumerate(centres):
+        own = labels[:, 0] == number
+        change = mode - expected
+        chroma = float(np.hypot(change[1], change[2]))
+        if own.sum() < 0.03 * len(own) or kind == "wall" and (not -20 < change[0] < 30 or chroma > 26):
+            continue
+        spread = float(np.median(_difference(pixels[chosen][own], mode)))
+        mask = _grown(smooth, area, mode, float(np.clip(3.0 * spread, 7, 14)))
+        closeness = math.exp(-(0.4 * max(0.0, abs(float(change[0])) - 6) + 0.6 * chroma) / 12)
+        score = float(trust[mask].sum() / weights.sum()) * closeness
+        if score > best_score:
+            best, best_mask, best_score = mode, mask, score
+    return best, best_mask
+
+
+@dataclass(frozen=True, eq=False)
+class FaceLight:
+    """A face's light and colour without its pattern, on a coarse grid."""
+
+    colour: NDArray[np.float32]
+    """[rows, columns, 3] Lab."""
+    believed: NDArray[np.float32]
+    """[rows, columns, 3] Lab: what diffusion painted there."""
+    smooth: NDArray[np.float32]
+    """[rows, columns, 3] Lab: the same without the things it painted on the face."""
+    visible: NDArray[np.bool_]
+    """[rows, columns]: on the face, and not hidden from the panorama's origin by another wall."""
+    seen: NDArray[np.float32]
+    """[rows, columns] 0..1: how much of a texel the photo shows."""
+
+
+CHROMA_SHARE, LIGHTNESS_SHARE = 0.5, 0.15
+"""How much of the mean difference between photo and diffusion on what was seen is believed of what was not."""
+TIE_M = 1.2
+"""Distance from what was seen over which its light fades into what diffusion believes."""
+
+
+def light_of_faces(
+    faces: Sequence[Face],
+    layout: RoomLayout,
+    painted: Panorama,
+    photo: NDArray[np.uint8],
+    seen: SeenFaces,
+    texel_m: float,
+    unit: float = 1.0,
+) -> list[FaceLight]:
+    """The light of every face.
+
+    photo: at working size; painted: the panorama as diffusion made it; unit: metres that a metre stands for in a
+    room whose camera is at 1.6 m.
+    """
+    origin = painted.position
+    width = min(painted.colour.shape[1], 1024)
+    small = painted.shrunk(width)
+    sphere = lab(small.colour)
+    soft = 1.5
+    weights = np.dstack([lab(photo) * seen.clean[..., None], seen.clean.astype(np.float32)])
+    weights = cv2.GaussianBlur(weights, (0, 0), soft)
+    parts = []
+    for face in faces:
+        points = face.points(texel_m)
+        rays = points - origin.astype(np.float32)
+        length = np.linalg.norm(rays, axis=-1)
+        reached, number = layout.cast(origin, rays / length[..., None])
+        visible = (number == face.number) & (np.abs(reached - length) < 0.02 * length + texel_m)
+        believed = sample(sphere, *sphere_coordinates(points, origin, small.colour.shape[1], painted.heading_rad), wrap=True)
+        columns, rows, inside = photo_coordinates(points, seen.camera)
+        own = sample(seen.face.astype(np.float32), columns, rows) == face.number
+        taken = sample(weights, columns, rows) * (inside & own & visible)[..., None]
+        cover = taken[..., 3].copy()
+        shown = taken[..., :3] / np.maximum(cover, 1e-3)[..., None]
+        cover = np.clip(cover * 2 - 1, 0, 1)
+        parts.append((face, believed, visible, shown, cover, _without_things(believed, visible, texel_m / unit)))
+    means = _class_offsets(parts)
+    result = []
+    for face, believed, visible, shown, cover, smooth in parts:
+        offset = _tied(shown - smooth, cover, means[face.kind], texel_m / unit)
+        colour = smooth + offset
+        result.append(FaceLight(colour.astype(np.float32), believed, smooth, visible, cover))
+    return result
+
+
+def convolved(values: NDArray, weight: NDArray, sigma_px: float) -> NDArray[np.float32]:
+    """Normalised convolution of [h, w, C] with weights [h, w], continued smoothly over what is far from all weights.
+
+    The continuation is a pull-push pyramid: each level counts as far as the finer one knows too little.
+    """
+    stack = np.dstack([values * weight[..., None], weight]).astype(np.float32)
+    # what a blur this wide cannot tell apart need not be blurred at full resolution
+    while sigma_px > 6 and min(stack.shape[:2]) > 8:
+        stack, sigma_px = cv2.resize(stack, _half(stack), interpolation=cv2.INTER_AREA), sigma_px / 2
+    filled = _filled(cv2.GaussianBlur(stack, (0, 0), max(sigma_px, 0.3), borderType=cv2.BORDER_REPLICATE))
+    return cv2.resize(filled, weight.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _half(image: NDArray) -> tuple[int, int]:
+    return max(1, (image.shape[1] + 1) // 2), max(1, (image.shape[0] + 1) // 2)
+
+
+def _filled(stack: NDArray) -> NDArray:
+    known = stack[..., -1:]
+    values = stack[..., :-1] / np.maximum(known, 1e-6)
+    if min(stack.shape[:2]) <= 2:
+        mean = stack[..., :-1].sum((0, 1)) / max(float(known.sum()), 1e-6)
+        share = np.clip(known / 0.05, 0, 1)
+        return share * values + (1 - share) * mean
+    coarse = cv2.resize(cv2.GaussianBlur(stack, (0, 0), 1.0, borderType=cv2.BORDER_REPLICATE), _half(stack),
+                        interpolation=cv2.INTER_AREA)  # fmt: skip
+    share = np.clip(known / 0.05, 0, 1)
+    if (share == 1).all():
+        return values
+    coarse = cv2.resize(_filled(coarse), stack.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return share * values + (1 - share) * coarse
+
+
+def _without_things(believed: NDArray, visible: NDArray, texel_m: float) -> NDArray:
+    """The light of a face [h, w, 3] Lab without the blobs that stand out from it."""
+    edge = cv2.distanceTransform(np.pad(visible.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1] * texel_m
+    weight = np.clip(edge / 0.2, 0.02, 1).astype(np.float32) * visible
+    smooth = convolved(believed, weight, 1.2 / texel_m)
+    for sigma_m in (0.9, 0.6, 0.45):
+        trust = np.exp(-((_difference(believed, smooth) / 9) ** 2)).astype(np.float32)
+        smooth = convolved(believed, weight * (trust + 1e-3), sigma_m / texel_m)
+    return smooth
+
+
+def _class_offsets(parts) -> dict[str, NDArray]:
+    """By kind of face: the mean difference between what the photo shows and what diffusion believed there."""
+    means = {}
+    for kind in ("wall", "floor", "ceiling"):
+        offsets = [shown[cover > 0.5] - smooth[cover > 0.5] for face, _, _, shown, cover, smooth in parts if face.kind == kind]
+        values = np.concatenate(offsets) if offsets else np.zeros((0, 3))
+        mean = np.median(values, 0) if len(values) > 30 else np.zeros(3)
+        means[kind] = mean * np.array([LIGHTNESS_SHARE, CHROMA_SHARE, CHROMA_SHARE])
+    return means
+
+
+def _tied(offset: NDArray, cover: NDArray, mean: NDArray, texel_m: float) -> NDArray:
+    """Offsets [h, w, 3] that are known where `cover` is, continued over the face and fading to `mean`."""
+    known = cover > 0.3
+    if known.sum() < 4:
+        return np.broadcast_to(mean, offset.shape).astype(np.float32)
+    near = convolved(offset, cover, 0.10 / texel_m)
+    wide = convolved(offset, cover, 0.5 / texel_m)
+    away = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 5) * texel_m
+    # close to what was seen its local light, farther off only its broad one
+    value = wide + (near - wide) * np.exp(-away / 0.25)[..., None]
+    return (mean + (value - mean) * np.exp(-away / TIE_M)[..., None]).astype(np.float32)
