@@ -26,7 +26,8 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from lookbeyond.errors import InputError, StorageError
 from lookbeyond.geometry.cameras import Camera
-from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.geometry.layout import RoomLayout
+from lookbeyond.geometry.panorama import Panorama, Plate, View
 
 MIN_SIDE = 64
 MAX_SIDE = 16384
@@ -38,6 +39,8 @@ WRITERS = 4
 PHOTO_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 
 WORLD_FILES = ("panorama.png", "distance.exr", "from_photo.png", "world.json")
+WORLD_LAYERS = ("plate.png", "plate_distance.exr", "layout.json")
+"""Of a world whose place was understood: the room without its furniture. All three or none."""
 VIEW_FILES = ("colour.png", "distance.exr", "from_photo.png", "view.json")
 
 
@@ -240,7 +243,7 @@ def write_video(path: Path, frames: Path, fps: float = 24) -> None:
 
 
 def save_panorama(folder: Path, panorama: Panorama) -> None:
-    """Write panorama.png, distance.exr, from_photo.png and world.json into `folder`."""
+    """Write panorama.png, distance.exr, from_photo.png and world.json into `folder`, and its layers where it has them."""
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(WRITERS) as writers:
@@ -250,6 +253,13 @@ def save_panorama(folder: Path, panorama: Panorama) -> None:
             writers.submit(write_png, folder / "from_photo.png", panorama.from_photo),
             writers.submit(write_json, folder / "world.json", panorama.to_json_dict()),
         ]
+        if panorama.plate is not None:
+            layout = panorama.layout.to_json_dict() if panorama.layout else {}
+            writing += [
+                writers.submit(write_png, folder / "plate.png", panorama.plate.colour),
+                writers.submit(write_distance, folder / "plate_distance.exr", panorama.plate.distance),
+                writers.submit(write_json, folder / "layout.json", layout),
+            ]
     for written in writing:
         written.result()
 
@@ -263,17 +273,28 @@ def load_panorama(folder: Path) -> Panorama:
             f"The folder {folder} is not a world: {', '.join(missing)} is missing; "
             "make one with `lookbeyond world PHOTO --out FOLDER`."
         )
-    return read_panorama({name: folder / name for name in WORLD_FILES}, str(folder))
+    layers = [name for name in WORLD_LAYERS if (folder / name).is_file()]
+    return read_panorama({name: folder / name for name in (*WORLD_FILES, *layers)}, str(folder))
 
 
 def read_panorama(paths: Mapping[str, Path], name: str) -> Panorama:
     """Read the files of a world, wherever each lies; `name` is what messages call the world."""
+    layers = [layer in paths for layer in WORLD_LAYERS]
     try:
+        if any(layers) and not all(layers):
+            raise ValueError(f"of {', '.join(WORLD_LAYERS)} some are missing")
+        plate = layout = None
+        if all(layers):
+            plate = Plate(read_png(paths["plate.png"]), read_distance(paths["plate_distance.exr"]))
+            description = read_json(paths["layout.json"])
+            layout = RoomLayout.from_json_dict(description) if description else None
         return Panorama.from_json_dict(
             read_json(paths["world.json"]),
             colour=read_png(paths["panorama.png"]),
             distance=read_distance(paths["distance.exr"]),
             from_photo=read_png(paths["from_photo.png"]),
+            plate=plate,
+            layout=layout,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"The world {name} is damaged ({_one_line(error)}); build it again.") from error

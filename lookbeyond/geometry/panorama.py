@@ -2,17 +2,43 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .cameras import Camera, heading_pitch_roll
+from .layout import RoomLayout
 from .projection import sample_equirectangular
 
 WORLD_VERSION = 1
 """Version of the content of world.json."""
+
+
+PlaceKind = Literal["room", "open", "neither"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What kind of place a photo shows, and how sure that is."""
+
+    kind: PlaceKind = "neither"
+    """"room": walls, floor and ceiling were drawn. "open": ground and sky. "neither": the panorama is as painted."""
+    confidence: float = 0.0
+    """0..1, of the fit that was tried."""
+    reason: str = ""
+    """One sentence for the artist."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plate:
+    """A clean plate: the place without what stands in it, seen from the panorama's origin in all directions."""
+
+    colour: NDArray[np.uint8]
+    """[H, W, 3], the panorama's size."""
+    distance: NDArray[np.float32]
+    """[h, w] along the ray, metres."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +68,10 @@ class Panorama:
     """Revision of the weights that made it."""
     distance_model: str = ""
     """What made the distance, when not the preset's own model."""
+    place: Place = Place()
+    plate: Plate | None = None
+    """What is behind the things that stand in the place; None where that is not known."""
+    layout: RoomLayout | None = None
 
     def __post_init__(self) -> None:
         height, width = self.colour.shape[:2]
@@ -51,6 +81,9 @@ class Panorama:
         for name, shape in (("colour", self.colour.shape), ("distance", self.distance.shape)):
             if len(shape) < 2 or shape[1] != 2 * shape[0]:
                 raise ValueError(f"the panorama's {name} is {shape}; an equirectangular image is twice as wide as high")
+        if self.plate is not None:
+            _check("plate's colour", self.plate.colour, np.uint8, self.colour.shape)
+            _check_distance("plate's distance", self.plate.distance, self.plate.distance.shape)
         object.__setattr__(self, "origin", tuple(float(value) for value in self.origin))
 
     @property
@@ -80,7 +113,9 @@ class Panorama:
             step += 1
         if step == 1:
             return self
-        return replace(self, colour=_block_mean(self.colour, step), from_photo=_block_mean(self.from_photo, step))
+        plate = self.plate and replace(self.plate, colour=_block_mean(self.plate.colour, step))
+        colour, from_photo = _block_mean(self.colour, step), _block_mean(self.from_photo, step)
+        return replace(self, colour=colour, from_photo=from_photo, plate=plate)
 
     def to_json_dict(self) -> dict[str, Any]:
         """Everything but the arrays, as in world.json; angles in degrees."""
@@ -98,11 +133,18 @@ class Panorama:
             "seed": self.seed,
             "revision": self.revision,
             "distance_model": self.distance_model,
+            "place": asdict(self.place),
         }
 
     @classmethod
     def from_json_dict(
-        cls, values: Mapping[str, Any], colour: NDArray, distance: NDArray, from_photo: NDArray
+        cls,
+        values: Mapping[str, Any],
+        colour: NDArray,
+        distance: NDArray,
+        from_photo: NDArray,
+        plate: Plate | None = None,
+        layout: RoomLayout | None = None,
     ) -> "Panorama":
         """The inverse of `to_json_dict`; `ValueError` for a content it did not write."""
         try:
@@ -122,6 +164,9 @@ class Panorama:
                 seed=int(values["seed"]),
                 revision=str(values["revision"]),
                 distance_model=str(values.get("distance_model", "")),
+                place=Place(**values.get("place", {})),
+                plate=plate,
+                layout=layout,
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the world's description is not complete ({error}); build the world again") from None

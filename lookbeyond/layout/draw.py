@@ -1,18 +1,21 @@
 """A room drawn: its surfaces where nobody saw it, its planes where the photo did."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.layout import RoomLayout
 from lookbeyond.geometry.panorama import Panorama
+from lookbeyond.geometry.projection import equirectangular_directions
 
-from .faces import Face, faces_of
+from .faces import Face, faces_of, photo_coordinates, sample
 from .pattern import patterns_of, seen_pattern
-from .render import FaceMap, map_faces, render_faces, soften_edges
+from .photo import lay_photo
+from .render import map_faces, render_faces, soften_edges
 from .surfaces import COARSE_M, FaceLight, find_clean, lab, light_of_faces, working_photo
 
 TEXEL_M = 0.008
@@ -26,19 +29,31 @@ RENDERED_WIDTH = 2048
 
 @dataclass(frozen=True, eq=False)
 class DrawnRoom:
-    """The bare room, everywhere: what is drawn where nobody saw it, and what stands behind its furniture."""
+    """A room in all directions, equirectangular."""
 
     colour: NDArray[np.uint8]
-    """[H, W, 3] equirectangular."""
+    """[H, W, 3]: its surfaces, and what stands where nobody saw it; not the photo."""
     distance: NDArray[np.float32]
+    """[h, w] metres along the ray, with what stands before the surfaces in the photo."""
+    plate: NDArray[np.uint8]
+    """[H, W, 3]: the surfaces alone, as the photo shows them where it does."""
+    plate_distance: NDArray[np.float32]
     """[h, w] metres along the ray."""
 
 
-def draw_room(photo: NDArray[np.uint8], painted: Panorama, layout: RoomLayout, width: int, seed: int = 0) -> DrawnRoom:
-    """The bare room in the photo's surfaces and in the light that diffusion believed.
+def draw_room(
+    photo: NDArray[np.uint8],
+    painted: Panorama,
+    layout: RoomLayout,
+    width: int,
+    *,
+    dressed: bool = True,
+) -> DrawnRoom:
+    """A room `width` pixels wide in the photo's surfaces and in the light that diffusion believed.
 
     photo: uint8 [h, w, 3], taken by `painted.photo_camera`. painted: what diffusion made of it, at any width;
-    its distance tells what stands before the walls.
+    its distance tells what stands before the walls, its seed what is drawn by chance.
+    dressed: doors, windows and pictures where diffusion believed in them.
     """
     camera = painted.photo_camera
     if camera is None:
@@ -55,7 +70,7 @@ def draw_room(photo: NDArray[np.uint8], painted: Panorama, layout: RoomLayout, w
     patterns = [
         seen_pattern(face, light, photo, camera, seen, texel, unit) for face, light in zip(faces, lights, strict=True)
     ]
-    patterns = patterns_of(faces, patterns, lights, texel, unit, seed)
+    patterns = patterns_of(faces, patterns, lights, texel, unit, painted.seed)
     textures = [
         _texture(face, light, pattern, texel, unit)
         for face, light, pattern in zip(faces, lights, patterns, strict=True)
@@ -64,11 +79,21 @@ def draw_room(photo: NDArray[np.uint8], painted: Panorama, layout: RoomLayout, w
     colour = soften_edges(render_faces(faces, textures, texel, view), view.face)
     if view.face.shape[1] != width:
         colour = cv2.resize(colour, (width, width // 2), interpolation=cv2.INTER_AREA)
-    return DrawnRoom(colour, _distance(layout, painted))
+    distance = map_faces(layout, painted.position, painted.distance.shape[1], painted.heading_rad).distance
+    standing = _on_sphere(seen.standing, small_camera, painted) > 0.5
+    clean = cv2.GaussianBlur(cv2.erode(seen.clean.astype(np.float32), np.ones((3, 3))), (0, 0), 1.0)
+    clean = cv2.resize(_on_sphere(clean, small_camera, painted), (width, width // 2), interpolation=cv2.INTER_LINEAR)
+    plate, _ = lay_photo(photo, camera, painted.heading_rad, colour.astype(np.float32), only=clean)
+    furnished = np.where(standing, np.minimum(painted.distance, distance), distance)
+    return DrawnRoom(colour, furnished, plate, distance)
 
 
-def _distance(layout: RoomLayout, painted: Panorama) -> NDArray[np.float32]:
-    return map_faces(layout, painted.position, painted.distance.shape[1], painted.heading_rad).distance
+def _on_sphere(mask: NDArray, camera: Camera, painted: Panorama) -> NDArray[np.float32]:
+    """A mask [h, w] over the photo where the panorama's distance map shows it; 0 outside."""
+    height, width = painted.distance.shape
+    directions = equirectangular_directions(width, height, painted.heading_rad)
+    columns, rows, inside = photo_coordinates(directions + painted.position.astype(np.float32), camera)
+    return inside * sample(mask.astype(np.float32), columns, rows)
 
 
 def _believed_colours(painted: Panorama, layout: RoomLayout) -> list[NDArray]:

@@ -25,6 +25,8 @@ WORKING_WIDTH = 512
 IN_FRONT = 0.30
 """Logarithm of (layout's distance / measured distance) above which a pixel stands before its face."""
 BEHIND = 0.6
+STANDS_OUT = 0.10
+"""The same logarithm, above which what is not of the face's surface has a distance of its own."""
 FURNITURE = 0.75
 """Height of most furniture, as a share of the camera's."""
 CLUSTERS = 6
@@ -42,8 +44,8 @@ class SeenFaces:
     """[h, w]: the face behind each pixel."""
     clean: NDArray[np.bool_]
     """[h, w]: the pixel shows that face itself."""
-    distance: NDArray[np.float32]
-    """[h, w]: the layout's, metres along the ray."""
+    standing: NDArray[np.bool_]
+    """[h, w]: the pixel shows something that stands clearly before that face."""
 
 
 def resized_camera(camera: Camera, width: int, height: int) -> Camera:
@@ -106,7 +108,11 @@ def find_clean(
         clean |= mask & area
         if one.kind == "wall" and paint is None:
             paint = mode
-    return SeenFaces(camera, face, clean, distance)
+    standing = ~clean & (ratio > STANDS_OUT)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+    standing = cv2.morphologyEx(standing.astype(np.uint8), cv2.MORPH_OPEN, kernel)
+    standing = cv2.morphologyEx(standing, cv2.MORPH_CLOSE, kernel) > 0
+    return SeenFaces(camera, face, clean, standing)
 
 
 def _grown(smooth: NDArray, area: NDArray, mode: NDArray, reach: float) -> NDArray[np.bool_]:

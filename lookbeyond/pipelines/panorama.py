@@ -18,6 +18,7 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import extract_perspective, place_photo
+from lookbeyond.layout.photo import lay_photo
 from lookbeyond.models.autoencoder import encode_images, spatial_scale_factor
 from lookbeyond.models.image_encoder import embed_images
 
@@ -26,8 +27,6 @@ from lookbeyond.models.panorama_transformer import PanoramaTransformer, rolled  
 
 from .guidance import fill_holes
 
-FEATHER_DEG = 0.5
-"""Width of the band inside the photo's border in which it fades into what was made."""
 DISTANCE_WIDTH = 1024
 """Width of the distance map that goes with a panorama: finer than the network's, coarser than the colour."""
 COARSE_CELLS = 2.0
@@ -329,12 +328,7 @@ def compose(
 
     whole: uint8 [H, 2H, 3], the panorama at the network's resolution.
     """
-    colour = enlarge(whole.astype(np.float32), width)
-    sharp, mask = place_photo(photo, camera, width, heading_rad)
-    band = FEATHER_DEG / 360 * width
-    alpha = np.clip(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5) / band, 0, 1)
-    colour += alpha[..., None] * (sharp - colour)
-    return np.clip(colour + 0.5, 0, 255).astype(np.uint8), (alpha * 255 + 0.5).astype(np.uint8)
+    return lay_photo(photo, camera, heading_rad, enlarge(whole.astype(np.float32), width))
 
 
 def refine_distance(distance: np.ndarray, image: np.ndarray) -> np.ndarray:

@@ -93,12 +93,16 @@ class ScenePipeline:
         camera_height: float = 1.6,
         width: int = 4096,
         prompt: str = "",
+        room: Room = "auto",
+        unseen: Unseen | None = None,
         seed: int = 0,
         callback: Callback | None = None,
     ) -> Panorama:
         """A photo uint8 [h, w, 3] and its camera in the world become a panorama `width` pixels wide.
 
         camera_height: metres of the camera above the floor; all distances are proportional to it.
+        room: whether a room's layout is fitted and drawn: where it is sure, always, or never.
+        unseen: how the part that nobody saw is shown; None: the preset's own way.
         prompt: what the place is, for presets that take one (`Preset.takes_prompt`); InputError from the others.
         """
         _check_height(camera_height)
