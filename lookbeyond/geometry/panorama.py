@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -90,6 +91,16 @@ class Panorama:
     def position(self) -> NDArray[np.float64]:
         """`origin` as an array [3]."""
         return np.array(self.origin)
+
+    @cached_property
+    def plate_panorama(self) -> "Panorama":
+        """The clean plate as a panorama of its own. Raises `ValueError` where there is none."""
+        if self.plate is None:
+            raise ValueError("this panorama has no clean plate")
+        nothing = np.zeros_like(self.from_photo)
+        return replace(
+            self, colour=self.plate.colour, distance=self.plate.distance, from_photo=nothing, plate=None, layout=None
+        )
 
     def median_distance(self) -> float:
         """Median over the sphere (each row weighted by its area), metres: the world's unit of length."""

@@ -1,6 +1,7 @@
 """A room drawn: its surfaces where nobody saw it, its planes where the photo did."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -17,6 +18,7 @@ from .pattern import patterns_of, seen_pattern
 from .photo import lay_photo
 from .render import map_faces, render_faces, soften_edges
 from .surfaces import COARSE_M, FaceLight, find_clean, lab, light_of_faces, working_photo
+from .things import Thing, draw_thing, find_things
 
 TEXEL_M = 0.008
 """Texels of patterns, in units of a room whose camera stands at 1.6 m."""
@@ -72,7 +74,7 @@ def draw_room(
     ]
     patterns = patterns_of(faces, patterns, lights, texel, unit, painted.seed)
     textures = [
-        _texture(face, light, pattern, texel, unit)
+        _texture(face, light, pattern, texel, unit, find_things(face, light, coarse / unit) if dressed else [])
         for face, light, pattern in zip(faces, lights, patterns, strict=True)
     ]
     view = map_faces(layout, painted.position, max(width, RENDERED_WIDTH), painted.heading_rad)
@@ -111,7 +113,9 @@ def _believed_colours(painted: Panorama, layout: RoomLayout) -> list[NDArray]:
     return [wall] * layout.floor_face + flat
 
 
-def _texture(face: Face, light: FaceLight, pattern: NDArray, texel_m: float, unit: float) -> NDArray[np.uint8]:
+def _texture(
+    face: Face, light: FaceLight, pattern: NDArray, texel_m: float, unit: float, things: Sequence[Thing]
+) -> NDArray[np.uint8]:
     rows, columns = face.shape(texel_m)
     base = cv2.resize(light.colour, (columns, rows), interpolation=cv2.INTER_CUBIC)
     colour = cv2.cvtColor(base, cv2.COLOR_LAB2RGB) * np.exp(pattern)
@@ -127,7 +131,10 @@ def _texture(face: Face, light: FaceLight, pattern: NDArray, texel_m: float, uni
         shade = _contact(side) * _contact(np.minimum(top, bottom))
     colour *= (1 + unseen * (shade / shade.mean() - 1))[..., None]
     if face.kind == "wall":
-        _draw_skirting(colour, unseen, texel_m / unit)
+        board = _board_colour(colour, unseen)
+        _draw_skirting(colour, unseen, board, texel_m / unit)
+        for thing in things:
+            draw_thing(colour, thing, texel_m / unit, board)
     return np.clip(colour * 255 + 0.5, 0, 255).astype(np.uint8)
 
 
@@ -136,14 +143,19 @@ def _contact(away_m: NDArray) -> NDArray:
     return 1 - 0.10 * np.exp(-away_m / 0.1) - 0.06 * np.exp(-away_m / 0.5)
 
 
-def _draw_skirting(colour: NDArray, unseen: NDArray, texel_m: float) -> None:
+def _board_colour(colour: NDArray, unseen: NDArray) -> NDArray:
+    """Of a wall's skirting and frames: its own light, greyer and lighter."""
+    mean = colour[unseen > 0.5].mean(0) if (unseen > 0.5).any() else colour.mean((0, 1))
+    grey = mean.mean() + 0.4 * (mean - mean.mean())
+    return grey + 0.35 * (1 - grey)
+
+
+def _draw_skirting(colour: NDArray, unseen: NDArray, board: NDArray, texel_m: float) -> None:
     rows = max(1, round(SKIRTING_M / texel_m))
     if rows + 2 >= len(colour):
         return
-    board, share = colour[-rows:], unseen[-rows:, :, None] ** 2
-    grey = board.mean(-1, keepdims=True)
-    lighter = grey + 0.5 * (board - grey)
-    board += share * (lighter + 0.35 * (1 - lighter) - board)
-    line = colour[-rows - 1 : -rows]
-    line *= 1 - 0.18 * unseen[-rows - 1 : -rows, :, None]
-    colour[-1:] *= 1 - 0.35 * unseen[-1:, :, None]
+    strip, share = colour[-rows:], unseen[-rows:, :, None] ** 2
+    light = strip.mean(-1, keepdims=True)
+    strip += share * (board * np.clip(light / max(float(light.mean()), 1e-3), 0.5, 1.5) - strip)
+    colour[-rows - 1] *= 1 - 0.18 * unseen[-rows - 1, :, None]
+    colour[-1] *= 1 - 0.35 * unseen[-1, :, None]

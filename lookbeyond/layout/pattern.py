@@ -13,8 +13,10 @@ from .faces import Face, photo_coordinates, sample
 from .quilting import continue_pattern
 from .surfaces import FaceLight, SeenFaces
 
-MEAN_M = 0.10
-"""Scale below which what the photo shows of a face is its pattern, and above which it is light."""
+MEAN_M = {"wall": 0.06, "floor": 0.12, "ceiling": 0.06}
+"""Scale below which what the photo shows of a face is its pattern, and above which it is light: planks are wide."""
+ODD = {"wall": 0.06, "floor": 0.13, "ceiling": 0.06}
+"""Deviation (of a logarithm) above which something is no pattern, unless most of the face has as much."""
 CHROMA = 0.4
 """Of the pattern's colour; most of it is the camera's noise and the lens's fringes."""
 LEAST_PEAK, LEAST_STEP = 0.30, 0.30
@@ -62,14 +64,14 @@ def seen_pattern(
         x, y = x * np.float32(size[0] / photo.shape[1]), y * np.float32(size[1] / photo.shape[0])
     shown = sample(image.astype(np.float32) / 255, x, y) + np.float32(0.02)
     weights = np.dstack([shown * own[..., None], own.astype(np.float32)])
-    mean = cv2.GaussianBlur(weights, (0, 0), MEAN_M * unit / texel_m)
+    mean = cv2.GaussianBlur(weights, (0, 0), MEAN_M[face.kind] * unit / texel_m)
     ratio = np.log(shown / np.maximum(mean[..., :3] / np.maximum(mean[..., 3:], 1e-3), 0.02))
     own &= mean[..., 3] > 0.35  # near the mask's rim the mean is one-sided
     grey = ratio.mean(-1)
     if own.sum() < 400:
         return nothing
     deviation = 1.4826 * float(np.median(np.abs(grey[own] - np.median(grey[own]))))
-    odd = (np.abs(grey) > max(0.13, 7 * deviation)) & own
+    odd = (np.abs(grey) > max(ODD[face.kind], 6 * deviation)) & own
     odd = cv2.erode(cv2.dilate(odd.astype(np.uint8), np.ones((7, 7))), np.ones((5, 5))) > 0
     own &= ~odd
     pattern = grey[..., None] + CHROMA * (ratio - grey[..., None])

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-PATCHES_PX = (56, 44, 32, 22)
+PATCHES_PX = (56, 44, 32, 24)
 """Sides of a patch; the largest counts that the example has room for."""
 OVERLAP = 1 / 3
 TOLERANCE = 1.15
@@ -18,6 +18,8 @@ LEAST_CHOICE = 60
 EXAMPLE_PX = 256
 """Side of the example at most: a search costs in proportion to its area."""
 MOST_PATCHES = 700
+COARSER = 2
+"""Patches are compared at this fraction of the resolution: it finds the same ones in a fraction of the time."""
 
 
 def continue_pattern(
@@ -39,9 +41,11 @@ def continue_pattern(
         return None
     step = max(1, round(side * (1 - OVERLAP)))
     height, width = known.shape
+    step -= step % COARSER
     tops, lefts = np.arange(0, height, step), np.arange(0, width, step)
     result = np.pad(np.where(known[..., None], pattern, 0), ((0, side), (0, side), (0, 0))).astype(np.float32)
     done = np.pad(known, ((0, side), (0, side)))
+    fixed = done.copy()
     needed = np.pad(wanted & ~known, ((0, side), (0, side)))
     cells = [(t, l) for t in tops for l in lefts if needed[t : t + side, l : l + side].any()]
     if len(cells) > MOST_PATCHES:
@@ -52,34 +56,41 @@ def continue_pattern(
     else:
         cells.sort(key=lambda cell: math.hypot(cell[0] - height / 2, cell[1] - width / 2))
     variance = float(source[valid].var()) + 1e-8
+    small = _shrunk(np.ascontiguousarray(source.mean(-1)))
+    places = places[::COARSER, ::COARSER]
     used = np.zeros(places.shape, np.float32)
-    grey = np.ascontiguousarray(source.mean(-1))
+    canvas = _shrunk(np.ascontiguousarray(result.mean(-1)))
     ramp = np.minimum(np.arange(side) + 1, np.arange(side)[::-1] + 1) / (side * OVERLAP)
     inner = np.clip(np.minimum(ramp[:, None], ramp), 0, 1)
+    half, reach = side // COARSER, side // (2 * COARSER)
     for top, left in cells:
         window = np.s_[top : top + side, left : left + side]
+        y0, x0 = top // COARSER, left // COARSER
+        little = np.s_[y0 : y0 + half, x0 : x0 + half]
         mask = done[window]
         cost = used * variance
         if mask.any():
-            template = np.ascontiguousarray(result[window].mean(-1))
-            weight = mask.astype(np.float32)
-            error = cv2.matchTemplate(grey, template, cv2.TM_SQDIFF, mask=weight) / weight.sum()
-            cost = cost + np.maximum(error, 0)
+            weight = mask[::COARSER, ::COARSER].astype(np.float32)
+            error = cv2.matchTemplate(small, canvas[little], cv2.TM_SQDIFF, mask=weight) / max(weight.sum(), 1)
+            cost = cost + np.maximum(error[: places.shape[0], : places.shape[1]], 0)
         cost = np.where(places, cost, np.inf)
-        least = float(cost.min())
-        near = np.argwhere(cost <= least * TOLERANCE + 0.01 * variance)
+        near = np.argwhere(cost <= float(cost.min()) * TOLERANCE + 0.01 * variance)
         y, x = near[rng.integers(len(near))]
-        patch = source[y : y + side, x : x + side]
-        used[max(0, y - side // 2) : y + side // 2, max(0, x - side // 2) : x + side // 2] += REPEATED
+        used[max(0, y - reach) : y + reach, max(0, x - reach) : x + reach] += REPEATED
+        patch = source[COARSER * y : COARSER * y + side, COARSER * x : COARSER * x + side]
         # into what is there it fades over the overlap, on the side of which it lies
         depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
         share = np.where(mask, np.clip(1 - depth / (0.6 * side * OVERLAP), 0, 1) * inner, 1)
-        fixed = known[window] if known[window].shape == share.shape else None
-        if fixed is not None:
-            share = np.where(fixed & (depth > 3), 0, share)
+        share = np.where(fixed[window] & (depth > 3), 0, share)
         result[window] += share[..., None] * (patch - result[window])
+        canvas[little] = _shrunk(np.ascontiguousarray(result[window].mean(-1)))
         done[window] = True
     return result[:height, :width]
+
+
+def _shrunk(image: NDArray) -> NDArray:
+    size = image.shape[1] // COARSER, image.shape[0] // COARSER
+    return cv2.resize(image[: size[1] * COARSER, : size[0] * COARSER], size, interpolation=cv2.INTER_AREA)
 
 
 def _cropped(source: NDArray, valid: NDArray) -> tuple[NDArray, NDArray]:

@@ -192,9 +192,9 @@ class FaceLight:
     """[rows, columns] 0..1: how much of a texel the photo shows."""
 
 
-CHROMA_SHARE, LIGHTNESS_SHARE = 0.5, 0.15
+CHROMA_SHARE, LIGHTNESS_SHARE = 0.95, 0.7
 """How much of the mean difference between photo and diffusion on what was seen is believed of what was not."""
-TIE_M = 1.2
+TIE_M = 6.0
 """Distance from what was seen over which its light fades into what diffusion believes."""
 
 

@@ -12,6 +12,7 @@ from lookbeyond import presets
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.layout.world import Room, Unseen, place_photo_in_world
 from lookbeyond.models.warping import WarpedViews
 from lookbeyond.presets.memory import MemoryPlan
 
@@ -28,6 +29,31 @@ FEATHER_PX = 6
 """Width, in pixels of a frame, over which a photo's pixels fade into what was made."""
 TONE_PX = 12
 """Scale, in pixels of a frame, above which light and colour are the guidance's, not the network's."""
+
+
+@dataclass(frozen=True, eq=False)
+class WarpedWorld:
+    """A panorama seen by N other cameras, and behind what it shows its clean plate."""
+
+    front: WarpedViews
+    behind: WarpedViews | None
+
+    def __getitem__(self, frames) -> "WarpedWorld":
+        return WarpedWorld(self.front[frames], self.behind and self.behind[frames])
+
+    @property
+    def known(self) -> torch.Tensor:
+        """[N, H, W] bool: False in holes of both."""
+        return self.front.known if self.behind is None else self.front.known | self.behind.known
+
+    def sample(self, panorama: Panorama) -> torch.Tensor:
+        """The panorama's colour, [N, 3, H, W] in -1..1, its plate's in its holes; 0 in holes of both."""
+        device = self.front.known.device
+        colour = self.front.sample(image_tensor(panorama.colour, device)[0])
+        if self.behind is None or panorama.plate is None:
+            return colour
+        plate = self.behind.sample(image_tensor(panorama.plate.colour, device)[0])
+        return torch.where(self.front.known[:, None], colour, plate)
 
 
 @dataclass(frozen=True)
@@ -51,6 +77,7 @@ class ScenePipeline:
 
     def __init__(self, panorama: PanoramaPipeline, views: ViewsPipeline, preset: presets.Preset):
         self.panorama, self.views, self.settings, self.ablation = panorama, views, preset, Ablation()
+        self.layout: LayoutNetwork | None = None
         self._holding: Holding | None = None
 
     @classmethod
@@ -114,7 +141,12 @@ class ScenePipeline:
             callback_on_step_end=self._panorama_progress(callback, "Painting the panorama"),
             **({"prompt": prompt} if prompt else {}),
         ).panorama  # fmt: skip
-        return self._signed(panorama, seed)
+        panorama = self._signed(panorama, seed)
+        if room == "off" or self.layout is None:
+            return panorama
+        if callback is not None:
+            callback(0.9, "Drawing the room", None)
+        return place_photo_in_world(photo, panorama, self.layout, room, unseen or self.settings.unseen)
 
     def measure_world(
         self,
@@ -226,12 +258,20 @@ class ScenePipeline:
 
     def warp_panorama(
         self, panorama: Panorama, cameras: Sequence[Camera]
-    ) -> tuple[Panorama, tuple[Guidance, WarpedViews]]:
-        """The panorama no finer than the frames (sampling does not filter), and what it tells of them."""
+    ) -> tuple[Panorama, tuple[Guidance, "WarpedWorld"]]:
+        """The panorama no finer than the frames (sampling does not filter), and what it tells of them.
+
+        What it hid is told by its clean plate, where it has one.
+        """
         camera = cameras[0]
         width = max(512, round(1.5 * camera.intrinsics[0, 0] * 2 * np.pi))
         panorama = panorama.shrunk(width)
-        return panorama, warp_guidance(panorama, cameras, self._device)
+        told, front = warp_guidance(panorama, cameras, self._device)
+        behind = None
+        if panorama.plate is not None and not bool(front.known.all()):
+            told_behind, behind = warp_guidance(panorama.plate_panorama, cameras, self._device)
+            told = told.over(told_behind)
+        return panorama, (told, WarpedWorld(front, behind))
 
     def _options(self, panorama: Panorama, guidance: Guidance, seed: int, steps: int) -> dict:
         settings, stage = self.settings, self.settings.stage("views")
@@ -244,14 +284,14 @@ class ScenePipeline:
             "generator": torch.Generator().manual_seed(seed),
         } | (stage[1].settings if stage else {})  # fmt: skip
 
-    def _finish(self, output, guidance: Guidance | None, panorama, warped: WarpedViews, cameras) -> list[View]:
+    def _finish(self, output, guidance: Guidance | None, panorama, warped: "WarpedWorld", cameras) -> list[View]:
         """The network's frames with the guidance's tone and the photo's own pixels, as views; without: bare."""
         colour = output.colour
         if guidance is not None:
             colour = colour + smooth_error(guidance.colour - colour, guidance.known)
         photo = image_tensor(np.repeat(panorama.from_photo[..., None], 3, -1), self._device)[0, :1] / 2 + 0.5
-        share = soften(warped.sample(photo), FEATHER_PX) * (guidance is not None)
-        own = warped.sample(image_tensor(panorama.colour, self._device)[0])
+        share = soften(warped.front.sample(photo), FEATHER_PX) * (guidance is not None)
+        own = warped.sample(panorama)
         told = soften(warped.known[:, None].float(), FEATHER_PX) * (guidance is not None)
         colour = torch.lerp(colour, own, torch.maximum(share, self.settings.panorama_detail * told))
         images = ((colour.permute(0, 2, 3, 1) + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
