@@ -13,6 +13,7 @@ from lookbeyond.geometry.layout import RoomLayout
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import equirectangular_directions
 
+from .cut import cut_edges, extend_cut
 from .faces import Face, faces_of, photo_coordinates, sample
 from .pattern import patterns_of, seen_pattern
 from .photo import lay_photo
@@ -87,6 +88,8 @@ def draw_room(
     clean = cv2.resize(_on_sphere(clean, small_camera, painted), (width, width // 2), interpolation=cv2.INTER_LINEAR)
     plate, _ = lay_photo(photo, camera, painted.heading_rad, colour.astype(np.float32), only=clean)
     furnished = np.where(standing, np.minimum(painted.distance, distance), distance)
+    edges = cut_edges(small, seen, layout, faces, measured, unit)
+    extend_cut(edges, painted.position, painted.heading_rad, colour, furnished)
     return DrawnRoom(colour, furnished, plate, distance)
 
 

@@ -101,12 +101,13 @@ def soften_edges(image: NDArray[np.uint8], face: NDArray[np.int16]) -> NDArray[n
     wrapped = np.concatenate([face[:, -1:], face, face[:, :1]], 1).astype(np.float32)
     kernel = np.ones((3, 3), np.uint8)
     edge = (cv2.dilate(wrapped, kernel) != cv2.erode(wrapped, kernel))[:, 1:-1]
+    edge = cv2.dilate(edge.astype(np.uint8), kernel) > 0
     rows = np.flatnonzero(edge.any(1))
     if not rows.size:
         return image
     result = image.copy()
     first, last = max(0, rows[0] - 4), rows[-1] + 5
     part = image[first:last]
-    blurred = cv2.GaussianBlur(np.concatenate([part[:, -4:], part, part[:, :4]], 1), (0, 0), 0.8)[:, 4:-4]
+    blurred = cv2.GaussianBlur(np.concatenate([part[:, -4:], part, part[:, :4]], 1), (0, 0), 1.0)[:, 4:-4]
     result[first:last][edge[first:last]] = blurred[edge[first:last]]
     return result
