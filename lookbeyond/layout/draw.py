@@ -31,8 +31,8 @@ RENDERED_WIDTH = 2048
 
 
 @dataclass(frozen=True, eq=False)
-class DrawnRoom:
-    """A room in all directions, equirectangular."""
+class DrawnPlace:
+    """A place in all directions, equirectangular."""
 
     colour: NDArray[np.uint8]
     """[H, W, 3]: its surfaces, and what stands where nobody saw it; not the photo."""
@@ -51,7 +51,7 @@ def draw_room(
     width: int,
     *,
     dressed: bool = True,
-) -> DrawnRoom:
+) -> DrawnPlace:
     """A room `width` pixels wide in the photo's surfaces and in the light that diffusion believed.
 
     photo: uint8 [h, w, 3], taken by `painted.photo_camera`. painted: what diffusion made of it, at any width;
@@ -90,7 +90,7 @@ def draw_room(
     furnished = np.where(standing, np.minimum(painted.distance, distance), distance)
     edges = cut_edges(small, seen, layout, faces, measured, unit)
     extend_cut(edges, painted.position, painted.heading_rad, colour, furnished)
-    return DrawnRoom(colour, furnished, plate, distance)
+    return DrawnPlace(colour, furnished, plate, distance)
 
 
 def _on_sphere(mask: NDArray, camera: Camera, painted: Panorama) -> NDArray[np.float32]:

@@ -129,7 +129,7 @@ def patterns_of(
     """The pattern of every face [rows, columns, 3], everywhere."""
     rng = np.random.default_rng(seed)
     walls = [number for number, face in enumerate(faces) if face.kind == "wall"]
-    best_wall = max(walls, key=lambda number: int(seen[number].known.sum()))
+    best_wall = max(walls, key=lambda number: int(seen[number].known.sum()), default=0)
     result = []
     for number, (face, own) in enumerate(zip(faces, seen, strict=True)):
         model = own

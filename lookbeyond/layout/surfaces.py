@@ -102,7 +102,7 @@ def find_clean(
         wanted = paint if one.kind == "wall" and paint is not None else expected[one.number]
         # furniture stands low: what shows above it is more likely the wall
         trust = weight * np.where(high, 1.0, 0.4) if one.kind == "wall" else weight
-        mode, mask = _surface_mode(smooth, area, trust, wanted, one.kind)
+        mode, mask = find_surface(smooth, area, trust, wanted, one.kind)
         if mode is None:
             continue
         clean |= mask & area
@@ -121,8 +121,7 @@ def _grown(smooth: NDArray, area: NDArray, mode: NDArray, reach: float) -> NDArr
     Pieces between edges are taken whole where enough of them has the mode's colour; their rims follow.
     """
     away = _difference(smooth, mode)
-    slope = sum(np.hypot(cv2.Scharr(band, -1, 1, 0), cv2.Scharr(band, -1, 0, 1)) for band in cv2.split(smooth)) / 32
-    calm = area & (slope < EDGE)
+    calm = area & (slopes(smooth) < EDGE)
     count, pieces = cv2.connectedComponents(calm.astype(np.uint8), connectivity=4)
     size = np.bincount(pieces.ravel(), minlength=count)
     seeds = np.bincount(pieces[away < reach], minlength=count)
@@ -139,6 +138,11 @@ def _grown(smooth: NDArray, area: NDArray, mode: NDArray, reach: float) -> NDArr
     return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
 
 
+def slopes(colours: NDArray) -> NDArray[np.float32]:
+    """Change of colour [h, w] from pixel to pixel, in units of Lab, all bands together."""
+    return sum(np.hypot(cv2.Scharr(band, -1, 1, 0), cv2.Scharr(band, -1, 0, 1)) for band in cv2.split(colours)) / 32
+
+
 def _difference(colours: NDArray, other: NDArray) -> NDArray:
     change = colours - other
     return np.sqrt((0.6 * change[..., 0]) ** 2 + (1.2 * change[..., 1]) ** 2 + (1.2 * change[..., 2]) ** 2)
@@ -151,7 +155,7 @@ def _local_mean(colours: NDArray, mask: NDArray, sigma: float) -> NDArray:
         return np.where(blurred[..., 3:] > 1e-3, blurred[..., :3] / blurred[..., 3:], np.nan)
 
 
-def _surface_mode(smooth, area, trust, expected, kind) -> tuple[NDArray | None, NDArray]:
+def find_surface(smooth, area, trust, expected, kind) -> tuple[NDArray | None, NDArray]:
     """The colour (Lab) that is the face's own, and the pixels of that surface."""
     pixels, weights = smooth[area], trust[area]
     scale = np.float32([0.7, 1.2, 1.2])
