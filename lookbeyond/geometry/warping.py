@@ -87,31 +87,49 @@ def known_share(source: Panorama | View, target: Camera) -> float:
     return float((_hits(source, target)[-1] > 0).mean())
 
 
+@dataclass(frozen=True, eq=False)
+class Tears:
+    """A source's inverse distance with one more pixel on every side, and where the surface is torn."""
+
+    inverse: NDArray[np.float32]
+    """[H + 2, W + 2] 1 / metres: a panorama goes on around and over its poles, a view as its border is."""
+    right: NDArray[np.bool_]
+    """[H + 2, W + 1]: between a pixel and its right neighbour."""
+    down: NDArray[np.bool_]
+    """[H + 1, W + 2]: between a pixel and the one below it."""
+
+    @classmethod
+    def of(cls, source: Panorama | View) -> "Tears":
+        inverse = 1 / source.distance
+        if isinstance(source, Panorama):
+            pixel_rad = 2 * math.pi / inverse.shape[1]
+            padded = _padded_sphere(inverse)
+        else:
+            pixel_rad = 1 / max(source.camera.intrinsics[0, 0], source.camera.intrinsics[1, 1])
+            padded = np.pad(inverse, 2, mode="edge")
+        return cls(padded[1:-1, 1:-1], _tears(padded, pixel_rad), _tears(padded.T, pixel_rad).T)
+
+
 class Relief:
     """A distance map prepared for walking through: bilinear where it is one surface, torn where it jumps."""
 
     def __init__(self, source: Panorama | View) -> None:
         self.sphere = isinstance(source, Panorama)
-        inverse = 1 / source.distance
-        self.height, self.width = inverse.shape
+        self.height, self.width = source.distance.shape
         self.near = float(source.distance.min()) * 0.999
         self.far = float(source.distance.max()) * 1.001
         if isinstance(source, Panorama):
             self.position = source.position
             self.heading_rad = source.heading_rad
-            pixel_rad = 2 * math.pi / self.width
-            padded = _padded_sphere(inverse)
         else:
             self.position = source.camera.position
             intrinsics = np.diag([1 / source.camera.width, 1 / source.camera.height, 1.0]) @ source.camera.intrinsics
             self.to_frame = (intrinsics @ source.camera.rotation.T).astype(np.float32)
-            pixel_rad = 1 / max(source.camera.intrinsics[0, 0], source.camera.intrinsics[1, 1])
-            padded = np.pad(inverse, 2, mode="edge")
-        torn_right, torn_down = _tears(padded, pixel_rad), _tears(padded.T, pixel_rad).T
-        inner = padded[1:-1, 1:-1]
+        tears = Tears.of(source)
+        inner, right, down = tears.inverse, tears.right, tears.down
         corners = (inner[:-1, :-1], inner[:-1, 1:], inner[1:, :-1], inner[1:, 1:])
         self.quads = np.stack(corners, -1).reshape(-1, 4)
-        self.torn = (torn_right[:-1] | torn_right[1:] | torn_down[:, :-1] | torn_down[:, 1:]).reshape(-1)
+        self.torn = (right[:-1] | right[1:] | down[:, :-1] | down[:, 1:]).reshape(-1)
 
     def pixels(self, x: NDArray, y: NDArray, z: NDArray, width: int, height: int) -> tuple[NDArray, NDArray]:
         """Pixel coordinates of directions seen from the source, in an image of its frame of any size."""

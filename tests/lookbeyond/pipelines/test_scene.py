@@ -14,7 +14,8 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.keyframes import anchor_seed, clip_seed, plan_shot
 from lookbeyond.geometry.panorama import Panorama, View
-from lookbeyond.geometry.warping import warp_to_view
+from lookbeyond.geometry.warping import Warped
+from lookbeyond.models.warping import warp_to_views
 from lookbeyond.pipelines.scene import Ablation, ScenePipeline
 from tests.lookbeyond.pipelines.tiny import panorama_pipeline, views_pipeline
 
@@ -65,6 +66,17 @@ def shoot(scene: ScenePipeline, room: Panorama, cameras: list[Camera], seed: int
         assert views[0] is source and views[-1] is target
         frames += views[1:] if frames else views
     return frames
+
+
+def warp_to_view(source: Panorama | View, camera: Camera) -> Warped:
+    """What the scene is told, as arrays."""
+    warped = warp_to_views(source, [camera])
+    colour = warped.sample(torch.from_numpy(source.colour).permute(2, 0, 1).float())[0].permute(1, 2, 0)
+    height, width = source.colour.shape[:2]
+    return Warped(
+        colour.round().byte().numpy(), warped.distance[0].numpy(), warped.known[0].numpy(),
+        (warped.source_coords[0] * torch.tensor([width, height])).numpy(), (width, height), warped.sphere,
+    )  # fmt: skip
 
 
 def test_views_take_as_many_steps_as_are_asked_for(scene, room):

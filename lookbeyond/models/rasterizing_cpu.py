@@ -1,0 +1,242 @@
+"""Surfaces drawn into frames on a processor: triangles with a depth buffer, compiled by Numba.
+
+Everything here is plain arrays; `warping` says what they mean.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from ..geometry.surface import BLOCK
+
+NEAR = 1e-3
+"""What lies nearer to the camera's plane, metres, is cut away."""
+SUBPIXELS = 256.0
+"""Corners are put on a grid of so many parts of a pixel: then two triangles share an edge to the last bit, and no
+pixel falls between them."""
+
+
+def _compiled(function: Callable[..., Any]) -> Any:
+    """Compiled for this machine when it is first called, and kept beside this file or in the user's cache folder.
+
+    Where neither can be written to, every process compiles anew.
+    """
+    try:
+        return njit(nogil=True, cache=True, error_model="numpy")(function)
+    except RuntimeError:
+        return njit(nogil=True, error_model="numpy")(function)
+
+
+@_compiled
+def _triangle(x0, y0, w0, x1, y1, w1, x2, y2, w2, top, bottom, inverse):
+    """One triangle into the rows top..bottom - 1 of `inverse`, the nearest surface's 1 / depth. x, y in pixels,
+    w = 1 / depth, linear across the frame."""
+    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+    if area <= 0:  # seen from behind
+        return
+    left = max(math.ceil(min(x0, x1, x2) - 0.5), 0.0)
+    right = min(math.floor(max(x0, x1, x2) - 0.5), inverse.shape[1] - 1.0)
+    first = max(math.ceil(min(y0, y1, y2) - 0.5), float(top))
+    last = min(math.floor(max(y0, y1, y2) - 0.5), bottom - 1.0)
+    if left > right or first > last:
+        return
+    # what lies right of each side, at the first pixel
+    column, row = left + 0.5, first + 0.5
+    side0 = (x2 - x1) * (row - y1) - (y2 - y1) * (column - x1)
+    side1 = (x0 - x2) * (row - y2) - (y0 - y2) * (column - x2)
+    side2 = (x1 - x0) * (row - y0) - (y1 - y0) * (column - x0)
+    across0, across1, across2 = y1 - y2, y2 - y0, y0 - y1
+    down0, down1, down2 = x2 - x1, x0 - x2, x1 - x0
+    scale = 1 / area
+    v0, v1, v2 = w0 * scale, w1 * scale, w2 * scale
+    begin, count = int(left), int(right) - int(left) + 1
+    for y in range(int(first), int(last) + 1):
+        a, b, c = side0, side1, side2
+        line = inverse[y]
+        for x in range(begin, begin + count):
+            if a >= 0 and b >= 0 and c >= 0:
+                line[x] = max(line[x], np.float32(a * v0 + b * v1 + c * v2))
+            a += across0
+            b += across1
+            c += across2
+        side0 += down0
+        side1 += down1
+        side2 += down2
+
+
+@_compiled
+def _snapped(value):
+    return np.rint(value * SUBPIXELS) * (1 / SUBPIXELS)
+
+
+@_compiled
+def _projected(point, matrix, seen):
+    """x, y (pixels) and 1 / depth of a point [3] as the camera sees it, into `seen` [3], if it is as far as NEAR."""
+    x, y, z = np.float64(point[0]), np.float64(point[1]), np.float64(point[2])
+    depth = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + matrix[2, 3]
+    if depth < NEAR:
+        return False
+    w = 1 / depth
+    seen[0] = _snapped((matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3]) * w)
+    seen[1] = _snapped((matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + matrix[1, 3]) * w)
+    seen[2] = w
+    return True
+
+
+@_compiled
+def _clipped(first, second, third, matrix, top, bottom, inverse):
+    """A triangle whose corners [3] lie on both sides of NEAR."""
+    corners, cut = np.empty((3, 3)), np.empty((4, 3))
+    for i, point in enumerate((first, second, third)):
+        for k in range(3):
+            corners[i, k] = matrix[k, 0] * point[0] + matrix[k, 1] * point[1] + matrix[k, 2] * point[2] + matrix[k, 3]
+    number = 0
+    for i in range(3):
+        here, there = corners[i], corners[(i + 1) % 3]
+        if here[2] >= NEAR:
+            cut[number] = here
+            number += 1
+        if (here[2] >= NEAR) != (there[2] >= NEAR):
+            # from the nearer to the farther one, whichever comes first: the neighbour cuts this edge, too
+            if here[2] > there[2]:
+                here, there = there, here
+            share = (NEAR - here[2]) / (there[2] - here[2])
+            for k in range(2):
+                cut[number, k] = here[k] + (there[k] - here[k]) * share
+            cut[number, 2] = NEAR
+            number += 1
+    for i in range(number):
+        cut[i, 2] = 1 / cut[i, 2]
+        cut[i, 0] = _snapped(cut[i, 0] * cut[i, 2])
+        cut[i, 1] = _snapped(cut[i, 1] * cut[i, 2])
+    for i in range(2, number):
+        a, b, c = cut[0], cut[i - 1], cut[i]
+        _triangle(a[0], a[1], a[2], b[0], b[1], b[2], c[0], c[1], c[2], top, bottom, inverse)
+
+
+@_compiled
+def _outside(box, matrix, top, bottom, width):
+    """Whether a box [2, 3] lies wholly on the outer side of one of the frame's planes."""
+    nearer = left = right = above = below = 0
+    for corner in range(8):
+        x, y, z = box[corner & 1, 0], box[corner >> 1 & 1, 1], box[corner >> 2, 2]
+        across = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3]
+        down = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + matrix[1, 3]
+        depth = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + matrix[2, 3]
+        nearer += depth < NEAR
+        left += across < 0
+        right += across > width * depth
+        above += down < top * depth
+        below += down > bottom * depth
+    return nearer == 8 or left == 8 or right == 8 or above == 8 or below == 8
+
+
+@_compiled
+def draw(points, whole, loose, loose_from, boxes, matrix, top, bottom, inverse):
+    """A `Surface`'s arrays into the rows top..bottom - 1 of `inverse` [H, W], 1 / depth of the nearest surface.
+
+    matrix: [3, 4], from points (and 1) to pixels times depth, and depth.
+    """
+    height, width = whole.shape
+    blocks_across = (width + BLOCK - 1) // BLOCK
+    seen = np.empty((BLOCK + 1, BLOCK + 1, 3))
+    ahead = np.empty((BLOCK + 1, BLOCK + 1), np.bool_)
+    for block in range(len(boxes)):
+        if _outside(boxes[block], matrix, top, bottom, inverse.shape[1]):
+            continue
+        row, column = block // blocks_across * BLOCK, block % blocks_across * BLOCK
+        rows, columns = min(BLOCK, height - row), min(BLOCK, width - column)
+        for i in range(rows + 1):
+            for j in range(columns + 1):
+                ahead[i, j] = _projected(points[row + i, column + j], matrix, seen[i, j])
+        for i in range(rows):
+            for j in range(columns):
+                if not whole[row + i, column + j]:
+                    continue
+                a, b, c, d = seen[i, j], seen[i, j + 1], seen[i + 1, j + 1], seen[i + 1, j]
+                if ahead[i, j] and ahead[i, j + 1] and ahead[i + 1, j] and ahead[i + 1, j + 1]:
+                    _triangle(a[0], a[1], a[2], b[0], b[1], b[2], d[0], d[1], d[2], top, bottom, inverse)
+                    _triangle(b[0], b[1], b[2], c[0], c[1], c[2], d[0], d[1], d[2], top, bottom, inverse)
+                elif ahead[i, j] or ahead[i, j + 1] or ahead[i + 1, j] or ahead[i + 1, j + 1]:
+                    y, x = row + i, column + j
+                    above, below = points[y], points[y + 1]
+                    _clipped(above[x], above[x + 1], below[x], matrix, top, bottom, inverse)
+                    _clipped(above[x + 1], below[x + 1], below[x], matrix, top, bottom, inverse)
+        for number in range(loose_from[block], loose_from[block + 1]):
+            ahead0 = _projected(loose[number, 0], matrix, seen[0, 0])
+            ahead1 = _projected(loose[number, 1], matrix, seen[0, 1])
+            ahead2 = _projected(loose[number, 2], matrix, seen[0, 2])
+            a, b, c = seen[0, 0], seen[0, 1], seen[0, 2]
+            if ahead0 and ahead1 and ahead2:
+                _triangle(a[0], a[1], a[2], b[0], b[1], b[2], c[0], c[1], c[2], top, bottom, inverse)
+            elif ahead0 or ahead1 or ahead2:
+                _clipped(loose[number, 0], loose[number, 1], loose[number, 2], matrix, top, bottom, inverse)
+
+
+def _arctangent_terms(number: int = 7) -> tuple[np.float32, ...]:
+    """Coefficients of P with atan(t) = t P(t²) for t in 0..1, to 1e-7."""
+    fit = np.polynomial.Chebyshev.interpolate(
+        lambda square: np.arctan(np.sqrt(square)) / np.sqrt(square), number, domain=[0, 1]
+    )
+    return tuple(np.float32(term) for term in fit.convert(kind=np.polynomial.Polynomial).coef)
+
+
+_A0, _A1, _A2, _A3, _A4, _A5, _A6, _A7 = _arctangent_terms()
+_PI = np.float32(math.pi)
+
+
+@_compiled
+def _angle(y, x):
+    """atan2(y, x) without a branch, so that many are reckoned at once; to some 2e-7."""
+    wide, high = abs(x), abs(y)
+    t = min(wide, high) / max(max(wide, high), np.float32(1e-30))
+    s = t * t
+    angle = t * (_A0 + s * (_A1 + s * (_A2 + s * (_A3 + s * (_A4 + s * (_A5 + s * (_A6 + s * _A7)))))))
+    angle = _PI / 2 - angle if high > wide else angle
+    angle = _PI - angle if x < 0 else angle
+    return -angle if y < 0 else angle
+
+
+@_compiled
+def resolve(inverse, top, bottom, to_world, offset, sphere, heading_rad, to_frame, distance, coords):
+    """Distances [H, W] and source coordinates [H, W, 2] of the rows top..bottom - 1 from 1 / depth [H, W], 0 in holes.
+
+    to_world: [3, 3], from pixels (column, row, 1) to rays one metre deep; offset: [3] of the camera from the source;
+    to_frame: [3, 3], from directions to shares of a view's frame. All float32.
+    """
+    none, one, half = np.float32(0), np.float32(1), np.float32(0.5)
+    turn = np.float32((0.5 + heading_rad / (2 * math.pi)) % 1.0)
+    width = inverse.shape[1]
+    columns, rows = np.empty(width, np.float32), np.empty(width, np.float32)
+    for row in range(top, bottom):
+        down = np.float32(row) + half
+        first_x = to_world[0, 1] * down + to_world[0, 2]
+        first_y = to_world[1, 1] * down + to_world[1, 2]
+        first_z = to_world[2, 1] * down + to_world[2, 2]
+        for column in range(width):
+            across = np.float32(column) + half
+            x = to_world[0, 0] * across + first_x
+            y = to_world[1, 0] * across + first_y
+            z = to_world[2, 0] * across + first_z
+            nearness = inverse[row, column]
+            known = one if nearness > 0 else none
+            depth = known / max(nearness, np.float32(1e-30))
+            distance[row, column] = depth * math.sqrt(x * x + y * y + z * z)
+            x, y, z = offset[0] + x * depth, offset[1] + y * depth, offset[2] + z * depth
+            if sphere:
+                share = turn - _angle(y, x) * (half / _PI)
+                columns[column] = known * (share + one if share < 0 else share - one if share >= 1 else share)
+                rows[column] = known * (half - _angle(z, math.sqrt(x * x + y * y)) * (one / _PI))
+            else:
+                depth = to_frame[2, 0] * x + to_frame[2, 1] * y + to_frame[2, 2] * z
+                scale = known / (depth if depth > 0 else one)
+                share = (to_frame[0, 0] * x + to_frame[0, 1] * y + to_frame[0, 2] * z) * scale
+                columns[column] = min(max(share, none), one)
+                share = (to_frame[1, 0] * x + to_frame[1, 1] * y + to_frame[1, 2] * z) * scale
+                rows[column] = min(max(share, none), one)
+        for column in range(width):
+            coords[row, column, 0] = columns[column]
+            coords[row, column, 1] = rows[column]
