@@ -50,12 +50,14 @@ def draw_room(
     layout: RoomLayout,
     width: int,
     *,
+    measured: NDArray[np.float32] | None = None,
     dressed: bool = True,
 ) -> DrawnPlace:
     """A room `width` pixels wide in the photo's surfaces and in the light that diffusion believed.
 
     photo: uint8 [h, w, 3], taken by `painted.photo_camera`. painted: what diffusion made of it, at any width;
-    its distance tells what stands before the walls, its seed what is drawn by chance.
+    its seed tells what is drawn by chance. measured: [h', w'] metres along the photo's rays, which tells what stands
+    before the walls; the painted panorama's own distance where it is not given.
     dressed: doors, windows and pictures where diffusion believed in them.
     """
     camera = painted.photo_camera
@@ -67,7 +69,11 @@ def draw_room(
     texel = max(TEXEL_M * unit, math.sqrt(area / MOST_TEXELS))
     coarse = COARSE_M * unit * max(1.0, texel / (TEXEL_M * unit))
     small, small_camera = working_photo(photo, camera)
-    measured = painted.distance_at(small_camera.rays())
+    if measured is None:
+        measured = painted.distance_at(small_camera.rays())
+    else:
+        logs = cv2.resize(np.log(measured), (small_camera.width, small_camera.height), interpolation=cv2.INTER_LINEAR)
+        measured = np.exp(logs)
     seen = find_clean(small, small_camera, layout, faces, measured, _believed_colours(painted, layout))
     lights = light_of_faces(faces, layout, painted, small, seen, coarse, unit)
     patterns = [
@@ -87,7 +93,8 @@ def draw_room(
     clean = cv2.GaussianBlur(cv2.erode(seen.clean.astype(np.float32), np.ones((3, 3))), (0, 0), 1.0)
     clean = cv2.resize(_on_sphere(clean, small_camera, painted), (width, width // 2), interpolation=cv2.INTER_LINEAR)
     plate, _ = lay_photo(photo, camera, painted.heading_rad, colour.astype(np.float32), only=clean)
-    furnished = np.where(standing, np.minimum(painted.distance, distance), distance)
+    own = _on_sphere(measured, small_camera, painted)
+    furnished = np.where(standing, np.clip(own, 0.05 * unit, distance), distance)
     edges = cut_edges(small, seen, layout, faces, measured, unit)
     extend_cut(edges, painted.position, painted.heading_rad, colour, furnished)
     return DrawnPlace(colour, furnished, plate, distance)

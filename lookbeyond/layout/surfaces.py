@@ -27,6 +27,8 @@ IN_FRONT = 0.30
 BEHIND = 0.6
 STANDS_OUT = 0.10
 """The same logarithm, above which what is not of the face's surface has a distance of its own."""
+LEAST_THING = 0.004
+"""Share of the photo."""
 FURNITURE = 0.75
 """Height of most furniture, as a share of the camera's."""
 CLUSTERS = 6
@@ -108,11 +110,21 @@ def find_clean(
         clean |= mask & area
         if one.kind == "wall" and paint is None:
             paint = mode
-    standing = ~clean & (ratio > STANDS_OUT)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
-    standing = cv2.morphologyEx(standing.astype(np.uint8), cv2.MORPH_OPEN, kernel)
-    standing = cv2.morphologyEx(standing, cv2.MORPH_CLOSE, kernel) > 0
-    return SeenFaces(camera, face, clean, standing)
+    return SeenFaces(camera, face, clean, _standing(clean, ratio))
+
+
+def _standing(clean: NDArray, ratio: NDArray) -> NDArray[np.bool_]:
+    """What stands before its face as a whole: pieces whose median clearly does. Crumbs would tear the surface."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
+    mask = (~clean & (ratio > STANDS_OUT)).astype(np.uint8)
+    mask = cv2.morphologyEx(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel), cv2.MORPH_OPEN, kernel)
+    count, pieces, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    result = np.zeros(clean.shape, bool)
+    for number in range(1, count):
+        piece = pieces == number
+        if boxes[number][cv2.CC_STAT_AREA] >= LEAST_THING * clean.size and np.median(ratio[piece]) > 1.5 * STANDS_OUT:
+            result |= piece
+    return result
 
 
 def _grown(smooth: NDArray, area: NDArray, mode: NDArray, reach: float) -> NDArray[np.bool_]:

@@ -12,7 +12,8 @@ from lookbeyond import presets
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
-from lookbeyond.layout.world import Room, Unseen, place_photo_in_world
+from lookbeyond.layout.world import Room, Unseen, understand_place
+from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.models.warping import WarpedViews
 from lookbeyond.presets.memory import MemoryPlan
 
@@ -146,7 +147,7 @@ class ScenePipeline:
             return panorama
         if callback is not None:
             callback(0.9, "Drawing the room", None)
-        return place_photo_in_world(photo, panorama, self.layout, room, unseen or self.settings.unseen)
+        return understand_place(photo, panorama, self.layout, room, unseen or self.settings.unseen)
 
     def measure_world(
         self,
