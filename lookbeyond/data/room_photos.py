@@ -1,0 +1,446 @@
+"""Photos of procedural rooms to learn layouts from, with what is true of them: walls, ceiling, distance.
+
+The rooms of `rooms` are boxes, and every wall of them is bare down to the floor. These begin as such rooms and are
+then built over: blocks from floor to ceiling make L-shapes, alcoves, chimney breasts, columns and slanted corners;
+counters, wardrobes and curtains hide the feet of walls; doors, skirting and cornices are put on. The photographer
+stands anywhere, as often against a wall as in the middle, and may see one wall only, or no floor, or no ceiling.
+One photo in twelve is of an open place: ground, sky, and blocks and bushes on the horizon.
+
+Photo `seed` is always the same. `rooms.Rooms` is left as it is: other weights and figures depend on its draws.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+
+from lookbeyond.geometry.cameras import Camera, placed_camera
+
+from .rooms import BOXES, ELLIPSOIDS, FABRICS, FACES, HELD_OUT_SEED, LIGHTS, OPENINGS, WOODS, Rooms, _draw_room
+from .textures import FIRST_PICTURE, MATERIALS, PICTURES, TILES_PER_MATERIAL
+
+WALL_COLUMNS = 256
+"""Directions around the photographer in which the wall's distance is told."""
+RAYS = 15360
+"""Pixels of a photo, about: as many for each shape, so that the compiled ray caster is one."""
+OPEN_SHARE = 1 / 12
+_STREAM = 14  # keeps these draws apart from those of `Rooms.from_seeds`
+_FIRST_BOX = FACES * (1 + OPENINGS)
+_ASPECTS = (3 / 2, 3 / 2, 4 / 3, 16 / 9, 1.0, 3 / 4, 2 / 3, 9 / 16)
+_NOWHERE = (0, 0, -1000.0, 0.01, 0.01, 0.01, 0)
+
+__all__ = ["HELD_OUT_SEED", "RoomPhoto", "column_azimuths", "draw_photos", "trace_walls"]
+
+
+@dataclass(frozen=True, eq=False)
+class RoomPhoto:
+    """A photo from the world's origin, heading 0, and the truth. Lengths in units of the camera's height."""
+
+    photo: np.ndarray
+    """uint8 [h, w, 3]"""
+    camera: Camera
+    distance: np.ndarray
+    """float32 [h, w], along the ray."""
+    walls: np.ndarray
+    """float32 [WALL_COLUMNS], log of the level distance of the wall in the directions of `column_azimuths`."""
+    wall: np.ndarray
+    """uint8 [WALL_COLUMNS], which wall that is: neighbours that differ have a corner between them."""
+    normals: np.ndarray
+    """float32 [WALL_COLUMNS], direction of the wall's inward normal, radians from +X."""
+    ceiling: float
+    """log of the ceiling's height above the camera."""
+    is_open: bool
+    """An open place: `walls`, `wall`, `normals` and `ceiling` mean nothing."""
+
+
+def column_azimuths(columns: int = WALL_COLUMNS) -> np.ndarray:
+    """float64 [columns], radians: as an equirectangular panorama's, from +pi down to -pi, through the centres."""
+    return math.pi * (1 - 2 * (np.arange(columns) + 0.5) / columns)
+
+
+def trace_walls(shell: np.ndarray, blocks: np.ndarray, azimuths: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Distance, number and inward normal's direction (radians) of the walls seen from the origin, each [n].
+
+    shell: [2, 2] centre and half size; blocks: [k, 5] centre, half size, yaw of what stands from floor to ceiling.
+    """
+    rays = np.stack([np.cos(azimuths), np.sin(azimuths)], -1)
+    safe = np.where(np.abs(rays) < 1e-9, 1e-9, rays)
+    reach = (shell[0] + np.sign(safe) * shell[1]) / safe
+    axis = reach.argmin(1)
+    distance = reach.min(1)
+    positive = np.take_along_axis(safe, axis[:, None], 1)[:, 0] > 0
+    number = axis * 2 + positive
+    normal = np.where(axis == 0, 0.0, math.pi / 2) + np.where(positive, math.pi, 0.0)
+    for k, (x, y, hx, hy, yaw) in enumerate(blocks):
+        c, s = math.cos(yaw), math.sin(yaw)
+        turn = np.array([[c, s], [-s, c]])
+        origin, local = turn @ (-x, -y), rays @ turn.T
+        local = np.where(np.abs(local) < 1e-9, 1e-9, local)
+        near = (-origin - np.sign(local) * (hx, hy)) / local
+        far = (-origin + np.sign(local) * (hx, hy)) / local
+        side = near.argmax(1)
+        t = near.max(1)
+        hit = (t < far.min(1)) & (t > 0) & (t < distance)
+        outward = np.where(np.take_along_axis(local, side[:, None], 1)[:, 0] > 0, math.pi, 0.0) + side * math.pi / 2
+        face = 4 + 4 * k + 2 * side + (np.take_along_axis(local, side[:, None], 1)[:, 0] > 0)
+        distance, number = np.where(hit, t, distance), np.where(hit, face, number)
+        normal = np.where(hit, outward + yaw, normal)
+    return distance, number, (normal + math.pi) % (2 * math.pi) - math.pi
+
+
+@dataclass(frozen=True)
+class _Site:
+    """A room that the photographer stands in, and how they hold the camera."""
+
+    room: dict[str, np.ndarray]
+    shell: np.ndarray
+    blocks: np.ndarray
+    camera: Camera
+    is_open: bool
+    sky: np.ndarray
+    """[2, 3] colour at the horizon and overhead, of open places."""
+
+
+def draw_photos(seeds: Sequence[int], device: str = "cpu") -> list[RoomPhoto]:
+    """The photos of these seeds, rendered together."""
+    sites = [_draw_site(np.random.default_rng((int(seed), _STREAM))) for seed in seeds]
+    rooms = Rooms(**{
+        field.name: torch.from_numpy(np.stack([s.room[field.name] for s in sites]).astype(np.float32)).to(device)
+        for field in fields(Rooms)
+    })  # fmt: skip
+    rays = np.zeros((len(sites), RAYS, 3), np.float32)
+    rays[..., 0] = 1
+    for k, site in enumerate(sites):
+        own = site.camera.rays().reshape(-1, 3)
+        rays[k, : len(own)] = own
+    directions = torch.from_numpy(rays).to(device)
+    colours, distances = rooms.render(torch.zeros_like(directions), directions, 0.008)
+    return [
+        _as_photo(site, ray, colour.numpy(), distance.numpy())
+        for site, ray, colour, distance in zip(sites, rays, colours.cpu(), distances.cpu(), strict=True)
+    ]
+
+
+def _as_photo(site: _Site, rays: np.ndarray, colour: np.ndarray, distance: np.ndarray) -> RoomPhoto:
+    height, width = site.camera.height, site.camera.width
+    count = height * width
+    rays, colour, distance = rays[:count], colour[:count], distance[:count]
+    yaw, unit = float(site.room["yaw"]), float(site.room["camera_height"])
+    level, number, normal = trace_walls(site.shell, site.blocks, column_azimuths() - yaw)
+    above = float(site.room["shell"][0, 2] + site.room["shell"][1, 2])
+    if site.is_open:
+        floor = unit / np.maximum(-rays[:, 2], 1e-6)
+        edge = distance > 0.98 * np.minimum(_level_reach(site, rays, yaw), floor)
+        sky = edge & (distance < 0.98 * floor)
+        up = np.clip(rays[:, 2:], 0, 1) ** 0.6
+        colour = np.where(sky[:, None], (1 - up) * site.sky[0] + up * site.sky[1], colour)
+        # what is far loses itself in the air
+        haze = (1 - np.exp(-distance / 120))[:, None] * (~sky)[:, None]
+        colour, distance = (1 - haze) * colour + haze * site.sky[0], np.where(sky, 1e4, distance)
+    image = (colour.clip(0, 1) * 255).round().astype(np.uint8).reshape(height, width, 3)
+    turned = (normal + yaw + math.pi) % (2 * math.pi) - math.pi
+    return RoomPhoto(
+        image, site.camera, (distance / unit).astype(np.float32).reshape(height, width),
+        np.log(level / unit).astype(np.float32), number.astype(np.uint8), turned.astype(np.float32),
+        math.log(above / unit), site.is_open,
+    )  # fmt: skip
+
+
+def _level_reach(site: _Site, rays: np.ndarray, yaw: float) -> np.ndarray:
+    """Distance to the shell's walls or ceiling, along rays of the world."""
+    level = np.maximum(np.hypot(rays[:, 0], rays[:, 1]), 1e-6)
+    distance, *_ = trace_walls(site.shell, site.blocks[:0], np.arctan2(rays[:, 1], rays[:, 0]) - yaw)
+    above = site.room["shell"][0, 2] + site.room["shell"][1, 2]
+    return np.minimum(distance / level, above / np.maximum(rays[:, 2], 1e-6))
+
+
+def _draw_site(rng: np.random.Generator) -> _Site:
+    is_open = rng.uniform() < OPEN_SHARE
+    room, shell, blocks = _open_place(rng) if is_open else _built_over(rng)
+    heading = _heading(rng, shell, blocks)
+    room["yaw"] = np.array(-heading)
+    long_side = math.radians(rng.uniform(40, 75) if rng.uniform() < 0.55 else rng.uniform(60, 100))
+    aspect = float(rng.choice(_ASPECTS))
+    tangent = math.tan(long_side / 2) * min(1.0, aspect)
+    pitch = rng.normal(-3, 6.5) if rng.uniform() < 0.93 else rng.choice([-1, 1]) * rng.uniform(15, 35)
+    width = int(math.sqrt(RAYS * aspect)) // 2 * 2
+    camera = placed_camera(
+        width, RAYS // width // 2 * 2, 2 * math.atan(tangent),
+        pitch_rad=math.radians(float(np.clip(pitch, -35, 35))), roll_rad=math.radians(rng.normal(0, 1.2)),
+    )  # fmt: skip
+    warm = np.array([1.0, rng.uniform(0.96, 1), rng.uniform(0.9, 1)])
+    horizon = rng.uniform(0.65, 1.0) * warm
+    overhead = horizon * (rng.uniform(0.3, 0.95), rng.uniform(0.5, 0.97), 1.0) * rng.uniform(0.8, 1.05)
+    return _Site(room, shell, blocks, camera, is_open, np.stack([horizon, overhead]).clip(0, 1))
+
+
+def _heading(rng: np.random.Generator, shell: np.ndarray, blocks: np.ndarray) -> float:
+    """Where they look, in the room's frame: mostly where it is open, often straight at a wall."""
+    kind = rng.uniform()
+    if kind < 0.12:
+        return rng.uniform(-math.pi, math.pi)
+    azimuths = column_azimuths(64)
+    distance, *_ = trace_walls(shell, blocks, azimuths)
+    chance = distance**1.3
+    chosen = float(rng.choice(azimuths, p=chance / chance.sum()) + rng.uniform(-0.05, 0.05))
+    if kind < 0.35:
+        return round(chosen / (math.pi / 2)) * math.pi / 2 + rng.normal(0, 0.03)
+    return chosen
+
+
+def _built_over(rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """A room of `rooms` with blocks, furniture against its walls and another standpoint: its values, shell, blocks."""
+    room = _draw_room(rng)
+    if rng.uniform() < 0.25:  # halls, and corridors
+        room = _stretched(room, rng)
+    centre, half = room["shell"]
+    floor = centre[2] - half[2]
+    blocks = _draw_blocks(rng, centre[:2], half[:2])
+    old = room["boxes"][room["boxes"][:, 2] > -100]
+    looks = room["surfaces"][_FIRST_BOX : _FIRST_BOX + len(old)]
+    kept = ~_within(blocks, old[:, :2], 0.1)
+    old, looks = old[kept], looks[kept]
+    balls = room["ellipsoids"]
+    balls[_within(blocks, balls[:, :2], 0.1)] = _NOWHERE[:6]
+
+    added: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def look(tint, material="plain", scale=0.02, gloss=0.0) -> np.ndarray:
+        tile = MATERIALS.index(material) * TILES_PER_MATERIAL + rng.integers(TILES_PER_MATERIAL)
+        return np.array([tile, scale, *np.clip(tint, 0.02, 1), 0, gloss])
+
+    def put(x, y, z, hx, hy, hz, yaw, surface) -> None:
+        added.append((np.array([x, y, floor + z, max(hx, 0.008), max(hy, 0.008), max(hz, 0.008), yaw]), surface))
+
+    paper = room["surfaces"][0]
+    for x, y, hx, hy, yaw in blocks:
+        accent = rng.uniform() < 0.15
+        put(x, y, half[2], hx, hy, half[2] + 0.02, yaw, look(FABRICS[rng.integers(len(FABRICS))]) if accent else paper)
+    _dress_walls(rng, centre, half, blocks, put, look)
+    count = min(BOXES, len(added) + len(old))
+    boxes = np.tile(_NOWHERE, (BOXES, 1)).astype(float)
+    own = min(len(added), BOXES)
+    for k in range(own):
+        boxes[k], room["surfaces"][_FIRST_BOX + k] = added[k]
+    boxes[own:count], room["surfaces"][_FIRST_BOX + own : _FIRST_BOX + count] = old[: count - own], looks[: count - own]
+    room["boxes"] = boxes
+
+    level = min(rng.uniform(0.75, 1.85), 2 * half[2] - 0.4)
+    x, y = _standpoint(rng, room, blocks, floor + level)
+    _move(room, np.array([-x, -y, -(floor + level)]))
+    room["camera_height"] = np.array(level)
+    _relight(rng, room)
+    return room, room["shell"][:, :2], blocks - np.array([x, y, 0, 0, 0])
+
+
+def _stretched(room: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """The walls elsewhere; what stood against them stands free now, or in the wall, where it is not seen."""
+    factor = np.array([rng.uniform(0.6, 1.7), rng.uniform(0.6, 1.7), rng.uniform(0.95, 1.35)])
+    centre, half = room["shell"]
+    floor = centre[2] - half[2]
+    half = np.maximum(half * factor, (0.9, 0.9, 1.1))
+    room["shell"] = np.stack([np.array([*centre[:2], floor + half[2]]), half])
+    for k, (face, *_) in enumerate(room["openings"]):
+        if face >= 0:  # the annexes lie behind the walls
+            axis, sign = int(face) // 2, 1 if face % 2 else -1
+            room["annexes"][k, 0, axis] = centre[axis] + sign * (half[axis] + room["annexes"][k, 1, axis])
+    return room
+
+
+def _draw_blocks(rng: np.random.Generator, centre: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """[k, 5] centre, half size, yaw of what makes the room no box."""
+    blocks: list[tuple[float, ...]] = []
+    kind = rng.choice(["none", "corner", "alcove", "breast", "columns", "slant", "two"],
+                      p=[0.34, 0.22, 0.12, 0.14, 0.06, 0.05, 0.07])  # fmt: skip
+
+    def corner() -> None:
+        size = half * rng.uniform(0.15, 0.65, 2)
+        sign = rng.choice([-1, 1], 2)
+        blocks.append((*(centre + sign * (half - size)), *size, 0.0))
+
+    def at_wall(along: float, width: float, depth: float, face: int) -> None:
+        axis, sign = face // 2, 1 if face % 2 else -1
+        middle, size = centre.copy(), np.zeros(2)
+        middle[axis] += sign * (half[axis] - depth)
+        middle[1 - axis] += along
+        size[axis], size[1 - axis] = depth, width
+        blocks.append((*middle, *size, 0.0))
+
+    face = int(rng.integers(4))
+    side = half[1 - face // 2]
+    if kind in ("corner", "two"):
+        corner()
+    if kind == "two":
+        corner() if rng.uniform() < 0.5 else at_wall(
+            rng.uniform(-0.5, 0.5) * side, rng.uniform(0.1, 0.4), rng.uniform(0.1, 0.35), face
+        )
+    elif kind == "alcove":  # the wall comes nearer on both sides of a gap
+        gap, depth = rng.uniform(0.25, 0.6) * side, rng.uniform(0.12, 0.55)
+        middle = rng.uniform(-1, 1) * (side - gap) * 0.8
+        for low, high in ((-side, middle - gap), (middle + gap, side)):
+            at_wall((low + high) / 2, max((high - low) / 2, 0.05), depth, face)
+    elif kind == "breast":
+        at_wall(rng.uniform(-0.7, 0.7) * side, rng.uniform(0.15, 0.5) * side, rng.uniform(0.08, 0.5), face)
+    elif kind == "columns":
+        for _ in range(int(rng.integers(1, 4))):
+            blocks.append((*(centre + rng.uniform(-0.9, 0.9, 2) * half), *rng.uniform(0.08, 0.3, 2), 0.0))
+    elif kind == "slant":
+        size = rng.uniform(0.3, 0.7) * half.min()
+        blocks.append((*(centre + rng.choice([-1, 1], 2) * half), size, size, math.pi / 4))
+    return np.array(blocks, float).reshape(-1, 5)
+
+
+def _within(blocks: np.ndarray, points: np.ndarray, margin: float) -> np.ndarray:
+    """[n] bool: points [n, 2] inside a block, or nearer than that to it."""
+    inside = np.zeros(len(points), bool)
+    for x, y, hx, hy, yaw in blocks:
+        c, s = math.cos(yaw), math.sin(yaw)
+        local = np.abs((points - (x, y)) @ np.array([[c, -s], [s, c]]))
+        inside |= (local < np.array([hx, hy]) + margin).all(1)
+    return inside
+
+
+def _dress_walls(rng: np.random.Generator, centre, half, blocks, put, look) -> None:
+    """Doors, skirting, cornices, and rows of things that hide where the wall meets the floor."""
+    white = np.full(3, rng.uniform(0.6, 0.92))
+    wood = WOODS[rng.integers(len(WOODS))] * rng.uniform(0.8, 1.2)
+    trim = white if rng.uniform() < 0.65 else wood
+
+    def on_wall(face: int, along: float, z: float, width: float, depth: float, height: float, surface) -> None:
+        axis, sign = face // 2, 1 if face % 2 else -1
+        p, size = np.array(centre[:2], float), np.zeros(2)
+        p[axis] += sign * (half[axis] - depth)
+        p[1 - axis] += along
+        size[axis], size[1 - axis] = depth, width
+        put(*p, z, *size, height, 0.0, surface)
+
+    def sides(face: int) -> float:
+        return half[1 - face // 2]
+
+    if rng.uniform() < 0.55:
+        rise = rng.uniform(0.03, 0.08)
+        for face in range(4):
+            on_wall(face, 0, rise, sides(face), 0.01, rise, look(trim))
+        for x, y, hx, hy, yaw in blocks:
+            put(x, y, rise, hx + 0.015, hy + 0.015, rise, yaw, look(trim))
+    if rng.uniform() < 0.25:
+        drop = rng.uniform(0.03, 0.1)
+        for face in range(4):
+            on_wall(face, 0, 2 * half[2] - drop, sides(face), rng.uniform(0.02, 0.06), drop, look(white))
+    for _ in range(int(rng.integers(0, 3))):  # doors that are shut
+        face, width = int(rng.integers(4)), rng.uniform(0.36, 0.5)
+        along = rng.uniform(-1, 1) * max(sides(face) - width - 0.1, 0)
+        leaf = look(white if rng.uniform() < 0.5 else wood, "wood" if rng.uniform() < 0.5 else "plain", 0.5)
+        on_wall(face, along, 1.05, width + 0.07, 0.012, 1.05, look(trim))
+        on_wall(face, along, 1.0, width, 0.018, 1.0, leaf)
+    for _ in range(int(rng.choice([0, 1, 1, 2, 3]))):  # counters, wardrobes, beds and sofas in a row, curtains
+        face = int(rng.integers(4))
+        side = sides(face)
+        width = side * rng.uniform(0.35, 1.0)
+        along = rng.uniform(-1, 1) * (side - width)
+        colour = (FABRICS[rng.integers(len(FABRICS))], wood, white)[rng.integers(3)] * rng.uniform(0.8, 1.15)
+        material = str(rng.choice(["plain", "wood", "weave", "stripes", "tiles"]))
+        surface = look(colour, material, 1 / rng.uniform(0.5, 2), rng.choice([0, 0.1]))
+        kind = rng.uniform()
+        if kind < 0.35:
+            height, depth = rng.uniform(0.2, 0.5), rng.uniform(0.15, 0.5)
+            on_wall(face, along, height, width, depth, height, surface)
+            if rng.uniform() < 0.5:  # a worktop or seat of another colour, and what hangs above
+                on_wall(face, along, 2 * height, width, depth + 0.02, 0.02, look(colour * 0.6))
+                on_wall(face, along, rng.uniform(1.5, 1.9), width * 0.8, 0.17, 0.3, surface)
+        elif kind < 0.6:
+            height = min(rng.uniform(0.8, 1.25), half[2])
+            on_wall(face, along * 0.9, height, min(width, 1.2), rng.uniform(0.2, 0.32), height, surface)
+        elif kind < 0.8:
+            on_wall(face, along, half[2] - 0.05, width, rng.uniform(0.03, 0.08), half[2] - 0.05, surface)
+        else:  # books and pictures from end to end
+            tile = FIRST_PICTURE + rng.integers(PICTURES)
+            shelf = np.array([tile, 1 / rng.uniform(0.8, 2), 1, 1, 1, 0, 0])
+            height = rng.uniform(0.5, 1.15)
+            on_wall(face, along, height, width, rng.uniform(0.1, 0.18), height, shelf)
+    for _ in range(int(rng.choice([0, 0, 1, 2]))):  # something that stands in the way
+        x, y = centre[:2] + rng.uniform(-0.8, 0.8, 2) * half[:2]
+        height = rng.uniform(0.2, 0.55)
+        surface = look(FABRICS[rng.integers(len(FABRICS))], str(rng.choice(["plain", "weave", "wood"])), 0.8)
+        put(x, y, height, *rng.uniform(0.2, 0.9, 2), height, rng.choice([0, 0, rng.uniform(0, 3)]), surface)
+
+
+def _standpoint(rng: np.random.Generator, room: dict[str, np.ndarray], blocks: np.ndarray, z: float) -> np.ndarray:
+    """Where the photographer has room to stand: [2]. Furniture that leaves none goes away."""
+    centre, half = room["shell"]
+    boxes = room["boxes"]
+    solid = boxes[boxes[:, 2] + boxes[:, 5] > z - 0.5]
+    for margin in (0.35, 0.35, 0.2, 0.1):
+        for _ in range(12):
+            share = rng.uniform(-1, 1, 2)
+            if rng.uniform() < 0.5:  # the back against a wall
+                share[rng.integers(2)] = rng.choice([-1, 1])
+            place = centre[:2] + share * np.maximum(half[:2] - 0.3, 0)
+            low = solid[solid[:, 2] - solid[:, 5] < z + 0.3]
+            flat = np.concatenate([low[:, :2], low[:, 3:5], low[:, 6:]], 1)
+            if not _within(flat, place[None], margin)[0] and not _within(blocks, place[None], 0.3)[0]:
+                return place
+    free = [p for p in centre[:2] + rng.uniform(-0.9, 0.9, (60, 2)) * half[:2] if not _within(blocks, p[None], 0.15)[0]]
+    place = free[0]
+    flat = np.concatenate([boxes[:, :2], boxes[:, 3:5], boxes[:, 6:]], 1)
+    for k in np.flatnonzero([_within(one[None], place[None], 0.2)[0] for one in flat]):
+        boxes[k] = _NOWHERE
+    return place
+
+
+def _move(room: dict[str, np.ndarray], by: np.ndarray) -> None:
+    """Shifts everything: the photographer stands at the origin."""
+    room["shell"][0] += by
+    room["annexes"][:, 0] += by
+    room["boxes"][:, :3] += by
+    room["ellipsoids"][:, :3] += by
+    room["lights"][:, :3] += by
+    for opening in room["openings"]:
+        if opening[0] >= 0:
+            opening[1] += by[1 - int(opening[0]) // 2]
+            opening[3:] += by[2]
+
+
+def _relight(rng: np.random.Generator, room: dict[str, np.ndarray]) -> None:
+    """From even light to one window in the dark."""
+    contrast = rng.uniform(0, 1)
+    room["ambient"] = room["ambient"] * (1.2 - 0.7 * contrast)
+    room["lights"][:, 3:] *= 0.7 + 1.3 * contrast * rng.uniform(0.3, 1, (LIGHTS, 1))
+    shade = rng.uniform(0.85, 1.05, (FACES, 1))  # walls turned to and from the light outside
+    room["surfaces"][:FACES, 2:5] = np.clip(room["surfaces"][:FACES, 2:5] * shade, 0.02, 1)
+
+
+def _open_place(rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Ground and sky: a shell too big to be a room, with blocks and bushes."""
+    room = _draw_room(rng)
+    height = rng.uniform(1.2, 2.2)
+    half = np.array([*rng.uniform(40, 120, 2), 60.0])
+    room["shell"] = np.stack([np.array([0, 0, half[2] - height]), half])
+    room["camera_height"] = np.array(height)
+    room["openings"][:, 0] = -1
+    boxes, balls = np.tile(_NOWHERE, (BOXES, 1)).astype(float), room["ellipsoids"]
+    for k in range(int(rng.integers(0, 22))):
+        angle, reach = rng.uniform(-math.pi, math.pi), math.exp(rng.uniform(math.log(5), math.log(70)))
+        size = np.array([rng.uniform(1, 9), rng.uniform(1, 9), rng.uniform(1, 9)]) * min(1.0, reach / 15)
+        away = reach + float(np.hypot(*size[:2]))
+        boxes[k] = away * math.cos(angle), away * math.sin(angle), size[2] - height, *size, rng.uniform(0, math.pi)
+        material = MATERIALS.index(str(rng.choice(["plain", "bricks", "tiles", "stripes", "wood"])))
+        tile = material * TILES_PER_MATERIAL + rng.integers(TILES_PER_MATERIAL)
+        tint = np.full(3, rng.uniform(0.1, 0.7)) * rng.uniform(0.8, 1.1, 3)
+        room["surfaces"][_FIRST_BOX + k] = tile, 1 / rng.uniform(1.5, 8), *tint, 0, 0
+    for k in range(ELLIPSOIDS):
+        angle, reach, size = rng.uniform(-math.pi, math.pi), rng.uniform(4, 30), rng.uniform(0.5, 3)
+        balls[k] = reach * math.cos(angle), reach * math.sin(angle), size * 0.7 - height, size, size, size
+        surface = room["surfaces"][_FIRST_BOX + BOXES + k]
+        surface[:] = 4 * TILES_PER_MATERIAL + k, 0.4, *(np.array([0.2, 0.33, 0.12]) * rng.uniform(0.5, 1.5)), 0, 0
+    ground = np.array([[0.3, 0.38, 0.17], [0.4, 0.38, 0.36], [0.5, 0.45, 0.36], [0.25, 0.25, 0.26]])[rng.integers(4)]
+    material = MATERIALS.index(str(rng.choice(["carpet", "tiles", "bricks", "marble", "plain"])))
+    room["surfaces"][FACES - 2] = (
+        material * TILES_PER_MATERIAL + rng.integers(TILES_PER_MATERIAL), 1 / rng.uniform(0.8, 4), *ground, 0, 0
+    )  # fmt: skip
+    room["boxes"], room["lights"][:, 3:] = boxes, 0
+    room["lights"][0] = *(np.array([*rng.normal(0, 30, 2), 40.0])), *(np.full(3, rng.uniform(100, 700)))
+    room["ambient"] = rng.uniform(0.6, 1.5) * np.array([0.95, 1, 1.08])
+    return room, room["shell"][:, :2], np.zeros((0, 5))

@@ -1,0 +1,234 @@
+"""A room that is known, shown to the fit as a photo and by a network that knows it, comes back; in every world."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
+from lookbeyond.geometry.layout import RoomLayout
+from lookbeyond.geometry.projection import equirectangular_directions
+from lookbeyond.layout import fit
+from lookbeyond.layout.canvas import (
+    ALL_COLUMNS,
+    CELL_COLUMNS,
+    CELL_ROWS,
+    canvas_directions,
+    grid_in_photo,
+    grid_on_canvas,
+    place_on_canvas,
+)
+from lookbeyond.layout.fit import fit_layout, fit_layout_panorama
+from lookbeyond.models.layout_network import CEILING, FLOOR, WALL, LayoutNetwork, LayoutPrediction
+
+BOX = RoomLayout(np.array([[3.2, -2.1], [3.2, 2.4], [-1.8, 2.4], [-1.8, -2.1]]), -1.5, 1.1)
+L_SHAPE = RoomLayout(
+    np.array([[4.0, -2.0], [4.0, 1.1], [2.2, 1.1], [2.2, 2.6], [-1.7, 2.6], [-1.7, -2.0]]), -1.5, 1.2
+)
+HEIGHT = 1.5
+PAINTS = np.array([[200, 190, 170], [150, 150, 160], [180, 120, 90], [90, 120, 150], [170, 170, 120], [120, 90, 130]])
+
+
+def turned(layout: RoomLayout, angle: float) -> RoomLayout:
+    c, s = math.cos(angle), math.sin(angle)
+    return replace(layout, corners=layout.corners @ np.array([[c, s], [-s, c]]))
+
+
+def colours(layout: RoomLayout, directions: np.ndarray) -> np.ndarray:
+    """What is seen of a room of plain paint; the floor has tiles of 40 cm."""
+    distance, face = layout.cast((0, 0, 0), directions)
+    paint = np.concatenate([PAINTS[np.arange(len(layout.corners)) % len(PAINTS)], [[110, 80, 60], [235, 235, 230]]])
+    _, along, _, inward = layout.walls()
+    level = (directions * distance[..., None])[..., :2]
+    tile = (np.floor(level @ along[0] / 0.4) + np.floor(level @ inward[0] / 0.4)) % 2
+    shade = np.where(face == layout.floor_face, 1 - 0.25 * tile, 1.0)
+    return (paint[face] * shade[..., None]).astype(np.uint8)
+
+
+class Knowing(torch.nn.Module):
+    """In the network's place: tells the truth about a room, of canvases that look along `headings`."""
+
+    def __init__(self, layout: RoomLayout, headings: list[float], *, error: float = 0.0):
+        super().__init__()
+        self.kept = torch.nn.Parameter(torch.zeros(()))
+        self.truths = [self._truth(turned(layout, -heading), error) for heading in headings]
+
+    def _truth(self, layout: RoomLayout, error: float) -> dict[str, np.ndarray]:
+        level = np.stack([np.cos(fit._AZIMUTHS), np.sin(fit._AZIMUTHS), 0 * fit._AZIMUTHS], -1)
+        low = replace(layout, floor_z=-100.0, ceiling_z=100.0)
+        distance, wall = low.cast((0, 0, 0), level)
+        cells, face = layout.cast((0, 0, 0), canvas_directions(CELL_COLUMNS, CELL_ROWS))
+        kind = np.where(face == layout.floor_face, FLOOR, np.where(face == layout.ceiling_face, CEILING, WALL))
+        return {
+            "walls": np.log(distance / HEIGHT) + error * np.sin(3 * fit._AZIMUTHS), "wall_scales": np.full(256, -2.5),
+            "corners": np.where(wall != np.roll(wall, -1), 5.0, -5.0), "normals": layout.walls()[3][wall],
+            "ceiling": np.array(math.log(layout.ceiling_z / HEIGHT) + error), "ceiling_scale": np.array(-2.5),
+            "open_place": np.array(-5.0), "distance": np.log(cells / HEIGHT), "distance_scales": np.full(kind.shape, -2.5),
+            "kinds": np.where(np.arange(4)[:, None, None] == kind, 4.0, 0.0),
+        }  # fmt: skip
+
+    def forward(self, colour: torch.Tensor, known: torch.Tensor) -> LayoutPrediction:
+        assert len(colour) == len(self.truths) and colour.shape[2:] == known.shape[2:]
+        stacked = {name: np.stack([truth[name] for truth in self.truths]) for name in self.truths[0]}
+        return LayoutPrediction(**{name: torch.from_numpy(value).float() for name, value in stacked.items()})
+
+
+def photo_of(layout: RoomLayout, camera: Camera) -> np.ndarray:
+    return colours(layout, camera.rays())
+
+
+def camera_at(heading: float = 0.4, **options) -> Camera:
+    return placed_camera(480, 360, math.radians(80), heading_rad=heading, pitch_rad=-0.08, roll_rad=0.02, **options)
+
+
+def apart(one: RoomLayout, other: RoomLayout, centre=(0, 0, 0)) -> float:
+    """Median |log| of the ratio of what is seen of two rooms from a place in both."""
+    rays = equirectangular_directions(128, 64)
+    return float(np.median(np.abs(np.log(one.cast(centre, rays)[0] / other.cast(centre, rays)[0]))))
+
+
+@pytest.mark.parametrize("room", [BOX, L_SHAPE], ids=["box", "L-shape"])
+@pytest.mark.parametrize("angle", [0.0, 0.3, 2.0])
+def test_exact_columns_give_the_room_back(room, angle):
+    """From the distances around alone, no photo: the polygon is that of the truth, corner by corner."""
+    layout = turned(room, angle)
+    truth = Knowing(layout, [0.0]).truths[0]
+    told = fit._numbers(truth)
+    evidence = fit._Evidence(told, np.ones((CELL_ROWS, CELL_COLUMNS), bool), [])
+    heading = (angle + math.pi / 4) % (math.pi / 2) - math.pi / 4
+    found = fit._polygon_of_columns(evidence, heading, 0.7)
+    assert found is not None and len(found.offsets) == len(layout.corners)
+    corners = found.corners() * HEIGHT
+    nearest = np.linalg.norm(corners[:, None] - layout.corners[None], axis=-1).min(1)
+    assert nearest.max() < 0.02
+
+
+@pytest.mark.parametrize("room", [BOX, L_SHAPE], ids=["box", "L-shape"])
+def test_a_photo_and_a_network_that_is_a_little_wrong_give_the_room(room):
+    camera = camera_at()
+    found = fit_layout(photo_of(room, camera), camera, HEIGHT, Knowing(room, [0.4], error=0.06))
+    assert found.place == "room" and found.layout is not None and found.reason
+    assert len(found.layout.corners) == len(room.corners)
+    assert found.layout.floor_z == pytest.approx(-HEIGHT)
+    # where the photo shows it, lines put it right: nearer than the network was
+    rays = camera.resized(48, 36).rays()
+    seen = np.abs(np.log(found.layout.cast((0, 0, 0), rays)[0] / room.cast((0, 0, 0), rays)[0]))
+    assert np.mean(seen) < 0.02
+    assert apart(found.layout, room) < 0.06
+
+
+def test_the_heading_is_the_lines_own_not_the_networks():
+    room = turned(BOX, math.radians(11))
+    camera = camera_at(0.0)
+    off = Knowing(room, [0.0])
+    c, s = math.cos(0.07), math.sin(0.07)
+    off.truths[0]["normals"] = off.truths[0]["normals"] @ np.array([[c, s], [-s, c]])
+    found = fit_layout(photo_of(room, camera), camera, HEIGHT, off).layout
+    assert found is not None
+    _, direction, *_ = found.walls()
+    angle = math.degrees(math.atan2(direction[0, 1], direction[0, 0])) % 90
+    assert angle == pytest.approx(11, abs=0.5)
+
+
+def test_turning_and_moving_the_world_turns_and_moves_the_room():
+    camera = camera_at()
+    photo, network = photo_of(BOX, camera), Knowing(BOX, [0.4])
+    before = fit_layout(photo, camera, HEIGHT, network).layout
+    place = np.array([5.0, -3.0, 7.5])
+    after = fit_layout(photo, camera_at(0.4 + 1.2, position=place), HEIGHT, network).layout
+    assert before is not None and after is not None
+    expected = turned(before, 1.2)
+    np.testing.assert_allclose(after.corners, expected.corners + place[:2], atol=1e-6)
+    assert after.floor_z == pytest.approx(before.floor_z + place[2])
+    assert after.ceiling_z == pytest.approx(before.ceiling_z + place[2])
+
+
+def test_the_cameras_height_is_the_unit_of_everything():
+    camera = camera_at()
+    photo, network = photo_of(BOX, camera), Knowing(BOX, [0.4])
+    one, two = (fit_layout(photo, camera, height, network) for height in (1.0, 2.0))
+    assert one.layout is not None and two.layout is not None
+    np.testing.assert_allclose(two.layout.corners, 2 * one.layout.corners, rtol=1e-9)
+    assert two.layout.height == pytest.approx(2 * one.layout.height)
+    np.testing.assert_allclose(two.distance_inside, 2 * one.distance_inside, rtol=1e-5)
+
+
+def test_a_mirrored_photo_gives_the_mirrored_room():
+    camera = placed_camera(480, 360, math.radians(80), pitch_rad=-0.05)
+    other = RoomLayout((BOX.corners * (1, -1))[::-1], BOX.floor_z, BOX.ceiling_z)
+    photo = photo_of(BOX, camera)
+    found = fit_layout(photo, camera, HEIGHT, Knowing(BOX, [0.0])).layout
+    mirrored = fit_layout(photo[:, ::-1].copy(), camera, HEIGHT, Knowing(other, [0.0])).layout
+    assert found is not None and mirrored is not None
+    back = RoomLayout((mirrored.corners * (1, -1))[::-1], mirrored.floor_z, mirrored.ceiling_z)
+    assert apart(found, back) < 0.01
+
+
+def test_a_360_picture_gives_its_room_wherever_it_was_taken():
+    heading, origin = 0.7, (2.0, -1.0, 4.0)
+    picture = colours(turned(L_SHAPE, -heading), equirectangular_directions(1024, 512))
+    headings = [heading + 2 * math.pi * k / fit._CUTS for k in range(fit._CUTS)]
+    found = fit_layout_panorama(
+        picture, HEIGHT, Knowing(L_SHAPE, headings, error=0.03), heading_rad=heading, origin=origin
+    )
+    assert found.place == "room" and found.layout is not None
+    home = replace(
+        found.layout, corners=found.layout.corners - origin[:2], floor_z=found.layout.floor_z - origin[2],
+        ceiling_z=found.layout.ceiling_z - origin[2],
+    )  # fmt: skip
+    assert len(home.corners) == 6 and apart(home, L_SHAPE) < 0.02
+    assert found.distance_camera is None and found.distance_inside.shape == (CELL_ROWS, ALL_COLUMNS)
+
+
+@pytest.mark.parametrize("kind", ["noise", "grey", "black", "small", "straight down"])
+def test_a_photo_of_nothing_is_no_room_and_says_why(kind):
+    rng = np.random.default_rng(0)
+    photo = rng.integers(0, 256, (240, 320, 3), np.uint8)
+    if kind in ("grey", "black"):
+        photo = np.full_like(photo, 128 if kind == "grey" else 0)
+    photo = photo[:64, :64] if kind == "small" else photo
+    pitch = -math.pi / 2 if kind == "straight down" else 0.0
+    camera = placed_camera(photo.shape[1], photo.shape[0], math.radians(70), pitch_rad=pitch)
+    torch.manual_seed(0)
+    network = LayoutNetwork(width=32, num_layers=1, num_attention_heads=2, block_out_channels=(8, 8, 8)).eval()
+    found = fit_layout(photo, camera, 1.5, network)
+    assert found.place == "neither" and found.layout is None
+    assert 0 <= found.confidence < fit.SURE and found.reason.endswith(".")
+    assert np.isfinite(found.distance_inside).all() and (found.distance_inside > 0).all()
+    assert fit_layout(photo, camera, 1.5, network) .confidence == found.confidence
+
+
+def test_what_lies_on_the_canvas_is_what_the_photo_shows():
+    camera = placed_camera(400, 300, math.radians(70), heading_rad=1.0, pitch_rad=0.1, roll_rad=-0.05)
+    photo = photo_of(BOX, camera)
+    canvas = place_on_canvas(photo, camera)
+    truth = colours(BOX, canvas_directions(heading_rad=1.0))
+    same = np.abs(canvas.colour.astype(int) - truth).max(-1) < 8
+    assert canvas.known.mean() > 0.15 and same[canvas.known].mean() > 0.85
+    assert not canvas.colour[~canvas.known].any()
+
+
+def test_a_grid_of_the_canvas_and_of_the_photo_are_one_another():
+    camera = placed_camera(96, 72, math.radians(70), heading_rad=-2.0, pitch_rad=0.15, roll_rad=0.05)
+    smooth = np.log(BOX.cast((0, 0, 0), camera.rays())[0])
+    back = grid_in_photo(grid_on_canvas(smooth, camera), camera, 96, 72)
+    assert np.abs(back - smooth)[3:-3, 3:-3].mean() < 0.01
+
+
+def test_the_network_saves_loads_and_sees_one_photo_as_in_a_batch(tmp_path):
+    torch.manual_seed(0)
+    network = LayoutNetwork(width=32, num_layers=2, num_attention_heads=2, block_out_channels=(8, 8, 8)).eval()
+    network.save_pretrained(tmp_path)
+    again = LayoutNetwork.from_pretrained(tmp_path).eval()
+    colour, known = torch.rand(3, 3, 144, 192) * 2 - 1, (torch.rand(3, 1, 144, 192) > 0.3).float()
+    with torch.no_grad():
+        one, other, alone = network(colour, known), again(colour, known), network(colour[1:2], known[1:2])
+    for name, value in one.items():
+        torch.testing.assert_close(value, other[name])
+        torch.testing.assert_close(value[1:2], alone[name], rtol=1e-4, atol=1e-5)
+    # what the photo did not see is not looked at
+    with torch.no_grad():
+        blind = network(torch.where(known > 0, colour, torch.full_like(colour, 0.7)), known)
+    torch.testing.assert_close(one.walls, blind.walls)
