@@ -26,7 +26,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from lookbeyond.errors import InputError, StorageError
 from lookbeyond.geometry.cameras import Camera
-from lookbeyond.geometry.layout import RoomLayout
+from lookbeyond.geometry.layout import LAYOUT_VERSION, RoomLayout
 from lookbeyond.geometry.panorama import Panorama, Plate, View
 
 MIN_SIDE = 64
@@ -40,7 +40,7 @@ PHOTO_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 
 WORLD_FILES = ("panorama.png", "distance.exr", "from_photo.png", "world.json")
 WORLD_LAYERS = ("plate.png", "plate_distance.exr", "layout.json")
-"""Of a world whose place was understood: the room without its furniture. All three or none."""
+"""The place without what stands in it. Of a place that was not understood the panorama itself, and an empty layout."""
 VIEW_FILES = ("colour.png", "distance.exr", "from_photo.png", "view.json")
 
 
@@ -243,7 +243,7 @@ def write_video(path: Path, frames: Path, fps: float = 24) -> None:
 
 
 def save_panorama(folder: Path, panorama: Panorama) -> None:
-    """Write panorama.png, distance.exr, from_photo.png and world.json into `folder`, and its layers where it has them."""
+    """Write panorama.png, distance.exr, from_photo.png, world.json and the layers into `folder`."""
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(WRITERS) as writers:
@@ -253,15 +253,20 @@ def save_panorama(folder: Path, panorama: Panorama) -> None:
             writers.submit(write_png, folder / "from_photo.png", panorama.from_photo),
             writers.submit(write_json, folder / "world.json", panorama.to_json_dict()),
         ]
-        if panorama.plate is not None:
-            layout = panorama.layout.to_json_dict() if panorama.layout else {}
-            writing += [
-                writers.submit(write_png, folder / "plate.png", panorama.plate.colour),
-                writers.submit(write_distance, folder / "plate_distance.exr", panorama.plate.distance),
-                writers.submit(write_json, folder / "layout.json", layout),
-            ]
+        plate = panorama.plate or Plate(panorama.colour, panorama.distance)
+        writing += [
+            writers.submit(write_png, folder / "plate.png", plate.colour),
+            writers.submit(write_distance, folder / "plate_distance.exr", plate.distance),
+            writers.submit(write_json, folder / "layout.json", _layout_json(panorama)),
+        ]
     for written in writing:
         written.result()
+
+
+def _layout_json(panorama: Panorama) -> dict:
+    if panorama.layout is not None:
+        return panorama.layout.to_json_dict()
+    return {"version": LAYOUT_VERSION, "corners": []} if panorama.plate is not None else {}
 
 
 def load_panorama(folder: Path) -> Panorama:
@@ -284,10 +289,9 @@ def read_panorama(paths: Mapping[str, Path], name: str) -> Panorama:
         if any(layers) and not all(layers):
             raise ValueError(f"of {', '.join(WORLD_LAYERS)} some are missing")
         plate = layout = None
-        if all(layers):
+        if all(layers) and (description := read_json(paths["layout.json"])):
             plate = Plate(read_png(paths["plate.png"]), read_distance(paths["plate_distance.exr"]))
-            description = read_json(paths["layout.json"])
-            layout = RoomLayout.from_json_dict(description) if description else None
+            layout = RoomLayout.from_json_dict(description) if description.get("corners") else None
         return Panorama.from_json_dict(
             read_json(paths["world.json"]),
             colour=read_png(paths["panorama.png"]),

@@ -38,31 +38,31 @@ class CutEdge:
 
 
 def cut_edges(
-    photo: NDArray[np.uint8],
     seen: SeenFaces,
     layout: RoomLayout,
     faces: list[Face],
     measured: NDArray[np.float32],
     unit: float,
 ) -> list[CutEdge]:
-    """Both side borders of a photo at working size, where they cross one wall."""
+    """Both side borders of a photo, where they cross one wall. measured: as for `find_clean`."""
     edges = []
+    rays_of_photo, photo = seen.picture.rays(), seen.picture.pixels
     height, width = seen.face.shape
-    origin = seen.camera.position
+    origin = seen.picture.position
     for column, inner in ((0, slice(1, 5)), (width - 1, slice(width - 5, width - 1))):
         labels = seen.face[:, column]
         walls = labels[labels < layout.floor_face]
         if walls.size < 0.2 * height:
             continue
         face = faces[int(np.bincount(walls).argmax())]
-        rays = seen.camera.rays()[:, column]
+        rays = rays_of_photo[:, column]
         normal = np.cross(face.across, face.down)
         reach = ((face.corner - origin) @ normal) / (rays @ normal)
         if not ((reach > 0) & np.isfinite(reach)).all() or reach.max() > 20 * unit:
             continue  # the border looks along the wall, or past it
         points = (origin + rays * reach[:, None]).astype(np.float32)
         u, v = face.coordinates(points)
-        beyond = origin + seen.camera.rays()[:, width // 2] * 1.0
+        beyond = origin + rays_of_photo[:, width // 2] * 1.0
         middle = float(np.median(face.coordinates(beyond.astype(np.float32))[0]))
         outwards = 1 if float(np.median(u)) > middle else -1
         if np.any(np.diff(v) <= 0):

@@ -8,17 +8,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.layout import RoomLayout
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import equirectangular_directions
 
 from .cut import cut_edges, extend_cut
-from .faces import Face, faces_of, photo_coordinates, sample
+from .faces import Face, faces_of, sample
 from .pattern import patterns_of, seen_pattern
 from .photo import lay_photo
+from .picture import PhotoPicture, Picture, SpherePicture
 from .render import map_faces, render_faces, soften_edges
-from .surfaces import COARSE_M, FaceLight, find_clean, lab, light_of_faces, working_photo
+from .surfaces import COARSE_M, WORKING_WIDTH, FaceLight, find_clean, lab, light_of_faces
 from .things import Thing, draw_thing, find_things
 
 TEXEL_M = 0.008
@@ -45,39 +45,36 @@ class DrawnPlace:
 
 
 def draw_room(
-    photo: NDArray[np.uint8],
+    picture: Picture,
     painted: Panorama,
     layout: RoomLayout,
-    width: int,
     *,
     measured: NDArray[np.float32] | None = None,
     dressed: bool = True,
 ) -> DrawnPlace:
-    """A room `width` pixels wide in the photo's surfaces and in the light that diffusion believed.
+    """A room in the surfaces of a picture and in the light that diffusion believed, of the painted panorama's size.
 
-    photo: uint8 [h, w, 3], taken by `painted.photo_camera`. painted: what diffusion made of it, at any width;
-    its seed tells what is drawn by chance. measured: [h', w'] metres along the photo's rays, which tells what stands
-    before the walls; the painted panorama's own distance where it is not given.
-    dressed: doors, windows and pictures where diffusion believed in them.
+    painted: what diffusion made of the picture (or the picture itself, where that is a panorama); its seed tells what
+    is drawn by chance. measured: [h', w'] metres along the picture's rays, which tells what stands before the walls;
+    the painted panorama's own distance where it is not given. dressed: doors, windows and pictures where diffusion
+    believed in them.
     """
-    camera = painted.photo_camera
-    if camera is None:
-        raise ValueError("a room is drawn around a photo: this panorama has none")
+    width = painted.colour.shape[1]
     unit = (painted.origin[2] - layout.floor_z) / 1.6
     faces = faces_of(layout)
     area = sum(face.width_m * face.height_m for face in faces)
     texel = max(TEXEL_M * unit, math.sqrt(area / MOST_TEXELS))
     coarse = COARSE_M * unit * max(1.0, texel / (TEXEL_M * unit))
-    small, small_camera = working_photo(photo, camera)
+    small = picture.at_most(WORKING_WIDTH * (2 if isinstance(picture, SpherePicture) else 1))
     if measured is None:
-        measured = painted.distance_at(small_camera.rays())
+        measured = painted.distance_at(small.rays())
     else:
-        logs = cv2.resize(np.log(measured), (small_camera.width, small_camera.height), interpolation=cv2.INTER_LINEAR)
+        logs = cv2.resize(np.log(measured), small.pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         measured = np.exp(logs)
-    seen = find_clean(small, small_camera, layout, faces, measured, _believed_colours(painted, layout))
-    lights = light_of_faces(faces, layout, painted, small, seen, coarse, unit)
+    seen = find_clean(small, layout, faces, measured, _believed_colours(painted, layout))
+    lights = light_of_faces(faces, layout, painted, seen, coarse, unit)
     patterns = [
-        seen_pattern(face, light, photo, camera, seen, texel, unit) for face, light in zip(faces, lights, strict=True)
+        seen_pattern(face, light, picture, seen, texel, unit) for face, light in zip(faces, lights, strict=True)
     ]
     patterns = patterns_of(faces, patterns, lights, texel, unit, painted.seed)
     textures = [
@@ -89,23 +86,33 @@ def draw_room(
     if view.face.shape[1] != width:
         colour = cv2.resize(colour, (width, width // 2), interpolation=cv2.INTER_AREA)
     distance = map_faces(layout, painted.position, painted.distance.shape[1], painted.heading_rad).distance
-    standing = _on_sphere(seen.standing, small_camera, painted) > 0.5
+    standing = _on_sphere(seen.standing, small, painted) > 0.5
+    furnished = np.where(standing, np.clip(_on_sphere(measured, small, painted), 0.05 * unit, distance), distance)
     clean = cv2.GaussianBlur(cv2.erode(seen.clean.astype(np.float32), np.ones((3, 3))), (0, 0), 1.0)
-    clean = cv2.resize(_on_sphere(clean, small_camera, painted), (width, width // 2), interpolation=cv2.INTER_LINEAR)
-    plate, _ = lay_photo(photo, camera, painted.heading_rad, colour.astype(np.float32), only=clean)
-    own = _on_sphere(measured, small_camera, painted)
-    furnished = np.where(standing, np.clip(own, 0.05 * unit, distance), distance)
-    edges = cut_edges(small, seen, layout, faces, measured, unit)
-    extend_cut(edges, painted.position, painted.heading_rad, colour, furnished)
+    clean = cv2.resize(_on_sphere(clean, small, painted), (width, width // 2), interpolation=cv2.INTER_LINEAR)
+    plate = _laid_over(picture, colour, clean, painted.heading_rad)
+    if isinstance(picture, PhotoPicture):
+        edges = cut_edges(seen, layout, faces, measured, unit)
+        extend_cut(edges, painted.position, painted.heading_rad, colour, furnished)
     return DrawnPlace(colour, furnished, plate, distance)
 
 
-def _on_sphere(mask: NDArray, camera: Camera, painted: Panorama) -> NDArray[np.float32]:
-    """A mask [h, w] over the photo where the panorama's distance map shows it; 0 outside."""
+def _laid_over(
+    picture: Picture, colour: NDArray[np.uint8], share: NDArray[np.float32], heading_rad: float
+) -> NDArray[np.uint8]:
+    """A picture over a panorama [H, W, 3] as far as `share` [H, W] says."""
+    if isinstance(picture, PhotoPicture):
+        return lay_photo(picture.pixels, picture.camera, heading_rad, colour.astype(np.float32), only=share)[0]
+    mixed = colour + share[..., None] * (picture.pixels.astype(np.float32) - colour)
+    return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+
+
+def _on_sphere(values: NDArray, picture: Picture, painted: Panorama) -> NDArray[np.float32]:
+    """Values [h, w] of a picture's pixels where the panorama's distance map shows them; 0 outside."""
     height, width = painted.distance.shape
     directions = equirectangular_directions(width, height, painted.heading_rad)
-    columns, rows, inside = photo_coordinates(directions + painted.position.astype(np.float32), camera)
-    return inside * sample(mask.astype(np.float32), columns, rows)
+    columns, rows, inside = picture.locate(directions + painted.position.astype(np.float32))
+    return inside * sample(values.astype(np.float32), columns, rows)
 
 
 def _believed_colours(painted: Panorama, layout: RoomLayout) -> list[NDArray]:

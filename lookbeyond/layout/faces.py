@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.layout import RoomLayout
 
 FaceKind = Literal["wall", "floor", "ceiling"]
@@ -69,30 +68,6 @@ def faces_of(layout: RoomLayout) -> list[Face]:
         axes = np.array([*longest, 0.0]), np.array([*-aside, 0.0])
         faces.append(Face(number, kind, np.array([*flat, z]), *axes, *size))
     return faces
-
-
-def photo_coordinates(points: NDArray, camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray]:
-    """Columns and rows at which a camera sees world points [..., 3], and whether they are inside its frame."""
-    local = (points - camera.position.astype(np.float32)) @ camera.rotation.astype(np.float32)
-    depth = np.where(local[..., 2] > 1e-3, local[..., 2], np.float32(np.nan))
-    x, y = local[..., 0] / depth, local[..., 1] / depth
-    k = camera.intrinsics
-    with np.errstate(invalid="ignore"):
-        columns = (k[0, 0] * x + k[0, 1] * y + k[0, 2]).astype(np.float32)
-        rows = (k[1, 1] * y + k[1, 2]).astype(np.float32)
-        inside = (columns > 0) & (columns < camera.width) & (rows > 0) & (rows < camera.height)
-    return np.nan_to_num(columns, nan=-1.0), np.nan_to_num(rows, nan=-1.0), inside
-
-
-def sphere_coordinates(
-    points: NDArray, origin: NDArray, width: int, heading_rad: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Columns and rows of an equirectangular picture `width` wide that show world points [..., 3]."""
-    x, y, z = np.moveaxis(points - np.asarray(origin, np.float32), -1, 0)
-    turn = 0.5 + (heading_rad - np.arctan2(y, x)) / (2 * math.pi)
-    columns = (turn - np.floor(turn)) * width
-    rows = (0.5 - np.arctan2(z, np.hypot(x, y)) / math.pi) * (width // 2)
-    return columns.astype(np.float32), rows.astype(np.float32)
 
 
 def sample(image: NDArray, columns: NDArray, rows: NDArray, *, wrap: bool = False) -> NDArray:

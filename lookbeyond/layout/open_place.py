@@ -10,17 +10,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.layout import box_layout
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import equirectangular_directions
 
 from .draw import DrawnPlace
-from .faces import faces_of, photo_coordinates, sample
+from .faces import faces_of, sample
 from .pattern import patterns_of, seen_pattern
 from .photo import lay_photo
+from .picture import PhotoPicture
 from .render import map_faces, render_faces
-from .surfaces import EDGE, FaceLight, SeenFaces, convolved, find_surface, lab, slopes, working_photo
+from .surfaces import EDGE, WORKING_WIDTH, FaceLight, SeenFaces, convolved, find_surface, lab, slopes
 
 WIDTH = 1024
 """Of the panorama in which sky and horizon are made: neither has details."""
@@ -37,58 +37,53 @@ LEAST_GROUND = 0.25
 class OpenPlace:
     """What of an open place the photo shows, at working size."""
 
-    camera: Camera
+    picture: PhotoPicture
     sky: NDArray[np.bool_]
     """[h, w]"""
     ground: NDArray[np.bool_]
     """[h, w]"""
 
 
-def find_sky(photo: NDArray[np.uint8], camera: Camera) -> NDArray[np.bool_]:
+def find_sky(picture: PhotoPicture) -> NDArray[np.bool_]:
     """Sky in a photo at working size: calm, bright or blue, above the horizon, and down from the photo's top."""
-    colours = cv2.bilateralFilter(lab(photo), 5, 12, 3)
+    colours = cv2.bilateralFilter(lab(picture.pixels), 5, 12, 3)
+    up = picture.rays()[..., 2]
     lightness, _, yellow = cv2.split(colours)
-    calm = (slopes(colours) < 0.75 * EDGE) & (camera.rays()[..., 2] > 0.01)
+    calm = (slopes(colours) < 0.75 * EDGE) & (up > 0.01)
     calm &= ((lightness > 50) & (yellow < -4)) | ((lightness > 78) & (yellow < 12)) | ((lightness > 60) & (yellow < 4))
     count, pieces = cv2.connectedComponents(calm.astype(np.uint8), connectivity=4)
     at_top = np.unique(pieces[:3])
     sky = np.isin(pieces, at_top[at_top > 0])
     sky = cv2.morphologyEx(sky.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
-    return sky & (camera.rays()[..., 2] > 0)
+    return sky & (up > 0)
 
 
-def understand(photo: NDArray[np.uint8], camera: Camera) -> OpenPlace:
+def understand(picture: PhotoPicture) -> OpenPlace:
     """Sky and ground of a photo at working size."""
-    sky = find_sky(photo, camera)
-    down = -camera.rays()[..., 2]
+    sky = find_sky(picture)
+    down = -picture.rays()[..., 2]
     below = (down > math.sin(math.radians(2.5))) & ~sky
     ground = np.zeros(sky.shape, bool)
     if below.sum() > 0.02 * below.size:
-        smooth = cv2.bilateralFilter(lab(photo), 5, 12, 3)
+        smooth = cv2.bilateralFilter(lab(picture.pixels), 5, 12, 3)
         low = below & (down > np.quantile(down[below], 0.5))
         expected = np.median(smooth[low], 0)
         trust = np.clip(down / math.sin(math.radians(20)), 0.1, 1.5)
         _, ground = find_surface(smooth, below, trust, expected, "floor")
         if ground.sum() < LEAST_GROUND * below.sum():
             ground[:] = False  # a photo from a hill: what lies below the horizon is no ground to stand on
-    return OpenPlace(camera, sky, ground)
+    return OpenPlace(picture, sky, ground)
 
 
-def draw_open(photo: NDArray[np.uint8], painted: Panorama, width: int) -> DrawnPlace:
-    """Ground to the horizon, sky above, and the photo's horizon around, `width` pixels wide.
-
-    photo: uint8 [h, w, 3], taken by `painted.photo_camera`.
-    """
-    camera = painted.photo_camera
-    if camera is None:
-        raise ValueError("an open place is drawn around a photo: this panorama has none")
+def draw_open(picture: PhotoPicture, painted: Panorama) -> DrawnPlace:
+    """Ground to the horizon, sky above, and the photo's horizon around, of the painted panorama's size."""
+    width = painted.colour.shape[1]
     unit = painted.camera_height / 1.6
-    small, small_camera = working_photo(photo, camera)
-    place = understand(small, small_camera)
+    small = picture.at_most(WORKING_WIDTH)
+    place = understand(small)
     directions = equirectangular_directions(WIDTH, WIDTH // 2, painted.heading_rad)
-    points = directions + small_camera.position.astype(np.float32)
-    columns, rows, inside = photo_coordinates(points, small_camera)
-    canvas = sample(lab(small), columns, rows)
+    columns, rows, inside = small.locate(directions + painted.position.astype(np.float32))
+    canvas = sample(lab(small.pixels), columns, rows)
     sky = inside & (sample(place.sky.astype(np.float32), columns, rows) > 0.5)
     ground = inside & (sample(place.ground.astype(np.float32), columns, rows) > 0.5)
     elevation = np.arcsin(np.clip(directions[..., 2], -1, 1))
@@ -97,12 +92,12 @@ def draw_open(photo: NDArray[np.uint8], painted: Panorama, width: int) -> DrawnP
     colour = np.where((elevation < skyline)[..., None], horizon, above)
     rgb = cv2.cvtColor(np.ascontiguousarray(colour, np.float32), cv2.COLOR_LAB2RGB) * 255
     rgb = cv2.resize(rgb, (width, width // 2), interpolation=cv2.INTER_LINEAR)
-    _lay_ground(rgb, photo, painted, small, place, unit)
+    _lay_ground(rgb, picture, painted, place, unit)
     distance = _distance(elevation, skyline, inside, sky, ground, unit)
     distance = cv2.resize(distance, painted.distance.shape[::-1], interpolation=cv2.INTER_NEAREST)
     bare = np.clip(rgb + 0.5, 0, 255).astype(np.uint8)
     known = cv2.resize((sky | ground).astype(np.float32), (width, width // 2), interpolation=cv2.INTER_LINEAR)
-    plate, _ = lay_photo(photo, camera, painted.heading_rad, rgb, only=known)
+    plate, _ = lay_photo(picture.pixels, picture.camera, painted.heading_rad, rgb, only=known)
     plane = painted.camera_height / np.maximum(np.sin(-elevation), painted.camera_height / (FAR_M * unit))
     plane = np.where(elevation < 0, np.minimum(plane, FAR_M * unit), FAR_M * unit).astype(np.float32)
     plane = cv2.resize(plane, painted.distance.shape[::-1], interpolation=cv2.INTER_NEAREST)
@@ -166,31 +161,30 @@ def _horizon(canvas, inside, sky, ground, elevation, above) -> tuple[NDArray[np.
     return skyline.astype(np.float32), (colour + share * (haze - colour)).astype(np.float32)
 
 
-def _lay_ground(rgb, photo, painted: Panorama, small, place: OpenPlace, unit: float) -> None:
+def _lay_ground(rgb, picture: PhotoPicture, painted: Panorama, place: OpenPlace, unit: float) -> None:
     """The ground's colour and pattern into a panorama [H, W, 3] 0..255, in place."""
-    camera, origin = painted.photo_camera, painted.position
-    assert camera is not None
+    origin, colours = painted.position, lab(place.picture.pixels)
     floor = float(origin[2] - painted.camera_height)
     square = box_layout(origin[:2], (TEXTURED_M * unit,) * 2, painted.heading_rad, floor, origin[2] + unit)
     face = faces_of(square)[square.floor_face]
     texel, coarse = TEXEL_M * unit, COARSE_M * unit
     number = np.where(place.ground, square.floor_face, -1).astype(np.int16)
-    seen = SeenFaces(place.camera, number, place.ground, np.zeros_like(place.ground))
+    seen = SeenFaces(place.picture, number, place.ground, np.zeros_like(place.ground))
     points = face.points(coarse)
-    columns, rows, inside = photo_coordinates(points, place.camera)
-    weights = np.dstack([lab(small) * place.ground[..., None], place.ground.astype(np.float32)])
+    columns, rows, inside = place.picture.locate(points)
+    weights = np.dstack([colours * place.ground[..., None], place.ground.astype(np.float32)])
     taken = sample(cv2.GaussianBlur(weights, (0, 0), 1.5), columns, rows) * inside[..., None]
     cover = np.clip(2 * taken[..., 3] - 1, 0, 1)
     if place.ground.any():
         shown = taken[..., :3] / np.maximum(taken[..., 3:], 1e-3)
-        everywhere = np.median(lab(small)[place.ground], 0)
+        everywhere = np.median(colours[place.ground], 0)
         colour = convolved(shown, cover + 1e-6, 0.5 * unit / coarse) if cover.sum() > 4 else 0 * shown + everywhere
     else:
-        low = place.camera.rays()[..., 2] < 0
-        everywhere = lab(small)[low].mean(0) if low.sum() > 50 else np.float32([45, 0, 6])
+        low = place.picture.rays()[..., 2] < 0
+        everywhere = colours[low].mean(0) if low.sum() > 50 else np.float32([45, 0, 6])
         colour = np.broadcast_to(everywhere, points.shape).astype(np.float32)
     light = FaceLight(colour, colour, colour, np.ones(cover.shape, bool), cover)
-    pattern = seen_pattern(face, light, photo, camera, seen, texel, unit)
+    pattern = seen_pattern(face, light, picture, seen, texel, unit)
     pattern = patterns_of([face], [pattern], [light], texel, unit, painted.seed)[0]
     base = cv2.resize(colour, pattern.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     texture = np.clip(cv2.cvtColor(base, cv2.COLOR_LAB2RGB) * np.exp(pattern) * 255, 0, 255).astype(np.float32)

@@ -7,9 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lookbeyond.geometry.cameras import Camera
-
-from .faces import Face, photo_coordinates, sample
+from .faces import Face, sample
+from .picture import Picture
 from .quilting import continue_pattern
 from .surfaces import FaceLight, SeenFaces
 
@@ -38,31 +37,27 @@ class SeenPattern:
 
 
 def seen_pattern(
-    face: Face, light: FaceLight, photo: NDArray[np.uint8], camera: Camera, seen: SeenFaces, texel_m: float,
-    unit: float = 1.0,
+    face: Face, light: FaceLight, picture: Picture, seen: SeenFaces, texel_m: float, unit: float = 1.0
 ) -> SeenPattern:
-    """photo and camera: at full size; unit as in `light_of_faces`."""
+    """picture: at full size; unit as in `light_of_faces`."""
     rows, columns = face.shape(texel_m)
     nothing = SeenPattern(np.zeros((rows, columns, 3), np.float32), np.zeros((rows, columns), bool))
     if light.seen.max(initial=0) < 0.5:
         return nothing
     points = face.points(texel_m)
-    x, y, inside = photo_coordinates(points, camera)
-    small_x, small_y, _ = photo_coordinates(points, seen.camera)
+    small_x, small_y, inside = seen.picture.locate(points)
     clean = cv2.erode((seen.clean & ~_edges(seen.face)).astype(np.uint8), np.ones((5, 5), np.uint8)).astype(np.float32)
     own = sample(clean * (seen.face == face.number), small_x, small_y) > 0.99
     own &= inside & _resampled(light.visible.astype(np.float32), own.shape, 0.99)
     if own.sum() < 400:
         return nothing
     # averaged to about the texel's size: a photo's pixels are mostly finer
-    footprint = np.median(np.linalg.norm(points[own] - camera.position.astype(np.float32), axis=-1))
-    factor = texel_m / (footprint / camera.intrinsics[0, 0])
-    image = photo
+    footprint = np.median(np.linalg.norm(points[own] - picture.position.astype(np.float32), axis=-1))
+    factor = texel_m / (footprint * picture.pixel_rad)
     if factor > 1.5:
-        size = max(8, round(photo.shape[1] / factor * 1.2)), max(8, round(photo.shape[0] / factor * 1.2))
-        image = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
-        x, y = x * np.float32(size[0] / photo.shape[1]), y * np.float32(size[1] / photo.shape[0])
-    shown = sample(image.astype(np.float32) / 255, x, y) + np.float32(0.02)
+        picture = picture.at_most(max(16, round(1.2 * max(picture.pixels.shape) / factor)))
+    x, y, _ = picture.locate(points)
+    shown = sample(picture.pixels.astype(np.float32) / 255, x, y) + np.float32(0.02)
     weights = np.dstack([shown * own[..., None], own.astype(np.float32)])
     mean = cv2.GaussianBlur(weights, (0, 0), MEAN_M[face.kind] * unit / texel_m)
     ratio = np.log(shown / np.maximum(mean[..., :3] / np.maximum(mean[..., 3:], 1e-3), 0.02))

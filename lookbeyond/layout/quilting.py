@@ -1,4 +1,4 @@
-"""A pattern continued in phase over a plane: image quilting in place (Efros and Freeman 2001), outward from what is known."""
+"""A pattern continued in phase over a plane, outward from what is known: image quilting (Efros and Freeman 2001)."""
 
 import math
 
@@ -47,7 +47,7 @@ def continue_pattern(
     done = np.pad(known, ((0, side), (0, side)))
     fixed = done.copy()
     needed = np.pad(wanted & ~known, ((0, side), (0, side)))
-    cells = [(t, l) for t in tops for l in lefts if needed[t : t + side, l : l + side].any()]
+    cells = [(top, left) for top in tops for left in lefts if needed[top : top + side, left : left + side].any()]
     if len(cells) > MOST_PATCHES:
         return None
     if known.any():

@@ -12,16 +12,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.layout import RoomLayout
 from lookbeyond.geometry.panorama import Panorama
 
-from .faces import Face, photo_coordinates, sample, sphere_coordinates
+from .faces import Face, sample
+from .picture import Picture, SpherePicture
 
 COARSE_M = 0.04
 """Texels of light and colour, in units of a room whose camera stands at 1.6 m."""
 WORKING_WIDTH = 512
-"""Longer side, in pixels, of the photo in which faces are told from what stands before them."""
+"""Longer side, in pixels, of the picture in which faces are told from what stands before them."""
 IN_FRONT = 0.30
 """Logarithm of (layout's distance / measured distance) above which a pixel stands before its face."""
 BEHIND = 0.6
@@ -38,28 +38,16 @@ EDGE = 4.0
 
 @dataclass(frozen=True, eq=False)
 class SeenFaces:
-    """What the photo shows of the faces, at working size."""
+    """What a picture shows of the faces."""
 
-    camera: Camera
-    """The photo's, at working size."""
+    picture: Picture
+    """At working size."""
     face: NDArray[np.int16]
     """[h, w]: the face behind each pixel."""
     clean: NDArray[np.bool_]
     """[h, w]: the pixel shows that face itself."""
     standing: NDArray[np.bool_]
     """[h, w]: the pixel shows something that stands clearly before that face."""
-
-
-def resized_camera(camera: Camera, width: int, height: int) -> Camera:
-    scale = np.diag([width / camera.width, height / camera.height, 1.0])
-    return Camera(width, height, scale @ camera.intrinsics, camera.camera_to_world)
-
-
-def working_photo(photo: NDArray[np.uint8], camera: Camera, longest: int = WORKING_WIDTH) -> tuple[NDArray, Camera]:
-    factor = min(1.0, longest / max(photo.shape[:2]))
-    size = max(1, round(photo.shape[1] * factor)), max(1, round(photo.shape[0] * factor))
-    small = photo if factor == 1 else cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
-    return small, resized_camera(camera, *size)
 
 
 def lab(image: NDArray) -> NDArray[np.float32]:
@@ -71,29 +59,26 @@ def lab(image: NDArray) -> NDArray[np.float32]:
 
 
 def find_clean(
-    photo: NDArray[np.uint8],
-    camera: Camera,
+    picture: Picture,
     layout: RoomLayout,
     faces: Sequence[Face],
     measured: NDArray[np.float32],
     expected: Sequence[NDArray],
 ) -> SeenFaces:
-    """Which pixels of a photo (at working size) show the faces themselves.
+    """Which pixels of a picture (at working size) show the faces themselves.
 
     measured: [h, w] distance in metres along the ray, of whatever is there.
     expected: by face, its colour [3] in Lab as diffusion believed it.
     """
-    distance, face = layout.cast(camera.position, camera.rays())
+    rays, position = picture.rays(), picture.position
+    distance, face = layout.cast(position, rays)
     ratio = np.log(distance / np.maximum(measured, 1e-3))
     possible = (ratio < IN_FRONT) & (ratio > -BEHIND)
-    colours = lab(photo)
+    colours = lab(picture.pixels)
     smooth = cv2.bilateralFilter(colours, 5, 12, 3)
-    border = np.ones(face.shape, np.uint8)
-    depth = cv2.distanceTransform(np.pad(border, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    weight = 0.25 + np.exp(-depth / (0.02 * max(face.shape)))
-    high = distance * camera.rays()[..., 2] + camera.position[2] > layout.floor_z + FURNITURE * (
-        camera.position[2] - layout.floor_z
-    )
+    weight = 0.25 + np.exp(-picture.border_depth() / (0.02 * max(face.shape)))
+    floor_m = position[2] - layout.floor_z
+    high = distance * rays[..., 2] + floor_m > FURNITURE * floor_m
     clean = np.zeros(face.shape, bool)
     candidates = {one.number: (face == one.number) & possible for one in faces}
     paint = None  # of the wall that shows most of itself: rooms are mostly painted alike
@@ -110,7 +95,7 @@ def find_clean(
         clean |= mask & area
         if one.kind == "wall" and paint is None:
             paint = mode
-    return SeenFaces(camera, face, clean, _standing(clean, ratio))
+    return SeenFaces(picture, face, clean, _standing(clean, ratio))
 
 
 def _standing(clean: NDArray, ratio: NDArray) -> NDArray[np.bool_]:
@@ -218,22 +203,22 @@ def light_of_faces(
     faces: Sequence[Face],
     layout: RoomLayout,
     painted: Panorama,
-    photo: NDArray[np.uint8],
     seen: SeenFaces,
     texel_m: float,
     unit: float = 1.0,
 ) -> list[FaceLight]:
     """The light of every face.
 
-    photo: at working size; painted: the panorama as diffusion made it; unit: metres that a metre stands for in a
+    painted: the panorama as diffusion made it; unit: metres that a metre stands for in a
     room whose camera is at 1.6 m.
     """
     origin = painted.position
     width = min(painted.colour.shape[1], 1024)
     small = painted.shrunk(width)
-    sphere = lab(small.colour)
+    sphere = SpherePicture(small.colour, painted.origin, painted.heading_rad)
+    colours = lab(small.colour)
     soft = 1.5
-    weights = np.dstack([lab(photo) * seen.clean[..., None], seen.clean.astype(np.float32)])
+    weights = np.dstack([lab(seen.picture.pixels) * seen.clean[..., None], seen.clean.astype(np.float32)])
     weights = cv2.GaussianBlur(weights, (0, 0), soft)
     parts = []
     for face in faces:
@@ -242,8 +227,8 @@ def light_of_faces(
         length = np.linalg.norm(rays, axis=-1)
         reached, number = layout.cast(origin, rays / length[..., None])
         visible = (number == face.number) & (np.abs(reached - length) < 0.02 * length + texel_m)
-        believed = sample(sphere, *sphere_coordinates(points, origin, small.colour.shape[1], painted.heading_rad), wrap=True)
-        columns, rows, inside = photo_coordinates(points, seen.camera)
+        believed = sample(colours, *sphere.locate(points)[:2], wrap=True)
+        columns, rows, inside = seen.picture.locate(points)
         own = sample(seen.face.astype(np.float32), columns, rows) == face.number
         taken = sample(weights, columns, rows) * (inside & own & visible)[..., None]
         cover = taken[..., 3].copy()
@@ -307,7 +292,8 @@ def _class_offsets(parts) -> dict[str, NDArray]:
     """By kind of face: the mean difference between what the photo shows and what diffusion believed there."""
     means = {}
     for kind in ("wall", "floor", "ceiling"):
-        offsets = [shown[cover > 0.5] - smooth[cover > 0.5] for face, _, _, shown, cover, smooth in parts if face.kind == kind]
+        own = [part for part in parts if part[0].kind == kind]
+        offsets = [(shown - smooth)[cover > 0.5] for _, _, _, shown, cover, smooth in own]
         values = np.concatenate(offsets) if offsets else np.zeros((0, 3))
         mean = np.median(values, 0) if len(values) > 30 else np.zeros(3)
         means[kind] = mean * np.array([LIGHTNESS_SHARE, CHROMA_SHARE, CHROMA_SHARE])

@@ -152,7 +152,8 @@ def draw_thing(colour: NDArray[np.float32], thing: Thing, texel_m: float, frame:
         shade(left, right + 0.02, top + 0.02, bottom + 0.03, 0.22, 0.03)
         fill(left, right, top, bottom, 0.25 * own + 0.04)
         fill(left + 0.025, right - 0.025, top + 0.025, bottom - 0.025, 0.8 * frame * light)
-        fill(left + 0.09, right - 0.09, top + 0.09, bottom - 0.09, own * light * (1.1 - 0.2 * (y - top) / (bottom - top))[..., None])
+        painting = own * light * (1.1 - 0.2 * (y - top) / (bottom - top))[..., None]
+        fill(left + 0.09, right - 0.09, top + 0.09, bottom - 0.09, painting)
 
 
 def _box(position: NDArray, low: float, high: float, softness: float) -> NDArray:

@@ -11,9 +11,10 @@ from lookbeyond.geometry.panorama import Panorama, Place, Plate
 from lookbeyond.models.layout_network import LayoutNetwork
 
 from .draw import DrawnPlace, draw_room
-from .fit import LayoutFit, fit_layout
+from .fit import fit_layout, fit_layout_panorama
 from .open_place import draw_open
 from .photo import lay_photo
+from .picture import PhotoPicture, Picture, SpherePicture
 
 Room = Literal["auto", "on", "off"]
 """Whether a place's layout is used: where the fit is sure, wherever one was found, or never."""
@@ -36,39 +37,52 @@ def understand_place(
     camera = painted.photo_camera
     if camera is None:
         raise ValueError("a place is understood from its photo: this panorama has none")
+    height, width = photo.shape[:2]
+    picture = PhotoPicture(photo, camera.resized(width, height))
     fit = fit_layout(photo, camera, painted.camera_height, network)
     place = Place(fit.place, round(fit.confidence, 4), fit.reason)
     if fit.place == "open":
-        return with_place(photo, painted, draw_open(photo, painted, painted.colour.shape[1]), place, unseen)
+        return _with_place(picture, painted, draw_open(picture, painted), place, unseen)
     if fit.layout is not None and (fit.place == "room" or room == "on"):
-        return with_room(photo, painted, fit.layout, replace(place, kind="room"), unseen, fit.distance_inside)
+        place = replace(place, kind="room")
+        return with_room(picture, painted, fit.layout, place, unseen, measured=fit.distance_inside)
     return replace(painted, place=place)
 
 
+def understand_panorama(panorama: Panorama, network: LayoutNetwork, room: Room = "auto") -> Panorama:
+    """An existing 360° picture's place found out: where it is a room for sure, its planes and its clean plate.
+
+    Its colour stays; where no room is found, everything else does, too.
+    """
+    fit = fit_layout_panorama(
+        panorama.colour, panorama.camera_height, network, heading_rad=panorama.heading_rad, origin=panorama.origin
+    )
+    place = Place(fit.place, round(fit.confidence, 4), fit.reason)
+    if fit.layout is None or not (fit.place == "room" or room == "on"):
+        return replace(panorama, place=place)
+    picture = SpherePicture(panorama.colour, panorama.origin, panorama.heading_rad)
+    return with_room(picture, panorama, fit.layout, replace(place, kind="room"), "as-painted")
+
+
 def with_room(
-    photo: NDArray[np.uint8],
+    picture: Picture,
     painted: Panorama,
     layout: RoomLayout,
     place: Place,
     unseen: Unseen = "dressed",
+    *,
     measured: NDArray[np.float32] | None = None,
 ) -> Panorama:
-    """The panorama of a room with its surfaces drawn, of the same size.
-
-    measured: [h, w] metres along the photo's rays, of what stands in the room, too.
-    """
-    width = painted.colour.shape[1]
-    drawn = draw_room(photo, painted, layout, width, measured=measured, dressed=unseen != "plain")
-    return replace(with_place(photo, painted, drawn, place, unseen), layout=layout)
+    """The panorama of a room with its surfaces drawn; arguments as of `draw_room`."""
+    drawn = draw_room(picture, painted, layout, measured=measured, dressed=unseen != "plain")
+    return replace(_with_place(picture, painted, drawn, place, unseen), layout=layout)
 
 
-def with_place(
-    photo: NDArray[np.uint8], painted: Panorama, drawn: DrawnPlace, place: Place, unseen: Unseen
-) -> Panorama:
+def _with_place(picture: Picture, painted: Panorama, drawn: DrawnPlace, place: Place, unseen: Unseen) -> Panorama:
     """The painted panorama with a drawn place's distance and clean plate and, unless "as-painted", its colour."""
     colour, from_photo = painted.colour, painted.from_photo
-    if unseen != "as-painted":
-        assert painted.photo_camera is not None, "what draws a place has asked for it"
-        colour, from_photo = lay_photo(photo, painted.photo_camera, painted.heading_rad, drawn.colour.astype(np.float32))
+    if unseen != "as-painted" and isinstance(picture, PhotoPicture):
+        drawn_colour = drawn.colour.astype(np.float32)
+        colour, from_photo = lay_photo(picture.pixels, picture.camera, painted.heading_rad, drawn_colour)
     plate = Plate(drawn.plate, drawn.plate_distance)
     return replace(painted, colour=colour, from_photo=from_photo, distance=drawn.distance, plate=plate, place=place)

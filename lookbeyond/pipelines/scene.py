@@ -12,7 +12,8 @@ from lookbeyond import presets
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
-from lookbeyond.layout.world import Room, Unseen, understand_place
+from lookbeyond.layout.fit import built_in_network
+from lookbeyond.layout.world import Room, Unseen, understand_panorama, understand_place
 from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.models.warping import WarpedViews
 from lookbeyond.presets.memory import MemoryPlan
@@ -79,6 +80,7 @@ class ScenePipeline:
     def __init__(self, panorama: PanoramaPipeline, views: ViewsPipeline, preset: presets.Preset):
         self.panorama, self.views, self.settings, self.ablation = panorama, views, preset, Ablation()
         self.layout: LayoutNetwork | None = None
+        """What finds a room in a photo; without it worlds stay as they are painted."""
         self._holding: Holding | None = None
 
     @classmethod
@@ -88,6 +90,7 @@ class ScenePipeline:
         panorama, views, holding = load_pipelines(preset, device)
         scene = cls(panorama, views, preset)
         scene._holding = holding
+        scene.layout = built_in_network()
         return scene
 
     @property
@@ -156,17 +159,22 @@ class ScenePipeline:
         camera_height: float = 1.6,
         heading_rad: float = 0.0,
         origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        room: Room = "auto",
         seed: int = 0,
         callback: Callback | None = None,
     ) -> Panorama:
-        """An existing 360° picture uint8 [H, 2H, 3] gets its distance."""
+        """An existing 360° picture uint8 [H, 2H, 3] gets its distance and, where it shows a room, its clean plate.
+
+        room: as for `build_world`.
+        """
         _check_height(camera_height)
         panorama = self.panorama.measure(
             colour, camera_height=camera_height, heading_rad=heading_rad, origin=origin,
             generator=torch.Generator().manual_seed(seed),
             callback_on_step_end=self._panorama_progress(callback, "Measuring the panorama"),
         ).panorama  # fmt: skip
-        return self._signed(panorama, seed)
+        panorama = self._signed(panorama, seed)
+        return panorama if room == "off" or self.layout is None else understand_panorama(panorama, self.layout, room)
 
     def fill_anchor(
         self,

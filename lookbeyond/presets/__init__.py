@@ -134,6 +134,8 @@ class Preset:
     """How much seeds change a panorama's palette and layout, 0 to 1; details always change."""
     panorama_detail: float = 0.0
     """How far `visible` pixels of a frame are the panorama's own, 0 to 1: for networks that resolve less than it."""
+    unseen: Literal["plain", "dressed", "as-painted"] = "as-painted"
+    """How worlds show what nobody saw, unless it is asked for otherwise: as the panorama model painted it, or drawn."""
     stages: dict[str, Stage] = field(default_factory=dict)
     """By name, of `STAGES`; without any: pipelines saved in the preset's folder. Without "distance" the panorama stage
     makes its own."""

@@ -1,0 +1,129 @@
+"""A picture of a place and where it shows a point of it: a photo, or a 360° picture."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lookbeyond.geometry.cameras import Camera
+from lookbeyond.geometry.projection import equirectangular_directions
+
+Located = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]
+"""Columns and rows of points, and whether the picture shows them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture(ABC):
+    """What both have in common."""
+
+    pixels: NDArray[np.uint8]
+    """[h, w, 3], sRGB."""
+
+    @property
+    @abstractmethod
+    def position(self) -> NDArray[np.float64]:
+        """[3], world, metres: where it was taken."""
+
+    @property
+    @abstractmethod
+    def pixel_rad(self) -> float:
+        """Angle of a pixel near the picture's middle."""
+
+    @abstractmethod
+    def rays(self) -> NDArray[np.float64]:
+        """[h, w, 3]: unit world directions of the pixels' centres."""
+
+    @abstractmethod
+    def locate(self, points: NDArray) -> Located:
+        """Where it shows world points [..., 3]."""
+
+    @abstractmethod
+    def resized(self, width: int, height: int) -> Self:
+        """The same picture of another size, averaged where that is smaller."""
+
+    def at_most(self, longest: int) -> Self:
+        """The picture, its longer side at most so many pixels."""
+        height, width = self.pixels.shape[:2]
+        factor = min(1.0, longest / max(height, width))
+        return self if factor == 1 else self.resized(max(1, round(width * factor)), max(1, round(height * factor)))
+
+    def border_depth(self) -> NDArray[np.float32]:
+        """[h, w]: pixels from each pixel to the border of what the picture shows."""
+        inside = np.ones(self.pixels.shape[:2], np.uint8)
+        return cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoPicture(Picture):
+    """A photo; `camera` is its own, of its size."""
+
+    camera: Camera
+
+    @property
+    def position(self) -> NDArray[np.float64]:
+        return self.camera.position
+
+    @property
+    def pixel_rad(self) -> float:
+        return 1 / float(self.camera.intrinsics[0, 0])
+
+    def rays(self) -> NDArray[np.float64]:
+        return self.camera.rays()
+
+    def locate(self, points: NDArray) -> Located:
+        local = (points - self.position.astype(np.float32)) @ self.camera.rotation.astype(np.float32)
+        depth = np.where(local[..., 2] > 1e-3, local[..., 2], np.float32(np.nan))
+        x, y = local[..., 0] / depth, local[..., 1] / depth
+        k = self.camera.intrinsics
+        with np.errstate(invalid="ignore"):
+            columns = (k[0, 0] * x + k[0, 1] * y + k[0, 2]).astype(np.float32)
+            rows = (k[1, 1] * y + k[1, 2]).astype(np.float32)
+            inside = (columns > 0) & (columns < self.camera.width) & (rows > 0) & (rows < self.camera.height)
+        return np.nan_to_num(columns, nan=-1.0), np.nan_to_num(rows, nan=-1.0), inside
+
+    def resized(self, width: int, height: int) -> Self:
+        return replace(self, pixels=_averaged(self.pixels, width, height), camera=self.camera.resized(width, height))
+
+
+@dataclass(frozen=True, eq=False)
+class SpherePicture(Picture):
+    """An equirectangular picture, twice as wide as high."""
+
+    origin: tuple[float, float, float]
+    heading_rad: float
+
+    @property
+    def position(self) -> NDArray[np.float64]:
+        return np.array(self.origin)
+
+    @property
+    def pixel_rad(self) -> float:
+        return 2 * math.pi / self.pixels.shape[1]
+
+    def rays(self) -> NDArray[np.float64]:
+        height, width = self.pixels.shape[:2]
+        return equirectangular_directions(width, height, self.heading_rad).astype(np.float64)
+
+    def locate(self, points: NDArray) -> Located:
+        height, width = self.pixels.shape[:2]
+        x, y, z = np.moveaxis(points - self.position.astype(np.float32), -1, 0)
+        turn = 0.5 + (self.heading_rad - np.arctan2(y, x)) / (2 * math.pi)
+        columns = (turn - np.floor(turn)) * width
+        rows = (0.5 - np.arctan2(z, np.hypot(x, y)) / math.pi) * height
+        return columns.astype(np.float32), rows.astype(np.float32), np.ones(columns.shape, bool)
+
+    def resized(self, width: int, height: int) -> Self:
+        return replace(self, pixels=_averaged(self.pixels, width, height))
+
+    def border_depth(self) -> NDArray[np.float32]:
+        return np.full(self.pixels.shape[:2], 1e6, np.float32)  # it has none
+
+
+def _averaged(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
