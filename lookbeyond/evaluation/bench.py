@@ -29,20 +29,21 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.keyframes import anchor_seed, clip_seed, plan_shot
 from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.layout.world import Room, understand_panorama
 from lookbeyond.pipelines.panorama import enlarge
 from lookbeyond.pipelines.scene import Ablation, ScenePipeline
 
-from . import baselines, metrics
+from . import baselines, metrics, straightness
 from .perceptual import PerceptualNetworks
-from .scenes import PATHS, WIDTH, Scene, held_out_room, real_scenes
+from .scenes import PATHS, SHARP_WIDTH, WIDTH, Scene, held_out_room, real_scenes
 
-OURS = "ours"
+OURS, PAINTED = "ours", "as painted"
 EXPERIMENTS = (
     "weights", "raymap", "anchors", "guidance", "tau_position", "tau_rotation", "distance_noise", "motion", "steps",
-    "strength", "panorama_steps",
+    "strength", "panorama_steps", "room", "unseen",
 )  # fmt: skip
 """Switches that the table names."""
-LOWER_IS_BETTER = ("AbsRel", "Fréchet", "seam", "LPIPS", "FID", "FVD")
+LOWER_IS_BETTER = ("jump", "edges", "AbsRel", "Fréchet", "seam", "LPIPS", "FID", "FVD")
 
 
 @dataclass
@@ -60,16 +61,21 @@ class Result:
 
 
 def evaluate_panorama(
-    pipeline: ScenePipeline, scene: Scene, samples: int, networks: PerceptualNetworks
+    pipeline: ScenePipeline, scene: Scene, samples: int, networks: PerceptualNetworks, room: Room = "auto"
 ) -> tuple[Result, np.ndarray]:
     """The panorama stage on one scene, and the row of its sheet."""
     worlds = [
-        pipeline.build_world(scene.photo, scene.camera, camera_height=scene.camera_height, width=WIDTH, seed=seed)
+        pipeline.build_world(
+            scene.photo, scene.camera, camera_height=scene.camera_height, width=WIDTH, seed=seed, room=room
+        )
         for seed in range(samples)
     ]
     canvas, seen = scene.placed
+    painted = pipeline.build_world(
+        scene.photo, scene.camera, camera_height=scene.camera_height, width=WIDTH, seed=0, room="off"
+    )
     pictures = {
-        OURS: worlds[0].colour, "mean colour": baselines.mean_colour(scene), "mirrored": baselines.mirrored(scene),
+        OURS: worlds[0].colour, PAINTED: painted.colour, "mean colour": baselines.mean_colour(scene), "mirrored": baselines.mirrored(scene),
         "inpainted": baselines.inpainted(canvas, seen, wraps=True),
     }  # fmt: skip
     result = Result(pictures={**pictures, "truth": scene.truth})
@@ -85,19 +91,55 @@ def evaluate_panorama(
     result.figures["hidden PSNR, one sample"][OURS] = float(np.mean(single))
     many = result.figures[f"hidden PSNR, mean of {samples}"]
     many |= result.figures["hidden PSNR, one sample"] | {OURS: metrics.psnr(mean, scene.truth, scene.hidden)}
+    _judge_straightness(result, scene, pictures)
     if scene.distance is not None:
-        _judge_distance(result, scene, [enlarge(world.distance, WIDTH, cv2.INTER_LINEAR) for world in worlds])
+        distances = [enlarge(world.distance, WIDTH, cv2.INTER_LINEAR) for world in (*worlds, painted)]
+        _judge_distance(result, scene, distances[:-1], distances[-1])
     row = [scene.truth, canvas, worlds[0].colour, worlds[-1].colour, *list(pictures.values())[1:]]
     if scene.distance is not None:
         row += [_shade(scene.distance), _shade(enlarge(worlds[0].distance, WIDTH, cv2.INTER_LINEAR))]
     return result, np.concatenate(row, 1)
 
 
-def _judge_distance(result: Result, scene: Scene, distances: list[np.ndarray]) -> None:
+def evaluate_walk(
+    pipeline: ScenePipeline, scene: Scene, options: argparse.Namespace
+) -> tuple[Result, np.ndarray]:
+    """The whole way, from the photo to the frames of a walk, beside the same way with the world as painted."""
+    width, height = options.size
+    cameras = scene.path("walk", 9, width, height, reach_m=2.0 * options.motion)
+    photo = scene.views([scene.camera])[0]
+    truth = scene.views(cameras)
+    result, rows = Result(), [[view.colour for view in truth]]
+    for method, room in ((OURS, options.room), (PAINTED, "off")):
+        world = pipeline.build_world(
+            scene.photo, scene.camera, camera_height=scene.camera_height, width=SHARP_WIDTH, room=room
+        )
+        views = shoot(pipeline, world, cameras, options.tau_position, options.tau_rotation, scene.sharp_panorama)
+        rows.append([view.colour for view in views])
+        error = straightness.edge_error(rows[-1], truth, photo, scene.layout)
+        result.figures["walk in the made world: edges, px"][method] = error
+    return result, np.concatenate([np.concatenate(row[::2], 1) for row in rows])
+
+
+def _judge_straightness(result: Result, scene: Scene, pictures: dict[str, np.ndarray]) -> None:
+    heading = straightness.directions_of(scene.truth) if scene.room is None else float(scene.room.yaw[0])
+    directions = straightness.room_directions(heading)
+    whole = straightness.line_length(scene.truth, ~scene.seen, directions)
+    for method, picture in pictures.items():
+        if whole > 0.3:  # radians; a truth without lines says nothing
+            length = straightness.line_length(picture, ~scene.seen, directions)
+            result.figures["hidden straight lines, of the truth's"][method] = length / whole
+        if scene.room is not None:
+            jump = straightness.border_jump(picture, scene.camera, scene.layout)
+            result.figures["jump across the photo's border"][method] = jump
+
+
+def _judge_distance(result: Result, scene: Scene, distances: list[np.ndarray], painted: np.ndarray) -> None:
     truth, seen, hidden = scene.distance, scene.seen & scene.evenly, scene.hidden
     assert truth is not None
     first = distances[0]
     guesses = {
+        PAINTED: painted,
         "box": baselines.fitted_box(first, scene.seen, scene.camera_height),
         "constant": np.full_like(first, np.median(first[scene.seen])),
         "seen mean": np.full_like(first, truth[scene.seen].mean()),
@@ -144,6 +186,8 @@ def evaluate_path(
     width, height = options.size
     cameras = scene.path(kind, options.frames, width, height, reach_m=2.0 * options.motion)
     panorama = scene.sharp_panorama
+    if pipeline.layout is not None and options.room != "off":
+        panorama = replace(panorama, plate=understand_panorama(panorama, pipeline.layout).plate)
     told = panorama
     if options.distance_noise:
         noise = np.random.default_rng(0).normal(0, options.distance_noise, (8, 16)).astype(np.float32)
@@ -153,7 +197,7 @@ def evaluate_path(
     # a wrong distance may be short of the path: it is to spoil the frames, not to have another path shot
     views = shoot(pipeline, told, cameras, options.tau_position, options.tau_rotation, planned_in=panorama)
     made = [view.colour for view in views]
-    told, (guidance, warped) = pipeline.warp_panorama(told, cameras)
+    told, (guidance, warped) = pipeline.warp_panorama(replace(told, plate=None), cameras)
     known = guidance.known[:, 0].cpu().numpy() > 0.5
     photo = torch.from_numpy(told.from_photo).to(guidance.known)[None] / 255
     own = warped.sample(photo)[:, 0].cpu().numpy() > 0.5
@@ -349,6 +393,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     switches.add_argument("--raymap", choices=("on", "off"), default="on")
     switches.add_argument("--anchors", choices=("both", "rotation", "walk"), default="both")
     switches.add_argument("--guidance", choices=("on", "off"), default="on", help="off: the sampler alone")
+    switches.add_argument("--room", choices=("auto", "on", "off"), default="auto", help="off: worlds as painted")
+    switches.add_argument("--unseen", choices=("plain", "dressed", "as-painted"), help="the preset's own")
     switches.add_argument("--tau-position", type=float, default=0.2)
     switches.add_argument("--tau-rotation", type=float, default=0.2)
     switches.add_argument("--distance-noise", type=float, default=0.0, help="deviation of the log-distance")
@@ -373,7 +419,7 @@ def set_switches(pipeline: ScenePipeline, options: argparse.Namespace) -> None:
     pipeline.ablation = Ablation(options.weights, options.raymap, options.anchors, options.guidance)
     asked = {
         "views_steps": options.steps, "strength": options.strength, "strength_in_holes": options.strength,
-        "panorama_steps": options.panorama_steps,
+        "panorama_steps": options.panorama_steps, "unseen": options.unseen,
     }  # fmt: skip
     changes = {name: value for name, value in asked.items() if value is not None}
     pipeline.settings = replace(pipeline.settings, **changes)
@@ -436,10 +482,15 @@ def evaluate(pipeline: ScenePipeline, options: argparse.Namespace, folder: Path,
         found = Result()
         if options.samples:
             still = remembered(
-                folder, key, lambda scene=scene: evaluate_panorama(pipeline, scene, options.samples, networks)
+                folder, key, lambda scene=scene: evaluate_panorama(
+                    pipeline, scene, options.samples, networks, options.room
+                ),
             )
             stills[prefix].append((still, scene.hidden))
             found.figures |= {prefix + metric: values for metric, values in still.figures.items()}
+        if "walk" in options.paths and options.samples and scene.room is not None:
+            walk = remembered(folder, f"{key}_made", lambda scene=scene: evaluate_walk(pipeline, scene, options))
+            found.figures |= walk.figures
         for kind in options.paths if scene.room is not None else ():
             walk = remembered(
                 folder, f"{key}_{kind.replace(' ', '_')}",

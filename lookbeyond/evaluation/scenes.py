@@ -15,6 +15,7 @@ from lookbeyond.data.rooms import HELD_OUT_SEED, Rooms, render_panoramas, render
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.keyframes import reach
+from lookbeyond.geometry.layout import RoomLayout, box_layout
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.projection import extract_perspective, place_photo
 
@@ -53,6 +54,15 @@ class Scene:
     @property
     def seen(self) -> np.ndarray:
         return self.placed[1]
+
+    @cached_property
+    def layout(self) -> RoomLayout:
+        """The room's walls, floor and ceiling; only of rooms."""
+        assert self.room is not None
+        (centre, half), yaw = self.room.shell[0].double().numpy(), float(self.room.yaw[0])
+        c, s = math.cos(yaw), math.sin(yaw)
+        middle = np.array([[c, -s], [s, c]]) @ centre[:2]
+        return box_layout(middle, 2 * half[:2], yaw, -self.camera_height, float(centre[2] + half[2]))
 
     @cached_property
     def evenly(self) -> np.ndarray:

@@ -74,8 +74,8 @@ def seen_pattern(
 
 
 def _edges(labels: NDArray) -> NDArray[np.bool_]:
-    grown = cv2.dilate(labels.astype(np.float32), np.ones((3, 3))) != cv2.erode(labels.astype(np.float32), np.ones((3, 3)))
-    return grown
+    values, around = labels.astype(np.float32), np.ones((3, 3), np.uint8)
+    return cv2.dilate(values, around) != cv2.erode(values, around)
 
 
 def _resampled(mask: NDArray, shape: tuple[int, int], threshold: float) -> NDArray[np.bool_]:
@@ -108,7 +108,8 @@ def repeats(seen: SeenPattern, texel_m: float) -> bool:
     half = np.concatenate([correlation[:far, -far + 1 :], correlation[:far, :far]], 1)  # lags dy >= 0, all dx
     dy, dx = np.mgrid[:far, -far + 1 : far]
     lag = np.hypot(dy, dx) * texel_m
-    peaks = (half == cv2.dilate(half, np.ones((5, 5)))) & (lag > REPEAT_M[0]) & (lag < REPEAT_M[1]) & (half > LEAST_PEAK)
+    peaks = (half == cv2.dilate(half, np.ones((5, 5)))) & (half > LEAST_PEAK)
+    peaks &= (lag > REPEAT_M[0]) & (lag < REPEAT_M[1])
     for y, x in np.argwhere(peaks):
         path = np.linspace(0, 1, 48)
         saddle = half[np.round(path * y).astype(int), np.round(far - 1 + path * (x - far + 1)).astype(int)].min()

@@ -26,7 +26,7 @@ from lookbeyond.errors import InputError
 ROOT = Path(__file__).parent
 STAGES = ("panorama", "views", "distance")
 STAGE_FIELDS = {
-    "panorama": ("panorama_steps", "panorama_coarse_noise"),
+    "panorama": ("panorama_steps", "panorama_coarse_noise", "unseen"),
     "views": (
         "frames_per_clip",
         "views_steps",
