@@ -280,7 +280,8 @@ def evaluate(*arguments: str | Path) -> bool:
     arguments = ("--out", ROOT / "out" / "report", *arguments)
     if "--quick" not in arguments and "--panoramas" not in arguments:
         folders = BLENDER_ENVIRONMENT.glob("[Ll]ib/**/site-packages/bpy/*/datafiles/studiolights/world")
-        arguments = (*arguments, "--panoramas", next(folders))
+        marked = ROOT / "tests" / "lookbeyond" / "evaluation" / "wall_bases.json"
+        arguments = (*arguments, "--panoramas", next(folders), "--wall-bases", marked)
     return run(program_of(SERVICE_ENVIRONMENT, "lookbeyond"), "evaluate", *arguments)
 
 

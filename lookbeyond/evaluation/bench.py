@@ -29,11 +29,12 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.keyframes import anchor_seed, clip_seed, plan_shot
 from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.layout.fit import built_in_network, fit_layout
 from lookbeyond.layout.world import Room, understand_panorama
 from lookbeyond.pipelines.panorama import enlarge
 from lookbeyond.pipelines.scene import Ablation, ScenePipeline
 
-from . import baselines, metrics, straightness
+from . import baselines, layouts, metrics, straightness
 from .perceptual import PerceptualNetworks
 from .scenes import PATHS, SHARP_WIDTH, WIDTH, Scene, held_out_room, real_scenes
 
@@ -43,7 +44,7 @@ EXPERIMENTS = (
     "strength", "panorama_steps", "room", "unseen",
 )  # fmt: skip
 """Switches that the table names."""
-LOWER_IS_BETTER = ("jump", "edges", "AbsRel", "Fréchet", "seam", "LPIPS", "FID", "FVD")
+LOWER_IS_BETTER = ("jump", "edges", "AbsRel", "Fréchet", "seam", "LPIPS", "FID", "FVD", "floor line")
 
 
 @dataclass
@@ -95,6 +96,9 @@ def evaluate_panorama(
     if scene.distance is not None:
         distances = [enlarge(world.distance, WIDTH, cv2.INTER_LINEAR) for world in (*worlds, painted)]
         _judge_distance(result, scene, distances[:-1], distances[-1])
+        fit = fit_layout(scene.photo, scene.camera, scene.camera_height, built_in_network())
+        for metric, values in layouts.judge_walls(scene, fit, distances[-1]).items():
+            result.figures[metric] |= values
     row = [scene.truth, canvas, worlds[0].colour, worlds[-1].colour, *list(pictures.values())[1:]]
     if scene.distance is not None:
         row += [_shade(scene.distance), _shade(enlarge(worlds[0].distance, WIDTH, cv2.INTER_LINEAR))]
@@ -384,6 +388,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--frames", type=int, help="frames of a path (24)")
     parser.add_argument("--size", type=lambda text: tuple(map(int, text.split("x"))), help="of a frame (384x256)")
     parser.add_argument("--panoramas", type=Path, help="folder of real panoramas; four photos of each")
+    parser.add_argument("--wall-bases", type=Path, help="walls' feet marked in them: tests/…/wall_bases.json")
     parser.add_argument("--perceptual", type=Path, help="folder of the networks of LPIPS, FID and FVD (see the manual)")
     parser.add_argument("--against", type=Path, help="table.json of an earlier run: fail where this one is worse")
     parser.add_argument("--preset", default="builtin")
@@ -499,6 +504,12 @@ def evaluate(pipeline: ScenePipeline, options: argparse.Namespace, folder: Path,
             walks[kind].append(walk)
             found.figures |= walk.figures
         everything.append(found)
+    if options.panoramas and options.wall_bases:
+        bases = layouts.read_wall_bases(options.wall_bases)
+        for _, values in layouts.judge_floor_lines(options.panoramas, bases, built_in_network()):
+            one = Result()
+            one.figures["real floor line, degrees"] |= {name: values[name] for name in ("ours", "network")}
+            everything.append(one)
     table = tabulate(everything)
     for prefix, pairs in stills.items():
         add_frechet(table, [result for result, _ in pairs], [mask for _, mask in pairs], prefix)

@@ -117,8 +117,8 @@ def edge_error(
     """RMS distance, in pixels, of a room's straight edges in frames from where they truly are.
 
     Edges are those between walls, floor and ceiling, sampled where the photo (what truly is seen by its camera) and a
-    true frame show them: nothing stands before them, and the frame's picture has a step there. In a frame the edge is where brightness changes most within SEARCH_PX across;
-    where it hardly changes the edge is lost and counts as SEARCH_PX off.
+    true frame show them: nothing stands before them, and the frame's picture has a step there. In a frame the edge is
+    where brightness changes most within SEARCH_PX across; where it hardly changes it is lost and counts as SEARCH_PX.
     """
     errors = []
     for frame, view in zip(frames, truth, strict=True):

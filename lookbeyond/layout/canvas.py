@@ -32,7 +32,7 @@ class Canvas:
     @property
     def known_cells(self) -> NDArray[np.bool_]:
         """[CELL_ROWS, CELL_COLUMNS]: those that lie in the photo, all four pixels of them."""
-        return self.known.reshape(CELL_ROWS, 2, CELL_COLUMNS, 2).all((1, 3))
+        return np.asarray(self.known.reshape(CELL_ROWS, 2, CELL_COLUMNS, 2).all((1, 3)))
 
 
 def canvas_directions(columns: int = COLUMNS, rows: int = ROWS, heading_rad: float = 0.0) -> NDArray[np.float64]:
@@ -56,7 +56,7 @@ def place_on_canvas(photo: NDArray[np.uint8], camera: Camera, bend: float = 0.0)
     step = max(1.0, camera.resized(photo.shape[1], photo.shape[0]).intrinsics[0, 0] / wanted)
     if step > 1:
         size = max(1, round(photo.shape[1] / step)), max(1, round(photo.shape[0] / step))
-        photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+        photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
     small = camera.resized(photo.shape[1], photo.shape[0])
     level = placed_camera(
         small.width, small.height, intrinsics=small.intrinsics, pitch_rad=pitch, roll_rad=roll
@@ -94,7 +94,7 @@ def grid_in_photo(
     return cv2.remap(
         values.astype(np.float32), column.astype(np.float32), row.astype(np.float32), cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
+    ).astype(np.float32)  # fmt: skip
 
 
 def grid_on_canvas(values: NDArray, camera: Camera) -> NDArray[np.float32]:
@@ -108,4 +108,4 @@ def grid_on_canvas(values: NDArray, camera: Camera) -> NDArray[np.float32]:
     return cv2.remap(
         values.astype(np.float32), (x - 0.5).astype(np.float32), (y - 0.5).astype(np.float32), cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
+    ).astype(np.float32)  # fmt: skip

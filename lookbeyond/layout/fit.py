@@ -72,6 +72,8 @@ class LayoutFit:
 
     layout: RoomLayout | None
     """In the world; None when the place is not a room, or nothing could be fitted."""
+    candidate: RoomLayout | None
+    """The room that fits best, sure or not: for who overrules the gate. None where none closes around the camera."""
     place: Place
     confidence: float
     """0..1, how often fits like this were right on rooms and failures that were not used for anything else; of what
@@ -80,6 +82,9 @@ class LayoutFit:
     """In words for the artist: what the place was taken for, and why."""
     distance_inside: NDArray[np.float32]
     """[h, w] metres along the rays of `distance_camera`, by the network alone."""
+    walls: NDArray[np.float32]
+    """[256] log of the walls' level distance in metres, by the network alone; columns as an equirectangular
+    panorama's whose middle looks along +X."""
     distance_camera: Camera | None
     """The photo's camera, at the resolution of `distance_inside`; None when that is a panorama's."""
 
@@ -361,11 +366,7 @@ def fit_layout(
     side = INSIDE_SIDE / max(width, height)
     small = camera.resized(max(2, round(width * side)), max(2, round(height * side)))
     inside = np.exp(grid_in_photo(told.distance, small, small.width, small.height)) * camera_height
-    sure, place, reason = _judge(evidence, room, contrast)
-    layout = None
-    if place == "room" and room is not None:
-        layout = _in_world(room, camera.position, heading, camera_height, sure)
-    return LayoutFit(layout, place, sure, reason, inside.astype(np.float32), small)
+    return _outcome(evidence, room, contrast, camera.position, heading, camera_height, inside, small)
 
 
 def fit_layout_panorama(
@@ -400,18 +401,36 @@ def fit_layout_panorama(
     told = _all_around(tolds)
     evidence = _Evidence(told, np.ones((CELL_ROWS, ALL_COLUMNS), bool), pictures)
     room, contrast = _best_room(evidence)
+    inside = np.exp(told.distance) * camera_height
+    return _outcome(evidence, room, contrast, np.array(origin, float), heading_rad, camera_height, inside, None)
+
+
+def _outcome(
+    evidence: _Evidence, room: _Room | None, contrast: float, position: NDArray, heading: float, unit: float,
+    inside: NDArray, camera: Camera | None,
+) -> LayoutFit:  # fmt: skip
     sure, place, reason = _judge(evidence, room, contrast)
-    layout = None
-    if place == "room" and room is not None:
-        layout = _in_world(room, np.array(origin, float), heading_rad, camera_height, sure)
-    return LayoutFit(layout, place, sure, reason, (np.exp(told.distance) * camera_height).astype(np.float32), None)
+    candidate = None
+    if room is not None:
+        turned = replace(room, heading=room.heading + heading)
+        floor = float(position[2]) - unit
+        candidate = RoomLayout(
+            position[:2] + unit * turned.corners(), floor, floor + unit * (1 + room.ceiling),
+            round(sure if place == "room" else 0.0, 4),
+        )  # fmt: skip
+    columns = (0.5 - (_AZIMUTHS - heading) / (2 * math.pi)) * ALL_COLUMNS - 0.5
+    walls = np.interp(columns, np.arange(ALL_COLUMNS), evidence.told.walls, period=ALL_COLUMNS) + math.log(unit)
+    return LayoutFit(
+        candidate if place == "room" else None, candidate, place, round(sure, 4), reason, inside.astype(np.float32),
+        walls.astype(np.float32), camera,
+    )  # fmt: skip
 
 
 def _shrunk(colour: NDArray[np.uint8], focal: float) -> NDArray[np.uint8]:
     width = round(2 * math.pi * focal)
     if colour.shape[1] <= 1.5 * width:
         return colour
-    return cv2.resize(colour, (width, width // 2), interpolation=cv2.INTER_AREA)
+    return cv2.resize(colour, (width, width // 2), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
 def _all_around(tolds: list[_Told]) -> _Told:
@@ -442,14 +461,6 @@ def _all_around(tolds: list[_Told]) -> _Told:
         float(np.mean([told.open_place for told in tolds])), cells("distance"), cells("distance_scales"),
         cells("kinds"),
     )  # fmt: skip
-
-
-def _in_world(room: _Room, position: NDArray, heading: float, unit: float, confidence: float) -> RoomLayout:
-    turned = replace(room, heading=room.heading + heading)
-    floor = float(position[2]) - unit
-    return RoomLayout(
-        position[:2] + unit * turned.corners(), floor, floor + unit * (1 + room.ceiling), round(confidence, 4)
-    )
 
 
 @torch.no_grad()

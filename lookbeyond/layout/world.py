@@ -41,11 +41,12 @@ def understand_place(
     picture = PhotoPicture(photo, camera.resized(width, height))
     fit = fit_layout(photo, camera, painted.camera_height, network)
     place = Place(fit.place, round(fit.confidence, 4), fit.reason)
-    if fit.place == "open":
+    if fit.place == "open" and room == "auto":
         return _with_place(picture, painted, draw_open(picture, painted), place, unseen)
-    if fit.layout is not None and (fit.place == "room" or room == "on"):
+    layout = fit.candidate if room == "on" else fit.layout
+    if layout is not None:
         place = replace(place, kind="room")
-        return with_room(picture, painted, fit.layout, place, unseen, measured=fit.distance_inside)
+        return with_room(picture, painted, layout, place, unseen, measured=fit.distance_inside)
     return replace(painted, place=place)
 
 
@@ -58,10 +59,11 @@ def understand_panorama(panorama: Panorama, network: LayoutNetwork, room: Room =
         panorama.colour, panorama.camera_height, network, heading_rad=panorama.heading_rad, origin=panorama.origin
     )
     place = Place(fit.place, round(fit.confidence, 4), fit.reason)
-    if fit.layout is None or not (fit.place == "room" or room == "on"):
+    layout = fit.candidate if room == "on" else fit.layout
+    if layout is None:
         return replace(panorama, place=place)
     picture = SpherePicture(panorama.colour, panorama.origin, panorama.heading_rad)
-    return with_room(picture, panorama, fit.layout, replace(place, kind="room"), "as-painted")
+    return with_room(picture, panorama, layout, replace(place, kind="room"), "as-painted")
 
 
 def with_room(

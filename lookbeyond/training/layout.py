@@ -65,7 +65,7 @@ def as_photographed(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     image = (np.clip(image, 0, 1) * 255).astype(np.uint8)
     if rng.uniform() < 0.5:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 95))]
-        image = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
+        image = np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR))
     return image
 
 
@@ -127,7 +127,7 @@ def sample_of(stored: StoredPhoto, rng: np.random.Generator | None) -> dict[str,
     return {
         "colour": np.ascontiguousarray(colour.transpose(2, 0, 1)), "known": np.ascontiguousarray(mask[None]),
         "walls": walls.copy(), "corners": another.copy(), "normals": normal.astype(np.float32),
-        "ceiling": np.float32(stored.ceiling), "is_open": np.float32(stored.is_open),
+        "ceiling": np.array(stored.ceiling, np.float32), "is_open": np.array(stored.is_open, np.float32),
         "logs": np.ascontiguousarray(logs), "known_cells": np.ascontiguousarray(known),
         "kinds": np.ascontiguousarray(kinds).astype(np.int64),
     }  # fmt: skip
@@ -211,6 +211,7 @@ def main(argv: list[str] | None = None) -> None:
         Photos(options.photos, options.batch, options.device),
         lambda batch: layout_loss(network, batch),
         options,
+        ahead=True,
         ema_decay=0.998,
     )
 

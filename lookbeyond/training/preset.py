@@ -2,13 +2,15 @@
 
     lookbeyond train preset --weights weights --out lookbeyond/presets/builtin
 
-The two pipelines share one autoencoder, which lies in `panorama/vae` only. A folder without a `preset.json` gets the
+The two pipelines share one autoencoder, which lies in `panorama/vae` only. A layout network among the weights goes to
+`layout`; given nothing else, only that is put there. A folder without a `preset.json` gets the
 built-in preset's, with its settings.
 """
 
 import argparse
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -18,6 +20,7 @@ from transformers import CLIPVisionModelWithProjection
 from lookbeyond import presets
 from lookbeyond.errors import InputError
 from lookbeyond.models.autoencoder import Autoencoder
+from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.models.panorama_transformer import PanoramaTransformer
 from lookbeyond.models.views_unet import ViewsUNet
 from lookbeyond.pipelines.panorama import PanoramaPipeline
@@ -42,23 +45,12 @@ def main(argv: list[str] | None = None) -> None:
         return found[0]
 
     parts = {"torch_dtype": torch.bfloat16}
-    vae = Autoencoder.from_pretrained(saved("vae"), **parts)
-    panorama = PanoramaPipeline(
-        vae,
-        CLIPVisionModelWithProjection.from_pretrained(saved("image_encoder"), dtype=torch.bfloat16),
-        PanoramaTransformer.from_pretrained(saved("transformer"), **parts),
-        FlowMatchEulerDiscreteScheduler(shift=SHIFT),
-    )
-    views = ViewsPipeline(
-        vae,
-        CLIPVisionModelWithProjection.from_pretrained(saved("views_image_encoder"), dtype=torch.bfloat16),
-        ViewsUNet.from_pretrained(saved("unet"), **parts),
-        FlowMatchEulerDiscreteScheduler(),
-    )
-    for name, pipeline in (("panorama", panorama), ("views", views)):
-        shutil.rmtree(options.out / name, ignore_errors=True)
-        pipeline.save_pretrained(options.out / name)
-    shutil.rmtree(options.out / "views" / "vae")
+    layouts = [folder / "layout" for folder in options.weights if (folder / "layout").is_dir()]
+    if layouts:
+        shutil.rmtree(options.out / "layout", ignore_errors=True)
+        LayoutNetwork.from_pretrained(layouts[0], **parts).save_pretrained(options.out / "layout")
+    if not layouts or any((folder / "transformer").is_dir() for folder in options.weights):
+        _save_pipelines(options.out, saved, parts)
     for path in options.out.rglob("config.json"):  # where it was made concerns nobody
         config = json.loads(path.read_text("utf-8"))
         config.pop("_name_or_path", None)
@@ -73,6 +65,27 @@ def main(argv: list[str] | None = None) -> None:
         path.chmod(0o644)
     total = sum(path.stat().st_size for path in weights)
     print(f"{options.out}: {total / 1e6:.1f} MB of weights")
+
+
+def _save_pipelines(out: Path, saved: Callable[[str], Path], parts: dict) -> None:
+    """Panorama and views, from the folders of their parts."""
+    vae = Autoencoder.from_pretrained(saved("vae"), **parts)
+    panorama = PanoramaPipeline(
+        vae,
+        CLIPVisionModelWithProjection.from_pretrained(saved("image_encoder"), dtype=torch.bfloat16),
+        PanoramaTransformer.from_pretrained(saved("transformer"), **parts),
+        FlowMatchEulerDiscreteScheduler(shift=SHIFT),
+    )
+    views = ViewsPipeline(
+        vae,
+        CLIPVisionModelWithProjection.from_pretrained(saved("views_image_encoder"), dtype=torch.bfloat16),
+        ViewsUNet.from_pretrained(saved("unet"), **parts),
+        FlowMatchEulerDiscreteScheduler(),
+    )
+    for name, pipeline in (("panorama", panorama), ("views", views)):
+        shutil.rmtree(out / name, ignore_errors=True)
+        pipeline.save_pretrained(out / name)
+    shutil.rmtree(out / "views" / "vae")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
+from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.layout import RoomLayout
 from lookbeyond.geometry.projection import equirectangular_directions
 from lookbeyond.layout import fit
@@ -65,7 +65,8 @@ class Knowing(torch.nn.Module):
             "walls": np.log(distance / HEIGHT) + error * np.sin(3 * fit._AZIMUTHS), "wall_scales": np.full(256, -2.5),
             "corners": np.where(wall != np.roll(wall, -1), 5.0, -5.0), "normals": layout.walls()[3][wall],
             "ceiling": np.array(math.log(layout.ceiling_z / HEIGHT) + error), "ceiling_scale": np.array(-2.5),
-            "open_place": np.array(-5.0), "distance": np.log(cells / HEIGHT), "distance_scales": np.full(kind.shape, -2.5),
+            "open_place": np.array(-5.0), "distance": np.log(cells / HEIGHT),
+            "distance_scales": np.full(kind.shape, -2.5),
             "kinds": np.where(np.arange(4)[:, None, None] == kind, 4.0, 0.0),
         }  # fmt: skip
 

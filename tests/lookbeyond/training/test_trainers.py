@@ -22,11 +22,13 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from lookbeyond.data.captures import read_capture
+from lookbeyond.data.room_photos import draw_photos
 from lookbeyond.files import write_png
 from lookbeyond.models.autoencoder import Autoencoder
+from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.models.panorama_transformer import PanoramaTransformer
 from lookbeyond.models.views_unet import ViewsUNet
-from lookbeyond.training import autoencoder, checkpoint, clips, loop, panorama, svd, views
+from lookbeyond.training import autoencoder, checkpoint, clips, layout, loop, panorama, photos, svd, views
 from tests.lookbeyond.data.test_panoramas import write_skybox
 from tests.lookbeyond.pipelines.tiny import image_encoder
 from tests.lookbeyond.training.test_loop import begin_anew, fresh_state  # noqa: F401, a fixture
@@ -41,7 +43,7 @@ BAD = {
 """What each source's reader has to name: a file of no panorama's shape, missing faces, missing frames."""
 PICTURES, FOOTAGE = ("rooms", "panoramas", "matterport"), ("from", "captures", "real-estate")
 TRAINERS = {"autoencoder": (autoencoder, PICTURES), "panorama": (panorama, PICTURES),
-            "views": (views, ("clips", *FOOTAGE)), "svd": (svd, FOOTAGE)}  # fmt: skip
+            "views": (views, ("clips", *FOOTAGE)), "svd": (svd, FOOTAGE), "layout": (layout, ("photos",))}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +77,8 @@ def data(tmp_path_factory):
     frames = read_capture(root / "captures/room/transforms.json").frames
     clips.write_clips(root / "clips/00000.npz", [clips.clip_of(frames[:6], vae, rng) for _ in range(2)])
     save_model(root / "model")
+    (root / "photos").mkdir()
+    np.savez(root / "photos/00000.npz", **photos.pack(draw_photos(range(3))))
     return root
 
 
@@ -87,6 +91,8 @@ def shrink(replace: Callable[[object, str, object], None]) -> None:
         image_embed_dim=16))  # fmt: skip
     replace(views, "ViewsUNet", partial(ViewsUNet, block_out_channels=(16, 16), layers_per_block=(1, 1),
                                         attention_heads=2, image_embed_dim=16))  # fmt: skip
+    replace(layout, "LayoutNetwork", partial(
+        LayoutNetwork, width=32, num_layers=1, num_attention_heads=2, block_out_channels=(8, 8, 8)))  # fmt: skip
     for trainer in (panorama, views):
         replace(trainer, "built_in_encoder", image_encoder)
 
@@ -101,6 +107,7 @@ def arguments(name: str, data, out, *sources: str) -> list[str]:
         "autoencoder": ["--height", "64", "--batch", "4"],
         "panorama": ["--height", "64", "--batch", "4", "--vae", str(data / "vae")],
         "views": ["--batch", "6", "--clips-per-move", "2", "--vae", str(data / "vae")],
+        "layout": ["--batch", "2"],
         "svd": ["--model", str(data / "model"), "--width", "64", "--height", "64", "--frames", "3", "--rank", "2"],
     }
     given = [word for source in sources for word in (f"--{source}", str(data / source))]
@@ -134,7 +141,8 @@ def run_and_cut(name: str, data, out, replace: Callable[[object, str, object], N
     """Four steps at once in OUT/straight, two and two in OUT/cut: by all of the trainer's sources together,
     accumulating, in bf16, with checkpointed gradients where it has them."""
     trainer, sources = TRAINERS[name]
-    more = ["--steps", "4", "--accumulate", "2", *(["--gradient-checkpointing"] if name != "autoencoder" else [])]
+    more = ["--steps", "4", "--accumulate", "2"]
+    more += ["--gradient-checkpointing"] if name not in ("autoencoder", "layout") else []
     agreed = loop._agreed
     replace(loop, "LOG_EVERY_S", -1.0)
     for folder, stop_after in (("straight", None), ("cut", 2), ("cut", None)):
