@@ -1,0 +1,259 @@
+"""A room drawn: where its faces lie, what of them is clean, how patterns go on, and what becomes of a world."""
+
+import math
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from lookbeyond.files import load_panorama, save_panorama
+from lookbeyond.geometry.cameras import placed_camera
+from lookbeyond.geometry.layout import RoomLayout, box_layout
+from lookbeyond.geometry.panorama import Panorama, Place
+from lookbeyond.geometry.projection import equirectangular_directions, extract_perspective
+from lookbeyond.layout import world
+from lookbeyond.layout.cut import cut_edges, extend_cut
+from lookbeyond.layout.draw import draw_room
+from lookbeyond.layout.faces import faces_of
+from lookbeyond.layout.open_place import draw_open
+from lookbeyond.layout.pattern import SeenPattern, repeats
+from lookbeyond.layout.picture import PhotoPicture, SpherePicture
+from lookbeyond.layout.quilting import continue_pattern
+from lookbeyond.layout.render import map_faces, render_faces
+from lookbeyond.layout.surfaces import FaceLight, SeenFaces
+from lookbeyond.layout.things import find_things
+
+L_SHAPE = RoomLayout(np.array([[-1.0, -1], [4, -1], [4, 1], [1, 1], [1, 3], [-1, 3]]), -1.6, 1.1)
+ORIGIN = np.array([0.2, 0.1, 0.0])
+WALL, FLOOR, CEILING, SCREEN = (200, 190, 170), (120, 90, 60), (230, 230, 225), (12, 12, 14)
+
+
+def picture_of(layout: RoomLayout, rays: np.ndarray, origin=ORIGIN) -> np.ndarray:
+    """Plain walls, floor and ceiling, with a dark screen on the wall ahead."""
+    distance, face = layout.cast(origin, rays)
+    points = origin + rays * distance[..., None]
+    colour = np.full((*face.shape, 3), WALL, np.uint8)
+    colour[face == layout.floor_face], colour[face == layout.ceiling_face] = FLOOR, CEILING
+    screen = (face < layout.floor_face) & (points[..., 0] > 1.5) & (np.abs(points[..., 1] - 0.6) < 0.5)
+    colour[screen & (np.abs(points[..., 2]) < 0.3)] = SCREEN
+    return colour
+
+
+def box_world(width: int = 512, **options) -> tuple[RoomLayout, PhotoPicture, Panorama]:
+    """A box room, a photo of it, and the whole of it as if diffusion had painted it without a fault."""
+    room = box_layout((0.5, 0.2), (4.0, 5.0), 0.0, -1.6, 1.0)
+    camera = placed_camera(320, 240, math.radians(70), pitch_rad=math.radians(-5), position=tuple(ORIGIN))
+    photo = PhotoPicture(picture_of(room, camera.rays()), camera)
+    rays = equirectangular_directions(width, width // 2)
+    inside = photo.locate(rays + ORIGIN.astype(np.float32))[2]
+    painted = Panorama(
+        picture_of(room, rays.astype(np.float64)), room.cast(ORIGIN, rays)[0], inside.astype(np.uint8) * 255,
+        origin=tuple(ORIGIN), photo_camera=camera, **options,
+    )  # fmt: skip
+    return room, photo, painted
+
+
+@pytest.mark.parametrize("heading", [0.0, 1.1])
+def test_a_panorama_of_faces_is_what_rays_hit(heading):
+    rays = equirectangular_directions(256, 128, heading)
+    distance, face = L_SHAPE.cast(ORIGIN, rays)
+    view = map_faces(L_SHAPE, ORIGIN, 256, heading)
+    assert (view.face == face).mean() > 0.999  # a pixel on an edge may go either way
+    np.testing.assert_allclose(view.distance[view.face == face], distance[view.face == face], rtol=1e-4)
+
+
+@pytest.mark.parametrize("heading", [0.0, 2.5])
+def test_textures_appear_where_their_texels_lie(heading):
+    """Textures that hold their own texels' places in the world: what is drawn is where the rays end."""
+    faces, texel = faces_of(L_SHAPE), 0.02
+    textures = [face.points(texel) for face in faces]
+    view = map_faces(L_SHAPE, ORIGIN, 256, heading)
+    drawn = render_faces(faces, textures, texel, view)
+    rays = equirectangular_directions(256, 128, heading)
+    points = ORIGIN + rays * view.distance[..., None]
+    assert np.abs(drawn - points).max() < texel  # half a texel is lost at a texture's rim
+
+
+def test_a_photo_and_a_sphere_show_the_same_points():
+    _, photo, painted = box_world()
+    sphere = SpherePicture(painted.colour, painted.origin, painted.heading_rad)
+    for picture in (photo, sphere):
+        points = picture.position + 2.5 * picture.rays()
+        columns, rows, inside = picture.locate(points.astype(np.float32))
+        height, width = picture.pixels.shape[:2]
+        assert inside.all()
+        np.testing.assert_allclose(columns, np.broadcast_to(np.arange(width) + 0.5, columns.shape), atol=2e-2)
+        np.testing.assert_allclose(rows, np.broadcast_to(np.arange(height)[:, None] + 0.5, rows.shape), atol=2e-2)
+
+
+def test_a_pattern_goes_on_in_phase():
+    stripes = np.broadcast_to(np.sin(np.arange(240) / 8 * 2 * np.pi)[None, :, None], (160, 240, 3)).astype(np.float32)
+    known = np.zeros((160, 240), bool)
+    known[:, :110] = True
+    made = continue_pattern(stripes * known[..., None], known, np.ones_like(known), np.random.default_rng(0))
+    assert made is not None
+    np.testing.assert_allclose(made[known], stripes[known], atol=1e-5)
+    unseen = made[10:-10, 130:230, 0]
+    assert np.corrcoef(unseen.ravel(), stripes[10:-10, 130:230, 0].ravel())[0, 1] > 0.9
+
+
+def test_too_little_of_a_pattern_is_no_example():
+    known = np.zeros((200, 200), bool)
+    known[:20, :20] = True
+    assert continue_pattern(np.zeros((200, 200, 3), np.float32), known, ~known, np.random.default_rng(0)) is None
+
+
+def test_what_repeats_is_told_from_grain():
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:120, :200]
+    lines = ((columns + rows) % 25 < 3) | ((columns - rows) % 25 < 3)
+    known = np.ones(rows.shape, bool)
+
+    def seen(values):
+        return SeenPattern(np.repeat((values - values.mean())[..., None], 3, -1).astype(np.float32), known)
+
+    assert repeats(seen(0.05 * lines + 0.01 * rng.normal(size=rows.shape)), 0.008)
+    assert not repeats(seen(0.02 * rng.normal(size=rows.shape)), 0.008)
+    assert not repeats(seen(0.05 * cv2.GaussianBlur(rng.normal(size=rows.shape), (0, 0), 4)), 0.008)
+
+
+def test_the_drawn_room_has_the_rooms_planes_and_the_photos_colours():
+    room, photo, painted = box_world()
+    drawn = draw_room(photo, painted, room)
+    truth = picture_of(room, equirectangular_directions(512, 256).astype(np.float64))
+    view = map_faces(room, ORIGIN, 512, 0.0)
+    np.testing.assert_allclose(drawn.distance, view.distance, rtol=1e-3)
+    calm = cv2.erode((view.face == cv2.erode(view.face, np.ones((9, 9)))).astype(np.uint8), np.ones((25, 25))) > 0
+    plain = calm & (truth.sum(-1) > 100)
+    assert np.median(np.abs(drawn.colour.astype(int) - truth)[plain]) < 8
+    # the clean plate shows the wall where the screen hangs
+    screen = (truth == SCREEN).all(-1) & calm
+    assert screen.sum() > 20
+    assert np.median(np.abs(drawn.plate.astype(int) - WALL)[screen]) < 25
+
+
+def test_what_stands_before_a_wall_keeps_its_distance():
+    room, photo, painted = box_world()
+    measured, _ = room.cast(ORIGIN, photo.rays())
+    pixels = photo.pixels.copy()
+    pixels[120:200, 60:140], measured[120:200, 60:140] = (30, 60, 140), 1.2
+    drawn = draw_room(replace(photo, pixels=pixels), painted, room, measured=measured)
+    view = extract_perspective(drawn.distance, photo.camera)
+    behind = extract_perspective(drawn.plate_distance, photo.camera)
+    assert np.median(view[130:190, 70:130]) == pytest.approx(1.2, rel=0.02)
+    assert np.median(behind[130:190, 70:130]) > 1.5
+
+
+def test_dark_blobs_to_the_floor_are_doors_and_bright_ones_windows():
+    face = faces_of(box_layout((0, 0), (6.0, 4.0), 0.0, -1.6, 1.1))[0]
+    shape = face.shape(0.04)
+    smooth = np.full((*shape, 3), (60, 0, 5), np.float32)
+    believed = smooth.copy()
+    believed[20:, 15:38, 0] = 30
+    believed[15:40, 60:90, 0] = 92
+    light = FaceLight(smooth, believed, smooth, np.ones(shape, bool), np.zeros(shape, np.float32))
+    kinds = {thing.kind: thing for thing in find_things(face, light, 0.04)}
+    assert set(kinds) == {"door", "window"}
+    assert kinds["door"].bottom_m == pytest.approx(shape[0] * 0.04)
+    assert kinds["door"].left_m < 26 * 0.04 < kinds["door"].right_m
+    # what the photo shows is not drawn over
+    seen = replace(light, seen=np.ones(shape, np.float32))
+    assert find_things(face, seen, 0.04) == []
+
+
+def test_a_screen_that_the_border_cuts_ends_upright():
+    room, photo, painted = box_world()
+    camera = placed_camera(320, 240, math.radians(60), heading_rad=math.radians(-13), pitch_rad=math.radians(-14),
+                           position=tuple(ORIGIN))  # fmt: skip
+    pixels = picture_of(room, camera.rays())
+    face = room.cast(ORIGIN, camera.rays())[1]
+    clean = (pixels != SCREEN).any(-1)
+    assert (~clean[:, 0]).sum() > 20  # the screen is cut
+    seen = SeenFaces(PhotoPicture(pixels, camera), face, clean, np.zeros_like(clean))
+    edges = cut_edges(seen, room, faces_of(room), room.cast(ORIGIN, camera.rays())[0], 1.0)
+    colour = np.full((512, 1024, 3), 255, np.uint8)
+    distance = np.full((128, 256), 50.0, np.float32)
+    extend_cut(edges, ORIGIN, 0.0, colour, distance)
+    dark = (colour < 60).all(-1)
+    assert dark.sum() > 30
+    rays = equirectangular_directions(1024, 512)[dark]
+    reach, _ = room.cast(ORIGIN, rays)
+    points = ORIGIN + rays * reach[:, None]
+    # the end lies at one place along the wall at every height
+    ends = [points[np.abs(points[:, 2] - z) < 0.03, 1].max() for z in (-0.2, 0.0, 0.2)]
+    assert np.ptp(ends) < 0.03
+    np.testing.assert_allclose(distance[distance < 50].min(), reach.min(), rtol=0.05)
+
+
+def open_photo() -> PhotoPicture:
+    camera = placed_camera(320, 240, math.radians(65))
+    up = camera.rays()[..., 2]
+    pixels = np.full((240, 320, 3), (96, 120, 60), np.uint8)
+    pixels += np.random.default_rng(0).integers(0, 12, pixels.shape, np.uint8)
+    pixels[up > 0] = (120, 160, 230)
+    pixels[(up > 0) & (up < 0.1)] = (90, 80, 70)  # a hedge
+    return PhotoPicture(pixels, camera)
+
+
+def test_an_open_place_has_ground_to_the_horizon_and_sky_above():
+    photo = open_photo()
+    empty = np.zeros((256, 512), np.uint8)
+    painted = Panorama(np.zeros((256, 512, 3), np.uint8), np.full((256, 512), 3, np.float32), empty,
+                       camera_height=1.7, photo_camera=photo.camera)  # fmt: skip
+    drawn = draw_open(photo, painted)
+    elevation = (0.5 - (np.arange(256) + 0.5) / 256) * math.pi
+    zenith, nadir = drawn.colour[:20].mean((0, 1)), drawn.colour[-40:].mean((0, 1))
+    assert zenith[2] > zenith[0] + 40 and nadir[1] > nadir[2] + 20
+    below = elevation < math.radians(-8)
+    expected = 1.7 / np.sin(-elevation[below])
+    np.testing.assert_allclose(np.median(drawn.distance[below], 1), expected, rtol=0.03)
+    assert (drawn.distance[elevation > math.radians(45)] > 40).all()
+
+
+def fit(layout: RoomLayout | None, place: str, **options):
+    from lookbeyond.layout.fit import LayoutFit
+
+    values = {"candidate": layout, "confidence": 0.7, "reason": "Because.", "walls": np.zeros(256, np.float32)}
+    distance = np.full((24, 32), 9.0, np.float32)
+    return LayoutFit(layout=layout if place == "room" else None, place=place, distance_inside=distance,
+                     distance_camera=None, **(values | options))  # fmt: skip
+
+
+def test_a_room_that_is_not_sure_leaves_the_world_as_it_was_painted(monkeypatch):
+    room, photo, painted = box_world()
+    monkeypatch.setattr(world, "fit_layout", lambda *_, **__: fit(room, "neither"))
+    made = world.understand_place(photo.pixels, painted, network=None)
+    assert made.colour is painted.colour and made.plate is None
+    assert made.place == Place("neither", 0.7, "Because.")
+    overruled = world.understand_place(photo.pixels, painted, network=None, room="on")
+    assert overruled.place.kind == "room" and overruled.layout is room and overruled.plate is not None
+
+
+def test_the_photo_stays_and_as_painted_keeps_the_paint(monkeypatch):
+    room, photo, painted = box_world()
+    monkeypatch.setattr(world, "fit_layout", lambda *_, **__: fit(room, "room"))
+    drawn = world.understand_place(photo.pixels, painted, network=None)
+    kept = drawn.from_photo == 255
+    assert kept.sum() > 2000
+    difference = np.abs(drawn.colour.astype(int) - painted.colour)[kept]
+    assert np.quantile(difference, 0.95) <= 2  # but for resampling along edges
+    painted_on = world.understand_place(photo.pixels, painted, network=None, unseen="as-painted")
+    assert painted_on.colour is painted.colour
+    np.testing.assert_array_equal(painted_on.distance, drawn.distance)
+
+
+def test_worlds_are_read_with_their_place_and_plate(tmp_path, monkeypatch):
+    room, photo, painted = box_world()
+    monkeypatch.setattr(world, "fit_layout", lambda *_, **__: fit(room, "room"))
+    made = world.understand_place(photo.pixels, painted, network=None)
+    for name, one in (("room", made), ("open", replace(made, layout=None)), ("painted", painted)):
+        save_panorama(tmp_path / name, one)
+        again = load_panorama(tmp_path / name)
+        assert again.place == one.place
+        assert (again.layout is None) == (one.layout is None) and (again.plate is None) == (one.plate is None)
+        if again.plate and one.plate:
+            np.testing.assert_array_equal(again.plate.colour, one.plate.colour)
+    (tmp_path / "room" / "plate.png").unlink()
+    with pytest.raises(Exception, match="some are missing"):
+        load_panorama(tmp_path / "room")
