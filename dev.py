@@ -2,6 +2,7 @@
 
     python dev.py demo     a photo becomes a panorama and a shot, inside Blender; see out/demo/
     python dev.py test     every check and test (or some: lint, method, bench, extension, end-to-end)
+    python dev.py look     a sheet of real photos and what becomes of them, to look at; see out/look/
     python dev.py evaluate the bench: figures on rooms and real panoramas nobody trained on; see out/report/
     python dev.py build    what an artist installs, in dist/: the service's wheel and the extension's zip
     python dev.py setup    only the environments
@@ -289,6 +290,12 @@ def demo(out: Path) -> bool:
     return run(python_of(SERVICE_ENVIRONMENT), "-m", "tests.end_to_end.demo", "--out", out)
 
 
+def look(*arguments: str) -> bool:
+    return run(
+        python_of(SERVICE_ENVIRONMENT), "-m", "tests.end_to_end.look", "--out", ROOT / "out" / "look", *arguments
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="dev.py", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -297,10 +304,11 @@ def main() -> int:
     demo_parser = commands.add_parser("demo", help="a photo becomes a panorama and a shot, inside Blender")
     demo_parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo", help="default: %(default)s")
     commands.add_parser("evaluate", help="the bench; what follows is handed to `lookbeyond evaluate`", add_help=False)
+    commands.add_parser("look", help="real photos and what becomes of them; --photos FOLDER for others", add_help=False)
     test_parser = commands.add_parser("test", help="every check and test")
     test_parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"some of: {', '.join(STAGES)}")
     arguments, further = parser.parse_known_args()
-    if further and arguments.command != "evaluate":
+    if further and arguments.command not in ("evaluate", "look"):
         parser.error(f"unrecognized arguments: {' '.join(further)}")
     if arguments.command == "test" and not set(arguments.stages) <= set(STAGES):
         parser.error(f"a stage is one of: {', '.join(STAGES)}")
@@ -316,6 +324,8 @@ def main() -> int:
         done = test(arguments.stages)
     elif arguments.command == "evaluate":
         done = evaluate(*further)
+    elif arguments.command == "look":
+        done = look(*further)
     elif arguments.command == "build":
         done = build()
     return 0 if done else 1
