@@ -51,6 +51,7 @@ OPEN_FROM = 0.9
 INSIDE_SIDE = 96
 """Longer side of the distance inside the photo, pixels."""
 _FINE = 2  # samples of an edge for every column
+_UPRIGHT = 24  # samples of an upright edge
 _RASTER_SIDE = 320
 _AZIMUTHS = math.pi * (1 - 2 * (np.arange(ALL_COLUMNS) + 0.5) / ALL_COLUMNS)
 _CUTS = 8
@@ -136,18 +137,28 @@ class _Room:
 
     def trace(self, azimuths: NDArray) -> tuple[NDArray, NDArray]:
         """Level distance and number of the wall seen in these directions of the photo's frame; inf for none."""
-        x, y = np.cos(azimuths - self.heading), np.sin(azimuths - self.heading)
-        n = len(self.offsets)
-        nearest, number = np.full(len(azimuths), np.inf), np.zeros(len(azimuths), int)
-        for i in range(n):
-            ahead, along = (x, y) if i % 2 == 0 else (y, x)
-            low, high = sorted((self.offsets[i - 1], self.offsets[(i + 1) % n]))
-            with np.errstate(divide="ignore", invalid="ignore"):
-                t = self.offsets[i] / ahead
-                place = t * along
-            hit = (t > 0) & (t < nearest) & (place >= low - 1e-9) & (place <= high + 1e-9)
-            nearest, number = np.where(hit, t, nearest), np.where(hit, i, number)
-        return nearest, number
+        distance, number = _trace(self.offsets[None], np.cos(azimuths - self.heading), np.sin(azimuths - self.heading))
+        return distance[0], number[0]
+
+
+def _trace(offsets: NDArray, x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
+    """Level distance and wall, both [rooms, rays], for rooms [rooms, n] of one frame and rays (x, y) of it; inf, 0 for
+    no wall."""
+    count = offsets.shape[1]
+    nearest = np.full((len(offsets), len(x)), np.inf)
+    number = np.zeros(nearest.shape, int)
+    with np.errstate(divide="ignore"):
+        inverse = 1 / np.where(np.abs(x) < 1e-12, 1e-12, x), 1 / np.where(np.abs(y) < 1e-12, 1e-12, y)
+    for wall in range(count):
+        before, after = offsets[:, wall - 1], offsets[:, (wall + 1) % count]
+        t = offsets[:, wall, None] * inverse[wall % 2]
+        place = t * (y, x)[wall % 2]
+        hit = (t > 0) & (t < nearest)
+        hit &= place >= np.minimum(before, after)[:, None] - 1e-9
+        hit &= place <= np.maximum(before, after)[:, None] + 1e-9
+        np.copyto(nearest, t, where=hit)
+        number[hit] = wall
+    return nearest, number
 
 
 def _simple(corners: NDArray) -> bool:
@@ -247,96 +258,131 @@ class _Evidence:
         self.below = np.concatenate([np.zeros_like(summed[:, :1]), summed], 1)
 
     def set_heading(self, heading: float) -> None:
+        """The direction of the rooms' axes that is judged from now on."""
         c, s = math.cos(heading), math.sin(heading)
+        self.heading = heading
+        self.rays = np.stack([np.cos(self.azimuths), np.sin(self.azimuths)], -1)
+        self.own_rays = np.cos(self.azimuths - heading), np.sin(self.azimuths - heading)
+        self.own_columns = np.cos(_AZIMUTHS - heading), np.sin(_AZIMUTHS - heading)
         for view in self.views:
             view.draw(np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]))
 
-    def wall_cost(self, distance: NDArray) -> float:
-        apart = np.abs(np.log(distance) - self.told.walls)
-        return float((np.minimum(apart, 1.5) * self.wall_weight).sum())
-
-    def seen_cost(self, distance: NDArray) -> float:
-        apart = np.abs(np.log(distance) - self.told.walls)[self.seen]
+    def seen_cost(self, room: _Room) -> float:
+        """Mean |log| between a room's walls and the network's where the photo shows them."""
+        apart = np.abs(np.log(room.trace(_AZIMUTHS)[0]) - self.told.walls)[self.seen]
         return float(np.minimum(apart, 1.5).mean()) if apart.size else 0.0
 
-    def kinds_cost(self, distance: NDArray, ceiling: float) -> float:
-        """distance: level distance of the wall in the columns of the cells."""
+    def _wall_costs(self, logs: NDArray) -> NDArray:
+        return (np.minimum(np.abs(logs - self.told.walls), 1.5) * self.wall_weight).sum(-1)
+
+    def kinds_costs(self, distance: NDArray, ceilings: NDArray) -> NDArray:
+        """distance: [rooms, columns of the cells], level, of the walls."""
         middle = CELL_ROWS / 2
         foot = np.clip(middle + np.arctan(1 / distance) / (2 * PIXEL_RAD), 0, CELL_ROWS)
-        head = np.clip(middle - np.arctan(ceiling / distance) / (2 * PIXEL_RAD), 0, CELL_ROWS)
+        head = np.clip(middle - np.arctan(ceilings[:, None] / distance) / (2 * PIXEL_RAD), 0, CELL_ROWS)
         floor = self.below[0, -1] - self._at(0, foot)
         above = self._at(1, head)
         wall = self._at(2, foot) - self._at(2, head)
-        return -float((floor + above + wall).sum()) / self.cell_count
+        return -(floor + above + wall).sum(-1) / self.cell_count
 
     def _at(self, kind: int, row: NDArray) -> NDArray:
         low = np.minimum(row.astype(int), CELL_ROWS - 1)
         share = row - low
-        columns = np.arange(len(row))
+        columns = np.arange(row.shape[-1])
         table = self.below[kind]
         return (1 - share) * table[low, columns] + share * table[low + 1, columns]
 
-    def lines(self, room: _Room, blurred: bool) -> tuple[float, float, float]:
-        """(gain, length, share): lines along the visible edges less what they cost, their length relative to the
-        photo's border, and the share of it that has a line."""
-        distance, wall = room.trace(self.azimuths)
-        level = np.stack([np.cos(self.azimuths), np.sin(self.azimuths)], -1) * distance[:, None]
-        axis = np.where(wall % 2 == 0, 1, 0)  # walls across x run along y
-        points, axes, spans = [], [], []
+    def lines(self, offsets: NDArray, ceilings: NDArray, blurred: bool) -> tuple[NDArray, NDArray, NDArray]:
+        """Of rooms [rooms, n] along the axes that were set: (gain, length, share), [rooms] each.
+
+        Lines along the visible edges less what these cost, the edges' length relative to the photo's border, and the
+        share of them that has a line.
+        """
+        rooms = len(offsets)
+        distance, wall = _trace(offsets, *self.own_rays)
+        level = self.rays * distance[..., None]
         step = self.azimuths[0] - self.azimuths[1]
-        for z in (-1.0, room.ceiling):
-            points.append(np.concatenate([level, np.full((len(level), 1), z)], 1))
-            axes.append(axis)
-            # across a jump from wall to wall there is no edge
-            spans.append(np.hypot(step, np.minimum(np.abs(np.gradient(np.arctan(z / distance))), 4 * step)))
-        for k in np.flatnonzero(np.diff(wall)):
-            near = k if distance[k] < distance[k + 1] else k + 1
-            angles = np.linspace(math.atan(-1 / distance[near]), math.atan(room.ceiling / distance[near]), 40)
-            upright = np.broadcast_to(level[near], (40, 2))
-            points.append(np.concatenate([upright, (np.tan(angles) * distance[near])[:, None]], 1))
-            axes.append(np.full(40, 2))
-            spans.append(np.full(40, angles[1] - angles[0]))
-        points, axes, spans = np.concatenate(points), np.concatenate(axes), np.concatenate(spans)
+        points, axes, spans = [], [], []
+        for z in (np.full(rooms, -1.0), ceilings):
+            height = np.broadcast_to(z[:, None, None], (*level.shape[:2], 1))
+            points.append(np.concatenate([level, height], -1))
+            axes.append(1 - wall % 2)  # walls across x run along y
+            slope = np.abs(np.gradient(np.arctan(z[:, None] / distance), axis=1))
+            spans.append(np.hypot(step, np.minimum(slope, 4 * step)))  # across a jump from wall to wall there is none
+        for corner in range(offsets.shape[1]):
+            even = corner % 2 == 0
+            x, y = (offsets[:, corner], offsets[:, corner - 1])[:: 1 if even else -1]
+            reach = np.hypot(x, y)
+            azimuth = (np.arctan2(y, x) + self.heading + math.pi) % (2 * math.pi) - math.pi
+            column = np.clip(((self.azimuths[0] - azimuth) / step), 1, len(self.azimuths) - 3).astype(int)
+            rows = np.arange(rooms)
+            beside = np.maximum(distance[rows, column - 1], distance[rows, column + 2])
+            low, high = np.arctan(-1 / reach), np.arctan(ceilings / reach)
+            angles = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, _UPRIGHT)
+            c, s = math.cos(self.heading), math.sin(self.heading)
+            foot = np.stack([c * x - s * y, s * x + c * y], -1)
+            points.append(np.concatenate([
+                np.broadcast_to(foot[:, None], (rooms, _UPRIGHT, 2)), (np.tan(angles) * reach[:, None])[..., None]
+            ], -1))  # fmt: skip
+            axes.append(np.full((rooms, _UPRIGHT), 2))
+            visible = (reach < 1.03 * beside) & np.isfinite(beside)
+            spans.append(np.broadcast_to((visible * (high - low) / _UPRIGHT)[:, None], (rooms, _UPRIGHT)))
+        points, axes, spans = np.concatenate(points, 1), np.concatenate(axes, 1), np.concatenate(spans, 1)
         spans = spans * (1 - 0.85 * self._things(points))
-        length = found = 0.0
+        length, found = np.zeros(rooms), np.zeros(rooms)
         for view in self.views:
-            inside, values = view.values(points, axes, blurred)
-            length += float(spans[inside].sum())
-            found += float((spans * values)[inside].sum())
-        return (found - _LINE_COST * length) / self.frame_rad, length / self.frame_rad, found / max(length, 1e-6)
+            inside, values = view.values(points.reshape(-1, 3), axes.ravel(), blurred)
+            shown = spans * inside.reshape(spans.shape)
+            length += shown.sum(1)
+            found += (shown * values.reshape(spans.shape)).sum(1)
+        frame = max(self.frame_rad, 1e-6)
+        return (found - _LINE_COST * length) / frame, length / frame, found / np.maximum(length, 1e-6)
 
     def _things(self, points: NDArray) -> NDArray:
         """How likely something stands before these points."""
         columns = self.known.shape[1]
-        azimuth = np.arctan2(points[:, 1], points[:, 0])
+        azimuth = np.arctan2(points[..., 1], points[..., 0])
         column = (columns / 2 - azimuth / (2 * PIXEL_RAD)).astype(int).clip(0, columns - 1)
-        elevation = np.arctan2(points[:, 2], np.hypot(points[:, 0], points[:, 1]))
+        elevation = np.arctan2(points[..., 2], np.hypot(points[..., 0], points[..., 1]))
         row = (CELL_ROWS / 2 - elevation / (2 * PIXEL_RAD)).astype(int).clip(0, CELL_ROWS - 1)
         return self.told.kinds[THING, row, column]
 
-    def distance_cost(self, distance: NDArray, ceiling: float) -> float:
+    def _distance_costs(self, distance: NDArray, ceilings: NDArray) -> NDArray | float:
         """What stands out before a wall is cheap; a wall before what was seen is dear."""
         if self.logs is None:
             return 0.0
-        up = np.sin(self.elevations[::2])[:, None]
-        flat = np.where(up < 0, 1.0, ceiling) / np.maximum(np.abs(up), 1e-6)
-        room = np.log(np.minimum(distance[None, ::2] / np.cos(self.elevations[::2])[:, None], flat))
-        apart = room - self.logs[::2, ::2]
+        up, level = np.sin(self.elevations[::2])[:, None], np.cos(self.elevations[::2])[:, None]
+        flat = np.where(up < 0, 1.0, ceilings[:, None, None]) / np.maximum(np.abs(up), 1e-6)
+        apart = np.log(np.minimum(distance[:, None, ::2] / level, flat)) - self.logs[::2, ::2]
         cost = np.where(apart > 0, np.minimum(0.5 * apart, 0.6), np.minimum(-apart, 1.5))
         known = self.known[::2, ::2]
-        return float((cost * known).sum() / max(known.sum(), 1))
+        return (cost * known).sum((1, 2)) / max(known.sum(), 1)
+
+    def costs(self, offsets: NDArray, ceilings: NDArray, blurred: bool = False) -> NDArray:
+        """The whole cost of rooms [rooms, n] along the axes that were set, [rooms]; inf for what is no room."""
+        distance, _ = _trace(offsets, *self.own_columns)
+        fine = np.isfinite(distance).all(1) & (distance.min(1) >= _FLOOR_AT_LEAST)
+        fine &= (ceilings >= _CEILING_RANGE[0]) & (ceilings <= _CEILING_RANGE[1])
+        result = np.full(len(offsets), np.inf)
+        if not fine.any():
+            return result
+        offsets, ceilings, distance = offsets[fine], ceilings[fine], distance[fine]
+        above = np.abs(np.log(ceilings) - self.told.ceiling) / max(math.exp(self.told.ceiling_scale), 0.06)
+        result[fine] = (
+            self._wall_costs(np.log(distance)) + _KINDS_WEIGHT * self.kinds_costs(distance[:, self.span], ceilings)
+            + _DISTANCE_WEIGHT * self._distance_costs(distance[:, self.span], ceilings)
+            + 0.02 * np.minimum(above, 8.0) - _LINES_WEIGHT * self.lines(offsets, ceilings, blurred)[0]
+        )  # fmt: skip
+        return result
+
+    def wall_costs(self, offsets: NDArray) -> NDArray:
+        """The part of the cost that the network's walls are, [rooms]."""
+        distance, _ = _trace(offsets, *self.own_columns)
+        fine = np.isfinite(distance).all(1) & (distance.min(1) >= _FLOOR_AT_LEAST)
+        return np.where(fine, self._wall_costs(np.log(np.where(np.isfinite(distance), distance, 1.0))), np.inf)
 
     def cost(self, room: _Room, blurred: bool = False) -> float:
-        distance, _ = room.trace(_AZIMUTHS)
-        if not np.isfinite(distance).all() or distance.min() < _FLOOR_AT_LEAST:
-            return math.inf
-        above = abs(math.log(room.ceiling) - self.told.ceiling) / max(math.exp(self.told.ceiling_scale), 0.06)
-        gain, *_ = self.lines(room, blurred)
-        return (
-            self.wall_cost(distance) + _KINDS_WEIGHT * self.kinds_cost(distance[self.span], room.ceiling)
-            + _DISTANCE_WEIGHT * self.distance_cost(distance[self.span], room.ceiling)
-            + 0.02 * min(above, 8.0) - _LINES_WEIGHT * gain
-        )  # fmt: skip
+        return float(self.costs(room.offsets[None], np.array([room.ceiling]), blurred)[0])
 
 
 def fit_layout(
@@ -522,7 +568,7 @@ def _best_room(evidence: _Evidence) -> tuple[_Room | None, float]:
     polygon = _polygon_of_columns(evidence, heading, ceiling)
     if box is not None and polygon is not None:
         # seen walls ask for more corners, or there are none
-        gain = evidence.seen_cost(box.trace(_AZIMUTHS)[0]) - evidence.seen_cost(polygon.trace(_AZIMUTHS)[0])
+        gain = evidence.seen_cost(box) - evidence.seen_cost(polygon)
         polygon = polygon if gain > _POLYGON_GAIN and len(polygon.offsets) <= _MOST_CORNERS else None
     for start in (box, polygon):
         if start is None:
@@ -546,19 +592,15 @@ def _box_of_columns(evidence: _Evidence, heading: float, ceiling: float) -> _Roo
         facing = values > np.abs(other)
         pool = values[facing] if facing.any() else values[values > 0]
         starts.append(max(float(np.median(pool)) if len(pool) else 1.0, _FLOOR_AT_LEAST * 1.5))
-    room = _Room(heading, np.array([starts[0], starts[1], -starts[2], -starts[3]]), ceiling)
-    best, cost = room, evidence.wall_cost(room.trace(_AZIMUTHS)[0])
+    best = np.array([starts[0], starts[1], -starts[2], -starts[3]])
     for span in (0.5, 0.25, 0.12, 0.06, 0.03):
         for _ in range(2):
             for wall in range(4):
-                for factor in np.exp(span * np.array([-1, -0.5, 0.5, 1])):
-                    offsets = best.offsets.copy()
-                    offsets[wall] *= factor
-                    trial = replace(best, offsets=offsets)
-                    other = evidence.wall_cost(trial.trace(_AZIMUTHS)[0])
-                    if other < cost:
-                        best, cost = trial, other
-    return best if best.valid() else None
+                trials = np.repeat(best[None], 5, 0)
+                trials[:, wall] *= np.exp(span * np.array([0, -1, -0.5, 0.5, 1]))
+                best = trials[evidence.wall_costs(trials).argmin()]
+    room = _Room(heading, best, ceiling)
+    return room if room.valid() else None
 
 
 def _polygon_of_columns(evidence: _Evidence, heading: float, ceiling: float) -> _Room | None:
@@ -665,19 +707,19 @@ def _settled(evidence: _Evidence, room: _Room) -> _Room:
         factors = np.exp(np.arange(-reach, reach + step / 2, step))
         cost = evidence.cost(best, blurred)
         for part in (-1, *range(len(best.offsets) + 1)):
-            start = best
-            for factor in factors:
-                offsets, ceiling = start.offsets.copy(), start.ceiling
-                if part < len(offsets):  # -1: the whole room, nearer or farther
-                    offsets[part if part >= 0 else slice(None)] *= factor
-                if part in (-1, len(offsets)):
-                    ceiling = float(ceiling * factor)
-                if not _CEILING_RANGE[0] <= ceiling <= _CEILING_RANGE[1]:
-                    continue
-                trial = replace(start, offsets=offsets, ceiling=ceiling)
-                other = evidence.cost(trial, blurred)
-                if other < cost - 1e-6 and (len(offsets) == 4 or trial.valid()):
-                    best, cost = trial, other
+            offsets, ceilings = np.repeat(best.offsets[None], len(factors), 0), np.full(len(factors), best.ceiling)
+            if part < len(best.offsets):  # -1: the whole room, nearer or farther
+                offsets[:, part if part >= 0 else slice(None)] *= factors[:, None] if part < 0 else factors
+            if part in (-1, len(best.offsets)):
+                ceilings = ceilings * factors
+            found = evidence.costs(offsets, ceilings, blurred)
+            for k in np.argsort(found):
+                trial = replace(best, offsets=offsets[k], ceiling=float(ceilings[k]))
+                if found[k] >= cost - 1e-6:
+                    break
+                if len(best.offsets) == 4 or trial.valid():
+                    best, cost = trial, float(found[k])
+                    break
     return best
 
 
@@ -707,7 +749,8 @@ def _signs(evidence: _Evidence, room: _Room, contrast: float) -> NDArray:
     seen = evidence.seen
     unsure = math.log(float(np.exp(told.scales[seen]).mean()))
     apart = float(np.minimum(np.abs(np.log(distance) - told.walls)[seen], 1).mean())
-    _, length, found = evidence.lines(room, blurred=False)
+    one = room.offsets[None], np.array([room.ceiling])
+    _, length, found = (float(value[0]) for value in evidence.lines(*one, blurred=False))
     area = evidence.known * np.cos(evidence.elevations)[:, None]
     things = float((told.kinds[THING] * area).sum() / evidence.cell_count)
     muddle = float((-(told.kinds * np.log(told.kinds + 1e-6)).sum(0) * area).sum() / evidence.cell_count)
@@ -720,7 +763,7 @@ def _signs(evidence: _Evidence, room: _Room, contrast: float) -> NDArray:
         row = row.astype(int).clip(0, CELL_ROWS - 1)
         clear = np.maximum(clear, inside * evidence.known[row, columns] * (1 - told.kinds[THING, row, columns]))
     ended = float(clear[seen[span]].mean())
-    kinds = evidence.kinds_cost(distance[span], room.ceiling)
+    kinds = float(evidence.kinds_costs(distance[None, span], one[1])[0])
     return np.array([unsure, apart, kinds, found, min(length, 1.0), things, muddle, ended, contrast])
 
 
