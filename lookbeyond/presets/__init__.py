@@ -35,6 +35,7 @@ STAGE_FIELDS = {
         "min_guidance_scale",
         "max_guidance_scale",
         "panorama_detail",
+        "views_pixels",
     ),
     "distance": (),
 }
@@ -134,6 +135,9 @@ class Preset:
     """How much seeds change a panorama's palette and layout, 0 to 1; details always change."""
     panorama_detail: float = 0.0
     """How far `visible` pixels of a frame are the panorama's own, 0 to 1: for networks that resolve less than it."""
+    views_pixels: int = 0
+    """Most pixels of a frame that its holes are filled at, where `panorama_detail` is 1: as many as the network learned
+    from. What it made is then enlarged into the holes. 0: the frame's own."""
     stages: dict[str, Stage] = field(default_factory=dict)
     """By name, of `STAGES`; without any: pipelines saved in the preset's folder. Without "distance" the panorama stage
     makes its own."""
