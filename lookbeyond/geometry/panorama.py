@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,16 +118,20 @@ class Panorama:
     def shrunk(self, width: int) -> "Panorama":
         """The panorama at most `width` wide (but above half of that), pixels averaged in whole blocks.
 
-        What is warped or extracted into small frames should be shrunk first: sampling does not filter.
+        What is warped or extracted into small frames should be shrunk first: sampling does not filter. It is made once
+        and kept as long as this panorama lives.
         """
         step = -(-self.colour.shape[1] // width)
         while self.colour.shape[0] % step:
             step += 1
         if step == 1:
             return self
-        plate = self.plate and replace(self.plate, colour=_block_mean(self.plate.colour, step))
-        colour, from_photo = _block_mean(self.colour, step), _block_mean(self.from_photo, step)
-        return replace(self, colour=colour, from_photo=from_photo, plate=plate)
+        known = _shrunk.setdefault(self, {})
+        if step not in known:
+            plate = self.plate and replace(self.plate, colour=_block_mean(self.plate.colour, step))
+            colour, from_photo = _block_mean(self.colour, step), _block_mean(self.from_photo, step)
+            known[step] = replace(self, colour=colour, from_photo=from_photo, plate=plate)
+        return known[step]
 
     def to_json_dict(self) -> dict[str, Any]:
         """Everything but the arrays, as in world.json; angles in degrees."""
@@ -181,6 +186,9 @@ class Panorama:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the world's description is not complete ({error}); build the world again") from None
+
+
+_shrunk: "WeakKeyDictionary[Panorama, dict[int, Panorama]]" = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)

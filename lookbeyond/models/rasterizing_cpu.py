@@ -240,3 +240,40 @@ def resolve(inverse, top, bottom, to_world, offset, sphere, heading_rad, to_fram
         for column in range(width):
             coords[row, column, 0] = columns[column]
             coords[row, column, 1] = rows[column]
+
+
+@_compiled
+def sample_bytes(image, coords, known, top, bottom, sphere, sampled):
+    """Bytes [h, w, C] at shares of their frame [H, W, 2], bilinear and rounded, into the rows top..bottom - 1 of
+    `sampled` [H, W, C]; 0 where nothing is known [H, W]."""
+    height, width, channels = image.shape
+    half = np.float32(0.5)
+    for row in range(top, bottom):
+        for column in range(coords.shape[1]):
+            if not known[row, column]:
+                for k in range(channels):
+                    sampled[row, column, k] = 0
+                continue
+            x, y = coords[row, column, 0] * width - half, coords[row, column, 1] * height - half
+            left, above = int(math.floor(x)), int(math.floor(y))
+            right_share, below_share = np.float32(x - left), np.float32(y - above)
+            right, below = left + 1, above + 1
+            turn = 0
+            if sphere:
+                left, right = left % width, right % width
+                if above < 0 or below >= height:
+                    turn = width // 2
+            else:
+                left, right = max(left, 0), min(right, width - 1)
+            # across a pole the sphere goes on half a turn away
+            left_above, right_above, left_below, right_below = left, right, left, right
+            if above < 0:
+                above, left_above, right_above = 0, (left + turn) % width, (right + turn) % width
+            if below >= height:
+                below, left_below, right_below = height - 1, (left + turn) % width, (right + turn) % width
+            for k in range(channels):
+                upper = np.float32(image[above, left_above, k])
+                upper += (np.float32(image[above, right_above, k]) - upper) * right_share
+                lower = np.float32(image[below, left_below, k])
+                lower += (np.float32(image[below, right_below, k]) - lower) * right_share
+                sampled[row, column, k] = np.uint8(upper + (lower - upper) * below_share + half)

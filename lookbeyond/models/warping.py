@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -42,6 +42,25 @@ class WarpedViews:
         stacked = pad(image.float()[None]).expand(len(grid), -1, -1, -1)
         return F.grid_sample(stacked, grid, align_corners=False).to(image.dtype) * self.known[:, None]
 
+    def sample_bytes(self, image: np.ndarray) -> np.ndarray:
+        """uint8 [h, w] or [h, w, C] that covers the source's frame, as they see it: [N, H, W(, C)], 0 in holes."""
+        layers = np.ascontiguousarray(image.reshape(*image.shape[:2], -1))
+        if self.known.device.type != "cpu":
+            planes = torch.from_numpy(layers).to(self.known.device).permute(2, 0, 1).float()
+            sampled = self.sample(planes).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+            return sampled.reshape(*self.known.shape, *image.shape[2:])
+        from .rasterizing_cpu import sample_bytes
+
+        coords, known = self.source_coords.numpy(), self.known.numpy()
+        sampled = np.empty((*self.known.shape, layers.shape[2]), np.uint8)
+        _in_bands(
+            len(known), known.shape[1],
+            lambda frame, top, bottom: sample_bytes(
+                layers, coords[frame], known[frame], top, bottom, self.sphere, sampled[frame]
+            ),
+        )  # fmt: skip
+        return sampled.reshape(*self.known.shape, *image.shape[2:])
+
 
 def warp_to_views(
     source: Panorama | View, targets: Sequence[Camera], device: torch.device | str = "cpu"
@@ -64,27 +83,30 @@ def _warp_on_cpu(source, targets: Sequence[Camera], device) -> tuple[torch.Tenso
     distance = np.zeros((len(targets), height, width), np.float32)
     coords = np.empty((len(targets), height, width, 2), np.float32)
 
-    def warp(band: tuple[int, int, int]) -> None:
-        number, top, bottom = band
+    def warp(number: int, top: int, bottom: int) -> None:
         to_pixels, to_world, offset = frame.relation(targets[number])
-        # 1 / depth becomes distance in its place
-        inverse = distance[number]
+        inverse = distance[number]  # 1 / depth becomes distance in its place
         draw(surface.points, surface.whole, surface.loose, surface.loose_from, surface.boxes, to_pixels,
              top, bottom, inverse)  # fmt: skip
         resolve(inverse, top, bottom, to_world, offset, frame.sphere, frame.heading_rad, frame.to_shares,
                 inverse, coords[number])  # fmt: skip
 
+    _in_bands(len(targets), height, warp)
+    return torch.from_numpy(distance), torch.from_numpy(coords)
+
+
+def _in_bands(frames: int, height: int, work: Callable[[int, int, int], None]) -> None:
+    """Calls work(frame, top, bottom) for bands of rows that cover all frames, on as many threads as torch uses."""
     threads = torch.get_num_threads()
-    each = 1 if threads == 1 else -(-2 * threads // len(targets))
-    edges = np.linspace(0, height, min(each, height) + 1).astype(int).tolist()
-    bands = [(number, *rows) for number in range(len(targets)) for rows in zip(edges[:-1], edges[1:], strict=True)]
+    each = 1 if threads == 1 else min(height, -(-2 * threads // frames))
+    edges = np.linspace(0, height, each + 1).astype(int).tolist()
+    bands = [(number, *rows) for number in range(frames) for rows in zip(edges[:-1], edges[1:], strict=True)]
     if threads == 1:
         for band in bands:
-            warp(band)
+            work(*band)
     else:
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(warp, bands))
-    return torch.from_numpy(distance), torch.from_numpy(coords)
+            list(pool.map(lambda band: work(*band), bands))
 
 
 def _warp_in_torch(

@@ -42,6 +42,14 @@ class Guidance:
             torch.maximum(self.known, other.known),
         )
 
+    def everywhere(self) -> "Guidance":
+        """Of the same frames, all of them known."""
+        return self.within(torch.ones_like(self.known))
+
+    def within(self, known: torch.Tensor) -> "Guidance":
+        """The same colours and distances; known where it is said [N, 1, H, W]."""
+        return Guidance(self.colour, self.distance, known)
+
     def nothing(self) -> "Guidance":
         """Of the same frames, but nothing is known: grey."""
         return Guidance(0 * self.colour, self.distance, 0 * self.known)

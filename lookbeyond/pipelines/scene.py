@@ -1,10 +1,10 @@
 """Both stages as one: what a unit of work calls. Photo -> panorama -> anchors -> clips."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import cv2
 import numpy as np
 import torch
 
@@ -14,21 +14,21 @@ from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.layout.fit import built_in_network
 from lookbeyond.layout.world import Room, Unseen, understand_panorama, understand_place
+from lookbeyond.models.autoencoder import spatial_scale_factor
 from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.models.warping import WarpedViews
 from lookbeyond.presets.memory import MemoryPlan
 
+from .full_size import FEATHER_PX, ToldFrame, faded, shrunk_view, tell_frames
 from .guidance import Guidance, fill_holes, image_tensor, warp_guidance
 from .loading import Holding, load_pipelines
 from .panorama import PanoramaPipeline
 from .paths import denser
-from .views import Pass, ViewsPipeline, ViewsPipelineOutput, spatial_weights
+from .views import WHOLLY_KNOWN, Pass, ViewsPipeline, ViewsPipelineOutput, spatial_weights
 
 Callback = Callable[[float, str, np.ndarray | None], None]
 """(share of the unit done 0..1, what is being done, preview uint8 [h, w, 3] or None); may raise to stop the work."""
 
-FEATHER_PX = 6
-"""Width, in pixels of a frame, over which a photo's pixels fade into what was made."""
 TONE_PX = 12
 """Scale, in pixels of a frame, above which light and colour are the guidance's, not the network's."""
 
@@ -190,6 +190,30 @@ class ScenePipeline:
 
         steps: of denoising; 0 is the preset's own number.
         """
+        if not self._keeps_detail:
+            output, guidance, panorama, warped = self._made_anchor(panorama, camera, before, seed, steps, callback)
+            return self._finish(output, guidance, panorama, warped, [camera])[0]
+        told = self._told(panorama, [camera], callback)[0]
+        if told.whole:
+            return told.view()
+        width, height = self._network_size(camera)
+        small = [shrunk_view(view, width, height) for view in before]
+        output, guidance, *_ = self._made_anchor(
+            panorama, camera.resized(width, height), small, seed, steps, callback, self._leaves_room([told])
+        )
+        return _laid([told], output, guidance)[0]
+
+    def _made_anchor(
+        self,
+        panorama: Panorama,
+        camera: Camera,
+        before: Sequence[View],
+        seed: int,
+        steps: int,
+        callback: Callback | None,
+        ask: bool = True,
+    ) -> tuple[ViewsPipelineOutput, Guidance, Panorama, WarpedWorld]:
+        """An anchor as the network makes it, or is told it where it is not asked, and what it was told."""
         source, cameras = before[0] if before else None, [camera]
         if frames := self.views.frames_per_walk:  # a walk to the anchor, from the nearest one or the photo's place
             source = source or self._view_from_origin(panorama, camera)
@@ -200,12 +224,15 @@ class ScenePipeline:
             guidance = warp_guidance(view, cameras, self._device)[0].over(guidance)
         guidance = guidance.filled()
         last = slice(-1, None)
-        output = self._nothing_to_make(told[last]) or self.views(
-            [Pass(source, cameras, guidance)], np.ones((len(cameras), 1)), frames="last",
-            **self._options(panorama, guidance, seed, steps),
-            callback_on_step_end=_views_progress(callback, "Filling an anchor"),
-        )  # fmt: skip
-        return self._finish(output, guidance[last], panorama, warped[last], cameras[last])[0]
+        if not ask:
+            output = ViewsPipelineOutput(guidance.colour[last], guidance.distance[last])
+        else:
+            output = self.views(
+                [Pass(source, cameras, guidance)], np.ones((len(cameras), 1)), frames="last",
+                **self._options(panorama, guidance, seed, steps),
+                callback_on_step_end=_views_progress(callback, "Filling an anchor"),
+            )  # fmt: skip
+        return output, guidance[last], panorama, warped[last]
 
     def shoot_clip(
         self,
@@ -226,34 +253,93 @@ class ScenePipeline:
         """
         if len(cameras) < 3:
             return [source, target]
-        cameras, asked = denser(cameras, self.views.frames_per_pass or 0)
+        make = _ClipSettings(seed, tau_position, tau_rotation, steps, callback)
+        if not self._keeps_detail:
+            dense, asked = denser(cameras, self.views.frames_per_pass or 0)
+            output, guidance, panorama, warped = self._made_clip(panorama, source, target, dense, make)
+            frames = self._finish(output, guidance, panorama, warped, dense)
+            return [source, *(frames[place] for place in asked[1:-1]), target]
+        told = self._told(panorama, cameras[1:-1], callback)
+        torn = [place for place, frame in enumerate(told) if not frame.whole]
+        views = {place: frame.view() for place, frame in enumerate(told) if frame.whole}
+        if torn:
+            width, height = self._network_size(source.camera)
+            # whoever wants a pass of a certain length gets the whole clip
+            places = list(range(len(told))) if self.views.frames_per_pass else torn
+            small = [camera.resized(width, height) for camera in cameras]
+            small, asked = denser(
+                [small[0], *(small[place + 1] for place in places), small[-1]], self.views.frames_per_pass or 0
+            )
+            ends = [shrunk_view(view, width, height) for view in (source, target)]
+            ask = self._leaves_room([told[place] for place in torn])
+            output, guidance, *_ = self._made_clip(panorama, *ends, small, make, ask)
+            asked = [asked[1 + places.index(place)] for place in torn]
+            output = ViewsPipelineOutput(output.colour[asked], output.distance[asked])
+            views |= zip(torn, _laid([told[place] for place in torn], output, guidance[asked]), strict=True)
+        return [source, *(views[place] for place in range(len(told))), target]
+
+    def _made_clip(
+        self,
+        panorama: Panorama,
+        source: View,
+        target: View,
+        cameras: Sequence[Camera],
+        make: "_ClipSettings",
+        ask: bool = True,
+    ) -> tuple[ViewsPipelineOutput, Guidance | None, Panorama, WarpedWorld]:
+        """A clip as the network makes it, or is told it where it is not asked, and what it was told."""
         panorama, (told, warped) = self.warp_panorama(panorama, cameras)
         from_source, from_target = (warp_guidance(view, cameras, self._device)[0] for view in (source, target))
         forward = from_source.over(from_target).over(told).filled()
-        backward = from_target.over(from_source).over(told).filled()
+        # the holes are the same in both directions, and so is what they are filled with
+        backward = from_target.over(from_source).over(told).over(forward.everywhere()).within(forward.known)
         guided = self.ablation.guidance == "on"
         if not guided:
             forward, backward = forward.nothing(), backward.nothing()
         backwards = list(range(len(cameras)))[::-1]
         weights = spatial_weights(
-            cameras, [source.camera, target.camera], panorama.median_distance(), tau_position, tau_rotation
+            cameras, [source.camera, target.camera], panorama.median_distance(), make.tau_position, make.tau_rotation
         )
         if self.ablation.weights == "temporal":
             weights = np.linspace((1, 0), (0, 1), len(cameras))
-        output = self._nothing_to_make(told) or self.views(
-            [Pass(source, cameras, forward), Pass(target, list(cameras)[::-1], backward[backwards])], weights,
-            **self._options(panorama, forward, seed, steps),
-            callback_on_step_end=_views_progress(callback, "Shooting a clip"),
-        )  # fmt: skip
         share = torch.from_numpy(weights[:, 0]).float().to(self._device)[:, None, None, None]
         guidance = Guidance(torch.lerp(backward.colour, forward.colour, share), forward.distance, forward.known)
-        frames = self._finish(output, guidance if guided else None, panorama, warped, cameras)
-        return [source, *(frames[place] for place in asked[1:-1]), target]
+        if not ask:
+            output = ViewsPipelineOutput(guidance.colour, guidance.distance)
+        else:
+            output = self.views(
+                [Pass(source, cameras, forward), Pass(target, list(cameras)[::-1], backward[backwards])], weights,
+                **self._options(panorama, forward, make.seed, make.steps),
+                callback_on_step_end=_views_progress(make.callback, "Shooting a clip"),
+            )  # fmt: skip
+        return output, guidance if guided else None, panorama, warped
 
-    def _nothing_to_make(self, told: Guidance) -> ViewsPipelineOutput | None:
-        """The frames as the panorama tells them, where nothing of what the network made would remain."""
-        kept = self.settings.panorama_detail == 1 and self.ablation == Ablation()
-        return ViewsPipelineOutput(told.colour, told.distance) if kept and bool((told.known > 0).all()) else None
+    @property
+    def _keeps_detail(self) -> bool:
+        """Whether nothing that the network makes remains where the panorama tells of a frame."""
+        return self.settings.panorama_detail == 1 and self.ablation == Ablation()
+
+    def _told(self, panorama: Panorama, cameras: Sequence[Camera], callback: Callback | None) -> list[ToldFrame]:
+        """What the panorama tells of frames at their full size."""
+        told = []
+        for frame in tell_frames(self._fine_enough(panorama, cameras[0]), cameras, self._device):
+            told.append(frame)
+            if callback is not None:
+                callback(0.3 * len(told) / len(cameras), f"Drawing frame {len(told)} of {len(cameras)}", None)
+        return told
+
+    def _network_size(self, camera: Camera) -> tuple[int, int]:
+        """Width and height at which holes of a camera's frames are filled: no more pixels than the network is for."""
+        most = self.settings.views_pixels or camera.width * camera.height
+        share = min(1.0, (most / (camera.width * camera.height)) ** 0.5)
+        return max(1, round(camera.width * share)), max(1, round(camera.height * share))
+
+    def _leaves_room(self, told: Sequence[ToldFrame]) -> bool:
+        """Whether there is a hole that the network would see: one that takes more than a little of a latent."""
+        factor = spatial_scale_factor(self.views.vae)
+        width, height = self._network_size(told[0].camera)
+        size = max(1, width // factor), max(1, height // factor)
+        return any(float(frame.known_share(*size).min()) <= WHOLLY_KNOWN for frame in told)
 
     def _view_from_origin(self, panorama: Panorama, camera: Camera) -> View:
         """What the camera would see from where the photo was taken: the panorama has no holes there."""
@@ -267,20 +353,22 @@ class ScenePipeline:
 
     def warp_panorama(
         self, panorama: Panorama, cameras: Sequence[Camera]
-    ) -> tuple[Panorama, tuple[Guidance, "WarpedWorld"]]:
+    ) -> tuple[Panorama, tuple[Guidance, WarpedWorld]]:
         """The panorama no finer than the frames (sampling does not filter), and what it tells of them.
 
         What it hid is told by its clean plate, where it has one.
         """
-        camera = cameras[0]
-        width = max(512, round(1.5 * camera.intrinsics[0, 0] * 2 * np.pi))
-        panorama = panorama.shrunk(width)
+        panorama = self._fine_enough(panorama, cameras[0])
         told, front = warp_guidance(panorama, cameras, self._device)
         behind = None
         if panorama.plate is not None and not bool(front.known.all()):
             told_behind, behind = warp_guidance(panorama.plate_panorama, cameras, self._device)
             told = told.over(told_behind)
         return panorama, (told, WarpedWorld(front, behind))
+
+    @staticmethod
+    def _fine_enough(panorama: Panorama, camera: Camera) -> Panorama:
+        return panorama.shrunk(max(512, round(1.5 * camera.intrinsics[0, 0] * 2 * np.pi)))
 
     def _options(self, panorama: Panorama, guidance: Guidance, seed: int, steps: int) -> dict:
         settings, stage = self.settings, self.settings.stage("views")
@@ -293,7 +381,7 @@ class ScenePipeline:
             "generator": torch.Generator().manual_seed(seed),
         } | (stage[1].settings if stage else {})  # fmt: skip
 
-    def _finish(self, output, guidance: Guidance | None, panorama, warped: "WarpedWorld", cameras) -> list[View]:
+    def _finish(self, output, guidance: Guidance | None, panorama, warped: WarpedWorld, cameras) -> list[View]:
         """The network's frames with the guidance's tone and the photo's own pixels, as views; without: bare."""
         colour = output.colour
         if guidance is not None:
@@ -352,11 +440,27 @@ def smooth_error(error: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.interpolate(coarse, size, mode="bicubic", align_corners=False)
 
 
+@dataclass(frozen=True)
+class _ClipSettings:
+    seed: int
+    tau_position: float
+    tau_rotation: float
+    steps: int
+    callback: Callback | None
+
+
+def _laid(told: Sequence[ToldFrame], output: ViewsPipelineOutput, guidance: Guidance) -> list[View]:
+    """Frames with what was made at any size in their holes, in the guidance's tone."""
+    colour = output.colour + smooth_error(guidance.colour - output.colour, guidance.known)
+    made = zip(
+        colour.permute(0, 2, 3, 1).float().cpu().numpy(), output.distance[:, 0].float().cpu().numpy(),
+        guidance.known[:, 0].cpu().numpy() > 0, strict=True,
+    )  # fmt: skip
+    with ThreadPoolExecutor(max(1, min(torch.get_num_threads(), 8))) as pool:
+        return list(pool.map(lambda frame, parts: frame.laid_over(*parts), told, made))
+
+
 def soften(mask: torch.Tensor, width: int) -> torch.Tensor:
     """A mask [N, 1, H, W] of 0..1 that fades to 0 within `width` pixels inside its border."""
-    frames = []
-    for frame in mask[:, 0].cpu().numpy():
-        inside = np.pad((frame > 0.999).astype(np.uint8), 1, mode="edge")
-        depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
-        frames.append(np.clip(depth / width, 0, 1))
+    frames = [faded(frame > 0.998, width) for frame in mask[:, 0].cpu().numpy()]
     return torch.from_numpy(np.stack(frames))[:, None].to(mask)

@@ -35,6 +35,7 @@ STAGE_FIELDS = {
         "min_guidance_scale",
         "max_guidance_scale",
         "panorama_detail",
+        "views_pixels",
     ),
     "distance": (),
 }
@@ -136,6 +137,9 @@ class Preset:
     """How far `visible` pixels of a frame are the panorama's own, 0 to 1: for networks that resolve less than it."""
     unseen: Literal["plain", "dressed", "as-painted"] = "as-painted"
     """How worlds show what nobody saw, unless it is asked for otherwise: as the panorama model painted it, or drawn."""
+    views_pixels: int = 0
+    """Most pixels of a frame that its holes are filled at, where `panorama_detail` is 1: as many as the network learned
+    from. What it made is then enlarged into the holes. 0: the frame's own."""
     stages: dict[str, Stage] = field(default_factory=dict)
     """By name, of `STAGES`; without any: pipelines saved in the preset's folder. Without "distance" the panorama stage
     makes its own."""
