@@ -58,7 +58,7 @@ class Settings:
     frame_height: int = 256
     walk: float = 1.12
     """Length of the path along the floor; it is an arc."""
-    turn: float = 64.0
+    turn: float = 130.0
     """How far the path, and with it the view, turns to the right."""
     seed: int = 0
     fps: int = 24
