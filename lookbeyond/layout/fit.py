@@ -41,13 +41,16 @@ from .canvas import (
     place_on_canvas,
 )
 from .segments import find_segments, segment_normals
+from .sky import find_sky
 
 Place = Literal["room", "open", "neither"]
 
 SURE = 0.5
 """Confidence from which on a room is a room."""
-OPEN_FROM = 0.9
-"""How sure the network must be of an open place: a room that loses its ceiling is worse than a street that gets one."""
+_SKY_ALONE, _SKY_TOLD = 0.6, 0.2
+"""Evidence of sky from which a place is open by itself, and when the network thinks so, too."""
+_OPEN_RIGHT = 0.95
+"""Of as many open places as rooms, how many that pass for open are."""
 INSIDE_SIDE = 96
 """Longer side of the distance inside the photo, pixels."""
 _FINE = 2  # samples of an edge for every column
@@ -58,7 +61,7 @@ _CUTS = 8
 """Photos that a panorama is seen in."""
 _FLOOR_AT_LEAST, _CEILING_RANGE = 0.15, (0.12, 6.0)
 
-_KINDS_WEIGHT, _DISTANCE_WEIGHT, _LINES_WEIGHT = 1.5, 0.5, 3.0
+_KINDS_WEIGHT, _DISTANCE_WEIGHT, _LINES_WEIGHT = 2.0, 0.5, 3.0
 _LINE_COST = 0.25
 """Of an edge as long as a line that is quite sure."""
 _POLYGON_GAIN, _MOST_CORNERS = 0.01, 14
@@ -412,7 +415,8 @@ def fit_layout(
     side = INSIDE_SIDE / max(width, height)
     small = camera.resized(max(2, round(width * side)), max(2, round(height * side)))
     inside = np.exp(grid_in_photo(told.distance, small, small.width, small.height)) * camera_height
-    return _outcome(evidence, room, contrast, camera.position, heading, camera_height, inside, small)
+    sky = find_sky(photo, level).evidence
+    return _outcome(evidence, room, contrast, sky, camera.position, heading, camera_height, inside, small)
 
 
 def fit_layout_panorama(
@@ -430,7 +434,7 @@ def fit_layout_panorama(
     """
     span = 2 * math.pi / _CUTS
     tall = math.tan(math.radians(48))
-    pictures, canvases, tolds = [], [], []
+    pictures, canvases, skies = [], [], []
     focal = min(max(colour.shape[1] / (2 * math.pi), 160.0), 400.0)
     for fov in (math.radians(80), span):
         width = 2 * round(focal * math.tan(fov / 2))
@@ -441,21 +445,22 @@ def fit_layout_panorama(
             picture = extract_perspective(_shrunk(colour, focal), camera)
             if fov == span:
                 pictures.append(_View(picture, camera))
+                skies.append(find_sky(picture, camera).evidence)
             else:
                 canvases.append(place_on_canvas(picture, camera))
-    tolds = _ask(network, canvases)
-    told = _all_around(tolds)
+    told = _all_around(_ask(network, canvases))
     evidence = _Evidence(told, np.ones((CELL_ROWS, ALL_COLUMNS), bool), pictures)
     room, contrast = _best_room(evidence)
     inside = np.exp(told.distance) * camera_height
-    return _outcome(evidence, room, contrast, np.array(origin, float), heading_rad, camera_height, inside, None)
+    sky, place = float(np.median(skies)), np.array(origin, float)
+    return _outcome(evidence, room, contrast, sky, place, heading_rad, camera_height, inside, None)
 
 
 def _outcome(
-    evidence: _Evidence, room: _Room | None, contrast: float, position: NDArray, heading: float, unit: float,
-    inside: NDArray, camera: Camera | None,
+    evidence: _Evidence, room: _Room | None, contrast: float, sky: float, position: NDArray, heading: float,
+    unit: float, inside: NDArray, camera: Camera | None,
 ) -> LayoutFit:  # fmt: skip
-    sure, place, reason = _judge(evidence, room, contrast)
+    sure, place, reason = _judge(evidence, room, contrast, sky)
     candidate = None
     if room is not None:
         turned = replace(room, heading=room.heading + heading)
@@ -776,15 +781,17 @@ _SIGN_WEIGHTS = np.array([-1.0, -4.0, -1.0, 3.0, 1.0, -1.0, -1.0, 2.0, 1.0])
 _SIGN_BASE = -1.0
 
 
-def _judge(evidence: _Evidence, room: _Room | None, contrast: float) -> tuple[float, Place, str]:
-    """Confidence, place, and the reason in words."""
-    told = evidence.told
-    if told.open_place > OPEN_FROM:
-        return round(told.open_place, 4), "open", "An open place: there is sky in the photo, and no ceiling above it."
+def _judge(evidence: _Evidence, room: _Room | None, contrast: float, sky: float) -> tuple[float, Place, str]:
+    """Confidence, place, and the reason in words. sky: evidence of it, 0..1."""
+    signs, sure = np.zeros(len(_SIGNS)), 0.0
+    if room is not None:
+        signs = _signs(evidence, room, contrast)
+        sure = float(1 / (1 + np.exp(-(_SIGN_BASE + _SIGN_WEIGHTS @ signs))))
+    is_sky = sky > _SKY_ALONE or (sky > _SKY_TOLD and evidence.told.open_place > 0.5)
+    if is_sky and sure < SURE:
+        return _OPEN_RIGHT, "open", "An open place: there is sky in the photo, and no ceiling that fits."
     if room is None:
         return 0.0, "neither", "No room could be fitted: the walls that the photo seems to show do not close around it."
-    signs = _signs(evidence, room, contrast)
-    sure = float(1 / (1 + np.exp(-(_SIGN_BASE + _SIGN_WEIGHTS @ signs))))
     if sure >= SURE:
         walls = len(room.offsets)
         shape = "A room of four walls" if walls == 4 else f"A room with {walls} walls"
