@@ -27,8 +27,8 @@ def parser() -> argparse.ArgumentParser:
     world.add_argument("photo", nargs="?", help="a photo to place; without one, the scene's own")
     world.add_argument("--panorama", help="a 360° picture instead of a photo")
     world.add_argument("--fov-x", type=float, default=0.0, help="horizontal field of view of PHOTO, degrees")
-    world.add_argument("--pitch", type=float, default=0.0, help="degrees; positive looks up")
-    world.add_argument("--roll", type=float, default=0.0, help="degrees; positive turns clockwise")
+    world.add_argument("--pitch", type=float, help="degrees; positive looks up; else the photo's lines say it")
+    world.add_argument("--roll", type=float, help="degrees; positive turns clockwise; else the photo's lines say it")
     world.add_argument("--camera-height", type=float, default=1.6, help="metres above the floor")
     world.add_argument("--width", type=int, choices=(1024, 2048, 4096, 8192), help="of the panorama")
     world.add_argument("--prompt", help="what the place is, for presets that understand words")
@@ -92,17 +92,18 @@ def build(options: argparse.Namespace) -> None:
         bpy.ops.lookbeyond.use_panorama(filepath=options.panorama, height=options.camera_height)
         return
     if options.photo:
+        angles = {"fov_x": options.fov_x, "pitch": options.pitch, "roll": options.roll}
         bpy.ops.lookbeyond.place_photo(
             filepath=options.photo,
-            fov_x=math.radians(options.fov_x),
-            pitch=math.radians(options.pitch),
-            roll=math.radians(options.roll),
             height=options.camera_height,
+            **{name: math.radians(angle) for name, angle in angles.items() if angle is not None},
         )
         scene = bpy.context.scene
         session.begin(look_at_photo(scene))
         session.run()
         told = scene.look_beyond.photo_camera.data.look_beyond
+        for sentence in told.camera_told.splitlines():
+            print(f"{NAME}: {sentence}")
         for sentence in (*told.warnings.splitlines(), *told.people.splitlines()):
             print(f"{NAME}: {sentence}", file=sys.stderr)
     bpy.ops.lookbeyond.build_world()

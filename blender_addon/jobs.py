@@ -15,7 +15,7 @@ from typing import Literal
 from lookbeyond_kit import __version__ as KIT_VERSION
 from lookbeyond_kit import client as service
 from lookbeyond_kit.client import Client, Finished, Progress
-from lookbeyond_kit.protocol import WORLD_FILES, ShotRequest, WorldRequest
+from lookbeyond_kit.protocol import WORLD_FILES, Seen, ShotRequest, WorldRequest
 
 from .session import UNREACHABLE, Done, Event, Launched, Steps, Stopped, Submitted, Welcomed
 
@@ -113,10 +113,11 @@ def fetch_command(preset: str) -> str:
     return f"lookbeyond fetch {preset}"
 
 
-def look_at_photo(connect: Connect, picture: Path, seen: Callable[[Sequence[float]], None]) -> Steps:
-    """Steps that tell `seen` the share of the picture that each face in it covers.
+def look_at_photo(connect: Connect, picture: Path, fov_x: float, seen: Callable[[Seen], None]) -> Steps:
+    """Steps that tell `seen` what the service sees in a picture: faces, and how its camera was held.
 
-    Nobody has asked for it: a service that cannot say it is no error, and nothing is told then.
+    fov_x: its horizontal field of view in radians where it is known, else 0. Nobody has asked for it: a service that
+    cannot say it is no error, and nothing is told then.
     """
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
@@ -124,7 +125,9 @@ def look_at_photo(connect: Connect, picture: Path, seen: Callable[[Sequence[floa
         try:
             with connect() as client:
                 yield Welcomed(client.welcome)
-                seen(client.faces(client.upload(picture)))
+                looked = client.look(client.upload(picture), fov_x)
+                if looked.ready:
+                    seen(looked)
         except service.ServiceError as error:
             if error.code in UNREACHABLE:
                 yield Stopped()

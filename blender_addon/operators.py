@@ -120,7 +120,7 @@ class PlacePhoto(ReasonedPoll, bpy.types.Operator):
     filter_glob: StringProperty(default=IMAGES, options={"HIDDEN"})
     focal_mm: FloatProperty(
         name="Focal Length",
-        description="In millimetres as on 35 mm film; 0: what the photo says, else a field of view of 65°",
+        description="In millimetres as on 35 mm film; 0: what the photo says, else what its lines say, else 65°",
         min=0.0,
         options=OF_THIS_PHOTO,
     )
@@ -134,7 +134,7 @@ class PlacePhoto(ReasonedPoll, bpy.types.Operator):
     )
     pitch: FloatProperty(
         name="Pitch",
-        description="Positive looks up",
+        description="Positive looks up; if it is not set, the service finds it in the photo's lines",
         subtype="ANGLE",
         min=math.radians(-90),
         max=math.radians(90),
@@ -142,7 +142,7 @@ class PlacePhoto(ReasonedPoll, bpy.types.Operator):
     )
     roll: FloatProperty(
         name="Roll",
-        description="Positive: the camera was turned clockwise, seen from behind it",
+        description="Positive: turned clockwise, seen from behind; if it is not set, the service finds it",
         subtype="ANGLE",
         options=OF_THIS_PHOTO,
     )
@@ -180,8 +180,8 @@ class PlacePhoto(ReasonedPoll, bpy.types.Operator):
                 absolute(self.filepath),
                 focal_35mm=self.focal_mm,
                 fov_x=self.fov_x,
-                pitch=self.pitch,
-                roll=self.roll,
+                pitch=self.pitch if self.properties.is_property_set("pitch") else None,
+                roll=self.roll if self.properties.is_property_set("roll") else None,
                 height_m=self.height,
                 heading=self.heading,
             )
@@ -189,10 +189,14 @@ class PlacePhoto(ReasonedPoll, bpy.types.Operator):
             session.refuse(str(error))
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        looks = session.service is not None and not bpy.app.background and not service_reason()
+        known = context.scene.look_beyond.photo_camera.data.look_beyond
+        if not looks and (known.pitch_assumed or known.roll_assumed):
+            told += " Pitch and roll are assumed to be 0°: the service, when it runs, finds them in the photo's lines."
         session.clear()
         session.notice = told
         self.report({"INFO"}, told)
-        if session.service is not None and not bpy.app.background and not service_reason():
+        if looks:
             session.enqueue(scene_jobs.look_at_photo(context.scene, told))
             heartbeat.start()
         return {"FINISHED"}

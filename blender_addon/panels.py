@@ -8,6 +8,7 @@ import bpy
 from . import heartbeat, path_view
 from .jobs import INSTALL_COMMAND, fetch_command, find_program, room_for, steps_of, takes_prompt
 from .preferences import preferences
+from .properties import LookBeyondCamera
 from .results import absolute
 from .session import Task, session
 from .world_nodes import our_node, shows_world
@@ -68,10 +69,21 @@ class PhotoPanel(Step, bpy.types.Panel):
             row.operator_menu_enum("lookbeyond.align_lines", "kind", text="Two Lines", icon="MOD_EDGESPLIT")
             draw_known_length(layout, settings, "lookbeyond.measure_height")
             photo = settings.photo_camera.data.look_beyond
+            for sentence in where_angles_are_from(photo):
+                draw_text(layout.column(align=True), context, sentence, "INFO")
             for sentence in (*photo.warnings.splitlines(), *photo.people.splitlines()):
                 draw_text(layout.column(align=True), context, sentence, "ERROR")
         else:
             layout.operator("lookbeyond.use_render", icon="RENDER_STILL")
+
+
+def where_angles_are_from(photo: LookBeyondCamera) -> list[str]:
+    """What to say of the camera's angles that the artist has not set."""
+    if photo.camera_told:
+        return photo.camera_told.splitlines()
+    if photo.pitch_assumed or photo.roll_assumed:
+        return ["Pitch and roll are assumed. The service, when it runs, finds them in the photo's lines."]
+    return []
 
 
 class PhotoScenePanel(Step, bpy.types.Panel):

@@ -9,13 +9,16 @@ import bpy
 import numpy as np
 from bpy.app.handlers import persistent
 from lookbeyond_kit.geometry.cameras import Camera, heading_pitch_roll, placed_camera
+from lookbeyond_kit.protocol import Held
 
 from .cameras_from_blender import camera_of, matrix_world_of, metres_per_unit, select_only
-from .photo_exif import FOV_X_ASSUMED, Exif, fov_x_of_focal, read_exif
+from .photo_exif import Exif, fov_x_assumed, fov_x_of_focal, read_exif
 from .photo_quality import MEASURED_WIDTH, warnings
 from .results import absolute, as_stored, stamp, stamped
 
 MIN_SIDE, MAX_SIDE = 64, 16384
+TOUCHED_RAD = 1e-4
+"""Angles that differ by less are still what they were set to: Blender's matrices are single precision."""
 DISPLAY_M = 0.25
 """How large our cameras are drawn: Blender's metre fills a room."""
 
@@ -30,17 +33,17 @@ def place_photo(
     *,
     focal_35mm: float = 0.0,
     fov_x: float = 0.0,
-    pitch: float = 0.0,
-    roll: float = 0.0,
+    pitch: float | None = None,
+    roll: float | None = None,
     height_m: float = 1.6,
     heading: float = 0.0,
 ) -> tuple[bpy.types.Object, str]:
     """Make (or, for a photo that is placed already, update) the camera of a photo, and say what was assumed.
 
-    Angles are radians: `fov_x` horizontal, else `focal_35mm` in millimetres, else EXIF, else 65 degrees;
-    `heading` counts counter-clockwise from +X; `pitch` > 0 looks up; `roll` > 0 turns the camera clockwise
-    seen from behind. The floor is z = 0. Nothing else in the scene changes, but an absent scene camera
-    becomes this one. Raises `PhotoError`.
+    Angles are radians: `fov_x` horizontal, else `focal_35mm` in millimetres, else EXIF, else 65 degrees across the
+    longer side; `heading` counts counter-clockwise from +X; `pitch` > 0 looks up; `roll` > 0 turns the camera clockwise
+    seen from behind; these two are 0 until somebody knows better (`hold_as_found`). The floor is z = 0. Nothing else in
+    the scene changes, but an absent scene camera becomes this one. Raises `PhotoError`.
     """
     try:
         exif = read_exif(path)
@@ -51,10 +54,17 @@ def place_photo(
     former = None if placed is None else photo_image(placed)
     image = load_photo(path, exif)
     width, height = image.size
+    assumed = (not (fov_x or focal_35mm or exif.focal_35mm), pitch is None, roll is None)
     fov_x, told = field_of_view(fov_x, focal_35mm, exif, width, height)
     unit_m = metres_per_unit(scene)
     camera = placed_camera(
-        width, height, fov_x, heading_rad=heading, pitch_rad=pitch, roll_rad=roll, position=(0, 0, height_m)
+        width,
+        height,
+        fov_x,
+        heading_rad=heading,
+        pitch_rad=pitch or 0.0,
+        roll_rad=roll or 0.0,
+        position=(0, 0, height_m),
     )
 
     if placed is None:
@@ -71,6 +81,8 @@ def place_photo(
     data.look_beyond.photo_path = as_stored(path)
     data.look_beyond.width, data.look_beyond.height = width, height
     data.look_beyond.people, data.look_beyond.looked_at = "", False
+    data.look_beyond.fov_x_assumed, data.look_beyond.pitch_assumed, data.look_beyond.roll_assumed = assumed
+    data.look_beyond.camera_told = ""
     data.look_beyond.warnings = "\n".join(photo_warnings(image, focal_35mm or exif.focal_35mm))
     data.show_passepartout, data.passepartout_alpha = True, max(data.passepartout_alpha, 0.7)
     placed.matrix_world = matrix_world_of(camera, unit_m)
@@ -162,8 +174,10 @@ def field_of_view(fov_x: float, focal_35mm: float, exif: Exif, width: int, heigh
         if focal > 0:
             fov_x = fov_x_of_focal(focal, width, height)
             return fov_x, f"Field of view {math.degrees(fov_x):.1f}° ({focal:g} mm, {source})."
-    return FOV_X_ASSUMED, (
-        "The photo does not say its focal length: 65° is assumed. Correct it if floor and walls look bent."
+    fov_x = fov_x_assumed(width, height)
+    return fov_x, (
+        f"The photo does not say its focal length: {math.degrees(fov_x):.0f}° is assumed. "
+        "Correct it if floor and walls look bent."
     )
 
 
@@ -252,6 +266,8 @@ def place_render(context: bpy.types.Context, path: Path) -> bpy.types.Object:
         if portrait:
             placed.data.sensor_height = placed.data.sensor_width
     placed.matrix_world = matrix_world_of(seen, metres_per_unit(scene))
+    known = placed.data.look_beyond
+    known.fov_x_assumed = known.pitch_assumed = known.roll_assumed = False
     photo_background(placed.data).frame_method = frame_method(placed.data, scene)
     return placed
 
@@ -277,12 +293,42 @@ def renders_as_png(scene: bpy.types.Scene) -> Iterator[None]:
             setattr(settings, name, value)
 
 
+def hold_as_found(scene: bpy.types.Scene, held: Held) -> bool:
+    """Turn the photo's camera as the service found it; what is no longer assumed stays. Whether anything changed."""
+    camera = photo_camera(scene)
+    if camera is None:
+        return False
+    known = scene.look_beyond.photo_camera.data.look_beyond
+    _, pitch, roll = heading_pitch_roll(camera)
+    # turned by hand, without our fields
+    untouched = {
+        "fov_x": abs(camera.fov_x - fov_x_assumed(known.width, known.height)) < TOUCHED_RAD,
+        "pitch": abs(pitch) < TOUCHED_RAD,
+        "roll": abs(roll) < TOUCHED_RAD,
+    }
+    found, told = {}, []
+    for name, label in (("fov_x", "Field of view"), ("pitch", "Pitch"), ("roll", "Roll")):
+        angle = getattr(held, name)
+        if not getattr(known, f"{name}_assumed") or not untouched[name]:
+            continue
+        unsure = f", ± {math.degrees(angle.uncertainty_rad):.1f}°" if angle.uncertainty_rad else ""
+        told.append(f"{label}: {math.degrees(angle.value_rad):.1f}° {angle.source}{unsure}.")
+        if angle.uncertainty_rad:
+            found[name] = angle.value_rad
+    if found:
+        set_photo_camera(scene, **found)
+    known.camera_told = "\n".join(told)
+    return bool(found)
+
+
 def set_photo_camera(scene: bpy.types.Scene, **changes: float) -> None:
     """Change `fov_x`, `heading`, `pitch`, `roll` (radians), `height` (metres) of the photo's camera."""
     camera = photo_camera(scene)
     if camera is None:
         return
     placed = scene.look_beyond.photo_camera
+    for name in {"fov_x", "pitch", "roll"} & set(changes):
+        setattr(placed.data.look_beyond, f"{name}_assumed", False)
     if "fov_x" in changes:
         wanted = camera.width / 2 / math.tan(changes.pop("fov_x") / 2)
         placed.data.lens *= wanted / float(camera.intrinsics[0, 0])

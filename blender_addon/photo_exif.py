@@ -10,8 +10,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-FOV_X_ASSUMED = math.radians(65)
-"""Horizontal field of view of a photo that says nothing about it: a phone's or a reportage lens."""
+FOV_ASSUMED = math.radians(65)
+"""Field of view across the longer side of a photo that says nothing about it: a phone's or a reportage lens."""
 
 _ORIENTATION, _EXIF_FOLDER, _FOCAL_35MM = 0x0112, 0x8769, 0xA405
 _FOCAL, _SENSOR_RESOLUTION, _SENSOR_UNIT, _PIXELS_X, _PIXELS_Y = 0x920A, 0xA20E, 0xA210, 0xA002, 0xA003
@@ -40,6 +40,11 @@ def read_exif(path: Path) -> Exif:
                 return _read_tiff(_exif_block(data))
         except (struct.error, IndexError, ValueError):
             return Exif()
+
+
+def fov_x_assumed(width: int, height: int) -> float:
+    """Horizontal field of view, radians, of an upright photo that says nothing about it."""
+    return 2 * math.atan(math.tan(FOV_ASSUMED / 2) * width / max(width, height))
 
 
 def fov_x_of_focal(focal_35mm: float, width: int, height: int) -> float:

@@ -88,7 +88,13 @@ class LookBeyondCamera(bpy.types.PropertyGroup):
     height: IntProperty(name="Photo Height", subtype="PIXEL")
     warnings: StringProperty(name="Warnings", description="What will disappoint in this photo, a line each")
     people: StringProperty(name="People", description="What the service says of people in this photo")
-    looked_at: BoolProperty(name="Looked At", description="Whether the service has looked for people in this photo")
+    fov_x_assumed: BoolProperty(description="Whether the field of view is neither the file's nor anybody's yet")
+    pitch_assumed: BoolProperty(description="Whether the pitch is nobody's yet")
+    roll_assumed: BoolProperty(description="Whether the roll is nobody's yet")
+    camera_told: StringProperty(
+        name="Camera", description="What the service found of field of view, pitch and roll, a line each, and where"
+    )
+    looked_at: BoolProperty(name="Looked At", description="Whether the service has looked at this photo")
 
 
 class LookBeyondWorld(bpy.types.PropertyGroup):

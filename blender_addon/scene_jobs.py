@@ -13,14 +13,14 @@ import bpy
 from lookbeyond_kit import __version__ as KIT_VERSION
 from lookbeyond_kit.client import Progress
 from lookbeyond_kit.geometry.cameras import Camera, placed_camera
-from lookbeyond_kit.protocol import WORLD_FILES, ShotRequest, WorldRequest
+from lookbeyond_kit.protocol import WORLD_FILES, Seen, ShotRequest, WorldRequest
 
 from . import jobs
 from .cameras_from_blender import scene_frames, shot_cameras
 from .composite import set_up_composite
 from .jobs import JobError
 from .known_world import KnownWorld, load_world, turned
-from .photo import photo_camera
+from .photo import hold_as_found, photo_camera
 from .photo_quality import people_warning
 from .preferences import connection
 from .results import absolute, as_stored, file_name, output_folder, stamped, unsaved_folder
@@ -122,21 +122,28 @@ def use_panorama(context: bpy.types.Context, picture: Path, height_m: float, hea
 
 
 def look_at_photo(scene: bpy.types.Scene, said: str = "") -> Work:
-    """Have the service look for people in the placed photo; `said` is the closing sentence. Raises `JobError`."""
+    """Have the service look at the placed photo, for people and for how its camera was held. Raises `JobError`.
+
+    What the artist has set by then stays. `said` is the closing sentence.
+    """
     where, stored = SceneOf(scene), scene.look_beyond.photo_path
-    seen: list[Sequence[float]] = []
+    seen: list[Seen] = []
 
     def finish(done: Done) -> str:
         scene = where.find()
         camera = scene.look_beyond.photo_camera if scene is not None else None
         if seen and camera is not None and camera.data.look_beyond.photo_path == stored:
             camera.data.look_beyond.looked_at = True
-            camera.data.look_beyond.people = people_warning(seen[0])
-            if seen[0]:
+            camera.data.look_beyond.people = people_warning(seen[0].faces)
+            held = seen[0].camera
+            if (held is not None and hold_as_found(scene, held)) or seen[0].faces:
                 remember_for_undo("Look at Photo")
         return said
 
-    return Work("Look at Photo", jobs.look_at_photo(connection(), absolute(stored), seen.append), finish)
+    known = scene.look_beyond.photo_camera.data.look_beyond
+    camera = photo_camera(scene)
+    fov_x = 0.0 if known.fov_x_assumed or camera is None else camera.fov_x
+    return Work("Look at Photo", jobs.look_at_photo(connection(), absolute(stored), fov_x, seen.append), finish)
 
 
 def not_looked_at(scene: bpy.types.Scene) -> bool:

@@ -25,7 +25,6 @@ from inference_service.protocol import WORLD_FILES, ShotRequest, WorldRequest
 from inference_service.server import Presets
 from inference_service.store import MIN_FREE_BYTES, Store, default_store
 from inference_service.units import (
-    ASSUMED_FOV_X_RAD,
     Pipelines,
     Unit,
     check_shot_request,
@@ -42,6 +41,7 @@ from inference_service.workers.process import (
 from lookbeyond import __version__
 from lookbeyond.errors import InputError, LookBeyondError
 from lookbeyond.files import (
+    Photo,
     check_output_folder,
     load_panorama,
     read_panorama_image,
@@ -49,10 +49,31 @@ from lookbeyond.files import (
     require_space,
     whole_folder,
 )
-from lookbeyond.geometry.cameras import CameraError, PathError, placed_camera
+from lookbeyond.geometry.cameras import Camera, CameraError, PathError
 from lookbeyond.geometry.transforms import read_transforms
+from lookbeyond.layout.camera import FROM_FILE, GIVEN, camera_from_photo
 
 SHOT_ENTRIES = ("frames", "depth", "transforms.json", "shot.json")
+
+AUTO = "auto"
+
+
+class Angle(click.ParamType):
+    """`AUTO`, or a number of degrees."""
+
+    name = "auto|DEG"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        if value == AUTO:
+            return AUTO
+        try:
+            degrees = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of degrees nor {AUTO}.", param, ctx)
+        if not math.isfinite(degrees):
+            self.fail(f"{value} degrees are not finite; give a number of degrees, or {AUTO}.", param, ctx)
+        return degrees
+
 
 _folder = click.Path(path_type=Path, file_okay=True)
 _seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same images.")
@@ -73,8 +94,8 @@ def command() -> None:
 @_out
 @click.option("--fov-x", type=float, help="The photo's horizontal field of view, degrees.")
 @click.option("--focal-mm", type=float, help="Or its focal length as 35 mm equivalent (36 mm wide).")
-@click.option("--pitch", type=float, default=0.0, help="Degrees; positive looks up.")
-@click.option("--roll", type=float, default=0.0, help="Degrees; positive turns the camera clockwise.")
+@click.option("--pitch", type=Angle(), default=AUTO, help="Degrees, positive looks up; auto: from the photo's lines.")
+@click.option("--roll", type=Angle(), default=AUTO, help="Degrees, positive turns the camera clockwise; or auto.")
 @click.option("--camera-height", type=float, default=1.6, show_default=True, help="Metres above the floor.")
 @click.option("--width", type=int, default=4096, show_default=True, help="Width of the panorama, pixels.")
 @click.option("--prompt", default="", help='What the place is, for presets that outpaint: "a living room".')
@@ -87,8 +108,8 @@ def world(
     out: Path,
     fov_x: float | None,
     focal_mm: float | None,
-    pitch: float,
-    roll: float,
+    pitch: float | str,
+    roll: float | str,
     camera_height: float,
     width: int,
     prompt: str,
@@ -99,17 +120,14 @@ def world(
     """Make the panorama around PHOTO, with distance; or only the distance of --panorama."""
     if (photo is None) == (panorama is None):
         raise InputError("Give either a PHOTO or --panorama PICTURE to build a world from.")
-    if panorama and (fov_x is not None or focal_mm is not None or pitch or roll):
+    if panorama and (fov_x is not None or focal_mm is not None or AUTO != pitch or AUTO != roll):
         raise InputError("A 360° picture has no field of view, pitch or roll; leave these out with --panorama.")
     check_output_folder(out, WORLD_FILES)
     settings: dict[str, Any] = {"camera_height": camera_height, "seed": seed, "preset": preset, "prompt": prompt}
     keep = _open_store(store)
     if photo is not None:
         image = read_photo(photo)
-        fov_x_rad = _field_of_view(photo, image.fov_x_rad, fov_x, focal_mm)
-        height, photo_width = image.pixels.shape[:2]
-        pose = {"pitch_rad": math.radians(pitch), "roll_rad": math.radians(roll)}
-        camera = placed_camera(photo_width, height, fov_x_rad, **pose)
+        camera = _camera_of(photo, image, _field_of_view(fov_x, focal_mm), _given(pitch), _given(roll))
         request = WorldRequest(photo=keep.add_file(photo), camera=camera.to_dict(), width=width, **settings)
     else:
         assert panorama is not None
@@ -129,8 +147,28 @@ def _open_store(chosen: Path | None) -> Store:
     return store
 
 
-def _field_of_view(photo: Path, from_exif: float | None, fov_x: float | None, focal_mm: float | None) -> float:
-    """Radians; says where it comes from when nobody gave it."""
+def _camera_of(
+    path: Path, photo: Photo, fov_x_rad: float | None, pitch_rad: float | None, roll_rad: float | None
+) -> Camera:
+    """The photo's camera by what was given, else by the file, else by the photo's lines; says what comes from where."""
+    given = fov_x_rad is not None
+    found = camera_from_photo(
+        photo.pixels,
+        fov_x_rad if given else photo.fov_x_rad,
+        fov_source=GIVEN if given else FROM_FILE,
+        pitch_rad=pitch_rad,
+        roll_rad=roll_rad,
+    )
+    click.echo(f"{path}: {found.description()}")
+    return found.camera()
+
+
+def _given(angle: float | str) -> float | None:
+    return None if isinstance(angle, str) else math.radians(angle)
+
+
+def _field_of_view(fov_x: float | None, focal_mm: float | None) -> float | None:
+    """Radians; None when nobody gave it."""
     if fov_x is not None and focal_mm is not None:
         raise InputError("Give --fov-x or --focal-mm, not both.")
     if fov_x is not None:
@@ -141,14 +179,7 @@ def _field_of_view(photo: Path, from_exif: float | None, fov_x: float | None, fo
         if not 2 <= focal_mm <= 400:
             raise InputError(f"A --focal-mm of {focal_mm:g} is impossible here; give 2 to 400 mm.")
         return 2 * math.atan(18 / focal_mm)
-    if from_exif is not None:
-        click.echo(f"{photo}: field of view {math.degrees(from_exif):.1f}°, from its EXIF data.")
-        return from_exif
-    click.echo(
-        f"{photo}: it does not say its field of view; {math.degrees(ASSUMED_FOV_X_RAD):.0f}° is assumed "
-        "(--fov-x or --focal-mm say otherwise)."
-    )
-    return ASSUMED_FOV_X_RAD
+    return None
 
 
 @command.command()

@@ -272,12 +272,15 @@ class Client:
             raise ServiceError("file", message) from error
         return sha256
 
-    def faces(self, sha256: str, patience_s: float = 60.0) -> tuple[float, ...]:
-        """The share of an uploaded picture that each face covers, the largest first; none if it takes too long."""
+    def look(self, sha256: str, fov_x_rad: float = 0.0, patience_s: float = 60.0) -> protocol.Seen:
+        """What is seen in an uploaded picture: faces, and how its camera was held; not ready if it takes too long.
+
+        fov_x_rad: its horizontal field of view where it is known, else 0.
+        """
         ends = time.monotonic() + patience_s
-        while not (seen := self._ask(protocol.Look(sha256))).ready and time.monotonic() < ends:
+        while not (seen := self._ask(protocol.Look(sha256, fov_x_rad))).ready and time.monotonic() < ends:
             time.sleep(0.1)
-        return seen.faces
+        return seen
 
     def submit(self, request: WorldRequest | ShotRequest) -> str:
         """Hand in a job; its id. The same request again is the same job and costs nothing."""

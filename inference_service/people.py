@@ -1,13 +1,15 @@
-"""Whether people stand in a photo: faces, found by MTCNN (Zhang et al., "Joint Face Detection and Alignment using
-Multitask Cascaded Convolutional Networks", 2016), each with the share of the picture that it covers.
+"""What is seen in a photo before a world is made of it: how its camera was held (`lookbeyond.layout.camera`), and
+whether people stand in it: faces, found by MTCNN (Zhang et al., "Joint Face Detection and Alignment using Multitask
+Cascaded Convolutional Networks", 2016), each with the share of the picture that it covers.
 
-    python -m inference_service.people FILE     prints the shares as JSON, the largest first
+    python -m inference_service.people FILE FOV     prints both as JSON; FOV: the field of view, radians, or 0
 
 The service asks in a process of its own: what a picture does to its decoder does not reach the service.
 """
 
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,6 +17,8 @@ import time
 import warnings
 from collections import OrderedDict
 from pathlib import Path
+
+from inference_service.protocol import Angle, Held, Seen, from_plain
 
 MEASURED_SIDE = 768
 """Longer side at which pictures are looked at, pixels."""
@@ -50,30 +54,49 @@ def faces(path: Path) -> list[float]:
     return sorted((round(min(1.0, float(share)), 4) for share in found), reverse=True)
 
 
+def look(path: Path, fov_x_rad: float) -> Seen:
+    """Faces in a picture, and its camera; its field of view is known unless it is 0. Raises `InputError`."""
+    from lookbeyond.files import read_photo
+    from lookbeyond.layout.camera import GIVEN, Estimate, camera_from_photo
+
+    photo = read_photo(path)
+    if fov_x_rad:
+        found = camera_from_photo(photo.pixels, fov_x_rad, fov_source=GIVEN)
+    else:
+        found = camera_from_photo(photo.pixels, photo.fov_x_rad)
+
+    def angle(estimate: Estimate) -> Angle:
+        return Angle(estimate.value_rad, estimate.uncertainty_rad or 0.0, estimate.source)
+
+    return Seen(True, tuple(faces(path)), Held(angle(found.fov_x), angle(found.pitch), angle(found.roll)))
+
+
 class FaceFinder:
     """Answers by the picture's hash; one process at a time looks. Used from one thread, which it never makes wait."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, tuple[float, ...]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, float], Seen] = OrderedDict()
         self._process: subprocess.Popen | None = None
-        self._looked_at, self._since = "", 0.0
+        self._looked_at, self._since = ("", 0.0), 0.0
 
-    def ask(self, sha256: str, path: Path) -> tuple[float, ...] | None:
-        """The faces' shares of a picture, none for what cannot be looked at; None while it is being looked at."""
+    def ask(self, sha256: str, path: Path, fov_x_rad: float = 0.0) -> Seen:
+        """What is seen in a picture, nothing in what cannot be looked at; not ready while it is being looked at."""
         from inference_service.workers.process import python_path  # not for the process that looks: it takes longer
 
         self._listen()
-        if sha256 not in self._known and self._process is None:
-            self._looked_at, self._since = sha256, time.monotonic()
+        fov_x_rad = round(fov_x_rad, 4) if 0 < fov_x_rad < math.pi else 0.0
+        asked = sha256, fov_x_rad
+        if asked not in self._known and self._process is None:
+            self._looked_at, self._since = asked, time.monotonic()
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "inference_service.people", str(path)],
+                [sys.executable, "-P", "-m", "inference_service.people", str(path), str(fov_x_rad)],
                 env={**os.environ, "PYTHONPATH": python_path()},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
-        return self._known.get(sha256)
+        return self._known.get(asked, Seen(False))
 
     def close(self) -> None:
         """End what looks."""
@@ -91,13 +114,13 @@ class FaceFinder:
             self._process.kill()
         said, _ = self._process.communicate()
         self._process = None
-        shares: tuple[float, ...] = ()
-        with contextlib.suppress(ValueError, TypeError):
-            shares = tuple(float(share) for share in json.loads(said))
-        self._known[self._looked_at] = shares
+        seen = Seen(True)
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            seen = from_plain(Seen, json.loads(said))
+        self._known[self._looked_at] = seen
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
 
 
 if __name__ == "__main__":
-    print(json.dumps(faces(Path(sys.argv[1]))))
+    print(json.dumps(look(Path(sys.argv[1]), float(sys.argv[2])), default=vars))

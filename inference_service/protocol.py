@@ -154,9 +154,31 @@ class Stored:
 
 @dataclass(frozen=True)
 class Look:
-    """Ask whether people stand in an uploaded picture."""
+    """Ask whether people stand in an uploaded picture, and how its camera was held."""
 
     sha256: str
+    fov_x_rad: float = 0.0
+    """The picture's horizontal field of view where it is known; 0: it is not."""
+
+
+@dataclass(frozen=True)
+class Angle:
+    """One of the angles of a picture's camera."""
+
+    value_rad: float
+    uncertainty_rad: float
+    """0: it is not measured."""
+    source: str
+    """In words: "from the photo's lines", "from the file", "assumed"."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """How a picture's camera was held, and how wide it saw; see `lookbeyond.layout.camera`."""
+
+    fov_x: Angle
+    pitch: Angle
+    roll: Angle
 
 
 @dataclass(frozen=True)
@@ -165,6 +187,8 @@ class Seen:
     """Whether the picture was looked at by now; if not, ask again a little later."""
     faces: tuple[float, ...] = ()
     """The share of the picture that each face covers, 0..1, the largest first."""
+    camera: Held | None = None
+    """None while it is not looked at, and for what cannot be."""
 
 
 @dataclass(frozen=True)

@@ -708,8 +708,7 @@ class Server:
         if not protocol.HASH_PATTERN.fullmatch(look.sha256) or not self._store.has_file(look.sha256):
             raise InputError("The picture to look at is not here; upload it first.")
         self._store.touch_file(look.sha256)
-        faces = self._faces.ask(look.sha256, self._store.file(look.sha256))
-        return protocol.Seen(faces is not None, faces or ())
+        return self._faces.ask(look.sha256, self._store.file(look.sha256), look.fov_x_rad)
 
     def _put(self, session: Session, put: protocol.Put, payload: bytes) -> object:
         if not protocol.HASH_PATTERN.fullmatch(put.sha256) or not 0 <= put.offset <= put.size:

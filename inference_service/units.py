@@ -12,7 +12,6 @@ import functools
 import gc
 import hashlib
 import json
-import math
 import re
 import sys
 import time
@@ -39,15 +38,15 @@ from lookbeyond.files import (
     storage_errors,
     write_json,
 )
-from lookbeyond.geometry.cameras import Camera, CameraError, PathError, heading_pitch_roll, placed_camera
+from lookbeyond.geometry.cameras import Camera, CameraError, PathError, heading_pitch_roll
 from lookbeyond.geometry.keyframes import anchor_seed, clip_seed, plan_shot
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.transforms import write_transforms
+from lookbeyond.layout.camera import camera_from_photo
 
 MAX_STEPS = 1000
 UNIT_VERSION = 2
 """Part of every identity: raise it when the same description gives other files."""
-ASSUMED_FOV_X_RAD = math.radians(65)
 PANORAMA_WIDTHS = (512, 16384)
 
 Callback = Callable[[float, str, np.ndarray | None], None]
@@ -432,7 +431,7 @@ def _make_world(description: dict, store: Store, output: Path, pipelines: Pipeli
         settings |= {"prompt": description["prompt"]} if "prompt" in description else {}
         photo = read_photo(store.file(sha256), store.name(sha256))
         height, width = photo.pixels.shape[:2]
-        camera = camera or placed_camera(width, height, photo.fov_x_rad or ASSUMED_FOV_X_RAD)
+        camera = camera or camera_from_photo(photo.pixels, photo.fov_x_rad).camera()
         if abs(camera.width * height - camera.height * width) > max(width, height, camera.width):
             raise InputError(
                 f"The photo's camera has {camera.width}x{camera.height} pixels but {store.name(sha256)} "

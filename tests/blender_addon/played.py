@@ -100,6 +100,8 @@ class PlayedService:
         self.cancelled: list[str] = []
         self.fails: Exception | None = None
         self.people: tuple[float, ...] = ()
+        self.held: object | None = None
+        self.looked_with = 0.0
         self.devices: tuple[dict, ...] = ({"name": "CPU"},)
         self.welcome = Welcome()
         self.holds = False
@@ -130,8 +132,11 @@ class PlayedService:
     def service_status(self):
         return types.SimpleNamespace(devices=self.devices)
 
-    def faces(self, sha256: str) -> tuple[float, ...]:
-        return self.people
+    def look(self, sha256: str, fov_x_rad: float = 0.0):
+        from lookbeyond_kit.protocol import Seen
+
+        self.looked_with = fov_x_rad
+        return Seen(True, self.people, self.held)
 
     def submit(self, request) -> str:
         self.requests.append(request)

@@ -218,6 +218,61 @@ def test_people_in_the_photo_are_told_when_the_service_has_looked(part, scene, s
     assert about.looked_at and not about.people and session.notice == "As it was."
 
 
+def held(fov_x=1.0, pitch=-0.1, roll=0.02, unsure=0.01):
+    """What the service finds in a photo's lines; unsure 0: nothing."""
+    from lookbeyond_kit.protocol import Angle, Held
+
+    source = "from the photo's lines" if unsure else "assumed"
+    return Held(*(Angle(value, unsure, source) for value in (fov_x, pitch, roll)))
+
+
+def look(part, scene):
+    session = part("session").session
+    session.begin(part("scene_jobs").look_at_photo(scene))
+    session.run()
+    assert not session.error
+
+
+def test_the_camera_is_held_as_the_photos_lines_say(part, scene, service, photo):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    settings = scene.look_beyond
+    assert "Pitch and roll are assumed" in " ".join(draw_all(part))
+    assert "Pitch and roll are assumed to be 0°" in part("session").session.notice
+    service.held = held()
+    look(part, scene)
+    assert (settings.fov_x, settings.pitch, settings.roll) == pytest.approx((1.0, -0.1, 0.02), abs=1e-4)
+    assert service.looked_with == 0
+    drawn = " ".join(draw_all(part))
+    assert "Pitch: -5.7° from the photo's lines, ± 0.6°." in drawn and "assumed" not in drawn
+    service.held = held(pitch=0.3)
+    look(part, scene)
+    assert settings.pitch == pytest.approx(-0.1, abs=1e-4), "it was found already"
+
+
+def test_what_the_artist_has_set_meanwhile_stays(part, scene, service, photo):
+    service.held = held()
+    settings = scene.look_beyond
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), roll=0.0, fov_x=1.2)
+    settings.pitch = 0.0  # typed, though it is what was assumed
+    look(part, scene)
+    assert (settings.fov_x, settings.pitch, settings.roll) == pytest.approx((1.2, 0, 0), abs=1e-4)
+    assert service.looked_with == pytest.approx(1.2, abs=1e-4)
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    settings.photo_camera.rotation_euler.x += 0.05  # turned by hand
+    bpy.context.view_layer.update()
+    look(part, scene)
+    assert settings.pitch == pytest.approx(0.05, abs=1e-4) and settings.roll == pytest.approx(0.02, abs=1e-4)
+
+
+def test_a_photo_without_lines_stays_level_and_says_so(part, scene, service, photo):
+    service.held = held(fov_x=1.13, pitch=0.0, roll=0.0, unsure=0.0)
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    before = scene.look_beyond.fov_x
+    look(part, scene)
+    assert (scene.look_beyond.fov_x, scene.look_beyond.pitch) == (before, 0)
+    assert "Pitch: 0.0° assumed." in " ".join(draw_all(part))
+
+
 @pytest.mark.parametrize("code", ["protocol", "not_running"])
 def test_a_service_that_cannot_look_at_photos_is_no_error(part, scene, service, photo, code):
     """An older one, or one that has gone meanwhile: then nothing is said, and nothing is known of it."""
@@ -227,10 +282,10 @@ def test_a_service_that_cannot_look_at_photos_is_no_error(part, scene, service, 
     session = part("session").session
     session.service = service.welcome
 
-    def refuse(sha256):
+    def refuse(sha256, fov_x_rad):
         raise ServiceError(code, "Something else.")
 
-    service.faces = refuse
+    service.look = refuse
     session.begin(part("scene_jobs").look_at_photo(scene))
     session.run()
     assert not session.error and not scene.look_beyond.photo_camera.data.look_beyond.looked_at

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from PIL import Image
 
 from inference_service import cli, commands
 from inference_service.client import ServiceError
+from lookbeyond.data.rooms import HELD_OUT_SEED, Rooms, render_views
 from lookbeyond.files import load_panorama, read_distance
-from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
+from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
 from lookbeyond.geometry.transforms import read_transforms, write_transforms
 from tests.inference_service.conftest import contents, path_cameras, save_photo, shot_request, world_request
 from tests.inference_service.double import DoublePipeline, DoublePresets
@@ -104,8 +106,29 @@ def test_the_field_of_view_is_read_from_exif_and_said(lookbeyond, tmp_path):
     exif.get_ifd(0x8769)[0xA405] = 18
     Image.new("RGB", (128, 96)).save(tmp_path / "photo.jpg", exif=exif)
     code, out, _ = lookbeyond("world", "photo.jpg", "--out", "W", "--width", 512)
-    assert code == 0 and "90.0°" in out and "EXIF" in out
+    assert code == 0 and "field of view 90.0° from the file" in out
     assert load_panorama(tmp_path / "W").photo_camera.fov_x == pytest.approx(math.pi / 2, abs=1e-5)
+
+
+def test_pitch_and_roll_are_those_of_the_photos_lines_unless_given(lookbeyond, tmp_path):
+    tilted = placed_camera(640, 480, math.radians(75), heading_rad=1.0, pitch_rad=-0.12, roll_rad=0.06)
+    photo = render_views(Rooms.from_seeds([HELD_OUT_SEED + 300]), [tilted])[0].colour
+    Image.fromarray(photo).save(tmp_path / "room.png")
+
+    def angles(*flags):
+        code, out, _ = lookbeyond("world", "room.png", "--out", "W", "--width", 512, *flags)
+        assert code == 0
+        about = json.loads((tmp_path / "W/world.json").read_text())["photo_camera"]
+        return (about["pitch"], about["roll"]), out
+
+    found, said = angles()
+    assert found == pytest.approx([math.degrees(-0.12), math.degrees(0.06)], abs=1)
+    assert re.search(r"field of view [\d.]+° from the photo's lines, ± [\d.]+°; pitch -\d\.\d° from the photo's", said)
+    mixed, said = angles("--pitch", 0, "--roll", "auto")
+    assert mixed[0] == pytest.approx(0, abs=1e-4) and mixed[1] == pytest.approx(math.degrees(0.06), abs=2)
+    assert "pitch 0.0° given" in said
+    level, said = angles("--pitch", 0, "--roll", 0, "--fov-x", 75)
+    assert level == pytest.approx([0, 0], abs=1e-4) and "lines" not in said
 
 
 def test_an_existing_panorama_gets_its_distance(lookbeyond, tmp_path):
@@ -195,6 +218,7 @@ def test_a_photo_that_is_none(lookbeyond, tmp_path, make, words):
         (["photo.png", "--fov-x", 65, "--focal-mm", 28], "not both"),
         (["photo.png", "--focal-mm", 0], "--focal-mm"),
         (["photo.png", "--pitch", "nan"], "finite"),
+        (["photo.png", "--roll", "left"], "neither a number of degrees nor auto"),
         (["photo.png", "--camera-height", -1], "camera height"),
         (["photo.png", "--camera-height", "nan"], "camera height"),
         (["photo.png", "--width", 5], "wide cannot be made"),

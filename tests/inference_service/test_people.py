@@ -10,7 +10,7 @@ from PIL import Image
 
 from inference_service.client import ServiceError
 from inference_service.people import FaceFinder, faces
-from lookbeyond.data.rooms import Rooms, render_views
+from lookbeyond.data.rooms import HELD_OUT_SEED, Rooms, render_views
 from lookbeyond.files import write_png
 from lookbeyond.geometry.cameras import placed_camera
 from tests.inference_service.conftest import Service
@@ -52,18 +52,33 @@ def test_modules_in_the_current_folder_are_not_what_looks(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     write_png(tmp_path / "photo.png", skimage.data.astronaut())
     finder, deadline = FaceFinder(), time.monotonic() + 60
-    while (found := finder.ask("0" * 64, tmp_path / "photo.png")) is None:
+    while not (found := finder.ask("0" * 64, tmp_path / "photo.png")).ready:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert len(found) == 1 and not (tmp_path / "imported").exists()
+    assert len(found.faces) == 1 and not (tmp_path / "imported").exists()
 
 
 def test_the_service_looks_at_what_was_uploaded(service: Service, tmp_path):
     write_png(tmp_path / "photo.png", skimage.data.astronaut())
     (tmp_path / "broken.png").write_bytes(b"no picture at all")
     with service.client() as client:
-        (share,) = client.faces(client.upload(tmp_path / "photo.png"))
+        (share,) = client.look(client.upload(tmp_path / "photo.png")).faces
         assert 0.02 < share < 0.06
-        assert client.faces(client.upload(tmp_path / "broken.png")) == ()
+        broken = client.look(client.upload(tmp_path / "broken.png"))
+        assert broken.ready and broken.faces == () and broken.camera is None
         with pytest.raises(ServiceError, match="upload it first"):
-            client.faces("0" * 64)
+            client.look("0" * 64)
+
+
+def test_the_service_tells_how_a_photos_camera_was_held(service: Service, tmp_path):
+    tilted = placed_camera(640, 480, 1.3, heading_rad=1.0, pitch_rad=-0.12, roll_rad=0.06)
+    write_png(tmp_path / "room.png", render_views(Rooms.from_seeds([HELD_OUT_SEED + 300]), [tilted])[0].colour)
+    with service.client() as client:
+        sha256 = client.upload(tmp_path / "room.png")
+        free, known = client.look(sha256).camera, client.look(sha256, 1.3).camera
+    for held in (free, known):
+        assert held.pitch.value_rad == pytest.approx(-0.12, abs=0.02) and held.pitch.uncertainty_rad > 0
+        assert held.roll.value_rad == pytest.approx(0.06, abs=0.02)
+        assert held.pitch.source == held.roll.source == "from the photo's lines"
+    assert free.fov_x.value_rad == pytest.approx(1.3, rel=0.06)
+    assert known.fov_x.value_rad == pytest.approx(1.3, abs=1e-4) and known.fov_x.source == "given"
