@@ -15,7 +15,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from lookbeyond.layout.camera import camera_from_photo
 from numpy.typing import NDArray
 
 from lookbeyond.errors import InputError
@@ -23,6 +22,7 @@ from lookbeyond.files import read_photo, write_png
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import extract_perspective
+from lookbeyond.layout.camera import camera_from_photo
 from lookbeyond.pipelines.scene import ScenePipeline
 
 from . import demo
