@@ -298,6 +298,25 @@ class Reorder:
 
 
 @dataclass(frozen=True)
+class PriceQuestion:
+    """Ask what a shot would cost here. The plan says how many anchors it has, and frames in its clips together."""
+
+    preset: str
+    width: int
+    height: int
+    anchors: int
+    frames: int
+
+
+@dataclass(frozen=True)
+class Price:
+    seconds: float | None
+    """By what was measured on this machine; None: nothing of the preset was."""
+    stored_bytes: int
+    """What it takes in the store, about."""
+
+
+@dataclass(frozen=True)
 class ServiceQuestion:
     """Ask how the service itself is."""
 
@@ -397,6 +416,8 @@ MESSAGES: dict[str, type] = {
     "CANCELLED": Cancelled,
     "PAUSE": Pause,
     "REORDER": Reorder,
+    "PRICE_OF": PriceQuestion,
+    "PRICE": Price,
     "SERVICE": ServiceQuestion,
     "SERVICE_STATUS": ServiceStatus,
     "PRUNE": Prune,

@@ -40,7 +40,7 @@ from lookbeyond.files import (
     write_json,
 )
 from lookbeyond.geometry.cameras import Camera, CameraError, PathError, heading_pitch_roll, placed_camera
-from lookbeyond.geometry.keyframes import anchor_seed, clip_seed, plan_shot
+from lookbeyond.geometry.keyframes import MAX_BEFORE, anchor_seed, clip_seed, plan_shot
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.transforms import write_transforms
 
@@ -391,6 +391,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def free_memory() -> None:
     """Return what is cached and no longer used to the machine and the device."""
     _read_world.cache_clear()
+    _read_view.cache_clear()
     gc.collect()
     if torch := sys.modules.get("torch"):
         if torch.cuda.is_available():
@@ -460,7 +461,7 @@ def _make_anchor(description: dict, store: Store, output: Path, pipelines: Pipel
     view = pipelines(description["preset"]).fill_anchor(
         _world(description, store),
         Camera.from_dict(description["camera"]),
-        [load_view(store.unit(identity)) for identity in description["before"]],
+        [_read_view(store.unit(identity)) for identity in description["before"]],
         seed=description["seed"],
         callback=callback,
         **_asked_steps(description),
@@ -475,8 +476,8 @@ def _asked_steps(description: dict) -> dict[str, int]:
 def _make_clip(description: dict, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
     views = pipelines(description["preset"]).shoot_clip(
         _world(description, store),
-        load_view(store.unit(description["source"])),
-        load_view(store.unit(description["target"])),
+        _read_view(store.unit(description["source"])),
+        _read_view(store.unit(description["target"])),
         [Camera.from_dict(camera) for camera in description["cameras"]],
         seed=description["seed"],
         tau_position=description["tau_position"],
@@ -530,6 +531,12 @@ def _make_shot(description: dict, store: Store, output: Path, pipelines: Pipelin
 
 def _world(description: dict, store: Store) -> Panorama:
     return _read_world(tuple(str(store.file(description["world"][name])) for name in WORLD_FILES))
+
+
+@functools.lru_cache(maxsize=MAX_BEFORE + 1)
+def _read_view(folder: Path) -> View:
+    # an anchor is read for the clips on both its sides, and for the anchors after it
+    return load_view(folder)
 
 
 @functools.lru_cache(maxsize=1)
