@@ -21,10 +21,12 @@ from tqdm import tqdm
 
 from inference_service.client import ServiceError
 from inference_service.commands import COMMANDS
-from inference_service.protocol import WORLD_FILES, ShotRequest, WorldRequest
+from inference_service.protocol import WORLD_FILES, WORLD_LAYERS, ShotRequest, WorldRequest
 from inference_service.server import Presets
 from inference_service.store import MIN_FREE_BYTES, Store, default_store
 from inference_service.units import (
+    ROOMS,
+    UNSEEN,
     Pipelines,
     Unit,
     check_shot_request,
@@ -44,10 +46,12 @@ from lookbeyond.files import (
     Photo,
     check_output_folder,
     load_panorama,
+    read_json,
     read_panorama_image,
     read_photo,
     require_space,
     whole_folder,
+    world_files,
 )
 from lookbeyond.geometry.cameras import Camera, CameraError, PathError
 from lookbeyond.geometry.transforms import read_transforms
@@ -99,6 +103,8 @@ def command() -> None:
 @click.option("--camera-height", type=float, default=1.6, show_default=True, help="Metres above the floor.")
 @click.option("--width", type=int, default=4096, show_default=True, help="Width of the panorama, pixels.")
 @click.option("--prompt", default="", help='What the place is, for presets that outpaint: "a living room".')
+@click.option("--room", type=click.Choice(ROOMS), default="auto", show_default=True, help="Draw the place: where sure, always, never.")
+@click.option("--unseen", type=click.Choice(UNSEEN), help="How what nobody saw is shown.  [default: the preset's way]")
 @_seed
 @_preset
 @_store
@@ -113,6 +119,8 @@ def world(
     camera_height: float,
     width: int,
     prompt: str,
+    room: str,
+    unseen: str | None,
     seed: int,
     preset: str,
     store: Path | None,
@@ -122,8 +130,9 @@ def world(
         raise InputError("Give either a PHOTO or --panorama PICTURE to build a world from.")
     if panorama and (fov_x is not None or focal_mm is not None or AUTO != pitch or AUTO != roll):
         raise InputError("A 360° picture has no field of view, pitch or roll; leave these out with --panorama.")
-    check_output_folder(out, WORLD_FILES)
+    check_output_folder(out, (*WORLD_FILES, *WORLD_LAYERS))
     settings: dict[str, Any] = {"camera_height": camera_height, "seed": seed, "preset": preset, "prompt": prompt}
+    settings |= {"room": room, "unseen": unseen or ""}
     keep = _open_store(store)
     if photo is not None:
         image = read_photo(photo)
@@ -138,7 +147,10 @@ def world(
     pipelines = CachedPipelines(load_scene_pipeline, "auto")
     with _progress([unit]) as perform:
         perform(unit, keep, pipelines)
-    _deliver(keep, [unit], out, WORLD_FILES)
+    _deliver(keep, [unit], out, (*WORLD_FILES, *WORLD_LAYERS))
+    place = read_json(out / "world.json").get("place", {})
+    if place.get("reason"):
+        click.echo(f"{out}: {place['reason']} (confidence {place['confidence']:.2f})")
 
 
 def _open_store(chosen: Path | None) -> Store:
@@ -209,7 +221,7 @@ def shot(
     load_panorama(world)
     keep = _open_store(store)
     request = ShotRequest(
-        world={name: keep.add_file(world / name) for name in WORLD_FILES},
+        world={name: keep.add_file(world / name) for name in world_files(world)},
         cameras=[camera.to_dict() for camera in path],
         seed=seed,
         preset=preset,

@@ -26,7 +26,7 @@ import zmq.utils.monitor
 import zmq.utils.z85
 
 from . import protocol
-from .protocol import ALL, Artifact, JobStatus, ServiceAddress, ServiceStatus, ShotRequest, Welcome, WorldRequest
+from .protocol import ALL, Artifact, JobStatus, Price, ServiceAddress, ServiceStatus, ShotRequest, Welcome, WorldRequest
 
 __all__ = [
     "Client",
@@ -294,6 +294,10 @@ class Client:
     def service_status(self) -> ServiceStatus:
         """How the service itself is: workers, store, when all will be done."""
         return self._ask(protocol.ServiceQuestion())
+
+    def price(self, preset: str, width: int, height: int, anchors: int, frames: int) -> Price:
+        """What a shot would take here, before it is submitted: the numbers are its plan's (`plan_shot`)."""
+        return self._ask(protocol.PriceQuestion(preset, width, height, anchors, frames))
 
     def jobs(self) -> list[JobStatus]:
         """All jobs the service knows, in order, without their artifacts."""

@@ -74,6 +74,7 @@ _age = click.option(
 @click.option(
     "--idle-min", type=click.FloatRange(0), default=IDLE_S / 60, show_default=True, help="Unload models then."
 )
+@click.option("--warm", default="", metavar="PRESET", help="Load this preset's models at the start of each worker.")
 @click.option("--drain-s", type=click.FloatRange(0), default=DRAIN_S, show_default=True, help="Patience when it ends.")
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Prometheus metrics on http://127.0.0.1:PORT.")
 @click.option("--log-json", is_flag=True, help="Log JSON lines instead of text.")
@@ -87,6 +88,7 @@ def serve_command(
     executor: str,
     ray_address: str | None,
     idle_min: float,
+    warm: str,
     drain_s: float,
     metrics_port: int | None,
     log_json: bool,
@@ -96,6 +98,10 @@ def serve_command(
 ) -> None:
     """Run the inference service that the Blender add-on talks to, until Ctrl-C."""
     chosen = parse_devices(devices)
+    if warm and executor == "ray":
+        raise InputError("--warm is for --executor process: Ray starts its workers when there is work; leave it out.")
+    if warm:
+        presets.get(warm)
     if ray_address and executor != "ray":
         raise InputError("--ray-address is for --executor ray; give both or neither.")
     with contextlib.suppress(ServiceError):
@@ -114,7 +120,7 @@ def serve_command(
         )
         make = functools.partial(RayPool, devices=chosen, address=ray_address, threads=threads, idle_s=60 * idle_min)
     else:
-        make = functools.partial(ProcessPool, devices=chosen, threads=threads, idle_s=60 * idle_min)
+        make = functools.partial(ProcessPool, devices=chosen, threads=threads, idle_s=60 * idle_min, warm=warm)
     set_up_logs(log_json, store / "log")
 
     def announce(server: Server) -> None:

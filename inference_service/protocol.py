@@ -36,6 +36,8 @@ HASH_PATTERN = re.compile(r"[0-9a-f]{64}")
 """SHA-256 in hex: names files, units and jobs alike."""
 
 WORLD_FILES = ("panorama.png", "distance.exr", "from_photo.png", "world.json")
+WORLD_LAYERS = ("plate.png", "plate_distance.exr", "layout.json")
+"""Beside them: the place without what stands in it. Worlds of before there were layers are shot without."""
 
 ALL = "*"
 """Instead of a job's id, in CANCEL and PAUSE: every job that is not done."""
@@ -70,6 +72,10 @@ class WorldRequest:
     preset: str = "builtin"
     prompt: str = ""
     """What the place is, for presets that take one (`takes_prompt`); refused by the others."""
+    room: str = "auto"
+    """Whether the place's layout is used: "auto", where the fit is sure; "on", wherever one was found; "off"."""
+    unseen: str = ""
+    """How what nobody saw is shown: "plain", "dressed" or "as-painted"; empty: the preset's own way."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class ShotRequest:
     """The views of a camera path through a world."""
 
     world: dict[str, str] = field(default_factory=dict)
-    """File name (`WORLD_FILES`) -> SHA-256 of the uploaded file."""
+    """File name (`WORLD_FILES`, and all or none of `WORLD_LAYERS`) -> SHA-256 of the uploaded file."""
     world_job: str = ""
     """Or the id of the job that makes the world: the shot waits for it."""
     cameras: list[dict] = field(default_factory=list)
@@ -322,6 +328,25 @@ class Reorder:
 
 
 @dataclass(frozen=True)
+class PriceQuestion:
+    """Ask what a shot would cost here. The plan says how many anchors it has, and frames in its clips together."""
+
+    preset: str
+    width: int
+    height: int
+    anchors: int
+    frames: int
+
+
+@dataclass(frozen=True)
+class Price:
+    seconds: float | None
+    """By what was measured on this machine; None: nothing of the preset was."""
+    stored_bytes: int
+    """What it takes in the store, about."""
+
+
+@dataclass(frozen=True)
 class ServiceQuestion:
     """Ask how the service itself is."""
 
@@ -421,6 +446,8 @@ MESSAGES: dict[str, type] = {
     "CANCELLED": Cancelled,
     "PAUSE": Pause,
     "REORDER": Reorder,
+    "PRICE_OF": PriceQuestion,
+    "PRICE": Price,
     "SERVICE": ServiceQuestion,
     "SERVICE_STATUS": ServiceStatus,
     "PRUNE": Prune,

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from inference_service.protocol import WORLD_FILES, Artifact, JobStatus, ShotRequest, WorldRequest
+from inference_service.paces import Paces
+from inference_service.protocol import WORLD_FILES, WORLD_LAYERS, Artifact, JobStatus, ShotRequest, WorldRequest
 from inference_service.store import Store
 from inference_service.units import (
     Unit,
@@ -100,6 +101,8 @@ class Work:
     fraction: float = 0.0
     message: str = ""
     begun: float = field(default_factory=time.monotonic)
+    moved: float = field(default_factory=time.monotonic)
+    """When its fraction last grew."""
 
 
 class JobQueue:
@@ -118,8 +121,7 @@ class JobQueue:
         self._attempts: dict[str, int] = {}
         self._mended: set[str] = set()
         """Units for which damaged ones were thrown away: it helps once or never."""
-        self._paces: dict[tuple[str, str], float] = {}
-        """Seconds for one unit of size, by preset and kind, as measured."""
+        self.paces = Paces(store.root / "paces.json")
         self.jobs: dict[str, Job] = {}
         self._database = sqlite3.connect(database, timeout=0, isolation_level=None)
         try:
@@ -289,7 +291,8 @@ class JobQueue:
             raise InputError("The world that this shot waits for is not known here; submit the world first.")
         if world.state == "done" and self._is_whole(world):
             self._store.share_unit(next(iter(world.done)))
-            files = {name: world.artifacts[name][0].sha256 for name in WORLD_FILES}
+            names = [name for name in (*WORLD_FILES, *WORLD_LAYERS) if name in world.artifacts]
+            files = {name: world.artifacts[name][0].sha256 for name in names}
             return dataclasses.replace(request, world=files)
         if world.state not in ACTIVE:
             raise InputError("The world that this shot waits for was not made; submit the world again, then the shot.")
@@ -345,7 +348,8 @@ class JobQueue:
 
     def progressed(self, identity: str, fraction: float, message: str) -> None:
         if work := self.working.get(identity):
-            work.fraction = min(max(fraction, work.fraction), 1.0) if math.isfinite(fraction) else work.fraction
+            if math.isfinite(fraction) and fraction > work.fraction:
+                work.fraction, work.moved = min(fraction, 1.0), time.monotonic()
             work.message = message
 
     def finished(self, identity: str) -> None:
@@ -354,9 +358,10 @@ class JobQueue:
         self._crashes.pop(identity, None)
         self._attempts.pop(identity, None)
         if work:
-            key = _pace_key(work.unit)
-            pace = (time.monotonic() - work.begun) / _size(work.unit)
-            self._paces[key] = (self._paces.get(key, pace) + pace) / 2
+            seconds, stored = time.monotonic() - work.begun, 0
+            with contextlib.suppress(OSError, LookBeyondError):
+                stored = sum(artifact.size for artifact in self._store.record(identity).artifacts)
+            self.paces.measured(*_pace_key(work.unit), _size(work.unit), seconds, stored)
         for job in self._knowing(identity):  # also where it was cancelled too late
             self._advance(job)
 
@@ -421,21 +426,20 @@ class JobQueue:
         live = {}
         for work in self.working.values():
             if work.fraction > 0.02:
-                live[_pace_key(work.unit)] = (time.monotonic() - work.begun) / (_size(work.unit) * work.fraction)
-        paces = live | self._paces
+                live[_pace_key(work.unit)] = (work.moved - work.begun) / (_size(work.unit) * work.fraction)
         total_s = 0.0
         for unit in job.units:
             if unit.identity not in job.done:
-                key = _pace_key(unit)
-                # what was never made here costs as much as what was, for its size
-                pace = paces.get(key) or max((paces[k] for k in paces if k[0] == key[0]), default=None)
+                pace = self.paces.seconds(*_pace_key(unit), live)
                 if pace is None:
                     return None
                 work = self.working.get(unit.identity)
-                total_s += pace * _size(unit) * (1 - work.fraction if work else 1.0)
+                left_s = pace * _size(unit) * (1 - work.fraction if work else 1.0)
+                # time goes on between two steps, too, but what is late is not yet done
+                total_s += max(left_s - (time.monotonic() - work.moved), left_s / 10) if work else left_s
         if job.units and job.units[-1].kind != "plan":
             return total_s / max(1, self.workers)
-        pace = paces.get((job.request.preset, "clip"))  # of a shot without a plan nothing but its length is known
+        pace = self.paces.seconds(job.request.preset, "clip", live)  # of a shot without a plan only its length is known
         return None if pace is None else pace * _frames_size(job) / max(1, self.workers)
 
     def _message(self, job: Job, at_work: list[Work]) -> str:

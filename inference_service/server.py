@@ -68,6 +68,8 @@ COPY_BYTES = 64 << 10
 MAX_BUFFERS = 8
 """Pieces of files under way whose memory is to be used again."""
 DRAIN_S = 3.0
+HINT_INTERVAL_S = 1.0
+"""Between what clients are told of running jobs where the workers tell nothing."""
 PROBE_INTERVAL_S = 3.0
 """How often clients that say nothing are written to: whose connection has ended is forgotten."""
 RELOAD_INTERVAL_S = 0.5
@@ -215,7 +217,7 @@ class Server:
         self._queue = JobQueue(self._store.root / "jobs.sqlite", self._store, self._job_changed)
         self._epoch = os.urandom(8).hex()
         self._began = time.monotonic()
-        self._tick_at = self._reload_at = self._probe_at = 0.0
+        self._tick_at = self._reload_at = self._probe_at = self._hint_at = 0.0
         self._tidy_at = time.monotonic() + HOUSEKEEPING_INTERVAL_S
         self._tidying: threading.Thread | None = None
         self._replies: collections.deque[tuple[bytes, object, int]] = collections.deque()
@@ -365,6 +367,13 @@ class Server:
         if now >= self._tidy_at:
             self._tidy_at = now + HOUSEKEEPING_INTERVAL_S
             self._tidy()
+        if now >= self._hint_at:
+            self._hint_at = now + HINT_INTERVAL_S
+            for job in {
+                job.id: job for identity in self._queue.working for job in self._queue.jobs_of(identity)
+            }.values():
+                status = self._queue.status(job, with_artifacts=False)
+                self._hint(job, protocol.Progress(job.id, status.fraction, status.message, status.eta_s))
         self._hear(self._executor.tick())
 
     def _reload_clients(self) -> None:
@@ -585,6 +594,12 @@ class Server:
                 self._queue.pause(self._jobs(message.job), message.paused)
             case protocol.Reorder():
                 self._queue.reorder(self._job(message.job), message.position)
+            case protocol.PriceQuestion():
+                presets.get(message.preset)
+                counts = (message.width, message.height, message.anchors, message.frames)
+                if min(counts) < 1 or max(counts) > 10**6:
+                    raise InputError("A shot's price is told for frames, anchors and sizes from 1 to a million.")
+                return protocol.Price(*self._queue.paces.price(message.preset, *counts, self._queue.workers)), b""
             case protocol.ServiceQuestion():
                 return self._service_status(), b""
             case protocol.Prune():

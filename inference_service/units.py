@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from inference_service.protocol import HASH_PATTERN, MAX_CAMERAS, WORLD_FILES, ShotRequest, WorldRequest
+from inference_service.protocol import HASH_PATTERN, MAX_CAMERAS, WORLD_FILES, WORLD_LAYERS, ShotRequest, WorldRequest
 from inference_service.store import Store
 from lookbeyond import presets
 from lookbeyond.errors import InputError, LookBeyondError, OutOfMemory, StorageError, sentence
@@ -39,13 +39,15 @@ from lookbeyond.files import (
     write_json,
 )
 from lookbeyond.geometry.cameras import Camera, CameraError, PathError, heading_pitch_roll
-from lookbeyond.geometry.keyframes import anchor_seed, clip_seed, plan_shot
+from lookbeyond.geometry.keyframes import MAX_BEFORE, anchor_seed, clip_seed, plan_shot
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.transforms import write_transforms
 from lookbeyond.layout.camera import camera_from_photo
 
 MAX_STEPS = 1000
-UNIT_VERSION = 2
+ROOMS = ("auto", "on", "off")
+UNSEEN = ("plain", "dressed", "as-painted")
+UNIT_VERSION = 3
 """Part of every identity: raise it when the same description gives other files."""
 PANORAMA_WIDTHS = (512, 16384)
 
@@ -160,6 +162,9 @@ def check_world_request(request: WorldRequest) -> WorldRequest:
     if not 0.05 <= request.camera_height <= 100:
         raise InputError(f"A camera height of {request.camera_height:g} m is impossible; give 0.05 to 100 metres.")
     _check_seed(request.seed)
+    for name, value, known in (("room", request.room, ROOMS), ("unseen", request.unseen, ("", *UNSEEN))):
+        if value not in known:
+            raise InputError(f"The world's {name} cannot be {value!r}; choose {', '.join(filter(None, known))}.")
     if request.prompt and request.panorama:
         raise InputError("A 360° panorama is only measured, so that a prompt says nothing to it; leave it out.")
     presets.check_prompt(request.preset, request.prompt)
@@ -172,8 +177,12 @@ def check_shot_request(request: ShotRequest) -> ShotRequest:
     """The request with its numbers rounded. Raises InputError for one that cannot be shot."""
     if request.world_job and not HASH_PATTERN.fullmatch(request.world_job):
         raise InputError("A shot waits for a world by the id of its job; submit the world first.")
-    if sorted(request.world) != sorted(WORLD_FILES) and not (request.world_job and not request.world):
-        raise InputError(f"A shot needs the files {', '.join(WORLD_FILES)}; build the world first.")
+    complete = [set(WORLD_FILES), {*WORLD_FILES, *WORLD_LAYERS}]
+    if set(request.world) not in complete and not (request.world_job and not request.world):
+        raise InputError(
+            f"A shot needs the files {', '.join(WORLD_FILES)}, and {', '.join(WORLD_LAYERS)} where the world has them; "
+            "build the world first."
+        )
     if len(request.cameras) < 2:
         raise InputError(f"The camera path has {len(request.cameras)} camera(s); give a path of at least two frames.")
     if len(request.cameras) > MAX_CAMERAS:
@@ -218,9 +227,11 @@ def job_identity(kind: str, request: WorldRequest | ShotRequest, revision: str) 
         del plain["world"]  # what it is filled with once the world is there
     else:
         plain.pop("world_job", None)  # so that a job's name is what it was before there was this field
-    for name in ("steps", "prompt"):
+    for name in ("steps", "prompt", "unseen"):
         if not plain.get(name):
             plain.pop(name, None)
+    if plain.get("room") == "auto":
+        del plain["room"]
     return identity({"version": UNIT_VERSION, "job": kind, "revision": revision, **plain})
 
 
@@ -235,9 +246,11 @@ def first_unit(request: WorldRequest | ShotRequest, revision: str) -> Unit:
             "width": request.width if request.photo else 0,  # a given panorama has its own
             "seed": request.seed,
             **({"prompt": request.prompt} if request.prompt else {}),
+            **({"room": request.room} if request.room != "auto" else {}),
+            **({"unseen": request.unseen} if request.unseen else {}),
         }
         description = {"kind": "world", **models, **inputs, **settings}
-        return Unit(description, delivers={name: name for name in WORLD_FILES})
+        return Unit(description, delivers={name: name for name in (*WORLD_FILES, *WORLD_LAYERS)})
     path = {"cameras": request.cameras, "first_frame": request.first_frame}
     return Unit({"kind": "plan", **models, "world": request.world, **path})
 
@@ -390,6 +403,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def free_memory() -> None:
     """Return what is cached and no longer used to the machine and the device."""
     _read_world.cache_clear()
+    _read_view.cache_clear()
     gc.collect()
     if torch := sys.modules.get("torch"):
         if torch.cuda.is_available():
@@ -401,7 +415,7 @@ def free_memory() -> None:
 def run_unit(description: dict, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
     """Write the files that `description` describes into the empty folder `output`.
 
-    world: panorama.png, distance.exr, from_photo.png, world.json; plan: plan.json; anchor: colour.png,
+    world: panorama.png, distance.exr, from_photo.png, world.json and its layers; plan: plan.json; anchor: colour.png,
     distance.exr, from_photo.png, view.json; clip: frames/0001.png ..., depth/0001.exr ... (its own numbers);
     shot: transforms.json and shot.json. `store` only resolves the names of inputs to paths.
     """
@@ -419,6 +433,7 @@ def _make_world(description: dict, store: Store, output: Path, pipelines: Pipeli
         "camera_height": description["camera_height"],
         "seed": description["seed"],
         "callback": callback,
+        **({"room": description["room"]} if "room" in description else {}),
     }
     camera = None if description["camera"] is None else Camera.from_dict(description["camera"])
     if sha256 := description.get("panorama"):
@@ -428,7 +443,7 @@ def _make_world(description: dict, store: Store, output: Path, pipelines: Pipeli
         panorama = pipelines(description["preset"]).measure_world(colour, **settings)
     else:
         sha256 = description["photo"]
-        settings |= {"prompt": description["prompt"]} if "prompt" in description else {}
+        settings |= {name: description[name] for name in ("prompt", "unseen") if name in description}
         photo = read_photo(store.file(sha256), store.name(sha256))
         height, width = photo.pixels.shape[:2]
         camera = camera or camera_from_photo(photo.pixels, photo.fov_x_rad).camera()
@@ -459,7 +474,7 @@ def _make_anchor(description: dict, store: Store, output: Path, pipelines: Pipel
     view = pipelines(description["preset"]).fill_anchor(
         _world(description, store),
         Camera.from_dict(description["camera"]),
-        [load_view(store.unit(identity)) for identity in description["before"]],
+        [_read_view(store.unit(identity)) for identity in description["before"]],
         seed=description["seed"],
         callback=callback,
         **_asked_steps(description),
@@ -474,8 +489,8 @@ def _asked_steps(description: dict) -> dict[str, int]:
 def _make_clip(description: dict, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
     views = pipelines(description["preset"]).shoot_clip(
         _world(description, store),
-        load_view(store.unit(description["source"])),
-        load_view(store.unit(description["target"])),
+        _read_view(store.unit(description["source"])),
+        _read_view(store.unit(description["target"])),
         [Camera.from_dict(camera) for camera in description["cameras"]],
         seed=description["seed"],
         tau_position=description["tau_position"],
@@ -528,14 +543,21 @@ def _make_shot(description: dict, store: Store, output: Path, pipelines: Pipelin
 
 
 def _world(description: dict, store: Store) -> Panorama:
-    return _read_world(tuple(str(store.file(description["world"][name])) for name in WORLD_FILES))
+    world = description["world"]
+    return _read_world(tuple((name, str(store.file(sha256))) for name, sha256 in sorted(world.items())))
+
+
+@functools.lru_cache(maxsize=MAX_BEFORE + 1)
+def _read_view(folder: Path) -> View:
+    # an anchor is read for the clips on both its sides, and for the anchors after it
+    return load_view(folder)
 
 
 @functools.lru_cache(maxsize=1)
-def _read_world(paths: tuple[str, ...]) -> Panorama:
+def _read_world(paths: tuple[tuple[str, str], ...]) -> Panorama:
     # the units of one shot follow each other: the panorama is decoded once for all of them
     try:
-        return read_panorama(dict(zip(WORLD_FILES, map(Path, paths))), "of this shot")
+        return read_panorama({name: Path(path) for name, path in paths}, "of this shot")
     except FileNotFoundError as error:
         raise StorageError("The world of this shot is no longer in the store; shoot again.") from error
 

@@ -278,8 +278,12 @@ def load_panorama(folder: Path) -> Panorama:
             f"The folder {folder} is not a world: {', '.join(missing)} is missing; "
             "make one with `lookbeyond world PHOTO --out FOLDER`."
         )
-    layers = [name for name in WORLD_LAYERS if (folder / name).is_file()]
-    return read_panorama({name: folder / name for name in (*WORLD_FILES, *layers)}, str(folder))
+    return read_panorama({name: folder / name for name in world_files(folder)}, str(folder))
+
+
+def world_files(folder: Path) -> list[str]:
+    """The names of a world's files in a folder: all of `WORLD_FILES`, and those of `WORLD_LAYERS` that are there."""
+    return [*WORLD_FILES, *(name for name in WORLD_LAYERS if (folder / name).is_file())]
 
 
 def read_panorama(paths: Mapping[str, Path], name: str) -> Panorama:

@@ -207,8 +207,9 @@ class ProcessPool:
         idle_s: float | None = None,
         cancel_patience_s: float = CANCEL_PATIENCE_S,
         max_unit_s: float = MAX_UNIT_S,
+        warm: str = "",
     ):
-        self._store, self._command = store, command
+        self._store, self._command, self._warm = store, command, warm
         self._threads = threads if threads is not None else share_of_cores(devices)
         self._idle_s = idle_s
         self._cancel_patience_s, self._max_unit_s = cancel_patience_s, max_unit_s
@@ -359,6 +360,7 @@ class ProcessPool:
     def _start(self, slot: Slot) -> None:
         options = ["--device", "cuda" if slot.device.startswith("cuda:") else slot.device]
         options += [] if self._idle_s is None else ["--idle-s", str(self._idle_s)]
+        options += ["--warm", self._warm] if self._warm else []
         changes = device_environment(slot.device, self._threads, os.environ)
         slot.ready = slot.releasing = False
         try:

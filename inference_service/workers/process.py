@@ -52,6 +52,8 @@ Loader = Callable[[str, str], Pipeline]
 def load_scene_pipeline(preset: str, device: str) -> Pipeline:
     """The pipeline of a preset, on a device ('auto' is the first GPU, or else the CPU)."""
     yield_cores()
+    # what draws frames is compiled, or read from where it was kept, while the networks are read
+    threading.Thread(target=_compile_drawing, daemon=True).start()
     import diffusers.utils.logging  # imports torch: seconds
     import transformers.utils.logging
 
@@ -65,6 +67,12 @@ def load_scene_pipeline(preset: str, device: str) -> Pipeline:
     if scene.memory_plan is not None:  # before any work; a worker's standard error is the service's
         print(f"Preset {preset}. {scene.memory_plan}", file=sys.stderr, flush=True)
     return scene
+
+
+def _compile_drawing() -> None:
+    from lookbeyond.models.rasterizing_cpu import warm_up
+
+    warm_up()
 
 
 def yield_cores() -> None:
@@ -163,6 +171,18 @@ class CachedPipelines:
         free_memory()
 
 
+def warm_up(pipelines: CachedPipelines, preset: str) -> None:
+    """Load a preset before anybody asks for it. What keeps it from that is told when somebody does."""
+    try:
+        pipelines(preset)
+    except (LookBeyondError, MemoryError) as error:
+        print(f"The preset {preset} was not loaded ahead: {error}", file=sys.stderr, flush=True)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        pipelines.release()
+
+
 def memory_in_use() -> dict[str, float]:
     """GB in use by this process: on its GPU if it has one, and in the machine's memory."""
     import psutil
@@ -193,6 +213,7 @@ def main(
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--idle-s", type=float, default=IDLE_S)
+    parser.add_argument("--warm", default="", help="load this preset at the start")
     options = parser.parse_args(arguments)
     # Ctrl-C in the service's terminal reaches the worker too; the service decides what happens to it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -215,6 +236,9 @@ def main(
     try:
         devices = [with_presets(device) for device in describe_devices()]
         send({"ready": {"pid": os.getpid(), "devices": devices}, **about()})
+        if options.warm and orders.empty():
+            warm_up(pipelines, options.warm)
+            send(about())
         while True:
             try:
                 order = orders.get(timeout=options.idle_s if pipelines.loaded else None)

@@ -277,3 +277,15 @@ def sample_bytes(image, coords, known, top, bottom, sphere, sampled):
                 lower = np.float32(image[below, left_below, k])
                 lower += (np.float32(image[below, right_below, k]) - lower) * right_share
                 sampled[row, column, k] = np.uint8(upper + (lower - upper) * below_share + half)
+
+
+def warm_up() -> None:
+    """Compiles everything here, or reads it from where it was kept: what the first frame would wait for."""
+    inverse, coords = np.zeros((2, 2), np.float32), np.zeros((2, 2, 2), np.float32)
+    square = np.eye(3, dtype=np.float32)
+    points, box = np.ones((2, 2, 3), np.float32), np.ones((1, 2, 3), np.float32)
+    draw(points, np.ones((1, 1), bool), np.zeros((0, 3, 3), np.float32), np.zeros(2, np.int64), box,
+         np.eye(3, 4), 0, 2, inverse)  # fmt: skip
+    resolve(inverse, 0, 2, square, square[0], True, 0.0, square, inverse, coords)
+    sampled = np.zeros((2, 2, 1), np.uint8)
+    sample_bytes(sampled, coords, np.ones((2, 2), bool), 0, 2, True, sampled.copy())

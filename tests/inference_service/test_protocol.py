@@ -46,6 +46,8 @@ EXAMPLES = [
     protocol.Leave(),
     protocol.Pause("b" * 64, True),
     protocol.Reorder("b" * 64, 0),
+    protocol.PriceQuestion("builtin", 1920, 1080, 5, 28),
+    protocol.Price(12.5, 300_000_000),
     protocol.ServiceQuestion(),
     protocol.ServiceStatus("e", "0.1.0", 5, 1.5, "/store", "process", ({"name": "cpu"},), {"done": 2}, None, 1, 9),
     protocol.Prune(5, 1.5),
