@@ -28,7 +28,7 @@ import numpy as np
 from benchmarks.own_service import end, start_service
 from benchmarks.transport import picture
 from inference_service.client import Client, Finished, ServiceAddress
-from inference_service.protocol import WORLD_FILES, ShotRequest, WorldRequest
+from inference_service.protocol import WORLD_FILES, WORLD_LAYERS, ShotRequest, WorldRequest
 from lookbeyond.files import write_png
 from lookbeyond.geometry.cameras import placed_camera
 from tests.end_to_end.demo import PeakMemory, Settings, hotel_room, machine, take_photo
@@ -65,7 +65,7 @@ def measure(service: ServiceAddress, photo: Path, scratch: Path, repeats: int) -
         ]
         shots = []
         for seed in range(1, repeats + 1):
-            files = {name: client.upload(scratch / f"world{seed}" / name) for name in WORLD_FILES}
+            files = {name: client.upload(scratch / f"world{seed}" / name) for name in (*WORLD_FILES, *WORLD_LAYERS)}
             request = ShotRequest(world=files, cameras=walk(), seed=seed)
             shots.append(finished(client, request, scratch / f"shot{seed}"))
     return {

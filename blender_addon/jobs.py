@@ -15,7 +15,7 @@ from typing import Literal
 from lookbeyond_kit import __version__ as KIT_VERSION
 from lookbeyond_kit import client as service
 from lookbeyond_kit.client import Client, Finished, Progress
-from lookbeyond_kit.protocol import WORLD_FILES, Seen, ShotRequest, WorldRequest
+from lookbeyond_kit.protocol import WORLD_FILES, WORLD_LAYERS, Seen, ShotRequest, WorldRequest
 
 from .session import UNREACHABLE, Done, Event, Launched, Steps, Stopped, Submitted, Welcomed
 
@@ -71,7 +71,8 @@ def shoot(
         yield Progress(0.0, "Sending the world", None)
         with connect() as client:
             yield Welcomed(client.welcome)
-            digests = {name: client.upload(world / name) for name in WORLD_FILES}
+            layers = [name for name in WORLD_LAYERS if (world / name).is_file()]
+            digests = {name: client.upload(world / name) for name in (*WORLD_FILES, *layers)}
             count = steps_of(client.welcome, request.preset, steps_share)
             asked = replace(request, world=digests, steps=count)
             yield from submit_and_follow(client, asked, folder, about, cancelled)
