@@ -19,7 +19,8 @@ def street(seed: int = 0) -> np.ndarray:
     fade = np.linspace(0, 1, 240)[:, None]
     photo[:] = ((1 - fade) * (90, 140, 215) + fade * (190, 215, 240))[:, None].astype(np.uint8)
     for _ in range(3):
-        cv2.ellipse(photo, (int(rng.integers(320)), int(rng.integers(20, 70))), (40, 10), 0, 0, 360, (235, 238, 242), -1)
+        middle = int(rng.integers(320)), int(rng.integers(20, 70))
+        cv2.ellipse(photo, middle, (40, 10), 0, 0, 360, (235, 238, 242), -1)
     photo = cv2.GaussianBlur(photo, (0, 0), 3)
     for x in range(0, 320, 40):
         top = int(rng.integers(90, 125))
