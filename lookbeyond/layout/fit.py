@@ -49,6 +49,8 @@ SURE = 0.5
 """Confidence from which on a room is a room."""
 _SKY_ALONE, _SKY_TOLD = 0.6, 0.2
 """Evidence of sky from which a place is open by itself, and when the network thinks so, too."""
+_HEIGHTS_M = (1.7, 15.0)
+"""Lowest and highest room that is believed, floor to ceiling."""
 _OPEN_RIGHT = 0.95
 """Of as many open places as rooms, how many that pass for open are."""
 INSIDE_SIDE = 96
@@ -461,6 +463,12 @@ def _outcome(
     unit: float, inside: NDArray, camera: Camera | None,
 ) -> LayoutFit:  # fmt: skip
     sure, place, reason = _judge(evidence, room, contrast, sky)
+    if place == "room" and room is not None and not _HEIGHTS_M[0] <= (1 + room.ceiling) * unit <= _HEIGHTS_M[1]:
+        sure, place = 0.0, "neither"
+        reason = (
+            f"Not sure of a room: it would be {(1 + room.ceiling) * unit:.1f} m high with the camera {unit:g} m above "
+            "the floor; correct the camera's height."
+        )
     candidate = None
     if room is not None:
         turned = replace(room, heading=room.heading + heading)

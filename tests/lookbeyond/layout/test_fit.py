@@ -156,6 +156,31 @@ def test_the_cameras_height_is_the_unit_of_everything():
     np.testing.assert_allclose(two.distance_inside, 2 * one.distance_inside, rtol=1e-5)
 
 
+@pytest.mark.parametrize("height", [0.2, 25.0])
+def test_a_cameras_height_that_cannot_be_is_named(height):
+    camera = camera_at()
+    found = fit_layout(photo_of(BOX, camera), camera, height, Knowing(BOX, [0.4]))
+    assert found.place == "neither" and found.layout is None and found.confidence == 0
+    assert f"{height:g} m above the floor" in found.reason and "correct the camera's height" in found.reason
+
+
+def test_a_depth_models_distance_counts_where_there_is_one():
+    """A network that has one wall too near; the measured distance puts it right."""
+    camera = camera_at(0.4)
+    photo = np.full((360, 480, 3), 128, np.uint8)  # nothing to see
+    small = replace(BOX, corners=BOX.corners * (0.8, 1.0))
+    network = Knowing(small, [0.4])
+    network.truths[0]["kinds"] = np.zeros_like(network.truths[0]["kinds"])
+    network.truths[0]["wall_scales"] = np.zeros(256)
+    distance = BOX.cast((0, 0, 0), camera.resized(64, 48).rays())[0]
+    without = fit_layout(photo, camera, HEIGHT, network).candidate
+    measured = fit_layout(photo, camera, HEIGHT, network, distance=distance).candidate
+    rays = camera.resized(64, 48).rays()
+    assert without is not None and measured is not None
+    errors = [np.abs(np.log(room.cast((0, 0, 0), rays)[0] / distance)).mean() for room in (without, measured)]
+    assert errors[1] < 0.5 * errors[0]
+
+
 def test_a_mirrored_photo_gives_the_mirrored_room():
     camera = placed_camera(480, 360, math.radians(80), pitch_rad=-0.05)
     other = RoomLayout((BOX.corners * (1, -1))[::-1], BOX.floor_z, BOX.ceiling_z)
