@@ -45,7 +45,7 @@ from lookbeyond.geometry.transforms import write_transforms
 from lookbeyond.layout.camera import camera_from_photo
 
 MAX_STEPS = 1000
-UNIT_VERSION = 2
+UNIT_VERSION = 3
 """Part of every identity: raise it when the same description gives other files."""
 PANORAMA_WIDTHS = (512, 16384)
 
