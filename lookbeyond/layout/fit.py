@@ -16,6 +16,7 @@ along +X; the floor is at z = -1.
 import functools
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -819,7 +820,7 @@ def _judge(evidence: _Evidence, room: _Room | None, contrast: float, sky: float)
 @functools.lru_cache(1)
 def built_in_network() -> LayoutNetwork:
     """The layout network of the built-in weights, float32 on the CPU. InputError when they are not there."""
-    folder = presets.ROOT / "builtin" / "layout"
+    folder = Path(presets.__file__).parent / "builtin" / "layout"
     if not list(folder.glob("*.safetensors")):
         raise InputError(f"the weights of the layout network are not in {folder}; install the lookbeyond package again")
     network = LayoutNetwork.from_pretrained(folder, local_files_only=True, torch_dtype=torch.float32)

@@ -17,6 +17,7 @@ from PIL import Image
 
 from inference_service import cli, commands
 from inference_service.client import ServiceError
+from inference_service.protocol import WORLD_FILES, WORLD_LAYERS
 from lookbeyond.data.rooms import HELD_OUT_SEED, Rooms, render_views
 from lookbeyond.files import load_panorama, read_distance
 from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
@@ -64,7 +65,7 @@ def test_a_photo_becomes_a_world_and_a_world_a_shot(lookbeyond, photo, cameras, 
     code, out, err = lookbeyond("world", photo, "--out", "W", "--width", 512, "--camera-height", 1.5, "--seed", 3)
     assert (code, err) == (0, "")
     assert "65° is assumed" in out
-    assert set(contents(tmp_path / "W")) == {"panorama.png", "distance.exr", "from_photo.png", "world.json"}
+    assert set(contents(tmp_path / "W")) == {*WORLD_FILES, *WORLD_LAYERS}
     about = json.loads((tmp_path / "W/world.json").read_text())
     assert (about["heading"], about["origin"], about["camera_height"], about["seed"]) == (0, [0, 0, 0], 1.5, 3)
 

@@ -10,7 +10,7 @@ import pytest
 from inference_service import queue as queue_module
 from inference_service import server as server_module
 from inference_service.client import FileArrived, Finished, ServiceError
-from inference_service.protocol import WORLD_FILES, ShotRequest, WorldRequest
+from inference_service.protocol import WORLD_FILES, WORLD_LAYERS, ShotRequest, WorldRequest
 from inference_service.queue import JobQueue
 from inference_service.store import Store
 from inference_service.units import perform_unit
@@ -77,7 +77,7 @@ def test_a_shot_waits_for_its_world_and_goes_on_without_its_client(jobs, store, 
     assert len(shot.artifacts) == 2 * 9 + 2
     again, new = jobs.submit("shot", ShotRequest(world_job=world.id, cameras=path_cameras()), "r")
     assert again is shot and not new
-    files = {name: world.artifacts[name][0].sha256 for name in WORLD_FILES}
+    files = {name: world.artifacts[name][0].sha256 for name in (*WORLD_FILES, *WORLD_LAYERS)}
     plain, _ = jobs.submit("shot", ShotRequest(world=files, cameras=path_cameras()), "r")
     assert jobs.status(plain).state == "done"  # the same units: nothing was to be made
 

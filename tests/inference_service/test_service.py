@@ -26,7 +26,7 @@ from inference_service.client import (
     runtime_file,
     start_service,
 )
-from inference_service.protocol import Put, ShotRequest, WorldRequest, file_sha256
+from inference_service.protocol import WORLD_FILES, WORLD_LAYERS, Put, ShotRequest, WorldRequest, file_sha256
 from inference_service.server import Server
 from inference_service.store import Store
 from inference_service.units import (
@@ -77,7 +77,7 @@ def test_a_world_and_a_shot_arrive_whole(service, tmp_path):
     with service.client() as client:
         assert client.welcome.presets[0]["name"] == "builtin"
         world = make_world(client, tmp_path)
-        assert set(contents(world)) == {"panorama.png", "distance.exr", "from_photo.png", "world.json"}
+        assert set(contents(world)) == {*WORLD_FILES, *WORLD_LAYERS}
         job = client.submit(shot_request(client, world, first_frame=101))
         events = fetch(client, job, tmp_path / "S")
         status = client.status(job)

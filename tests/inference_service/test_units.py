@@ -30,6 +30,7 @@ from tests.inference_service.double import STEPS, DoublePipeline
 
 HASH = "a" * 64
 WORLD = dict.fromkeys(("panorama.png", "distance.exr", "from_photo.png", "world.json"), HASH)
+LAYERS = dict.fromkeys(("plate.png", "plate_distance.exr", "layout.json"), HASH)
 
 
 def quiet(fraction, message, preview=None):
@@ -362,3 +363,21 @@ def test_a_prompt_reaches_the_pipeline_and_names_another_world(store, tmp_path, 
     for unit in units_of:
         perform_unit(unit, store, pipelines, quiet)
     assert heard == ["a barn", ""]
+
+
+def test_a_shots_world_has_all_its_layers_or_none():
+    for world in (WORLD, WORLD | LAYERS):
+        assert check_shot_request(ShotRequest(world=world, cameras=path_cameras())).world == world
+    some = WORLD | {"plate.png": HASH}
+    with pytest.raises(InputError, match="layout.json where the world has them"):
+        check_shot_request(ShotRequest(world=some, cameras=path_cameras()))
+
+
+def test_how_the_unseen_is_shown_is_part_of_a_world_only_where_it_was_asked_for():
+    plain = WorldRequest(photo=HASH, camera=None)
+    usual = first_unit(check_world_request(plain), "r").description
+    assert "room" not in usual and "unseen" not in usual
+    asked = dataclasses.replace(plain, room="off", unseen="plain")
+    assert first_unit(check_world_request(asked), "r").description == usual | {"room": "off", "unseen": "plain"}
+    with pytest.raises(InputError, match="choose auto, on, off"):
+        check_world_request(dataclasses.replace(plain, room="maybe"))
