@@ -136,7 +136,7 @@ def test_distance_in_holes_is_the_rooms_and_the_same_from_frame_to_frame(seed, m
         f"; flicker {flicker(guidance.distance):.4f}, {flicker(whole):.4f}"
     )
     assert error(whole) < 0.08 and error(whole) < 0.2 * error(guidance.distance)
-    assert flicker(whole) < 0.7 * flicker(each) and flicker(whole) < 0.1 * flicker(guidance.distance)
+    assert flicker(whole) < 0.7 * flicker(each) and flicker(whole) < 0.25 * flicker(guidance.distance)
     assert torch.equal(whole[~hole], guidance.distance[~hole])
 
 
