@@ -120,6 +120,8 @@ class WorldPanel(Step, bpy.types.Panel):
         column.prop(settings, "panorama_width", text="Resolution")
         column.prop(settings, "seed")
         draw_prompt(column, context)
+        column.prop(settings, "unseen")
+        column.prop(settings, "room")
         row = layout.row(align=True)
         row.scale_y = 1.4
         row.operator("lookbeyond.build_world", icon="WORLD")
@@ -141,6 +143,8 @@ class WorldPanel(Step, bpy.types.Panel):
             column.prop(node.inputs["Heading"], "default_value", text="Rotation")
             seen = context.space_data is not None and shows_world(context.space_data.shading)
             layout.operator("lookbeyond.see_world", icon="SHADING_TEXTURE", depress=seen)
+        if settings.world_folder and settings.place:
+            draw_text(layout, context, settings.place, "HOME")
         if settings.world_folder:
             row = layout.row(align=True)
             row.operator("lookbeyond.add_stage", icon="MESH_UVSPHERE")

@@ -32,6 +32,17 @@ STAGE_COLUMNS = (
 )
 MAX_PROMPT = 1000
 """Characters: what the service takes."""
+UNSEEN = (
+    ("preset", "Preset's Way", "As the preset does: the built-in one draws rooms, with what stands in them"),
+    ("dressed", "Dressed", "Straight surfaces, with doors, windows and pictures where diffusion believed in them"),
+    ("plain", "Plain", "Straight surfaces alone: bare walls, floor and ceiling"),
+    ("as-painted", "As Painted", "As diffusion painted it, soft and without corners"),
+)
+ROOMS = (
+    ("auto", "Where Sure", "Draw a room or an open place where the photo says clearly that it is one"),
+    ("on", "Always a Room", "Draw the room that fits best, sure or not"),
+    ("off", "Never", "Leave everything as diffusion painted it: for fisheyes, close-ups and the like"),
+)
 WIDTHS = (("1024", "1K", ""), ("2048", "2K", ""), ("4096", "4K", ""), ("8192", "8K", ""))
 
 
@@ -114,6 +125,9 @@ class LookBeyondScene(bpy.types.PropertyGroup):
     seed: IntProperty(
         name="Seed", description="Another seed invents another surrounding; the same one repeats it", min=0
     )
+    unseen: EnumProperty(name="Unseen Part", description="How what nobody saw is shown", items=UNSEEN)
+    room: EnumProperty(name="Room", description="When walls, floor and ceiling are found and drawn", items=ROOMS)
+    place: StringProperty(name="Place", description="What the world's photo was taken for, and how sure that is")
     prompt: StringProperty(
         name="Prompt",
         description="What the place is, in a few words: a boat shed in winter. For presets that understand words",

@@ -169,6 +169,8 @@ def world_of(
         seed=settings.seed,
         preset=settings.preset or "builtin",
         prompt=prompt_of(settings) if role == "photo" else "",
+        room=settings.room,
+        unseen="" if settings.unseen == "preset" else settings.unseen,
     )
     where = SceneOf(scene)
     about = {"title": "Build World", "files": where.files, "scene": scene.name, "source": str(picture)}
@@ -189,7 +191,7 @@ def world_finish(
             return where.later("world", done.folder)
         said = show_world(scene, done.folder / "panorama.png", heading_of(about), world_record(done.folder, about))
         settings = scene.look_beyond
-        settings.world_folder = as_stored(done.folder)
+        settings.world_folder, settings.place = as_stored(done.folder), place_of(about)
         settings.panorama_path = as_stored(picture) if role == "panorama" else ""
         if role == "panorama":
             settings.panorama_height, settings.panorama_heading = request.camera_height, heading_of(about)
@@ -197,6 +199,14 @@ def world_finish(
         return f"The world stands: See World shows it. {said} {stage_note(scene, done.folder)}".strip()
 
     return undoable("Build World", finish)
+
+
+def place_of(about: Mapping[str, object]) -> str:
+    """What the world's place was taken for, in a line, from its world.json; empty where nobody looked."""
+    place = about.get("place") or {}
+    if not place.get("reason"):
+        return ""
+    return f"{place['reason']} ({place['confidence']:.0%} sure)"
 
 
 def prompt_of(settings: bpy.types.PropertyGroup) -> str:
@@ -252,7 +262,7 @@ def use_world(scene: bpy.types.Scene, folder: Path) -> str:
         raise JobError(f"The world's file {folder / missing} is not there any more: build the world again.")
     about = json.loads((folder / "world.json").read_text(encoding="utf-8"))
     said = show_world(scene, folder / "panorama.png", heading_of(about), world_record(folder, about))
-    scene.look_beyond.world_folder = as_stored(folder)
+    scene.look_beyond.world_folder, scene.look_beyond.place = as_stored(folder), place_of(about)
     return f"{said} {stage_note(scene, folder)}".strip()
 
 
