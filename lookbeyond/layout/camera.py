@@ -66,7 +66,8 @@ class Estimate:
 
     value_rad: float
     uncertainty_rad: float | None
-    """Nine in ten errors are smaller; None for what is not measured."""
+    """Nine in ten errors in rendered rooms are smaller, in real photos fewer (`benchmarks/camera_from_lines.py` counts
+    them); None for what is not measured."""
     source: str
     """`FROM_FILE`, `FROM_LINES`, `ASSUMED` or `GIVEN`."""
 
