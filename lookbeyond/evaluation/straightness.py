@@ -129,7 +129,8 @@ def edge_error(
 
 
 def _gradient_source(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2LAB)[..., 0].astype(np.float32), (0, 0), 0.8)
+    lightness = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)[..., 0].astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(lightness, (0, 0), 0.8), np.float32)
 
 
 def _room_edges(layout: RoomLayout) -> list[tuple[NDArray, NDArray]]:

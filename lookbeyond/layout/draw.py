@@ -112,7 +112,7 @@ def _on_sphere(values: NDArray, picture: Picture, painted: Panorama) -> NDArray[
     height, width = painted.distance.shape
     directions = equirectangular_directions(width, height, painted.heading_rad)
     columns, rows, inside = picture.locate(directions + painted.position.astype(np.float32))
-    return inside * sample(values.astype(np.float32), columns, rows)
+    return np.where(inside, sample(values.astype(np.float32), columns, rows), np.float32(0))
 
 
 def _believed_colours(painted: Panorama, layout: RoomLayout) -> list[NDArray]:

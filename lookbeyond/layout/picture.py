@@ -54,7 +54,8 @@ class Picture(ABC):
     def border_depth(self) -> NDArray[np.float32]:
         """[h, w]: pixels from each pixel to the border of what the picture shows."""
         inside = np.ones(self.pixels.shape[:2], np.uint8)
-        return cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        depth = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        return np.asarray(depth, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,4 +127,4 @@ class SpherePicture(Picture):
 def _averaged(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
     if pixels.shape[:2] == (height, width):
         return pixels
-    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

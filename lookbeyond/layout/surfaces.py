@@ -53,9 +53,7 @@ class SeenFaces:
 def lab(image: NDArray) -> NDArray[np.float32]:
     """CIE L*a*b* of sRGB, uint8 or 0..1."""
     values = image.astype(np.float32) / (255 if image.dtype == np.uint8 else 1)
-    return cv2.cvtColor(np.ascontiguousarray(values.reshape(values.shape[0], -1, 3)), cv2.COLOR_RGB2LAB).reshape(
-        image.shape
-    )
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(values), cv2.COLOR_RGB2LAB), np.float32)
 
 
 def find_clean(
@@ -137,7 +135,8 @@ def _grown(smooth: NDArray, area: NDArray, mode: NDArray, reach: float) -> NDArr
 
 def slopes(colours: NDArray) -> NDArray[np.float32]:
     """Change of colour [h, w] from pixel to pixel, in units of Lab, all bands together."""
-    return sum(np.hypot(cv2.Scharr(band, -1, 1, 0), cv2.Scharr(band, -1, 0, 1)) for band in cv2.split(colours)) / 32
+    bands = [np.hypot(cv2.Scharr(band, -1, 1, 0), cv2.Scharr(band, -1, 0, 1)) for band in cv2.split(colours)]
+    return (np.sum(bands, 0) / 32).astype(np.float32)
 
 
 def _difference(colours: NDArray, other: NDArray) -> NDArray:
@@ -254,7 +253,7 @@ def convolved(values: NDArray, weight: NDArray, sigma_px: float) -> NDArray[np.f
     while sigma_px > 6 and min(stack.shape[:2]) > 8:
         stack, sigma_px = cv2.resize(stack, _half(stack), interpolation=cv2.INTER_AREA), sigma_px / 2
     filled = _filled(cv2.GaussianBlur(stack, (0, 0), max(sigma_px, 0.3), borderType=cv2.BORDER_REPLICATE))
-    return cv2.resize(filled, weight.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(filled, weight.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _half(image: NDArray) -> tuple[int, int]:

@@ -41,7 +41,8 @@ class ToldFrame:
 
     def known_share(self, width: int, height: int) -> NDArray[np.float32]:
         """[height, width]: the known share of each pixel of a coarser frame."""
-        return cv2.resize(self.known.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+        known = self.known.astype(np.float32)
+        return np.asarray(cv2.resize(known, (width, height), interpolation=cv2.INTER_AREA), np.float32)
 
     def view(self) -> View:
         """The frame itself, where it is whole."""
@@ -81,9 +82,10 @@ class _Enlarger:
         self.rows, self.columns = (np.ascontiguousarray(each) for each in np.meshgrid(*maps, indexing="ij"))
 
     def __call__(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        return cv2.remap(
+        made = cv2.remap(
             np.ascontiguousarray(image), self.columns, self.rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
+        return np.asarray(made, np.float32)
 
 
 def tell_frames(
