@@ -258,19 +258,19 @@ def sample_bytes(image, coords, known, top, bottom, sphere, sampled):
             left, above = int(math.floor(x)), int(math.floor(y))
             right_share, below_share = np.float32(x - left), np.float32(y - above)
             right, below = left + 1, above + 1
-            turn = 0
-            if sphere:
-                left, right = left % width, right % width
-                if above < 0 or below >= height:
-                    turn = width // 2
-            else:
-                left, right = max(left, 0), min(right, width - 1)
-            # across a pole the sphere goes on half a turn away
             left_above, right_above, left_below, right_below = left, right, left, right
-            if above < 0:
-                above, left_above, right_above = 0, (left + turn) % width, (right + turn) % width
-            if below >= height:
-                below, left_below, right_below = height - 1, (left + turn) % width, (right + turn) % width
+            if left < 0 or above < 0 or right >= width or below >= height:
+                turn = 0
+                if sphere:
+                    left, right, turn = left % width, right % width, width // 2
+                else:
+                    left, right = max(left, 0), min(right, width - 1)
+                left_above, right_above, left_below, right_below = left, right, left, right
+                # across a pole the sphere goes on half a turn away
+                if above < 0:
+                    above, left_above, right_above = 0, (left + turn) % width, (right + turn) % width
+                if below >= height:
+                    below, left_below, right_below = height - 1, (left + turn) % width, (right + turn) % width
             for k in range(channels):
                 upper = np.float32(image[above, left_above, k])
                 upper += (np.float32(image[above, right_above, k]) - upper) * right_share

@@ -201,3 +201,15 @@ def test_any_type_and_size_of_image_warps():
     seen = warped.sample(latents.bfloat16())
     assert seen.shape == (3, 24, 64, 96) and seen.dtype == torch.bfloat16
     torch.testing.assert_close(seen.float(), warped.sample(latents), atol=0.06, rtol=0.02)
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_bytes_are_sampled_as_any_image_is(kind):
+    """Across the seam and over the poles, too; colours and single channels, on any number of threads."""
+    source = SOURCES[kind]
+    cameras = [*TARGETS, placed_camera(96, 64, 2.0, pitch_rad=1.5), placed_camera(96, 64, 2.0, heading_rad=math.pi)]
+    warped = warp_to_views(source, cameras)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 128, 3), np.uint8)
+    expected = warped.sample(torch.from_numpy(noise).permute(2, 0, 1).float()).permute(0, 2, 3, 1).numpy()
+    assert np.abs(warped.sample_bytes(noise) - expected).max() <= 0.51
+    np.testing.assert_array_equal(warped.sample_bytes(noise[..., 1].copy()), warped.sample_bytes(noise)[..., 1])
