@@ -57,7 +57,7 @@ ANSWERS = {
     protocol.Jobs, protocol.Data, protocol.Cancelled, protocol.ServiceStatus, protocol.Done,
 }  # fmt: skip
 """What a guest hears if its questions reach what lies behind the decoder."""
-NOT_FOR_CLIENTS = ANSWERS | {protocol.Progress, protocol.Preview, protocol.Ready, protocol.Pruned, protocol.Error}
+NOT_FOR_CLIENTS = ANSWERS | {protocol.Progress, protocol.Preview, protocol.Ready, protocol.Pruned, protocol.Price, protocol.Error}
 """What only a service says: hints, which may be dropped, and what a guest is refused are among them."""
 
 
@@ -104,6 +104,7 @@ def messages_about(known: Known) -> list[object]:
         protocol.Pause(known.job, False),
         protocol.Reorder(known.job, 3),
         protocol.ServiceQuestion(),
+        protocol.PriceQuestion("builtin", 384, 256, 3, 48),
         protocol.Prune(10**12, 1e9),
         protocol.Release(),
         protocol.Leave(),
