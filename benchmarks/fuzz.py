@@ -57,7 +57,9 @@ ANSWERS = {
     protocol.Jobs, protocol.Data, protocol.Cancelled, protocol.ServiceStatus, protocol.Done,
 }  # fmt: skip
 """What a guest hears if its questions reach what lies behind the decoder."""
-NOT_FOR_CLIENTS = ANSWERS | {protocol.Progress, protocol.Preview, protocol.Ready, protocol.Pruned, protocol.Price, protocol.Error}
+NOT_FOR_CLIENTS = ANSWERS | {
+    protocol.Progress, protocol.Preview, protocol.Ready, protocol.Pruned, protocol.Price, protocol.Error,
+}  # fmt: skip
 """What only a service says: hints, which may be dropped, and what a guest is refused are among them."""
 
 
