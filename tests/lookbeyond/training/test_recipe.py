@@ -8,10 +8,12 @@ import sys
 import tarfile
 
 import pytest
+import torch
 
 from lookbeyond import presets
 from lookbeyond.errors import InputError
 from lookbeyond.models.autoencoder import Autoencoder
+from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.models.panorama_transformer import PanoramaTransformer
 from lookbeyond.models.views_unet import ViewsUNet
 from lookbeyond.training import loop, preset, recipe, rooms
@@ -117,6 +119,18 @@ def test_what_was_trained_in_several_folders_becomes_a_preset_of_ones_own(tmp_pa
 
     assert ScenePipeline.from_preset("mine").views.unet.config.attention_heads == 2
     assert json.loads((tmp_path / "presets/mine/preset.json").read_text())["licence"]
+
+    # a layout network trained later joins them, and needs the others around it
+    before = {path: path.read_bytes() for path in (tmp_path / "presets/mine/panorama").rglob("*.safetensors")}
+    small = {"width": 32, "num_layers": 1, "num_attention_heads": 2, "block_out_channels": (8, 8, 8)}
+    LayoutNetwork(**small).save_pretrained(tmp_path / "d/layout")
+    preset.main(["--weights", str(tmp_path / "d"), "--out", str(tmp_path / "presets/mine")])
+    assert before == {path: path.read_bytes() for path in before}
+    layout = tmp_path / "presets/mine/layout"
+    assert LayoutNetwork.from_pretrained(layout, torch_dtype=torch.float16).dtype == torch.float16
+    assert "_name_or_path" not in json.loads((layout / "config.json").read_text())
+    with pytest.raises(InputError, match="no vae in .*; train it first"):
+        preset.main(["--weights", str(tmp_path / "d"), "--out", str(tmp_path / "presets/other")])
 
 
 def test_a_bad_option_ends_the_command_with_2(tmp_path):
