@@ -204,7 +204,7 @@ def evaluate_path(
     told, (guidance, warped) = pipeline.warp_panorama(replace(told, plate=None), cameras)
     known = guidance.known[:, 0].cpu().numpy() > 0.5
     photo = torch.from_numpy(told.from_photo).to(guidance.known)[None] / 255
-    own = warped.sample(photo)[:, 0].cpu().numpy() > 0.5
+    own = warped.front.sample(photo)[:, 0].cpu().numpy() > 0.5
     filled = guidance.filled().colour.permute(0, 2, 3, 1).cpu().numpy()
     filled = ((filled + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
     methods = {
