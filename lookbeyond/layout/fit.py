@@ -86,8 +86,8 @@ class LayoutFit:
     """The room that fits best, sure or not: for who overrules the gate. None where none closes around the camera."""
     place: Place
     confidence: float
-    """0..1, how often fits like this were right on rooms and failures that were not used for anything else; of what
-    `place` says."""
+    """0..1, how often fits like this one were right, on procedural rooms and failures (`_SIGN_BASE`): of the room, or
+    of its being an open place."""
     reason: str
     """In words for the artist: what the place was taken for, and why."""
     distance_inside: NDArray[np.float32]
@@ -789,8 +789,11 @@ _SIGNS = ("unsure", "apart", "kinds", "found", "length", "things", "muddle", "en
 room's visible edges on which there is a line; their length in the photo's borders; share of things; entropy of the
 kinds; share of columns whose wall is seen to end at floor or ceiling; how far the lines agree on the walls'
 direction."""
-_SIGN_WEIGHTS = np.array([-1.0, -4.0, -1.0, 3.0, 1.0, -1.0, -1.0, 2.0, 1.0])
-_SIGN_BASE = -1.0
+_SIGN_WEIGHTS = np.array([-1.242, -5.238, -0.578, 0.697, -0.559, 0.461, 0.157, 1.481, 1.639])
+_SIGN_BASE = -3.176
+"""Logistic regression on 384 photos that training never draws (seeds `HELD_OUT_SEED` + 1000 …): rooms as they would be
+photographed, and crops, wrong cameras, turned pictures, noise. Right: the seen walls within 15 % on average. Cross-
+validated, of those said to be right with 0.0–0.2, …, 0.8–1.0 there were 9, 29, 47, 72, 89 % right."""
 
 
 def _judge(evidence: _Evidence, room: _Room | None, contrast: float, sky: float) -> tuple[float, Place, str]:
