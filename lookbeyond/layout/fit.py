@@ -48,7 +48,7 @@ Place = Literal["room", "open", "neither"]
 
 SURE = 0.5
 """Confidence from which on a room is sure."""
-BELIEVED = 0.25
+BELIEVED = 0.15
 """Confidence from which on a room is drawn: on a sheet of real photos rooms this unsure, too, looked better than what
 is painted around them."""
 _SKY_ALONE, _SKY_TOLD = 0.6, 0.2
