@@ -26,6 +26,8 @@ TEXEL_M = 0.008
 MOST_TEXELS = 4_000_000
 """Of all faces; larger rooms have larger texels."""
 SKIRTING_M = 0.07
+THROUGH = 1.12
+"""Share of the layout's distance from which on a measured one lies behind its plane."""
 RENDERED_WIDTH = 2048
 """Narrower panoramas are drawn at this width and averaged."""
 
@@ -87,11 +89,18 @@ def draw_room(
         colour = cv2.resize(colour, (width, width // 2), interpolation=cv2.INTER_AREA)
     distance = map_faces(layout, painted.position, painted.distance.shape[1], painted.heading_rad).distance
     standing = _on_sphere(seen.standing, small, painted) > 0.5
-    furnished = np.where(standing, np.clip(_on_sphere(measured, small, painted), 0.05 * unit, distance), distance)
+    own = _on_sphere(measured, small, painted)
+    furnished = np.where(standing, np.clip(own, 0.05 * unit, distance), distance)
     clean = cv2.GaussianBlur(cv2.erode(seen.clean.astype(np.float32), np.ones((3, 3))), (0, 0), 1.0)
     clean = cv2.resize(_on_sphere(clean, small, painted), (width, width // 2), interpolation=cv2.INTER_LINEAR)
     plate = _laid_over(picture, colour, clean, painted.heading_rad)
-    if isinstance(picture, PhotoPicture):
+    if isinstance(picture, SpherePicture):
+        # one looks through doors and windows: the wall's plane is not to close them
+        open_ = cv2.dilate((own > THROUGH * distance).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+        furnished, distance = np.where(open_, own, furnished), np.where(open_, own, distance)
+        share = cv2.resize(open_.astype(np.float32), (width, width // 2), interpolation=cv2.INTER_LINEAR)
+        plate = _laid_over(picture, plate, share, painted.heading_rad)
+    else:
         edges = cut_edges(seen, layout, faces, measured, unit)
         extend_cut(edges, painted.position, painted.heading_rad, colour, furnished)
     return DrawnPlace(colour, furnished, plate, distance)

@@ -108,7 +108,7 @@ def test_the_store_is_listed_shown_and_pruned_beside_a_running_service(lookbeyon
         fetch(client, world, tmp_path / "W")
         store = tmp_path / "store"
         code, out, _ = lookbeyond("store", "list", "--store", store)
-        assert code == 0 and re.search(r"world .*4 files|world .*5 files", out) and "file" in out
+        assert code == 0 and re.search(r"world .*7 files|world .*8 files", out) and "file" in out
         identity = next((store / "units").glob("*/*")).name
         code, out, _ = lookbeyond("store", "show", identity[:10], "--store", store)
         assert code == 0 and out.count("ok ") == 4 and "panorama.png" in out
@@ -193,7 +193,7 @@ def test_status_shows_workers_jobs_bars_and_times(lookbeyond, here, tmp_path):
         assert client.status(job).state == "cancelled"
         assert lookbeyond("queue", "cancel", job[:10])[0] == 0  # again: nothing happens
         code, out, _ = lookbeyond("queue", "fetch", waiting[:10], "--out", tmp_path / "W")
-        assert code == 0 and "4 files" in out and len(contents(tmp_path / "W")) == 4
+        assert code == 0 and "7 files" in out and len(contents(tmp_path / "W")) == 7
         for arguments in (("cancel",), ("cancel", "--all", "x"), ("cancel", "zzz"), ("first", "zzz"), ("skip", "zzz")):
             code, _, err = lookbeyond("queue", *arguments)
             assert code == 2 and err.count("\n") == 1

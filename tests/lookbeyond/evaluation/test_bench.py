@@ -182,7 +182,7 @@ def test_switches_change_the_frames(room, pipeline, monkeypatch):
     usual = frames()
     assert np.array_equal(usual, frames()) and usual.shape == (6, 64, 96, 3)
     for switches in (
-        "--weights temporal", "--raymap off", "--anchors rotation", "--guidance off", "--steps 2", "--strength 1",
+        "--weights temporal", "--raymap off", "--anchors rotation", "--guidance off", "--steps 3", "--strength 1",
     ):  # fmt: skip
         assert not np.array_equal(usual, frames(*switches.split())), switches
 
