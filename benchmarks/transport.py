@@ -38,8 +38,9 @@ import zmq
 
 from benchmarks.own_service import end, start_service
 from inference_service import protocol
-from inference_service.client import PULL_WINDOW, Client, Finished
+from inference_service.client import Client, Finished
 from inference_service.protocol import ServiceAddress, ShotRequest, WorldRequest
+from inference_service.wire.download import PULL_WINDOW
 from inference_service.workers.process import load_scene_pipeline
 from lookbeyond.files import write_png
 from lookbeyond.geometry.cameras import Camera, placed_camera

@@ -11,22 +11,15 @@ from pathlib import Path
 import pytest
 import zmq
 
-from inference_service.client import (
-    DESCRIPTORS,
-    FOLLOW_TICK_S,
-    HANDSHAKE_S,
-    Client,
-    FileArrived,
-    Finished,
-    ServiceError,
-)
+from inference_service.client import Client, FileArrived, Finished, ServiceError
 from inference_service.security import Gate
+from inference_service.wire.connection import DESCRIPTORS, HANDSHAKE_S, LISTEN_S
 from tests.inference_service.conftest import contents, until, world_request
 from tests.inference_service.test_operations import slow_line
 
 EVERY_LIMIT = """
 import resource, sys
-from inference_service.client import Client, ServiceAddress, ServiceError, zmq
+from inference_service.client import Client, ServiceAddress, ServiceError
 import encodings.ascii, linecache
 
 for limit in range(3, int(sys.argv[3])):
@@ -55,7 +48,7 @@ def test_a_service_too_busy_to_open_its_door_is_not_taken_for_a_stranger(service
     free, admit = threading.Event(), Gate.admit
     monkeypatch.setattr(Gate, "admit", lambda gate: (free.wait(30), admit(gate)))
     elsewhere = dataclasses.replace(service.address, pid=0)  # there, it may be a stranger for all that can be known
-    with pytest.raises(ServiceError, match="or is a service too busy .* try again, then check"):
+    with pytest.raises(ServiceError, match="or the service is too busy .* try again, then check"):
         Client(elsewhere, timeout_s=10)
     threading.Timer(1.5 * HANDSHAKE_S, free.set).start()
     with service.client() as client:  # its own user's client waits for it, beyond the first handshake
@@ -78,5 +71,5 @@ def test_who_follows_a_job_is_asked_twice_a_second_also_while_a_file_comes_slowl
             events = list(client.follow(job, tmp_path / "whole"))
             client.ping()
     told = [event for event in events if f"Fetching {largest.name}" == getattr(event, "message", "")]
-    assert len(told) >= 2 / FOLLOW_TICK_S and isinstance(events[-1], Finished)
+    assert len(told) >= 2 / LISTEN_S and isinstance(events[-1], Finished)
     assert {e.name for e in events if isinstance(e, FileArrived)} == set(contents(tmp_path / "whole"))

@@ -25,7 +25,6 @@ import zmq
 
 from benchmarks.fuzz import Sender, guest, mutated, random_connections
 from benchmarks.soak import soak
-from inference_service import client as client_module
 from inference_service import commands, protocol
 from inference_service import server as server_module
 from inference_service.client import Client, FileArrived, Finished, ServiceError, find_service, start_service
@@ -36,6 +35,7 @@ from inference_service.protocol import WORLD_FILES, ShotRequest
 from inference_service.security import hex_key, load_or_make_keys
 from inference_service.server import DRAIN_S, Server, Settings
 from inference_service.store import Store
+from inference_service.wire import connection
 from lookbeyond.errors import InputError, StorageError
 from tests.inference_service.conftest import (
     SLOW,
@@ -662,7 +662,7 @@ def test_a_client_that_leaves_or_dies_is_no_longer_counted(tmp_path, runtime):
             time.sleep(0.01)
         other = service.client()
         assert client.service_status().sessions == before + 1
-        other._welcomed = False  # as if it had been killed: no last word
+        other.connection._welcomed = False  # as if it had been killed: no last word
         other.close()
         begun = time.monotonic()
         while client.service_status().sessions > before:
@@ -671,7 +671,7 @@ def test_a_client_that_leaves_or_dies_is_no_longer_counted(tmp_path, runtime):
 
 
 def test_a_client_whose_service_is_long_gone_closes_at_once(tmp_path, runtime, monkeypatch):
-    monkeypatch.setattr(client_module, "RECONNECT_MS", 1)
+    monkeypatch.setattr(connection, "RECONNECT_MS", 1)
     with running(tmp_path, worker_command()) as service:
         client = service.client()
     time.sleep(5)  # its socket tries thousands of times, and tells of each

@@ -13,7 +13,7 @@ import pytest
 import zmq
 
 from inference_service import protocol
-from inference_service.client import Client, ServiceError, place_inside
+from inference_service.client import Client, ServiceError
 from inference_service.protocol import ServiceAddress
 from inference_service.security import (
     allow_client,
@@ -25,6 +25,8 @@ from inference_service.security import (
     parse_key,
     remove_client,
 )
+from inference_service.wire.connection import Connection
+from inference_service.wire.download import place_inside
 from lookbeyond.errors import InputError
 from tests.inference_service.conftest import running, world_request
 from tests.inference_service.double import worker_command
@@ -167,8 +169,8 @@ def test_an_unknown_key_is_told_so_at_once(service, tmp_path):
 
 
 def test_who_is_refused_before_the_first_word_is_told_so_at_once(service, tmp_path, monkeypatch):
-    hello = Client._say_hello
-    monkeypatch.setattr(Client, "_say_hello", lambda self: (time.sleep(0.05), hello(self)))
+    hello = Connection.say_hello
+    monkeypatch.setattr(Connection, "say_hello", lambda self: (time.sleep(0.05), hello(self)))
     address = _address(service, tmp_path, load_or_make_keys(tmp_path / "stranger.json"))
     for _ in range(20):  # in every fourth attempt the connection has taken the way out with it
         begun = time.monotonic()
