@@ -96,8 +96,7 @@ class Connection:
             self._socket.connect(service.address)
         except (zmq.ZMQError, ValueError) as error:
             raise ServiceError(
-                "not_running",
-                f"The address {service.address} cannot be used ({error}); start the service again.",
+                "not_running", f"The address {service.address} cannot be used ({error}); start the service again."
             ) from error
         self._connected_at, self._welcomed = 0.0, False
         self.say_hello()
@@ -175,7 +174,7 @@ class Connection:
         if self._monitor in ready:
             self._check_connection()
         elif not ready:
-            raise self._no_answer()
+            raise _no_answer(self.service)
 
     def answer(self, id: int) -> tuple[Any, Payload]:
         """The answer to a message, and its payload. ServiceError if it is an error or does not come."""
@@ -196,7 +195,7 @@ class Connection:
         while id not in self._replies:
             if silent_s >= self._timeout_s:
                 self._awaited.discard(id)
-                raise self._no_answer()
+                raise _no_answer(self.service)
             begun, replies = time.monotonic(), len(self._replies)
             self.listen(min(LISTEN_S, self._timeout_s - silent_s), until_reply=id)
             # a hint does not show that this answer is still to come
@@ -292,16 +291,16 @@ class Connection:
                     "and the key, or start the service again.",
                 )
             raise ServiceError(
-                "not_running",
-                f"No service answers at {self.service.address}; start it with `lookbeyond serve`.",
+                "not_running", f"No service answers at {self.service.address}; start it with `lookbeyond serve`."
             )
 
-    def _no_answer(self) -> ServiceError:
-        return ServiceError(
-            "timeout",
-            f"The service at {self.service.address} does not answer; check whether it is running "
-            "(`lookbeyond doctor`) and start it again if not.",
-        )
+
+def _no_answer(service: ServiceAddress) -> ServiceError:
+    return ServiceError(
+        "timeout",
+        f"The service at {service.address} does not answer; check whether it is running "
+        "(`lookbeyond doctor`) and start it again if not.",
+    )
 
 
 def _closed() -> ServiceError:
@@ -329,8 +328,7 @@ def _read_keys(service: ServiceAddress) -> tuple[bytes, bytes]:
         return keys["public"].encode("ascii"), keys["secret"].encode("ascii")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ServiceError(
-            "wrong_key",
-            f"The key file {service.client_keys} cannot be read; start the service as the same user.",
+            "wrong_key", f"The key file {service.client_keys} cannot be read; start the service as the same user."
         ) from error
 
 

@@ -65,6 +65,5 @@ def _start(command: Sequence[str], log: Path) -> subprocess.Popen:
             )
     except OSError as error:
         raise ServiceError(
-            "not_running",
-            f"The service could not be started ({command[0]}: {error.strerror}); check the command.",
+            "not_running", f"The service could not be started ({command[0]}: {error.strerror}); check the command."
         ) from error
