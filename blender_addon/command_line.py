@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import bpy
 
-from .jobs import takes_prompt
-from .preferences import preferences
+from .photo.faces import look_at_photo
 from .results import absolute
-from .scene_jobs import look_at_photo
+from .service import preferences
+from .service.presets import takes_prompt
 from .session import session
 
 NAME = "lookbeyond"
@@ -57,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.preset:
         settings.preset = options.preset
     try:
-        if not preferences().address.strip():
+        if not preferences.addon_preferences().address.strip():
             bpy.ops.lookbeyond.start_service()
         if options.command == "world":
             build(options)

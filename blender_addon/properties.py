@@ -16,11 +16,11 @@ from bpy.props import (
     PointerProperty,
     StringProperty,
 )
-from lookbeyond_kit.geometry.cameras import CameraError, heading_pitch_roll
 
-from .cameras_from_blender import QUALITIES
-from .jobs import room_for
-from .photo import photo_camera, set_photo_camera
+from .kit import CameraError, heading_pitch_roll
+from .path.read import QUALITIES
+from .photo.camera import photo_camera, set_photo_camera
+from .service.presets import room_for
 from .session import session
 
 BLEND_RELATIVE = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
@@ -290,6 +290,8 @@ LIVE = {
         name="Preset", description="Which models the service uses", default="builtin", search=preset_names
     ),
 }
+
+
 CLASSES = (LookBeyondCamera, LookBeyondWorld, LookBeyondScene)
 
 

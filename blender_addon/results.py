@@ -1,13 +1,9 @@
-"""Where results lie, and what is written on them as custom properties."""
+"""Where results lie."""
 
-import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import bpy
-
-PREFIX = "look_beyond_"
 
 
 def output_folder(scene: bpy.types.Scene) -> Path:
@@ -39,16 +35,3 @@ def as_stored(path: Path, folder: Path | None = None) -> str:
 def file_name(text: str) -> str:
     """The text as a name that every file system takes."""
     return re.sub(r"[^\w\-]+", "_", text).strip("_")[:40] or "unnamed"
-
-
-def stamp(datablock: bpy.types.ID, record: Mapping[str, object]) -> None:
-    """Write on a result what made it, as custom properties; lists and dictionaries as JSON text."""
-    for name, value in record.items():
-        plain = isinstance(value, (str, int, float))
-        # Custom properties hold 32-bit integers; seeds may be larger.
-        fits = not isinstance(value, int) or abs(value) < 2**31
-        datablock[PREFIX + name] = value if plain and fits else str(value) if plain else json.dumps(value)
-
-
-def stamped(datablock: bpy.types.ID, name: str, default: object = None) -> object:
-    return datablock.get(PREFIX + name, default)

@@ -1,7 +1,7 @@
 """The one session object: what runs now, in a thread that never touches bpy, and what is known of the
 service.
 
-Steps are generators (see `jobs`): they run in the I/O thread and yield events; `tick`, called on Blender's
+Steps are generators (see `tasks`): they run in the I/O thread and yield events; `tick`, called on Blender's
 main thread, takes the events in. Nothing here is ever stored in a .blend. No bpy here.
 """
 
@@ -12,114 +12,29 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
-from lookbeyond_kit.client import FileArrived, Preview, Progress, ServiceError
+from .kit import FileArrived, Preview, Progress, ServiceError
+from .tasks import (
+    UNREACHABLE,
+    Done,
+    Event,
+    Failed,
+    Launched,
+    PreviewFile,
+    Steps,
+    Stopped,
+    Submitted,
+    Task,
+    Welcomed,
+    Work,
+)
 
 TICK_S = 0.001
 """How long one tick may work before it lets the window go on; what it has begun, it ends."""
-
 SHOW_S = 1.0
 """How long files that arrive wait to be shown together."""
-
-Kept = TypeVar("Kept")
-
-UNREACHABLE = ("not_running", "timeout", "lost", "version", "wrong_key")
-"""Error codes after which nothing is known of the service any more."""
-
-
-@dataclass(frozen=True)
-class Welcomed:
-    """The service answered: what it says of itself (`Client.welcome`)."""
-
-    service: object
-
-
-@dataclass(frozen=True)
-class Launched:
-    """A service process was started by this Blender."""
-
-    process: subprocess.Popen
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """The service was told to end."""
-
-
-@dataclass(frozen=True)
-class PreviewFile:
-    """A preview has arrived and lies in a file, until the work ends."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """The service accepted the job."""
-
-    job: str
-
-
-@dataclass(frozen=True)
-class Done:
-    """The last event of steps that succeeded: where the files are, and a sentence for the status box."""
-
-    message: str = ""
-    folder: Path | None = None
-    job: str = ""
-    cameras: str = ""
-    """The cameras that were asked for, as JSON."""
-    steps: int = 0
-    """The denoising steps that were asked for; 0: the preset's own."""
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The last event of steps that did not: the sentence that the artist reads, word for word."""
-
-    code: str
-    message: str
-
-
-Event = Welcomed | Launched | Stopped | Submitted | Progress | Preview | PreviewFile | FileArrived | Done | Failed
-Steps = Callable[[threading.Event], Iterator[Event]]
-"""Given an event that is set when the artist cancels, do the work and say how it goes."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """Something to do: steps for the I/O thread, then `finish` on the main thread."""
-
-    title: str
-    steps: Steps
-    finish: Callable[[Done], str | None] | None = None
-    """Puts the result in place and gives the closing sentence; a ValueError's text becomes the error. As long as
-    it gives None it is called again in a later tick: whatever takes long is done in pieces."""
-    arrived: Callable[[list[Path]], bool] | None = None
-    """Shows files that have arrived while the work goes on, once in `SHOW_S`, and says whether all is shown; if
-    not, it is called again with the same files in the next tick."""
-    saved: Callable[[], None] | None = None
-    """Called when the open file was saved, perhaps under another name."""
-    failed: Callable[[], None] | None = None
-    """Called when the steps have failed or were cancelled."""
-
-
-@dataclass
-class Task:
-    """What runs now, as the panel shows it."""
-
-    title: str
-    fraction: float = 0.0
-    message: str = ""
-    eta_s: float | None = None
-    job: str = ""
-    files: int = 0
-    started: float = field(default_factory=time.monotonic)
-    cancelled: threading.Event = field(default_factory=threading.Event)
 
 
 class Session:
@@ -142,9 +57,6 @@ class Session:
         self.preview: Path | None = None
         self.queue: list[Work] = []
         self.unfinished: list[Path] = []
-        self.put_back: tuple[Path, Callable[[], None]] | None = None
-        """While a file is saved into another folder: which, and what has the paths lead from the former one again."""
-        self._kept: dict[type, Any] = {}
         self._work: Work | None = None
         self._failed: list[Work] = []
         self._finish: Callable[[Done], str | None] | None = None
@@ -156,12 +68,6 @@ class Session:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._leaving = threading.Event()
-
-    def the(self, kind: type[Kept]) -> Kept:
-        """The one object of a kind that lives as long as Blender runs: what is drawn of scenes and files."""
-        if kind not in self._kept:
-            self._kept[kind] = kind()
-        return self._kept[kind]
 
     @property
     def busy(self) -> bool:

@@ -1,0 +1,53 @@
+"""What the add-on takes from the wheel that it carries: the client of the service, its messages, the geometry.
+
+All of it is imported here and nowhere else.
+"""
+
+from lookbeyond_kit import __version__ as KIT_VERSION
+from lookbeyond_kit.client import Client, FileArrived, Finished, Preview, Progress, ServiceError, runtime_file
+from lookbeyond_kit.client import start_service as launch_service
+from lookbeyond_kit.geometry.cameras import (
+    LEVEL,
+    Camera,
+    CameraError,
+    blender_intrinsics,
+    heading_pitch_roll,
+    opencv_to_opengl,
+    placed_camera,
+)
+from lookbeyond_kit.geometry.coverage import Coverage
+from lookbeyond_kit.geometry.keyframes import plan_shot
+from lookbeyond_kit.geometry.panorama import Panorama
+from lookbeyond_kit.geometry.projection import directions_to_equirectangular, equirectangular_directions
+from lookbeyond_kit.geometry.warping import Relief
+from lookbeyond_kit.protocol import MAX_CAMERAS, WORLD_FILES, ServiceAddress, ShotRequest, WorldRequest
+
+__all__ = [
+    "KIT_VERSION",
+    "LEVEL",
+    "MAX_CAMERAS",
+    "WORLD_FILES",
+    "Camera",
+    "CameraError",
+    "Client",
+    "Coverage",
+    "FileArrived",
+    "Finished",
+    "Panorama",
+    "Preview",
+    "Progress",
+    "Relief",
+    "ServiceAddress",
+    "ServiceError",
+    "ShotRequest",
+    "WorldRequest",
+    "blender_intrinsics",
+    "directions_to_equirectangular",
+    "equirectangular_directions",
+    "heading_pitch_roll",
+    "launch_service",
+    "opencv_to_opengl",
+    "placed_camera",
+    "plan_shot",
+    "runtime_file",
+]

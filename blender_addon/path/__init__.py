@@ -1,0 +1,1 @@
+"""Step 3: a camera path, and what is known of the views along it."""

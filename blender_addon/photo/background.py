@@ -1,0 +1,67 @@
+"""The photo behind its camera, filling the frame as it was placed."""
+
+import bpy
+from bpy.app.handlers import persistent
+
+from .. import handlers
+from ..marks import stamped
+
+
+def show_behind(
+    data: bpy.types.Camera, image: bpy.types.Image, former: bpy.types.Image | None, scene: bpy.types.Scene
+) -> None:
+    """The photo as the camera's background, in the place of what was its picture before."""
+    data.show_background_images = True
+    backgrounds = data.background_images
+    background = next((one for one in backgrounds if one.image in (image, former or image)), None) or backgrounds.new()
+    background.image = image
+    background.alpha = 1.0
+    background.frame_method = frame_method(data, scene)
+    if former is not None and not former.users and stamped(former, "upright_of"):
+        bpy.data.images.remove(former)
+
+
+def frame_method(data: bpy.types.Camera, scene: bpy.types.Scene) -> str:
+    """How the photo fills its camera's frame as it was placed, whatever the scene's aspect is now."""
+    render, photo = scene.render, data.look_beyond
+    frame_aspect = render.resolution_x * render.pixel_aspect_x / (render.resolution_y * render.pixel_aspect_y)
+    # The lens is tied to one side of the frame, and so must the photo be, whichever aspect is the larger.
+    wider = frame_aspect > photo.width / photo.height
+    return "CROP" if wider != (data.sensor_fit == "VERTICAL") else "FIT"
+
+
+@persistent
+def scene_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    """The render may have another aspect now."""
+    if not any(isinstance(update.id, bpy.types.Scene) for update in depsgraph.updates):
+        return
+    for data in bpy.data.cameras:
+        if not data.look_beyond.photo_path:
+            continue
+        method = frame_method(data, scene)
+        others = [one for one in data.background_images if one.frame_method != method]
+        if others and photo_background(data) in others and any(thing.data == data for thing in scene.objects):
+            photo_background(data).frame_method = method
+
+
+def photo_background(data: bpy.types.Camera) -> bpy.types.CameraBackgroundImage | None:
+    """The photo behind its camera."""
+    size = data.look_beyond.width, data.look_beyond.height
+    return next((one for one in data.background_images if one.image and tuple(one.image.size) == size), None)
+
+
+def photo_image(placed: bpy.types.Object) -> bpy.types.Image | None:
+    """The photo that its camera's background shows."""
+    background = photo_background(placed.data)
+    return None if background is None else background.image
+
+
+HANDLERS = {"depsgraph_update_post": scene_changed}
+
+
+def register() -> None:
+    handlers.add(HANDLERS)
+
+
+def unregister() -> None:
+    handlers.remove(HANDLERS)

@@ -1,0 +1,38 @@
+"""An image on a plane that fills a camera's frame."""
+
+import bpy
+
+from ..cameras import camera_of, metres_per_unit
+from ..marks import stamp, stamped
+
+
+def show_before(
+    scene: bpy.types.Scene,
+    camera: bpy.types.Object,
+    image: bpy.types.Image,
+    size: tuple[int, int],
+    distance_m: float = 1.0,
+) -> bpy.types.Object:
+    """The image on an empty that fills the frame of a camera of so many pixels, so far before it."""
+    name = f"{camera.name} Plane"
+    plane = next((thing for thing in camera.children if stamped(thing, "maker") == "plane"), None)
+    if plane is None:
+        plane = bpy.data.objects.new(name, None)
+        scene.collection.objects.link(plane)
+        plane.parent = camera
+        stamp(plane, {"maker": "plane"})
+    unit_m = metres_per_unit(scene)
+    photo = camera.data.look_beyond.photo_path
+    aspect = (1.0, 1.0) if photo else (scene.render.pixel_aspect_x, scene.render.pixel_aspect_y)
+    seen = camera_of(camera, *size, unit_m, aspect)
+    (fx, _, cx), (_, fy, cy), _ = seen.intrinsics
+    distance = distance_m / unit_m
+    plane.empty_display_type = "IMAGE"
+    plane.data = image
+    # An empty's longer side is its display size; what pixels are not square, its scale is.
+    width, height = size[0] / fx * distance, size[1] / fy * distance
+    plane.empty_display_size = max(width, width * size[1] / size[0])
+    plane.scale = (1, height / (width * size[1] / size[0]), 1)
+    plane.location = ((size[0] / 2 - cx) / fx * distance, -(size[1] / 2 - cy) / fy * distance, -distance)
+    plane.hide_render = True
+    return plane

@@ -1,0 +1,1 @@
+"""What runs now, what waits, and what was said."""

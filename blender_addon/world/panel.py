@@ -1,0 +1,81 @@
+"""The panel of the world."""
+
+import bpy
+
+from .. import icons
+from ..panel_bases import TOP, Step, draw_text
+from ..photo.panel import draw_known_length
+from ..results import absolute
+from ..service.presets import takes_prompt
+from ..session import session
+from .nodes import our_node, shows_world
+
+
+class WorldPanel(Step, bpy.types.Panel):
+    bl_idname = "LOOKBEYOND_PT_world"
+    bl_parent_id = TOP
+    bl_label = "2  World"
+
+    def draw(self, context):
+        scene = context.scene
+        settings = scene.look_beyond
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        column = layout.column(align=True)
+        column.prop(settings, "panorama_width", text="Resolution")
+        column.prop(settings, "seed")
+        draw_prompt(column, context)
+        row = layout.row(align=True)
+        row.scale_y = 1.4
+        row.operator("lookbeyond.build_world", icon="WORLD")
+        if settings.worlds and not settings.panorama_path:
+            row.operator("lookbeyond.reroll_world", text="", icon="FILE_REFRESH")
+        if settings.panorama_path:
+            column = layout.column(align=True)
+            column.prop(settings, "panorama_path", text="360° Picture")
+            column.prop(settings, "panorama_height")
+            draw_known_length(layout, settings, "lookbeyond.measure_panorama")
+        else:
+            layout.operator("lookbeyond.use_panorama", text="Use 360° Picture…")
+        if settings.worlds:
+            draw_variants(layout, settings)
+        node = our_node(scene.world)
+        if node is not None:
+            column = layout.column(align=True)
+            column.prop(node.inputs["Strength"], "default_value", text="Strength")
+            column.prop(node.inputs["Heading"], "default_value", text="Rotation")
+            seen = context.space_data is not None and shows_world(context.space_data.shading)
+            layout.operator("lookbeyond.see_world", icon="SHADING_TEXTURE", depress=seen)
+        if settings.world_folder:
+            row = layout.row(align=True)
+            row.operator("lookbeyond.add_stage", icon="MESH_UVSPHERE")
+            row.prop(settings, "stage_columns", text="")
+
+
+def draw_prompt(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """What the place is, in words; where nobody would heed them, the field is grey and says so."""
+    settings = context.scene.look_beyond
+    who = "a 360° picture" if settings.panorama_path else settings.preset or "builtin"
+    heeded = not settings.panorama_path and takes_prompt(session.service, who)
+    row = layout.row()
+    row.enabled = heeded
+    row.prop(settings, "prompt", placeholder="what the place is" if heeded else "not for this preset")
+    if settings.prompt and not heeded:
+        draw_text(layout, context, f"The prompt is left out: {who} takes none.", "INFO")
+
+
+def draw_variants(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:
+    grid = layout.grid_flow(row_major=True, columns=3, even_columns=True, align=True)
+    for number, world in enumerate(settings.worlds):
+        cell = grid.column(align=True)
+        icon = icons.thumbnails.icon(absolute(world.folder) / "panorama.png")
+        if icon:
+            cell.template_icon(icon, scale=3.5)
+        row = cell.row(align=True)
+        current = world.folder == settings.world_folder
+        row.operator("lookbeyond.use_world", text=f"Seed {world.seed}", depress=current).index = number
+        row.operator("lookbeyond.forget_world", text="", icon="X").index = number
+
+
+CLASSES = (WorldPanel,)
