@@ -1,8 +1,8 @@
 """Look Beyond: from one photo to a 360° world, and to the frames of a camera move.
 
-A folder for each step: `photo`, `world`, `path`, `shot`; `service` talks to the program that runs the models, `status`
-shows how it goes. In each, `operators` and `panel` are thin and stand beside the plain functions. A module's `CLASSES`
-are what Blender is to know of it; they are registered here, and nowhere else.
+Each step has a folder: `photo`, `world`, `path`, `shot`. `service` uses the program that runs the models; `status`
+shows what is running. In each folder, `operators` and `panel` are thin and stand beside plain functions. A module lists
+the classes it defines in `CLASSES`; all are registered here.
 """
 
 import bpy
@@ -41,7 +41,7 @@ CLASSES = tuple(
         shot_operators,
         service_operators,
         status_operators,
-        # The panels' order is that of the sidebar.
+        # In the order of the sidebar.
         status_panel,
         photo_panel,
         world_panel,
@@ -52,7 +52,7 @@ CLASSES = tuple(
     for cls in module.CLASSES
 )
 PARTS = (properties, menus, background, watch, heartbeat, file_events, command_line, translations)
-"""What else is added to Blender, and taken away again: handlers, menus, keys, the command, texts."""
+"""Modules that register more than classes: properties, menus, handlers, the command, translations."""
 
 
 def register() -> None:

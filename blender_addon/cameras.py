@@ -1,4 +1,4 @@
-"""Blender's cameras as geometry's, and back. Blender units become metres here and nowhere else."""
+"""Blender's cameras as geometry's cameras, and back. Blender units become metres here and nowhere else."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ from .kit import Camera, CameraError, blender_intrinsics, opencv_to_opengl
 
 
 def metres_per_unit(scene: bpy.types.Scene) -> float:
-    """What one Blender unit of the scene is worth."""
+    """Length of one Blender unit of the scene, metres."""
     units = scene.unit_settings
     return 1.0 if units.system == "NONE" else units.scale_length
 
 
 def render_size(scene: bpy.types.Scene) -> tuple[int, int]:
-    """Pixels that a render of the scene has, the percentage taken into account as Blender does."""
+    """Width and height of a render of the scene, pixels; the percentage is applied as Blender does."""
     render = scene.render
     percentage = render.resolution_percentage
     return render.resolution_x * percentage // 100, render.resolution_y * percentage // 100
@@ -24,25 +24,25 @@ def render_size(scene: bpy.types.Scene) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class CameraState:
-    """A camera object as it stands, as plain values: reading them needs Blender's main thread, the rest does not."""
+    """A camera object as plain values. Only reading them needs Blender's main thread."""
 
     name: str
     kind: str
     lens_mm: float
     sensor: tuple[float, float, str]
-    """Width and height in millimetres, and which of them the lens is fitted to."""
+    """Width and height in millimetres, and the sensor fit."""
     shift: tuple[float, float]
     matrix_world: Matrix
     size: tuple[int, int]
     """Pixels of the frame, width and height."""
     pixel_aspect: tuple[float, float]
     unit_m: float
-    """Metres of a Blender unit."""
+    """Length of one Blender unit, metres."""
     frame: int | None = None
-    """The scene's frame, where it counts."""
+    """Frame number, for error messages."""
 
     def camera(self) -> Camera:
-        """What it sees. Raises `CameraError` that names the camera, and the frame."""
+        """The camera in geometry's convention. Raises `CameraError` that names the camera and the frame."""
         where = "" if self.frame is None else f"Frame {self.frame}: "
         if self.kind != "PERSP":
             raise CameraError(
@@ -65,9 +65,9 @@ def state_of(
     pixel_aspect: tuple[float, float] = (1.0, 1.0),
     frame: int | None = None,
 ) -> CameraState:
-    """The camera object as it stands, for a frame of so many pixels (width, height).
+    """The state of a camera object for a frame of `size` (width, height) pixels.
 
-    Give the evaluated object if constraints, drivers or an animated lens are to count.
+    Pass the evaluated object to include constraints, drivers and animation.
     """
     lens = camera.data
     sensor = lens.sensor_width, lens.sensor_height, lens.sensor_fit
@@ -82,12 +82,12 @@ def camera_of(
     unit_m: float,
     pixel_aspect: tuple[float, float] = (1.0, 1.0),
 ) -> Camera:
-    """What the camera object sees as it stands (see `state_of`). Raises `CameraError`."""
+    """The camera object as a camera of geometry (see `state_of`). Raises `CameraError`."""
     return state_of(camera, (width, height), unit_m, pixel_aspect).camera()
 
 
 def matrix_world_of(camera: Camera, unit_m: float) -> Matrix:
-    """Where the camera's object stands in Blender."""
+    """The `matrix_world` of a Blender object for this camera."""
     matrix = opencv_to_opengl(camera.camera_to_world).copy()
     matrix[:3, 3] /= unit_m
     return Matrix(matrix.tolist())

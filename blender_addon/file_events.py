@@ -1,4 +1,4 @@
-"""What follows when a file is loaded or saved."""
+"""What the add-on does when a file is loaded or saved."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,38 +7,38 @@ import bpy
 from bpy.app.handlers import persistent
 
 from . import handlers
-from .service.unfinished import follow_save, offer_unfinished
-from .shot.pack import point_from
+from .service.unfinished import follow_saved_file, offer_unfinished
+from .shot.pack import rebase_paths
 
-_put_back: tuple[Path, Callable[[], None]] | None = None
-"""While a file is saved into another folder: which, and what has the paths lead from the former one again."""
+_restore: tuple[Path, Callable[[], None]] | None = None
+"""While a file is saved into another folder: its path, and what restores the stored paths."""
 
 
 @persistent
 def file_loaded(*_: object) -> None:
-    """Say what was left unfinished in the file that is open now."""
+    """Offer what the opened file left unfinished."""
     offer_unfinished()
 
 
 @persistent
 def file_saving(path: str = "", *_: object) -> None:
-    """What the file points to is found from the folder that it is saved into, too."""
-    global _put_back
-    _put_back = None
+    """Make the stored paths valid from the folder that the file is saved into."""
+    global _restore
+    _restore = None
     if path and bpy.data.filepath and Path(path).parent != Path(bpy.data.filepath).parent:
-        _put_back = Path(path), point_from(Path(path).parent)
+        _restore = Path(path), rebase_paths(Path(path).parent)
 
 
 @persistent
 def file_saved(*_: object) -> None:
-    """What runs, waits or was left unfinished belongs to the file under its new name, too."""
-    global _put_back
-    if _put_back is not None:
-        path, put_back = _put_back
+    """Running, waiting and unfinished jobs now belong to the file under its new name as well."""
+    global _restore
+    if _restore is not None:
+        path, restore = _restore
         if Path(bpy.data.filepath) != path:  # only a copy was saved
-            put_back()
-        _put_back = None
-    follow_save()
+            restore()
+        _restore = None
+    follow_saved_file()
 
 
 HANDLERS = {"load_post": file_loaded, "save_pre": file_saving, "save_post": file_saved}

@@ -1,4 +1,4 @@
-"""Functions that Blender calls when something happens, added and taken away."""
+"""Adds functions to Blender's application handlers, and removes them."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,13 +6,13 @@ import bpy
 
 
 def add(handlers: Mapping[str, Callable[..., None]]) -> None:
-    """Have Blender call each of `handlers` on the event whose name stands before it (`bpy.app.handlers`)."""
+    """Add functions by the name of their event in `bpy.app.handlers`."""
     for event, handler in handlers.items():
         getattr(bpy.app.handlers, event).append(handler)
 
 
 def remove(handlers: Mapping[str, Callable[..., None]]) -> None:
-    """Take away what `add` has added; loading a file may have done so already."""
+    """Remove what `add` added, if it is still there."""
     for event, handler in handlers.items():
         if handler in getattr(bpy.app.handlers, event):
             getattr(bpy.app.handlers, event).remove(handler)

@@ -1,51 +1,50 @@
-"""Ticks the session on Blender's main thread while something runs, and lets the windows show it."""
+"""Ticks the session on Blender's main thread while a task runs, and redraws what shows it."""
 
 import bpy
 
-from .icons import previews
+from .icons import preview_icon
 from .session import session
 
 INTERVAL_S = 0.1
 SOON_S = 0.01
-"""To the next beat when this one left something over."""
+"""Time to the next beat when this one left work to do."""
 
 
 def start() -> None:
-    """Begin ticking; goes on over file loads, and ends by itself with the task."""
+    """Start the timer. It survives loading a file and ends by itself after the task."""
     if not bpy.app.background and not bpy.app.timers.is_registered(beat):
         bpy.app.timers.register(beat, first_interval=INTERVAL_S, persistent=True)
 
 
 def beat() -> float | None:
-    """One beat; seconds to the next, None when nothing runs any more."""
-    # Datablocks that appear during a render crash Blender: what arrives meanwhile waits in the queue.
+    """One beat of the timer; returns the seconds to the next, None when no task runs."""
+    # Creating datablocks during a render crashes Blender: results wait in the queue.
     if bpy.app.is_job_running("RENDER") or bpy.app.is_job_running("OBJECT_BAKE"):
         return 1.0
     if session.tick():
-        previews.show(session.preview)
+        preview_icon.show(session.preview)
         redraw()
     if not session.busy:
         return None
-    return SOON_S if session.has_news else INTERVAL_S
+    return SOON_S if session.has_pending_work else INTERVAL_S
 
 
 def redraw() -> None:
-    """The sidebars and the status bar: what the viewports show need not be drawn anew for words."""
+    """Redraw the sidebars and the status bar, but not the viewports."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             for region in area.regions if area.type == "VIEW_3D" else ():
                 if region.type == "UI":
                     region.tag_redraw()
-        # The status bar is no area that a script can tag; giving back its text, which an operator at work owns,
-        # has it redrawn.
+        # A script cannot tag the status bar; resetting its text redraws it. A modal operator may own that text.
         if not window.modal_operators:
-            # Where a file has just been loaded, the context has no window yet, and Blender would crash.
-            with bpy.context.temp_override(window=window):
+            # Right after a file was loaded the context has no window, and Blender would crash.
+            with bpy.context.temp_override(window=window):  # pyright: ignore[reportGeneralTypeIssues]
                 window.workspace.status_text_set(None)
 
 
 def register() -> None:
-    """Nothing to do: `start` begins the ticking."""
+    """Nothing to add: `start` starts the timer."""
 
 
 def unregister() -> None:

@@ -1,4 +1,4 @@
-"""Pictures on disk as icons of the interface."""
+"""Image files as icons of the interface."""
 
 import time
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import bpy.utils.previews
 
 SHOWN_S = 3.0
-"""How long a preview stays: Blender reads it in a thread, and one after another would never be seen."""
+"""Shortest time between previews: Blender loads them in a thread, and faster ones would never be seen."""
 
 
-class Previews:
-    """The newest preview as an icon. Blender reads one once per name, and when it is first drawn."""
+class PreviewIcon:
+    """The newest preview as an icon. Blender loads an icon once per name, when it is first drawn."""
 
     def __init__(self) -> None:
         self._icons: bpy.utils.previews.ImagePreviewCollection | None = None
@@ -39,8 +39,8 @@ class Previews:
             self._icons = None
 
 
-class Thumbnails:
-    """Pictures on disk as icons; Blender reads them when they are first drawn, in a thread of its own."""
+class ThumbnailIcons:
+    """Image files as icons. Blender loads them in a thread when they are first drawn."""
 
     def __init__(self) -> None:
         self._icons: bpy.utils.previews.ImagePreviewCollection | None = None
@@ -62,10 +62,10 @@ class Thumbnails:
             self._icons = None
 
 
-previews = Previews()
-thumbnails = Thumbnails()
+preview_icon = PreviewIcon()
+thumbnails = ThumbnailIcons()
 
 
 def clear() -> None:
-    previews.clear()
+    preview_icon.clear()
     thumbnails.clear()

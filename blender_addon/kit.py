@@ -1,7 +1,4 @@
-"""What the add-on takes from the wheel that it carries: the client of the service, its messages, the geometry.
-
-All of it is imported here and nowhere else.
-"""
+"""All imports from the wheel that the add-on carries: the service's client, its messages, and the geometry."""
 
 from lookbeyond_kit import __version__ as KIT_VERSION
 from lookbeyond_kit.client import Client, FileArrived, Finished, Preview, Progress, ServiceError, runtime_file

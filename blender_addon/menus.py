@@ -1,4 +1,4 @@
-"""Where Blender's own menus, its status bar and its keys lead to ours."""
+"""Entries in Blender's menus and status bar, and keyboard shortcuts."""
 
 import bpy
 

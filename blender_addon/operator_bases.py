@@ -1,7 +1,7 @@
-"""What operators have in common: they are thin, each calls a plain function of its step, and says why it cannot run.
+"""Base classes of the operators, which are thin: each calls a plain function of its step.
 
-Those that ask the service let the window go on when they are pressed (`INVOKE_DEFAULT`), and wait for the
-result when a script calls them (`EXEC_DEFAULT`, the default of bpy.ops), like Blender's own render operator.
+Operators that use the service return at once when invoked (`INVOKE_DEFAULT`) and wait for the result when a script
+calls them (`EXEC_DEFAULT`, the default of bpy.ops), like Blender's own render operator.
 """
 
 import time
@@ -11,15 +11,15 @@ import bpy
 from . import heartbeat
 from .service import preferences
 from .session import session
-from .tasks import Task, Work
+from .tasks import RunningTask, Task
 
-OF_THIS_PHOTO = {"SKIP_SAVE"}
-"""Blender would offer the former photo's value for the next one."""
-IMAGES = "*.jpg;*.jpeg;*.png;*.webp;*.tif;*.tiff;*.bmp"
+NOT_REMEMBERED = {"SKIP_SAVE"}
+"""Options of properties whose last value must not be offered for the next photo."""
+IMAGE_GLOB = "*.jpg;*.jpeg;*.png;*.webp;*.tif;*.tiff;*.bmp"
 
 
-class ReasonedPoll:
-    """Every operator that cannot run says why: `reason` gives the sentence, or nothing."""
+class PollWithReason:
+    """Says why the operator cannot run: `reason` returns a sentence, or nothing."""
 
     @classmethod
     def reason(cls, context: bpy.types.Context) -> str:
@@ -33,21 +33,21 @@ class ReasonedPoll:
         return not reason
 
 
-class AsksService(ReasonedPoll):
-    """Runs steps in the session: on its own when invoked, waited for when executed."""
+class ServiceOperator(PollWithReason):
+    """Runs a task in the session: in the background when invoked, to the end when executed."""
 
     needs_connection = True
-    queues = False
-    """Whether it may be asked for while something else runs, and then waits for its turn."""
+    can_queue = False
+    """Whether it may be started while a task runs, and then waits for its turn."""
 
     @classmethod
     def reason(cls, context: bpy.types.Context) -> str:
-        if session.task is not None and not cls.queues:
+        if session.task is not None and not cls.can_queue:
             return f"{session.task.title} is still running: wait for it or cancel it"
-        return preferences.service_reason() if cls.needs_connection else ""
+        return preferences.unavailable_reason() if cls.needs_connection else ""
 
-    def prepare(self, context: bpy.types.Context) -> Work:
-        """What is to be done. Raises ValueError with a sentence for the artist."""
+    def prepare(self, context: bpy.types.Context) -> Task:
+        """The task to run. Raises ValueError with a sentence for the artist."""
         raise NotImplementedError
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -57,10 +57,10 @@ class AsksService(ReasonedPoll):
         return {"FINISHED"} if started else {"CANCELLED"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        session.run()  # of what runs already, a script waits for the end
+        session.run()  # a script waits for the running task first
         if not self.begin(context):
             return {"CANCELLED"}
-        session.run(Narrator() if bpy.app.background else None)
+        session.run(ConsoleReporter() if bpy.app.background else None)
         if session.error:
             self.report({"ERROR"}, session.error)
             return {"CANCELLED"}
@@ -77,7 +77,9 @@ class AsksService(ReasonedPoll):
         return True
 
 
-class NeedsWorld(AsksService):
+class WorldOperator(ServiceOperator):
+    """Works on the scene's world, without the service."""
+
     needs_connection = False
 
     @classmethod
@@ -87,15 +89,15 @@ class NeedsWorld(AsksService):
         return super().reason(context)
 
 
-class Narrator:
-    """Says on the console how a waited-for task goes: when its words change, and every few seconds."""
+class ConsoleReporter:
+    """Prints the progress of a task: when its message changes, and every few seconds."""
 
     def __init__(self) -> None:
-        self.said, self.when = "", 0.0
+        self._message, self._printed_s = "", 0.0
 
-    def __call__(self, task: Task) -> None:
+    def __call__(self, task: RunningTask) -> None:
         now = time.monotonic()
-        if task.message != self.said or now - self.when > 5:
-            self.said, self.when = task.message, now
+        if task.message != self._message or now - self._printed_s > 5:
+            self._message, self._printed_s = task.message, now
             left = f", {task.eta_s:.0f} s left" if task.eta_s is not None else ""
             print(f"{task.title}: {task.fraction:4.0%} {task.message}{left}", flush=True)

@@ -1,4 +1,4 @@
-"""Where results lie."""
+"""Folders of results, and paths as a .blend stores them."""
 
 import re
 from pathlib import Path
@@ -7,23 +7,26 @@ import bpy
 
 
 def output_folder(scene: bpy.types.Scene) -> Path:
-    """The folder that the settings name; for an unsaved file, one in the extension's own user folder."""
+    """The output folder of the settings; for an unsaved file, a folder of the extension's user data."""
     wanted = scene.look_beyond.output_folder or "//look_beyond"
     return unsaved_folder() if wanted.startswith("//") and not bpy.data.filepath else absolute(wanted)
 
 
 def unsaved_folder() -> Path:
-    """Where the results of files lie that have not been saved yet."""
+    """The results folder of files that were never saved."""
     return absolute(bpy.utils.extension_path_user(__package__, path="results", create=True))
 
 
 def absolute(path: str) -> Path:
+    """A path from a .blend, `//` resolved."""
     return Path(bpy.path.abspath(path)).resolve()
 
 
 def as_stored(path: Path, folder: Path | None = None) -> str:
-    """The path as a .blend should hold it: relative to the file (in `folder`, if it is to move there) where that is
-    possible."""
+    """The path as a .blend should store it: relative to the file where possible.
+
+    `folder` is the folder that the file is about to be saved into; None: its present one.
+    """
     if not bpy.data.filepath:
         return str(path)
     try:
@@ -33,5 +36,5 @@ def as_stored(path: Path, folder: Path | None = None) -> str:
 
 
 def file_name(text: str) -> str:
-    """The text as a name that every file system takes."""
+    """The text as a file name that is valid on every system."""
     return re.sub(r"[^\w\-]+", "_", text).strip("_")[:40] or "unnamed"

@@ -1,5 +1,4 @@
-"""What the session runs: tasks, the events that their steps yield, and the state of the one that runs. No bpy
-here."""
+"""Tasks for the session, the events their steps yield, and the state of the running task. No bpy here."""
 
 import subprocess
 import threading
@@ -11,93 +10,95 @@ from pathlib import Path
 from .kit import FileArrived, Preview, Progress
 
 UNREACHABLE = ("not_running", "timeout", "lost", "version", "wrong_key")
-"""Error codes after which nothing is known of the service any more."""
+"""Error codes that leave the state of the service unknown."""
 
 
 class JobError(ValueError):
-    """Something that keeps a job from being sent: the message names it and the remedy."""
+    """Why a job cannot be sent; the message names the cause and the remedy."""
 
 
 @dataclass(frozen=True)
-class Welcomed:
-    """The service answered: what it says of itself (`Client.welcome`)."""
+class Connected:
+    """The service answered and described itself (`Client.welcome`)."""
 
     service: object
 
 
 @dataclass(frozen=True)
-class Launched:
-    """A service process was started by this Blender."""
+class ServiceLaunched:
+    """This Blender started a service process."""
 
     process: subprocess.Popen
 
 
 @dataclass(frozen=True)
-class Stopped:
-    """The service was told to end."""
+class ServiceStopped:
+    """The service was told to stop."""
 
 
 @dataclass(frozen=True)
 class PreviewFile:
-    """A preview has arrived and lies in a file, until the work ends."""
+    """A preview arrived; its file exists until the task ends."""
 
     path: Path
 
 
 @dataclass(frozen=True)
-class Submitted:
+class JobSubmitted:
     """The service accepted the job."""
 
     job: str
 
 
 @dataclass(frozen=True)
-class Done:
-    """The last event of steps that succeeded: where the files are, and a sentence for the status box."""
+class Succeeded:
+    """Last event of a task that succeeded: the result folder and a sentence for the status box."""
 
     message: str = ""
     folder: Path | None = None
     job: str = ""
     cameras: str = ""
-    """The cameras that were asked for, as JSON."""
+    """The requested cameras, as JSON."""
     steps: int = 0
-    """The denoising steps that were asked for; 0: the preset's own."""
+    """Requested denoising steps; 0: the preset's own number."""
 
 
 @dataclass(frozen=True)
 class Failed:
-    """The last event of steps that did not: the sentence that the artist reads, word for word."""
+    """Last event of a task that failed: the sentence that the artist reads, word for word."""
 
     code: str
     message: str
 
 
-Event = Welcomed | Launched | Stopped | Submitted | Progress | Preview | PreviewFile | FileArrived | Done | Failed
+ServiceEvent = Connected | ServiceLaunched | ServiceStopped
+JobEvent = JobSubmitted | Progress | Preview | PreviewFile | FileArrived
+Event = ServiceEvent | JobEvent | Succeeded | Failed
 Steps = Callable[[threading.Event], Iterator[Event]]
-"""Given an event that is set when the artist cancels, do the work and say how it goes."""
+"""Does the work and yields events; the argument is set when the artist cancels."""
 
 
 @dataclass(frozen=True)
-class Work:
+class Task:
     """Something to do: steps for the I/O thread, then `finish` on the main thread."""
 
     title: str
     steps: Steps
-    finish: Callable[[Done], str | None] | None = None
-    """Puts the result in place and gives the closing sentence; a ValueError's text becomes the error. As long as
-    it gives None it is called again in a later tick: whatever takes long is done in pieces."""
-    arrived: Callable[[list[Path]], bool] | None = None
-    """Shows files that have arrived while the work goes on, once in `SHOW_S`, and says whether all is shown; if
-    not, it is called again with the same files in the next tick."""
-    saved: Callable[[], None] | None = None
-    """Called when the open file was saved, perhaps under another name."""
-    failed: Callable[[], None] | None = None
-    """Called when the steps have failed or were cancelled."""
+    finish: Callable[[Succeeded], str | None] | None = None
+    """Applies the result to the scene and returns the closing sentence; a ValueError's text becomes the error. Long
+    work is done in pieces: while it returns None, the next tick calls it again."""
+    show_files: Callable[[list[Path]], bool] | None = None
+    """Shows files that arrived while the task runs, at most once in `SHOW_S`; returns whether it is done. If not, the
+    next tick calls it again with the same files."""
+    on_saved: Callable[[], None] | None = None
+    """Called after the open file was saved, perhaps under another name."""
+    on_failed: Callable[[], None] | None = None
+    """Called after the steps failed or were cancelled."""
 
 
 @dataclass
-class Task:
-    """What runs now, as the panel shows it."""
+class RunningTask:
+    """The running task, as the panel shows it."""
 
     title: str
     fraction: float = 0.0

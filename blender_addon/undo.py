@@ -1,30 +1,31 @@
-"""What a task does to a scene, as steps that the artist can undo."""
+"""Undo steps for what a task does to a scene."""
 
 from collections.abc import Callable
 
 import bpy
 
-from .tasks import Done
+from .tasks import Succeeded
 
 
-def undoable(message: str, finish: Callable[[Done], str | None]) -> Callable[[Done], str | None]:
-    """What `finish` does, as a step that the artist can undo.
+def undoable(title: str, finish: Callable[[Succeeded], str | None]) -> Callable[[Succeeded], str | None]:
+    """A `Task.finish` that also pushes an undo step, in a tick of its own: that takes Blender some milliseconds."""
+    finished: list[str] = []
 
-    Remembering it takes Blender some milliseconds, so that it waits for the next tick.
-    """
-    said: list[str] = []
-
-    def finish_and_remember(done: Done) -> str | None:
-        if not said:
-            said.extend(words for words in (finish(done),) if words is not None)
+    def finish_and_push(result: Succeeded) -> str | None:
+        if not finished:
+            message = finish(result)
+            if message is not None:
+                finished.append(message)
             return None
-        remember_for_undo(message)
-        return said[0]
+        push_undo_step(title)
+        return finished[0]
 
-    return finish_and_remember
+    return finish_and_push
 
 
-def remember_for_undo(message: str) -> None:
+def push_undo_step(title: str) -> None:
+    """Push an undo step; background mode has no undo."""
     if not bpy.app.background and bpy.context.window_manager.windows:
-        with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
-            bpy.ops.ed.undo_push(message=message)
+        window = bpy.context.window_manager.windows[0]
+        with bpy.context.temp_override(window=window):  # pyright: ignore[reportGeneralTypeIssues]
+            bpy.ops.ed.undo_push(message=title)

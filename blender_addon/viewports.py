@@ -1,11 +1,11 @@
-"""What the steps do to a scene's selection, to its view and to the open viewports."""
+"""Selection, view transform and open viewports."""
 
 import bpy
 
 
 def select_only(context: bpy.types.Context, thing: bpy.types.Object) -> None:
-    """Make one object the selected and active one, if its view layer has it. Needs no window."""
-    context.view_layer.update()  # so that it knows what has just been made
+    """Make one object the only selected and the active one, if the view layer has it. Needs no window."""
+    context.view_layer.update()  # includes objects that were just created
     objects = context.view_layer.objects
     for other in tuple(objects.selected):
         other.select_set(False)
@@ -20,10 +20,12 @@ def viewports() -> list[bpy.types.SpaceView3D]:
     return [area.spaces.active for area in areas if area.type == "VIEW_3D"]
 
 
-def show_own_colours(view: bpy.types.ColorManagedViewSettings) -> str:
-    """Show the files' own colours, or say why not: a colour configuration of the artist's may know no such view."""
+def use_standard_view(view: bpy.types.ColorManagedViewSettings) -> str:
+    """Use the view transform Standard, which shows files in their own colours; returns a warning if there is none."""
     try:
         view.view_transform = "Standard"
     except TypeError:
-        return f'The colour configuration has no view "Standard": {view.view_transform} stays, and may change colours.'
+        return (
+            f'The colour configuration has no view "Standard": {view.view_transform} stays, and may change the colours.'
+        )
     return ""

@@ -1,1 +1,1 @@
-"""Step 3: a camera path, and what is known of the views along it."""
+"""Step 3: a camera path, and how much of it the world covers."""

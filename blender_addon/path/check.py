@@ -1,90 +1,94 @@
-"""What is known of the views along a path, and where it goes too far. No bpy here."""
+"""Checks a camera path: how much of each view the world covers, and where the path goes too far. No bpy here."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..kit import Camera, Panorama, plan_shot
-from ..world.known import KnownWorld, turned
+from ..world.geometry import WorldGeometry, rotated_about_vertical
 
-LITTLE = 0.6
-"""Share of a view below which a frame is mostly invented, and the artist is told."""
+LOW_COVERAGE = 0.6
+"""Coverage below which the artist is warned."""
 
 
 @dataclass
 class PathCheck:
-    """What is known along a path, found out frame by frame so that whoever asks can stop in between."""
+    """The check of a path, done frame by frame so that it can be stopped in between."""
 
     frames: list[int]
-    """The scene's frame numbers."""
+    """Frame numbers of the scene."""
     cameras: list[Camera]
-    known: list[float] = field(default_factory=list)
+    coverage: list[float] = field(default_factory=list)
     """Share of each frame's view that the world shows, 0..1."""
-    too_far: list[float] = field(default_factory=list)
-    """Metres beyond what may be shot, of each frame; not positive where it may."""
-    inside: list[bool] = field(default_factory=list)
-    """Whether each frame's camera has gone through a surface."""
+    excess_m: list[float] = field(default_factory=list)
+    """How far each frame's camera is beyond what can be shot, metres; positive: too far."""
+    behind_surface: list[bool] = field(default_factory=list)
+    """Whether each frame's camera is behind a surface of the world."""
     anchors: list[int] = field(default_factory=list)
-    """Indices of the frames that are made first."""
+    """Indices of the anchor frames, which are generated first."""
 
-    def steps(self, world: KnownWorld, turn: float = 0.0, frames_per_clip: int = 13) -> Iterator[None]:
-        """Do the work, in a world that the artist has turned by so many radians; control comes back after every
-        frame."""
+    def steps(self, world: WorldGeometry, rotation_rad: float = 0.0, frames_per_clip: int = 13) -> Iterator[None]:
+        """Do the check in a world that the artist has rotated; yields after every frame."""
         for camera in self.cameras:
-            camera = turned(camera, -turn, world.panorama.position)
-            self.known.append(world.coverage.share(camera))
-            self.too_far.append(world.coverage.too_far(camera.position))
-            self.inside.append(world.behind_surface(camera.position))
+            camera = rotated_about_vertical(camera, -rotation_rad, world.panorama.position)
+            self.coverage.append(world.coverage.share(camera))
+            self.excess_m.append(world.coverage.too_far(camera.position))
+            self.behind_surface.append(world.is_behind_surface(camera.position))
             yield
-        self.anchors = anchor_frames(self.cameras, world.median, frames_per_clip)
+        self.anchors = anchor_frames(self.cameras, world.median_distance_m, frames_per_clip)
         yield
 
-    def sentences(self) -> list[str]:
-        """What is wrong with the path, for the artist; empty when nothing is."""
-        said = []
-        walls = ranges(self.frames, self.inside)
-        if walls:
-            said.append(f"{walls}: the camera goes through a surface of the world. Keep the path in the open.")
-        far = [excess > 0 and not inside for excess, inside in zip(self.too_far, self.inside, strict=True)]
-        if any(far):
-            most = max(excess for excess, beyond in zip(self.too_far, far, strict=True) if beyond)
-            said.append(
-                f"{ranges(self.frames, far)}: up to {most:.1f} m beyond what can be shot from this world."
-                " Move the path nearer to the photo's place."
+    def warnings(self) -> list[str]:
+        """Sentences for the artist on what is wrong with the path."""
+        found = []
+        if any(self.behind_surface):
+            frames = frame_ranges(self.frames, self.behind_surface)
+            found.append(f"{frames}: the camera passes through a surface of the world. Keep the path in the open.")
+        too_far = [
+            excess_m > 0 and not behind for excess_m, behind in zip(self.excess_m, self.behind_surface, strict=True)
+        ]
+        if any(too_far):
+            most_m = max(itertools.compress(self.excess_m, too_far))
+            found.append(
+                f"{frame_ranges(self.frames, too_far)}: up to {most_m:.1f} m beyond what can be shot from this world."
+                " Move the path closer to the photo's camera."
             )
-        little = [share < LITTLE and excess <= 0 for share, excess in zip(self.known, self.too_far, strict=True)]
-        if any(little):
-            least = min(share for share, few in zip(self.known, little, strict=True) if few)
-            said.append(
-                f"{ranges(self.frames, little)}: as little as {least:.0%} of the view is known; the rest will be"
+        low = [
+            share < LOW_COVERAGE and excess_m <= 0 for share, excess_m in zip(self.coverage, self.excess_m, strict=True)
+        ]
+        if any(low):
+            least = min(itertools.compress(self.coverage, low))
+            found.append(
+                f"{frame_ranges(self.frames, low)}: as little as {least:.0%} of the view is known. The rest will be"
                 " invented."
             )
-        return said
+        return found
 
 
-def anchor_frames(cameras: Sequence[Camera], median: float, frames_per_clip: int) -> list[int]:
-    """Indices of the anchors that a shot of these cameras gets, wherever they stand."""
+def anchor_frames(cameras: Sequence[Camera], median_distance_m: float, frames_per_clip: int) -> list[int]:
+    """Indices of the anchors that a shot with these cameras has, even if they are too far away to be shot."""
     if len(cameras) < 2:
         return []
-    # Whether the frames can be shot is another question: this world is so large that any can.
+    # This world is so large that nothing is too far away.
     large = Panorama(np.zeros((1, 2, 3), np.uint8), np.full((1, 2), 1e9, np.float32), np.zeros((1, 2), np.uint8))
-    plan = plan_shot(cameras, large, frames_per_clip=frames_per_clip, max_translation=0.25 * median)
+    plan = plan_shot(cameras, large, frames_per_clip=frames_per_clip, max_translation=0.25 * median_distance_m)
     return [anchor.frame for anchor in plan.anchors]
 
 
-def ranges(frames: Sequence[int], marked: Sequence[bool]) -> str:
-    """The marked frames in words: `Frames 3–7, 12`; empty if none is."""
+def frame_ranges(frames: Sequence[int], marked: Sequence[bool]) -> str:
+    """The marked frames as text, such as `Frames 3–7, 12`; empty if there are none."""
     runs: list[list[int]] = []
-    before = False
+    marked_before = False
     for frame, mark in zip(frames, marked, strict=True):
-        if mark and before:
+        if mark and marked_before:
             runs[-1][1] = frame
         elif mark:
             runs.append([frame, frame])
-        before = bool(mark)
+        marked_before = bool(mark)
     if not runs:
         return ""
-    words = [str(first) if first == last else f"{first}–{last}" for first, last in runs[:4]]
-    several = len(runs) > 1 or runs[0][0] != runs[0][1]
-    return f"Frame{'s' if several else ''} {', '.join(words)}{', …' if len(runs) > 4 else ''}"
+    texts = [str(first) if first == last else f"{first}–{last}" for first, last in runs[:4]]
+    plural = len(runs) > 1 or runs[0][0] != runs[0][1]
+    return f"Frame{'s' if plural else ''} {', '.join(texts)}{', …' if len(runs) > 4 else ''}"

@@ -1,14 +1,14 @@
-"""The panel of the path."""
+"""Panel of the step Path."""
 
 import bpy
 
-from ..panel_bases import TOP, Step, draw_text
-from .view import path_view
+from ..panel_bases import STATUS_PANEL, SidebarPanel, draw_wrapped
+from .checker import path_checker
 
 
-class PathPanel(Step, bpy.types.Panel):
+class PathPanel(SidebarPanel, bpy.types.Panel):
     bl_idname = "LOOKBEYOND_PT_path"
-    bl_parent_id = TOP
+    bl_parent_id = STATUS_PANEL
     bl_label = "3  Path"
 
     def draw(self, context):
@@ -23,22 +23,23 @@ class PathPanel(Step, bpy.types.Panel):
         column.prop(context.scene.look_beyond, "frames_from", text="Shoot")
         if context.scene.look_beyond.world_folder:
             row = layout.row(align=True)
-            row.use_property_split = False  # its name needs the room
+            row.use_property_split = False  # its name needs the space
             row.prop(context.scene.look_beyond, "show_path")
             row.operator("lookbeyond.check_path", text="", icon="FILE_REFRESH")
             draw_path_warnings(layout, context)
 
 
 def draw_path_warnings(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    if not context.scene.look_beyond.show_path or (path_view.check is None and not path_view.sentences):
+    """Draw the warnings of the last check, and the lowest coverage."""
+    if not context.scene.look_beyond.show_path or (path_checker.check is None and not path_checker.warnings):
         return
     column = layout.column(align=True)
-    for sentence in path_view.sentences:
-        draw_text(column, context, sentence, "ERROR")
-    check = path_view.check
-    within = [known for known, far in zip(check.known, check.too_far) if far <= 0] if check else []
-    if within:
-        column.label(text=f"At least {min(within):.0%} of each view is known", icon="HIDE_OFF")
+    for warning in path_checker.warnings:
+        draw_wrapped(column, context, warning, "ERROR")
+    check = path_checker.check
+    reachable = [share for share, excess_m in zip(check.coverage, check.excess_m) if excess_m <= 0] if check else []
+    if reachable:
+        column.label(text=f"At least {min(reachable):.0%} of each view is known", icon="HIDE_OFF")
 
 
 CLASSES = (PathPanel,)

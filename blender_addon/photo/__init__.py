@@ -1,1 +1,1 @@
-"""Step 1: a photo becomes a camera that sees exactly it."""
+"""Step 1: the photo and the camera that took it."""

@@ -1,38 +1,38 @@
-"""The photo behind its camera, filling the frame as it was placed."""
+"""The photo as the background image of its camera."""
 
 import bpy
 from bpy.app.handlers import persistent
 
 from .. import handlers
-from ..marks import stamped
+from ..marks import mark_of
 
 
-def show_behind(
+def set_photo_background(
     data: bpy.types.Camera, image: bpy.types.Image, former: bpy.types.Image | None, scene: bpy.types.Scene
 ) -> None:
-    """The photo as the camera's background, in the place of what was its picture before."""
+    """Show the photo as the camera's background, replacing the `former` image."""
     data.show_background_images = True
     backgrounds = data.background_images
     background = next((one for one in backgrounds if one.image in (image, former or image)), None) or backgrounds.new()
     background.image = image
     background.alpha = 1.0
     background.frame_method = frame_method(data, scene)
-    if former is not None and not former.users and stamped(former, "upright_of"):
+    if former is not None and not former.users and mark_of(former, "upright_of"):
         bpy.data.images.remove(former)
 
 
 def frame_method(data: bpy.types.Camera, scene: bpy.types.Scene) -> str:
-    """How the photo fills its camera's frame as it was placed, whatever the scene's aspect is now."""
+    """The frame method that keeps the photo aligned with its camera at the scene's present aspect."""
     render, photo = scene.render, data.look_beyond
     frame_aspect = render.resolution_x * render.pixel_aspect_x / (render.resolution_y * render.pixel_aspect_y)
-    # The lens is tied to one side of the frame, and so must the photo be, whichever aspect is the larger.
+    # The sensor fit ties the lens to one side of the frame; the photo must be tied to the same side.
     wider = frame_aspect > photo.width / photo.height
     return "CROP" if wider != (data.sensor_fit == "VERTICAL") else "FIT"
 
 
 @persistent
 def scene_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
-    """The render may have another aspect now."""
+    """Adjust the frame methods: the render's aspect may have changed."""
     if not any(isinstance(update.id, bpy.types.Scene) for update in depsgraph.updates):
         return
     for data in bpy.data.cameras:
@@ -45,13 +45,13 @@ def scene_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> Non
 
 
 def photo_background(data: bpy.types.Camera) -> bpy.types.CameraBackgroundImage | None:
-    """The photo behind its camera."""
+    """The camera background that shows the photo."""
     size = data.look_beyond.width, data.look_beyond.height
     return next((one for one in data.background_images if one.image and tuple(one.image.size) == size), None)
 
 
 def photo_image(placed: bpy.types.Object) -> bpy.types.Image | None:
-    """The photo that its camera's background shows."""
+    """The image of the camera background that shows the photo."""
     background = photo_background(placed.data)
     return None if background is None else background.image
 

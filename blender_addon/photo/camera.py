@@ -1,4 +1,4 @@
-"""The placed photo's camera as geometry has it: read and set."""
+"""The photo's camera: read as a camera of geometry, and set."""
 
 import math
 
@@ -10,34 +10,46 @@ from ..kit import Camera, heading_pitch_roll, placed_camera
 
 
 def photo_camera(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None = None) -> Camera | None:
-    """The placed photo's camera as it stands now, for the photo's own pixels; None without a photo."""
+    """The photo's camera as it is now, at the photo's resolution; None without a photo.
+
+    `depsgraph` includes constraints, drivers and animation.
+    """
     placed = scene.look_beyond.photo_camera
     if placed is None or placed.type != "CAMERA" or not placed.data.look_beyond.width:
         return None
     size = placed.data.look_beyond
-    seen = placed if depsgraph is None else placed.evaluated_get(depsgraph)
-    return camera_of(seen, size.width, size.height, metres_per_unit(scene))
+    evaluated = placed if depsgraph is None else placed.evaluated_get(depsgraph)
+    return camera_of(evaluated, size.width, size.height, metres_per_unit(scene))
 
 
-def set_photo_camera(scene: bpy.types.Scene, **changes: float) -> None:
-    """Change `fov_x`, `heading`, `pitch`, `roll` (radians), `height` (metres) of the photo's camera."""
+def set_photo_camera(
+    scene: bpy.types.Scene,
+    *,
+    fov_x_rad: float | None = None,
+    heading_rad: float | None = None,
+    pitch_rad: float | None = None,
+    roll_rad: float | None = None,
+    height_m: float | None = None,
+) -> None:
+    """Change lens or pose of the photo's camera; None keeps a value. No effect without a photo."""
     camera = photo_camera(scene)
     if camera is None:
         return
     placed = scene.look_beyond.photo_camera
-    if "fov_x" in changes:
-        wanted = camera.width / 2 / math.tan(changes.pop("fov_x") / 2)
-        placed.data.lens *= wanted / float(camera.intrinsics[0, 0])
+    if fov_x_rad is not None:
+        focal_px = camera.width / 2 / math.tan(fov_x_rad / 2)
+        placed.data.lens *= focal_px / float(camera.intrinsics[0, 0])
     heading, pitch, roll = heading_pitch_roll(camera)
     position = np.array(camera.position)
-    position[2] = changes.get("height", position[2])
+    if height_m is not None:
+        position[2] = height_m
     moved = placed_camera(
         camera.width,
         camera.height,
         intrinsics=camera.intrinsics,
-        heading_rad=changes.get("heading", heading),
-        pitch_rad=changes.get("pitch", pitch),
-        roll_rad=changes.get("roll", roll),
+        heading_rad=heading if heading_rad is None else heading_rad,
+        pitch_rad=pitch if pitch_rad is None else pitch_rad,
+        roll_rad=roll if roll_rad is None else roll_rad,
         position=position,
     )
     placed.matrix_world = matrix_world_of(moved, metres_per_unit(scene))

@@ -1,7 +1,6 @@
-"""What a photo's EXIF block says that placing it needs: its 35 mm focal length and which way is up. No bpy
-here.
+"""Focal length and orientation from the EXIF of a JPEG, PNG, WebP or TIFF file. No bpy here.
 
-Blender brings no EXIF reader, and reads the pixels of a photo as they lie. JPEG, PNG, WebP and TIFF.
+Blender has no EXIF reader and ignores the orientation.
 """
 
 import math
@@ -10,20 +9,20 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-FOV_X_ASSUMED = math.radians(65)
-"""Horizontal field of view of a photo that says nothing about it: a phone's or a reportage lens."""
-_ORIENTATION, _EXIF_FOLDER, _FOCAL_35MM = 0x0112, 0x8769, 0xA405
+DEFAULT_FOV_X_RAD = math.radians(65)
+"""Assumed horizontal field of view of a photo without a focal length: a phone's main camera."""
+_ORIENTATION, _EXIF_DIRECTORY, _FOCAL_35MM = 0x0112, 0x8769, 0xA405
 _FOCAL, _SENSOR_RESOLUTION, _SENSOR_UNIT, _PIXELS_X, _PIXELS_Y = 0x920A, 0xA20E, 0xA210, 0xA002, 0xA003
 
 
 @dataclass(frozen=True)
 class Exif:
-    """What was found; what is absent or broken has its default."""
+    """Values from EXIF; absent or damaged ones have their defaults."""
 
     focal_35mm: float = 0.0
-    """Focal length in millimetres as on 35 mm film; 0 when unknown."""
+    """35 mm equivalent focal length, millimetres; 0 if unknown."""
     orientation: int = 1
-    """EXIF orientation 1..8; from 5 on, the upright photo is as wide as the pixels are high."""
+    """EXIF orientation 1..8; from 5 on, width and height are swapped."""
 
     @property
     def turned(self) -> bool:
@@ -31,18 +30,18 @@ class Exif:
 
 
 def read_exif(path: Path) -> Exif:
-    """The EXIF of an image file; defaults for a file without any, or with a broken one. Raises OSError."""
+    """The EXIF values of an image file; defaults if there are none. Raises OSError."""
     with open(path, "rb") as file:
         try:
-            # Not read whole: EXIF may stand anywhere, in WebP behind the pixels, in TIFF where its writer liked.
+            # Mapped, not read: the EXIF may be anywhere, in WebP behind the pixels.
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _read_tiff(_exif_block(data))
         except (struct.error, IndexError, ValueError):
             return Exif()
 
 
-def fov_x_of_focal(focal_35mm: float, width: int, height: int) -> float:
-    """Horizontal field of view, radians, of an upright photo: its longer side is the 36 mm of the film."""
+def fov_x_rad_of_focal(focal_35mm: float, width: int, height: int) -> float:
+    """Horizontal field of view, radians, of an upright photo whose longer side is the 36 mm of 35 mm film."""
     return 2 * math.atan(18 / focal_35mm * width / max(width, height))
 
 
@@ -80,9 +79,9 @@ def _read_tiff(block: bytes | mmap.mmap) -> Exif:
     if not order:
         raise ValueError("no TIFF header")
     (first,) = struct.unpack_from(f"{order}I", block, 4)
-    tags = _folder(block, order, first)
-    if _EXIF_FOLDER in tags:
-        tags |= _folder(block, order, int(tags[_EXIF_FOLDER]))
+    tags = _directory(block, order, first)
+    if _EXIF_DIRECTORY in tags:
+        tags |= _directory(block, order, int(tags[_EXIF_DIRECTORY]))
     focal, orientation = tags.get(_FOCAL_35MM, 0) or _focal_by_sensor(tags), tags.get(_ORIENTATION, 1)
     return Exif(
         focal_35mm=float(focal) if 4 <= focal <= 2000 else 0.0,
@@ -91,15 +90,15 @@ def _read_tiff(block: bytes | mmap.mmap) -> Exif:
 
 
 def _focal_by_sensor(tags: dict[int, float]) -> float:
-    """The 35 mm equivalent by the focal length and the sensor's size (pixels over pixels per length); 0 if unknown."""
+    """35 mm equivalent from focal length and sensor size (pixels / pixels per length); 0 if unknown."""
     unit_mm = {2: 25.4, 3: 10.0, 4: 1.0}.get(int(tags.get(_SENSOR_UNIT, 2)), 0.0)
     pixels, resolution = max(tags.get(_PIXELS_X, 0), tags.get(_PIXELS_Y, 0)), tags.get(_SENSOR_RESOLUTION, 0)
     longer_mm = pixels / resolution * unit_mm if resolution else 0.0
     return round(tags.get(_FOCAL, 0) * 36 / longer_mm, 1) if longer_mm else 0.0
 
 
-def _folder(block: bytes | mmap.mmap, order: str, offset: int) -> dict[int, float]:
-    """The tags of one TIFF folder that are a single SHORT, LONG or RATIONAL."""
+def _directory(block: bytes | mmap.mmap, order: str, offset: int) -> dict[int, float]:
+    """The tags of one TIFF directory (IFD) that are a single SHORT, LONG or RATIONAL."""
     (count,) = struct.unpack_from(f"{order}H", block, offset)
     tags = {}
     for index in range(count):
@@ -109,6 +108,6 @@ def _folder(block: bytes | mmap.mmap, order: str, offset: int) -> dict[int, floa
             (tags[tag],) = struct.unpack_from(form, block, offset + 2 + 12 * index + 8)
         elif length == 1 and kind == 5:
             (where,) = struct.unpack_from(f"{order}I", block, offset + 2 + 12 * index + 8)
-            over, under = struct.unpack_from(f"{order}II", block, where)
-            tags[tag] = over / under if under else 0.0
+            numerator, denominator = struct.unpack_from(f"{order}II", block, where)
+            tags[tag] = numerator / denominator if denominator else 0.0
     return tags

@@ -1,4 +1,4 @@
-"""The service looks for people in the placed photo."""
+"""Asks the service for faces in the placed photo, to warn about people."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -8,67 +8,67 @@ import bpy
 
 from ..kit import Progress, ServiceError
 from ..results import absolute
-from ..service import job_scene, preferences
-from ..service.job_scene import SceneOf
+from ..service import preferences
+from ..service.job_scene import JobScene
 from ..service.jobs import Connect
 from ..session import session
-from ..tasks import UNREACHABLE, Done, Event, Steps, Stopped, Welcomed, Work
-from ..undo import remember_for_undo
-from .quality import people_warning
+from ..tasks import UNREACHABLE, Connected, Event, ServiceStopped, Steps, Succeeded, Task
+from ..undo import push_undo_step
+from .quality import faces_warning
 
 
-def face_steps(connect: Connect, picture: Path, seen: Callable[[Sequence[float]], None]) -> Steps:
-    """Steps that tell `seen` the share of the picture that each face in it covers.
+def find_faces_steps(connect: Connect, picture: Path, found: Callable[[Sequence[float]], None]) -> Steps:
+    """Steps that pass to `found` the share of the picture that each face covers.
 
-    Nobody has asked for it: a service that cannot say it is no error, and nothing is told then.
+    The artist did not ask for this: a service that cannot do it is no error, and `found` is not called.
     """
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
-        yield Progress(0.0, f"Looking at {picture.name}", None)
+        yield Progress(0.0, f"Looking for people in {picture.name}", None)
         try:
             with connect() as client:
-                yield Welcomed(client.welcome)
-                seen(client.faces(client.upload(picture)))
+                yield Connected(client.welcome)
+                found(client.faces(client.upload(picture)))
         except ServiceError as error:
             if error.code in UNREACHABLE:
-                yield Stopped()
-        yield Done()
+                yield ServiceStopped()
+        yield Succeeded()
 
     return steps
 
 
-def look_at_photo(scene: bpy.types.Scene, said: str = "") -> Work:
-    """Have the service look for people in the placed photo; `said` is the closing sentence. Raises `JobError`."""
-    where, stored = SceneOf(scene), scene.look_beyond.photo_path
-    seen: list[Sequence[float]] = []
+def find_faces(scene: bpy.types.Scene, notice: str = "") -> Task:
+    """A task that finds faces in the placed photo and ends with `notice`. Raises `JobError`."""
+    job_scene, photo_path = JobScene(scene), scene.look_beyond.photo_path
+    found: list[Sequence[float]] = []
 
-    def finish(done: Done) -> str:
-        scene = where.find()
+    def finish(result: Succeeded) -> str:
+        scene = job_scene.find()
         camera = scene.look_beyond.photo_camera if scene is not None else None
-        if seen and camera is not None and camera.data.look_beyond.photo_path == stored:
+        if found and camera is not None and camera.data.look_beyond.photo_path == photo_path:
             camera.data.look_beyond.looked_at = True
-            camera.data.look_beyond.people = people_warning(seen[0])
-            if seen[0]:
-                remember_for_undo("Look at Photo")
-        return said
+            camera.data.look_beyond.people = faces_warning(found[0])
+            if found[0]:
+                push_undo_step("Find People")
+        return notice
 
-    return Work("Look at Photo", face_steps(preferences.connection(), absolute(stored), seen.append), finish)
+    return Task("Find People", find_faces_steps(preferences.connection(), absolute(photo_path), found.append), finish)
 
 
-def not_looked_at(scene: bpy.types.Scene) -> bool:
-    """Whether the scene has a photo in which nobody has looked for people yet."""
+def faces_unknown(scene: bpy.types.Scene) -> bool:
+    """Whether the scene has a photo that was not searched for faces yet."""
     camera = scene.look_beyond.photo_camera
     return camera is not None and bool(scene.look_beyond.photo_path) and not camera.data.look_beyond.looked_at
 
 
-def looking(scene: bpy.types.Scene) -> Callable[[Done], str]:
-    """When the service is there: have it look at the photo that was placed before."""
-    where = job_scene.SceneOf(scene)
+def find_faces_when_connected(scene: bpy.types.Scene) -> Callable[[Succeeded], str]:
+    """A `Task.finish` that queues `find_faces` for a photo that was placed before the service was connected."""
+    job_scene = JobScene(scene)
 
-    def finish(done: Done) -> str:
-        scene = where.find()
-        if scene is not None and not_looked_at(scene):
-            session.queue.append(look_at_photo(scene))
+    def finish(result: Succeeded) -> str:
+        scene = job_scene.find()
+        if scene is not None and faces_unknown(scene):
+            session.queue.append(find_faces(scene))
         return ""
 
     return finish

@@ -1,7 +1,8 @@
-"""Two handles on the photo's horizon, or two lines along edges in it, stand the camera upright."""
+"""Operators that level the photo's camera: two handles on the horizon, or two lines along edges."""
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import bpy
 from bpy.props import EnumProperty, FloatVectorProperty
@@ -9,48 +10,50 @@ from mathutils import Vector
 
 from ..kit import Camera
 from .camera import photo_camera, set_photo_camera
-from .horizon import HandleError, Pixel, horizon_row, pitch_roll_of_horizon, pitch_roll_of_lines, pixels
-from .pointing import OnPhoto
+from .horizon import PickError, Pixel, horizon_row, pitch_roll_of_horizon, pitch_roll_of_lines, pixels
+from .picking import PhotoPicking
 
 HANDLES = (0.2, 0.8)
-"""Where the handles stand, as shares of the photo's width."""
+"""Columns of the horizon's handles, as shares of the photo's width."""
 LINES = {
     "UPRIGHT": ((0.25, 0.3), (0.25, 0.7), (0.75, 0.3), (0.75, 0.7)),
     "LEVEL": ((0.2, 0.9), (0.4, 0.65), (0.8, 0.9), (0.6, 0.65)),
 }
-"""Where the two lines begin, two ends each, as shares of the photo's width and height."""
+"""First positions of the two lines, two ends each, as shares of the photo's width and height."""
 GRAB_PX = 30
+"""Distance within which a press grabs a handle."""
 
 
-class DragsHandles(OnPhoto):
-    """Handles to drag until the artist is content: pitch and roll follow while they move."""
+class HandleDragging(PhotoPicking):
+    """Handles to drag: pitch and roll follow while they move."""
 
-    words = ""
+    status_text = ""
 
     def handles(self, context: bpy.types.Context) -> list[Pixel]:
-        """Where the handles stand now."""
+        """The handles' present pixels."""
         raise NotImplementedError
 
-    def dropped(self, handles: Sequence[Pixel], moved: int, pixel: Pixel) -> list[Pixel]:
-        """The handles when one is moved to a pixel."""
-        return [pixel if number == moved else handle for number, handle in enumerate(handles)]
+    def moved(self, handles: Sequence[Pixel], index: int, pixel: Pixel) -> list[Pixel]:
+        """The handles after one was moved to a pixel."""
+        return [pixel if number == index else handle for number, handle in enumerate(handles)]
 
     def pitch_roll(self, camera: Camera, handles: Sequence[Pixel]) -> tuple[float, float]:
+        """Pitch and roll, radians, by the handles. Raises `PickError`."""
         raise NotImplementedError
 
     def remember(self, handles: Sequence[Pixel]) -> None:
-        """Keep the handles as the operator's settings, so that a script can do the same."""
+        """Store the handles as operator properties, so that a script can repeat the operation."""
         self.ends = [value for handle in handles for value in handle]
 
-    def turn(self, context: bpy.types.Context, handles: Sequence[Pixel]) -> None:
-        """Give the photo's camera the pitch and roll of the handles. Raises HandleError."""
-        pitch, roll = self.pitch_roll(photo_camera(context.scene), handles)
-        set_photo_camera(context.scene, pitch=pitch, roll=roll)
+    def apply(self, context: bpy.types.Context, handles: Sequence[Pixel]) -> None:
+        """Set pitch and roll of the photo's camera by the handles. Raises `PickError`."""
+        pitch_rad, roll_rad = self.pitch_roll(photo_camera(context.scene), handles)
+        set_photo_camera(context.scene, pitch_rad=pitch_rad, roll_rad=roll_rad)
 
     def execute(self, context):
         try:
-            self.turn(context, pixels(self.ends))
-        except HandleError as error:
+            self.apply(context, pixels(self.ends))
+        except PickError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         return {"FINISHED"}
@@ -58,7 +61,7 @@ class DragsHandles(OnPhoto):
     def invoke(self, context, event):
         self.before = context.scene.look_beyond.photo_camera.matrix_world.copy()
         self.dragged = None
-        return self.begin(context, f"{self.words}  |  Enter: done  |  Esc: as it was")
+        return self.begin(context, f"{self.status_text}  |  Enter: confirm  |  Esc: cancel")
 
     def draw_handles(self, context) -> None:
         handles = self.handles(context)
@@ -84,45 +87,45 @@ class DragsHandles(OnPhoto):
             self.dragged = near.index(min(near))
             return {"RUNNING_MODAL"}
         if event.type == "MOUSEMOVE" and self.dragged is not None:
-            handles = self.dropped(self.handles(context), self.dragged, self.pixel_at(context, event))
+            handles = self.moved(self.handles(context), self.dragged, self.pixel_at(context, event))
             self.remember(handles)
             try:
-                self.turn(context, handles)
-            except HandleError as error:
+                self.apply(context, handles)
+            except PickError as error:
                 self.report({"WARNING"}, str(error))
             context.area.tag_redraw()
             return {"RUNNING_MODAL"}
         return {"PASS_THROUGH"}
 
 
-def pixels_property(name: str, description: str, number: int) -> FloatVectorProperty:
+def pixels_property(name: str, description: str, number: int) -> Any:
+    """A property for a number of pixels."""
     return FloatVectorProperty(name=name, description=description, size=2 * number, options={"SKIP_SAVE"})
 
 
-class AdjustHorizon(DragsHandles, bpy.types.Operator):
-    """Drag two handles onto the photo's horizon, or along any line that is level there: pitch and roll follow"""
+class AdjustHorizon(HandleDragging, bpy.types.Operator):
+    """Drag two handles onto the photo's horizon to set pitch and roll"""
 
     bl_idname = "lookbeyond.adjust_horizon"
     bl_label = "Adjust Horizon"
     bl_options = {"REGISTER", "UNDO"}
-    words = "Drag the two handles onto the horizon"
+    status_text = "Drag the two handles onto the horizon"
 
-    ends: pixels_property("Ends", "Two pixels of the photo on its horizon: x, y, x, y", 2)
+    ends: pixels_property("Ends", "Two pixels on the photo's horizon: x, y, x, y", 2)
 
     def handles(self, context) -> list[Pixel]:
         camera = photo_camera(context.scene)
         return [(share * camera.width, horizon_row(camera, share * camera.width)) for share in HANDLES]
 
-    def dropped(self, handles, moved, pixel) -> list[Pixel]:
-        return super().dropped(handles, moved, (handles[moved][0], pixel[1]))
+    def moved(self, handles, index, pixel) -> list[Pixel]:
+        return super().moved(handles, index, (handles[index][0], pixel[1]))
 
     def pitch_roll(self, camera, handles) -> tuple[float, float]:
         return pitch_roll_of_horizon(camera, *handles)
 
 
-class AlignLines(DragsHandles, bpy.types.Operator):
-    """Lay two lines along edges of the photo that are upright, or level and parallel, in the place: pitch and roll
-    follow"""
+class AlignLines(HandleDragging, bpy.types.Operator):
+    """Drag two lines along vertical edges, or along parallel horizontal edges, to set pitch and roll"""
 
     bl_idname = "lookbeyond.align_lines"
     bl_label = "Align by Two Lines"
@@ -131,16 +134,16 @@ class AlignLines(DragsHandles, bpy.types.Operator):
     kind: EnumProperty(
         name="Edges",
         items=(
-            ("UPRIGHT", "Upright Edges", "Of walls, doors or windows: pitch and roll follow"),
-            ("LEVEL", "Level Edges", "Two that run away from you side by side, as floor boards do: the pitch follows"),
+            ("UPRIGHT", "Upright Edges", "Vertical edges of walls, doors or windows: sets pitch and roll"),
+            ("LEVEL", "Level Edges", "Two parallel edges that run away from you, such as floorboards: sets the pitch"),
         ),
     )
-    ends: pixels_property("Ends", "Pixels of the photo, two on one edge and two on another: x, y, x, y, ...", 4)
+    ends: pixels_property("Ends", "Pixels of the photo, two on each edge: x, y, x, y, ...", 4)
 
     @property
-    def words(self) -> str:
-        edges = "upright edges" if self.kind == "UPRIGHT" else "level edges that run side by side"
-        return f"Drag the ends of the two lines onto two {edges}"
+    def status_text(self) -> str:
+        edges = "vertical edges" if self.kind == "UPRIGHT" else "parallel horizontal edges"
+        return f"Drag the ends of the lines onto two {edges}"
 
     def invoke(self, context, event):
         camera = photo_camera(context.scene)

@@ -1,20 +1,20 @@
-"""The photo as an image datablock: read, upright, measured."""
+"""The photo as an image datablock: loaded, turned upright, measured."""
 
 from pathlib import Path
 
 import bpy
 import numpy as np
 
-from ..marks import stamp, stamped
+from ..marks import mark_of, set_marks
 from ..results import as_stored
 from .exif import Exif
-from .quality import MEASURED_WIDTH, warnings
+from .quality import MEASURED_SIDE_PX, quality_warnings
 
-MIN_SIDE, MAX_SIDE = 64, 16384
+MIN_SIDE_PX, MAX_SIDE_PX = 64, 16384
 
 
 class PhotoError(ValueError):
-    """A photo that cannot be placed: the message names it and the remedy."""
+    """A photo that cannot be placed; the message names it and the remedy."""
 
 
 def load_photo(path: Path, exif: Exif) -> bpy.types.Image:
@@ -24,25 +24,25 @@ def load_photo(path: Path, exif: Exif) -> bpy.types.Image:
     except RuntimeError as error:
         raise PhotoError(f"The photo {path} cannot be opened ({error}): choose an image file.") from None
     image.filepath_raw = as_stored(path)
-    image.reload()  # it may be known already, and have been edited on the disk since
-    width, height = image.size
+    image.reload()  # it may be loaded already and have changed on disk since
+    width, height = image.size[0], image.size[1]
     if not width or not height:
         bpy.data.images.remove(image)
         raise PhotoError(f"{path} is not an image that Blender can read: choose a JPEG, PNG, WebP or TIFF file.")
-    if not MIN_SIDE <= min(width, height) <= max(width, height) <= MAX_SIDE:
+    if not MIN_SIDE_PX <= min(width, height) <= max(width, height) <= MAX_SIDE_PX:
         if not image.users:
             bpy.data.images.remove(image)
         raise PhotoError(
-            f"The photo {path.name} is {width} x {height} pixels: choose one with sides of {MIN_SIDE} to"
-            f" {MAX_SIDE} pixels."
+            f"The photo {path.name} is {width} x {height} pixels: choose one with sides of {MIN_SIDE_PX} to"
+            f" {MAX_SIDE_PX} pixels."
         )
     return image if exif.orientation == 1 else upright(image, path, exif.orientation)
 
 
 def photo_warnings(image: bpy.types.Image, focal_35mm: float) -> list[str]:
-    """What to say about a photo before it is used."""
-    width, height = image.size
-    share = min(1.0, MEASURED_WIDTH / max(width, height))
+    """Warnings about flaws of the photo that the result will show."""
+    width, height = image.size[0], image.size[1]
+    share = min(1.0, MEASURED_SIDE_PX / max(width, height))
     small = image.copy()
     try:
         small.scale(max(3, round(width * share)), max(3, round(height * share)))
@@ -52,17 +52,17 @@ def photo_warnings(image: bpy.types.Image, focal_35mm: float) -> list[str]:
     finally:
         bpy.data.images.remove(small)
     colours = np.repeat(pixels[..., :1], 3, -1) if pixels.shape[-1] < 3 else pixels[..., :3]
-    return warnings(colours, max(width, height), focal_35mm)
+    return quality_warnings(colours, max(width, height), focal_35mm)
 
 
 def upright(image: bpy.types.Image, path: Path, orientation: int) -> bpy.types.Image:
-    """A packed copy of the image, turned as its EXIF orientation says; Blender itself turns no photos."""
-    # Names do not tell photos apart: every camera has its IMG_0001.jpg.
+    """A packed copy of the image, turned by its EXIF orientation, which Blender ignores."""
+    # By path, not by name: every camera has its IMG_0001.jpg.
     source = {"upright_of": as_stored(path), "modified": str(path.stat().st_mtime_ns)}
     for known in bpy.data.images:
-        if all(stamped(known, name) == value for name, value in source.items()):
+        if all(mark_of(known, name) == value for name, value in source.items()):
             return known
-    width, height = image.size
+    width, height = image.size[0], image.size[1]
     pixels = np.empty(width * height * image.channels, np.float32)
     image.pixels.foreach_get(pixels)
     turned = turn(pixels.reshape(height, width, image.channels)[::-1], orientation)[::-1]
@@ -72,14 +72,14 @@ def upright(image: bpy.types.Image, path: Path, orientation: int) -> bpy.types.I
     rgba[..., : image.channels] = turned
     copy.pixels.foreach_set(rgba.ravel())
     copy.pack()
-    stamp(copy, source)
+    set_marks(copy, source)
     if not image.users:
         bpy.data.images.remove(image)
     return copy
 
 
 def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Stored rows, top first, [H, W, C] -> upright, by EXIF orientation 1..8."""
+    """Stored pixels [H, W, C], top row first, to upright ones, by EXIF orientation 1..8."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     mirrored = orientation in (2, 3, 6, 7)

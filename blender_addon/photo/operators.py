@@ -1,4 +1,4 @@
-"""The buttons of the photo."""
+"""Operators of the step Photo."""
 
 import math
 
@@ -7,72 +7,72 @@ from bpy.props import FloatProperty, StringProperty
 
 from .. import heartbeat
 from ..kit import CameraError
-from ..operator_bases import IMAGES, OF_THIS_PHOTO, ReasonedPoll
+from ..operator_bases import IMAGE_GLOB, NOT_REMEMBERED, PollWithReason
 from ..results import absolute, output_folder
 from ..service import preferences
 from ..session import session
-from ..viewports import show_own_colours
+from ..viewports import use_standard_view
 from . import faces
 from .background import photo_image
 from .image import PhotoError
 from .place import place_photo
-from .plane import show_before
+from .plane import show_on_plane
 from .render import place_render
 
 
-class PlacePhoto(ReasonedPoll, bpy.types.Operator):
-    """Make a camera that sees exactly this photo"""
+class PlacePhoto(PollWithReason, bpy.types.Operator):
+    """Create the camera that took this photo"""
 
     bl_idname = "lookbeyond.place_photo"
     bl_label = "Place Photo"
     bl_options = {"REGISTER", "UNDO"}
 
-    filepath: StringProperty(subtype="FILE_PATH", options=OF_THIS_PHOTO)
-    filter_glob: StringProperty(default=IMAGES, options={"HIDDEN"})
+    filepath: StringProperty(subtype="FILE_PATH", options=NOT_REMEMBERED)
+    filter_glob: StringProperty(default=IMAGE_GLOB, options={"HIDDEN"})
     focal_mm: FloatProperty(
         name="Focal Length",
-        description="In millimetres as on 35 mm film; 0: what the photo says, else a field of view of 65°",
+        description="35 mm equivalent in millimetres; 0: from the photo's EXIF, else a field of view of 65°",
         min=0.0,
-        options=OF_THIS_PHOTO,
+        options=NOT_REMEMBERED,
     )
     fov_x: FloatProperty(
         name="Field of View",
-        description="Horizontal; 0: by the focal length",
+        description="Horizontal field of view; 0: by the focal length",
         subtype="ANGLE",
         min=0.0,
         max=math.radians(170),
-        options=OF_THIS_PHOTO,
+        options=NOT_REMEMBERED,
     )
     pitch: FloatProperty(
         name="Pitch",
-        description="Positive looks up",
+        description="Tilt of the camera; positive: up",
         subtype="ANGLE",
         min=math.radians(-90),
         max=math.radians(90),
-        options=OF_THIS_PHOTO,
+        options=NOT_REMEMBERED,
     )
     roll: FloatProperty(
         name="Roll",
-        description="Positive: the camera was turned clockwise, seen from behind it",
+        description="Rotation of the camera about its axis; positive: clockwise, seen from behind",
         subtype="ANGLE",
-        options=OF_THIS_PHOTO,
+        options=NOT_REMEMBERED,
     )
     height: FloatProperty(
         name="Height (m)",
-        description="Metres from the floor, which is Z = 0",
+        description="Height of the camera above the floor (Z = 0), in metres",
         default=1.6,
         min=0.01,
-        options=OF_THIS_PHOTO,
+        options=NOT_REMEMBERED,
     )
     heading: FloatProperty(
         name="Heading",
-        description="Where it looks, counter-clockwise from the X axis",
+        description="Direction of the camera, counter-clockwise from the X axis",
         subtype="ANGLE",
-        options=OF_THIS_PHOTO,
+        options=NOT_REMEMBERED,
     )
 
     def invoke(self, context, event):
-        if self.filepath:  # dropped
+        if self.filepath:  # dropped into the viewport
             outcome = self.execute(context)
             if outcome == {"FINISHED"} and context.region_data is not None:
                 context.scene.camera = context.scene.look_beyond.photo_camera
@@ -86,31 +86,31 @@ class PlacePhoto(ReasonedPoll, bpy.types.Operator):
             self.report({"ERROR"}, "No photo was chosen: choose an image file.")
             return {"CANCELLED"}
         try:
-            _, told = place_photo(
+            _, message = place_photo(
                 context,
                 absolute(self.filepath),
                 focal_35mm=self.focal_mm,
-                fov_x=self.fov_x,
-                pitch=self.pitch,
-                roll=self.roll,
+                fov_x_rad=self.fov_x,
+                pitch_rad=self.pitch,
+                roll_rad=self.roll,
                 height_m=self.height,
-                heading=self.heading,
+                heading_rad=self.heading,
             )
         except (PhotoError, CameraError) as error:
             session.refuse(str(error))
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         session.clear()
-        session.notice = told
-        self.report({"INFO"}, told)
-        if session.service is not None and not bpy.app.background and not preferences.service_reason():
-            session.enqueue(faces.look_at_photo(context.scene, told))
+        session.notice = message
+        self.report({"INFO"}, message)
+        if session.service is not None and not bpy.app.background and not preferences.unavailable_reason():
+            session.enqueue(faces.find_faces(context.scene, message))
             heartbeat.start()
         return {"FINISHED"}
 
 
 class PhotoDrop(bpy.types.FileHandler):
-    """An image file dropped into a 3D viewport becomes the photo"""
+    """Place an image file that is dropped into a 3D viewport"""
 
     bl_idname = "LOOKBEYOND_FH_photo"
     bl_label = "Photo to Look Beyond"
@@ -122,8 +122,8 @@ class PhotoDrop(bpy.types.FileHandler):
         return context.area is not None and context.area.type == "VIEW_3D" and context.mode == "OBJECT"
 
 
-class UseRender(ReasonedPoll, bpy.types.Operator):
-    """Take the scene camera's last render as the photo"""
+class UseRender(PollWithReason, bpy.types.Operator):
+    """Use the last render of the scene's camera as the photo"""
 
     bl_idname = "lookbeyond.use_render"
     bl_label = "Use Render as Photo"
@@ -133,7 +133,7 @@ class UseRender(ReasonedPoll, bpy.types.Operator):
     def reason(cls, context):
         if "Render Result" not in bpy.data.images:
             return "Render an image first"
-        return "" if context.scene.camera else "The scene has no active camera"
+        return "" if context.scene.camera else "The scene has no active camera: set one"
 
     def execute(self, context):
         folder = output_folder(context.scene) / "photos"
@@ -148,8 +148,8 @@ class UseRender(ReasonedPoll, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class LookThroughPhoto(ReasonedPoll, bpy.types.Operator):
-    """Make the photo's camera the scene's, and look through it"""
+class LookThroughPhoto(PollWithReason, bpy.types.Operator):
+    """Make the photo's camera the scene's camera and look through it"""
 
     bl_idname = "lookbeyond.look_through_photo"
     bl_label = "Look Through Photo's Camera"
@@ -166,8 +166,8 @@ class LookThroughPhoto(ReasonedPoll, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class UsePhotoResolution(ReasonedPoll, bpy.types.Operator):
-    """Give the scene the photo's resolution, so that its render has the photo's frame"""
+class UsePhotoResolution(PollWithReason, bpy.types.Operator):
+    """Set the scene's resolution to that of the photo"""
 
     bl_idname = "lookbeyond.use_photo_resolution"
     bl_label = "Use Photo's Resolution"
@@ -185,14 +185,16 @@ class UsePhotoResolution(ReasonedPoll, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class PhotoPlane(ReasonedPoll, bpy.types.Operator):
-    """Put the photo on an image that fills its camera's frame, as far away as you say"""
+class PhotoPlane(PollWithReason, bpy.types.Operator):
+    """Show the photo on a plane that fills its camera's frame"""
 
     bl_idname = "lookbeyond.photo_plane"
     bl_label = "Photo on a Plane"
     bl_options = {"REGISTER", "UNDO"}
 
-    distance: FloatProperty(name="Distance (m)", description="Metres from the camera", default=3.0, min=0.01)
+    distance: FloatProperty(
+        name="Distance (m)", description="Distance from the camera, in metres", default=3.0, min=0.01
+    )
 
     @classmethod
     def reason(cls, context):
@@ -203,14 +205,14 @@ class PhotoPlane(ReasonedPoll, bpy.types.Operator):
         size = camera.data.look_beyond.width, camera.data.look_beyond.height
         image = photo_image(camera)
         if image is None:
-            self.report({"ERROR"}, f"The camera {camera.name} has lost its photo: place it again.")
+            self.report({"ERROR"}, f"The camera {camera.name} has lost its photo: place the photo again.")
             return {"CANCELLED"}
-        show_before(context.scene, camera, image, size, self.distance)
+        show_on_plane(context.scene, camera, image, size, self.distance)
         return {"FINISHED"}
 
 
 class MatchPhotoColours(bpy.types.Operator):
-    """Show the photo's colours as they are: Blender's default view changes them"""
+    """Show the photo in its own colours, which Blender's default view transform changes"""
 
     bl_idname = "lookbeyond.match_photo_colours"
     bl_label = "Match Photo Colours"
@@ -218,8 +220,8 @@ class MatchPhotoColours(bpy.types.Operator):
 
     def execute(self, context):
         view = context.scene.view_settings
-        if said := show_own_colours(view):
-            self.report({"WARNING"}, said)
+        if message := use_standard_view(view):
+            self.report({"WARNING"}, message)
         view.look = "None"
         view.exposure, view.gamma = 0.0, 1.0
         return {"FINISHED"}

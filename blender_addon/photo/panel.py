@@ -1,13 +1,13 @@
-"""The panels of the photo."""
+"""Panels of the step Photo."""
 
 import bpy
 
-from ..panel_bases import TOP, Step, draw_text
+from ..panel_bases import STATUS_PANEL, SidebarPanel, draw_wrapped
 
 
-class PhotoPanel(Step, bpy.types.Panel):
+class PhotoPanel(SidebarPanel, bpy.types.Panel):
     bl_idname = "LOOKBEYOND_PT_photo"
-    bl_parent_id = TOP
+    bl_parent_id = STATUS_PANEL
     bl_label = "1  Photo"
 
     def draw(self, context):
@@ -28,13 +28,13 @@ class PhotoPanel(Step, bpy.types.Panel):
             row.operator_menu_enum("lookbeyond.align_lines", "kind", text="Two Lines", icon="MOD_EDGESPLIT")
             draw_known_length(layout, settings, "lookbeyond.measure_height")
             photo = settings.photo_camera.data.look_beyond
-            for sentence in (*photo.warnings.splitlines(), *photo.people.splitlines()):
-                draw_text(layout.column(align=True), context, sentence, "ERROR")
+            for warning in (*photo.warnings.splitlines(), *photo.people.splitlines()):
+                draw_wrapped(layout.column(align=True), context, warning, "ERROR")
         else:
             layout.operator("lookbeyond.use_render", icon="RENDER_STILL")
 
 
-class PhotoScenePanel(Step, bpy.types.Panel):
+class PhotoScenePanel(SidebarPanel, bpy.types.Panel):
     bl_idname = "LOOKBEYOND_PT_photo_scene"
     bl_parent_id = PhotoPanel.bl_idname
     bl_label = "Scene Like the Photo"
@@ -54,6 +54,7 @@ class PhotoScenePanel(Step, bpy.types.Panel):
 
 
 def draw_known_length(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup, operator: str) -> None:
+    """Draw the button that measures by a known length, and the length."""
     row = layout.row(align=True)
     row.use_property_split = False
     row.operator_menu_enum(operator, "kind", text="Known Length", icon="DRIVER_DISTANCE")

@@ -1,26 +1,26 @@
-"""An image on a plane that fills a camera's frame."""
+"""An image on a plane that fills the frame of a camera."""
 
 import bpy
 
 from ..cameras import camera_of, metres_per_unit
-from ..marks import stamp, stamped
+from ..marks import mark_of, set_marks
 
 
-def show_before(
+def show_on_plane(
     scene: bpy.types.Scene,
     camera: bpy.types.Object,
     image: bpy.types.Image,
     size: tuple[int, int],
     distance_m: float = 1.0,
 ) -> bpy.types.Object:
-    """The image on an empty that fills the frame of a camera of so many pixels, so far before it."""
+    """Show the image on an empty that fills the frame, `size` (width, height) pixels, at a distance from the camera."""
     name = f"{camera.name} Plane"
-    plane = next((thing for thing in camera.children if stamped(thing, "maker") == "plane"), None)
+    plane = next((child for child in camera.children if mark_of(child, "maker") == "plane"), None)
     if plane is None:
         plane = bpy.data.objects.new(name, None)
         scene.collection.objects.link(plane)
         plane.parent = camera
-        stamp(plane, {"maker": "plane"})
+        set_marks(plane, {"maker": "plane"})
     unit_m = metres_per_unit(scene)
     photo = camera.data.look_beyond.photo_path
     aspect = (1.0, 1.0) if photo else (scene.render.pixel_aspect_x, scene.render.pixel_aspect_y)
@@ -29,7 +29,7 @@ def show_before(
     distance = distance_m / unit_m
     plane.empty_display_type = "IMAGE"
     plane.data = image
-    # An empty's longer side is its display size; what pixels are not square, its scale is.
+    # The display size is the empty's longer side; its scale makes up for pixels that are not square.
     width, height = size[0] / fx * distance, size[1] / fy * distance
     plane.empty_display_size = max(width, width * size[1] / size[0])
     plane.scale = (1, height / (width * size[1] / size[0]), 1)

@@ -1,4 +1,4 @@
-"""A render of the scene's camera as a photo."""
+"""Takes a render as the photo."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,17 +14,17 @@ from .place import place_photo
 
 
 def place_render(context: bpy.types.Context, path: Path) -> bpy.types.Object:
-    """The last render of the scene's camera as a photo: saved to `path`, placed where the camera stands."""
+    """Save the last render to `path` and place it as a photo, with the lens and pose of the scene's camera."""
     scene = context.scene
     with renders_as_png(scene):
         bpy.data.images["Render Result"].save_render(str(path), scene=scene)
     source = scene.camera.evaluated_get(context.evaluated_depsgraph_get())
     size = load_photo(path, Exif()).size[:]
     seen = camera_of(source, *size, metres_per_unit(scene))
-    placed, _ = place_photo(context, path, fov_x=seen.fov_x, height_m=float(seen.position[2]))
+    placed, _ = place_photo(context, path, fov_x_rad=seen.fov_x, height_m=float(seen.position[2]))
     for name in ("sensor_fit", "sensor_width", "sensor_height", "lens", "shift_x", "shift_y"):
         setattr(placed.data, name, getattr(source.data, name))
-    if placed.data.sensor_fit == "AUTO":  # tied to the side that is the longer one of the render that was made
+    if placed.data.sensor_fit == "AUTO":  # AUTO fits the longer side of the render
         portrait = size[1] > size[0]
         placed.data.sensor_fit = "VERTICAL" if portrait else "HORIZONTAL"
         if portrait:
@@ -36,10 +36,10 @@ def place_render(context: bpy.types.Context, path: Path) -> bpy.types.Object:
 
 @contextmanager
 def renders_as_png(scene: bpy.types.Scene) -> Iterator[None]:
-    """Have renders be saved as pictures that can be read as photos, whatever the scene's own output is."""
+    """Save renders as 8-bit PNG meanwhile, whatever the scene's output format is."""
     settings = scene.render.image_settings
     wanted = {
-        "media_type": "IMAGE",  # from Blender 5.0 on, and first: it decides which formats there are
+        "media_type": "IMAGE",  # Blender 5.0 on; first, because the formats depend on it
         "file_format": "PNG",
         "color_mode": "RGB",
         "color_depth": "8",

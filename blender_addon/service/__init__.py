@@ -1,1 +1,1 @@
-"""The program that runs the models: how it is found, started and asked."""
+"""The service, which runs the models: how it is found, started and used."""

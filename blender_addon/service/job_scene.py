@@ -1,4 +1,4 @@
-"""The scene that a job was started in, and the file that it belongs to."""
+"""The scene that a job was started in, and the files that the job belongs to."""
 
 import contextlib
 import os
@@ -11,64 +11,72 @@ from ..results import file_name, output_folder, unsaved_folder
 from . import requests
 
 
-class SceneOf:
-    """The scene that a job was started in, found again when undo or a file load has remade it.
+class JobScene:
+    """The scene that a job was started in; found again after undo or loading a file replaced it.
 
-    Its results go into `home`; `files` are the .blend files that the job belongs to, as seen from there: the one it
-    was begun in, and what that has been saved as since.
+    Results go into `results_folder`. `files` are the .blend files that the job belongs to, relative to that folder: the
+    file that started it, and the names that it was saved under since. `job_folder` holds the job's own results, None
+    until it is submitted.
     """
 
-    def __init__(self, scene: bpy.types.Scene, home: Path | None = None, files: Sequence[str] = ()) -> None:
-        self.uid, self.name = scene.session_uid, scene.name
-        self.home = home or output_folder(scene)
-        self.files = list(files) or [open_file(self.home)]
-        self.begun: Path | None = None
+    def __init__(
+        self,
+        scene: bpy.types.Scene,
+        results_folder: Path | None = None,
+        files: Sequence[str] = (),
+        job_folder: Path | None = None,
+    ) -> None:
+        self._uid, self._name = scene.session_uid, scene.name
+        self.results_folder = results_folder or output_folder(scene)
+        self.files = list(files) or [open_blend_file(self.results_folder)]
+        self.job_folder = job_folder
 
     def find(self) -> bpy.types.Scene | None:
+        """The scene, if it is open."""
         for scene in bpy.data.scenes:
-            if scene.session_uid == self.uid:
+            if scene.session_uid == self._uid:
                 return scene
-        file = open_file(self.home)
-        return bpy.data.scenes.get(self.name) if file and file in self.files else None
+        file = open_blend_file(self.results_folder)
+        return bpy.data.scenes.get(self._name) if file and file in self.files else None
 
-    def folder(self, kind: str, name: str) -> Callable[[str], Path]:
-        """Gives, for a job's id, the folder of its results."""
+    def folder_of(self, kind: str, name: str) -> Callable[[str], Path]:
+        """A function that gives the result folder for a job's id."""
 
-        def begin(job: str) -> Path:
-            self.begun = self.home / kind / f"{file_name(name)}-{job[:10]}"
-            return self.begun
+        def folder(job: str) -> Path:
+            self.job_folder = self.results_folder / kind / f"{file_name(name)}-{job[:10]}"
+            return self.job_folder
 
-        return begin
+        return folder
 
-    def follow(self) -> None:
-        """The scene's file was saved: belong to it under its new name, too, if it looks where the results lie."""
-        file = open_file(self.home)
-        if file not in self.files and self.home in homes() and self.find() is not None:
+    def follow_saved_file(self) -> None:
+        """Belong to the saved file under its new name as well, if it uses the same results folder."""
+        file = open_blend_file(self.results_folder)
+        if file not in self.files and self.results_folder in results_folders() and self.find() is not None:
             self.files[:] = [*filter(None, self.files), file]
-            if self.begun is not None:
+            if self.job_folder is not None:
                 with contextlib.suppress(OSError, ValueError, KeyError):  # not written yet
-                    requests.belongs_to(self.begun, self.files)
+                    requests.set_owners(self.job_folder, self.files)
 
-    def later(self, what: str, folder: Path) -> str:
-        """Keep a result for when the scene's file is opened again, and say so."""
+    def keep_result(self, kind: str, folder: Path) -> str:
+        """Keep a result until the scene's file is opened again; returns a sentence that says so."""
         name = Path(self.files[-1]).name
         if not name:
-            return f"The {what} is finished in {folder}; its scene is not open any more."
-        requests.keep_for_later(folder)
-        return f"The {what} is finished; its scene is not open any more. Open {name} to find it there."
+            return f"The {kind} is finished in {folder}, but its scene is no longer open."
+        requests.mark_unfinished(folder)
+        return f"The {kind} is finished, but its scene is no longer open. Open {name} to find it there."
 
 
-def open_file(home: Path) -> str:
-    """The open file as seen from a folder of results, so that both can be moved together; empty: not saved yet."""
+def open_blend_file(results_folder: Path) -> str:
+    """The open file relative to a results folder, so that both can be moved together; empty if it was never saved."""
     if not bpy.data.filepath:
         return ""
     file = Path(bpy.data.filepath).resolve()
     try:
-        return Path(os.path.relpath(file, home)).as_posix()
+        return Path(os.path.relpath(file, results_folder)).as_posix()
     except ValueError:  # another drive
         return file.as_posix()
 
 
-def homes() -> list[Path]:
-    """Where results of the open file may lie."""
+def results_folders() -> list[Path]:
+    """Folders that may hold results of the open file."""
     return list(dict.fromkeys([*map(output_folder, bpy.data.scenes), unsaved_folder()]))

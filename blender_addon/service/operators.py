@@ -1,16 +1,16 @@
-"""The buttons of the service."""
+"""Operators of the service."""
 
 import bpy
 from bpy.props import StringProperty
 
-from ..operator_bases import AsksService
-from ..photo.faces import looking
-from ..tasks import Work
+from ..operator_bases import ServiceOperator
+from ..photo.faces import find_faces_when_connected
+from ..tasks import Task
 from . import lifecycle, preferences, program
 
 
-class StartService(AsksService, bpy.types.Operator):
-    """Start the program that runs the models, on this machine"""
+class StartService(ServiceOperator, bpy.types.Operator):
+    """Start the program that runs the models on this machine"""
 
     bl_idname = "lookbeyond.start_service"
     bl_label = "Start Service"
@@ -19,46 +19,48 @@ class StartService(AsksService, bpy.types.Operator):
     @classmethod
     def reason(cls, context):
         if preferences.addon_preferences().address.strip():
-            return "The preferences name a remote service, which is started on its own machine"
+            return "The preferences name a remote service: start it on its own machine"
         return super().reason(context)
 
     def prepare(self, context):
         command = program.service_command(preferences.addon_preferences().service_command)
-        return Work(self.bl_label, lifecycle.start_service(command), looking(context.scene))
+        return Task(self.bl_label, lifecycle.start_service(command), find_faces_when_connected(context.scene))
 
 
-class StopService(AsksService, bpy.types.Operator):
-    """End the service; what it has finished is kept"""
+class StopService(ServiceOperator, bpy.types.Operator):
+    """Stop the service; finished results are kept"""
 
     bl_idname = "lookbeyond.stop_service"
     bl_label = "Stop Service"
 
     def prepare(self, context):
-        return Work(self.bl_label, lifecycle.stop_service(preferences.connection()))
+        return Task(self.bl_label, lifecycle.stop_service(preferences.connection()))
 
 
-class CheckService(AsksService, bpy.types.Operator):
-    """Ask the service who it is"""
+class CheckService(ServiceOperator, bpy.types.Operator):
+    """Connect to the service and show its devices"""
 
     bl_idname = "lookbeyond.check_service"
     bl_label = "Test Connection"
 
     def prepare(self, context):
-        return Work(self.bl_label, lifecycle.check_service(preferences.connection()), looking(context.scene))
+        return Task(
+            self.bl_label, lifecycle.check_service(preferences.connection()), find_faces_when_connected(context.scene)
+        )
 
 
-class ReleaseMemory(AsksService, bpy.types.Operator):
-    """Unload the models and give their memory back; they load again when they are needed"""
+class ReleaseMemory(ServiceOperator, bpy.types.Operator):
+    """Unload the models to free their memory; they load again when they are needed"""
 
     bl_idname = "lookbeyond.release_memory"
     bl_label = "Free Memory"
 
     def prepare(self, context):
-        return Work(self.bl_label, lifecycle.release_memory(preferences.connection()))
+        return Task(self.bl_label, lifecycle.release_memory(preferences.connection()))
 
 
 class CopyCommand(bpy.types.Operator):
-    """Copy the command: paste it into a terminal on the service's machine"""
+    """Copy the command, to be pasted into a terminal on the service's machine"""
 
     bl_idname = "lookbeyond.copy_command"
     bl_label = "Copy Command"

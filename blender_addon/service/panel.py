@@ -1,19 +1,20 @@
-"""The panel of the service."""
+"""Panel of the service."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import bpy
 
-from ..panel_bases import TOP, Step
+from ..panel_bases import STATUS_PANEL, SidebarPanel
 from ..session import session
 from . import preferences
-from .presets import fetch_command, room_for
+from .presets import fetch_command, preset_status
 from .program import INSTALL_COMMAND, find_program
 
 
-class ServicePanel(Step, bpy.types.Panel):
+class ServicePanel(SidebarPanel, bpy.types.Panel):
     bl_idname = "LOOKBEYOND_PT_service"
-    bl_parent_id = TOP
+    bl_parent_id = STATUS_PANEL
     bl_label = "Service"
 
     def draw(self, context):
@@ -35,11 +36,11 @@ class ServicePanel(Step, bpy.types.Panel):
         column.use_property_split = True
         column.use_property_decorate = False
         column.prop(settings, "preset")
-        draw_room(layout, room_for(service, settings.preset), settings.preset)
+        draw_preset_status(layout, preset_status(service, settings.preset), settings.preset)
 
 
-def device_lines(device: Mapping[str, object]) -> list[str]:
-    """What there is to say about one of the service's devices: what it is, and what is loaded on it."""
+def device_lines(device: Mapping[str, Any]) -> list[str]:
+    """A device of the service in words: its name and memory, and what is loaded on it."""
     memory = f", {device['memory_gb']:g} GB" if device.get("memory_gb") else ""
     lines = [f"{device.get('title') or device.get('name', '')}{memory}"]
     if device.get("loaded"):
@@ -49,7 +50,7 @@ def device_lines(device: Mapping[str, object]) -> list[str]:
 
 
 def draw_connect(layout: bpy.types.UILayout) -> None:
-    """How to get a service, as long as none is known: everything but paths needs one."""
+    """Draw how to get a service, while none is connected."""
     chosen = preferences.addon_preferences()
     if chosen.address.strip():
         layout.operator("lookbeyond.check_service", text="Connect", icon="UNLINKED")
@@ -61,13 +62,13 @@ def draw_connect(layout: bpy.types.UILayout) -> None:
     layout.operator("lookbeyond.start_service", icon="PLAY")
 
 
-def draw_room(layout: bpy.types.UILayout, room: str, preset: str) -> None:
-    """Whether the chosen preset can run, and what to do where it cannot."""
-    if not room:
+def draw_preset_status(layout: bpy.types.UILayout, status: str, preset: str) -> None:
+    """Draw whether the preset can run, and what to do if it cannot."""
+    if not status:
         return
-    fits = room.startswith("fits")
-    layout.label(text=f"{room[0].upper()}{room[1:]}", icon="CHECKMARK" if fits else "ERROR")
-    if room == "not downloaded":
+    fits = status.startswith("fits")
+    layout.label(text=f"{status[0].upper()}{status[1:]}", icon="CHECKMARK" if fits else "ERROR")
+    if status == "not downloaded":
         row = layout.row(align=True)
         row.label(text=fetch_command(preset), icon="CONSOLE")
         row.operator("lookbeyond.copy_command", text="", icon="COPYDOWN").command = fetch_command(preset)

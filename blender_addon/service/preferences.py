@@ -1,4 +1,4 @@
-"""The add-on's preferences: how the service is started, and where it is when it is not on this machine."""
+"""The add-on's preferences: how the service is started, and the address of a remote one."""
 
 import ipaddress
 from urllib.parse import urlsplit
@@ -13,25 +13,25 @@ from .jobs import Connect
 
 
 class LookBeyondPreferences(bpy.types.AddonPreferences):
-    bl_idname = base_package
+    bl_idname = str(base_package)
 
     service_command: StringProperty(
         name="Service Command",
-        description="The program that runs the models, with arguments; empty: lookbeyond, where pip puts it",
+        description="Command that starts the service; empty: the installed program lookbeyond",
         subtype="FILE_PATH",
     )
     keep_service: BoolProperty(
         name="Keep the Service Running",
-        description="Leave the service that Blender started running when Blender quits",
+        description="Keep a service that Blender started running after Blender quits",
     )
     address: StringProperty(
         name="Address",
-        description="A service on another machine, host:port; empty: the one on this machine",
+        description="Address of a remote service as host:port; empty: the service on this machine",
     )
-    server_key: StringProperty(name="Public Key", description="The remote service's public key")
+    server_key: StringProperty(name="Public Key", description="Public key of the remote service")
     client_keys: StringProperty(
         name="Own Keys",
-        description="File with the key pair that the remote service lets in",
+        description="File with a key pair that the remote service accepts",
         subtype="FILE_PATH",
     )
 
@@ -48,14 +48,14 @@ class LookBeyondPreferences(bpy.types.AddonPreferences):
 
 
 def addon_preferences() -> LookBeyondPreferences:
-    return bpy.context.preferences.addons[base_package].preferences
+    """The add-on's preferences."""
+    return bpy.context.preferences.addons[str(base_package)].preferences
 
 
 def connection() -> Connect:
-    """How to reach the service that the preferences say; read here, because the I/O thread must not touch
-    bpy.
+    """A function that connects to the service of the preferences, to be called in the I/O thread.
 
-    Raises `JobError` when the address cannot be used.
+    Raises `JobError` if the address cannot be used.
     """
     chosen = addon_preferences()
     if not chosen.address.strip():
@@ -64,7 +64,7 @@ def connection() -> Connect:
     if reason := offline_reason(address):
         raise JobError(reason)
     if not chosen.server_key.strip() or not chosen.client_keys:
-        raise JobError("The remote service needs its public key and your own keys: give both in the preferences.")
+        raise JobError("The remote service needs its public key and your own keys: enter both in the preferences.")
     remote = ServiceAddress(address, chosen.server_key.strip(), bpy.path.abspath(chosen.client_keys))
     return lambda: Client(remote)
 
@@ -78,12 +78,12 @@ def normal_address(text: str) -> str:
     except ValueError:
         host = port = None
     if not host or not port or parts.scheme not in ("", "tcp"):
-        raise JobError(f"{text} is not an address: give the remote service as host:port, for example studio:5555.")
+        raise JobError(f"{text} is not an address: enter the remote service as host:port, for example studio:5555.")
     return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
 
 
 def offline_reason(address: str) -> str:
-    """Why this address may not be used now; empty if it may. The loopback is not the internet."""
+    """Why this address may not be used now; empty if it may. Loopback addresses always may."""
     host = urlsplit(address).hostname or ""
     try:
         loopback = ipaddress.ip_address(host).is_loopback
@@ -94,8 +94,8 @@ def offline_reason(address: str) -> str:
     return "Online access is off: allow it in Preferences > System, or use the service on this machine."
 
 
-def service_reason() -> str:
-    """Why the service of the preferences cannot be asked now; empty if it can."""
+def unavailable_reason() -> str:
+    """Why the service of the preferences cannot be used now; empty if it can."""
     try:
         connection()
     except JobError as error:

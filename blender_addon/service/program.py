@@ -1,4 +1,4 @@
-"""The program that runs the service, where installers put it, and its log. No bpy here."""
+"""The program that runs the service, and its log. No bpy here."""
 
 import os
 import shlex
@@ -10,11 +10,11 @@ from ..kit import KIT_VERSION, runtime_file
 from ..tasks import JobError
 
 INSTALL_COMMAND = "pip install lookbeyond"
-"""What puts the service on this machine; `pipx` and `uv tool` do as well."""
+"""Installs the service on this machine; `pipx` and `uv tool` work as well."""
 
 
 def find_program() -> str | None:
-    """The program lookbeyond: on the PATH, or where pip, pipx and uv put programs of a user."""
+    """The program lookbeyond: on the PATH, or where pip, pipx and uv install a user's programs."""
     home = Path.home()
     usual = [home / ".local/bin", home / "bin", home / "Scripts", home / ".local/pipx/venvs/lookbeyond/bin"]
     usual += [home / ".local/share/pipx/venvs/lookbeyond/bin", home / ".local/share/uv/tools/lookbeyond/bin"]
@@ -25,11 +25,10 @@ def find_program() -> str | None:
 
 
 def service_command(preference: str) -> list[str]:
-    """The command that starts the service: what the preferences say, else `lookbeyond` where installers put
-    it.
+    """The command that starts the service: that of the preferences, else the installed `lookbeyond`.
 
-    Blender started from a desktop does not see the PATH of a shell, so the usual folders are looked into,
-    too. Raises `JobError`.
+    A Blender that was started from a desktop lacks the PATH of a shell, so the usual folders are searched as well.
+    Raises `JobError`.
     """
     if preference.strip():
         if Path(preference).expanduser().is_file():  # a path with spaces needs no quotes
@@ -42,14 +41,14 @@ def service_command(preference: str) -> list[str]:
     program = find_program()
     if program is None:
         raise JobError(
-            f"The program lookbeyond was not found: install the service ({INSTALL_COMMAND}), or give"
+            f"The program lookbeyond was not found: install the service ({INSTALL_COMMAND}), or enter"
             " its path in the add-on's preferences."
         )
     return [program, "serve"]
 
 
 def log_text(message: str) -> str:
-    """The message and the last of what the service has said, as text."""
+    """The message and the last lines of the service's log, as text."""
     log = runtime_file().with_name("service.log")
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-200:]

@@ -1,53 +1,51 @@
-"""What the open file has left unfinished."""
+"""Jobs that the open file has left unfinished."""
 
 import contextlib
-import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import bpy
 
 from ..results import output_folder
 from ..session import session
-from .job_scene import SceneOf, homes, open_file
+from .job_scene import JobScene, open_blend_file, results_folders
+from .requests import FILE_NAME, JobOrigin, RequestError, read_request
 
 
 def unfinished() -> list[Path]:
-    """Folders of worlds and shots of the open file that were begun and not ended: Blender was quit meanwhile."""
+    """Result folders of the open file's jobs that have not ended."""
     found = []
     running = session.task.job if session.task is not None else ""
-    for home in homes():
-        for file in sorted(home.glob("*/*/request.json")):
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                begun = json.loads(file.read_text(encoding="utf-8"))
-                if not begun["ended"] and begun["job"] != running and is_of_open_file(begun["about"], home):
+    for results_folder in results_folders():
+        for file in sorted(results_folder.glob(f"*/*/{FILE_NAME}")):
+            with contextlib.suppress(RequestError):
+                stored = read_request(file.parent)
+                if not stored.ended and stored.job != running and is_of_open_file(stored.origin, results_folder):
                     found.append(file.parent)
     return found
 
 
-def is_of_open_file(about: Mapping[str, object], home: Path) -> bool:
-    """Whether what was begun belongs to the open file. Where its own is not known, or gone, its scene's name tells."""
-    files = about.get("files", ())
-    if open_file(home) in files:
+def is_of_open_file(origin: JobOrigin, results_folder: Path) -> bool:
+    """Whether a job belongs to the open file. If its own file is unknown or gone, the scene's name decides."""
+    if open_blend_file(results_folder) in origin.files:
         return True
-    gone = not any(file == "" or (home / file).is_file() for file in files)
-    return gone and any(scene.name == about["scene"] and output_folder(scene) == home for scene in bpy.data.scenes)
+    if any(file != "" and (results_folder / file).is_file() for file in origin.files):
+        return False
+    return any(scene.name == origin.scene and output_folder(scene) == results_folder for scene in bpy.data.scenes)
 
 
 def offer_unfinished() -> None:
+    """Show the unfinished jobs in the panel."""
     session.unfinished = unfinished()
 
 
-def follow_save() -> None:
-    """What runs, waits or was left unfinished belongs to what the open file was saved as, too.
+def follow_saved_file() -> None:
+    """Running, waiting and unfinished jobs belong to the file under its new name as well.
 
-    But not what some other file left that was never saved: whose it is, nobody knows.
+    An unfinished job of a file that was never saved is left alone: it may be another file's.
     """
-    session.saved()
+    session.file_saved()
     for folder in session.unfinished:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            files = json.loads((folder / "request.json").read_text(encoding="utf-8"))["about"]["files"]
+        with contextlib.suppress(RequestError):
+            files = read_request(folder).origin.files
             if "" not in files:
-                where = SceneOf(bpy.context.scene, folder.parents[1], files)
-                where.begun = folder
-                where.follow()
+                JobScene(bpy.context.scene, folder.parents[1], files, folder).follow_saved_file()

@@ -1,7 +1,7 @@
-"""Blender's objects in the shot: a compositing set-up that puts them before or behind what the frames show.
+"""Compositing that puts Blender's objects into the shot, in front of or behind what the frames show.
 
-The scene renders its objects alone (transparent film, lit by the world); each pixel then is the object where it
-is nearer than the shot's own depth, else the frame. On Cycles the stage catches their shadows.
+The scene renders its objects alone (transparent film, lit by the world). A pixel shows an object where it is nearer
+than the shot's depth, else the frame. In Cycles the stage catches the objects' shadows.
 """
 
 from pathlib import Path
@@ -9,14 +9,18 @@ from pathlib import Path
 import bpy
 
 from ..cameras import metres_per_unit
-from ..marks import stamp, stamped
+from ..marks import mark_of, set_marks
 from ..results import absolute, as_stored, output_folder
 from ..tasks import JobError
-from ..world.stage import catch_shadows, stage_of
+from ..world.stage import find_stage, make_shadow_catcher
+
+NAME = "Look Beyond"
+DEPTH_MARGIN = 1.03
+"""Factor on the shot's depth, so that shadows on its surfaces are not hidden inside them."""
 
 
 def composite_shot(scene: bpy.types.Scene) -> str:
-    """Put the scene's objects into its last shot. Raises `JobError` for one whose files are gone."""
+    """Set up compositing for the scene's last shot; returns what is left to do. Raises `JobError`."""
     settings = scene.look_beyond
     folder = absolute(settings.shot_folder)
     for file in (
@@ -24,23 +28,16 @@ def composite_shot(scene: bpy.types.Scene) -> str:
         folder / "depth" / f"{settings.shot_first:04d}.exr",
     ):
         if not file.is_file():
-            raise JobError(f"The shot's file {file} is not there any more: shoot again.")
+            raise JobError(f"The shot's file {file} is missing: shoot again.")
     return set_up_composite(scene, folder, settings.shot_first, settings.shot_frames)
 
 
-NAME = "Look Beyond"
-BEHIND = 1.03
-"""How much farther than measured the shot's surfaces count, so that shadows on them are not hidden in them."""
-
-
 def set_up_composite(scene: bpy.types.Scene, folder: Path, first_frame: int, frames: int) -> str:
-    """Make the scene render its objects into the shot in `folder`, and say what is left to do.
+    """Make the scene render its objects into the shot in `folder`; returns what is left to do.
 
-    What the artist has in the compositor stays: nodes of ours are replaced by newer ones, and the output is
-    linked to ours unless something of the artist's is linked there.
+    The artist's nodes stay: only the add-on's nodes are replaced, and the output is linked to them unless a node of the
+    artist's is linked there.
     """
-    frame_files = folder / "frames" / f"{first_frame:04d}.png"
-    depth_files = folder / "depth" / f"{first_frame:04d}.exr"
     tree = compositor_tree(scene)
     for node in [node for node in tree.nodes if node.name.startswith(NAME)]:
         tree.nodes.remove(node)
@@ -48,74 +45,79 @@ def set_up_composite(scene: bpy.types.Scene, folder: Path, first_frame: int, fra
     scene.render.use_compositing = True
     for layer in scene.view_layers:
         layer.use_pass_z = True
-
-    def add(kind: str, name: str, place: tuple[float, float]) -> bpy.types.Node:
-        node = tree.nodes.new(kind)
-        node.name = node.label = f"{NAME} {name}"
-        node.location = place
-        return node
-
-    render = add("CompositorNodeRLayers", "Objects", (-700, 300))
-    render.scene = scene
-    shot = add("CompositorNodeImage", "Frames", (-700, -100))
-    depth = add("CompositorNodeImage", "Depth", (-700, -450))
-    for node, file, is_data in ((shot, frame_files, False), (depth, depth_files, True)):
-        show_sequence(node, file, is_data)
-        node.frame_start, node.frame_offset = first_frame, first_frame - 1
-        node.frame_duration, node.use_auto_refresh = frames, True
-    sizes = [
-        fitted(add("CompositorNodeScale", f"{name} Size", place))
-        for name, place in (("Frames", (-420, -100)), ("Depth", (-420, -450)))
-    ]
-    farther = add("CompositorNodeMath" if bpy.app.version < (5, 0, 0) else "ShaderNodeMath", "Behind", (-200, -450))
-    farther.operation = "MULTIPLY"
-    farther.inputs[1].default_value = BEHIND / metres_per_unit(scene)
-    over = add("CompositorNodeAlphaOver", "Over", (-200, 100))
-    nearer = add("CompositorNodeZcombine", "Result", (50, 100))
-    if hasattr(nearer, "use_alpha"):
-        nearer.use_alpha = False
+    combined = _add_nodes(scene, tree, folder, first_frame, frames)
+    notes = []
+    output = output_socket(tree)
+    linked = source_of(output)
+    if linked is None or linked.type == "R_LAYERS":
+        tree.links.new(combined.outputs[0], output)
     else:
-        nearer.inputs["Use Alpha"].default_value = False
-    link = tree.links.new
-    link(shot.outputs["Image"], sizes[0].inputs[0])
-    link(depth.outputs["Image"], sizes[1].inputs[0])
-    link(sizes[1].outputs[0], farther.inputs[0])
-    pictures = [socket for socket in over.inputs if socket.type == "RGBA"]
-    link(sizes[0].outputs[0], pictures[0])
-    link(render.outputs["Image"], pictures[1])
-    link(over.outputs["Image"], nearer.inputs[0])
-    link(render.outputs["Depth"], nearer.inputs[1])
-    link(sizes[0].outputs[0], nearer.inputs[2])
-    link(farther.outputs[0], nearer.inputs[3])
-
-    said = []
-    result = output_socket(tree)
-    taken = source_of(result)
-    if taken is None or taken.type == "R_LAYERS":
-        link(nearer.outputs[0], result)
+        notes.append(f"The compositor outputs {linked.name}: link the node {combined.name} to its output.")
+    stage = find_stage(scene)
+    if stage is None:
+        notes.append("Add the stage to let objects cast shadows on it in Cycles.")
+    elif scene.render.engine == "CYCLES":
+        make_shadow_catcher(stage)
     else:
-        said.append(f"The compositor shows {taken.name}: link the node {nearer.name} to its output.")
-    stage = stage_of(scene)
-    if stage is not None and scene.render.engine == "CYCLES":
-        catch_shadows(stage)
-    elif stage is None:
-        said.append("Add the stage, and Cycles lets objects cast their shadows on it.")
-    else:
-        said.append("Shadows on the stage need Cycles.")
+        notes.append("Shadows on the stage need Cycles.")
     if scene.render.filepath in ("", "/tmp/", "/tmp\\"):
         scene.render.filepath = as_stored(output_folder(scene) / "composites" / folder.name) + "/"
-    return f"Render Animation puts the scene's objects into the shot. {' '.join(said)}".strip()
+    return f"Render Animation puts the scene's objects into the shot. {' '.join(notes)}".strip()
 
 
-def composites(scene: bpy.types.Scene, folder: Path) -> bool:
-    """Whether the scene is set up for the shot in `folder` already."""
+def _add_nodes(
+    scene: bpy.types.Scene, tree: bpy.types.NodeTree, folder: Path, first_frame: int, frames: int
+) -> bpy.types.Node:
+    """Add the nodes that combine the scene's objects with the frames by depth; returns the last one."""
+
+    def add(kind: str, name: str, location: tuple[float, float]) -> bpy.types.Node:
+        node = tree.nodes.new(kind)
+        node.name = node.label = f"{NAME} {name}"
+        node.location = location
+        return node
+
+    objects = add("CompositorNodeRLayers", "Objects", (-700, 300))
+    objects.scene = scene
+    shot, depth = add("CompositorNodeImage", "Frames", (-700, -100)), add("CompositorNodeImage", "Depth", (-700, -450))
+    show_sequence(shot, folder / "frames" / f"{first_frame:04d}.png", is_data=False)
+    show_sequence(depth, folder / "depth" / f"{first_frame:04d}.exr", is_data=True)
+    for node in (shot, depth):
+        node.frame_start, node.frame_offset = first_frame, first_frame - 1
+        node.frame_duration, node.use_auto_refresh = frames, True
+    shot_size = fit_to_render(add("CompositorNodeScale", "Frames Size", (-420, -100)))
+    depth_size = fit_to_render(add("CompositorNodeScale", "Depth Size", (-420, -450)))
+    behind = add("CompositorNodeMath" if bpy.app.version < (5, 0, 0) else "ShaderNodeMath", "Behind", (-200, -450))
+    behind.operation = "MULTIPLY"
+    behind.inputs[1].default_value = DEPTH_MARGIN / metres_per_unit(scene)
+    over = add("CompositorNodeAlphaOver", "Over", (-200, 100))
+    combined = add("CompositorNodeZcombine", "Result", (50, 100))
+    if hasattr(combined, "use_alpha"):
+        combined.use_alpha = False
+    else:
+        combined.inputs["Use Alpha"].default_value = False
+    below, above = (socket for socket in over.inputs if socket.type == "RGBA")
+    link = tree.links.new
+    link(shot.outputs["Image"], shot_size.inputs[0])
+    link(depth.outputs["Image"], depth_size.inputs[0])
+    link(depth_size.outputs[0], behind.inputs[0])
+    link(shot_size.outputs[0], below)
+    link(objects.outputs["Image"], above)
+    link(over.outputs["Image"], combined.inputs[0])
+    link(objects.outputs["Depth"], combined.inputs[1])
+    link(shot_size.outputs[0], combined.inputs[2])
+    link(behind.outputs[0], combined.inputs[3])
+    return combined
+
+
+def is_composited(scene: bpy.types.Scene, folder: Path) -> bool:
+    """Whether the scene's compositor shows the shot in `folder`."""
     tree = scene.node_tree if bpy.app.version < (5, 0, 0) else scene.compositing_node_group
     node = tree.nodes.get(f"{NAME} Frames") if tree is not None else None
-    return node is not None and node.image is not None and stamped(node.image, "sequence") == str(folder / "frames")
+    return node is not None and node.image is not None and mark_of(node.image, "sequence") == str(folder / "frames")
 
 
 def compositor_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:
-    """The scene's compositor nodes, wherever this Blender keeps them."""
+    """The scene's compositor nodes, wherever this Blender stores them."""
     if bpy.app.version < (5, 0, 0):
         scene.use_nodes = True
         return scene.node_tree
@@ -127,7 +129,7 @@ def compositor_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:
 
 
 def output_socket(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket:
-    """Where the picture goes that is rendered."""
+    """The input of the compositor's output node."""
     kind = "CompositorNodeComposite" if bpy.app.version < (5, 0, 0) else "NodeGroupOutput"
     node = next((node for node in tree.nodes if node.bl_idname == kind), None)
     if node is None:
@@ -137,7 +139,7 @@ def output_socket(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket:
 
 
 def source_of(socket: bpy.types.NodeSocket) -> bpy.types.Node | None:
-    """The node that a socket's picture is from, past the reroutes that Blender 4.5 lays by itself."""
+    """The node linked to a socket, past the reroutes that Blender 4.5 adds by itself."""
     while socket.links:
         node = socket.links[0].from_node
         if node.type != "REROUTE":
@@ -146,8 +148,8 @@ def source_of(socket: bpy.types.NodeSocket) -> bpy.types.Node | None:
     return None
 
 
-def fitted(node: bpy.types.Node) -> bpy.types.Node:
-    """A scale node that brings what comes to the render's size."""
+def fit_to_render(node: bpy.types.Node) -> bpy.types.Node:
+    """Let a scale node scale to the size of the render."""
     if hasattr(node, "space"):
         node.space = "RENDER_SIZE"
     else:
@@ -156,20 +158,20 @@ def fitted(node: bpy.types.Node) -> bpy.types.Node:
 
 
 def show_sequence(node: bpy.types.Node, file: Path, is_data: bool) -> None:
-    """Have an image node show the image sequence that begins with a file; one image per folder.
+    """Let an image node show the image sequence that starts with a file; one image per folder.
 
-    Its colour space is not named, for configurations name theirs as they like: colours are in the one that Blender
-    gives to pictures, data in the one that is not colour.
+    Colour spaces are not set by name, because configurations name theirs differently: colours keep Blender's default,
+    depth is marked as data.
 
-    A node that is given an image reads it at once, and the window waits. So it is given a blank one, which becomes
-    the sequence: its files are read when they are needed.
+    A node loads its image at once, which blocks the window. So it gets a blank image that then becomes the sequence,
+    whose files are loaded when they are needed.
     """
-    image = next((one for one in bpy.data.images if stamped(one, "sequence") == str(file.parent)), None)
+    image = next((one for one in bpy.data.images if mark_of(one, "sequence") == str(file.parent)), None)
     if image is None:
         image = bpy.data.images.new(file.parent.name, 1, 1)
         if is_data:
             image.colorspace_settings.is_data = True
-        stamp(image, {"sequence": str(file.parent)})
+        set_marks(image, {"sequence": str(file.parent)})
     image.source = "GENERATED"
     image.generated_width = image.generated_height = 1
     node.image = image

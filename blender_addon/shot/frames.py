@@ -6,16 +6,16 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Shot:
+class ShotFrames:
     """The frames of a shot as files."""
 
     folder: Path
     names: tuple[str, ...]
-    """In order, the first for `first_frame`."""
+    """File names in order; the first is frame `first_frame`."""
     first_frame: int
     size: tuple[int, int]
-    """Pixels, width and height."""
+    """Width and height, pixels."""
     record: Mapping[str, object]
-    """What made it; written on whatever shows it."""
-    there: str = ""
-    """The name of a frame that exists already, while the others are being made."""
+    """What made them; written to the datablocks that show them."""
+    first_available: str = ""
+    """Name of a frame that exists while the others are still missing; empty once all exist."""

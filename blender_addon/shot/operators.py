@@ -1,24 +1,25 @@
-"""The buttons of the shot."""
+"""Operators of the step Shoot."""
 
 import time
 
 import bpy
 
 from ..kit import MAX_CAMERAS, CameraError
-from ..operator_bases import AsksService, NeedsWorld, ReasonedPoll
-from ..path.read import Reading, reads_apart, scene_frames
+from ..operator_bases import PollWithReason, ServiceOperator, WorldOperator
+from ..path.frames import scene_frames
+from ..path.read import CameraReader, can_read_isolated
 from ..session import session
 from ..world import stage
 from . import composite, pack, shoot
 
 READ_AT_ONCE = 120
-"""Frames whose cameras are read while the window waits: it hardly notices."""
-READ_S, READ_MOST_S = 0.012, 0.1
-"""How long the window waits at a time while those of more frames are read: as long as it takes to be drawn."""
+"""Up to this many frames, cameras are read in one go: that hardly blocks the window."""
+MIN_SLICE_S, MAX_SLICE_S = 0.012, 0.1
+"""Limits of a time slice in which more frames are read; a slice takes as long as a redraw of the window."""
 
 
-class PreviewDraft(NeedsWorld, bpy.types.Operator):
-    """See the shot at once, as far as the world is known: the stage through the scene's camera"""
+class PreviewDraft(WorldOperator, bpy.types.Operator):
+    """Preview the shot at once: show the stage through the scene's camera"""
 
     bl_idname = "lookbeyond.preview_draft"
     bl_label = "Preview Draft"
@@ -26,48 +27,48 @@ class PreviewDraft(NeedsWorld, bpy.types.Operator):
     @classmethod
     def reason(cls, context):
         if context.scene.camera is None:
-            return "The scene has no active camera: add a camera path, or make a camera active"
+            return "The scene has no active camera: add a camera path or set a camera"
         return super().reason(context)
 
     def prepare(self, context):
         return stage.build_stage(context, preview=True)
 
 
-class Shoot(AsksService, bpy.types.Operator):
-    """Make the frames of the scene's camera in the world"""
+class Shoot(ServiceOperator, bpy.types.Operator):
+    """Shoot the frames of the scene's camera in the world"""
 
     bl_idname = "lookbeyond.shoot"
     bl_label = "Shoot"
-    queues = True
+    can_queue = True
 
     @classmethod
     def reason(cls, context):
         scene = context.scene
         if not scene.look_beyond.world_folder:
-            return "Build a world first: there is nothing to shoot in"
+            return "Build a world first"
         if scene.camera is None:
-            return "The scene has no active camera: add a camera path, or make a camera active"
+            return "The scene has no active camera: add a camera path or set a camera"
         if scene.camera.type != "CAMERA" or scene.camera.data.type != "PERSP":
-            return "The scene's active camera is not a perspective camera"
+            return "The scene's active camera is not a perspective camera: change its type"
         if scene.frame_end <= scene.frame_start:
             return "A shot needs at least two frames: set the scene's frame range"
         if len(scene_frames(scene)) < 2:
-            return "Between these markers there are fewer than two frames: move the playhead or the markers"
+            return "There are fewer than two frames between these markers: move the playhead or the markers"
         if scene.frame_start < 0:
-            return "The scene's frame range begins below 0, and files have no negative numbers: move the range"
+            return "The scene's frame range starts below 0, and file names have no negative numbers: move the range"
         if scene.frame_end - scene.frame_start >= MAX_CAMERAS:
-            return f"The scene's frame range is longer than the {MAX_CAMERAS} frames of one shot: shorten it"
+            return f"A shot has at most {MAX_CAMERAS} frames: shorten the scene's frame range"
         return super().reason(context)
 
     def invoke(self, context, event):
-        self.reading = None
-        if len(scene_frames(context.scene)) <= READ_AT_ONCE or not reads_apart(context):
+        self.reader = None
+        if len(scene_frames(context.scene)) <= READ_AT_ONCE or not can_read_isolated(context):
             return super().invoke(context, event)
-        self.reading = Reading(context.scene)
-        self.read_at = time.monotonic()
+        self.reader = CameraReader(context.scene)
+        self.slice_ended_s = time.monotonic()
         self.timer = context.window_manager.event_timer_add(0.01, window=context.window)
         context.window_manager.progress_begin(0, 1)
-        context.workspace.status_text_set("Reading the camera  |  Esc: leave")
+        context.workspace.status_text_set("Reading the camera  |  Esc: cancel")
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
@@ -75,40 +76,40 @@ class Shoot(AsksService, bpy.types.Operator):
         if event.type == "ESC":
             self.cancel(context)
             session.clear()
-            session.notice = "Nothing was shot: reading the camera was left."
+            session.notice = "The shot was cancelled while its camera was read."
             return {"CANCELLED"}
         if event.type != "TIMER":
-            return {"RUNNING_MODAL"}  # an edit now would be in some of the frames only
+            return {"RUNNING_MODAL"}  # an edit now would affect only some of the frames
         try:
-            # Each slice has the window drawn anew: where that is slow, short ones would take for ever.
-            drawn_s = time.monotonic() - self.read_at
-            ready = self.reading.step(context.scene, min(READ_MOST_S, max(READ_S, drawn_s)))
-            self.read_at = time.monotonic()
+            # Each slice is followed by a redraw: where that is slow, short slices would take for ever.
+            redraw_s = time.monotonic() - self.slice_ended_s
+            ready = self.reader.step(context.scene, min(MAX_SLICE_S, max(MIN_SLICE_S, redraw_s)))
+            self.slice_ended_s = time.monotonic()
         except CameraError as error:
             self.cancel(context)
             session.refuse(str(error))
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        context.window_manager.progress_update(self.reading.share)
+        context.window_manager.progress_update(self.reader.share)
         if not ready:
             return {"RUNNING_MODAL"}
         self.cancel(context)
         return super().invoke(context, event)
 
     def cancel(self, context):
-        if self.timer is not None:  # Blender says this again when it resets
+        if self.timer is not None:  # Blender calls this again when it resets
             context.window_manager.event_timer_remove(self.timer)
             context.window_manager.progress_end()
             context.workspace.status_text_set(None)
             self.timer = None
 
     def prepare(self, context):
-        reading = getattr(self, "reading", None)
-        return shoot.shoot(context, reading.cameras if reading is not None else None)
+        reader = getattr(self, "reader", None)
+        return shoot.shoot(context, reader.cameras if reader is not None else None)
 
 
-class SetUpComposite(ReasonedPoll, bpy.types.Operator):
-    """Have Blender's own render put the scene's objects into the shot, before and behind what it shows"""
+class SetUpComposite(PollWithReason, bpy.types.Operator):
+    """Set up the compositor so that Blender renders the scene's objects into the shot, with correct occlusion"""
 
     bl_idname = "lookbeyond.set_up_composite"
     bl_label = "Set Up Compositing"
@@ -116,30 +117,30 @@ class SetUpComposite(ReasonedPoll, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        return "" if context.scene.look_beyond.shot_folder else "Shoot first: there are no frames to put objects into"
+        return "" if context.scene.look_beyond.shot_folder else "Shoot first: there are no frames yet"
 
     def execute(self, context):
         try:
-            said = composite.composite_shot(context.scene)
+            message = composite.composite_shot(context.scene)
         except (ValueError, OSError) as error:
             session.refuse(str(error))
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         session.clear()
-        session.notice = said
-        self.report({"INFO"}, said)
+        session.notice = message
+        self.report({"INFO"}, message)
         return {"FINISHED"}
 
 
-class PackForMoving(NeedsWorld, bpy.types.Operator):
-    """Copy everything that the scene's worlds and shots need beside the .blend file, and point to it there"""
+class PackForMoving(WorldOperator, bpy.types.Operator):
+    """Copy all files of the scene's worlds and shots beside the .blend file and use the copies"""
 
     bl_idname = "lookbeyond.pack"
     bl_label = "Pack for Moving"
 
     @classmethod
     def reason(cls, context):
-        return super().reason(context) if bpy.data.filepath else "Save the file first: its folder is where things go"
+        return super().reason(context) if bpy.data.filepath else "Save the file first: the copies go beside it"
 
     def prepare(self, context):
         return pack.pack(context)

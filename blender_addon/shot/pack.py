@@ -1,31 +1,31 @@
-"""Everything that a scene's worlds and shots need, copied beside the .blend file, so that it can be moved."""
+"""Copies all files that worlds and shots need beside the .blend file, so that the project can be moved."""
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import bpy
 
 from ..kit import Progress
-from ..marks import stamp, stamped
+from ..marks import mark_of, set_marks
 from ..results import absolute, as_stored
-from ..tasks import Done, Event, JobError, Work
-from .strip import strips
+from ..tasks import Event, JobError, Succeeded, Task
+from .strip import image_strips
 
 
-def pack(context: bpy.types.Context) -> Work:
-    """Work that copies what lies elsewhere, and then has the file point to the copies. Raises `JobError`."""
+def pack(context: bpy.types.Context) -> Task:
+    """A task that copies what lies elsewhere and redirects the paths to the copies. Raises `JobError`."""
     home = Path(bpy.data.filepath).parent
-    folders, files = needed()
+    folders, files = referenced_paths()
     missing = [path for path in (*folders, *files) if not path.exists()]
     if missing:
-        raise JobError(f"{missing[0]} is not there any more: build or shoot it again, or take it off the list.")
+        raise JobError(f"{missing[0]} is missing: build or shoot it again, or remove it from the list.")
     copies: dict[Path, Path] = {}
     for path, kind in (folders | files).items():
         if not path.is_relative_to(home):
-            copies[path] = free_name(home / "look_beyond" / kind / path.name, copies.values())
-    beside = len(folders) + len(files) - len(copies)
+            copies[path] = unused_path(home / "look_beyond" / kind / path.name, copies.values())
+    already_beside = len(folders) + len(files) - len(copies)
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
         for number, (source, target) in enumerate(copies.items()):
@@ -33,30 +33,29 @@ def pack(context: bpy.types.Context) -> Work:
             if cancelled.is_set():
                 break
             target.parent.mkdir(parents=True, exist_ok=True)
-            whole = target.with_name(f".{target.name}.part")
+            partial = target.with_name(f".{target.name}.part")
             if source.is_dir():
-                shutil.rmtree(whole, ignore_errors=True)
-                shutil.copytree(source, whole)
+                shutil.rmtree(partial, ignore_errors=True)
+                shutil.copytree(source, partial)
             else:
-                shutil.copy2(source, whole)
-            whole.rename(target)
-        yield Done()
+                shutil.copy2(source, partial)
+            partial.rename(target)
+        yield Succeeded()
 
-    def finish(done: Done) -> str:
-        there = {source: target for source, target in copies.items() if target.exists()}
-        repoint(there, home)
-        upright = [image for image in bpy.data.images if image.packed_file is not None]
+    def finish(result: Succeeded) -> str:
+        copied = {source: target for source, target in copies.items() if target.exists()}
+        redirect_paths(copied, home)
+        packed = [image for image in bpy.data.images if image.packed_file is not None]
         return (
-            f"{len(there)} of {len(copies)} things were copied to {home / 'look_beyond'};"
-            f" {beside} lay beside the file already; the file holds {len(upright)} pictures itself."
-            " Save it to keep the new paths."
+            f"{len(copied)} of {len(copies)} items were copied to {home / 'look_beyond'}; {already_beside} were already"
+            f" beside the file; {len(packed)} images are packed in the file. Save the file to keep the new paths."
         )
 
-    return Work("Pack for Moving", steps, finish)
+    return Task("Pack for Moving", steps, finish)
 
 
-def needed() -> tuple[dict[Path, str], dict[Path, str]]:
-    """The folders and the files that the open file's scenes refer to, and what kind each is."""
+def referenced_paths() -> tuple[dict[Path, str], dict[Path, str]]:
+    """Folders and files that the open file refers to, each with the subfolder that its copy goes to."""
     folders: dict[Path, str] = {}
     files: dict[Path, str] = {}
     for scene in bpy.data.scenes:
@@ -70,8 +69,8 @@ def needed() -> tuple[dict[Path, str], dict[Path, str]]:
                 folders[absolute(stored)] = kind
         if settings.panorama_path:
             files[absolute(settings.panorama_path)] = "photos"
-        for strip in strips(scene):
-            if stamped(strip, "frames_folder"):
+        for strip in image_strips(scene):
+            if mark_of(strip, "frames_folder"):
                 folders[absolute(strip.directory).parent] = "shots"
     for camera in bpy.data.cameras:
         if camera.look_beyond.photo_path:
@@ -79,37 +78,37 @@ def needed() -> tuple[dict[Path, str], dict[Path, str]]:
     return folders, files
 
 
-def repoint(moved: dict[Path, Path], home: Path) -> None:
-    """Have everything in the open file that points into the former places point into the new ones.
+def redirect_paths(moved: dict[Path, Path], home: Path) -> None:
+    """Redirect the open file's paths from the keys of `moved` to the values.
 
-    What lies in `home`, the open file's own folder, moves with it only if its path begins there.
+    Paths inside `home`, the file's own folder, become relative to the file, so that they move with it.
     """
 
-    def new(stored: str) -> str:
+    def redirected(stored: str) -> str:
         path = absolute(stored)
         for source, target in moved.items():
             if path == source or path.is_relative_to(source):
                 return as_stored(target / path.relative_to(source))
         return as_stored(path) if path.is_relative_to(home) else stored
 
-    for owner, name in own_paths():
-        setattr(owner, name, new(getattr(owner, name)))
+    for owner, name in path_properties():
+        setattr(owner, name, redirected(getattr(owner, name)))
     for scene in bpy.data.scenes:
-        for strip in strips(scene):
-            if stamped(strip, "frames_folder"):
-                strip.directory = new(strip.directory)
-                stamp(strip, {"frames_folder": str(absolute(strip.directory))})
+        for strip in image_strips(scene):
+            if mark_of(strip, "frames_folder"):
+                strip.directory = redirected(strip.directory)
+                set_marks(strip, {"frames_folder": str(absolute(strip.directory))})
     for image in bpy.data.images:
-        own = image.filepath and image.packed_file is None and image.library is None
-        if own and new(image.filepath) != image.filepath:
-            image.filepath = new(image.filepath)
+        local = image.filepath and image.packed_file is None and image.library is None
+        if local and redirected(image.filepath) != image.filepath:
+            image.filepath = redirected(image.filepath)
             for name in ("sequence", "frames_folder"):
-                if stamped(image, name):
-                    stamp(image, {name: str(absolute(image.filepath).parent)})
+                if mark_of(image, name):
+                    set_marks(image, {name: str(absolute(image.filepath).parent)})
 
 
-def own_paths() -> Iterator[tuple[bpy.types.PropertyGroup, str]]:
-    """Which properties of the open file's own scenes and cameras hold a path to something that was made or chosen."""
+def path_properties() -> Iterator[tuple[bpy.types.PropertyGroup, str]]:
+    """The properties of local scenes and cameras that hold paths: their owner and name."""
     for scene in bpy.data.scenes:
         settings = scene.look_beyond
         names = ("world_folder", "shot_folder", "panorama_path")
@@ -120,24 +119,25 @@ def own_paths() -> Iterator[tuple[bpy.types.PropertyGroup, str]]:
             yield camera.look_beyond, "photo_path"
 
 
-def point_from(folder: Path) -> Callable[[], None]:
-    """Have those paths lead on when the open file is saved into another folder, as Blender does with its own.
+def rebase_paths(folder: Path) -> Callable[[], None]:
+    """Make the stored relative paths valid from another folder that the file is saved into.
 
-    What is given back puts them as they were: a copy may have been saved.
+    Returns a function that restores them, for when only a copy was saved.
     """
-    before = [(owner, name, getattr(owner, name)) for owner, name in own_paths()]
+    before = [(owner, name, getattr(owner, name)) for owner, name in path_properties()]
     for owner, name, stored in before:
         if stored.startswith("//"):
             setattr(owner, name, as_stored(absolute(stored), folder))
 
-    def put_back() -> None:
+    def restore() -> None:
         for owner, name, stored in before:
             setattr(owner, name, stored)
 
-    return put_back
+    return restore
 
 
-def free_name(path: Path, taken) -> Path:
+def unused_path(path: Path, taken: Collection[Path]) -> Path:
+    """The path, with a number if it exists or is taken."""
     number, free = 1, path
     while free.exists() or free in taken:
         number += 1

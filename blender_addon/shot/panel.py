@@ -1,15 +1,15 @@
-"""The panels of the shot."""
+"""Panels of the step Shoot."""
 
 import bpy
 
-from ..panel_bases import TOP, Step
-from ..service.presets import steps_of
+from ..panel_bases import STATUS_PANEL, SidebarPanel
+from ..service.presets import step_count
 from ..session import session
 
 
-class ShootPanel(Step, bpy.types.Panel):
+class ShootPanel(SidebarPanel, bpy.types.Panel):
     bl_idname = "LOOKBEYOND_PT_shoot"
-    bl_parent_id = TOP
+    bl_parent_id = STATUS_PANEL
     bl_label = "4  Shoot"
 
     def draw(self, context):
@@ -41,7 +41,7 @@ class ShootPanel(Step, bpy.types.Panel):
             row.operator("lookbeyond.pack", icon="PACKAGE")
 
 
-class FinePanel(Step, bpy.types.Panel):
+class FinePanel(SidebarPanel, bpy.types.Panel):
     bl_idname = "LOOKBEYOND_PT_fine"
     bl_parent_id = ShootPanel.bl_idname
     bl_label = "Steps, Seed and Files"
@@ -53,7 +53,7 @@ class FinePanel(Step, bpy.types.Panel):
         layout.use_property_split = True
         layout.use_property_decorate = False
         column = layout.column(align=True)
-        number = steps_of(session.service, settings.preset, settings.steps / 100)
+        number = step_count(session.service, settings.preset, settings.steps / 100)
         column.prop(settings, "steps", text=f"Steps ({number})" if number else "Steps")
         column.prop(settings, "tau_position", text="Tolerance")
         column.prop(settings, "tau_rotation", text="Turning")

@@ -1,117 +1,141 @@
-"""The frames of the scene's cameras in its world, asked of the service and put into its scene."""
+"""Shoots the frames of the scene's camera in its world with the service."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import bpy
 
-from ..kit import WORLD_FILES, Camera, ShotRequest
+from ..kit import Camera, ShotRequest
 from ..marks import versions
-from ..path.read import scene_frames, shot_cameras
+from ..path.frames import scene_frames
+from ..path.read import shot_cameras
 from ..results import absolute, as_stored
 from ..service import jobs, preferences
-from ..service.job_scene import SceneOf
+from ..service.job_scene import JobScene
+from ..service.requests import JobOrigin
 from ..service.unfinished import offer_unfinished
-from ..tasks import Done, JobError, Work
+from ..tasks import Steps, Succeeded, Task
 from ..undo import undoable
-from ..world.known import turned
-from ..world.nodes import heading_of, turned_by
-from .frames import Shot
-from .show import Showing
+from ..world.geometry import rotated_about_vertical
+from ..world.info import read_world_info
+from ..world.nodes import world_rotation_rad
+from ..world.variants import check_world_files
+from .display import ShotDisplay
+from .frames import ShotFrames
 
 
-def shoot(context: bpy.types.Context, cameras: Sequence[Camera] | None = None) -> Work:
-    """The frames of the scene's cameras in its world; `cameras` if they are read already.
+def shoot(context: bpy.types.Context, cameras: Sequence[Camera] | None = None) -> Task:
+    """A task that shoots the scene's frames in its world; `cameras` if they were read already.
 
-    Raises `JobError`, `CameraError`.
+    Raises `JobError`, `WorldError`, `CameraError`.
     """
     scene = context.scene
     settings = scene.look_beyond
     world = absolute(settings.world_folder)
-    for name in WORLD_FILES:
-        if not (world / name).is_file():
-            raise JobError(f"The world's file {world / name} is not there any more: build the world again.")
+    check_world_files(world)
     cameras = shot_cameras(context) if cameras is None else cameras
-    about = json.loads((world / "world.json").read_text(encoding="utf-8"))
-    turn = turned_by(scene, heading_of(about))
+    info = read_world_info(world)
+    rotation_rad = world_rotation_rad(scene, info.heading_rad)
     request = ShotRequest(
-        cameras=[turned(camera, -turn, about["origin"]).to_dict() for camera in cameras],
+        cameras=[rotated_about_vertical(camera, -rotation_rad, info.origin).to_dict() for camera in cameras],
         first_frame=scene_frames(scene).start,
         seed=settings.shot_seed,
         preset=settings.preset or "builtin",
         tau_position=settings.tau_position,
         tau_rotation=settings.tau_rotation,
     )
-    where, camera = SceneOf(scene), scene.camera
-    about = {
-        "title": "Shoot",
-        "files": where.files,
-        "scene": scene.name,
-        "camera": camera.name,
-        "world": str(world),
-        "places": sorted(settings.show_in),
-    }
-    folder = where.folder("shots", camera.name)
-    steps = jobs.shot_steps(preferences.connection(), world, request, folder, about, settings.steps / 100)
-    shows = shot_finish(where, request, about, camera.session_uid)
-    return Work("Shoot", steps, *shows, saved=where.follow, failed=offer_unfinished)
+    job_scene, camera = JobScene(scene), scene.camera
+    origin = JobOrigin(
+        "Shoot",
+        job_scene.files,
+        scene.name,
+        world=str(world),
+        camera=camera.name,
+        places=sorted(settings.show_in),
+    )
+    folder_of = job_scene.folder_of("shots", camera.name)
+    steps = jobs.shot_steps(preferences.connection(), world, request, folder_of, origin, settings.steps / 100)
+    result = ShotResult(job_scene, request, origin, camera.session_uid)
+    return shot_task(job_scene, steps, result)
 
 
-def shot_finish(
-    where: SceneOf, request: ShotRequest, about: Mapping[str, object], camera_uid: int | None = None
-) -> tuple[Callable[[Done], str | None], Callable[[list[Path]], bool]]:
-    """What puts a finished shot into its scene, and what shows its frames on the way.
+def shot_task(job_scene: JobScene, steps: Steps, result: "ShotResult") -> Task:
+    """A task whose steps receive a shot."""
+    return Task(
+        "Shoot",
+        steps,
+        undoable("Shoot", result.finish),
+        result.show_files,
+        on_saved=job_scene.follow_saved_file,
+        on_failed=offer_unfinished,
+    )
 
-    `camera_uid` is the camera's as long as the Blender runs in which the shot was begun.
+
+class ShotResult:
+    """Puts a shot into its scene: frames while they arrive, and the whole shot at the end.
+
+    `camera_uid` identifies the camera as long as the Blender runs that started the shot.
     """
-    names = tuple(jobs.frame_names(request))
-    size = (request.cameras[0]["width"], request.cameras[0]["height"])
-    places = about["places"]
-    closing: list[Showing] = []
-    showing: list[Showing] = []
 
-    def camera_in(scene: bpy.types.Scene) -> str:
-        """The camera's name: it may be another one by now."""
-        return next((one.name for one in scene.objects if one.session_uid == camera_uid), str(about["camera"]))
+    def __init__(
+        self, job_scene: JobScene, request: ShotRequest, origin: JobOrigin, camera_uid: int | None = None
+    ) -> None:
+        self._job_scene, self._request, self._origin, self._camera_uid = job_scene, request, origin, camera_uid
+        self._names = tuple(jobs.frame_names(request))
+        self._size = (request.cameras[0]["width"], request.cameras[0]["height"])
+        self._final: ShotDisplay | None = None
+        self._partial: ShotDisplay | None = None
 
-    def finish(done: Done) -> str | None:
-        scene = where.find()
+    def finish(self, result: Succeeded) -> str | None:
+        """Show the whole shot, piece by piece (see `Task.finish`)."""
+        folder = result.folder
+        assert folder is not None
+        scene = self._job_scene.find()
         if scene is None:
-            return where.later("shot", done.folder)
-        if not closing:
-            # Known before it is shown: what cannot be shown is not lost.
-            scene.look_beyond.shot_folder = as_stored(done.folder)
-            scene.look_beyond.shot_first, scene.look_beyond.shot_frames = request.first_frame, len(names)
-            record = {
-                "job": done.job,
-                "world": about["world"],
-                "folder": str(done.folder),
-                "first_frame": request.first_frame,
-                "seed": request.seed,
-                "preset": request.preset,
-                "tau_position": request.tau_position,
-                "tau_rotation": request.tau_rotation,
-                "steps": done.steps,
-                "cameras": done.cameras,
-                **versions(),
-            }
-            shot = Shot(done.folder / "frames", names, request.first_frame, size, record)
-            closing.append(Showing(shot, camera_in(scene), places))
-        if not closing[0].step(scene):
+            return self._job_scene.keep_result("shot", folder)
+        if self._final is None:
+            # Stored before the frames are shown: a shot that cannot be shown is not lost.
+            scene.look_beyond.shot_folder = as_stored(folder)
+            scene.look_beyond.shot_first, scene.look_beyond.shot_frames = self._request.first_frame, len(self._names)
+            self._final = self._display(scene, folder / "frames", self._record(result, folder))
+        if not self._final.step(scene):
             return None
-        return f"{len(names)} frames are finished. {closing[0].said}".strip()
+        return f"{len(self._names)} frames are finished. {self._final.message}".strip()
 
-    def arrived(files: list[Path]) -> bool:
-        scene = where.find()
-        there = next((file for file in files if file.parent.name == "frames"), None)
-        if scene is None or there is None:
+    def show_files(self, files: list[Path]) -> bool:
+        """Show the frames that have arrived (see `Task.show_files`)."""
+        scene = self._job_scene.find()
+        frame = next((file for file in files if file.parent.name == "frames"), None)
+        if scene is None or frame is None:
             return True
-        if not showing:
-            shot = Shot(there.parent, names, request.first_frame, size, {}, there.name)
-            showing.append(Showing(shot, camera_in(scene), places))
-        if showing[0].step(scene):
-            showing.clear()
-        return not showing
+        if self._partial is None:
+            self._partial = self._display(scene, frame.parent, {}, frame.name)
+        if not self._partial.step(scene):
+            return False
+        self._partial = None
+        return True
 
-    return undoable("Shoot", finish), arrived
+    def _display(
+        self, scene: bpy.types.Scene, folder: Path, record: dict[str, object], first_available: str = ""
+    ) -> ShotDisplay:
+        first_frame = self._request.first_frame
+        frames = ShotFrames(folder, self._names, first_frame, self._size, record, first_available)
+        # The camera may have another name by now.
+        named = (thing.name for thing in scene.objects if thing.session_uid == self._camera_uid)
+        return ShotDisplay(frames, next(named, self._origin.camera), self._origin.places)
+
+    def _record(self, result: Succeeded, folder: Path) -> dict[str, object]:
+        request = self._request
+        return {
+            "job": result.job,
+            "world": self._origin.world,
+            "folder": str(folder),
+            "first_frame": request.first_frame,
+            "seed": request.seed,
+            "preset": request.preset,
+            "tau_position": request.tau_position,
+            "tau_rotation": request.tau_rotation,
+            "steps": result.steps,
+            "cameras": result.cameras,
+            **versions(),
+        }

@@ -1,21 +1,22 @@
-"""The frames of a shot as a strip, in the sequencer of a scene of its own."""
+"""The frames of a shot as an image strip in the sequencer of a separate scene."""
 
 import time
 
 import bpy
 
-from ..marks import stamped
+from ..marks import mark_of
 from ..results import as_stored
-from .frames import Shot
+from .frames import ShotFrames
 
 
-def shots_of(scene: bpy.types.Scene) -> bpy.types.Scene | None:
-    return next((one for one in bpy.data.scenes if stamped(one, "shots_of") == scene), None)
+def sequencer_scene_of(scene: bpy.types.Scene) -> bpy.types.Scene | None:
+    """The scene that shows the shots of `scene`; None if there is none yet."""
+    return next((one for one in bpy.data.scenes if mark_of(one, "shots_of") == scene), None)
 
 
-def sequencer_scene(scene: bpy.types.Scene, size: tuple[int, int]) -> bpy.types.Scene:
-    """The scene that shows the shots of `scene`: its time, the shot's size."""
-    editing = shots_of(scene)
+def make_sequencer_scene(scene: bpy.types.Scene, size: tuple[int, int]) -> bpy.types.Scene:
+    """Make or update the scene that shows the shots of `scene`, with its frame range and the shot's size."""
+    editing = sequencer_scene_of(scene)
     if editing is None:
         editing = bpy.data.scenes.new(f"{scene.name} Shot")
         editing["look_beyond_shots_of"] = scene
@@ -30,37 +31,39 @@ def sequencer_scene(scene: bpy.types.Scene, size: tuple[int, int]) -> bpy.types.
 
 
 def strips_of(editing: bpy.types.Scene):
-    """The strips collection, under the name that this Blender has for it."""
+    """The strips of a scene, under the name that this Blender uses."""
     editor = editing.sequence_editor_create()
     return editor.strips if hasattr(editor, "strips") else editor.sequences
 
 
-def image_strip(editing: bpy.types.Scene, shot: Shot):
+def image_strip(editing: bpy.types.Scene, frames: ShotFrames):
     """The image strip of these frames; a new one has only the first of them."""
     strips = strips_of(editing)
-    folder = str(shot.folder)
+    folder = str(frames.folder)
     for strip in strips:
-        if strip.type == "IMAGE" and stamped(strip, "frames_folder") == folder:
-            there = len(strip.elements)  # their numbers follow each other: the ends tell
-            if there <= len(shot.names) and all(strip.elements[at].filename == shot.names[at] for at in (0, there - 1)):
+        if strip.type == "IMAGE" and mark_of(strip, "frames_folder") == folder:
+            count = len(strip.elements)  # frame numbers are consecutive: comparing the ends is enough
+            if count <= len(frames.names) and all(
+                strip.elements[at].filename == frames.names[at] for at in (0, count - 1)
+            ):
                 editing.sequence_editor_create()
-                strip.directory = strip.directory  # the files may be new: drop what was read of them
+                strip.directory = strip.directory  # drops cached images: the files may be new
                 return strip
-    above = max((strip.channel for strip in strips), default=0)
+    top = max((strip.channel for strip in strips), default=0)
     for strip in strips:
-        if stamped(strip, "frames_folder"):
+        if mark_of(strip, "frames_folder"):
             strip.mute = True
-    name = shot.folder.parent.name
-    # A new strip reads the file that it is given at once, and the window waits: it gets its name afterwards.
-    strip = strips.new_image(name, str(shot.folder / "unread"), min(above + 1, 128), shot.first_frame)
-    strip.elements[0].filename = shot.names[0]
-    strip.directory = as_stored(shot.folder)
+    name = frames.folder.parent.name
+    # A new strip loads its file at once, which blocks the window: it gets the real name afterwards.
+    strip = strips.new_image(name, str(frames.folder / "unread"), min(top + 1, 128), frames.first_frame)
+    strip.elements[0].filename = frames.names[0]
+    strip.directory = as_stored(frames.folder)
     strip["look_beyond_frames_folder"] = folder
     return strip
 
 
-def extended(strip, names: tuple[str, ...], limit_s: float) -> bool:
-    """Give the strip more of its frames, as many as the time allows, at least one; whether it has all."""
+def extend_strip(strip, names: tuple[str, ...], limit_s: float) -> bool:
+    """Append frames to the strip, at least one, until the time is up; returns whether it has all."""
     ends = time.perf_counter() + limit_s
     for name in names[len(strip.elements) :]:
         strip.elements.append(name)
@@ -69,8 +72,8 @@ def extended(strip, names: tuple[str, ...], limit_s: float) -> bool:
     return len(strip.elements) == len(names)
 
 
-def strips(scene: bpy.types.Scene) -> list:
-    """The image strips of a scene, without making it a sequencer."""
+def image_strips(scene: bpy.types.Scene) -> list:
+    """The image strips of a scene; does not create a sequencer."""
     editor = scene.sequence_editor
     every = () if editor is None else getattr(editor, "strips", None) or getattr(editor, "sequences", ())
     return [strip for strip in every if strip.type == "IMAGE"]

@@ -1,1 +1,1 @@
-"""What runs now, what waits, and what was said."""
+"""The running task, the queue, messages and unfinished jobs."""

@@ -1,36 +1,38 @@
-"""The buttons of what runs, waits and was said."""
+"""Operators of the status panel."""
 
 import bpy
 from bpy.props import IntProperty, StringProperty
 
 from .. import heartbeat, tasks
-from ..operator_bases import AsksService, ReasonedPoll
+from ..operator_bases import PollWithReason, ServiceOperator
 from ..results import absolute
 from ..service import program, unfinished
 from ..session import session
 from . import resume
 
 
-class Resume(AsksService, bpy.types.Operator):
-    """Go on with what was begun when Blender was closed: what is finished is kept"""
+class Resume(ServiceOperator, bpy.types.Operator):
+    """Resume this unfinished job; what was finished before is kept"""
 
     bl_idname = "lookbeyond.resume"
-    bl_label = "Go On"
-    queues = True
+    bl_label = "Resume"
+    can_queue = True
 
-    folder: StringProperty(name="Folder", description="Of the world or shot; empty: the first one found")
+    folder: StringProperty(
+        name="Folder", description="Folder of the unfinished world or shot; empty: the first one found"
+    )
 
     def prepare(self, context):
         found = [absolute(self.folder)] if self.folder else unfinished.unfinished()
         if not found:
-            raise tasks.JobError("Nothing of this file was left unfinished.")
-        work = resume.resume(context, found[0])
+            raise tasks.JobError("This file has no unfinished jobs.")
+        task = resume.resume(context, found[0])
         session.unfinished = [folder for folder in session.unfinished if folder != found[0]]
-        return work
+        return task
 
 
-class Cancel(ReasonedPoll, bpy.types.Operator):
-    """End what is running; what it has finished is kept"""
+class Cancel(PollWithReason, bpy.types.Operator):
+    """Cancel the running task; finished results are kept"""
 
     bl_idname = "lookbeyond.cancel"
     bl_label = "Cancel"
@@ -39,7 +41,7 @@ class Cancel(ReasonedPoll, bpy.types.Operator):
     def reason(cls, context):
         if session.task is None:
             return "Nothing is running"
-        return "It is being cancelled" if session.task.cancelled.is_set() else ""
+        return "The task is already being cancelled" if session.task.cancelled.is_set() else ""
 
     def execute(self, context):
         session.cancel()
@@ -48,12 +50,12 @@ class Cancel(ReasonedPoll, bpy.types.Operator):
 
 
 class Unqueue(bpy.types.Operator):
-    """Take this off the queue: it has not begun yet"""
+    """Remove this task from the queue"""
 
     bl_idname = "lookbeyond.unqueue"
-    bl_label = "Take off the Queue"
+    bl_label = "Remove from Queue"
 
-    index: IntProperty(name="Number", description="In the queue, from 0", min=0)
+    index: IntProperty(name="Number", description="Index in the queue, from 0", min=0)
 
     def execute(self, context):
         if self.index < len(session.queue):
@@ -62,15 +64,15 @@ class Unqueue(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class OpenFolder(ReasonedPoll, bpy.types.Operator):
-    """Show the files of what was just made"""
+class OpenFolder(PollWithReason, bpy.types.Operator):
+    """Open the folder of the last result"""
 
     bl_idname = "lookbeyond.open_folder"
     bl_label = "Open Folder"
 
     @classmethod
     def reason(cls, context):
-        return "" if session.folder is not None and session.folder.is_dir() else "Nothing was made that is still there"
+        return "" if session.folder is not None and session.folder.is_dir() else "There is no result folder"
 
     def execute(self, context):
         bpy.ops.wm.path_open(filepath=str(session.folder))
@@ -78,7 +80,7 @@ class OpenFolder(ReasonedPoll, bpy.types.Operator):
 
 
 class CopyLog(bpy.types.Operator):
-    """Copy the message and the service's log to the clipboard, for whoever is asked for help"""
+    """Copy the message and the service's log to the clipboard, for a support request"""
 
     bl_idname = "lookbeyond.copy_log"
     bl_label = "Copy Log"
@@ -89,7 +91,7 @@ class CopyLog(bpy.types.Operator):
 
 
 class ClearMessage(bpy.types.Operator):
-    """Empty the status box"""
+    """Dismiss the message"""
 
     bl_idname = "lookbeyond.clear_message"
     bl_label = "Dismiss"

@@ -1,34 +1,33 @@
-"""What was begun and not ended is gone on with."""
+"""Resumes unfinished jobs."""
 
-import json
 from pathlib import Path
 
 import bpy
 
-from ..kit import ShotRequest, WorldRequest
+from ..kit import ShotRequest
 from ..service import jobs, preferences
-from ..service.job_scene import SceneOf
+from ..service.job_scene import JobScene
+from ..service.requests import read_request
 from ..service.unfinished import offer_unfinished
-from ..shot.shoot import shot_finish
-from ..tasks import JobError, Work
-from ..world.build import world_finish
+from ..shot.shoot import ShotResult, shot_task
+from ..tasks import Task
+from ..world.build import apply_world
 
 
-def resume(context: bpy.types.Context, folder: Path) -> Work:
-    """Go on with a world or shot that was begun: what the service has finished is fetched. Raises `JobError`."""
-    try:
-        begun = json.loads((folder / "request.json").read_text(encoding="utf-8"))
-        about, values = begun["about"], begun["request"]
-        request = ShotRequest(**values) if "cameras" in values else WorldRequest(**values)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise JobError(f"What was begun in {folder} cannot be read ({error}): start it again.") from None
-    scene = bpy.data.scenes.get(about["scene"], context.scene)
-    where = SceneOf(scene, folder.parents[1], about.get("files", ()))
-    where.begun, about["files"] = folder, where.files
-    steps = jobs.resume_steps(preferences.connection(), request, folder, about)
+def resume(context: bpy.types.Context, folder: Path) -> Task:
+    """A task that resumes the job whose results lie in a folder. Raises `RequestError`, `JobError`."""
+    stored = read_request(folder)
+    origin, request = stored.origin, stored.request
+    scene = bpy.data.scenes.get(origin.scene, context.scene)
+    job_scene = JobScene(scene, folder.parents[1], origin.files, folder)
+    origin.files = job_scene.files
+    steps = jobs.resume_steps(preferences.connection(), request, folder, origin)
     if isinstance(request, ShotRequest):
-        title, shows = "Shoot", shot_finish(where, request, about)
-    else:
-        role = "panorama" if request.panorama else "photo"
-        title, shows = "Build World", (world_finish(where, request, Path(about["source"]), role),)
-    return Work(title, steps, *shows, saved=where.follow, failed=offer_unfinished)
+        return shot_task(job_scene, steps, ShotResult(job_scene, request, origin))
+    return Task(
+        "Build World",
+        steps,
+        apply_world(job_scene, request, Path(origin.source), "panorama" if request.panorama else "photo"),
+        on_saved=job_scene.follow_saved_file,
+        on_failed=offer_unfinished,
+    )

@@ -1,1 +1,1 @@
-"""Step 2: the panorama that the photo is a part of, as the scene's world and as a stage."""
+"""Step 2: the panorama around the photo, as the scene's world and as a stage."""

@@ -1,35 +1,34 @@
-"""A panorama as the scene's world: a node group of ours; the artist's own worlds stay."""
+"""The panorama as the scene's world: a node group in it. The artist's own worlds are kept."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import bpy
 
-from ..marks import stamp, stamped
+from ..marks import mark_of, set_marks
 from ..results import as_stored
 
 MAKER = "world_nodes"
-"""Marks a node group as ours (custom property `look_beyond_maker`)."""
+"""Marks the add-on's node groups (custom property `look_beyond_maker`)."""
 
 
-def show_world(scene: bpy.types.Scene, panorama: Path, heading: float, record: Mapping[str, object]) -> str:
-    """Make the panorama (a file) the scene's world and say what became of the former one.
+def set_scene_world(scene: bpy.types.Scene, panorama: Path, heading_rad: float, record: Mapping[str, object]) -> str:
+    """Make a panorama file the scene's world; returns a note on the previous world.
 
-    `heading` is where its centre column looks, radians counter-clockwise from +X. If the scene's world has a
-    node of ours, only the panorama in it changes: strength and whatever the artist built around it stay. A
-    world that is nothing but a colour gets our node; one with nodes of the artist's own stays as it is, in the
-    file, and a new one takes its place. `record` is written on group and world.
+    `heading_rad` is the direction of its centre, counter-clockwise from +X. If the scene's world has a panorama node,
+    only the node group in it changes: its strength and the artist's nodes around it stay. A world that is just a colour
+    gets the node. A world with the artist's own nodes stays in the file as it is, and a new one takes its place.
+    `record` is written to group and world.
     """
-    group = panorama_group(panorama, heading)
-    stamp(group, record)
-    node = our_node(scene.world)
+    group = panorama_group(panorama, heading_rad)
+    set_marks(group, record)
+    node = panorama_node(scene.world)
     if node is not None:
         strength = node.inputs["Strength"].default_value
         node.node_tree = group
         node.inputs["Strength"].default_value = strength
-        node.inputs["Heading"].default_value = heading
-        stamp(scene.world, record)
+        node.inputs["Heading"].default_value = heading_rad
+        set_marks(scene.world, record)
         return ""
     former = scene.world if scene.world is not None and not is_plain(scene.world) else None
     if scene.world is None or former is not None:
@@ -42,67 +41,67 @@ def show_world(scene: bpy.types.Scene, panorama: Path, heading: float, record: M
     node.node_tree = group
     node.name = node.label = "Look Beyond"
     node.width = 200
-    node.inputs["Heading"].default_value = heading
+    node.inputs["Heading"].default_value = heading_rad
     output = next((one for one in nodes if one.type == "OUTPUT_WORLD"), None) or nodes.new("ShaderNodeOutputWorld")
     node.location = (output.location.x - 260, output.location.y - 180)
     world.node_tree.links.new(node.outputs["Background"], output.inputs["Surface"])
-    stamp(world, record)
+    set_marks(world, record)
     if former is None:
         return ""
     former.use_fake_user = True
-    return f"The former world, {former.name}, is kept in the file."
+    return f"The previous world, {former.name}, is kept in the file."
 
 
 def is_plain(world: bpy.types.World) -> bool:
-    """Whether a world is nothing but a colour: what Blender gives every new scene."""
+    """Whether a world is just a colour, as in Blender's new scenes."""
     if world.node_tree is None or (bpy.app.version < (5, 0, 0) and not world.use_nodes):
         return True
     nodes = world.node_tree.nodes
     return all(node.type in ("BACKGROUND", "OUTPUT_WORLD") for node in nodes) and not world.node_tree.animation_data
 
 
-def heading_now(scene: bpy.types.Scene) -> float | None:
-    """Where the panorama in the scene's world looks, radians counter-clockwise from +X; None without one of ours."""
-    node = our_node(scene.world)
+def current_heading_rad(scene: bpy.types.Scene) -> float | None:
+    """Direction of the panorama's centre in the scene's world, counter-clockwise from +X; None without a panorama."""
+    node = panorama_node(scene.world)
     return None if node is None else float(node.inputs["Heading"].default_value)
 
 
-def turned_by(scene: bpy.types.Scene, heading: float) -> float:
-    """How far the artist has turned the world from where it was made to look, radians."""
-    now = heading_now(scene)
-    return 0.0 if now is None else now - heading
+def world_rotation_rad(scene: bpy.types.Scene, built_heading_rad: float) -> float:
+    """The angle by which the artist has rotated the world since it was built."""
+    heading_rad = current_heading_rad(scene)
+    return 0.0 if heading_rad is None else heading_rad - built_heading_rad
 
 
-def our_node(world: bpy.types.World | None) -> bpy.types.Node | None:
-    """The node of ours in a world."""
+def panorama_node(world: bpy.types.World | None) -> bpy.types.Node | None:
+    """The add-on's node in a world."""
     tree = world.node_tree if world is not None else None
     for node in tree.nodes if tree is not None else ():
-        if node.type == "GROUP" and node.node_tree is not None and stamped(node.node_tree, "maker") == MAKER:
+        if node.type == "GROUP" and node.node_tree is not None and mark_of(node.node_tree, "maker") == MAKER:
             return node
     return None
 
 
 def shows_world(shading: bpy.types.View3DShading) -> bool:
-    """Whether a viewport shows its scene's world."""
+    """Whether a viewport shows the scene's world."""
     return shading.type == "MATERIAL" and shading.use_scene_world or shading.type == "RENDERED"
 
 
-def panorama_group(panorama: Path, heading: float) -> bpy.types.NodeTree:
-    """The node group of this panorama: Heading and Strength in, Background out. Made once per file."""
+def panorama_group(panorama: Path, heading_rad: float) -> bpy.types.NodeTree:
+    """The node group of a panorama file: inputs Heading and Strength, output Background. One per file."""
     image = panorama_image(panorama)
     for group in bpy.data.node_groups:
-        if stamped(group, "maker") == MAKER and any(getattr(node, "image", None) == image for node in group.nodes):
+        if mark_of(group, "maker") == MAKER and any(getattr(node, "image", None) == image for node in group.nodes):
             image.reload()
             return group
 
     group = bpy.data.node_groups.new(f"Look Beyond {panorama.parent.name}", "ShaderNodeTree")
-    group.use_fake_user = True  # the artist may come back to a former variant
-    stamp(group, {"maker": MAKER})
+    group.use_fake_user = True  # the artist may switch back to it
+    set_marks(group, {"maker": MAKER})
     strength = group.interface.new_socket("Strength", in_out="INPUT", socket_type="NodeSocketFloat")
     strength.default_value, strength.min_value = 1.0, 0.0
-    turned = group.interface.new_socket("Heading", in_out="INPUT", socket_type="NodeSocketFloat")
-    turned.subtype, turned.default_value = "ANGLE", heading
-    turned.description = "Where the centre of the panorama looks, counter-clockwise from the X axis"
+    angle_socket = group.interface.new_socket("Heading", in_out="INPUT", socket_type="NodeSocketFloat")
+    angle_socket.subtype, angle_socket.default_value = "ANGLE", heading_rad
+    angle_socket.description = "Direction of the panorama's centre, counter-clockwise from the X axis"
     group.interface.new_socket("Background", in_out="OUTPUT", socket_type="NodeSocketShader")
 
     kinds = (
@@ -118,7 +117,7 @@ def panorama_group(panorama: Path, heading: float) -> bpy.types.NodeTree:
     places = ((-800, -200), (-600, 100), (-600, -200), (-400, 100), (-200, 100), (80, 0), (280, 0))
     for node, place in zip((inputs, coordinates, angle, mapping, texture, background, output), places, strict=True):
         node.location = place
-    mapping.vector_type = "TEXTURE"  # turns the picture, not the coordinates: +heading about Z
+    mapping.vector_type = "TEXTURE"  # rotates the picture, not the coordinates: by +heading about Z
     texture.image = image
     texture.projection = "EQUIRECTANGULAR"
     texture.interpolation = "Linear"
@@ -134,14 +133,9 @@ def panorama_group(panorama: Path, heading: float) -> bpy.types.NodeTree:
 
 
 def panorama_image(panorama: Path) -> bpy.types.Image:
-    """The panorama's file as an image, once per file, its path as the .blend should hold it."""
+    """The image of a panorama file, one per file."""
     image = bpy.data.images.load(str(panorama), check_existing=True)
     stored = as_stored(panorama)
     if image.filepath != stored:
         image.filepath = stored
     return image
-
-
-def heading_of(about: Mapping[str, object]) -> float:
-    """Radians, from the content of world.json; what is less than a camera's single precision tells is noise."""
-    return round(math.radians(float(about.get("heading", 0.0))), 6) + 0.0

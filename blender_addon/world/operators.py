@@ -1,21 +1,23 @@
-"""The buttons of the world."""
+"""Operators of the step World."""
 
 import bpy
 from bpy.props import FloatProperty, IntProperty, StringProperty
 
-from ..operator_bases import IMAGES, OF_THIS_PHOTO, AsksService, NeedsWorld, ReasonedPoll
+from ..operator_bases import IMAGE_GLOB, NOT_REMEMBERED, PollWithReason, ServiceOperator, WorldOperator
 from ..path import watch
-from ..path.view import path_view
+from ..path.checker import path_checker
 from ..results import absolute
 from ..session import session
 from . import build, stage, variants
-from .nodes import our_node, shows_world
+from .nodes import panorama_node, shows_world
 
 
-class NeedsPhoto(AsksService):
-    queues = True
+class PhotoOperator(ServiceOperator):
+    """Needs a photo."""
+
+    can_queue = True
     takes_panorama = False
-    """Whether a 360° picture will do as well."""
+    """Whether it also works with a 360° picture."""
 
     @classmethod
     def reason(cls, context):
@@ -25,8 +27,8 @@ class NeedsPhoto(AsksService):
         return super().reason(context)
 
 
-class BuildWorld(NeedsPhoto, bpy.types.Operator):
-    """Make the panorama that the photo is a part of (or take the 360° picture), and the scene's world of it"""
+class BuildWorld(PhotoOperator, bpy.types.Operator):
+    """Extend the photo to a panorama, or use the 360° picture, and make it the scene's world"""
 
     bl_idname = "lookbeyond.build_world"
     bl_label = "Build World"
@@ -37,26 +39,26 @@ class BuildWorld(NeedsPhoto, bpy.types.Operator):
         return build.build_world(context)
 
 
-class UsePanorama(AsksService, bpy.types.Operator):
-    """Make a world of a 360° picture that you have: only its distances are computed"""
+class UsePanorama(ServiceOperator, bpy.types.Operator):
+    """Build the world from an existing 360° picture; only distances are computed"""
 
     bl_idname = "lookbeyond.use_panorama"
     bl_label = "Use 360° Picture"
 
-    filepath: StringProperty(subtype="FILE_PATH", options=OF_THIS_PHOTO)
-    filter_glob: StringProperty(default=IMAGES, options={"HIDDEN"})
+    filepath: StringProperty(subtype="FILE_PATH", options=NOT_REMEMBERED)
+    filter_glob: StringProperty(default=IMAGE_GLOB, options={"HIDDEN"})
     height: FloatProperty(
         name="Height (m)",
-        description="Metres from the floor to its camera",
+        description="Height of the camera above the floor, in metres",
         default=1.6,
         min=0.01,
-        options=OF_THIS_PHOTO,
+        options=NOT_REMEMBERED,
     )
     heading: FloatProperty(
         name="Heading",
-        description="Where its centre looks, counter-clockwise from the X axis",
+        description="Direction of the picture's centre, counter-clockwise from the X axis",
         subtype="ANGLE",
-        options=OF_THIS_PHOTO,
+        options=NOT_REMEMBERED,
     )
 
     def invoke(self, context, event):
@@ -65,33 +67,33 @@ class UsePanorama(AsksService, bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def execute(self, context):
-        if getattr(self, "chosen_in_window", False):  # the file browser's button: nobody is to wait
-            return AsksService.invoke(self, context, None)
+        if getattr(self, "chosen_in_window", False):  # called by the file browser: run in the background
+            return ServiceOperator.invoke(self, context, None)
         return super().execute(context)
 
     def prepare(self, context):
         return build.use_panorama(context, absolute(self.filepath), self.height, self.heading)
 
 
-class RerollWorld(NeedsPhoto, bpy.types.Operator):
-    """Make another world of the same photo, with a seed that none has yet; the former ones stay"""
+class RerollWorld(PhotoOperator, bpy.types.Operator):
+    """Build another world from the same photo, with a new seed; the others are kept"""
 
     bl_idname = "lookbeyond.reroll_world"
     bl_label = "Another World"
 
     def prepare(self, context):
-        context.scene.look_beyond.seed = variants.another_seed(context.scene)
+        context.scene.look_beyond.seed = variants.unused_seed(context.scene)
         return build.build_world(context)
 
 
-class UseWorld(ReasonedPoll, bpy.types.Operator):
-    """Make this world the scene's again"""
+class UseWorld(PollWithReason, bpy.types.Operator):
+    """Switch the scene to this world"""
 
     bl_idname = "lookbeyond.use_world"
     bl_label = "Use World"
     bl_options = {"REGISTER", "UNDO"}
 
-    index: IntProperty(name="Number", description="Among the scene's worlds, from 0", min=0)
+    index: IntProperty(name="Number", description="Index among the scene's worlds, from 0", min=0)
 
     @classmethod
     def description(cls, context, properties):
@@ -99,28 +101,28 @@ class UseWorld(ReasonedPoll, bpy.types.Operator):
         if properties.index >= len(worlds):
             return cls.__doc__
         world = worlds[properties.index]
-        return f"{cls.__doc__}: {world.name}{f', told that it is {world.prompt}' if world.prompt else ''}"
+        return f"{cls.__doc__}: {world.name}{f', prompt: {world.prompt}' if world.prompt else ''}"
 
     def execute(self, context):
         worlds = context.scene.look_beyond.worlds
         if self.index >= len(worlds):
-            self.report({"ERROR"}, f"The scene has {len(worlds)} worlds: choose one of them.")
+            self.report({"ERROR"}, f"The scene has {len(worlds)} worlds: choose an index below that.")
             return {"CANCELLED"}
         try:
-            said = variants.use_world(context.scene, absolute(worlds[self.index].folder))
+            note = variants.use_world(context.scene, absolute(worlds[self.index].folder))
         except (ValueError, OSError) as error:
             session.refuse(str(error))
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        if said:
-            self.report({"INFO"}, said)
-        path_view.touch()
-        watch.awaken()
+        if note:
+            self.report({"INFO"}, note)
+        path_checker.invalidate()
+        watch.schedule()
         return {"FINISHED"}
 
 
-class SeeWorld(ReasonedPoll, bpy.types.Operator):
-    """Show the world in this viewport; pressed again: the viewport's solid mode"""
+class SeeWorld(PollWithReason, bpy.types.Operator):
+    """Show the world in this viewport; press again to return to solid mode"""
 
     bl_idname = "lookbeyond.see_world"
     bl_label = "See World"
@@ -128,8 +130,8 @@ class SeeWorld(ReasonedPoll, bpy.types.Operator):
     @classmethod
     def reason(cls, context):
         if context.space_data is None or context.space_data.type != "VIEW_3D":
-            return "This is for a 3D viewport: press it in the viewport's sidebar"
-        return "" if our_node(context.scene.world) else "Build a world first"
+            return "This needs a 3D viewport: press the button in the viewport's sidebar"
+        return "" if panorama_node(context.scene.world) else "Build a world first"
 
     def execute(self, context):
         shading = context.space_data.shading
@@ -138,22 +140,22 @@ class SeeWorld(ReasonedPoll, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class ForgetWorld(ReasonedPoll, bpy.types.Operator):
-    """Take this world off the list; its files stay"""
+class ForgetWorld(PollWithReason, bpy.types.Operator):
+    """Remove this world from the list; its files are kept"""
 
     bl_idname = "lookbeyond.forget_world"
     bl_label = "Forget World"
     bl_options = {"REGISTER", "UNDO"}
 
-    index: IntProperty(name="Number", description="Among the scene's worlds, from 0", min=0)
+    index: IntProperty(name="Number", description="Index among the scene's worlds, from 0", min=0)
 
     def execute(self, context):
         context.scene.look_beyond.worlds.remove(self.index)
         return {"FINISHED"}
 
 
-class AddStage(NeedsWorld, bpy.types.Operator):
-    """Make a mesh of the world's distances, with the panorama on it: walk through it, place things on it"""
+class AddStage(WorldOperator, bpy.types.Operator):
+    """Add a mesh of the world's distances with the panorama as its texture, to place objects on"""
 
     bl_idname = "lookbeyond.add_stage"
     bl_label = "Add Stage"

@@ -1,19 +1,19 @@
-"""The panel of the world."""
+"""Panel of the step World."""
 
 import bpy
 
 from .. import icons
-from ..panel_bases import TOP, Step, draw_text
+from ..panel_bases import STATUS_PANEL, SidebarPanel, draw_wrapped
 from ..photo.panel import draw_known_length
 from ..results import absolute
 from ..service.presets import takes_prompt
 from ..session import session
-from .nodes import our_node, shows_world
+from .nodes import panorama_node, shows_world
 
 
-class WorldPanel(Step, bpy.types.Panel):
+class WorldPanel(SidebarPanel, bpy.types.Panel):
     bl_idname = "LOOKBEYOND_PT_world"
-    bl_parent_id = TOP
+    bl_parent_id = STATUS_PANEL
     bl_label = "2  World"
 
     def draw(self, context):
@@ -40,13 +40,13 @@ class WorldPanel(Step, bpy.types.Panel):
             layout.operator("lookbeyond.use_panorama", text="Use 360° Picture…")
         if settings.worlds:
             draw_variants(layout, settings)
-        node = our_node(scene.world)
+        node = panorama_node(scene.world)
         if node is not None:
             column = layout.column(align=True)
             column.prop(node.inputs["Strength"], "default_value", text="Strength")
             column.prop(node.inputs["Heading"], "default_value", text="Rotation")
-            seen = context.space_data is not None and shows_world(context.space_data.shading)
-            layout.operator("lookbeyond.see_world", icon="SHADING_TEXTURE", depress=seen)
+            visible = context.space_data is not None and shows_world(context.space_data.shading)
+            layout.operator("lookbeyond.see_world", icon="SHADING_TEXTURE", depress=visible)
         if settings.world_folder:
             row = layout.row(align=True)
             row.operator("lookbeyond.add_stage", icon="MESH_UVSPHERE")
@@ -54,18 +54,19 @@ class WorldPanel(Step, bpy.types.Panel):
 
 
 def draw_prompt(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """What the place is, in words; where nobody would heed them, the field is grey and says so."""
+    """Draw the prompt; where it would have no effect, the field is disabled and says so."""
     settings = context.scene.look_beyond
-    who = "a 360° picture" if settings.panorama_path else settings.preset or "builtin"
-    heeded = not settings.panorama_path and takes_prompt(session.service, who)
+    user = "a 360° picture" if settings.panorama_path else settings.preset or "builtin"
+    is_used = not settings.panorama_path and takes_prompt(session.service, user)
     row = layout.row()
-    row.enabled = heeded
-    row.prop(settings, "prompt", placeholder="what the place is" if heeded else "not for this preset")
-    if settings.prompt and not heeded:
-        draw_text(layout, context, f"The prompt is left out: {who} takes none.", "INFO")
+    row.enabled = is_used
+    row.prop(settings, "prompt", placeholder="description of the place" if is_used else "not for this preset")
+    if settings.prompt and not is_used:
+        draw_wrapped(layout, context, f"The prompt is not used: {user} takes none.", "INFO")
 
 
 def draw_variants(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:
+    """Draw the worlds of the scene as thumbnails to switch between."""
     grid = layout.grid_flow(row_major=True, columns=3, even_columns=True, align=True)
     for number, world in enumerate(settings.worlds):
         cell = grid.column(align=True)

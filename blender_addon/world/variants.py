@@ -1,47 +1,48 @@
-"""The worlds that were made in a scene, to come back to."""
+"""The worlds that were built in a scene, to switch between."""
 
 import contextlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import bpy
 
 from ..kit import WORLD_FILES, WorldRequest
-from ..marks import stamped
+from ..marks import mark_of
 from ..results import absolute, as_stored
+from ..service.requests import RequestError, read_request
 from ..tasks import JobError
-from .nodes import heading_of, show_world
-from .stage import stage_of
+from .info import WorldInfo, read_world_info
+from .nodes import set_scene_world
+from .stage import find_stage
 
 
-def world_record(folder: Path, about: Mapping[str, object]) -> dict[str, object]:
-    """What made the world in a folder: `about` is its world.json; what was asked for lies beside it."""
-    record = {
+def world_record(folder: Path, info: WorldInfo) -> dict[str, object]:
+    """What made the world in a folder, for `set_marks`."""
+    record: dict[str, object] = {
         "folder": str(folder),
-        "seed": int(about.get("seed", 0)),
-        "preset": about.get("preset", ""),
-        "revision": about.get("revision", ""),
-        "camera_height": float(about.get("camera_height", 0.0)),
+        "seed": info.seed,
+        "preset": info.preset,
+        "revision": info.revision,
+        "camera_height": info.camera_height_m,
     }
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # one that the command line has made
-        asked = json.loads((folder / "request.json").read_text(encoding="utf-8"))
-        request = asked["request"]
-        record |= {
-            "job": asked["job"],
-            "source": asked["about"]["source"],
-            "seed": request["seed"],
-            "preset": request["preset"],
-            "prompt": request.get("prompt", ""),
-            "cameras": json.dumps([request["camera"]]),
-            "version": asked["kit"],
-            "service_version": asked["service"],
-        }
+    with contextlib.suppress(RequestError):  # the command line writes none
+        stored = read_request(folder)
+        if isinstance(stored.request, WorldRequest):
+            record |= {
+                "job": stored.job,
+                "source": stored.origin.source,
+                "seed": stored.request.seed,
+                "preset": stored.request.preset,
+                "prompt": stored.request.prompt,
+                "cameras": json.dumps([stored.request.camera]),
+                "version": stored.kit,
+                "service_version": stored.service,
+            }
     return record
 
 
-def remember_variant(scene: bpy.types.Scene, folder: Path, name: str, request: WorldRequest) -> None:
-    """Put a world among those that the artist can come back to."""
+def add_variant(scene: bpy.types.Scene, folder: Path, name: str, request: WorldRequest) -> None:
+    """Add a world to the scene's list, unless it is there."""
     worlds = scene.look_beyond.worlds
     if any(absolute(world.folder) == folder.resolve() for world in worlds):
         return
@@ -50,25 +51,30 @@ def remember_variant(scene: bpy.types.Scene, folder: Path, name: str, request: W
     variant.prompt = request.prompt
 
 
-def another_seed(scene: bpy.types.Scene) -> int:
-    """One that none of the scene's worlds has."""
+def unused_seed(scene: bpy.types.Scene) -> int:
+    """A seed that none of the scene's worlds has."""
     return max([scene.look_beyond.seed, *(int(world.seed or 0) for world in scene.look_beyond.worlds)]) + 1
 
 
 def use_world(scene: bpy.types.Scene, folder: Path) -> str:
-    """Make a world that was built before the scene's again. Raises `JobError`."""
+    """Switch the scene to a world that was built before; returns a note for the artist. Raises `JobError`."""
+    check_world_files(folder)
+    info = read_world_info(folder)
+    note = set_scene_world(scene, folder / "panorama.png", info.heading_rad, world_record(folder, info))
+    scene.look_beyond.world_folder = as_stored(folder)
+    return f"{note} {stage_note(scene, folder)}".strip()
+
+
+def check_world_files(folder: Path) -> None:
+    """Raise `JobError` if a file of the world in a folder is missing."""
     missing = next((name for name in WORLD_FILES if not (folder / name).is_file()), None)
     if missing:
-        raise JobError(f"The world's file {folder / missing} is not there any more: build the world again.")
-    about = json.loads((folder / "world.json").read_text(encoding="utf-8"))
-    said = show_world(scene, folder / "panorama.png", heading_of(about), world_record(folder, about))
-    scene.look_beyond.world_folder = as_stored(folder)
-    return f"{said} {stage_note(scene, folder)}".strip()
+        raise JobError(f"The world's file {folder / missing} is missing: build the world again.")
 
 
 def stage_note(scene: bpy.types.Scene, folder: Path) -> str:
-    """What to say when the scene's stage is of another world than its own."""
-    stage = stage_of(scene)
-    if stage is None or stamped(stage, "folder") == str(folder):
+    """A note if the scene's stage belongs to another world."""
+    stage = find_stage(scene)
+    if stage is None or mark_of(stage, "folder") == str(folder):
         return ""
-    return "The stage still shows the former world: add it again."
+    return "The stage still shows the previous world: add it again."

@@ -67,7 +67,7 @@ def job(session, service, work, seconds: float = 2.0) -> Times:
     times = Times()
     threading.Timer(seconds, lambda: setattr(service, "holds", False)).start()
     while session.busy:
-        if session.has_news:
+        if session.has_pending_work:
             times.of(beat)
         time.sleep(0.002)
     assert not session.error, session.error
@@ -95,7 +95,7 @@ def main(folder: Path) -> None:
     service.preview = picture(folder / "preview_large.jpg", 512, 256).read_bytes()
     service.pace_s = 0.005
     part("service.preferences").connection = lambda: service
-    session, view = part("session").session, part("path.view").PathView()
+    session, view = part("session").session, part("path.checker").PathChecker()
     scene = bpy.context.scene
     scene.look_beyond.output_folder = str(folder / "results")
     scene.look_beyond.show_in = {"STRIP", "BACKGROUND", "PLANE", "COMPOSITE"}
@@ -114,12 +114,12 @@ def main(folder: Path) -> None:
     print(f"beats of the same shot again: {times}")
     scene.frame_end = 100
     view.check_now(scene)
-    view.touch()
+    view.invalidate()
     while view.tick(scene):
         time.sleep(0.002)
     slices = Times()
     slices.wall, slices.own = ([1e3 * value for value in one] for one in (view.slices_s, view.slices_own_s))
-    print(f"path of 100 poses coloured {1e3 * view.took_s:.0f} ms after the last edit; the window waited: {slices}")
+    print(f"path of 100 poses coloured {1e3 * view.elapsed_s:.0f} ms after the last edit; the window waited: {slices}")
     scene.frame_end = 1000
     reading = Times()
     reading.of(lambda: part("path.read").shot_cameras(bpy.context))

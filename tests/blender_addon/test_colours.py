@@ -59,7 +59,7 @@ def test_what_cannot_be_shown_is_not_lost(part, scene, photo, service, tmp_path,
     def broken(*_):
         raise TypeError("enum not found")
 
-    monkeypatch.setattr(part("shot.show"), "image_strip", broken)
+    monkeypatch.setattr(part("shot.display"), "image_strip", broken)
     with pytest.raises(RuntimeError, match="enum not found"):
         bpy.ops.lookbeyond.shoot()
     assert scene.look_beyond.shot_folder and scene.look_beyond.shot_frames == 6

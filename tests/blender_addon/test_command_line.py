@@ -83,9 +83,9 @@ def test_what_was_begun_is_found_again_and_ended(part, run, scene, service, phot
     assert bpy.ops.lookbeyond.resume() == {"FINISHED"}
     assert service.requests[0] == service.requests[1]
     assert Path(bpy.path.abspath(bpy.context.scene.look_beyond.world_folder)) == folder
-    assert part("world.nodes").our_node(bpy.context.scene.world) is not None
+    assert part("world.nodes").panorama_node(bpy.context.scene.world) is not None
     assert not session.unfinished and not part("service.unfinished").unfinished()
-    with pytest.raises(RuntimeError, match="Nothing of this file"):
+    with pytest.raises(RuntimeError, match="no unfinished jobs"):
         bpy.ops.lookbeyond.resume()
 
 

@@ -42,7 +42,7 @@ def test_world_is_asked_for_as_the_camera_stands_and_shown(part, placed, service
     assert request.photo and not request.panorama
     assert math.isclose(request.camera_height, 1.9, rel_tol=1e-6)
     assert (request.camera["width"], request.camera["height"]) == (120, 80)
-    node = part("world.nodes").our_node(placed.world)
+    node = part("world.nodes").panorama_node(placed.world)
     assert math.isclose(node.inputs["Heading"].default_value, 0.5, abs_tol=1e-5)
     assert placed.world["look_beyond_seed"] == 9
     assert placed.world["look_beyond_revision"] == "r1"
@@ -56,7 +56,7 @@ def test_a_360_picture_becomes_a_world(part, scene, service, photo, tmp_path):
     (request,) = service.requests
     assert request.panorama and not request.photo
     assert request.camera_height == pytest.approx(1.5)
-    assert part("world.nodes").our_node(scene.world) is not None
+    assert part("world.nodes").panorama_node(scene.world) is not None
     bpy.ops.lookbeyond.add_path()
     assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
 
@@ -125,7 +125,7 @@ def finish_a_world_while_another_file_is_open(part, session, service):
 
 def test_another_file_in_the_middle_of_a_job_loses_nothing(part, session, placed, service, tmp_path):
     finish_a_world_while_another_file_is_open(part, session, service)
-    assert not session.error and "its scene is not open any more" in session.notice
+    assert not session.error and "its scene is no longer open" in session.notice
     assert list((tmp_path / "results" / "worlds").glob("*/panorama.png"))
     assert bpy.context.scene.world is None
 
@@ -137,7 +137,7 @@ def test_what_is_finished_while_another_file_is_open_is_found_in_its_own(part, s
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
     assert len(session.unfinished) == 1
     assert bpy.ops.lookbeyond.resume() == {"FINISHED"}
-    assert part("world.nodes").our_node(bpy.context.scene.world) is not None
+    assert part("world.nodes").panorama_node(bpy.context.scene.world) is not None
     assert not part("service.unfinished").unfinished()
 
 
@@ -153,7 +153,7 @@ def test_undo_in_the_middle_of_a_job_does_not_lose_its_scene(part, session, plac
     assert bpy.context.scene.frame_end == 16, "the undo did nothing"
     service.holds = False
     turns_until(session, lambda: not session.busy)
-    assert not session.error and part("world.nodes").our_node(bpy.context.scene.world) is not None
+    assert not session.error and part("world.nodes").panorama_node(bpy.context.scene.world) is not None
 
 
 def test_nothing_of_a_running_job_is_stored(part, session, placed, service, tmp_path):
@@ -200,7 +200,7 @@ def test_a_shot_that_cannot_be_says_why(world, change, words):
 def test_a_world_that_was_moved_is_named(session, world, tmp_path):
     bpy.ops.lookbeyond.add_path()
     (tmp_path / "results").rename(tmp_path / "elsewhere")
-    with pytest.raises(RuntimeError, match="panorama.png is not there any more"):
+    with pytest.raises(RuntimeError, match="panorama.png is missing"):
         bpy.ops.lookbeyond.shoot()
     assert "build the world again" in session.error
 
@@ -281,18 +281,18 @@ def test_frames_appear_while_the_shot_is_made(part, session, world, service, mon
     bpy.ops.lookbeyond.add_path()
     seen = []
 
-    class Seen(part("shot.show").Showing):
+    class Seen(part("shot.display").ShotDisplay):
         def __init__(self, shot, camera, places):
             super().__init__(shot, camera, places)
             seen.append(shot)
             service.go_on.set()  # the rest arrives only when the first frame is seen
 
-    monkeypatch.setattr(part("shot.shoot"), "Showing", Seen)
+    monkeypatch.setattr(part("shot.shoot"), "ShotDisplay", Seen)
     monkeypatch.setattr(service, "go_on", OnlyOne())
     bpy.ops.lookbeyond.shoot()
     on_the_way, last = seen[:-1], seen[-1]
-    assert on_the_way and all((shot.folder / shot.there).is_file() and not shot.record for shot in on_the_way)
-    assert not last.there and last.record["seed"] == 0
+    assert on_the_way and all((shot.folder / shot.first_available).is_file() and not shot.record for shot in on_the_way)
+    assert not last.first_available and last.record["seed"] == 0
     assert len(world.camera.data.background_images) == 1
 
 
@@ -373,7 +373,7 @@ def test_packed_a_file_can_be_moved_with_its_folder(part, world, service, tmp_pa
     for image in pictures:
         file = Path(bpy.path.abspath(image.filepath))
         assert file.is_relative_to(home) and file.is_file(), image.name
-    (strip,) = part("shot.strip").strips(bpy.data.scenes["Scene Shot"])
+    (strip,) = part("shot.strip").image_strips(bpy.data.scenes["Scene Shot"])
     assert Path(bpy.path.abspath(strip.directory), strip.elements[0].filename).is_file()
     assert (
         part("photo.camera").photo_camera(scene) is not None
@@ -394,7 +394,7 @@ def test_saved_into_another_folder_a_file_finds_its_world_and_shot_from_there(pa
     bpy.ops.lookbeyond.shoot()
 
     def held():
-        return [getattr(owner, name) for owner, name in part("shot.pack").own_paths()]
+        return [getattr(owner, name) for owner, name in part("shot.pack").path_properties()]
 
     def places():
         return [Path(bpy.path.abspath(path)).resolve() for path in held()]
@@ -427,14 +427,14 @@ def test_packed_what_lies_beside_the_file_already_moves_with_it(part, session, s
     next(image for image in bpy.data.images if image.filepath).filepath = str(picture)
     assert bpy.ops.lookbeyond.pack() == {"FINISHED"}
     # two worlds, a shot, the photo
-    assert session.notice.startswith("0 of 0 things were copied") and "4 lay beside the file already" in session.notice
-    (strip,) = part("shot.strip").strips(bpy.data.scenes["Scene Shot"])
+    assert session.notice.startswith("0 of 0 items were copied") and "4 were already beside the file" in session.notice
+    (strip,) = part("shot.strip").image_strips(bpy.data.scenes["Scene Shot"])
     assert strip.directory.startswith("//look_beyond/shots/")
     bpy.ops.wm.save_mainfile()
     home.rename(tmp_path / "moved")
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "moved" / "scene.blend"))
     pictures = [image for image in bpy.data.images if image.filepath]
-    (strip,) = part("shot.strip").strips(bpy.data.scenes["Scene Shot"])
+    (strip,) = part("shot.strip").image_strips(bpy.data.scenes["Scene Shot"])
     places = [strip.directory, *(image.filepath for image in pictures)]
     assert len(pictures) >= 4 and all(place.startswith("//") for place in places)
     assert all(Path(bpy.path.abspath(place)).exists() for place in places)

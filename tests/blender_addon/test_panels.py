@@ -95,7 +95,7 @@ def test_the_status_says_what_to_do_next(part, scene, photo):
 
 def test_a_running_task_shows_progress_time_and_words(part, scene):
     module = part("session")
-    module.session.task = part("tasks").Task("Shoot", 0.42, "Clip 2 of 5", eta_s=83.0, files=7)
+    module.session.task = part("tasks").RunningTask("Shoot", 0.42, "Clip 2 of 5", eta_s=83.0, files=7)
     try:
         texts = draw_all(part)
     finally:
@@ -122,7 +122,7 @@ def test_every_translated_text_is_one_of_ours(addon, part):
     moves = bpy.ops.lookbeyond.add_path.get_rna_type().properties["kind"].enum_items
     settings = bpy.types.Scene.bl_rna.properties["look_beyond"].fixed_type.properties
     shown |= {item.name for item in moves} | {setting.name for setting in settings}
-    others = {"Go On", "Cancel"}
+    others = {"Resume", "Cancel"}
     assert set(part("translations").GERMAN) <= shown | others
 
 
@@ -180,7 +180,7 @@ def test_the_preset_says_whether_it_can_run_and_what_to_do(part, scene, service)
         assert set(texts) <= set(draw_all(part))
     welcome = part("session").session.service
     other = types.SimpleNamespace(presets=welcome.presets, devices=(*welcome.devices, {"presets": {"huge": "fits"}}))
-    assert part("service.presets").room_for(other, "huge") == "fits"
+    assert part("service.presets").preset_status(other, "huge") == "fits"
 
 
 def test_a_prompt_that_nobody_would_heed_says_so(part, scene, service):
@@ -190,11 +190,11 @@ def test_a_prompt_that_nobody_would_heed_says_so(part, scene, service):
     bpy.ops.lookbeyond.check_service()
     assert not any("takes none" in text for text in draw_all(part))
     settings.prompt = "a boat shed"
-    assert "The prompt is left out: builtin takes none." in " ".join(draw_all(part))
+    assert "The prompt is not used: builtin takes none." in " ".join(draw_all(part))
     settings.preset = "sdxl"
     assert not any("takes none" in text for text in draw_all(part))
     settings.panorama_path = "/a/picture.png"
-    assert "left out: a 360° picture takes none." in " ".join(draw_all(part))
+    assert "not used: a 360° picture takes none." in " ".join(draw_all(part))
 
 
 def test_people_in_the_photo_are_told_when_the_service_has_looked(part, scene, service, photo):
@@ -214,7 +214,7 @@ def test_people_in_the_photo_are_told_when_the_service_has_looked(part, scene, s
     bpy.ops.lookbeyond.place_photo(filepath=str(photo))
     assert not about.people and not about.looked_at
     service.people = ()
-    session.begin(part("photo.faces").look_at_photo(scene, "As it was."))
+    session.begin(part("photo.faces").find_faces(scene, "As it was."))
     session.run()
     assert about.looked_at and not about.people and session.notice == "As it was."
 
@@ -232,14 +232,14 @@ def test_a_service_that_cannot_look_at_photos_is_no_error(part, scene, service, 
         raise ServiceError(code, "Something else.")
 
     service.faces = refuse
-    session.begin(part("photo.faces").look_at_photo(scene))
+    session.begin(part("photo.faces").find_faces(scene))
     session.run()
     assert not session.error and not scene.look_beyond.photo_camera.data.look_beyond.looked_at
     assert (session.service is None) == (code == "not_running")
 
 
 def test_a_preview_stays_long_enough_to_be_seen(part, photo, tmp_path, monkeypatch):
-    previews = part("icons").Previews()
+    previews = part("icons").PreviewIcon()
     other = tmp_path / "other.jpg"
     other.write_bytes(photo.read_bytes())
     previews.show(photo)

@@ -51,10 +51,10 @@ def test_progress_and_result_arrive_in_order(tasks, session, client):
     def steps(cancelled):
         yield client.Progress(0.5, "Half way", 3.0)
         go.wait()
-        yield tasks.Done("All is done.")
+        yield tasks.Succeeded("All is done.")
 
     done = []
-    session.begin(tasks.Work("Work", steps, lambda result: done.append(result.message) or "Finished well."))
+    session.begin(tasks.Task("Work", steps, lambda result: done.append(result.message) or "Finished well."))
     turns_until(session, lambda: session.task.fraction == 0.5)
     assert (session.task.message, session.task.eta_s) == ("Half way", 3.0)
     go.set()
@@ -67,7 +67,7 @@ def test_a_service_error_is_told_word_for_word(tasks, session, client):
         yield client.Progress(0.1, "Sending", None)
         raise client.ServiceError("out_of_memory", "The device's memory is full: choose a smaller size.")
 
-    session.begin(tasks.Work("Shoot", steps))
+    session.begin(tasks.Task("Shoot", steps))
     session.run()
     assert session.error == "The device's memory is full: choose a smaller size."
     assert session.error_code == "out_of_memory"
@@ -77,7 +77,7 @@ def test_an_error_of_the_finish_is_told_too(tasks, session):
     def finish(done):
         raise ValueError("The frame 0007.png did not arrive: shoot again.")
 
-    session.begin(tasks.Work("Shoot", saying(tasks.Done()), finish))
+    session.begin(tasks.Task("Shoot", saying(tasks.Succeeded()), finish))
     session.run()
     assert session.error == "The frame 0007.png did not arrive: shoot again."
 
@@ -87,7 +87,7 @@ def test_a_full_disk_is_a_sentence(tasks, session):
         raise OSError(28, "No space left on device", "/shots/0001.png")
         yield
 
-    session.begin(tasks.Work("Shoot", steps))
+    session.begin(tasks.Task("Shoot", steps))
     session.run()
     assert "No space left on device (/shots/0001.png)" in session.error
 
@@ -99,7 +99,7 @@ def test_cancel_reaches_the_steps_and_is_no_error(tasks, session, client):
             time.sleep(0.001)
         raise client.ServiceError("cancelled", "The job was cancelled.")
 
-    session.begin(tasks.Work("Build World", steps))
+    session.begin(tasks.Task("Build World", steps))
     turns_until(session, lambda: session.task.message == "Denoising")
     session.cancel()
     assert session.task.message == "Cancelling"
@@ -112,11 +112,11 @@ def test_only_one_thing_runs(tasks, session):
 
     def steps(cancelled):
         held.wait()
-        yield tasks.Done()
+        yield tasks.Succeeded()
 
-    session.begin(tasks.Work("Shoot", steps))
+    session.begin(tasks.Task("Shoot", steps))
     with pytest.raises(RuntimeError, match="Shoot is still running"):
-        session.begin(tasks.Work("Build World", steps))
+        session.begin(tasks.Task("Build World", steps))
     held.set()
     session.run()
 
@@ -132,7 +132,7 @@ def test_leaving_joins_the_thread_and_closes_the_steps(tasks, session, client):
         finally:
             closed.append(True)
 
-    session.begin(tasks.Work("Shoot", steps))
+    session.begin(tasks.Task("Shoot", steps))
     turns_until(session, lambda: session.task.fraction > 0)
     session.close()
     assert closed and not session.busy
@@ -142,7 +142,7 @@ def test_leaving_joins_the_thread_and_closes_the_steps(tasks, session, client):
 def test_leaving_ends_the_service_that_was_started_here(tasks, session):
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     process = subprocess.Popen(command)
-    session.begin(tasks.Work("Start", saying(tasks.Launched(process), tasks.Done())))
+    session.begin(tasks.Task("Start", saying(tasks.ServiceLaunched(process), tasks.Succeeded())))
     session.run()
     session.close()
     assert process.poll() is not None
@@ -156,9 +156,9 @@ def test_a_flood_of_events_does_not_hold_a_tick(tasks, module, session, client, 
         for number in range(1000):
             yield client.Progress(number / 1000, "Denoising", None)
         said.set()
-        yield tasks.Done()
+        yield tasks.Succeeded()
 
-    session.begin(tasks.Work("Shoot", steps))
+    session.begin(tasks.Task("Shoot", steps))
     said.wait()
     clock = (n / 1000 for n in itertools.count())
     monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
@@ -178,7 +178,7 @@ def test_a_result_is_put_in_place_piece_by_piece(tasks, session):
         pieces.append(done.job)
         return "All is there." if len(pieces) == 5 else None
 
-    session.begin(tasks.Work("Shoot", saying(tasks.Done(job="j")), finish))
+    session.begin(tasks.Task("Shoot", saying(tasks.Succeeded(job="j")), finish))
     turns_until(session, lambda: pieces)
     assert len(pieces) == 1 and session.tick() and len(pieces) == 2
     session.run()
@@ -192,12 +192,12 @@ def test_the_window_does_not_wait_for_what_closes(tasks, session, client):
     def steps(cancelled):
         try:
             yield client.Progress(0.9, "Nearly", None)
-            yield tasks.Done()
+            yield tasks.Succeeded()
         finally:
             closing.set()
             closed.wait(20)
 
-    session.begin(tasks.Work("Shoot", steps))
+    session.begin(tasks.Task("Shoot", steps))
     closing.wait(20)
     for _ in range(3):
         session.tick()
@@ -214,13 +214,13 @@ def test_previews_are_files_while_the_work_goes_on(tasks, module, session, clien
         for number in range(10):
             yield client.Preview(b"%d" % number)
         go.wait(20)
-        yield tasks.Done()
+        yield tasks.Succeeded()
 
-    session.begin(tasks.Work("Shoot", steps))
+    session.begin(tasks.Task("Shoot", steps))
     turns_until(session, lambda: session.preview is not None and session.preview.name == "10.jpg")
     assert session.preview.read_bytes() == b"9"
     folder = session.preview.parent
-    assert len(list(folder.iterdir())) == module.Previews.KEPT
+    assert len(list(folder.iterdir())) == module.PreviewFiles.KEPT
     go.set()
     session.run()
     assert session.preview is None and not folder.exists()

@@ -113,9 +113,9 @@ def drawn_in_colour() -> Iterator[float]:
 
 def rest() -> Iterator[float]:
     """Until nothing of ours is at work any more."""
-    view, session = part("path.view").path_view, part("session").session
+    view, session = part("path.checker").path_checker, part("session").session
     yield 0.2
-    yield from until(lambda: not session.busy and view.rests)
+    yield from until(lambda: not session.busy and view.idle)
 
 
 def key(type: str, at: tuple[int, int] | None = None, **held: bool) -> None:
@@ -272,10 +272,10 @@ def watch_beats() -> dict[str, list[tuple[float, float]]]:
     names = ("beats with work", "of these, with an undo step", "beats that change the world's texture")
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     called: list[str] = []
-    beat, show_world, remember = module.beat, build.show_world, undo.remember_for_undo
+    beat, set_scene_world, remember = module.beat, build.set_scene_world, undo.push_undo_step
 
     def watched():
-        if not module.session.has_news:
+        if not module.session.has_pending_work:
             return beat()
         called.clear()
         began = time.perf_counter(), time.thread_time()
@@ -287,8 +287,8 @@ def watch_beats() -> dict[str, list[tuple[float, float]]]:
         return pause
 
     module.beat = watched
-    build.show_world = lambda *of: (called.append("world"), show_world(*of))[1]
-    undo.remember_for_undo = lambda message: (called.append("undo"), remember(message))[1]
+    build.set_scene_world = lambda *of: (called.append("world"), set_scene_world(*of))[1]
+    undo.push_undo_step = lambda message: (called.append("undo"), remember(message))[1]
     return times
 
 
@@ -306,7 +306,7 @@ def begin() -> SimpleNamespace:
     return SimpleNamespace(
         service=service,
         session=part("session").session,
-        view=part("path.view").path_view,
+        view=part("path.checker").path_checker,
         beats=watch_beats(),
     )
 
@@ -486,13 +486,13 @@ def path(the) -> Iterator[float]:
     yield from show_tab()
     in_viewport(lambda: bpy.ops.lookbeyond.add_path("EXEC_DEFAULT", kind="WALK"))
     yield from rest()
-    say(f"path: {view.sentences} {view.took_s:.2f} s after it was added, the world read")
-    assert view.check and len(view.check.known) == 100
+    say(f"path: {view.warnings} {view.elapsed_s:.2f} s after it was added, the world read")
+    assert view.check and len(view.check.coverage) == 100
     press("lookbeyond.add_stage")
     yield from rest()
     space = window_and_area()[1].spaces.active
     space.region_3d.view_perspective = "PERSP"
-    in_viewport(lambda: bpy.ops.view3d.view_axis(type="TOP"))
+    in_viewport(lambda: bpy.ops.view3d.view_axis(type="STATUS_PANEL"))
     assert space.shading.color_type == "TEXTURE" and space.shading.show_backface_culling
     space.region_3d.view_location, space.region_3d.view_distance = (2.0, -0.4, 0.0), 7.0
     yield from rest()
@@ -514,25 +514,25 @@ def path(the) -> Iterator[float]:
     drawn, before, began = redraws[0], view.check, time.monotonic()
     for value in ("PRESS", "RELEASE"):
         window_and_area()[0].event_simulate(type="LEFTMOUSE", value=value, x=x + 180, y=y)
-    yield from until(lambda: view.check is not before and view.rests and view._batches is not None)
+    yield from until(lambda: view.check is not before and view.idle and view._batches is not None)
     say(
-        f"after the edit: {view.sentences} drawn {time.monotonic() - began:.2f} s later,"
+        f"after the edit: {view.warnings} drawn {time.monotonic() - began:.2f} s later,"
         f" {len(view.check.cameras)} cameras read in {len(view.slices_s)} slices of at most"
         f" {1e3 * max(view.slices_s):.1f} ms ({1e3 * max(view.slices_own_s):.1f} ms of their own); the window was drawn"
         f" {redraws[0] - drawn} times meanwhile, load {os.getloadavg()[0]:.1f}"
     )
-    assert view.sentences
+    assert view.warnings
     yield from screenshot("09_path_too_far")
     key("Z", ctrl=True)
     yield 0.3
     yield from rest()
-    assert not view.sentences, view.sentences
+    assert not view.warnings, view.warnings
     key("TAB")
     yield from until(lambda: bpy.context.mode == "OBJECT")
     scene = bpy.context.scene
     press("lookbeyond.preview_draft")
     yield from rest()
-    assert part("world.stage").stage_of(scene) is not None and not session.error, session.error
+    assert part("world.stage").find_stage(scene) is not None and not session.error, session.error
     scene.frame_set(60)
     yield from redrawn(6)
     yield from screenshot("10_draft")
@@ -601,7 +601,7 @@ def shot(the) -> Iterator[float]:
     yield from until(lambda: bpy.app.is_job_running("RENDER"))
     service.holds, waited = False, 0
     while bpy.app.is_job_running("RENDER"):
-        waited += session.has_news
+        waited += session.has_pending_work
         assert session.busy and scene.look_beyond.shot_folder == former
         yield 0.05
     assert waited, "the shot did not come to its end while Blender rendered"

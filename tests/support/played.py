@@ -139,10 +139,10 @@ class PlayedService:
 
 def show_shot(part, scene, camera: str, shot, places) -> str:
     """Show a shot in the places asked for, all at once; says where. `part` gives the add-on's modules."""
-    showing = part("shot.show").Showing(shot, camera, places)
+    showing = part("shot.display").ShotDisplay(shot, camera, places)
     while not showing.step(scene):
         pass
-    return showing.said
+    return showing.message
 
 
 def turns_until(session, condition, limit_s: float = 10.0) -> None:

@@ -121,7 +121,7 @@ def test_cameras_read_in_slices_are_the_same(part, scene):
     for frame, x in ((11, 0.0), (16, 2.0)):
         scene.camera.location.x = x
         scene.camera.keyframe_insert("location", frame=frame)
-    reading, shares = module.Reading(scene), []
+    reading, shares = module.CameraReader(scene), []
     while not reading.step(scene, 0.0):
         shares.append(round(reading.share * 6))
     assert shares == [1, 2, 3, 4, 5] and reading.share == 1

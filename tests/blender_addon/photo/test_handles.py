@@ -61,9 +61,9 @@ def test_two_lines_tell_how_a_camera_of_blender_is_turned(module, part, scene, p
 @pytest.mark.parametrize(
     ("kind", "ends", "words"),
     [
-        ("UPRIGHT", (20, 20, 20, 20, 90, 10, 90, 70), "stand on one point"),
-        ("UPRIGHT", (20, 20, 20, 60, 20, 65, 20, 75), "along one edge"),
-        ("LEVEL", (10, 20, 100, 20, 10, 60, 100, 60), "never meet"),
+        ("UPRIGHT", (20, 20, 20, 20, 90, 10, 90, 70), "at the same point"),
+        ("UPRIGHT", (20, 20, 20, 60, 20, 65, 20, 75), "on the same edge"),
+        ("LEVEL", (10, 20, 100, 20, 10, 60, 100, 60), "parallel in the photo"),
     ],
 )
 def test_lines_that_say_nothing_change_nothing(scene, photo, kind, ends, words):
@@ -84,5 +84,5 @@ def test_a_script_sets_the_horizon_as_the_mouse_does(module, part, scene, photo)
 
 
 def test_handles_on_one_point_say_so(module):
-    with pytest.raises(module.HandleError, match="move them apart"):
+    with pytest.raises(module.PickError, match="move them apart"):
         module.pitch_roll_of_horizon(camera(), (5, 5), (5, 5))

@@ -29,15 +29,15 @@ def test_lengths_by_their_ends_from_anywhere(module, height):
 @pytest.mark.parametrize(
     ("kind", "one", "other", "words"),
     [
-        ("UPRIGHT", (1, 0, 0.1), (1, 0, 0.5), "first click was not on the floor"),
+        ("UPRIGHT", (1, 0, 0.1), (1, 0, 0.5), "first click is not on the floor"),
         ("UPRIGHT", (1, 0, -1), (1, 0, -2), "not above the first"),
         ("UPRIGHT", (1, 0, -1), (-1, 0, 1), "not above the first"),
-        ("FLOOR", (1, 0, -1), (1, 0, 0.0), "second click was not on the floor"),
-        ("FLOOR", (1, 0, -1), (2, 0, -2), "on one point"),
+        ("FLOOR", (1, 0, -1), (1, 0, 0.0), "second click is not on the floor"),
+        ("FLOOR", (1, 0, -1), (2, 0, -2), "at the same point"),
     ],
 )
 def test_clicks_that_say_nothing_are_refused(module, part, kind, one, other, words):
-    with pytest.raises(part("photo.horizon").HandleError, match=words):
+    with pytest.raises(part("photo.horizon").PickError, match=words):
         module.length_of(kind, np.array(one, float), np.array(other, float), 1.0)
 
 

@@ -44,7 +44,7 @@ def circle(pixels: np.ndarray) -> np.ndarray:
     ],
 )
 def test_faults_are_told_with_their_measure(part, change, side, focal, words):
-    said = part("photo.quality").warnings(change(scene_like()), side, focal)
+    said = part("photo.quality").quality_warnings(change(scene_like()), side, focal)
     assert len(said) == bool(words)
     assert not words or said[0].startswith(words)
 
@@ -168,5 +168,5 @@ def test_dropping_is_offered_for_images_only():
     ],
 )
 def test_people_are_told_with_how_much_of_the_photo_a_face_covers(part, faces, words):
-    said = part("photo.quality").people_warning(faces)
+    said = part("photo.quality").faces_warning(faces)
     assert words in said and bool(said) == bool(faces)

@@ -1,7 +1,5 @@
 """What was begun and not ended is offered in its own file, under whatever name, and in no other."""
 
-import json
-
 import bpy
 import pytest
 
@@ -71,7 +69,7 @@ def test_a_file_beside_it_with_the_same_scene_is_not_offered_it(session, placed,
     begin()
     leave()
     assert not offers_of(session, project / "b.blend")
-    with pytest.raises(RuntimeError, match="Nothing of this file"):
+    with pytest.raises(RuntimeError, match="no unfinished jobs"):
         bpy.ops.lookbeyond.resume()
     assert len(offers_of(session, project / "a.blend")) == 1
     assert bpy.ops.lookbeyond.resume() == {"FINISHED"} and bpy.context.scene.world is not None
@@ -223,22 +221,6 @@ def test_files_that_were_moved_or_renamed_keep_theirs(session, placed, project, 
     assert len(offers_of(session, moved / "c.blend")) == 1
 
 
-def test_what_does_not_know_its_file_is_known_by_its_scene(session, placed, project, begin, leave):
-    """As former versions wrote it."""
-    save(project / "a.blend")
-    begin()
-    leave()
-    (file,) = project.glob("look_beyond/*/*/request.json")
-    begun = json.loads(file.read_text())
-    del begun["about"]["files"]
-    file.write_text(json.dumps(begun))
-    assert len(offers_of(session, project / "a.blend")) == 1
-    placed = bpy.context.scene
-    placed.name = "Kitchen"
-    save(project / "b.blend")
-    assert not offers_of(session, project / "b.blend")
-
-
 @pytest.fixture
 def shot(placed, project, service, begin):
     """One at work, of the camera Hero, to be shown behind it."""
@@ -268,5 +250,5 @@ def test_where_the_frames_lie_is_said_when_the_camera_is_gone(session, shot, ser
     bpy.data.objects.remove(shot)
     service.holds = False
     turns_until(session, lambda: not session.busy)
-    words = "The camera Hero is not in the scene any more; the frames lie in "
+    words = "The camera Hero is no longer in the scene; the frames are in "
     assert session.notice.count(words) == 1 and bpy.context.scene.look_beyond.shot_folder

@@ -100,15 +100,15 @@ def test_it_is_set_up_while_frames_are_still_to_come_and_then_left_alone(part, s
     names = ("0011.png", "0012.png")
 
     def show(there: str) -> None:
-        coming = part("shot.frames").Shot(shot / "frames", names, 11, SIZE, {}, there)
+        coming = part("shot.frames").ShotFrames(shot / "frames", names, 11, SIZE, {}, there)
         show_shot(part, stand, stand.camera.name, coming, ("COMPOSITE",))
 
-    assert not part("shot.composite").composites(stand, shot)
+    assert not part("shot.composite").is_composited(stand, shot)
     (shot / "frames" / "0012.png").unlink()
     show("0011.png")
     tree = part("shot.composite").compositor_tree(stand)
     nodes = {node.name: node.as_pointer() for node in tree.nodes}
-    assert "Look Beyond Result" in nodes and part("shot.composite").composites(stand, shot)
+    assert "Look Beyond Result" in nodes and part("shot.composite").is_composited(stand, shot)
     show("0011.png")
     assert {node.name: node.as_pointer() for node in tree.nodes} == nodes
     show("")

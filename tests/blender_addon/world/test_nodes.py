@@ -15,7 +15,7 @@ def test_cycles_sees_the_panorama_as_our_geometry_does(part, scene, tmp_path):
 
     path, pixels = smooth_panorama(tmp_path / "panorama.png")
     heading = math.radians(33)
-    part("world.nodes").show_world(scene, path, heading, RECORD)
+    part("world.nodes").set_scene_world(scene, path, heading, RECORD)
 
     data = bpy.data.cameras.new("Camera")
     camera = bpy.data.objects.new("Camera", data)
@@ -54,7 +54,7 @@ def test_a_world_with_nodes_of_the_artists_stays_in_the_file(part, scene, tmp_pa
     world = artists_world(scene)
     nodes = [node.name for node in world.node_tree.nodes]
     path, _ = smooth_panorama(tmp_path / "panorama.png", 64)
-    said = part("world.nodes").show_world(scene, path, 0.0, RECORD)
+    said = part("world.nodes").set_scene_world(scene, path, 0.0, RECORD)
     assert scene.world != world and "Mine" in said
     assert bpy.data.worlds["Mine"].use_fake_user
     assert [node.name for node in world.node_tree.nodes] == nodes
@@ -63,26 +63,26 @@ def test_a_world_with_nodes_of_the_artists_stays_in_the_file(part, scene, tmp_pa
 def test_a_plain_world_gets_our_node_and_keeps_its_own(part, scene, tmp_path):
     scene.world = bpy.data.worlds.new("Plain")
     path, _ = smooth_panorama(tmp_path / "panorama.png", 64)
-    assert part("world.nodes").show_world(scene, path, 0.4, RECORD) == ""
+    assert part("world.nodes").set_scene_world(scene, path, 0.4, RECORD) == ""
     assert scene.world.name == "Plain" and len(bpy.data.worlds) == 1
     nodes = scene.world.node_tree.nodes
     assert sorted(node.type for node in nodes) == ["BACKGROUND", "GROUP", "OUTPUT_WORLD"]
     (link,) = next(node for node in nodes if node.type == "OUTPUT_WORLD").inputs["Surface"].links
-    assert link.from_node == part("world.nodes").our_node(scene.world)
+    assert link.from_node == part("world.nodes").panorama_node(scene.world)
 
 
 def test_another_panorama_keeps_what_was_built_around_ours(part, scene, tmp_path):
-    show_world = part("world.nodes").show_world
+    set_scene_world = part("world.nodes").set_scene_world
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         smooth_panorama(tmp_path / name / "panorama.png", 64)
-    show_world(scene, tmp_path / "first" / "panorama.png", 0.1, RECORD)
+    set_scene_world(scene, tmp_path / "first" / "panorama.png", 0.1, RECORD)
     world = scene.world
     extra = world.node_tree.nodes.new("ShaderNodeAddShader")
-    node = part("world.nodes").our_node(world)
+    node = part("world.nodes").panorama_node(world)
     node.inputs["Strength"].default_value = 2.0
     former = node.node_tree
-    show_world(scene, tmp_path / "second" / "panorama.png", 0.2, {"seed": 6})
+    set_scene_world(scene, tmp_path / "second" / "panorama.png", 0.2, {"seed": 6})
     assert scene.world == world and extra.name in world.node_tree.nodes
     assert node.node_tree != former and former.use_fake_user
     assert node.inputs["Strength"].default_value == 2.0
@@ -90,5 +90,5 @@ def test_another_panorama_keeps_what_was_built_around_ours(part, scene, tmp_path
     assert world["look_beyond_seed"] == 6
 
     groups = len(bpy.data.node_groups)
-    show_world(scene, tmp_path / "first" / "panorama.png", 0.1, RECORD)
+    set_scene_world(scene, tmp_path / "first" / "panorama.png", 0.1, RECORD)
     assert node.node_tree == former and len(bpy.data.node_groups) == groups

@@ -41,12 +41,12 @@ def world(part, scene, folder):
 @pytest.fixture
 def stage(part, world):
     assert bpy.ops.lookbeyond.add_stage() == {"FINISHED"}
-    return part("world.stage").stage_of(world)
+    return part("world.stage").find_stage(world)
 
 
 def test_rays_from_the_origin_meet_it_at_the_worlds_distance(part, stage, folder):
     random = np.random.default_rng(4)
-    panorama = part("world.known").load_world(folder).panorama
+    panorama = part("world.geometry").load_world_geometry(folder).panorama
     inverse = stage.matrix_world.inverted()
     assert np.allclose(stage.matrix_world.translation, ORIGIN)
     for _ in range(50):
@@ -60,8 +60,8 @@ def test_rays_from_the_origin_meet_it_at_the_worlds_distance(part, stage, folder
 def test_blender_finds_nothing_to_mend_in_its_mesh(part, world, folder, monkeypatch):
     """Every edge is between two corners of its faces, once, and every corner begins its own: however small the pieces
     are that it is made in, and when an undo takes it away in between."""
-    known = part("world.known").load_world(folder)
-    pieces = part("world.stage_mesh").MeshInPieces(part("world.stage_mesh").stage_surface(known, 128))
+    known = part("world.geometry").load_world_geometry(folder)
+    pieces = part("world.stage_mesh").IncrementalMesh(part("world.stage_mesh").stage_surface(known, 128))
     # A clock that moves on by a slice at each look: every step does the least that it can.
     clock = (pieces.SLICE_S * n for n in itertools.count())
     monkeypatch.setattr(part("world.stage_mesh"), "time", types.SimpleNamespace(perf_counter=lambda: next(clock) * 0.6))
@@ -87,7 +87,7 @@ def test_renders_do_not_see_it_and_another_one_replaces_it(part, world, stage):
     stage.location.x += 1
     world.look_beyond.stage_columns = "128"
     bpy.ops.lookbeyond.add_stage()
-    assert part("world.stage").stage_of(world) == stage and stage.location.x == pytest.approx(ORIGIN[0])
+    assert part("world.stage").find_stage(world) == stage and stage.location.x == pytest.approx(ORIGIN[0])
     assert len(stage.data.polygons) < faces / 3
     assert sum(mesh.name.startswith("Look Beyond Stage") for mesh in bpy.data.meshes) == 1
     assert len([m for m in bpy.data.materials if m.name.startswith("Look Beyond")]) == 1
@@ -96,13 +96,13 @@ def test_renders_do_not_see_it_and_another_one_replaces_it(part, world, stage):
 def test_another_world_says_that_the_stage_is_the_formers(part, world, stage, folder, tmp_path):
     shutil.copytree(folder, tmp_path / "worlds" / "other")
     said = part("world.variants").use_world(world, tmp_path / "worlds" / "other")
-    assert "stage still shows the former world" in said
+    assert "stage still shows the previous world" in said
     bpy.ops.lookbeyond.add_stage()
     assert not part("world.variants").stage_note(world, tmp_path / "worlds" / "other")
 
 
 def test_it_turns_with_the_world(part, world, stage):
-    part("world.nodes").our_node(world.world).inputs["Heading"].default_value = 1.0
+    part("world.nodes").panorama_node(world.world).inputs["Heading"].default_value = 1.0
     bpy.context.view_layer.update()
     assert stage.evaluated_get(bpy.context.evaluated_depsgraph_get()).matrix_world.to_euler().z == pytest.approx(1.0)
 
@@ -113,7 +113,7 @@ def test_surfaces_are_torn_where_the_distance_jumps(part, world, folder):
     distance[24:40, 50:70] *= 0.4
     distance_file(folder / "distance.exr", distance)
     bpy.ops.lookbeyond.add_stage()
-    mesh = part("world.stage").stage_of(world).data
+    mesh = part("world.stage").find_stage(world).data
     lengths = np.empty(len(mesh.vertices) * 3, np.float32)
     mesh.vertices.foreach_get("co", lengths)
     lengths = np.linalg.norm(lengths.reshape(-1, 3), axis=1)
@@ -151,7 +151,7 @@ def test_cycles_sees_on_it_what_the_warp_shows(part, world, stage, folder, tmp_p
     seen = np.array(image.pixels[:]).reshape(64, 96, image.channels)[::-1, :, :3] * 255
 
     _, pixels = smooth_panorama(tmp_path / "again.png")
-    known = part("world.known").load_world(folder).panorama
+    known = part("world.geometry").load_world_geometry(folder).panorama
     panorama = replace(known, colour=pixels, from_photo=np.zeros(pixels.shape[:2], np.uint8))
     ours = part("cameras").camera_of(camera, 96, 64, 1.0)
     warped = warp_to_view(panorama, ours)
@@ -167,7 +167,7 @@ def test_a_turned_world_is_shot_as_it_is_seen(part, world, service, tmp_path):
     world.collection.objects.link(camera)
     world.camera = camera
     camera.location, camera.rotation_euler = np.array(ORIGIN) + (0.5, 0, 0), (math.pi / 2, 0, -math.pi / 2)
-    part("world.nodes").our_node(world.world).inputs["Heading"].default_value = HEADING + math.pi / 2
+    part("world.nodes").panorama_node(world.world).inputs["Heading"].default_value = HEADING + math.pi / 2
     assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
     pose = np.array(service.requests[-1].cameras[0]["camera_to_world"])
     assert np.allclose(pose[:3, 3], np.array(ORIGIN) + (0, -0.5, 0), atol=1e-5)
@@ -182,7 +182,7 @@ def test_previewing_a_draft_needs_a_camera_and_a_world(scene, part, folder):
         bpy.ops.lookbeyond.preview_draft()
     part("world.variants").use_world(scene, folder)
     assert bpy.ops.lookbeyond.preview_draft() == {"FINISHED"}
-    assert part("world.stage").stage_of(scene) is not None
+    assert part("world.stage").find_stage(scene) is not None
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -197,9 +197,11 @@ def test_what_stands_on_it_casts_its_shadow_into_the_shot(part, world, stage, fo
     world.camera = camera
     camera.location, camera.rotation_euler, data.lens = ORIGIN, (math.radians(65), 0, math.radians(-90)), 24
     world.render.resolution_x, world.render.resolution_y = width, height
-    seen = part("path.read").cameras_apart(world, [11])[0]
+    seen = part("path.read").isolated_cameras(world, [11])[0]
     rays = seen.rays()
-    distance = sample_equirectangular(part("world.known").load_world(folder).panorama.distance, rays, HEADING)
+    distance = sample_equirectangular(
+        part("world.geometry").load_world_geometry(folder).panorama.distance, rays, HEADING
+    )
     along = (rays / np.linalg.norm(rays, axis=-1, keepdims=True)) @ seen.forward
     shot = tmp_path / "shot"
     for place in ("frames", "depth"):
@@ -248,7 +250,7 @@ def test_a_shot_behind_the_camera_is_not_hidden_by_the_stage(part, world, stage,
     assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
     assert stage.hide_get() and "is hidden" in part("session").session.notice
     assert bpy.ops.lookbeyond.preview_draft() == {"FINISHED"}
-    assert not part("world.stage").stage_of(world).hide_get()
+    assert not part("world.stage").find_stage(world).hide_get()
 
 
 def viewport():

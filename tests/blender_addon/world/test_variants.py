@@ -18,14 +18,14 @@ def world(scene, photo, service, tmp_path):
 
 
 def shown(part, scene) -> Path:
-    group = part("world.nodes").our_node(scene.world).node_tree
+    group = part("world.nodes").panorama_node(scene.world).node_tree
     image = next(node.image for node in group.nodes if node.type == "TEX_ENVIRONMENT")
     return Path(bpy.path.abspath(image.filepath)).parent
 
 
 def test_another_world_has_another_seed_and_the_first_is_kept(part, world, service):
     first = shown(part, world)
-    part("world.nodes").our_node(world.world).inputs["Strength"].default_value = 0.7
+    part("world.nodes").panorama_node(world.world).inputs["Strength"].default_value = 0.7
     assert bpy.ops.lookbeyond.reroll_world() == {"FINISHED"}
     assert [request.seed for request in service.requests] == [0, 1]
     assert [variant.seed for variant in world.look_beyond.worlds] == ["0", "1"]
@@ -33,7 +33,7 @@ def test_another_world_has_another_seed_and_the_first_is_kept(part, world, servi
     assert second != first and len(bpy.data.worlds) == 1
     bpy.ops.lookbeyond.use_world(index=0)
     assert shown(part, world) == first and Path(world.look_beyond.world_folder) == first
-    assert part("world.nodes").our_node(world.world).inputs["Strength"].default_value == pytest.approx(0.7)
+    assert part("world.nodes").panorama_node(world.world).inputs["Strength"].default_value == pytest.approx(0.7)
     bpy.ops.lookbeyond.use_world(index=1)
     assert shown(part, world) == second
     bpy.ops.lookbeyond.use_world(index=0)
@@ -57,12 +57,12 @@ def test_what_the_place_is_goes_with_the_presets_that_understand_it(part, world,
     assert service.requests[-1].prompt == "a boat shed in winter" == settings.worlds[2].prompt
     asked = json.loads((shown(part, world) / "request.json").read_text())
     assert asked["request"]["prompt"] == "a boat shed in winter"
-    group = part("world.nodes").our_node(world.world).node_tree
+    group = part("world.nodes").panorama_node(world.world).node_tree
     assert [thing["look_beyond_prompt"] for thing in (world.world, group)] == ["a boat shed in winter"] * 2
     buttons = [types.SimpleNamespace(index=index) for index in (0, 2, 9)]
     told = [part("world.operators").UseWorld.description(bpy.context, button) for button in buttons]
-    assert told[2] == "Make this world the scene's again" and told[0] == f"{told[2]}: photo 0"
-    assert told[1] == f"{told[2]}: photo 2, told that it is a boat shed in winter"
+    assert told[2] == "Switch the scene to this world" and told[0] == f"{told[2]}: photo 0"
+    assert told[1] == f"{told[2]}: photo 2, prompt: a boat shed in winter"
     jobs = [world.world["look_beyond_job"]]
     bpy.ops.lookbeyond.use_world(index=0)
     jobs.append(world.world["look_beyond_job"])
@@ -84,7 +84,7 @@ def test_a_variant_whose_files_are_gone_says_so_and_changes_nothing(part, world)
     bpy.ops.lookbeyond.reroll_world()
     current = world.look_beyond.world_folder
     shutil.rmtree(bpy.path.abspath(world.look_beyond.worlds[0].folder))
-    with pytest.raises(RuntimeError, match="is not there any more"):
+    with pytest.raises(RuntimeError, match="is missing"):
         bpy.ops.lookbeyond.use_world(index=0)
     assert world.look_beyond.world_folder == current
     with pytest.raises(RuntimeError, match="2 worlds"):
@@ -121,7 +121,7 @@ def test_undo_restores_the_former_world(part, world):
 def test_what_is_finished_is_remembered_for_undo_in_a_tick_of_its_own(part, monkeypatch):
     """It takes Blender some milliseconds: the tick that puts things in place is not to be longer by them."""
     module, calls = part("undo"), []
-    monkeypatch.setattr(module, "remember_for_undo", calls.append)
+    monkeypatch.setattr(module, "push_undo_step", calls.append)
     words = iter((None, "All is there."))
     finish = module.undoable("Shoot", lambda done: calls.append(done) or next(words))
     assert [finish(1), finish(2), finish(3)] == [None, None, "All is there."]

@@ -1,4 +1,4 @@
-"""What operators share that point at pixels of the photo in the viewport."""
+"""Base of the operators that pick pixels of the photo in the viewport."""
 
 import math
 
@@ -11,8 +11,8 @@ from ..cameras import metres_per_unit
 from .camera import photo_camera
 
 
-class OnPhoto:
-    """What these operators share: the photo's camera fills the viewport, the mouse is on its pixels."""
+class PhotoPicking:
+    """Looks through the photo's camera and maps the mouse to the photo's pixels."""
 
     _draw_handle = None
 
@@ -24,6 +24,7 @@ class OnPhoto:
         return True
 
     def look_through(self, context: bpy.types.Context) -> None:
+        """Show the picture in the viewport."""
         context.scene.camera = context.scene.look_beyond.photo_camera
         context.region_data.view_perspective = "CAMERA"
 
@@ -36,27 +37,29 @@ class OnPhoto:
         return float(pixels[0]), float(pixels[1])
 
     def region_at(self, context: bpy.types.Context, pixel: tuple[float, float]) -> Vector | None:
-        """Where a pixel of the photo is in the viewport."""
+        """The place of a photo's pixel in the viewport's region; None if it is not visible."""
         camera = photo_camera(context.scene)
         ray = camera.rotation @ np.linalg.inv(camera.intrinsics) @ (*pixel, 1.0)
         place = Vector((camera.position + ray) / metres_per_unit(context.scene))
         return view3d_utils.location_3d_to_region_2d(context.region, context.region_data, place)
 
-    def begin(self, context: bpy.types.Context, words: str) -> set[str]:
+    def begin(self, context: bpy.types.Context, status_text: str) -> set[str]:
+        """Start the modal operator."""
         if context.space_data is None or context.space_data.type != "VIEW_3D" or context.region is None:
-            self.report({"ERROR"}, "This is done in a 3D viewport: press it in the viewport's sidebar.")
+            self.report({"ERROR"}, "This needs a 3D viewport: press the button in the viewport's sidebar.")
             return {"CANCELLED"}
         self.look_through(context)
         self.region = next(region for region in context.area.regions if region.type == "WINDOW")
         self._draw_handle = bpy.types.SpaceView3D.draw_handler_add(
             self.draw_handles, (context,), "WINDOW", "POST_PIXEL"
         )
-        context.workspace.status_text_set(words)
+        context.workspace.status_text_set(status_text)
         context.window_manager.modal_handler_add(self)
         context.area.tag_redraw()
         return {"RUNNING_MODAL"}
 
     def end(self, context: bpy.types.Context, outcome: str) -> set[str]:
+        """Stop drawing; returns the operator's result."""
         if self._draw_handle is not None:
             bpy.types.SpaceView3D.draw_handler_remove(self._draw_handle, "WINDOW")
             self._draw_handle = None
@@ -69,6 +72,7 @@ class OnPhoto:
         self.end(context, "CANCELLED")
 
     def draw_points(self, context: bpy.types.Context, pixels: list[tuple[float, float]], line: bool) -> None:
+        """Draw a ring at each pixel and, if wanted, the line through two of them."""
         import gpu
         from gpu_extras.batch import batch_for_shader
 

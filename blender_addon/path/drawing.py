@@ -1,4 +1,4 @@
-"""The path in the viewport: coloured by how much of each view is known, anchors as frusta."""
+"""Draws the path in the viewport: coloured by the coverage of each view, with the frusta of the anchors."""
 
 from typing import TYPE_CHECKING
 
@@ -11,20 +11,22 @@ if TYPE_CHECKING:
     from gpu.types import GPUBatch
 
 FRUSTUM_M = 0.12
+"""Size of the drawn frusta."""
 COLOURS = ((0.95, 0.2, 0.15), (0.98, 0.75, 0.1), (0.25, 0.85, 0.35))
-"""Linear steps from nothing known over half to all."""
-BEYOND = (0.9, 0.1, 0.75)
+"""Colours of a coverage of at most 0.4, of 0.7 and of 1."""
+BEYOND_COLOUR = (0.9, 0.1, 0.75)
+"""Where nothing can be shot."""
 
 
 class PathDrawing:
-    """What the viewports show of the last check, as batches for the graphics card."""
+    """The last check as a batch for the graphics card."""
 
     def __init__(self) -> None:
         self._check: PathCheck | None = None
         self._batch: GPUBatch | None = None
 
     def draw(self, check: PathCheck, unit_m: float, width_px: float) -> None:
-        """Draw it into the viewport whose draw handler runs now."""
+        """Draw a check into the viewport whose draw handler is running."""
         import gpu
         from gpu_extras.batch import batch_for_shader
 
@@ -46,7 +48,7 @@ def path_lines(check: PathCheck, unit_m: float) -> tuple[np.ndarray, np.ndarray]
     """Ends [2 N, 3] of the drawn lines in Blender units, and their colours [2 N, 4]."""
     if not check.cameras:
         return np.zeros((0, 3), np.float32), np.zeros((0, 4), np.float32)
-    colours = [colour(known, far) for known, far in zip(check.known, check.too_far, strict=True)]
+    colours = [colour(share, excess_m) for share, excess_m in zip(check.coverage, check.excess_m, strict=True)]
     positions = np.array([camera.position for camera in check.cameras])
     ends, paint = [], []
     for number in range(len(positions) - 1):
@@ -59,11 +61,11 @@ def path_lines(check: PathCheck, unit_m: float) -> tuple[np.ndarray, np.ndarray]
     return np.array(ends, np.float32) / np.float32(unit_m), np.array(paint, np.float32)
 
 
-def colour(known: float, too_far: float) -> tuple[float, float, float, float]:
-    """From red over yellow to green by what is known; magenta where nothing can be shot."""
-    if too_far > 0:
-        return (*BEYOND, 1.0)
-    place = max(0.0, min(1.0, (known - 0.4) / 0.6)) * 2
+def colour(coverage: float, excess_m: float) -> tuple[float, float, float, float]:
+    """From red over yellow to green by the coverage; magenta where nothing can be shot."""
+    if excess_m > 0:
+        return (*BEYOND_COLOUR, 1.0)
+    place = max(0.0, min(1.0, (coverage - 0.4) / 0.6)) * 2
     low, high = COLOURS[min(1, int(place))], COLOURS[min(1, int(place)) + 1]
     share = place - min(1, int(place))
     red, green, blue = (a + (b - a) * share for a, b in zip(low, high, strict=True))
@@ -71,7 +73,7 @@ def colour(known: float, too_far: float) -> tuple[float, float, float, float]:
 
 
 def frustum_lines(camera: Camera) -> np.ndarray:
-    """The ends of the eight lines of a camera's frustum, [16, 3] in metres."""
+    """Ends [16, 3] of the eight lines of a camera's frustum, metres."""
     corners = np.array([(0, 0, 1), (camera.width, 0, 1), (camera.width, camera.height, 1), (0, camera.height, 1)])
     rays = corners @ np.linalg.inv(camera.intrinsics).T @ camera.rotation.T
     tips = camera.position + FRUSTUM_M * rays

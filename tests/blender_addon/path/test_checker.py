@@ -26,22 +26,22 @@ def world(scene, photo, service, tmp_path):
 
 @pytest.fixture
 def view(part):
-    view = part("path.view").PathView()
+    view = part("path.checker").PathChecker()
     yield view
     view.clear()
 
 
 def test_distances_are_read_as_the_service_writes_them(part, tmp_path):
-    """A file that OpenEXR wrote (ZIP compressed, 32 rows), and the plain kind that these tests write."""
+    """A file that OpenEXR wrote, and one that these tests write."""
     module = part("world.distance")
     wanted = room_distance(64)
-    assert np.array_equal(module.read_distance(DATA / "distance_zip.exr"), wanted)
+    assert np.array_equal(module.read_distance(DATA / "distance.exr"), wanted)
     assert np.array_equal(module.read_distance(distance_file(tmp_path / "plain.exr", wanted)), wanted)
 
 
 def test_damaged_distances_are_a_sentence(part, tmp_path):
     module = part("world.distance")
-    data = (DATA / "distance_zip.exr").read_bytes()
+    data = (DATA / "distance.exr").read_bytes()
     random = np.random.default_rng(2)
     for length in range(0, len(data), 61):
         (tmp_path / "cut.exr").write_bytes(data[:length])
@@ -80,13 +80,13 @@ def test_cameras_read_apart_are_the_scenes_own(part, scene):
     steps = []
     bpy.app.handlers.frame_change_post.append(lambda stepped, _: steps.append(stepped.name))
     try:
-        assert module.reads_apart(bpy.context)
+        assert module.can_read_isolated(bpy.context)
         apart = module.shot_cameras(bpy.context)
     finally:
         bpy.app.handlers.frame_change_post.pop()
     assert scene.name not in steps and scene.frame_current == 13
     assert [scene.name for scene in bpy.data.scenes] == ["Scene"]
-    in_place = module.cameras_in_place(bpy.context, range(11, 17))
+    in_place = module.stepped_cameras(bpy.context, range(11, 17))
     assert apart == in_place and len(set(apart)) > 3
 
 
@@ -104,7 +104,7 @@ def test_a_camera_that_only_its_scene_moves_is_read_there(part, scene):
     variable.name = "end"
     driver.expression = "end + frame"
     scene.frame_set(12)
-    assert not module.reads_apart(bpy.context)
+    assert not module.can_read_isolated(bpy.context)
     assert [round(camera.position[0]) for camera in module.shot_cameras(bpy.context)] == list(range(27, 33))
 
 
@@ -116,13 +116,13 @@ def test_between_markers_only_those_frames_are_shot(part, world, service):
     outside = ((0, range(1, 20)), (300, range(41, 101)))  # the playhead is not held by the scene's range
     for current, wanted in ((5, range(1, 20)), (25, range(20, 41)), (60, range(41, 101)), *outside):
         world.frame_set(current)
-        assert part("path.read").scene_frames(world) == wanted
+        assert part("path.frames").scene_frames(world) == wanted
     world.frame_set(25)
     assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
     assert service.requests[-1].first_frame == 20 and len(service.requests[-1].cameras) == 21
     world.timeline_markers.new("cut", frame=21)
     world.frame_set(20)
-    with pytest.raises(RuntimeError, match="fewer than two frames: move the playhead or the markers"):
+    with pytest.raises(RuntimeError, match="fewer than two frames between these markers: move the playhead"):
         bpy.ops.lookbeyond.shoot()
     assert bpy.ops.lookbeyond.check_path() == {"FINISHED"}
 
@@ -130,9 +130,9 @@ def test_between_markers_only_those_frames_are_shot(part, world, service):
 def test_a_path_in_the_open_is_green_and_nothing_is_said(part, view, world):
     bpy.ops.lookbeyond.add_path(kind="PUSH_IN", length=0.3)
     assert view.check_now(world) == []
-    assert min(view.check.known) > 0.9 and len(view.check.known) == 100
+    assert min(view.check.coverage) > 0.9 and len(view.check.coverage) == 100
     assert view.check.anchors[0] == 0 and view.check.anchors[-1] == 99
-    points, paint = part("path.draw").path_lines(view.check, 1.0)
+    points, paint = part("path.drawing").path_lines(view.check, 1.0)
     assert points.shape[1:] == (3,) and len(points) == len(paint) == 2 * 99 + 16 * len(view.check.anchors)
     assert (paint[:, 1] > paint[:, 0]).all()
 
@@ -143,10 +143,10 @@ def test_leaving_what_can_be_known_and_walls_are_said_with_their_frames(part, vi
     walls, far = view.check_now(world)
     first_far = math.ceil(1 + 99 * 2.4 / 4.0)
     first_wall = math.ceil(1 + 99 * 3.0 / 4.0)
-    assert walls.startswith(f"Frames {first_wall}–100: the camera goes through a surface")
+    assert walls.startswith(f"Frames {first_wall}–100: the camera passes through a surface")
     assert far.startswith(f"Frames {first_far}–{first_wall - 1}: up to 0.6 m beyond")
-    draw = part("path.draw")
-    assert np.allclose(draw.path_lines(view.check, 1.0)[1][2 * 98, :3], draw.BEYOND)
+    draw = part("path.drawing")
+    assert np.allclose(draw.path_lines(view.check, 1.0)[1][2 * 98, :3], draw.BEYOND_COLOUR)
 
 
 def test_an_edit_of_the_curve_is_seen(part, view, world):
@@ -156,27 +156,27 @@ def test_an_edit_of_the_curve_is_seen(part, view, world):
     last.co.x += 3
     last.handle_left.x += 3
     (walls, far) = view.check_now(world)
-    assert "goes through a surface" in walls
+    assert "passes through a surface" in walls
 
 
 def test_only_edits_wake_the_view_not_its_own_reading(part, world):
-    view = part("path.view").path_view
+    view = part("path.checker").path_checker
     bpy.ops.lookbeyond.add_path()
     view.check_now(world)
     bpy.context.view_layer.update()
-    assert view.rests
+    assert view.idle
     bpy.context.active_object.location.x += 0.1
     bpy.context.view_layer.update()
-    assert not view.rests
+    assert not view.idle
     view.check_now(world)
     world.camera.data.lens += 1
     bpy.context.view_layer.update()
-    assert not view.rests
+    assert not view.idle
 
 
 def work_out(view, scene, limit_s: float = 0.005) -> None:
     """As Blender's timer does."""
-    view.touch()
+    view.invalidate()
     while view.tick(scene, limit_s):
         time.sleep(0.001)
 
@@ -187,12 +187,12 @@ def test_slices_are_short_and_a_hundred_poses_are_soon_known(view, world):
     took = []
     for _ in range(3):  # the best of them: a busy machine is not ours
         work_out(view, world)
-        took.append(view.took_s)
+        took.append(view.elapsed_s)
     # By the processor's time of the thread, for the same reason.
     own, wall = np.array(view.slices_own_s) * 1000, np.array(view.slices_s) * 1000
     print(f"100 poses known after {1000 * min(took):.0f} ms, read in {own.sum():.1f} ms of its own", end=" ")
     print(f"({wall.sum():.1f} by the clock), {len(own)} slices, max {own.max():.1f} ms of its own")
-    assert len(view.check.known) == 100
+    assert len(view.check.coverage) == 100
     assert own.max() <= 10 and min(took) < 1
 
 
@@ -208,16 +208,16 @@ def test_an_edit_while_the_thread_is_at_work_counts(view, world):
     bpy.ops.lookbeyond.add_path(kind="PUSH_IN", length=0.3)
     view.check_now(world)
     before = view.check
-    view.touch()
-    while view._work is None:
+    view.invalidate()
+    while view._thread is None:
         assert view.tick(world)
     bpy.context.active_object.location.y += 0.5
-    view.touch()
-    view._work.join()
+    view.invalidate()
+    view._thread.join()
     assert view.tick(world) and view.check is before, "what is known of the former path was taken"
     while view.tick(world):
         time.sleep(0.001)
-    assert view.rests
+    assert view.idle
     moved = [after.position - camera.position for after, camera in zip(view.check.cameras, before.cameras, strict=True)]
     assert np.allclose(moved, (0, 0.5, 0), atol=1e-5)
 
@@ -234,9 +234,9 @@ def test_a_camera_that_its_scene_moves_is_checked_when_asked_for(part, view, wor
     target.id_type, target.id, target.data_path = "SCENE", world, '["dolly"]'
     world.frame_set(7)
     work_out(view, world)
-    assert view.rests and view.check is None and "press the round arrow" in view.sentences[0]
-    assert "goes through a surface" in view.check_now(world)[0]
-    assert view.rests and world.frame_current == 7
+    assert view.idle and view.check is None and "press the round arrow" in view.warnings[0]
+    assert "passes through a surface" in view.check_now(world)[0]
+    assert view.idle and world.frame_current == 7
     assert [round(view.check.cameras[at].position[0], 3) for at in (0, -1)] == [0, 4]
 
 
@@ -271,19 +271,19 @@ def test_every_preset_fits_the_world_and_uses_it(part, view, world, kind):
     """Sized by the world's distances: all of it can be shot, and a bigger room gives a longer path."""
     world.cursor.location = (9.0, 1.0, 0.0)
     bpy.ops.lookbeyond.add_path(kind=kind)
-    assert view.check_now(world) == [] or "goes through" not in " ".join(view.sentences)
-    assert max(view.check.too_far) <= 0
+    assert view.check_now(world) == [] or "passes through" not in " ".join(view.warnings)
+    assert max(view.check.excess_m) <= 0
     curve = bpy.context.active_object
     assert curve.type == "CURVE" and len(curve.data.splines[0].bezier_points) >= 2
     small = path_length(view.check.cameras)
     folder = Path(bpy.path.abspath(world.look_beyond.world_folder))
     distance_file(folder / "distance.exr", 1.4 * room_distance())
     view.check_now(world)
-    part("path.view").path_view.clear()
+    part("path.checker").path_checker.clear()
     bpy.ops.lookbeyond.add_path(kind=kind)
     view.check_now(world)
     assert path_length(view.check.cameras) > 1.2 * small or kind == "LOOK_AROUND"
-    assert max(view.check.too_far) <= 0
+    assert max(view.check.excess_m) <= 0
 
 
 def path_length(cameras) -> float:

@@ -31,7 +31,7 @@ BOTH = ("STRIP", "BACKGROUND")
 
 def shot_of(part, frames, record=None, size=(96, 64), there=""):
     names = tuple(Path(frame).name for frame in frames)
-    return part("shot.frames").Shot(Path(frames[0]).parent, names, 11, size, record or {"seed": 3}, there)
+    return part("shot.frames").ShotFrames(Path(frames[0]).parent, names, 11, size, record or {"seed": 3}, there)
 
 
 def show(part, scene, camera, frames):
@@ -161,18 +161,18 @@ def test_frames_are_shown_while_others_are_still_to_come(part, scene, camera, fr
 
 def test_a_long_strip_is_made_in_pieces_and_an_undo_in_between_does_no_harm(part, scene, camera, frames, monkeypatch):
     """Between two pieces everything that the first ones made is taken away: the rest makes it anew."""
-    monkeypatch.setattr(part("shot.show"), "STRIP_SLICE_S", 0.0)
-    showing = part("shot.show").Showing(shot_of(part, frames), camera.name, BOTH)
+    monkeypatch.setattr(part("shot.display"), "STRIP_SLICE_S", 0.0)
+    showing = part("shot.display").ShotDisplay(shot_of(part, frames), camera.name, BOTH)
     lengths, pieces, done = [], 0, False
     while not done:
         done = showing.step(scene)
         pieces += 1
-        strips = part("shot.strip").strips_of(part("shot.strip").shots_of(scene))
+        strips = part("shot.strip").strips_of(part("shot.strip").sequencer_scene_of(scene))
         lengths.append(len(strips[0].elements) if strips else 0)
         if pieces == 4:
             assert lengths == [0, 2, 3, 4]
-            bpy.data.scenes.remove(part("shot.strip").shots_of(scene))
+            bpy.data.scenes.remove(part("shot.strip").sequencer_scene_of(scene))
     assert lengths[-1] == len(frames) and pieces > 8
-    (strip,) = part("shot.strip").strips_of(part("shot.strip").shots_of(scene))
+    (strip,) = part("shot.strip").strips_of(part("shot.strip").sequencer_scene_of(scene))
     assert [element.filename for element in strip.elements] == [f"{n:04d}.png" for n in range(11, 17)]
     assert strip["look_beyond_seed"] == 3 and len(camera.data.background_images) == 1

@@ -1,0 +1,40 @@
+"""world.json: where a world's panorama was seen from. No bpy here."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from .distance import WorldError
+
+
+@dataclass(frozen=True)
+class WorldInfo:
+    """The content of a world.json."""
+
+    heading_rad: float
+    """Direction of the panorama's centre, counter-clockwise from +X; rounded to the precision of Blender's floats."""
+    origin: tuple[float, float, float]
+    """Viewpoint of the panorama, metres, Z up."""
+    camera_height_m: float
+    """Height of the viewpoint above the floor."""
+    seed: int = 0
+    preset: str = ""
+    revision: str = ""
+
+
+def read_world_info(folder: Path) -> WorldInfo:
+    """The world.json of a world's folder. Raises `WorldError`."""
+    try:
+        content = json.loads((folder / "world.json").read_text(encoding="utf-8"))
+        x, y, z = (float(value) for value in content["origin"])
+        return WorldInfo(
+            heading_rad=round(math.radians(float(content["heading"])), 6) + 0.0,
+            origin=(x, y, z),
+            camera_height_m=float(content["camera_height"]),
+            seed=int(content.get("seed", 0)),
+            preset=str(content.get("preset", "")),
+            revision=str(content.get("revision", "")),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WorldError(f"The world in {folder} cannot be read ({error}): build it again.") from None
