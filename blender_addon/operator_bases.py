@@ -9,6 +9,7 @@ import time
 import bpy
 
 from . import heartbeat
+from .marks import is_local
 from .service import preferences
 from .session import session
 from .tasks import RunningTask, Task
@@ -27,7 +28,8 @@ class PollWithReason:
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        reason = cls.reason(context)
+        linked = not is_local(context.scene)
+        reason = "This scene is linked from another file: make it local first" if linked else cls.reason(context)
         if reason:
             cls.poll_message_set(reason)
         return not reason

@@ -96,6 +96,12 @@ class LookBeyondWorld(bpy.types.PropertyGroup):
     prompt: StringProperty(name="Prompt", description="The description of the place that it was built with")
 
 
+class LookBeyondPhotoCamera(bpy.types.PropertyGroup):
+    """A camera that Place Photo made in a scene."""
+
+    camera: PointerProperty(name="Camera", type=bpy.types.Object)
+
+
 class LookBeyondScene(bpy.types.PropertyGroup):
     """The settings of the four steps; `LIVE` adds those with functions behind them."""
 
@@ -206,6 +212,9 @@ class LookBeyondScene(bpy.types.PropertyGroup):
         default={"STRIP", "BACKGROUND"},
     )
     worlds: CollectionProperty(name="Worlds", description="Worlds that were made in this scene", type=LookBeyondWorld)
+    photo_cameras: CollectionProperty(
+        name="Photo Cameras", description="Cameras that Place Photo made in this scene", type=LookBeyondPhotoCamera
+    )
     stage_columns: EnumProperty(
         name="Stage", description="Resolution of the stage mesh", items=STAGE_COLUMNS, default="256"
     )
@@ -292,7 +301,7 @@ LIVE = {
 }
 
 
-CLASSES = (LookBeyondCamera, LookBeyondWorld, LookBeyondScene)
+CLASSES = (LookBeyondCamera, LookBeyondWorld, LookBeyondPhotoCamera, LookBeyondScene)
 
 
 def register() -> None:

@@ -7,14 +7,14 @@ import bpy
 
 
 def output_folder(scene: bpy.types.Scene) -> Path:
-    """The output folder of the settings; for an unsaved file, a folder of the extension's user data."""
+    """The output folder of the settings; for an unsaved file, `unsaved_folder`."""
     wanted = scene.look_beyond.output_folder or "//look_beyond"
     return unsaved_folder() if wanted.startswith("//") and not bpy.data.filepath else absolute(wanted)
 
 
 def unsaved_folder() -> Path:
-    """The results folder of files that were never saved."""
-    return absolute(bpy.utils.extension_path_user(__package__, path="results", create=True))
+    """The results folder of files that were never saved: in Blender's user data, which no uninstalling removes."""
+    return absolute(bpy.utils.user_resource("DATAFILES", path="look_beyond", create=True))
 
 
 def absolute(path: str) -> Path:
@@ -27,7 +27,7 @@ def as_stored(path: Path, folder: Path | None = None) -> str:
 
     `folder` is the folder that the file is about to be saved into; None: its present one.
     """
-    if not bpy.data.filepath:
+    if not bpy.data.filepath and folder is None:
         return str(path)
     try:
         return bpy.path.relpath(str(path), start=str(folder) if folder else None)

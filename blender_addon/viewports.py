@@ -2,6 +2,8 @@
 
 import bpy
 
+from .marks import is_local
+
 
 def select_only(context: bpy.types.Context, thing: bpy.types.Object) -> None:
     """Make one object the only selected and the active one, if the view layer has it. Needs no window."""
@@ -12,6 +14,12 @@ def select_only(context: bpy.types.Context, thing: bpy.types.Object) -> None:
     if thing.name in objects:
         thing.select_set(True)
         objects.active = thing
+
+
+def local_collection(context: bpy.types.Context) -> bpy.types.Collection:
+    """The active collection; the scene's own if objects cannot be added to that, because it is linked."""
+    active = context.collection
+    return active if is_local(active) else context.scene.collection
 
 
 def viewports() -> list[bpy.types.SpaceView3D]:

@@ -12,7 +12,7 @@ from ..cameras import metres_per_unit
 from ..kit import LEVEL, Camera, heading_pitch_roll, placed_camera
 from ..photo.camera import photo_camera
 from ..photo.place import add_camera
-from ..viewports import select_only
+from ..viewports import local_collection, select_only
 from ..world.geometry import WorldGeometry
 from .moves import Kind, Move, MoveFrame
 
@@ -122,7 +122,7 @@ def add_target(context: bpy.types.Context, camera: bpy.types.Object, location: V
     """Let the camera look at a new empty; location and size in Blender units."""
     target = bpy.data.objects.new("Look Beyond Target", None)
     target.empty_display_size = size
-    context.collection.objects.link(target)
+    local_collection(context).objects.link(target)
     target.location = location
     track = camera.constraints.new("TRACK_TO")
     track.target = target
@@ -152,7 +152,7 @@ def add_curve(context: bpy.types.Context, points: np.ndarray, frames: int) -> bp
         point.co, point.handle_left, point.handle_right = place, left, right
         point.handle_left_type = point.handle_right_type = "ALIGNED"
     curve = bpy.data.objects.new(data.name, data)
-    context.collection.objects.link(curve)
+    local_collection(context).objects.link(curve)
     return curve
 
 

@@ -5,6 +5,7 @@ from bpy.app.handlers import persistent
 
 from .. import handlers
 from ..marks import mark_of
+from .image import MAKER
 
 
 def set_photo_background(
@@ -12,8 +13,7 @@ def set_photo_background(
 ) -> None:
     """Show the photo as the camera's background, replacing the `former` image."""
     data.show_background_images = True
-    backgrounds = data.background_images
-    background = next((one for one in backgrounds if one.image in (image, former or image)), None) or backgrounds.new()
+    background = photo_background(data) or data.background_images.new()
     background.image = image
     background.alpha = 1.0
     background.frame_method = frame_method(data, scene)
@@ -45,9 +45,9 @@ def scene_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> Non
 
 
 def photo_background(data: bpy.types.Camera) -> bpy.types.CameraBackgroundImage | None:
-    """The camera background that shows the photo."""
-    size = data.look_beyond.width, data.look_beyond.height
-    return next((one for one in data.background_images if one.image and tuple(one.image.size) == size), None)
+    """The camera background that shows the add-on's image of the photo."""
+    shown = (one for one in data.background_images if one.image is not None)
+    return next((one for one in shown if mark_of(one.image, "maker") == MAKER), None)
 
 
 def photo_image(placed: bpy.types.Object) -> bpy.types.Image | None:

@@ -5,11 +5,13 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from ..marks import mark_of, set_marks
-from ..results import as_stored
+from ..marks import find_marked, is_local, mark_of, set_marks
+from ..results import absolute, as_stored
 from .exif import Exif
 from .quality import MEASURED_SIDE_PX, quality_warnings
 
+MAKER = "photo"
+"""Marks the add-on's own images of photos."""
 MIN_SIDE_PX, MAX_SIDE_PX = 64, 16384
 
 
@@ -18,25 +20,48 @@ class PhotoError(ValueError):
 
 
 def load_photo(path: Path, exif: Exif) -> bpy.types.Image:
-    """The photo as an image datablock, upright. Raises `PhotoError`."""
-    try:
-        image = bpy.data.images.load(str(path), check_existing=True)
-    except RuntimeError as error:
-        raise PhotoError(f"The photo {path} cannot be opened ({error}): choose an image file.") from None
-    image.filepath_raw = as_stored(path)
-    image.reload()  # it may be loaded already and have changed on disk since
+    """The photo as an image datablock of the add-on, upright. Raises `PhotoError`.
+
+    Images that the artist has loaded from the same file are left alone, and so is paint on the add-on's own.
+    """
+    image = find_photo_image(path)
+    if image is None:
+        try:
+            image = bpy.data.images.load(str(path), check_existing=False)
+        except RuntimeError as error:
+            raise PhotoError(f"The photo {path} cannot be opened ({error}): choose an image file.") from None
+        image.filepath_raw = as_stored(path)
+        set_marks(image, {"maker": MAKER})
+    else:
+        image.reload()  # the file may have changed on disk since
     width, height = image.size[0], image.size[1]
-    if not width or not height:
-        bpy.data.images.remove(image)
-        raise PhotoError(f"{path} is not an image that Blender can read: choose a JPEG, PNG, WebP or TIFF file.")
-    if not MIN_SIDE_PX <= min(width, height) <= max(width, height) <= MAX_SIDE_PX:
+    try:
+        check_size(path, width, height)
+    except PhotoError:
         if not image.users:
             bpy.data.images.remove(image)
+        raise
+    return image if exif.orientation == 1 else upright(image, path, exif.orientation)
+
+
+def find_photo_image(path: Path) -> bpy.types.Image | None:
+    """The add-on's own image of a photo, unless the artist has painted on it."""
+    for image in bpy.data.images:
+        if mark_of(image, "maker") == MAKER and is_local(image) and not mark_of(image, "upright_of"):
+            if not image.is_dirty and image.filepath and absolute(image.filepath) == path.resolve():
+                return image
+    return None
+
+
+def check_size(path: Path, width: int, height: int) -> None:
+    """Raise `PhotoError` if a photo of this size cannot be used."""
+    if not width or not height:
+        raise PhotoError(f"{path} is not an image that Blender can read: choose a JPEG, PNG, WebP or TIFF file.")
+    if not MIN_SIDE_PX <= min(width, height) <= max(width, height) <= MAX_SIDE_PX:
         raise PhotoError(
             f"The photo {path.name} is {width} x {height} pixels: choose one with sides of {MIN_SIDE_PX} to"
             f" {MAX_SIDE_PX} pixels."
         )
-    return image if exif.orientation == 1 else upright(image, path, exif.orientation)
 
 
 def photo_warnings(image: bpy.types.Image, focal_35mm: float) -> list[str]:
@@ -59,9 +84,8 @@ def upright(image: bpy.types.Image, path: Path, orientation: int) -> bpy.types.I
     """A packed copy of the image, turned by its EXIF orientation, which Blender ignores."""
     # By path, not by name: every camera has its IMG_0001.jpg.
     source = {"upright_of": as_stored(path), "modified": str(path.stat().st_mtime_ns)}
-    for known in bpy.data.images:
-        if all(mark_of(known, name) == value for name, value in source.items()):
-            return known
+    if (known := find_marked(bpy.data.images, **source)) is not None and not known.is_dirty:
+        return known
     width, height = image.size[0], image.size[1]
     pixels = np.empty(width * height * image.channels, np.float32)
     image.pixels.foreach_get(pixels)
@@ -72,7 +96,7 @@ def upright(image: bpy.types.Image, path: Path, orientation: int) -> bpy.types.I
     rgba[..., : image.channels] = turned
     copy.pixels.foreach_set(rgba.ravel())
     copy.pack()
-    set_marks(copy, source)
+    set_marks(copy, {"maker": MAKER, **source})
     if not image.users:
         bpy.data.images.remove(image)
     return copy

@@ -7,8 +7,9 @@ import bpy
 
 from ..cameras import matrix_world_of, metres_per_unit
 from ..kit import placed_camera
+from ..marks import is_local
 from ..results import absolute, as_stored
-from ..viewports import select_only
+from ..viewports import local_collection, select_only
 from .background import photo_image, set_photo_background
 from .exif import DEFAULT_FOV_X_RAD, Exif, fov_x_rad_of_focal, read_exif
 from .image import PhotoError, load_photo, photo_warnings
@@ -51,6 +52,8 @@ def place_photo(
 
     if placed is None:
         placed = add_camera(context, f"Photo {path.stem}")
+    elif placed.data.users > 1 or not is_local(placed.data):
+        placed.data = placed.data.copy()  # duplicates that share the lens keep theirs
     data = placed.data
     data.type = "PERSP"
     data.sensor_fit = "HORIZONTAL"
@@ -65,7 +68,7 @@ def place_photo(
     placed.matrix_world = matrix_world_of(camera, unit_m)
     set_photo_background(data, image, former, scene)
 
-    scene.look_beyond.photo_camera = placed
+    remember_photo_camera(scene, placed)
     scene.look_beyond.panorama_path = ""
     if scene.camera is None:
         scene.camera = placed
@@ -78,7 +81,7 @@ def add_camera(context: bpy.types.Context, name: str) -> bpy.types.Object:
     data = bpy.data.cameras.new(name)
     data.display_size = CAMERA_DISPLAY_M / metres_per_unit(context.scene)
     camera = bpy.data.objects.new(data.name, data)
-    context.collection.objects.link(camera)
+    local_collection(context).objects.link(camera)
     return camera
 
 
@@ -96,9 +99,26 @@ def field_of_view(fov_x_rad: float, focal_35mm: float, exif: Exif, width: int, h
 
 
 def find_photo_camera(scene: bpy.types.Scene, path: Path) -> bpy.types.Object | None:
-    """The scene's camera of this photo; None if it was not placed yet."""
-    for thing in scene.objects:
-        if thing.type == "CAMERA" and thing.data.look_beyond.photo_path:
-            if absolute(thing.data.look_beyond.photo_path) == path.resolve():
-                return thing
+    """The camera that the add-on made for this photo in this scene; None if it was not placed yet.
+
+    Found by the scene's pointers to its photo cameras: a duplicate of the camera has the same properties.
+    """
+    settings = scene.look_beyond
+    for camera in (settings.photo_camera, *(entry.camera for entry in settings.photo_cameras)):
+        if camera is None or camera.type != "CAMERA" or camera.name not in scene.objects:
+            continue
+        photo_path = camera.data.look_beyond.photo_path
+        if is_local(camera) and photo_path and absolute(photo_path) == path.resolve():
+            return camera
     return None
+
+
+def remember_photo_camera(scene: bpy.types.Scene, camera: bpy.types.Object) -> None:
+    """Make a camera the scene's photo camera, and one that `find_photo_camera` finds."""
+    settings = scene.look_beyond
+    settings.photo_camera = camera
+    for index in reversed(range(len(settings.photo_cameras))):
+        if settings.photo_cameras[index].camera is None:  # deleted meanwhile
+            settings.photo_cameras.remove(index)
+    if all(entry.camera != camera for entry in settings.photo_cameras):
+        settings.photo_cameras.add().camera = camera

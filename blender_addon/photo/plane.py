@@ -3,7 +3,7 @@
 import bpy
 
 from ..cameras import camera_of, metres_per_unit
-from ..marks import mark_of, set_marks
+from ..marks import find_marked, set_marks
 
 
 def show_on_plane(
@@ -15,7 +15,7 @@ def show_on_plane(
 ) -> bpy.types.Object:
     """Show the image on an empty that fills the frame, `size` (width, height) pixels, at a distance from the camera."""
     name = f"{camera.name} Plane"
-    plane = next((child for child in camera.children if mark_of(child, "maker") == "plane"), None)
+    plane = find_marked(camera.children, maker="plane")
     if plane is None:
         plane = bpy.data.objects.new(name, None)
         scene.collection.objects.link(plane)

@@ -9,7 +9,7 @@ from pathlib import Path
 import bpy
 
 from ..cameras import metres_per_unit
-from ..marks import mark_of, set_marks
+from ..marks import find_marked, is_local, mark_of, set_marks
 from ..results import absolute, as_stored, output_folder
 from ..tasks import JobError
 from ..world.stage import find_stage, make_shadow_catcher
@@ -121,6 +121,10 @@ def compositor_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:
     if bpy.app.version < (5, 0, 0):
         scene.use_nodes = True
         return scene.node_tree
+    group = scene.compositing_node_group
+    shared = group is not None and any(one.compositing_node_group == group for one in bpy.data.scenes if one != scene)
+    if group is not None and (shared or not is_local(group)):
+        scene.compositing_node_group = group.copy()  # the other scenes, or the library, keep theirs
     if scene.compositing_node_group is None:
         tree = bpy.data.node_groups.new(NAME, "CompositorNodeTree")
         tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
@@ -166,7 +170,7 @@ def show_sequence(node: bpy.types.Node, file: Path, is_data: bool) -> None:
     A node loads its image at once, which blocks the window. So it gets a blank image that then becomes the sequence,
     whose files are loaded when they are needed.
     """
-    image = next((one for one in bpy.data.images if mark_of(one, "sequence") == str(file.parent)), None)
+    image = find_marked(bpy.data.images, sequence=str(file.parent))
     if image is None:
         image = bpy.data.images.new(file.parent.name, 1, 1)
         if is_data:

@@ -5,7 +5,7 @@ from functools import partial
 
 import bpy
 
-from ..marks import set_marks
+from ..marks import is_local, set_marks
 from ..photo.plane import show_on_plane
 from ..viewports import use_standard_view
 from ..world.stage import find_stage, set_stage_visible
@@ -67,6 +67,8 @@ class ShotDisplay:
         frames, camera = self._frames, scene.objects.get(self._camera)
         if camera is None:
             return f"The camera {self._camera} is no longer in the scene; the frames are in {frames.folder}."
+        if not is_local(camera) or not is_local(camera.data):
+            return f"The camera {camera.name} is linked and cannot show them; the frames are in {frames.folder}."
         image = frame_sequence(frames)
         set_marks(image, {"shot_frames": len(frames.names), **frames.record})
         if place == "PLANE":

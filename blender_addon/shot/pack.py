@@ -2,16 +2,19 @@
 
 import shutil
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 import bpy
 
 from ..kit import Progress
-from ..marks import mark_of, set_marks
-from ..results import absolute, as_stored
+from ..marks import is_local, mark_of, set_marks
+from ..results import absolute, as_stored, unsaved_folder
 from ..tasks import Event, JobError, Succeeded, Task
 from .strip import image_strips
+
+FOLDER_MARKS = ("sequence", "frames_folder")
+"""Marks that hold the folder of an image sequence or a strip."""
 
 
 def pack(context: bpy.types.Context) -> Task:
@@ -78,33 +81,55 @@ def referenced_paths() -> tuple[dict[Path, str], dict[Path, str]]:
     return folders, files
 
 
-def redirect_paths(moved: dict[Path, Path], home: Path) -> None:
-    """Redirect the open file's paths from the keys of `moved` to the values.
+def redirect_paths(moved: Mapping[Path, Path], home: Path, saved_into: Path | None = None) -> Callable[[], None]:
+    """Redirect the open file's paths from the keys of `moved` to the values; returns a function that restores them.
 
-    Paths inside `home`, the file's own folder, become relative to the file, so that they move with it.
+    Paths inside `home`, the file's own folder, become relative to the file, so that they move with it. `saved_into` is
+    the folder of a file that is about to be saved for the first time.
     """
+    changed: list[tuple[object, str, str]] = []
+    marked: list[tuple[bpy.types.ID, str, object]] = []
 
-    def redirected(stored: str) -> str:
+    def target_of(stored: str) -> Path | None:
         path = absolute(stored)
         for source, target in moved.items():
             if path == source or path.is_relative_to(source):
-                return as_stored(target / path.relative_to(source))
-        return as_stored(path) if path.is_relative_to(home) else stored
+                return target / path.relative_to(source)
+        return path if path.is_relative_to(home) else None
+
+    def redirect(owner: object, name: str) -> Path | None:
+        stored = getattr(owner, name)
+        target = target_of(stored)
+        if target is not None and as_stored(target, saved_into) != stored:
+            changed.append((owner, name, stored))
+            setattr(owner, name, as_stored(target, saved_into))
+            return target
+        return None
+
+    def redirect_marks(datablock: bpy.types.ID, folder: Path) -> None:
+        for name in FOLDER_MARKS:
+            if mark_of(datablock, name):
+                marked.append((datablock, name, mark_of(datablock, name)))
+                set_marks(datablock, {name: str(folder)})
 
     for owner, name in path_properties():
-        setattr(owner, name, redirected(getattr(owner, name)))
+        redirect(owner, name)
     for scene in bpy.data.scenes:
         for strip in image_strips(scene):
-            if mark_of(strip, "frames_folder"):
-                strip.directory = redirected(strip.directory)
-                set_marks(strip, {"frames_folder": str(absolute(strip.directory))})
+            if mark_of(strip, "frames_folder") and (folder := redirect(strip, "directory")) is not None:
+                redirect_marks(strip, folder)
     for image in bpy.data.images:
-        local = image.filepath and image.packed_file is None and image.library is None
-        if local and redirected(image.filepath) != image.filepath:
-            image.filepath = redirected(image.filepath)
-            for name in ("sequence", "frames_folder"):
-                if mark_of(image, name):
-                    set_marks(image, {name: str(absolute(image.filepath).parent)})
+        local = image.filepath and image.packed_file is None and is_local(image)
+        if local and (file := redirect(image, "filepath")) is not None:
+            redirect_marks(image, file.parent)
+
+    def restore() -> None:
+        for owner, name, stored in changed:
+            setattr(owner, name, stored)
+        for datablock, name, value in marked:
+            set_marks(datablock, {name: value})
+
+    return restore
 
 
 def path_properties() -> Iterator[tuple[bpy.types.PropertyGroup, str]]:
@@ -134,6 +159,32 @@ def rebase_paths(folder: Path) -> Callable[[], None]:
             setattr(owner, name, stored)
 
     return restore
+
+
+def move_unsaved_results(file: Path) -> Callable[[], None] | None:
+    """Before the first save: move the results from `unsaved_folder` beside the file, and redirect the paths.
+
+    Returns a function that undoes both, for when only a copy was saved; None if there was nothing to move.
+    """
+    folders, files = referenced_paths()
+    moved: dict[Path, Path] = {}
+    for source in (*folders, *files):
+        if source.exists() and source.is_relative_to(unsaved_folder()):
+            target = file.parent / "look_beyond" / source.relative_to(unsaved_folder())
+            moved[source] = unused_path(target, moved.values())
+    if not moved:
+        return None
+    for source, target in moved.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(source, target)
+    restore_paths = redirect_paths(moved, file.parent, file.parent)
+
+    def move_back() -> None:
+        for source, target in moved.items():
+            shutil.move(target, source)
+        restore_paths()
+
+    return move_back
 
 
 def unused_path(path: Path, taken: Collection[Path]) -> Path:

@@ -2,14 +2,14 @@
 
 import bpy
 
-from ..marks import mark_of, set_marks
+from ..marks import find_marked, mark_of, set_marks
 from ..results import as_stored
 from .frames import ShotFrames
 
 
 def frame_sequence(frames: ShotFrames) -> bpy.types.Image:
     """The image of these frames, reloaded if it exists."""
-    known = next((one for one in bpy.data.images if mark_of(one, "frames_folder") == str(frames.folder)), None)
+    known = find_marked(bpy.data.images, frames_folder=str(frames.folder))
     if known is not None:
         known.reload()
         return known

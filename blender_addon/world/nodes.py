@@ -5,8 +5,8 @@ from pathlib import Path
 
 import bpy
 
-from ..marks import mark_of, set_marks
-from ..results import as_stored
+from ..marks import is_local, mark_of, set_marks
+from ..results import absolute, as_stored
 
 MAKER = "world_nodes"
 """Marks the add-on's node groups (custom property `look_beyond_maker`)."""
@@ -22,7 +22,9 @@ def set_scene_world(scene: bpy.types.Scene, panorama: Path, heading_rad: float, 
     """
     group = panorama_group(panorama, heading_rad)
     set_marks(group, record)
-    node = panorama_node(scene.world)
+    if is_local(scene.world) and any(other.world == scene.world for other in bpy.data.scenes if other != scene):
+        scene.world = scene.world.copy()  # the other scenes keep theirs
+    node = panorama_node(scene.world) if is_local(scene.world) else None
     if node is not None:
         strength = node.inputs["Strength"].default_value
         node.node_tree = group
@@ -31,6 +33,8 @@ def set_scene_world(scene: bpy.types.Scene, panorama: Path, heading_rad: float, 
         set_marks(scene.world, record)
         return ""
     former = scene.world if scene.world is not None and not is_plain(scene.world) else None
+    if scene.world is not None and not is_local(scene.world):
+        former = scene.world
     if scene.world is None or former is not None:
         scene.world = bpy.data.worlds.new("Look Beyond")
     world = scene.world
@@ -48,6 +52,10 @@ def set_scene_world(scene: bpy.types.Scene, panorama: Path, heading_rad: float, 
     set_marks(world, record)
     if former is None:
         return ""
+    if not is_local(former):
+        return (
+            f"The previous world, {former.name}, is linked and stays as it is; this scene has a world of its own now."
+        )
     former.use_fake_user = True
     return f"The previous world, {former.name}, is kept in the file."
 
@@ -90,7 +98,8 @@ def panorama_group(panorama: Path, heading_rad: float) -> bpy.types.NodeTree:
     """The node group of a panorama file: inputs Heading and Strength, output Background. One per file."""
     image = panorama_image(panorama)
     for group in bpy.data.node_groups:
-        if mark_of(group, "maker") == MAKER and any(getattr(node, "image", None) == image for node in group.nodes):
+        shows = any(getattr(node, "image", None) == image for node in group.nodes)
+        if shows and mark_of(group, "maker") == MAKER and is_local(group):
             image.reload()
             return group
 
@@ -133,9 +142,11 @@ def panorama_group(panorama: Path, heading_rad: float) -> bpy.types.NodeTree:
 
 
 def panorama_image(panorama: Path) -> bpy.types.Image:
-    """The image of a panorama file, one per file."""
-    image = bpy.data.images.load(str(panorama), check_existing=True)
-    stored = as_stored(panorama)
-    if image.filepath != stored:
-        image.filepath = stored
+    """The add-on's own image of a panorama file, one per file; images that the artist has loaded are left alone."""
+    for image in bpy.data.images:
+        if mark_of(image, "maker") == MAKER and is_local(image) and absolute(image.filepath) == panorama.resolve():
+            return image
+    image = bpy.data.images.load(str(panorama), check_existing=False)
+    image.filepath = as_stored(panorama)
+    set_marks(image, {"maker": MAKER})
     return image

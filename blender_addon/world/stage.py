@@ -10,7 +10,7 @@ import bpy
 
 from ..cameras import metres_per_unit
 from ..kit import Progress
-from ..marks import mark_of, set_marks, versions
+from ..marks import find_marked, is_local, mark_of, set_marks, versions
 from ..results import absolute
 from ..service.job_scene import JobScene
 from ..tasks import Event, Succeeded, Task
@@ -61,7 +61,7 @@ def build_stage(context: bpy.types.Context, preview: bool = False) -> Task:
 
 def find_stage(scene: bpy.types.Scene) -> bpy.types.Object | None:
     """The scene's stage; None if it has none."""
-    return next((thing for thing in scene.objects if mark_of(thing, "maker") == MAKER), None)
+    return find_marked(scene.objects, maker=MAKER)
 
 
 def set_stage_visible(scene: bpy.types.Scene, visible: bool) -> bool:
@@ -140,8 +140,10 @@ def stage_material(image: bpy.types.Image, maker: str = MAKER) -> bpy.types.Mate
     For CATCHER it is diffuse white. In the viewport's solid mode both show the panorama.
     """
     for material in bpy.data.materials:
-        if mark_of(material, "maker") == maker and any(
-            getattr(node, "image", None) == image for node in material.node_tree.nodes
+        if (
+            mark_of(material, "maker") == maker
+            and is_local(material)
+            and any(getattr(node, "image", None) == image for node in material.node_tree.nodes)
         ):
             return material
     material = bpy.data.materials.new(f"Look Beyond {'Stage' if maker == MAKER else 'Shadows'} {image.name}")

@@ -156,12 +156,20 @@ def test_undo_in_the_middle_of_a_job_does_not_lose_its_scene(part, session, plac
     assert not session.error and part("world.nodes").panorama_node(bpy.context.scene.world) is not None
 
 
+def stored(settings) -> dict:
+    """What the .blend has of a property group, as plain values."""
+    values = {key: settings.get(key) for key in settings.keys()}
+    return {
+        key: [one.to_dict() for one in value] if isinstance(value, list) else value for key, value in values.items()
+    }
+
+
 def test_nothing_of_a_running_job_is_stored(part, session, placed, service, tmp_path):
-    before = {key: placed.look_beyond.get(key) for key in placed.look_beyond.keys()}
+    before = stored(placed.look_beyond)
     service.holds = True
     session.begin(part("world.build").build_world(bpy.context))
     turns_until(session, lambda: session.task.message.startswith("Denoising"))
-    assert {key: placed.look_beyond.get(key) for key in placed.look_beyond.keys()} == before
+    assert stored(placed.look_beyond) == before
     assert not [key for key in placed.keys() if key.startswith("look_beyond_")]
     session.cancel()
     session.run()
