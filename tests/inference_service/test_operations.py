@@ -111,7 +111,7 @@ def test_the_store_is_listed_shown_and_pruned_beside_a_running_service(lookbeyon
         assert code == 0 and re.search(r"world .*7 files|world .*8 files", out) and "file" in out
         identity = next((store / "units").glob("*/*")).name
         code, out, _ = lookbeyond("store", "show", identity[:10], "--store", store)
-        assert code == 0 and out.count("ok ") == 4 and "panorama.png" in out
+        assert code == 0 and out.count("ok ") == 7 and "panorama.png" in out
         (store / "units" / identity[:2] / identity / "world.json").write_text("{}")
         assert "DAMAGED world.json" in lookbeyond("store", "show", identity[:10], "--store", store)[1]
         code, _, err = lookbeyond("store", "show", "zzz", "--store", store)
