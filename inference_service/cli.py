@@ -104,9 +104,10 @@ def command() -> None:
 @click.option("--width", type=int, default=4096, show_default=True, help="Width of the panorama, pixels.")
 @click.option("--prompt", default="", help='What the place is, for presets that outpaint: "a living room".')
 @click.option(
-    "--room", type=click.Choice(ROOMS), default="auto", show_default=True, help="Draw the room: where sure, always, never."
-)
-@click.option("--unseen", type=click.Choice(UNSEEN), help="How the rest is shown.  [default: the preset's way]")
+    "--room", type=click.Choice(ROOMS), default="auto", show_default=True,
+    help="Draw the room: where sure, always, never.",
+)  # fmt: skip
+@click.option("--unseen", type=click.Choice(UNSEEN), help="What nobody saw.  [default: the preset's way]")
 @_seed
 @_preset
 @_store
