@@ -57,14 +57,15 @@ def version() -> str:
 
 
 def kit_sources() -> dict[str, bytes]:
-    """What the add-on shares with the service, by its path in the wheel: the geometry and the client."""
+    """What the add-on shares with the service, by its path in the wheel: geometry, client, and what a photo says."""
     sources = {
         "lookbeyond_kit/__init__.py": f'"""What the Look Beyond add-on shares with its service."""\n\n'
         f'__version__ = "{version()}"\n'.encode(),
         "lookbeyond_kit/client.py": (ROOT / "inference_service" / "client.py").read_bytes(),
         "lookbeyond_kit/protocol.py": (ROOT / "inference_service" / "protocol.py").read_bytes(),
     }
-    for module in sorted((ROOT / "lookbeyond" / "geometry").rglob("*.py")):
+    photo = [ROOT / "lookbeyond" / "photo" / f"{name}.py" for name in ("__init__", "tags", "pixels")]
+    for module in [*sorted((ROOT / "lookbeyond" / "geometry").rglob("*.py")), *photo]:
         name = module.relative_to(ROOT / "lookbeyond").as_posix()
         sources[f"lookbeyond_kit/{name}"] = module.read_bytes()
     return sources

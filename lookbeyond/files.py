@@ -1,4 +1,4 @@
-"""Files at the edge: photos in; panoramas, views, frames and videos out, written whole or not at all.
+"""Files at the edge: panoramas, views, frames and videos, written whole or not at all. (Photos: `photo.reading`.)
 
 The geometry values (`Panorama`, `View`) know nothing of files; here they become files and back.
 """
@@ -8,141 +8,32 @@ import errno
 import functools
 import itertools
 import json
-import math
 import os
 import secrets
 import shutil
-import threading
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import OpenEXR
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from lookbeyond.errors import InputError, StorageError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.layout import LAYOUT_VERSION, RoomLayout
 from lookbeyond.geometry.panorama import Panorama, Plate, View
+from lookbeyond.photo.quiet import quiet_stderr
+from lookbeyond.photo.reading import MAX_SIDE, Photo, read_panorama_image, read_photo  # noqa: F401
 
-MIN_SIDE = 64
-MAX_SIDE = 16384
-MAX_PIXELS = 150_000_000
 MAX_JSON_BYTES = 1 << 20
 WRITERS = 4
 """Files that are encoded at once: the models wait meanwhile."""
-# Pillow also opens EPS, PDF and others through outside programs: a photo is one of these.
-PHOTO_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
-
 WORLD_FILES = ("panorama.png", "distance.exr", "from_photo.png", "world.json")
 WORLD_LAYERS = ("plate.png", "plate_distance.exr", "layout.json")
 """The place without what stands in it. Of a place that was not understood the panorama itself, and an empty layout."""
 VIEW_FILES = ("colour.png", "distance.exr", "from_photo.png", "view.json")
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A photo as a person sees it: upright (EXIF orientation applied)."""
-
-    pixels: np.ndarray
-    """uint8 [h, w, 3], sRGB."""
-    fov_x_rad: float | None
-    """Horizontal field of view told by the EXIF data, or None."""
-
-
-def read_photo(path: Path, name: str | None = None) -> Photo:
-    """Read a photo; `name` is what messages call it (default: its path).
-
-    Raises InputError when the file is missing, is no image, has a side under 64 or over 16384 pixels or more
-    than 150 million pixels. Sizes are checked before a pixel is decoded.
-    """
-    path = Path(path)
-    name = name or str(path)
-    with _opened(path, name) as image:
-        _check_size(image.size, name)
-        fov_x_rad = _fov_from_exif(image)
-        try:
-            pixels = _to_rgb(ImageOps.exif_transpose(image))
-        except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
-            raise InputError(
-                f"The image {name} is damaged ({_one_line(error)}); save it again as PNG or JPEG."
-            ) from error
-    return Photo(pixels, fov_x_rad)
-
-
-def read_panorama_image(path: Path, name: str | None = None) -> np.ndarray:
-    """Read an equirectangular picture, uint8 [H, 2H, 3]. InputError as `read_photo`, or if it is not 2:1."""
-    name = name or str(path)
-    pixels = read_photo(path, name).pixels
-    height, width = pixels.shape[:2]
-    if width != 2 * height:
-        raise InputError(
-            f"The picture {name} is {width}x{height} pixels and so not a 360° panorama; "
-            "give one that is exactly twice as wide as high."
-        )
-    return pixels
-
-
-@contextlib.contextmanager
-def _opened(path: Path, name: str) -> Iterator[Image.Image]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is our limit
-            image = Image.open(path, formats=PHOTO_FORMATS)
-    except FileNotFoundError as error:
-        raise InputError(f"There is no file {name}; check the path.") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{name} is a folder; give the image file itself.") from error
-    except PermissionError as error:
-        raise InputError(f"The file {name} may not be read; check its permissions.") from error
-    except Image.DecompressionBombError as error:
-        raise InputError(
-            f"The image {name} has more than {MAX_PIXELS // 10**6} million pixels; scale it down."
-        ) from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise InputError(
-            f"{name} is not an image that can be read; give a PNG, JPEG, WebP, TIFF or BMP file."
-        ) from error
-    with image:
-        yield image
-
-
-def _check_size(size: tuple[int, int], name: str) -> None:
-    width, height = size
-    if min(size) < MIN_SIDE:
-        raise InputError(
-            f"The image {name} is only {width}x{height} pixels; give one of at least {MIN_SIDE}x{MIN_SIDE} pixels."
-        )
-    if max(size) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise InputError(
-            f"The image {name} is {width}x{height} pixels; scale it down to at most {MAX_SIDE} pixels a side "
-            f"and {MAX_PIXELS // 10**6} million pixels in all."
-        )
-
-
-def _fov_from_exif(image: Image.Image) -> float | None:
-    """Horizontal field of view of the upright photo: on 35 mm film the longer side of the frame is 36 mm."""
-    try:
-        exif = image.getexif()
-        focal_mm = float(exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.FocalLengthIn35mmFilm, 0))
-        turned = int(exif.get(ExifTags.Base.Orientation, 1)) in (5, 6, 7, 8)
-    except Exception:  # EXIF comes broken in every way, and never is that a reason to refuse the photo
-        return None
-    if not (math.isfinite(focal_mm) and 4 <= focal_mm <= 2000):
-        return None
-    width, height = image.size[::-1] if turned else image.size
-    return 2 * math.atan(18 / focal_mm * width / max(width, height))
-
-
-def _to_rgb(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I;16") or image.mode == "I":  # 16-bit grey: Pillow's own conversion would clip
-        grey = (np.clip(np.asarray(image).astype(np.float64), 0, 65535) / 257).round().astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    return np.array(image.convert("RGB"))
 
 
 def _one_line(error: BaseException) -> str:
@@ -449,30 +340,3 @@ def whole_folder(path: Path, owned: tuple[str, ...]) -> Iterator[Path]:
         shutil.rmtree(replaced, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def quiet_stderr() -> Iterator[None]:
-    """OpenEXR prints its errors to file descriptor 2 as well as raising them: once is enough."""
-    with _Stderr.turning:
-        if not _Stderr.silent:
-            _Stderr.saved = os.dup(2)
-            with open(os.devnull, "wb") as null:
-                os.dup2(null.fileno(), 2)
-        _Stderr.silent += 1
-    try:
-        yield
-    finally:
-        with _Stderr.turning:
-            _Stderr.silent -= 1
-            if not _Stderr.silent:
-                os.dup2(_Stderr.saved, 2)
-                os.close(_Stderr.saved)
-
-
-class _Stderr:
-    """There is one such descriptor: the first to want it quiet turns it off, the last turns it on again."""
-
-    turning = threading.Lock()
-    silent = 0
-    saved = -1

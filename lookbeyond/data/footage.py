@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 
 from lookbeyond.errors import InputError
-from lookbeyond.files import read_distance, read_photo
+from lookbeyond.files import read_distance
 from lookbeyond.geometry.cameras import Camera
+from lookbeyond.photo.reading import read_photo
 
 from .reading import log
 
