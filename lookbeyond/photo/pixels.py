@@ -217,7 +217,7 @@ def _curve(tag: bytes) -> Curve:
         (kind,) = struct.unpack_from(">H", tag, 8)
         count = (1, 3, 4, 5, 7)[kind]
         g, *rest = (value / 65536 for value in struct.unpack_from(f">{count}i", tag, 12))
-        a, b, c, d, e, f = ([1.0, 0.0, 0.0, 0.0, 0.0, 0.0] if not rest else [*rest, *[0.0] * (6 - len(rest))])
+        a, b, c, d, e, f = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0] if not rest else [*rest, *[0.0] * (6 - len(rest))]
         if kind in (1, 2):
             low, shift = -b / a, c if kind == 2 else 0.0
             c, d, e, f = 0.0, low, shift, shift

@@ -536,9 +536,12 @@ def _laid_in(
     across, down = width / sphere.width, height / sphere.height  # the file may have been resized since
     full_width = 2 * round(sphere.full_width * across / 2)
     _check_size((full_width, full_width // 2), name)
-    rotation = placed_camera(
-        64, 64, 1.0, pitch_rad=math.radians(sphere.pitch_deg), roll_rad=math.radians(sphere.roll_deg)
-    ).rotation @ LEVEL.T
+    rotation = (
+        placed_camera(
+            64, 64, 1.0, pitch_rad=math.radians(sphere.pitch_deg), roll_rad=math.radians(sphere.roll_deg)
+        ).rotation
+        @ LEVEL.T
+    )
     result = np.zeros((full_width // 2, full_width, 3), np.uint8)
     shown = np.zeros(result.shape[:2], bool)
     x, y, z = np.moveaxis(equirectangular_directions(full_width, full_width // 2) @ rotation.astype(np.float32), -1, 0)
@@ -562,4 +565,3 @@ def _laid_in(
     if shown.all():
         return result, None
     return _without_hidden(result, shown), shown
-

@@ -175,8 +175,8 @@ def why_no_photo(tags: PhotoTags) -> str:
     longer, shorter = max(tags.width, tags.height), min(tags.width, tags.height)
     if shorter and longer / shorter > MOST_ASPECT:
         return (
-            f"has a side {longer / shorter:.3g} times as long as the other: it is a sweep panorama, which bends straight"
-            " lines, no photo; give a single photo of the place, or crop a part that one lens could see"
+            f"has a side {longer / shorter:.3g} times as long as the other: it is a sweep panorama, which bends"
+            " straight lines, no photo; give a single photo of the place, or crop a part that one lens could see"
         )
     return ""
 
@@ -616,7 +616,7 @@ def _read_folder(
         if tag in (_XMP_TAG, _PROFILE_TAG) and kind in (1, 2, 7):
             folder.blocks[tag] = bytes(block[value_at : value_at + min(length, MAX_PROFILE_BYTES)])
         elif length == 1 and kind in (3, 4, 13, 16):
-            (folder.numbers[tag],) = struct.unpack_from(f"{order}{ {2: 'H', 4: 'I', 8: 'Q'}[width]}", block, value_at)
+            (folder.numbers[tag],) = struct.unpack_from(f"{order}{ {2: 'H', 4: 'I', 8: 'Q'}[width] }", block, value_at)
             if tag == _ORIENTATION and not within:
                 folder.orientation_at = value_at
         elif length == 1 and kind == 5:
