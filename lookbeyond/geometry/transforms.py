@@ -302,10 +302,9 @@ def _viewers_path(path: Path, content: Mapping[str, Any]) -> CameraPath:
     frames, said = [], []
     for number, keyframe in enumerate(content["camera_path"], 1):
         try:
-            numbers = (width, height, keyframe["fov"])
-            if not all(isinstance(value, int | float) for value in numbers):
-                raise CameraError("render_width, render_height or fov is no number; save the path again")
-            if not 0 < keyframe["fov"] < 180:
+            if not (isinstance(width, int | float) and isinstance(height, int | float)):
+                raise CameraError("render_width or render_height is no number; save the path again")
+            if not 0 < keyframe["fov"] < 180:  # TypeError for what is no number
                 raise CameraError(f"its fov is {keyframe['fov']} degrees; give 1 to 179")
             focal = height / 2 / math.tan(math.radians(keyframe["fov"]) / 2)
             pose = opengl_to_opencv(_pose(keyframe["camera_to_world"], "camera_to_world"))

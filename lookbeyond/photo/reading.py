@@ -308,8 +308,7 @@ def _pillow_pixels(image: Image.Image, tags: PhotoTags) -> NDArray:
     if image.mode == "F":
         return np.repeat(np.asarray(image, np.float32)[..., None], 3, axis=2)
     transparent = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
-    pixels = np.array(image.convert("RGBA" if transparent else "RGB"))
-    return _straight(pixels) if tags.premultiplied and transparent and image.mode == "RGBA" else pixels
+    return np.array(image.convert("RGBA" if transparent else "RGB"))  # Pillow divides premultiplied colours itself
 
 
 def _has_tables(tags: PhotoTags) -> bool:
@@ -352,7 +351,7 @@ def _read_exr(path: Path, name: str) -> NDArray[np.float32]:
         with quiet_stderr():
             for header in (part.header for part in OpenEXR.File(str(path), header_only=True).parts):
                 _check_size(_window_size(header["displayWindow"]), name)
-                _check_size(_window_size(header["dataWindow"]), name)
+                _check_size(tuple(max(side, MIN_SIDE) for side in _window_size(header["dataWindow"])), name)
             for part in OpenEXR.File(str(path), separate_channels=True).parts:
                 if (names := _colour_channels(list(part.channels))) is not None:
                     return _exr_pixels(part, names, name)

@@ -28,7 +28,7 @@ MAX_XMP_BYTES = 1 << 20
 MAX_PROFILE_BYTES = 8 << 20
 
 # Longer sides of sensors that were built, millimetres. What lies between them is a sensor's resolution together with
-# the number of pixels of a picture that was resized.
+# the number of pixels of a picture that was resized. (A third of 22.3 mm is a compact's sensor: that cannot be told.)
 _SENSORS_MM = (
     (4.4, 4.6), (4.7, 4.85), (5.2, 5.4), (5.7, 5.8), (6.1, 6.25), (7.1, 7.7), (8.4, 8.9), (9.5, 9.9), (12.8, 13.3),
     (17.0, 17.5), (18.4, 18.9), (20.5, 20.9), (22.1, 24.2), (27.5, 28.9), (35.2, 36.3), (43.6, 44.2), (44.9, 45.3),
@@ -38,6 +38,9 @@ _LEAST_SENSOR_PIXELS = 1_000_000
 """No camera that tells the resolution of its sensor has fewer."""
 _SAME_ASPECT = 0.02
 """Relative difference of two aspects of which neither picture is a crop of the other: of thumbnails, 0.6 %."""
+
+_NUMBERS = {3: "H", 4: "I", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q"}
+"""Types of TIFF that are single numbers: short, long, their signed ones, float, double, folder, BigTIFF's long."""
 
 _GPANO = "http://ns.google.com/photos/1.0/panorama/"
 _XMP_TIFF = "http://ns.adobe.com/tiff/1.0/"
@@ -214,7 +217,7 @@ def _parts(data: mmap.mmap) -> _Parts:
         if matches:
             try:
                 read(data, parts)
-            except (struct.error, IndexError, ValueError, zlib.error, OverflowError):
+            except (struct.error, LookupError, ValueError, zlib.error, OverflowError):
                 pass  # cut off: what was found by then stands
     return parts
 
@@ -444,7 +447,7 @@ def _tags_of(parts: _Parts) -> PhotoTags:
     folder = _Folder()
     try:
         folder = _exif_folder(parts.exif)
-    except (struct.error, IndexError, ValueError, OverflowError):
+    except (struct.error, LookupError, ValueError, OverflowError):
         pass
     numbers = folder.numbers
     profile, packets = parts.profile, list(parts.xmp)
@@ -517,7 +520,7 @@ def _sensor_mm(numbers: dict[int, float], taken: tuple[float, float]) -> float:
 
 def _sphere(told: dict[str, str], size: tuple[int, int]) -> SphereTags | None:
     projection = told.get("ProjectionType", "").strip().lower()
-    if not projection:
+    if not projection or not all(size):
         return None
 
     def pixels(name: str, otherwise: int) -> int:
@@ -604,7 +607,7 @@ def _read_folder(
         tag, kind = struct.unpack_from(f"{order}HH", block, at)
         (length,) = struct.unpack_from(f"{order}{'Q' if big else 'I'}", block, at + 4)
         value_at = at + size - inline
-        width = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 13: 4, 16: 8}.get(kind, 0)
+        width = {1: 1, 2: 1, 7: 1, 5: 8, 10: 8}.get(kind) or struct.calcsize(_NUMBERS.get(kind, ""))
         if not width:
             continue
         if width * length > inline:
@@ -615,10 +618,12 @@ def _read_folder(
             continue
         if tag in (_XMP_TAG, _PROFILE_TAG) and kind in (1, 2, 7):
             folder.blocks[tag] = bytes(block[value_at : value_at + min(length, MAX_PROFILE_BYTES)])
-        elif length == 1 and kind in (3, 4, 13, 16):
-            (folder.numbers[tag],) = struct.unpack_from(f"{order}{ {2: 'H', 4: 'I', 8: 'Q'}[width] }", block, value_at)
-            if tag == _ORIENTATION and not within:
+        elif length == 1 and kind in _NUMBERS:
+            (value,) = struct.unpack_from(order + _NUMBERS[kind], block, value_at)
+            if math.isfinite(value):
+                folder.numbers[tag] = value
+            if tag == _ORIENTATION and kind == 3 and not within:
                 folder.orientation_at = value_at
-        elif length == 1 and kind == 5:
-            over, under = struct.unpack_from(f"{order}II", block, value_at)
+        elif length == 1 and kind in (5, 10):
+            over, under = struct.unpack_from(f"{order}{'ii' if kind == 10 else 'II'}", block, value_at)
             folder.numbers[tag] = over / under if under else 0.0
