@@ -97,7 +97,7 @@ def draw_open(picture: PhotoPicture, painted: Panorama) -> DrawnPlace:
     distance = cv2.resize(distance, painted.distance.shape[::-1], interpolation=cv2.INTER_NEAREST)
     bare = np.clip(rgb + 0.5, 0, 255).astype(np.uint8)
     known = cv2.resize((sky | ground).astype(np.float32), (width, width // 2), interpolation=cv2.INTER_LINEAR)
-    plate, _ = lay_photo(picture.pixels, picture.camera, painted.heading_rad, rgb, only=known)
+    plate, _ = lay_photo(picture.with_holes, picture.camera, painted.heading_rad, rgb, only=known)
     plane = painted.camera_height / np.maximum(np.sin(-elevation), painted.camera_height / (FAR_M * unit))
     plane = np.where(elevation < 0, np.minimum(plane, FAR_M * unit), FAR_M * unit).astype(np.float32)
     plane = cv2.resize(plane, painted.distance.shape[::-1], interpolation=cv2.INTER_NEAREST)

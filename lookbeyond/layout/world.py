@@ -31,15 +31,15 @@ def understand_place(
 ) -> Panorama:
     """The world around a photo: its place found out, and drawn where that is sure.
 
-    photo: uint8 [h, w, 3], as `painted.photo_camera` took it; painted: as diffusion made it. `Panorama.place` says
-    what was found and why; where it is neither a room nor an open place, everything else is as it was painted.
+    photo: uint8 [h, w, 3], or [h, w, 4] whose last channel says what it knows, as `painted.photo_camera` took it;
+    painted: as diffusion made it. `Panorama.place` says what was found and why; where it is neither a room nor an open
+    place, everything else is as it was painted.
     """
     camera = painted.photo_camera
     if camera is None:
         raise ValueError("a place is understood from its photo: this panorama has none")
-    height, width = photo.shape[:2]
-    picture = PhotoPicture(photo, camera.resized(width, height))
-    fit = fit_layout(photo, camera, painted.camera_height, network)
+    picture = PhotoPicture.of(photo, camera)
+    fit = fit_layout(picture.pixels, camera, painted.camera_height, network)
     place = Place(fit.place, round(fit.confidence, 4), fit.reason)
     if fit.place == "open" and room == "auto":
         return _with_place(picture, painted, draw_open(picture, painted), place, unseen)
@@ -85,6 +85,6 @@ def _with_place(picture: Picture, painted: Panorama, drawn: DrawnPlace, place: P
     colour, from_photo = painted.colour, painted.from_photo
     if unseen != "as-painted" and isinstance(picture, PhotoPicture):
         drawn_colour = drawn.colour.astype(np.float32)
-        colour, from_photo = lay_photo(picture.pixels, picture.camera, painted.heading_rad, drawn_colour)
+        colour, from_photo = lay_photo(picture.with_holes, picture.camera, painted.heading_rad, drawn_colour)
     plate = Plate(drawn.plate, drawn.plate_distance)
     return replace(painted, colour=colour, from_photo=from_photo, distance=drawn.distance, plate=plate, place=place)
