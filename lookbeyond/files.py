@@ -24,10 +24,13 @@ from lookbeyond.errors import InputError, StorageError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.layout import LAYOUT_VERSION, RoomLayout
 from lookbeyond.geometry.panorama import Panorama, Plate, View
+from lookbeyond.geometry.transforms import in_numbers_order
 from lookbeyond.photo.quiet import quiet_stderr
 from lookbeyond.photo.reading import MAX_SIDE, Photo, read_panorama_image, read_photo  # noqa: F401
 
 MAX_JSON_BYTES = 1 << 20
+DEPTH_PNG_UNIT_M = 1e-3
+"""Metres of one step of a depth PNG: nerfstudio's `depth_unit_scale_factor`."""
 WRITERS = 4
 """Files that are encoded at once: the models wait meanwhile."""
 WORLD_FILES = ("panorama.png", "distance.exr", "from_photo.png", "world.json")
@@ -82,6 +85,18 @@ def write_distance(path: Path, distance: np.ndarray) -> None:
             ) from error
 
 
+def write_depth_png(path: Path, depth: np.ndarray) -> None:
+    """Write depth along z, float32 [H, W] metres, as a grey PNG of 16 bits in steps of `DEPTH_PNG_UNIT_M`.
+
+    0, which tools take for "not known", where it is more than 65.535 m. This is what nerfstudio reads: its own readers
+    of depth know no OpenEXR.
+    """
+    steps = np.rint(depth / DEPTH_PNG_UNIT_M)
+    _, encoded = cv2.imencode(".png", np.where(steps <= 65535, np.maximum(steps, 1), 0).astype(np.uint16))
+    with storage_errors(path):
+        Path(path).write_bytes(encoded.data)
+
+
 def read_distance(path: Path) -> np.ndarray:
     """Read the channel `Y` of an OpenEXR file: float32 [H, W]. Raises InputError if it cannot be read."""
     try:
@@ -117,10 +132,10 @@ def read_json(path: Path) -> dict:
 
 
 def write_video(path: Path, frames: Path, fps: float = 24) -> None:
-    """Encode the PNG files of the folder `frames`, in the order of their names, as H.264 (yuv420p)."""
+    """Encode the PNG files of the folder `frames`, in the order of their numbers, as H.264 (yuv420p)."""
     import imageio.v2 as imageio  # ffmpeg is looked for on import: only those who want a video wait for it
 
-    names = sorted(frames.glob("*.png"))
+    names = sorted(frames.glob("*.png"), key=lambda frame: in_numbers_order(frame.name))
     if not names:
         raise InputError(f"The folder {frames} holds no PNG frames; shoot first, then make the video.")
     with storage_errors(path), whole_file(path) as temporary:
@@ -229,14 +244,16 @@ def load_view(folder: Path) -> View:
 
 
 def save_frames(folder: Path, views: Sequence[View]) -> None:
-    """Write frames/0001.png and depth/0001.exr, and so on, into `folder`."""
+    """Write frames/0001.png, depth/0001.exr (metres) and depth/0001.png (millimetres), and so on, into `folder`."""
     with storage_errors(folder):
         for name in ("frames", "depth"):
             (folder / name).mkdir(parents=True, exist_ok=True)
 
     def save(number: int, view: View) -> None:
         write_png(folder / f"frames/{number:04d}.png", view.colour)
-        write_distance(folder / f"depth/{number:04d}.exr", view_depth(view))
+        depth = view_depth(view)
+        write_distance(folder / f"depth/{number:04d}.exr", depth)
+        write_depth_png(folder / f"depth/{number:04d}.png", depth)
 
     with ThreadPoolExecutor(WRITERS) as writers:
         list(writers.map(save, itertools.count(1), views))

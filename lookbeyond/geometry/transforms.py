@@ -52,8 +52,8 @@ class CameraPath:
     """The frames of a file, in their order."""
 
     frames: tuple[PosedFrame, ...]
-    depth_unit_m: float = DEPTH_UNIT_M
-    """Metres of one step of the depth files (.png and .npy)."""
+    depth_unit_m: float | None = None
+    """Metres of one step of the depth files, where the file says it."""
     said: tuple[str, ...] = ()
     """What was decided in reading it: sentences for people."""
 
@@ -119,10 +119,10 @@ def read_camera_path(path: str | os.PathLike) -> CameraPath:
         if ordered != posed:
             said.append("The frames are taken in the order of their file names, which is not the file's own.")
             posed = ordered
-    unit = content.get("depth_unit_scale_factor", DEPTH_UNIT_M)
-    if not isinstance(unit, int | float) or not 0 < unit < math.inf:
+    unit = content.get("depth_unit_scale_factor")
+    if unit is not None and not (isinstance(unit, int | float) and 0 < unit < math.inf):
         raise PathError(f"{path}: depth_unit_scale_factor is {unit!r}; give metres of one step, 0.001 for millimetres")
-    return CameraPath(tuple(posed), float(unit), tuple(said))
+    return CameraPath(tuple(posed), unit, tuple(said))
 
 
 def write_transforms(

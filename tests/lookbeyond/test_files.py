@@ -170,6 +170,38 @@ def test_a_video_has_the_frames(tmp_path):
     assert not (tmp_path / "none.mp4").exists()
 
 
+def test_a_video_goes_on_past_frame_9999(tmp_path):
+    imageio = pytest.importorskip("imageio.v3")
+    for number in (9998, 9999, 10000, 10001):
+        write_png(tmp_path / f"{number:04d}.png", np.full((48, 64, 3), 50 * (number - 9998), np.uint8))
+    write_video(tmp_path / "shot.mp4", tmp_path, fps=12)
+    frames = imageio.imread(tmp_path / "shot.mp4", plugin="FFMPEG")
+    assert np.abs(frames.mean((1, 2, 3)) - 50 * np.arange(4)).max() < 5
+
+
+def test_depth_in_millimetres_is_what_opencv_reads(tmp_path):
+    """As nerfstudio's `get_depth_image_from_path` does: imread with IMREAD_ANYDEPTH, times the unit."""
+    depth = np.random.default_rng(0).uniform(0.0001, 80, (33, 47)).astype(np.float32)
+    files.write_depth_png(tmp_path / "a.png", depth)
+    read = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_ANYDEPTH).astype(np.float32) * files.DEPTH_PNG_UNIT_M
+    near = depth < 65.5
+    assert np.abs(read - depth)[near].max() < 0.00101 and not read[depth > 65.536].any() and (read[near] > 0).all()
+
+
+def test_frames_have_their_depth_in_metres_and_in_millimetres(tmp_path):
+    view = _view()
+    files.save_frames(tmp_path, [view, view])
+    assert sorted(path.name for path in (tmp_path / "depth").iterdir()) == [
+        "0001.exr",
+        "0001.png",
+        "0002.exr",
+        "0002.png",
+    ]
+    metres = read_distance(tmp_path / "depth/0002.exr")
+    steps = cv2.imread(str(tmp_path / "depth/0002.png"), cv2.IMREAD_UNCHANGED)
+    assert steps.dtype == np.uint16 and np.abs(steps / 1000 - metres).max() < 0.00051
+
+
 # --- whole or not at all ---------------------------------------------------------------------------------
 
 
