@@ -17,6 +17,7 @@ from .tags import Chromaticities, ColourTags
 Curve = Callable[[NDArray], NDArray]
 """Encoded values -> linear light."""
 
+CONVERTED = "Its colours were converted to sRGB."
 REFERENCE_WHITE_NITS = 203.0
 """White of a picture in an HDR signal (ITU-R BT.2408)."""
 MIDDLE_GREY = 0.18
@@ -57,6 +58,33 @@ class ColourSpace:
     """[3, 3]: its linear RGB -> linear sRGB."""
     hdr: str = ""
     """"PQ" or "HLG" where light goes above 1, the white of a picture."""
+
+
+def shown(
+    colour: NDArray, tags: ColourTags, known: NDArray[np.bool_] | None = None, stops: float | None = None
+) -> tuple[NDArray[np.uint8], list[str]]:
+    """A file's pixels [h, w, 3], uint8, uint16 or (linear light) float, as sRGB uint8; and what was decided on the way.
+
+    known: [h, w], where a picture is not transparent; stops: exposure of linear light, None: found.
+    """
+    try:
+        space, said = colour_space(tags), []
+    except TableProfile:
+        space, said = None, ["Its colour profile is made of tables, which is not followed; save it as sRGB."]
+    if np.issubdtype(colour.dtype, np.floating):
+        if space is not None:  # a profile's curves are not for floats, which are light already
+            colour = colour @ space.matrix.T.astype(np.float32)
+        pixels, found = developed(colour, known, stops)
+        return pixels, [
+            *said,
+            f"Its light is linear: exposed by {found:+.1f} stops{' (found)' if stops is None else ''}.",
+        ]
+    if space is not None:
+        light = f"Its {space.hdr} light is shown with {REFERENCE_WHITE_NITS:.0f} cd/m² as white."
+        return to_srgb(colour, space), [*said, light if space.hdr else CONVERTED]
+    if colour.dtype == np.uint8:
+        return colour, said
+    return np.rint(colour / (np.iinfo(colour.dtype).max / 255)).astype(np.uint8), said
 
 
 def colour_space(tags: ColourTags) -> ColourSpace | None:
@@ -166,17 +194,14 @@ def to_linear_srgb(primaries: Chromaticities) -> NDArray[np.float64]:
 
 
 def _by_code_points(primaries: int, transfer: int) -> ColourSpace | None:
-    gamma = {4: 2.2, 5: 2.8, 8: 1.0}.get(transfer)
-    curves: dict[int, Curve] = {1: _bt709, 6: _bt709, 14: _bt709, 15: _bt709, 13: srgb_to_linear, _PQ: _pq, _HLG: _hlg}
+    # what BT.709 and BT.2020 encode is meant for a display of BT.1886
+    gamma = {4: 2.2, 5: 2.8, 8: 1.0, 1: 2.4, 6: 2.4, 14: 2.4, 15: 2.4}.get(transfer)
+    curves: dict[int, Curve] = {13: srgb_to_linear, _PQ: _pq, _HLG: _hlg}
     curve = (lambda values: values**gamma) if gamma else curves.get(transfer)
     if primaries not in _PRIMARIES or curve is None:
         return None
     hdr = {_PQ: "PQ", _HLG: "HLG"}.get(transfer, "")
     return ColourSpace((curve,) * 3, _matrix_of(_PRIMARIES[primaries]), hdr)
-
-
-def _bt709(values: NDArray) -> NDArray:
-    return np.where(values < 0.081, values / 4.5, ((values + 0.099) / 1.099) ** (1 / 0.45))
 
 
 def _pq(values: NDArray) -> NDArray:

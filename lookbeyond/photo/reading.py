@@ -23,7 +23,7 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import LEVEL, placed_camera
 from lookbeyond.geometry.projection import equirectangular_directions, sample_pixels
 
-from .pixels import ColourSpace, TableProfile, colour_space, developed, to_linear_srgb, to_srgb, turn
+from .pixels import CONVERTED, TableProfile, colour_space, shown, to_linear_srgb, turn
 from .quiet import quiet_stderr
 from .tags import Chromaticities, PhotoTags, SphereTags, fov_x_of_focal, read_tags, why_no_photo
 
@@ -39,6 +39,8 @@ KNOWN_ALPHA = 128
 _EXR, _HDR = b"\x76\x2f\x31\x01", b"#?R"
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _BITS, _SAMPLE_FORMAT = 258, 339
+_FILLED_SIDE = 1024
+"""Longer side, in pixels, of the picture in which what is unknown is filled."""
 _EDGE_DIFFERENCE, _POLE_DEVIATION = 12.0, 12.0
 """Levels: how far opposite edges of a sphere differ, and how a row that is one point of it may vary, at most."""
 
@@ -194,22 +196,12 @@ def _decoded(path: Path, name: str, tags: PhotoTags, stops: float | None) -> _De
     colour, known = stored[..., :3], None
     if stored.shape[2] == 4:
         known = _known(stored[..., 3], name)
-    space = None if isinstance(stored, _Converted) else _space(tags)
-    if np.issubdtype(stored.dtype, np.floating):
-        if space is not None:  # a matrix's curves are a scanner's or an editor's: floats are light already
-            colour = colour @ space.matrix.T.astype(np.float32)
-        pixels, found = developed(colour, known, stops)
-        said.append(f"Its light is linear: exposed by {found:+.1f} stops{' (found)' if stops is None else ''}.")
-    elif space is not None:
-        pixels = to_srgb(colour, space)
-        said.append(
-            f"Its {space.hdr} light is shown with {203} cd/m² as white." if space.hdr
-            else "Its colours were converted to sRGB."
-        )  # fmt: skip
+    if isinstance(stored, _Converted):
+        pixels = np.asarray(colour)
+        said.append(CONVERTED)
     else:
-        pixels = np.asarray(colour) if colour.dtype == np.uint8 else _eight_bits(colour)
-        if isinstance(stored, _Converted):
-            said.append("Its colours were converted to sRGB.")
+        pixels, decided = shown(colour, tags.colours, known, stops)
+        said += decided
     if tags.gain_map:
         said.append("It is an HDR photo with a gain map: its SDR base is what is read.")
     pixels = np.ascontiguousarray(pixels)
@@ -317,13 +309,6 @@ def _has_tables(tags: PhotoTags) -> bool:
     except TableProfile:
         return True
     return False
-
-
-def _space(tags: PhotoTags) -> ColourSpace | None:
-    try:
-        return colour_space(tags.colours)
-    except TableProfile:
-        return None
 
 
 def _managed(image: Image.Image, profile: bytes) -> NDArray[np.uint8] | None:
@@ -487,10 +472,6 @@ def _check_size(size: tuple[int, int], name: str) -> None:
         )
 
 
-def _eight_bits(pixels: NDArray) -> NDArray[np.uint8]:
-    return np.rint(pixels / (np.iinfo(pixels.dtype).max / 255)).astype(np.uint8)
-
-
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
@@ -508,13 +489,24 @@ def _known(alpha: NDArray, name: str) -> NDArray[np.bool_] | None:
 
 
 def _without_hidden(pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Unknown pixels take the colour of the nearest known one: what hides under alpha 0 is nobody's picture."""
+    """Unknown pixels take the colour of what is known nearest: what hides under alpha 0 is nobody's picture.
+
+    Large pictures: of the nearest block of pixels, in which only the known ones count.
+    """
+    height, width = known.shape
+    step = max(1, round(max(height, width) / _FILLED_SIDE))
+    size = -(-width // step), -(-height // step)
+    share = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    light = cv2.resize((pixels * known[..., None]).astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    some = share > 1e-3
     _, labels = cv2.distanceTransformWithLabels(
-        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        (~some).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    values = np.zeros((labels.max() + 1, 3), np.uint8)
-    values[labels[known]] = pixels[known]
-    return values[labels]
+    values = np.zeros((labels.max() + 1, 3), np.float32)
+    values[labels[some]] = light[some] / share[some, None]
+    filled = np.clip(values[labels] + 0.5, 0, 255).astype(np.uint8)
+    filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.where(known[..., None], pixels, filled)
 
 
 def _closes(pixels: NDArray[np.uint8]) -> bool:
@@ -542,7 +534,7 @@ def _laid_in(
         @ LEVEL.T
     )
     result = np.zeros((full_width // 2, full_width, 3), np.uint8)
-    shown = np.zeros(result.shape[:2], bool)
+    known_there = np.zeros(result.shape[:2], bool)
     x, y, z = np.moveaxis(equirectangular_directions(full_width, full_width // 2) @ rotation.astype(np.float32), -1, 0)
     # columns and rows of the whole sphere, then of the file
     columns = (0.5 - np.arctan2(y, x) / (2 * math.pi)) * sphere.full_width
@@ -557,10 +549,10 @@ def _laid_in(
         seen = inside[band]
         sampled = sample_pixels(pixels, columns[band][seen], rows[band][seen], "cubic", sphere=around)
         result[band][seen] = sampled
-    shown[inside] = True
+    known_there[inside] = True
     if known is not None:
         sampled = sample_pixels(known.astype(np.float32), columns[inside], rows[inside], "bilinear", sphere=around)
-        shown[inside] = sampled > 0.999
-    if shown.all():
+        known_there[inside] = sampled > 0.999
+    if known_there.all():
         return result, None
-    return _without_hidden(result, shown), shown
+    return _without_hidden(result, known_there), known_there

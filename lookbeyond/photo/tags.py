@@ -462,8 +462,10 @@ def _tags_of(parts: _Parts) -> PhotoTags:
     if parts.turned_by_decoder or not 1 <= orientation <= 8:
         orientation = 1
     focal, doubt = _focal(numbers, _number(told.get((_XMP_EXIF, "FocalLengthIn35mmFilm"))), parts.size)
+    # 2: unspecified; and beside a HEIC's or AVIF's profile code points are for decoders of video
+    unsaid = parts.cicp is None or 2 in parts.cicp or (parts.turned_by_decoder and profile)
     colours = ColourTags(
-        parts.cicp if parts.cicp and parts.cicp.primaries != 2 and parts.cicp.transfer != 2 else None,  # 2: unspecified
+        None if unsaid else parts.cicp,
         profile,
         parts.srgb or numbers.get(_COLOUR_SPACE) == 1,
         folder.interoperability == b"R03" or numbers.get(_COLOUR_SPACE) == 2,
