@@ -525,7 +525,7 @@ def _laid_in(
     """A part of a sphere, or one whose camera was tilted, as a whole level sphere, and what of it is known."""
     height, width = pixels.shape[:2]
     across, down = width / sphere.width, height / sphere.height  # the file may have been resized since
-    full_width = 2 * round(sphere.full_width * across / 2)
+    full_width = 2 * min(round(sphere.full_width * across / 2), MAX_SIDE // 2)
     _check_size((full_width, full_width // 2), name)
     rotation = (
         placed_camera(

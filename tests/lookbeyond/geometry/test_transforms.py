@@ -183,6 +183,9 @@ def test_realestate10k(tmp_path):
     file.write_text("\n".join([*lines, "1 2 three"]))
     with pytest.raises(PathError, match="clip.txt, line 4"):
         read_realestate10k(file, 640, 360)
+    file.write_text("\n".join([lines[0], lines[1].replace(" 0.5 0.5 0 0 ", " 0.5 0.5 0.1 0 ")]))
+    with pytest.raises(PathError, match="clip.txt, line 2: the lens bends lines"):
+        read_realestate10k(file, 640, 360)
     file.write_text("https://example.org/video\n")
     with pytest.raises(PathError, match="no cameras"):
         read_realestate10k(file, 640, 360)

@@ -448,6 +448,18 @@ def test_a_part_of_a_sphere_lies_where_its_tags_say(tmp_path, resized):
     assert any("112" in said or "225" in said for said in sphere.said)
 
 
+def test_a_part_that_crosses_the_spheres_seam(tmp_path):
+    whole = _world(equirectangular_directions(256, 128))
+    tags = {
+        "FullPanoWidthPixels": 256, "FullPanoHeightPixels": 128, "CroppedAreaImageWidthPixels": 100,
+        "CroppedAreaImageHeightPixels": 128, "CroppedAreaLeftPixels": 200, "CroppedAreaTopPixels": 0,
+    }  # fmt: skip
+    sphere = read_sphere(_sphere_jpeg(tmp_path / "a.jpg", np.roll(whole, -200, 1)[:, :100], **tags))
+    known = np.roll(np.arange(256) < 100, 200)
+    np.testing.assert_array_equal(sphere.known, np.broadcast_to(known, (128, 256)))
+    assert np.abs(sphere.pixels[:, known] - whole[:, known]).max() < 6
+
+
 def test_the_fields_spheres():
     part = read_sphere(FIELD / "gpano_crop_that_is_2_to_1.jpg")
     assert part.pixels.shape == (1024, 2048, 3) and part.known.mean() == 0.25
