@@ -219,7 +219,12 @@ def _read_stored(path: Path, name: str, head: bytes, tags: PhotoTags) -> NDArray
     data = _bytes_turned_by_nobody(path, tags)
     deep = _deep(data, head)
     if deep is not None:
-        return _opened_up(deep, tags)
+        deep = _opened_up(deep, tags)
+        if np.issubdtype(deep.dtype, np.integer) and tags.colours.profile and _has_tables(tags):
+            plain = Image.fromarray(np.rint(deep / (np.iinfo(deep.dtype).max / 255)).astype(np.uint8))
+            converted = _managed(plain, tags.colours.profile)
+            return deep if converted is None else converted.view(_Converted)
+        return deep
     with _opened(data if data is not None else path, name, head) as image:
         _check_size(image.size, name)
         try:

@@ -17,7 +17,7 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import LEVEL, placed_camera
 from lookbeyond.geometry.projection import equirectangular_directions
 from lookbeyond.photo import reading
-from lookbeyond.photo.pixels import colour_space, encoded, rolled_off, srgb_to_linear, turn
+from lookbeyond.photo.pixels import TableProfile, colour_space, encoded, rolled_off, srgb_to_linear, turn
 from lookbeyond.photo.reading import read_panorama_image, read_photo, read_sphere
 from lookbeyond.photo.tags import Cicp, ColourTags
 
@@ -316,6 +316,32 @@ def test_profiles_of_print_go_through_colour_management(tmp_path):
     )  # fmt: skip
     lab.save(tmp_path / "a.tif")
     assert np.abs(read_photo(tmp_path / "a.tif").pixels.astype(int) - (180, 60, 40)).max() <= 3
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif", "a.webp"])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_a_profile_of_tables_goes_through_colour_management(tmp_path, monkeypatch, name, alpha):
+    """A scanner's; played by one that our own formula follows, which is told that it cannot."""
+    with Image.open(FIELD / "photo_display_p3.jpg") as image:
+        profile, pixels = image.info["icc_profile"], np.array(image)
+    if alpha:
+        if name == "a.jpg":
+            return
+        pixels = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+        pixels[100:150, 100:150, 3] = 0
+    options = {} if name == "a.tif" else {"quality": 100} | ({"lossless": True} if name == "a.webp" else {})
+    Image.fromarray(pixels).save(tmp_path / name, icc_profile=profile, **options)
+    ours = read_photo(tmp_path / name)
+
+    def tables(tags):
+        raise TableProfile
+
+    for module in ("reading", "pixels"):
+        monkeypatch.setattr(f"lookbeyond.photo.{module}.colour_space", tables)
+    theirs = read_photo(tmp_path / name)
+    known = np.ones(ours.pixels.shape[:2], bool) if ours.known is None else ours.known
+    assert alpha == (theirs.known is not None) and "converted to sRGB" in theirs.said[0]
+    assert np.abs(ours.pixels.astype(int) - theirs.pixels)[known].max() <= 1
 
 
 def test_avif_and_heic(tmp_path):
