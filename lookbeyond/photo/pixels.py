@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .tags import Chromaticities, ColourTags
+from .tags import Chromaticities, ColourTags, PhotoTags
 
 Curve = Callable[[NDArray], NDArray]
 """Encoded values -> linear light."""
@@ -20,6 +20,8 @@ Curve = Callable[[NDArray], NDArray]
 CONVERTED = "Its colours were converted to sRGB."
 REFERENCE_WHITE_NITS = 203.0
 """White of a picture in an HDR signal (ITU-R BT.2408)."""
+KNOWN_ALPHA = 128
+"""Of 255: what is more transparent is not known."""
 MIDDLE_GREY = 0.18
 MOST_STOPS = 20.0
 _ROLL_OFF = 0.6
@@ -85,6 +87,35 @@ def shown(
     if colour.dtype == np.uint8:
         return colour, said
     return np.rint(colour / (np.iinfo(colour.dtype).max / 255)).astype(np.uint8), said
+
+
+def as_shown(pixels: NDArray[np.float32], tags: PhotoTags) -> NDArray[np.uint8]:
+    """The upright sRGB picture, uint8 [h, w, 4], of a file's pixels as Blender has them.
+
+    pixels: float32 [h, w, C], top row first, as the file has them ("Non-Color"): its codes over their maximum, or its
+    linear light. Alpha is straight, 255 or 0: what `reading` knows and does not know.
+    """
+    pixels = turn(pixels, tags.orientation)
+    colour = np.repeat(pixels[..., :1], 3, -1) if pixels.shape[-1] < 3 else pixels[..., :3]
+    known = None
+    if pixels.shape[-1] in (2, 4):
+        alpha = pixels[..., -1]
+        known = alpha >= np.float32(KNOWN_ALPHA / 255)
+        if tags.premultiplied:
+            colour = colour / np.where(alpha > 0, alpha, 1)[..., None]
+    if not tags.linear:
+        colour = np.rint(np.clip(colour, 0, 1) * np.float32(65535)).astype(np.uint16)
+    rgb, _ = shown(colour, tags.colours, known)
+    alpha = np.full(rgb.shape[:2], 255, np.uint8) if known is None else np.where(known, np.uint8(255), np.uint8(0))
+    return np.dstack([rgb, alpha])
+
+
+def changes_pixels(tags: PhotoTags) -> bool:
+    """Whether a file's pixels are to be shown otherwise than they lie."""
+    try:
+        return tags.orientation > 1 or tags.linear or colour_space(tags.colours) is not None
+    except TableProfile:
+        return tags.orientation > 1 or tags.linear
 
 
 def colour_space(tags: ColourTags) -> ColourSpace | None:

@@ -23,7 +23,7 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import LEVEL, placed_camera
 from lookbeyond.geometry.projection import equirectangular_directions, sample_pixels
 
-from .pixels import CONVERTED, TableProfile, colour_space, shown, to_linear_srgb, turn
+from .pixels import CONVERTED, KNOWN_ALPHA, TableProfile, colour_space, shown, to_linear_srgb, turn
 from .quiet import quiet_stderr
 from .tags import Chromaticities, PhotoTags, SphereTags, fov_x_of_focal, read_tags, why_no_photo
 
@@ -34,11 +34,9 @@ MAX_PIXELS = 150_000_000
 FORMATS = ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "AVIF"]
 READABLE = "PNG, JPEG, WebP, TIFF, BMP, AVIF, HEIC, OpenEXR or Radiance HDR"
 
-KNOWN_ALPHA = 128
-"""Of 255: what is more transparent is not known."""
 _EXR, _HDR = b"\x76\x2f\x31\x01", b"#?R"
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_BITS, _SAMPLE_FORMAT = 258, 339
+_BITS = 258
 _FILLED_SIDE = 1024
 """Longer side, in pixels, of the picture in which what is unknown is filled."""
 _EDGE_DIFFERENCE, _POLE_DEVIATION = 12.0, 12.0

@@ -49,7 +49,7 @@ _GAIN_MAPS = ("http://ns.adobe.com/hdr-gain-map/1.0/", "http://ns.apple.com/HDRG
 _ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
 
 _ORIENTATION, _XMP_TAG, _EXIF_FOLDER, _PROFILE_TAG = 0x0112, 0x02BC, 0x8769, 0x8773
-_WIDTH, _HEIGHT, _EXTRA_SAMPLES = 0x0100, 0x0101, 0x0152
+_WIDTH, _HEIGHT, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 0x0100, 0x0101, 0x0152, 0x0153
 _FOCAL_35MM, _FOCAL, _COLOUR_SPACE, _INTEROPERABILITY = 0xA405, 0x920A, 0xA001, 0xA005
 _SENSOR_X, _SENSOR_Y, _SENSOR_UNIT, _PIXELS_X, _PIXELS_Y = 0xA20E, 0xA20F, 0xA210, 0xA002, 0xA003
 
@@ -132,8 +132,10 @@ class PhotoTags:
     colours: ColourTags = ColourTags()
     gain_map: bool = False
     """Whether it is an HDR picture whose pixels, read plainly, are its SDR base."""
+    linear: bool = False
+    """Whether its pixels are linear light: EXR, HDR, and TIFFs of floats."""
     premultiplied: bool = False
-    """Of a TIFF: whether its colours are multiplied by its alpha."""
+    """Whether its colours are multiplied by its alpha: of EXR, and of TIFFs that say so."""
     orientation_at: int = 0
     """Of a TIFF: where in the file its orientation stands; 0 elsewhere. Decoders differ in whether they turn a TIFF."""
     byte_order: str = "<"
@@ -201,11 +203,13 @@ class _Parts:
     chromaticities: Chromaticities | None = None
     gain_map: bool = False
     is_tiff: bool = False
+    is_exr: bool = False
+    is_hdr: bool = False
     turned_by_decoder: bool = False
 
 
 def _parts(data: mmap.mmap) -> _Parts:
-    parts = _Parts()
+    parts = _Parts(is_exr=data[:4] == b"\x76\x2f\x31\x01", is_hdr=data[:3] == b"#?R")
     readers = (
         (data[:2] == b"\xff\xd8", _read_jpeg),
         (data[:8] == b"\x89PNG\r\n\x1a\n", _read_png),
@@ -480,7 +484,8 @@ def _tags_of(parts: _Parts) -> PhotoTags:
         sphere=_sphere({name: value for (space, name), value in told.items() if space == _GPANO}, parts.size),
         colours=colours,
         gain_map=parts.gain_map or any(space in _GAIN_MAPS for space, *_ in xmp),
-        premultiplied=parts.is_tiff and numbers.get(_EXTRA_SAMPLES) == 1,
+        linear=parts.is_exr or parts.is_hdr or (parts.is_tiff and numbers.get(_SAMPLE_FORMAT) == 3),
+        premultiplied=parts.is_exr or (parts.is_tiff and numbers.get(_EXTRA_SAMPLES) == 1),
         orientation_at=folder.orientation_at if parts.is_tiff else 0,
         byte_order=folder.order,
     )
@@ -575,7 +580,7 @@ class _Folder:
     """Tags of a TIFF folder and those below it."""
 
     numbers: dict[int, float] = field(default_factory=dict)
-    """Single numbers; of several equal shorts the first."""
+    """Single numbers, and the first of a TIFF's sample formats."""
     blocks: dict[int, bytes] = field(default_factory=dict)
     """The ICC profile and the XMP packet."""
     interoperability: bytes = b""
@@ -620,7 +625,7 @@ def _read_folder(
             continue
         if tag in (_XMP_TAG, _PROFILE_TAG) and kind in (1, 2, 7):
             folder.blocks[tag] = bytes(block[value_at : value_at + min(length, MAX_PROFILE_BYTES)])
-        elif length == 1 and kind in _NUMBERS:
+        elif kind in _NUMBERS and (length == 1 or tag == _SAMPLE_FORMAT):
             (value,) = struct.unpack_from(order + _NUMBERS[kind], block, value_at)
             if math.isfinite(value):
                 folder.numbers[tag] = value

@@ -17,9 +17,18 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import LEVEL, placed_camera
 from lookbeyond.geometry.projection import equirectangular_directions
 from lookbeyond.photo import reading
-from lookbeyond.photo.pixels import TableProfile, colour_space, encoded, rolled_off, srgb_to_linear, turn
+from lookbeyond.photo.pixels import (
+    TableProfile,
+    as_shown,
+    changes_pixels,
+    colour_space,
+    encoded,
+    rolled_off,
+    srgb_to_linear,
+    turn,
+)
 from lookbeyond.photo.reading import read_panorama_image, read_photo, read_sphere
-from lookbeyond.photo.tags import Cicp, ColourTags
+from lookbeyond.photo.tags import Cicp, ColourTags, read_tags
 
 
 def _save(path, width, height, **settings):
@@ -399,6 +408,35 @@ def test_focal_lengths_that_are_not_believed_are_said():
     photo = read_photo(FIELD / "exif_sensor_from_before_a_resize.jpg")
     assert photo.fov_x_rad is None and "not believed" in photo.said[0]
     assert math.degrees(read_photo(FIELD / "exif_sensor_right.jpg").fov_x_rad) == pytest.approx(63.5, abs=0.1)
+
+
+def test_what_blender_shows_is_what_is_read(tmp_path):
+    """From the same codes, by the add-on's way: floats, alpha premultiplied in EXR."""
+    with Image.open(FIELD / "photo_display_p3.jpg") as image:
+        image.save(tmp_path / "a.png", icc_profile=image.info["icc_profile"])
+        codes = np.asarray(image)
+    hidden = np.asarray(Image.open(FIELD / "photo_with_hidden_colour_under_alpha.png"))
+    light, alpha = _light(), np.ones((80, 120, 1), np.float32)
+    alpha[:, :30] = 0.75
+    _write_exr(tmp_path / "b.exr", {"RGBA": np.concatenate([light * alpha, alpha], -1)})
+    block = Image.Exif()
+    block[0x0112] = 6
+    Image.fromarray(codes).save(tmp_path / "c.png", exif=block)
+    cv2.imwrite(str(tmp_path / "d.tif"), light[..., ::-1])
+    cases = (
+        (tmp_path / "a.png", codes / np.float32(255), True),
+        (FIELD / "photo_with_hidden_colour_under_alpha.png", hidden / np.float32(255), False),
+        (tmp_path / "b.exr", np.concatenate([light * alpha, alpha], -1), True),
+        (tmp_path / "c.png", codes / np.float32(255), True),
+        (tmp_path / "d.tif", light, True),
+    )
+    for path, pixels, changes in cases:
+        photo, tags = read_photo(path), read_tags(path)
+        ours = as_shown(pixels.astype(np.float32), tags)
+        known = np.ones(photo.pixels.shape[:2], bool) if photo.known is None else photo.known
+        np.testing.assert_array_equal(ours[..., 3] == 255, known)
+        assert np.abs(ours[..., :3].astype(int) - photo.pixels)[known].max() <= 1, path.name
+        assert changes_pixels(tags) == changes, path.name
 
 
 # --- spheres -----------------------------------------------------------------------------------------------
