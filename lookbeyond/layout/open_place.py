@@ -20,7 +20,8 @@ from .pattern import patterns_of, seen_pattern
 from .photo import lay_photo
 from .picture import PhotoPicture
 from .render import map_faces, render_faces
-from .surfaces import EDGE, WORKING_WIDTH, FaceLight, SeenFaces, convolved, find_surface, lab, slopes
+from .sky import segment_sky
+from .surfaces import WORKING_WIDTH, FaceLight, SeenFaces, convolved, find_surface, lab
 
 WIDTH = 1024
 """Of the panorama in which sky and horizon are made: neither has details."""
@@ -44,23 +45,9 @@ class OpenPlace:
     """[h, w]"""
 
 
-def find_sky(picture: PhotoPicture) -> NDArray[np.bool_]:
-    """Sky in a photo at working size: calm, bright or blue, above the horizon, and down from the photo's top."""
-    colours = cv2.bilateralFilter(lab(picture.pixels), 5, 12, 3)
-    up = picture.rays()[..., 2]
-    lightness, _, yellow = cv2.split(colours)
-    calm = (slopes(colours) < 0.75 * EDGE) & (up > 0.01)
-    calm &= ((lightness > 50) & (yellow < -4)) | ((lightness > 78) & (yellow < 12)) | ((lightness > 60) & (yellow < 4))
-    count, pieces = cv2.connectedComponents(calm.astype(np.uint8), connectivity=4)
-    at_top = np.unique(pieces[:3])
-    sky = np.isin(pieces, at_top[at_top > 0])
-    sky = cv2.morphologyEx(sky.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
-    return sky & (up > 0)
-
-
 def understand(picture: PhotoPicture) -> OpenPlace:
     """Sky and ground of a photo at working size."""
-    sky = find_sky(picture)
+    sky = segment_sky(picture)
     down = -picture.rays()[..., 2]
     below = (down > math.sin(math.radians(2.5))) & ~sky
     ground = np.zeros(sky.shape, bool)
