@@ -85,10 +85,16 @@ def draw_open(picture: PhotoPicture, painted: Panorama) -> DrawnPlace:
     bare = np.clip(rgb + 0.5, 0, 255).astype(np.uint8)
     known = cv2.resize((sky | ground).astype(np.float32), (width, width // 2), interpolation=cv2.INTER_LINEAR)
     plate, _ = lay_photo(picture.pixels, picture.camera, painted.heading_rad, rgb, only=known)
-    plane = painted.camera_height / np.maximum(np.sin(-elevation), painted.camera_height / (FAR_M * unit))
-    plane = np.where(elevation < 0, np.minimum(plane, FAR_M * unit), FAR_M * unit).astype(np.float32)
-    plane = cv2.resize(plane, painted.distance.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    plane = ground_distance(painted.camera_height, painted.distance.shape[1])
     return DrawnPlace(bare, distance, plate, np.maximum(plane, distance))
+
+
+def ground_distance(camera_height: float, width: int) -> NDArray[np.float32]:
+    """[width / 2, width] metres along the ray to the ground of an open place, and to its sky."""
+    far = FAR_M * camera_height / 1.6
+    elevation = (0.5 - (np.arange(width // 2) + 0.5) / (width // 2)) * math.pi
+    plane = np.minimum(camera_height / np.maximum(np.sin(-elevation), camera_height / far), far)
+    return np.broadcast_to(plane[:, None], (width // 2, width)).astype(np.float32)
 
 
 def _sky_colour(canvas: NDArray, sky: NDArray, elevation: NDArray) -> NDArray[np.float32]:
