@@ -130,7 +130,7 @@ class Build:
 
         store = tempfile.mkdtemp(dir=self.scratch)
         program = [sys.executable, "-m", "inference_service.cli"]
-        self.service = start_service([*program, "serve", "--bind", "tcp://127.0.0.1:*", "--store", store])
+        self.service = start_service([*program, "serve", "--bind", "tcp://127.0.0.1:0", "--store", store])
 
     def end_service(self) -> None:
         from benchmarks.own_service import end
@@ -187,7 +187,7 @@ class Child:
         self.name = name
         scratch.mkdir()
         command = [sys.executable, "-P", __file__, "--child", str(world), str(scratch)]
-        environment = os.environ | {"PYTHONPATH": str(build)}
+        environment = os.environ | {"PYTHONPATH": str(build), "LOOKBEYOND_RUNTIME_DIR": str(scratch / "run")}
         self._process = subprocess.Popen(
             command, cwd=build, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

@@ -167,13 +167,20 @@ class MeasuredPanorama:
         return self.panorama.vae
 
     def __call__(
-        self, photo: np.ndarray, camera: Camera, *, camera_height: float = 1.6, width: int = 4096, **options: Any
+        self,
+        photo: np.ndarray,
+        camera: Camera,
+        *,
+        camera_height: float = 1.6,
+        width: int = 4096,
+        distance: np.ndarray | None = None,
+        **options: Any,
     ) -> PanoramaPipelineOutput:
         """As `PanoramaPipeline`."""
         whole = self.panorama.paint(photo, camera, **options)
         return measured_around(
             self.meter, photo, camera, whole, camera_height, width, options.get("generator"),
-            options.get("callback_on_step_end"),
+            options.get("callback_on_step_end"), distance,
         )  # fmt: skip
 
     def complete(self, colour: np.ndarray, known: np.ndarray, **options: Any) -> np.ndarray:
@@ -194,10 +201,20 @@ def measured_around(
     width: int,
     generator: torch.Generator | None,
     callback_on_step_end: Callable[[Any, int, int, dict], Any] | None,
+    distance: np.ndarray | None = None,
 ) -> PanoramaPipelineOutput:
-    """A painted panorama [H, 2H, 3] with the photo at its own resolution in it, and the distance `meter` gives it."""
+    """A painted panorama [H, 2H, 3] with the photo at its own resolution in it, and the distance `meter` gives it.
+
+    distance: [h, 2h] metres along the ray, where it is known already: then it is not measured.
+    """
     heading, _, _ = heading_pitch_roll(camera)
     colour, from_photo = compose(photo, camera, heading, whole, width)
+    if distance is not None:
+        known = Panorama(
+            colour, distance, from_photo, heading_rad=heading, origin=tuple(camera.position),
+            camera_height=camera_height, photo_camera=camera,
+        )  # fmt: skip
+        return PanoramaPipelineOutput(panorama=known)
     measured = meter.measure(
         colour, camera_height=camera_height, heading_rad=heading, origin=tuple(camera.position), generator=generator,
         callback_on_step_end=callback_on_step_end,

@@ -73,6 +73,7 @@ class PanoramaPipeline(DiffusionPipeline):
         num_inference_steps: int = 20,
         coarse_noise: float = 1.0,
         distance_samples: int = 2,
+        distance: np.ndarray | None = None,
         generator: torch.Generator | None = None,
         callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
     ) -> PanoramaPipelineOutput:
@@ -88,14 +89,16 @@ class PanoramaPipeline(DiffusionPipeline):
             coarse_noise: how much counts of the noise to start from, where it is coarser than `COARSE_CELLS`; see
                 `quiet_coarse_noise`.
             distance_samples: the nearest of this many samples of the distance, given the finished colour, counts.
+            distance: float32 [h, 2h] metres along the ray, where it is known already: then none is made.
             callback_on_step_end: called as diffusers does, with {"step", "steps", "latents"}.
         """
         heading, _, _ = heading_pitch_roll(camera)
-        later = max(1, num_inference_steps // 2)
+        later = max(1, num_inference_steps // 2) if distance is None else 0
         report = _Reporter(self, callback_on_step_end, num_inference_steps + later)
         whole, embedding = self._paint(photo, camera, height, num_inference_steps, coarse_noise, generator, report)
-        # the distance of the picture as it now is, not of one that was dreamt beside it
-        distance = self._measure(whole, embedding, camera_height, distance_samples, later, generator, report)
+        if distance is None:
+            # of the picture as it now is, not of one that was dreamt beside it
+            distance = self._measure(whole, embedding, camera_height, distance_samples, later, generator, report)
         colour, from_photo = compose(photo, camera, heading, whole, width)
         return PanoramaPipelineOutput(
             panorama=Panorama(
@@ -378,6 +381,18 @@ def compose(
     whole: uint8 [H, 2H, 3], the panorama at the network's resolution.
     """
     return lay_photo(photo, camera, heading_rad, enlarge(whole.astype(np.float32), width))
+
+
+def bare_panorama(
+    photo: np.ndarray, camera: Camera, camera_height: float, width: int, distance: np.ndarray
+) -> Panorama:
+    """Only the photo, grey around it: for a place that is drawn without any paint. Distance [h, 2h] in metres."""
+    heading, _, _ = heading_pitch_roll(camera)
+    colour, from_photo = compose(photo, camera, heading, np.full((32, 64, 3), 128, np.uint8), width)
+    return Panorama(
+        colour, distance, from_photo, heading_rad=heading, origin=tuple(camera.position), camera_height=camera_height,
+        photo_camera=camera,
+    )  # fmt: skip
 
 
 def refine_distance(distance: np.ndarray, image: np.ndarray) -> np.ndarray:

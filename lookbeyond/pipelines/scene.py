@@ -11,10 +11,10 @@ import torch
 from lookbeyond import presets
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera
-from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.geometry.panorama import Panorama, Place, View
 from lookbeyond.layout.fit import built_in_network
 from lookbeyond.layout.photo import lay_sphere
-from lookbeyond.layout.world import Room, Unseen, understand_panorama, understand_place
+from lookbeyond.layout.world import FoundPlace, Room, Unseen, draw_place, find_place, understand_panorama
 from lookbeyond.models.autoencoder import spatial_scale_factor
 from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.models.warping import WarpedViews
@@ -23,7 +23,7 @@ from lookbeyond.presets.memory import MemoryPlan
 from .full_size import FEATHER_PX, ToldFrame, faded, shrunk_view, tell_frames
 from .guidance import Guidance, fill_holes, image_tensor, warp_guidance
 from .loading import Holding, load_pipelines
-from .panorama import PanoramaPipeline, enlarge
+from .panorama import DISTANCE_WIDTH, PanoramaPipeline, bare_panorama, enlarge
 from .paths import denser
 from .views import WHOLLY_KNOWN, Pass, ViewsPipeline, ViewsPipelineOutput, spatial_weights
 
@@ -140,19 +140,27 @@ class ScenePipeline:
         """
         _check_height(camera_height)
         presets.check_prompt(self.preset, prompt)
-        panorama = self.panorama(
-            photo, camera, camera_height=camera_height, width=width,
-            num_inference_steps=self.settings.panorama_steps, coarse_noise=self.settings.panorama_coarse_noise,
-            generator=torch.Generator().manual_seed(seed),
-            callback_on_step_end=self._panorama_progress(callback, "Painting the panorama"),
-            **({"prompt": prompt} if prompt else {}),
-        ).panorama  # fmt: skip
+        found = FoundPlace(Place())
+        if self.layout is not None:
+            if callback is not None:
+                callback(0.0, "Looking for the room", None)
+            found = find_place(photo, camera, camera_height, self.layout, room)
+        unseen = unseen or self.settings.unseen
+        distance = found.distance(camera, camera_height, DISTANCE_WIDTH)
+        if distance is not None and found.open and unseen != "as-painted":
+            panorama = bare_panorama(photo, camera, camera_height, width, distance)
+        else:
+            panorama = self.panorama(
+                photo, camera, camera_height=camera_height, width=width,
+                num_inference_steps=self.settings.panorama_steps, coarse_noise=self.settings.panorama_coarse_noise,
+                distance=distance, generator=torch.Generator().manual_seed(seed),
+                callback_on_step_end=self._panorama_progress(callback, "Painting the panorama"),
+                **({"prompt": prompt} if prompt else {}),
+            ).panorama  # fmt: skip
         panorama = self._signed(panorama, seed)
-        if room == "off" or self.layout is None:
-            return panorama
-        if callback is not None:
-            callback(0.9, "Drawing the room", None)
-        return understand_place(photo, panorama, self.layout, room, unseen or self.settings.unseen)
+        if callback is not None and found.drawn:
+            callback(0.9, "Drawing the place", panorama.shrunk(512).colour)
+        return draw_place(photo, panorama, found, unseen)
 
     def measure_world(
         self,
