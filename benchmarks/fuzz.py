@@ -34,7 +34,7 @@ import psutil
 import zmq
 
 from benchmarks.own_service import end, start_service
-from inference_service.client import Client, Finished, ServiceError
+from inference_service.client import ALL, Client, Finished, ServiceError
 from inference_service.security.clients import allow_client
 from inference_service.security.keys import load_or_make_keys
 from inference_service.server.front import SEND_QUEUE
@@ -444,8 +444,8 @@ def _nonsense(
         elapsed = time.monotonic() - begun
         random_connections(service, rng, connections)
     with Client(service, timeout_s=60) as client:
-        client.pause_all(False)
-        client.cancel_all()
+        client.pause(ALL, False)
+        client.cancel(ALL)
         good.stop()
         client.ping()
     time.sleep(3 * PROBE_INTERVAL_S)  # at rest the service gives back what it read files into

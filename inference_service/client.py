@@ -8,10 +8,11 @@ from .wire.client import Client
 from .wire.errors import ServiceError
 from .wire.events import Event, FileArrived, Finished, Preview, Progress
 from .wire.launch import start_service
-from .wire.messages import Angle, Held, JobStatus, Price, Seen, ServiceStatus
+from .wire.messages import ALL, Angle, Held, JobStatus, Price, Seen, ServiceStatus
 from .wire.requests import MAX_CAMERAS, WORLD_FILES, WORLD_LAYERS, ShotRequest, WorldRequest
 
 __all__ = [
+    "ALL",
     "MAX_CAMERAS",
     "WORLD_FILES",
     "WORLD_LAYERS",

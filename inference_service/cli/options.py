@@ -1,7 +1,9 @@
 """Options that several commands share, and the connection that they describe."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -30,9 +32,20 @@ max_age = click.option(
 
 
 def service(function: Callable) -> Callable:
-    """The options of a command that speaks to a service."""
+    """The options of a command that speaks to a service: what `connect` takes."""
     function = click.option("--server-key", help="The public key of the service at --address.")(function)
     return click.option("--address", help="A service elsewhere, host:port.  [default: this machine's]")(function)
+
+
+def client(function: Callable) -> Callable:
+    """The same options; the command gets a connected `client` for them."""
+
+    @functools.wraps(function)
+    def run(address: str | None, server_key: str | None, **arguments: Any) -> None:
+        with connect(address, server_key) as connected:
+            function(connected, **arguments)
+
+    return service(run)
 
 
 def connect(address: str | None, server_key: str | None) -> Client:

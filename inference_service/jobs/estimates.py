@@ -9,7 +9,7 @@ from inference_service.work.unit import Unit
 
 
 class Estimates:
-    """Times to come, by what was measured and by the units at work."""
+    """Estimates from what was measured, and from the units at work."""
 
     def __init__(self, paces: Paces, working: dict[str, ActiveUnit]):
         self._paces, self._working = paces, working
@@ -39,7 +39,7 @@ class Estimates:
         if active is None:
             return whole_s
         left_s = whole_s * (1 - active.fraction)
-        # time goes on between two steps, too, but what is late is not yet done
+        # it counts down between two steps, too, but never to zero: a late unit is not a finished one
         return max(left_s - (time.monotonic() - active.moved), left_s / 10)
 
     def _live(self) -> dict[Key, float]:

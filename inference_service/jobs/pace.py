@@ -1,4 +1,4 @@
-"""How long units take on this machine and what they leave in the store, as measured: what times to come are told by.
+"""How long units take on this machine and how much they store, as measured: estimates are made from it.
 
 Sizes are `Unit.size`: its weight times its frames' pixels in hundred thousands.
 """
@@ -13,7 +13,7 @@ from inference_service.wire.files import written_whole
 from inference_service.work.units.anchor import ANCHOR_WEIGHT
 
 USUAL_BYTES = 6e5
-"""In the store, for 1e5 pixels of a frame: 4 bytes of depth and up to 2 of colour a pixel. Until some are measured."""
+"""Stored for 1e5 pixels of a frame, until that is measured: 4 bytes of depth and up to 2 of colour a pixel."""
 
 Key = tuple[str, str]
 """Preset and kind of unit."""
@@ -33,14 +33,14 @@ class Paces:
     def __init__(self, path: Path):
         self._path = path
         self._paces: dict[Key, Pace] = {}
-        # a file of another version, or a damaged one: measured anew
+        # a damaged file: measured anew
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             for preset, kinds in json.loads(path.read_text()).items():
                 for kind, pace in kinds.items():
                     self._paces[preset, kind] = Pace(float(pace["seconds"]), float(pace["stored_bytes"]))
 
     def measured(self, preset: str, kind: str, size: float, seconds: float, stored_bytes: float) -> None:
-        """A unit of such a size is done. A full disk only means that the next service does not know."""
+        """A unit of this size is done. On a full disk it is only the next service that does not know."""
         now = Pace(seconds / size, stored_bytes / size)
         before = self._paces.get((preset, kind), now)
         self._paces[preset, kind] = Pace(
@@ -53,7 +53,7 @@ class Paces:
             file.write(json.dumps(plain).encode())
 
     def seconds(self, preset: str, kind: str, live: Mapping[Key, float] | None = None) -> float | None:
-        """For one unit of size, by what is measured, else by `live`; None where nothing of the preset is known."""
+        """For one unit of size: as measured, else by `live`; None if nothing is known of the preset."""
         known = {**(live or {}), **{key: pace.seconds for key, pace in self._paces.items()}}
         # a kind that was never made here costs as much, for its size, as what was
         return known.get((preset, kind)) or max((known[key] for key in known if key[0] == preset), default=None)
@@ -61,9 +61,9 @@ class Paces:
     def price(
         self, preset: str, width: int, height: int, anchors: int, frames: int, workers: int = 1
     ) -> tuple[float | None, int]:
-        """Seconds (None: nothing was measured) and bytes in the store of a shot with so many anchors and frames.
+        """Seconds (None if nothing was measured) and stored bytes of a shot with so many anchors and frames.
 
-        frames: of all clips together, an anchor counted in both clips that it ends.
+        frames: of all clips together; an anchor counts in both clips that it ends.
         """
         size = width * height / 1e5
         total_s: float | None = 0.0

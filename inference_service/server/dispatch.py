@@ -100,7 +100,7 @@ class Dispatcher:
                 self._front.hint(job.id, PreviewHint(job.id), report.preview)
 
     def hint_progress(self) -> None:
-        """Tell clients how far the jobs at work are, where the workers report nothing."""
+        """Tell clients how far the running jobs are, also while the workers report nothing."""
         jobs = {job.id: job for identity in self._queue.working for job in self._queue.jobs_of(identity)}
         for job in jobs.values():
             self._hint_progress(job)

@@ -1,6 +1,6 @@
-"""What is seen in a photo before a world is made of it: how its camera was held (`lookbeyond.layout.camera`), and
-whether people stand in it: faces, found by MTCNN (Zhang et al., "Joint Face Detection and Alignment using Multitask
-Cascaded Convolutional Networks", 2016), each with the share of the picture that it covers.
+"""What a photo shows before a world is made from it: how its camera was held (`lookbeyond.layout.camera`), and faces
+(found by MTCNN: Zhang et al., "Joint Face Detection and Alignment using Multitask Cascaded Convolutional Networks",
+2016), each with the share of the picture it covers.
 
     python -m inference_service.server.photos FILE FOV     prints both as JSON; FOV: the field of view, radians, or 0
 
@@ -57,7 +57,7 @@ def faces(path: Path) -> list[float]:
 
 
 def look(path: Path, fov_x_rad: float) -> Seen:
-    """Faces in a picture, and its camera; its field of view is known unless it is 0. Raises `InputError`."""
+    """Faces in a picture, and its camera; `fov_x_rad` is 0 unless it is known. Raises `InputError`."""
     from lookbeyond.files import read_photo
     from lookbeyond.layout.camera import GIVEN, Estimate, camera_from_photo
 
@@ -74,7 +74,7 @@ def look(path: Path, fov_x_rad: float) -> Seen:
 
 
 class PhotoInspector:
-    """Results by the picture's hash and field of view. One process at a time looks, and blocks no thread."""
+    """Answers by the picture's hash and field of view. One process at a time looks; `ask` never waits for it."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str, float], Seen] = OrderedDict()
@@ -82,7 +82,7 @@ class PhotoInspector:
         self._asked, self._since = ("", 0.0), 0.0
 
     def ask(self, sha256: str, path: Path, fov_x_rad: float = 0.0) -> Seen:
-        """What is seen in a picture, nothing if it cannot be read; not ready while the process is at work."""
+        """What a picture shows, nothing if it cannot be read; not `ready` while the process is at work."""
         self._collect()
         fov_x_rad = round(fov_x_rad, 4) if 0 < fov_x_rad < math.pi else 0.0
         asked = sha256, fov_x_rad

@@ -203,7 +203,7 @@ def _(message: messages.PriceQuestion, service: Service, asker: Asker) -> object
     presets.get(message.preset)
     counts = (message.width, message.height, message.anchors, message.frames)
     if min(counts) < 1 or max(counts) > 10**6:
-        raise InputError("A shot's price is told for frames, anchors and sizes from 1 to a million.")
+        raise InputError("The price of a shot can be asked for sizes, anchors and frames from 1 to a million.")
     queue = service.queue
     return messages.Price(*queue.paces.price(message.preset, *counts, workers=queue.estimates.workers))
 

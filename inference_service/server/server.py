@@ -40,7 +40,7 @@ PROBE_INTERVAL_S = 3.0
 """How often silent clients are written to: those whose connection has ended are forgotten."""
 HOUSEKEEPING_INTERVAL_S = 300.0
 HINT_INTERVAL_S = 1.0
-"""Between what clients are told of running jobs where the workers report nothing."""
+"""How often clients are told of running jobs while the workers report nothing."""
 
 
 class Server(Service):

@@ -13,7 +13,7 @@ from .download import chunk_bytes, download
 from .errors import ServiceError, StrangerError
 from .events import Event, FileArrived, Finished, Preview, Progress
 from .files import file_sha256
-from .messages import ALL, JobStatus, ServiceStatus
+from .messages import JobStatus, ServiceStatus
 from .requests import ShotRequest, WorldRequest
 
 STATUS_INTERVAL_S = 2.0
@@ -66,9 +66,9 @@ class Client:
         return sha256
 
     def look(self, sha256: str, fov_x_rad: float = 0.0, patience_s: float = 60.0) -> messages.Seen:
-        """What is seen in an uploaded picture: faces, and how its camera was held; not ready if it takes too long.
+        """What an uploaded picture shows: faces, and how its camera was held; not `ready` if that takes too long.
 
-        fov_x_rad: its horizontal field of view where it is known, else 0.
+        fov_x_rad: its horizontal field of view if it is known, else 0.
         """
         ends = time.monotonic() + patience_s
         while not (seen := self._ask(messages.Look(sha256, fov_x_rad))).ready and time.monotonic() < ends:
@@ -89,7 +89,7 @@ class Client:
         return self._ask(messages.ServiceQuestion())
 
     def price(self, preset: str, width: int, height: int, anchors: int, frames: int) -> messages.Price:
-        """What a shot would take here, before it is submitted: the numbers are its plan's (`plan_shot`)."""
+        """What a shot would cost here; both counts are its plan's (`plan_shot`), `frames` those of all its clips."""
         return self._ask(messages.PriceQuestion(preset, width, height, anchors, frames))
 
     def jobs(self) -> list[JobStatus]:
@@ -97,7 +97,7 @@ class Client:
         return list(self._ask(messages.ListJobs()).jobs)
 
     def cancel(self, job: str) -> bool:
-        """Stop a job within one denoising step; what it had finished is kept. False: it had ended already."""
+        """Stop a job, or `ALL`, within one denoising step; what was finished is kept. False: it had ended already."""
         return isinstance(self._ask(messages.Cancel(job)), messages.Cancelled)
 
     def cancel_unit(self, unit: str, job: str = "") -> bool:
@@ -108,16 +108,8 @@ class Client:
         """
         return isinstance(self._ask(messages.Cancel(job, unit)), messages.Cancelled)
 
-    def cancel_all(self) -> None:
-        """Stop every job of every client; what they had finished is kept."""
-        self._ask(messages.Cancel(ALL))
-
-    def pause_all(self, paused: bool) -> None:
-        """Start no more units of any job, or resume them all."""
-        self._ask(messages.Pause(ALL, paused))
-
     def pause(self, job: str, paused: bool) -> None:
-        """Start no more units of a job (those at work are finished), or resume it."""
+        """Start no more units of a job, or of `ALL` (those at work are finished), or resume it."""
         self._ask(messages.Pause(job, paused))
 
     def reorder(self, job: str, position: int) -> None:

@@ -85,7 +85,7 @@ class Look:
 
     sha256: str
     fov_x_rad: float = 0.0
-    """The picture's horizontal field of view where it is known; 0: it is not."""
+    """The picture's horizontal field of view if it is known, else 0."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Angle:
 
     value_rad: float
     uncertainty_rad: float
-    """0: it is not measured."""
+    """0 if it was not measured."""
     source: str
     """In words: "from the photo's lines", "from the file", "assumed"."""
 
@@ -250,7 +250,7 @@ class Reorder:
 
 @message("PRICE_OF")
 class PriceQuestion:
-    """Ask what a shot would cost here. Its plan says how many anchors it has, and frames in its clips together."""
+    """Ask what a shot would cost here. Both counts are its plan's; `frames` are those of all its clips together."""
 
     preset: str
     width: int
@@ -262,9 +262,9 @@ class PriceQuestion:
 @message("PRICE")
 class Price:
     seconds: float | None
-    """By what was measured on this machine; None: nothing of the preset was."""
+    """From what was measured on this machine; None if nothing was, with this preset."""
     stored_bytes: int
-    """What it takes in the store, about."""
+    """About what it takes up in the store."""
 
 
 @message("SERVICE")

@@ -64,19 +64,8 @@ class CheckedWorld(msgspec.Struct, frozen=True):
 
     def first_unit(self, revision: str) -> BuildWorld:
         """Its only unit."""
-        return BuildWorld(
-            preset=self.preset,
-            revision=revision,
-            photo=self.photo,
-            panorama=self.panorama if not self.photo else "",
-            camera=self.camera,
-            camera_height=self.camera_height,
-            width=self.width if self.photo else 0,
-            seed=self.seed,
-            prompt=self.prompt,
-            room=self.room,
-            unseen=self.unseen,
-        )
+        width = self.width if self.photo else 0
+        return BuildWorld(revision=revision, **{**msgspec.structs.asdict(self), "width": width})
 
 
 class CheckedShot(msgspec.Struct, frozen=True):

@@ -1,5 +1,6 @@
 """The service's handle on a worker process."""
 
+import contextlib
 import os
 import queue
 import subprocess
@@ -74,17 +75,10 @@ class WorkerProcess:
 
     def _write(self) -> None:
         assert self._process.stdin
-        try:
+        with contextlib.suppress(OSError), self._process.stdin as stdin:
             while (order := self._orders.get()) is not None:
-                self._process.stdin.write(order)
-                self._process.stdin.flush()
-        except OSError:
-            pass
-        finally:
-            try:
-                self._process.stdin.close()
-            except OSError:
-                pass
+                stdin.write(order)
+                stdin.flush()
 
     def _read(self, on_line: Callable[["WorkerProcess", bytes], None]) -> None:
         assert self._process.stdout

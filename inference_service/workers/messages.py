@@ -5,7 +5,7 @@ and `UnitProgress`, and at its end one of `UnitDone` and `UnitFailed`. A new mes
 where it is received.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import msgspec
 
@@ -52,7 +52,7 @@ class Released(Report, tag="released", frozen=True):
 
 
 class Warmed(Report, tag="warmed", frozen=True):
-    """The preset that was to be loaded at the start is loaded, or cannot be."""
+    """The preset to be loaded at the start is loaded, or cannot be."""
 
 
 class MemoryPlanned(Report, tag="planned", frozen=True):
@@ -121,17 +121,7 @@ class NoWorkers(Report, tag="no workers", frozen=True):
 ForService = UnitDone | UnitFailed | UnitProgress | MemoryPlanned
 """The reports that an executor passes on to the service as they are."""
 
-AnyReport = (
-    Ready
-    | Released
-    | Warmed
-    | MemoryPlanned
-    | UnitProgress
-    | UnitDone
-    | UnitFailed
-    | WorkerFailed
-    | WorkerDied
-    | UnitCrashed
-    | UnitReturned
-    | NoWorkers
-)
+if TYPE_CHECKING:
+    AnyReport = Report
+else:
+    AnyReport = Union[tuple(Report.__subclasses__())]  # noqa: UP007

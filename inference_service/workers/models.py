@@ -18,7 +18,7 @@ Loader = Callable[[str, str], Pipeline]
 def load_scene_pipeline(preset: str, device: str) -> Pipeline:
     """The pipeline of a preset, on a device ('auto' is the first GPU, or else the CPU)."""
     yield_cores()
-    # what draws frames is compiled, or read from where it was kept, while the networks are read
+    # the rasteriser is compiled, or read from its cache, while the networks are read
     threading.Thread(target=_compile_drawing, daemon=True).start()
     import diffusers.utils.logging  # imports torch: seconds
     import transformers.utils.logging
@@ -72,11 +72,11 @@ class CachedPipelines:
         return self._pipeline
 
     def warm_up(self, preset: str) -> None:
-        """Load a preset before anybody asks for it. What keeps it from that is told when somebody does."""
+        """Load a preset before it is asked for. If that fails, whoever asks for it gets the error."""
         try:
             self(preset)
         except (LookBeyondError, MemoryError) as error:
-            print(f"The preset {preset} was not loaded ahead: {error}", file=sys.stderr, flush=True)
+            print(f"The preset {preset} could not be loaded in advance: {error}", file=sys.stderr, flush=True)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise

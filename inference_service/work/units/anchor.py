@@ -10,7 +10,7 @@ from lookbeyond.files import save_view
 from lookbeyond.geometry.cameras import Camera
 
 ANCHOR_WEIGHT = 1.5
-"""Frames of a clip that an anchor counts for."""
+"""An anchor counts for this many frames of a clip."""
 
 
 class FillAnchor(ShotUnit, tag="anchor", frozen=True, kw_only=True):

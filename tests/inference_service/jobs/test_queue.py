@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from inference_service.client import FileArrived, Finished, ServiceError
+from inference_service.client import ALL, FileArrived, Finished, ServiceError
 from inference_service.jobs import lifecycle
 from inference_service.jobs import queue as queue_module
 from inference_service.jobs.queue import JobQueue
@@ -396,7 +396,7 @@ def test_what_ends_after_the_clock_was_set_back_is_not_forgotten(jobs, store, tm
 
 def test_two_clients_see_and_steer_the_same_queue(service, tmp_path):
     with service.client() as one, service.client() as two:
-        one.pause_all(False)
+        one.pause(ALL, False)
         slow = one.submit(world_request(one, tmp_path, steer=SLOW, seed=31))
         waiting = [one.submit(world_request(one, tmp_path, seed=seed)) for seed in (32, 33, 34)]
         two.reorder(waiting[2], 0)
@@ -404,7 +404,7 @@ def test_two_clients_see_and_steer_the_same_queue(service, tmp_path):
         assert order[0] == waiting[2] and order == [s.job for s in two.jobs() if s.job in waiting]
         two.pause(waiting[0], True)
         assert one.status(waiting[0]).state == two.status(waiting[0]).state == "paused"
-        two.cancel_all()
+        two.cancel(ALL)
         for client in (one, two):
             states = {status.job: status.state for status in client.jobs()}
             assert {states[job] for job in waiting} == {"cancelled"} and states[slow] in ("cancelled", "done")
@@ -419,10 +419,10 @@ def test_all_jobs_are_paused_and_go_on(service, tmp_path):
     with service.client() as client:
         running = client.submit(world_request(client, tmp_path, steer=SLOW, seed=41))
         job = client.submit(world_request(client, tmp_path, seed=42))
-        client.pause_all(True)
+        client.pause(ALL, True)
         assert {client.status(j).state for j in (running, job)} == {"paused"}
         assert client.service_status().states["paused"] == 2
-        client.pause_all(False)
+        client.pause(ALL, False)
         for j in (job, running):
             assert isinstance(fetch(client, j, tmp_path / j[:6])[-1], Finished)
 
@@ -469,7 +469,7 @@ def test_one_connection_cannot_fill_the_queue(service, tmp_path, monkeypatch):
         for job in slow:
             client.cancel(job)
         client.submit(world_request(client, tmp_path, seed=75))
-        client.cancel_all()
+        client.cancel(ALL)
 
 
 def test_an_edited_end_of_a_path_is_all_that_is_made_again(tmp_path, runtime):

@@ -27,7 +27,7 @@ from benchmarks.soak import soak
 from inference_service.cli import doctor
 from inference_service.cli import status as status_command
 from inference_service.cli.status import describe, duration, progress_bar
-from inference_service.client import Client, FileArrived, Finished, ServiceError, find_service, start_service
+from inference_service.client import ALL, Client, FileArrived, Finished, ServiceError, find_service, start_service
 from inference_service.security.clients import hex_key
 from inference_service.security.keys import load_or_make_keys
 from inference_service.server import housekeeping, pieces, sessions
@@ -392,7 +392,7 @@ def test_mutated_messages_and_random_connections_do_no_harm(tmp_path, runtime):
         with Sender(guest(service.address, tmp_path)) as sender:
             sender.send_all(mutated(rng) for _ in range(1500))
         random_connections(service.address, rng, 40)
-        good.pause_all(False)
+        good.pause(ALL, False)
         job = good.submit(world_request(good, tmp_path))
         assert isinstance(fetch(good, job, tmp_path / "W")[-1], Finished)
         assert service.server.totals["messages"] > 1500 and service.server.totals["unhandled"] == 0
