@@ -62,12 +62,13 @@ def kit_sources() -> dict[str, bytes]:
         "lookbeyond_kit/__init__.py": f'"""What the Look Beyond add-on shares with its service."""\n\n'
         f'__version__ = "{version()}"\n'.encode(),
         "lookbeyond_kit/client.py": (ROOT / "inference_service" / "client.py").read_bytes(),
-        "lookbeyond_kit/protocol.py": (ROOT / "inference_service" / "protocol.py").read_bytes(),
     }
-    photo = [ROOT / "lookbeyond" / "photo" / f"{name}.py" for name in ("__init__", "tags", "pixels")]
-    for module in [*sorted((ROOT / "lookbeyond" / "geometry").rglob("*.py")), *photo]:
-        name = module.relative_to(ROOT / "lookbeyond").as_posix()
-        sources[f"lookbeyond_kit/{name}"] = module.read_bytes()
+    for folder in (ROOT / "inference_service" / "wire", ROOT / "lookbeyond" / "geometry"):
+        for module in sorted(folder.rglob("*.py")):
+            sources[f"lookbeyond_kit/{module.relative_to(folder.parent).as_posix()}"] = module.read_bytes()
+    for name in ("__init__", "tags", "pixels"):
+        module = ROOT / "lookbeyond" / "photo" / f"{name}.py"
+        sources[f"lookbeyond_kit/photo/{name}.py"] = module.read_bytes()
     return sources
 
 

@@ -26,7 +26,7 @@ from lookbeyond.geometry.layout import LAYOUT_VERSION, RoomLayout
 from lookbeyond.geometry.panorama import Panorama, Plate, View
 from lookbeyond.geometry.transforms import in_numbers_order
 from lookbeyond.photo.quiet import quiet_stderr
-from lookbeyond.photo.reading import MAX_SIDE, Photo, read_panorama_image, read_photo  # noqa: F401
+from lookbeyond.photo.reading import MAX_SIDE
 
 MAX_JSON_BYTES = 1 << 20
 DEPTH_PNG_UNIT_M = 1e-3
@@ -36,7 +36,6 @@ WRITERS = 4
 WORLD_FILES = ("panorama.png", "distance.exr", "from_photo.png", "world.json")
 WORLD_LAYERS = ("plate.png", "plate_distance.exr", "layout.json")
 """The place without what stands in it. Of a place that was not understood the panorama itself, and an empty layout."""
-VIEW_FILES = ("colour.png", "distance.exr", "from_photo.png", "view.json")
 
 
 def _one_line(error: BaseException) -> str:
@@ -47,13 +46,16 @@ def _one_line(error: BaseException) -> str:
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
-    """Write uint8 [H, W, 3] (sRGB) or [H, W] (grey). The same pixels always give the same bytes.
+    """Write uint8 [H, W, 3] (sRGB), [H, W, 4] (with straight alpha) or [H, W] (grey). The same pixels always give the
+    same bytes.
 
     OpenCV's own settings (run lengths, no search for the best filter) take half the time of Pillow's quickest ones
     for a smaller file.
     """
     pixels = np.ascontiguousarray(pixels)
-    _, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels)
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
+    _, encoded = cv2.imencode(".png", pixels)
     with storage_errors(path):
         Path(path).write_bytes(encoded.data)
 

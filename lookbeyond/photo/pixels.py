@@ -64,8 +64,9 @@ class ColourSpace:
 
 def shown(
     colour: NDArray, tags: ColourTags, known: NDArray[np.bool_] | None = None, stops: float | None = None
-) -> tuple[NDArray[np.uint8], list[str]]:
-    """A file's pixels [h, w, 3], uint8, uint16 or (linear light) float, as sRGB uint8; and what was decided on the way.
+) -> tuple[NDArray[np.uint8], list[str], float | None]:
+    """A file's pixels [h, w, 3], uint8, uint16 or (linear light) float, as sRGB uint8; what was decided on the way; and
+    the exposure of linear light.
 
     known: [h, w], where a picture is not transparent; stops: exposure of linear light, None: found.
     """
@@ -76,17 +77,15 @@ def shown(
     if np.issubdtype(colour.dtype, np.floating):
         if space is not None:  # a profile's curves are not for floats, which are light already
             colour = colour @ space.matrix.T.astype(np.float32)
-        pixels, found = developed(colour, known, stops)
-        return pixels, [
-            *said,
-            f"Its light is linear: exposed by {found:+.1f} stops{' (found)' if stops is None else ''}.",
-        ]
+        pixels, used = developed(colour, known, stops)
+        found = " (found)" if stops is None else ""
+        return pixels, [*said, f"Its light is linear: exposed by {used:+.1f} stops{found}."], used
     if space is not None:
         light = f"Its {space.hdr} light is shown with {REFERENCE_WHITE_NITS:.0f} cd/m² as white."
-        return to_srgb(colour, space), [*said, light if space.hdr else CONVERTED]
+        return to_srgb(colour, space), [*said, light if space.hdr else CONVERTED], None
     if colour.dtype == np.uint8:
-        return colour, said
-    return np.rint(colour / (np.iinfo(colour.dtype).max / 255)).astype(np.uint8), said
+        return colour, said, None
+    return np.rint(colour / (np.iinfo(colour.dtype).max / 255)).astype(np.uint8), said, None
 
 
 def as_shown(pixels: NDArray[np.float32], tags: PhotoTags) -> NDArray[np.uint8]:
@@ -105,7 +104,7 @@ def as_shown(pixels: NDArray[np.float32], tags: PhotoTags) -> NDArray[np.uint8]:
             colour = colour / np.where(alpha > 0, alpha, 1)[..., None]
     if not tags.linear:
         colour = np.rint(np.clip(colour, 0, 1) * np.float32(65535)).astype(np.uint16)
-    rgb, _ = shown(colour, tags.colours, known)
+    rgb, *_ = shown(colour, tags.colours, known)
     alpha = np.full(rgb.shape[:2], 255, np.uint8) if known is None else np.where(known, np.uint8(255), np.uint8(0))
     return np.dstack([rgb, alpha])
 

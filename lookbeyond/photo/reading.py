@@ -55,13 +55,13 @@ class Photo:
     """[h, w]: False where it is transparent; None where it is known everywhere."""
     said: tuple[str, ...] = ()
     """What was decided in reading it: sentences for people."""
+    stops: float | None = None
+    """Exposure of linear light; None for pictures that have none."""
 
     @property
     def with_holes(self) -> NDArray[np.uint8]:
         """[h, w, 3], or with a fourth channel, 255 or 0, that says what is known."""
-        if self.known is None:
-            return self.pixels
-        return np.dstack([self.pixels, np.where(self.known, np.uint8(255), np.uint8(0))])
+        return _with_holes(self.pixels, self.known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +76,13 @@ class Sphere:
     """Where the centre column looks by the file's compass, counter-clockwise from +X (+Y is north); None: not said."""
     said: tuple[str, ...] = ()
     """What was decided in reading it: sentences for people."""
+    stops: float | None = None
+    """Exposure of linear light; None for pictures that have none."""
+
+    @property
+    def with_holes(self) -> NDArray[np.uint8]:
+        """[H, 2H, 3], or with a fourth channel, 255 or 0, that says what is known."""
+        return _with_holes(self.pixels, self.known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +90,11 @@ class _Decoded:
     pixels: NDArray[np.uint8]
     known: NDArray[np.bool_] | None
     said: tuple[str, ...]
+    stops: float | None
+
+
+def _with_holes(pixels: NDArray[np.uint8], known: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
+    return pixels if known is None else np.dstack([pixels, np.where(known, np.uint8(255), np.uint8(0))])
 
 
 def read_photo(path: Path, name: str | None = None, *, stops: float | None = None) -> Photo:
@@ -103,7 +115,7 @@ def read_photo(path: Path, name: str | None = None, *, stops: float | None = Non
     said = [*decoded.said, *([tags.focal_doubt] if tags.focal_doubt else [])]
     if width == 2 * height and fov_x_rad is None and _closes(decoded.pixels) and decoded.known is None:
         said.append("It may be a 360° picture: its sides meet and its top and bottom rows are one point each.")
-    return Photo(decoded.pixels, fov_x_rad, decoded.known, tuple(said))
+    return Photo(decoded.pixels, fov_x_rad, decoded.known, tuple(said), decoded.stops)
 
 
 def read_sphere(path: Path, name: str | None = None, *, stops: float | None = None) -> Sphere:
@@ -147,7 +159,7 @@ def read_sphere(path: Path, name: str | None = None, *, stops: float | None = No
             heading_rad = math.remainder(math.radians(90 - sphere.heading_deg), 2 * math.pi)
     if known is not None and not part:
         said.append(f"{100 * (1 - known.mean()):.0f} % of it is transparent and is made.")
-    return Sphere(pixels, known, heading_rad, tuple(said))
+    return Sphere(pixels, known, heading_rad, tuple(said), decoded.stops)
 
 
 def read_panorama_image(path: Path, name: str | None = None) -> NDArray[np.uint8]:
@@ -194,18 +206,19 @@ def _decoded(path: Path, name: str, tags: PhotoTags, stops: float | None) -> _De
     colour, known = stored[..., :3], None
     if stored.shape[2] == 4:
         known = _known(stored[..., 3], name)
+    found = None
     if isinstance(stored, _Converted):
         pixels = np.asarray(colour)
         said.append(CONVERTED)
     else:
-        pixels, decided = shown(colour, tags.colours, known, stops)
+        pixels, decided, found = shown(colour, tags.colours, known, stops)
         said += decided
     if tags.gain_map:
         said.append("It is an HDR photo with a gain map: its SDR base is what is read.")
     pixels = np.ascontiguousarray(pixels)
     if known is not None:
         pixels = _without_hidden(pixels, known)
-    return _Decoded(pixels, known, tuple(said))
+    return _Decoded(pixels, known, tuple(said), found)
 
 
 class _Converted(np.ndarray):
@@ -401,7 +414,8 @@ def _read_hdr(path: Path, name: str) -> NDArray[np.float32]:
         _check_size((int(size[2]), int(size[1])), name)
     with _quiet_opencv():
         try:
-            image = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR) if size else None
+            data = np.fromfile(path, np.uint8)  # OpenCV opens no paths beyond ASCII on Windows
+            image = cv2.imdecode(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR) if size else None
         except cv2.error:
             image = None
     if image is None:

@@ -20,7 +20,7 @@ from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import extract_perspective, sample_pixels
 
-from .guidance import Guidance, fill_holes
+from .guidance import Guidance, fill_holes, image_bytes
 from .panorama import DISTANCE_WIDTH, PanoramaPipeline, PanoramaPipelineOutput, compose
 from .sphere import blend_views, covering_cameras, in_view
 
@@ -118,8 +118,8 @@ class DepthPipeline(DiffusionPipeline):
         """
         if bool((guidance.known > 0).all()):
             return guidance.distance
-        images = ((colour.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        made = [np.log(self._estimate_frame(image, camera)) for image, camera in zip(images, cameras, strict=True)]
+        frames = zip(image_bytes(colour), cameras, strict=True)
+        made = [np.log(self._estimate_frame(image, camera)) for image, camera in frames]
         made = torch.from_numpy(np.stack(made)).to(guidance.distance)[:, None]
         told, known = guidance.distance.clamp_min(1e-3).log(), guidance.known > 0
         made = fitted(made, told, known)

@@ -25,7 +25,7 @@ from lookbeyond.models.image_encoder import embed_images
 # diffusers loads components only from modules that are imported already
 from lookbeyond.models.panorama_transformer import PanoramaTransformer, rolled  # noqa: F401
 
-from .guidance import fill_holes
+from .guidance import fill_holes, image_bytes, image_tensor
 
 DISTANCE_WIDTH = 1024
 """Width of the distance map that goes with a panorama: finer than the network's, coarser than the colour."""
@@ -234,11 +234,7 @@ class PanoramaPipeline(DiffusionPipeline):
         return 0 if config.wraps else round(0.618 * step * columns / config.patch_size) * config.patch_size % columns
 
     def _embed(self, photo: np.ndarray) -> torch.Tensor:
-        return embed_images(self.image_encoder, self._to_tensor(photo))
-
-    def _to_tensor(self, image: np.ndarray) -> torch.Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(image)).to(self._execution_device, torch.float32)
-        return tensor.permute(2, 0, 1)[None] / 127.5 - 1
+        return embed_images(self.image_encoder, image_tensor(photo, self._execution_device))
 
     def _whole_cells(self, mask: np.ndarray) -> torch.Tensor:
         """Mask [H, W] -> [1, 1, h, w]: 1 where every pixel of a latent's cell is in it."""
@@ -249,14 +245,14 @@ class PanoramaPipeline(DiffusionPipeline):
         """uint8 [H, W, 3] -> latents [1, C, h, w], encoded across the seam."""
         margin = 8 * spatial_scale_factor(self.vae)
         wrapped = np.concatenate([image[:, -margin:], image, image[:, :margin]], 1)
-        return encode_images(self.vae, self._to_tensor(wrapped))[..., 8:-8]
+        return encode_images(self.vae, image_tensor(wrapped, self._execution_device))[..., 8:-8]
 
     def _decode(self, latents: torch.Tensor) -> np.ndarray:
         """Latents [B, C, h, w] -> uint8 [B, H, W, 3], decoded across the seam."""
         margin = 8 * spatial_scale_factor(self.vae)
         wrapped = torch.cat([latents[..., -8:], latents, latents[..., :8]], -1) / self.vae.config.scaling_factor
         images = self.vae.decode(wrapped.to(self.vae.dtype)).sample[..., margin:-margin]
-        return ((images.float().permute(0, 2, 3, 1) + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
+        return image_bytes(images)
 
 
 class _Reporter:

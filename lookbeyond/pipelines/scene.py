@@ -21,7 +21,7 @@ from lookbeyond.models.warping import WarpedViews
 from lookbeyond.presets.memory import MemoryPlan
 
 from .full_size import FEATHER_PX, ToldFrame, faded, shrunk_view, tell_frames
-from .guidance import Guidance, fill_holes, image_tensor, warp_guidance
+from .guidance import Guidance, fill_holes, image_bytes, image_tensor, warp_guidance
 from .loading import Holding, load_pipelines
 from .panorama import DISTANCE_WIDTH, PanoramaPipeline, bare_panorama, enlarge
 from .paths import denser
@@ -418,10 +418,9 @@ class ScenePipeline:
         own = warped.sample(panorama)
         told = soften(warped.known[:, None].float(), FEATHER_PX) * (guidance is not None)
         colour = torch.lerp(colour, own, torch.maximum(share, self.settings.panorama_detail * told))
-        images = ((colour.permute(0, 2, 3, 1) + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
         shares = (share[:, 0] * 255).round().byte().cpu().numpy()
         distances = output.distance[:, 0].float().cpu().numpy()
-        return [View(*parts) for parts in zip(cameras, images, distances, shares, strict=True)]
+        return [View(*parts) for parts in zip(cameras, image_bytes(colour), distances, shares, strict=True)]
 
     def _signed(self, panorama: Panorama, seed: int) -> Panorama:
         return replace(panorama, preset=self.preset, seed=seed, revision=self.revision)
@@ -446,8 +445,7 @@ def _views_progress(callback: Callback | None, message: str):
         preview = None
         if step % 3 == 0:  # the frame that is farthest from both anchors
             latents = state["clean"][:, : pipeline.vae.config.latent_channels]
-            image = pipeline._decode(latents[len(latents) // 2 :][:1])[0]
-            preview = ((image.permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
+            preview = image_bytes(pipeline._decode(latents[len(latents) // 2 :][:1])[0])
         callback(0.9 * step / state["steps"], f"{message}, step {step} of {state['steps']}", preview)
 
     return on_step
