@@ -234,7 +234,7 @@ def test_a_finished_unit_that_is_lost_is_made_again_and_told_again(jobs, store, 
     assert 0 < len(jobs.statuses.of(shot).artifacts) < known and jobs.next_unit().identity == lost
     assert work(jobs, store) == 2 + 1  # it, the last clip and the shot
     told = jobs.statuses.of(shot, after=known)
-    assert told.state == "done" and told.after == 0 and len(told.artifacts) == 2 * 13 + 2
+    assert told.state == "done" and told.after == 0 and len(told.artifacts) == 3 * 13 + 2
     assert all((store.unit(each.unit) / each.own_name).is_file() for each in shot.artifacts.values())
 
 

@@ -462,7 +462,7 @@ def test_a_service_killed_half_way_loses_the_unit_at_hand_and_no_more(tmp_path, 
             # every unit that was finished is still the same one, every file came once and whole
             for unit in units:
                 assert (unit / "unit.json").exists()
-            assert len(arrived) == len(set(arrived)) == 2 * 13 + 2
+            assert len(arrived) == len(set(arrived)) == 3 * 13 + 2
             assert len(list((folder / "frames").iterdir())) == 13
             log = runtime_file().with_name("service.log").read_text()
             lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
