@@ -1,0 +1,251 @@
+"""The artist's own data is never touched: the add-on works on datablocks that it made, and on no others."""
+
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+
+from tests.support.pictures import picture
+
+
+def painted(image) -> None:
+    """One pixel in magenta, not saved."""
+    image.pixels[:4] = (1.0, 0.0, 1.0, 1.0)
+    assert image.is_dirty
+
+
+def first_pixel(image) -> list[float]:
+    return list(image.pixels[:4])
+
+
+def test_paint_on_a_photo_that_is_open_already_stays(scene, photo):
+    own = bpy.data.images.load(str(photo))
+    own.name = "My painting"
+    painted(own)
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    assert first_pixel(own) == [1.0, 0.0, 1.0, 1.0] and own.is_dirty
+    assert own.name == "My painting" and own.filepath == str(photo)
+    (background,) = scene.look_beyond.photo_camera.data.background_images
+    assert background.image != own
+
+
+def test_paint_on_the_placed_photo_stays_when_it_is_placed_again(scene, photo):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    (background,) = scene.look_beyond.photo_camera.data.background_images
+    former = background.image
+    former.use_fake_user = True
+    painted(former)
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    assert first_pixel(former) == [1.0, 0.0, 1.0, 1.0]
+
+
+def test_a_plate_whose_first_frame_is_the_photo_stays(scene, tmp_path):
+    """A sequence that stands behind another camera: it is neither deleted nor given another type."""
+    first = picture(tmp_path / "plate_0001.jpg", 120, 80)
+    plate = bpy.data.images.load(str(first))
+    plate.source = "SEQUENCE"
+    other = bpy.data.objects.new("Plate", bpy.data.cameras.new("Plate"))
+    scene.collection.objects.link(other)
+    other.data.background_images.new().image = plate
+    bpy.ops.lookbeyond.place_photo(filepath=str(first))
+    assert plate.name in bpy.data.images and plate.source == "SEQUENCE" and plate.filepath == str(first)
+    assert other.data.background_images[0].image == plate
+
+
+def test_an_image_that_is_no_photo_is_not_deleted_when_it_is_refused(scene, tmp_path):
+    small = picture(tmp_path / "small.png", 8, 8)
+    own = bpy.data.images.load(str(small))
+    with pytest.raises(RuntimeError, match="8 x 8 pixels"):
+        bpy.ops.lookbeyond.place_photo(filepath=str(small))
+    assert list(bpy.data.images) == [own]
+
+
+def test_the_artists_own_panorama_image_is_not_reloaded_or_renamed(part, scene, service, photo, tmp_path):
+    """It was open before the world was used in this file."""
+    scene.look_beyond.output_folder = str(tmp_path / "results")
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    bpy.ops.lookbeyond.build_world()
+    folder = Path(bpy.path.abspath(scene.look_beyond.world_folder))
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    own = bpy.data.images.load(str(folder / "panorama.png"))
+    own.name = "My panorama"
+    painted(own)
+    for _ in range(2):
+        part("world.variants").use_world(bpy.context.scene, folder)
+    assert first_pixel(own) == [1.0, 0.0, 1.0, 1.0] and own.name == "My panorama"
+
+
+@pytest.mark.parametrize("shared_lens", [False, True])
+def test_a_duplicate_of_the_photos_camera_is_the_artists(scene, photo, shared_lens):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.0)
+    camera = scene.look_beyond.photo_camera
+    copy = camera.copy()
+    if not shared_lens:
+        copy.data = camera.data.copy()
+    scene.collection.objects.unlink(camera)
+    for thing in (copy, camera):  # the duplicate stands first among the scene's objects
+        scene.collection.objects.link(thing)
+    lens, pose = copy.data.lens, copy.matrix_world.copy()
+    scene.camera = copy
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=0.5, height=3.0)
+    assert scene.look_beyond.photo_camera == camera and scene.camera == copy
+    assert copy.data.lens == lens and copy.matrix_world == pose
+    assert camera.data.lens > 1.5 * lens
+
+
+def test_two_photos_in_a_scene_are_each_found_again(scene, tmp_path):
+    files = [picture(tmp_path / f"{name}.png", 120, 80) for name in "ab"]
+    for file in (*files, *files):
+        bpy.ops.lookbeyond.place_photo(filepath=str(file))
+    assert len([thing for thing in scene.objects if thing.type == "CAMERA"]) == 2
+
+
+def test_a_full_copy_of_the_scene_has_its_own_photo(scene, photo):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.0)
+    camera = scene.look_beyond.photo_camera
+    lens = camera.data.lens
+    bpy.ops.scene.new(type="FULL_COPY")
+    other = bpy.context.scene
+    assert other != scene
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=0.5)
+    assert other.look_beyond.photo_camera != camera and camera.data.lens == lens
+    assert len([thing for thing in other.objects if thing.type == "CAMERA"]) == 1
+
+
+@pytest.fixture
+def built(scene, service, photo, tmp_path):
+    scene.look_beyond.output_folder = str(tmp_path / "results")
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    return scene
+
+
+@pytest.mark.parametrize("with_node", [False, True])
+def test_a_world_that_two_scenes_share_stays_the_others(part, built, with_node):
+    built.world = bpy.data.worlds.new("Shared")
+    if with_node:
+        bpy.ops.lookbeyond.build_world()
+    other = bpy.data.scenes.new("Other")
+    other.world = shared = built.world
+    node_of = part("world.nodes").panorama_node
+    group = node_of(shared).node_tree if with_node else None
+    built.look_beyond.seed = 5
+    bpy.ops.lookbeyond.build_world()
+    assert other.world == shared and built.world != shared and node_of(built.world) is not None
+    assert node_of(shared).node_tree == group if with_node else node_of(shared) is None
+
+
+def library_with(tmp_path, name: str, make) -> Path:
+    """A .blend file with what `make` has added to it; the open file is empty again afterwards."""
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    make()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / name))
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    return tmp_path / name
+
+
+def test_a_linked_world_stays_and_ours_survives_reopening(part, service, photo, tmp_path):
+    def make():
+        bpy.data.worlds.new("Studio Sky").use_fake_user = True
+
+    library = library_with(tmp_path, "library.blend", make)
+    with bpy.data.libraries.load(str(library), link=True) as (_, wanted):
+        wanted.worlds = ["Studio Sky"]
+    scene = bpy.context.scene
+    scene.world = bpy.data.worlds["Studio Sky"]
+    scene.look_beyond.output_folder = str(tmp_path / "results")
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    bpy.ops.lookbeyond.build_world()
+    assert "Studio Sky, is linked and stays" in part("session").session.notice
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    assert part("world.nodes").panorama_node(bpy.context.scene.world) is not None
+
+
+def test_in_a_linked_collection_nothing_is_made(part, service, photo, tmp_path):
+    def make():
+        collection = bpy.data.collections.new("Set")
+        collection.use_fake_user = True
+        collection.objects.link(bpy.data.objects.new("Chair", None))
+
+    library = library_with(tmp_path, "library.blend", make)
+    with bpy.data.libraries.load(str(library), link=True) as (_, wanted):
+        wanted.collections = ["Set"]
+    scene = bpy.context.scene
+    scene.collection.children.link(bpy.data.collections["Set"])
+    layers = bpy.context.view_layer.layer_collection.children
+    bpy.context.view_layer.active_layer_collection = layers["Set"]
+    assert bpy.context.collection.library is not None
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    bpy.ops.lookbeyond.add_path()
+    names = {thing.name for thing in scene.collection.objects}
+    assert {scene.look_beyond.photo_camera.name, scene.camera.name} <= names
+    assert not [camera for camera in bpy.data.cameras if not camera.users]
+
+
+@pytest.mark.skipif(bpy.app.version < (5, 0, 0), reason="scenes have their own compositor nodes")
+def test_a_compositor_group_that_two_scenes_share_stays_the_others(part, scene, tmp_path):
+    group = bpy.data.node_groups.new("Shared", "CompositorNodeTree")
+    group.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
+    other = bpy.data.scenes.new("Other")
+    scene.compositing_node_group = other.compositing_node_group = group
+    for folder, end in (("frames", "png"), ("depth", "exr")):
+        (tmp_path / folder).mkdir()
+        picture(tmp_path / folder / f"0011.{end}", 96, 64)
+    part("shot.composite").set_up_composite(scene, tmp_path, 11, 1)
+    assert other.compositing_node_group == group and not len(group.nodes)
+    assert scene.compositing_node_group != group and "Look Beyond Result" in scene.compositing_node_group.nodes
+
+
+def test_a_sequence_of_the_artists_from_the_same_folder_stays(part, built):
+    bpy.ops.lookbeyond.build_world()
+    bpy.ops.lookbeyond.add_path()
+    bpy.ops.lookbeyond.shoot()
+    folder = Path(bpy.path.abspath(built.look_beyond.shot_folder)) / "frames"
+    own = bpy.data.images.load(str(folder / "0011.png"), check_existing=False)
+    painted(own)
+    built.look_beyond.show_in = {"BACKGROUND", "PLANE", "COMPOSITE"}
+    bpy.ops.lookbeyond.shoot()
+    assert own.source == "FILE" and np.allclose(first_pixel(own), (1, 0, 1, 1))
+
+
+def test_results_before_the_first_save_outlive_the_extension_and_move_beside_the_file(
+    part, session_notice, scene, service, photo, tmp_path
+):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    bpy.ops.lookbeyond.build_world()
+    bpy.ops.lookbeyond.add_path()
+    bpy.ops.lookbeyond.shoot()
+    unsaved = part("results").unsaved_folder()
+    owned = Path(bpy.utils.extension_path_user(part("session").__package__, create=True)).resolve()
+    world = Path(scene.look_beyond.world_folder).resolve()
+    assert world.is_relative_to(unsaved) and not world.is_relative_to(owned)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "copy.blend"), copy=True)
+    assert world.is_dir() and Path(scene.look_beyond.world_folder).resolve() == world
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    assert "moved beside the file" in session_notice() and not world.exists()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    scene = bpy.context.scene
+    settings = scene.look_beyond
+    stored = [settings.world_folder, settings.shot_folder, settings.worlds[0].folder]
+    assert all(path.startswith("//look_beyond/") for path in stored)
+    assert all(Path(bpy.path.abspath(path)).is_dir() for path in stored)
+    shown = [image for image in bpy.data.images if "look_beyond" in image.filepath]
+    assert len(shown) == 2 and all(Path(bpy.path.abspath(image.filepath)).is_file() for image in shown)
+    assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
+
+
+@pytest.fixture
+def session_notice(part):
+    return lambda: part("session").session.notice
+
+
+def test_an_output_folder_that_is_a_link_stays_one(built, service, tmp_path):
+    (tmp_path / "other disk").mkdir()
+    link = tmp_path / "linked"
+    link.symlink_to(tmp_path / "other disk")
+    built.look_beyond.output_folder = str(link)
+    bpy.ops.lookbeyond.build_world()
+    (tmp_path / "other disk" / ".DS_Store").write_bytes(b"x")
+    bpy.ops.lookbeyond.reroll_world()
+    assert link.is_symlink() and len(list((tmp_path / "other disk" / "worlds").iterdir())) == 2
