@@ -1,25 +1,32 @@
-"""What the add-on does when a file is loaded or saved."""
+"""What the add-on does when a file is loaded, saved or appended from, and after an undo."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bpy
 from bpy.app.handlers import persistent
 
 from . import handlers
+from .made import forget_deleted
+from .marks import is_local
+from .moved import forget_moved, moved_results
+from .paths import Redirection, rebase_appended, rebase_paths
 from .service.unfinished import follow_saved_file, offer_unfinished
 from .session import session
-from .shot.pack import move_unsaved_results, rebase_paths
+from .unsaved import ResultMove
 
 
 @dataclass(frozen=True)
 class PendingSave:
-    """What saving a file into another folder has prepared."""
+    """What saving a file has prepared."""
 
     path: Path
-    restore: Callable[[], None]
-    """Undoes it, for when the file could not be saved or only a copy was."""
+    undo: Callable[[], None]
+    """For when the file could not be saved."""
+    after_copy: Callable[[], None]
+    """For when only a copy was saved."""
     notice: str = ""
     """What the artist is told once the file is saved."""
 
@@ -30,36 +37,43 @@ _pending: PendingSave | None = None
 @persistent
 def file_loaded(*_: object) -> None:
     """Offer what the opened file left unfinished."""
+    forget_moved()
     offer_unfinished()
 
 
 @persistent
 def file_saving(path: str = "", *_: object) -> None:
-    """Make the stored paths valid from the folder that the file is saved into; a first save takes its results along."""
+    """Make the stored paths valid from the folder that the file is saved into; results of an unsaved file go along.
+
+    In a file that goes to another folder, those wait for the next save.
+    """
     global _pending
     _pending = None
-    file, folder = Path(path), Path(path).parent
-    if not path or (bpy.data.filepath and folder == Path(bpy.data.filepath).parent):
+    for scene in filter(is_local, bpy.data.scenes):
+        forget_deleted(scene)
+    if not path:
         return
-    if bpy.data.filepath:
-        _pending = PendingSave(file, rebase_paths(folder))
+    file = Path(path)
+    if bpy.data.filepath and file.parent != Path(bpy.data.filepath).parent:
+        restore = rebase_paths(file.parent)
+        _pending = PendingSave(file, restore, restore)
         return
     try:
-        restore = move_unsaved_results(file)
+        move = ResultMove(file)
     except OSError as error:
         session.refuse(f"Worlds and shots could not be moved beside the file ({error}): Pack for Moving copies them.")
         return
-    if restore is not None:
-        notice = f"Worlds and shots were moved beside the file, to {folder / 'look_beyond'}."
-        _pending = PendingSave(file, restore, notice)
+    if move.moved:
+        notice = f"Worlds and shots were moved beside the file, to {file.parent / 'look_beyond'}."
+        _pending = PendingSave(file, move.undo, move.leave_copy, notice)
 
 
 @persistent
 def file_saved(*_: object) -> None:
     """Running, waiting and unfinished jobs now belong to the file under its new name as well."""
     global _pending
-    if _pending is not None and Path(bpy.data.filepath) != _pending.path:  # only a copy was saved
-        undo_pending()
+    if _pending is not None and Path(bpy.data.filepath) != _pending.path:
+        _pending.after_copy()
     elif _pending is not None and _pending.notice:
         session.notice = _pending.notice
     _pending = None
@@ -67,20 +81,41 @@ def file_saved(*_: object) -> None:
 
 
 @persistent
-def undo_pending(*_: object) -> None:
+def saving_failed(*_: object) -> None:
     """Undo what saving has prepared."""
     global _pending
     if _pending is not None:
-        _pending.restore()
+        _pending.undo()
         _pending = None
+
+
+@persistent
+def undone(*_: object) -> None:
+    """Undo brings back the paths of before the file was saved, where nothing is any more."""
+    if moved_results() and bpy.data.filepath:
+        redirection = Redirection(moved_results())
+        redirection.redirect_own()
+        redirection.redirect_artists()
+
+
+@persistent
+def imported(context: Any, *_: object) -> None:
+    """Make the paths of appended scenes and cameras valid in this file: they are relative to their own."""
+    for item in context.import_items:
+        if item.append_action in ("MAKE_LOCAL", "COPY_LOCAL") and item.source_library is not None:
+            rebase_appended(item.id, Path(bpy.path.abspath(item.source_library.filepath)))
 
 
 HANDLERS = {
     "load_post": file_loaded,
     "save_pre": file_saving,
     "save_post": file_saved,
-    "save_post_fail": undo_pending,
+    "save_post_fail": saving_failed,
+    "undo_post": undone,
+    "redo_post": undone,
 }
+if bpy.app.version >= (4, 3, 0):
+    HANDLERS["blend_import_post"] = imported
 
 
 def register() -> None:

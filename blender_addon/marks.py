@@ -27,6 +27,17 @@ def is_local(datablock: bpy.types.ID | None) -> bool:
     return datablock is not None and datablock.library is None and datablock.override_library is None
 
 
+def is_own(datablock: bpy.types.ID) -> bool:
+    """Whether a datablock has a mark of the add-on, or was copied from one that has."""
+    return any(name.startswith(PREFIX) for name in datablock.keys())
+
+
+def has_other_users(datablock: bpy.types.ID, scene: bpy.types.Scene) -> bool:
+    """Whether another scene, or one of its view layers, or a node tree uses a world or a node group."""
+    users = bpy.data.user_map(subset={datablock})[datablock]
+    return any(isinstance(user, (bpy.types.Scene, bpy.types.NodeTree)) and user != scene for user in users)
+
+
 def find_marked(datablocks: Iterable[Marked], **marks: object) -> Marked | None:
     """The first local datablock that has all these marks."""
     for datablock in datablocks:

@@ -66,7 +66,12 @@ def of_camera(read: Callable[[Camera], float], argument: str, default: float, **
 
 
 def photo_path(self: "LookBeyondScene") -> str:
-    return self.photo_camera.data.look_beyond.photo_path if self.photo_camera else ""
+    if self.photo_camera is None:
+        return ""
+    data = self.photo_camera.data
+    stored = data.look_beyond.photo_path
+    # A linked camera's path is relative to the file that it is linked from.
+    return stored if data.library is None else bpy.path.abspath(stored, library=data.library)
 
 
 def is_photo_camera(self: "LookBeyondScene", thing: bpy.types.Object) -> bool:
@@ -113,10 +118,10 @@ class LookBeyondWorld(bpy.types.PropertyGroup):
     prompt: StringProperty(name="Prompt", description="The description of the place that it was built with")
 
 
-class LookBeyondPhotoCamera(bpy.types.PropertyGroup):
-    """A camera that Place Photo made in a scene."""
+class LookBeyondObject(bpy.types.PropertyGroup):
+    """An object that the add-on made in a scene (see `made`)."""
 
-    camera: PointerProperty(name="Camera", type=bpy.types.Object)
+    object: PointerProperty(name="Object", type=bpy.types.Object)
 
 
 class LookBeyondScene(bpy.types.PropertyGroup):
@@ -232,8 +237,11 @@ class LookBeyondScene(bpy.types.PropertyGroup):
         default={"STRIP", "BACKGROUND"},
     )
     worlds: CollectionProperty(name="Worlds", description="Worlds that were made in this scene", type=LookBeyondWorld)
-    photo_cameras: CollectionProperty(
-        name="Photo Cameras", description="Cameras that Place Photo made in this scene", type=LookBeyondPhotoCamera
+    made: CollectionProperty(
+        name="Objects", description="Objects that the add-on made in this scene", type=LookBeyondObject
+    )
+    shot_scene: PointerProperty(
+        name="Shot Scene", description="Scene with the sequencer that shows the shots", type=bpy.types.Scene
     )
     stage_columns: EnumProperty(
         name="Stage", description="Resolution of the stage mesh", items=STAGE_COLUMNS, default="256"
@@ -321,7 +329,7 @@ LIVE = {
 }
 
 
-CLASSES = (LookBeyondCamera, LookBeyondWorld, LookBeyondPhotoCamera, LookBeyondScene)
+CLASSES = (LookBeyondCamera, LookBeyondWorld, LookBeyondObject, LookBeyondScene)
 
 
 def register() -> None:

@@ -15,7 +15,7 @@ from ..service.jobs import Connect
 from ..session import session
 from ..tasks import UNREACHABLE, Connected, Event, ServiceStopped, Steps, Succeeded, Task
 from ..undo import push_undo_step
-from .camera import photo_camera, set_photo_camera
+from .camera import linked_reason, photo_camera, set_photo_camera
 from .exif import default_fov_x_rad
 from .quality import faces_warning
 
@@ -76,7 +76,7 @@ def analyse_photo(scene: bpy.types.Scene, notice: str = "") -> Task:
 def apply_angles(scene: bpy.types.Scene, findings: CameraFindings) -> bool:
     """Set those angles of the photo's camera that are still assumed; returns whether any changed."""
     camera = photo_camera(scene)
-    if camera is None:
+    if camera is None or linked_reason(scene):
         return False
     photo = scene.look_beyond.photo_camera.data.look_beyond
     _, pitch_rad, roll_rad = heading_pitch_roll(camera)
@@ -102,7 +102,7 @@ def apply_angles(scene: bpy.types.Scene, findings: CameraFindings) -> bool:
 
 def not_analysed(scene: bpy.types.Scene) -> bool:
     """Whether the scene has a photo that was not analysed yet."""
-    camera = scene.look_beyond.photo_camera
+    camera = None if linked_reason(scene) else scene.look_beyond.photo_camera
     return camera is not None and bool(scene.look_beyond.photo_path) and not camera.data.look_beyond.looked_at
 
 

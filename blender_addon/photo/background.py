@@ -4,8 +4,9 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .. import handlers
-from ..marks import mark_of
-from .image import MAKER
+from ..made import made_objects
+from ..marks import is_local, mark_of
+from .image import is_photo_image
 
 
 def set_photo_background(
@@ -17,7 +18,11 @@ def set_photo_background(
     background.image = image
     background.alpha = 1.0
     background.frame_method = frame_method(data, scene)
-    if former is not None and not former.users and mark_of(former, "upright_of"):
+    if former is None or former.users:
+        return
+    if former.is_dirty:
+        former.use_fake_user = True  # painted on: the artist may still want to save it
+    elif mark_of(former, "upright_of"):
         bpy.data.images.remove(former)
 
 
@@ -35,19 +40,19 @@ def scene_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> Non
     """Adjust the frame methods: the render's aspect may have changed."""
     if not any(isinstance(update.id, bpy.types.Scene) for update in depsgraph.updates):
         return
-    for data in bpy.data.cameras:
-        if not data.look_beyond.photo_path:
+    for camera in made_objects(scene):
+        if camera.type != "CAMERA" or not camera.data.look_beyond.photo_path or not is_local(camera.data):
             continue
-        method = frame_method(data, scene)
-        others = [one for one in data.background_images if one.frame_method != method]
-        if others and photo_background(data) in others and any(thing.data == data for thing in scene.objects):
-            photo_background(data).frame_method = method
+        background = photo_background(camera.data)
+        method = frame_method(camera.data, scene)
+        if background is not None and background.frame_method != method:
+            background.frame_method = method
 
 
 def photo_background(data: bpy.types.Camera) -> bpy.types.CameraBackgroundImage | None:
     """The camera background that shows the add-on's image of the photo."""
     shown = (one for one in data.background_images if one.image is not None)
-    return next((one for one in shown if mark_of(one.image, "maker") == MAKER), None)
+    return next((one for one in shown if is_photo_image(one.image)), None)
 
 
 def photo_image(placed: bpy.types.Object) -> bpy.types.Image | None:

@@ -22,6 +22,22 @@ def photo_camera(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None =
     return camera_of(evaluated, size.width, size.height, metres_per_unit(scene))
 
 
+def linked_reason(scene: bpy.types.Scene) -> str:
+    """Why the photo's camera cannot be changed; empty if it can."""
+    placed = scene.look_beyond.photo_camera
+    if placed is None or placed.library is None:
+        return ""
+    return f"The camera {placed.name} is linked from another file: make it local, or place the photo in this file"
+
+
+def own_lens(placed: bpy.types.Object) -> bpy.types.Camera:
+    """The camera's data, to be changed; a copy if duplicates of the artist's share it, or if it is linked."""
+    if placed.data.users > 1 or placed.data.library is not None:
+        placed.data = placed.data.copy()
+    assert isinstance(placed.data, bpy.types.Camera)
+    return placed.data
+
+
 def set_photo_camera(
     scene: bpy.types.Scene,
     *,
@@ -31,12 +47,12 @@ def set_photo_camera(
     roll_rad: float | None = None,
     height_m: float | None = None,
 ) -> None:
-    """Change lens or pose of the photo's camera; None keeps a value. No effect without a photo."""
+    """Change lens or pose of the photo's camera; None keeps a value. No effect without a photo, or if it is linked."""
     camera = photo_camera(scene)
-    if camera is None:
-        return
     placed = scene.look_beyond.photo_camera
-    photo = placed.data.look_beyond
+    if camera is None or placed.library is not None:  # a linked camera would be as it was once the file is reopened
+        return
+    photo = own_lens(placed).look_beyond
     if pitch_rad is not None:
         photo.pitch_assumed = False
     if roll_rad is not None:

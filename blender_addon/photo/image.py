@@ -45,12 +45,17 @@ def load_photo(path: Path, exif: Exif) -> bpy.types.Image:
 
 
 def find_photo_image(path: Path) -> bpy.types.Image | None:
-    """The add-on's own image of a photo, unless the artist has painted on it."""
+    """The add-on's own image of a photo, unless the artist has painted on it or made it a plate."""
     for image in bpy.data.images:
-        if mark_of(image, "maker") == MAKER and is_local(image) and not mark_of(image, "upright_of"):
+        if is_photo_image(image) and is_local(image) and not mark_of(image, "upright_of"):
             if not image.is_dirty and image.filepath and absolute(image.filepath) == path.resolve():
                 return image
     return None
+
+
+def is_photo_image(image: bpy.types.Image) -> bool:
+    """Whether an image shows a photo and was made by the add-on."""
+    return mark_of(image, "maker") == MAKER and image.source in ("FILE", "GENERATED")
 
 
 def check_size(path: Path, width: int, height: int) -> None:
@@ -84,7 +89,8 @@ def upright(image: bpy.types.Image, path: Path, orientation: int) -> bpy.types.I
     """A packed copy of the image, turned by its EXIF orientation, which Blender ignores."""
     # By path, not by name: every camera has its IMG_0001.jpg.
     source = {"upright_of": as_stored(path), "modified": str(path.stat().st_mtime_ns)}
-    if (known := find_marked(bpy.data.images, **source)) is not None and not known.is_dirty:
+    untouched = (one for one in bpy.data.images if not one.is_dirty)
+    if (known := find_marked(untouched, **source)) is not None:
         return known
     width, height = image.size[0], image.size[1]
     pixels = np.empty(width * height * image.channels, np.float32)

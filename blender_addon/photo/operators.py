@@ -1,5 +1,6 @@
 """Operators of the step Photo."""
 
+import itertools
 import math
 
 import bpy
@@ -143,8 +144,8 @@ class UseRender(PollWithReason, bpy.types.Operator):
         folder = output_folder(context.scene) / "photos"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            number = sum(1 for _ in folder.glob("render_*.png")) + 1
-            place_render(context, folder / f"render_{number:03d}.png")
+            files = (folder / f"render_{number:03d}.png" for number in itertools.count(1))
+            place_render(context, next(file for file in files if not file.exists()))
         except (PhotoError, CameraError, RuntimeError, OSError) as error:
             session.refuse(str(error))
             self.report({"ERROR"}, str(error))
@@ -215,7 +216,7 @@ class PhotoPlane(PollWithReason, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class MatchPhotoColours(bpy.types.Operator):
+class MatchPhotoColours(PollWithReason, bpy.types.Operator):
     """Show the photo in its own colours, which Blender's default view transform changes"""
 
     bl_idname = "lookbeyond.match_photo_colours"

@@ -4,6 +4,7 @@ import bpy
 
 from ..panel_bases import STATUS_PANEL, SidebarPanel, draw_wrapped
 from ..properties import LookBeyondCamera
+from .camera import linked_reason
 
 
 class PhotoPanel(SidebarPanel, bpy.types.Panel):
@@ -18,8 +19,12 @@ class PhotoPanel(SidebarPanel, bpy.types.Panel):
         layout.use_property_decorate = False
         layout.operator("lookbeyond.place_photo", icon="IMAGE_DATA", text="Place Photo…")
         if settings.photo_camera is not None:
+            layout.prop(settings, "photo_camera", text="Camera")
+            linked = linked_reason(context.scene)
+            if linked:
+                draw_wrapped(layout.column(align=True), context, f"{linked}.", "LIBRARY_DATA_DIRECT")
             column = layout.column(align=True)
-            column.prop(settings, "photo_camera", text="Camera")
+            column.enabled = not linked
             column.prop(settings, "fov_x")
             column.prop(settings, "pitch")
             column.prop(settings, "roll")

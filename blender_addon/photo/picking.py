@@ -8,20 +8,20 @@ from bpy_extras import view3d_utils
 from mathutils import Vector
 
 from ..cameras import metres_per_unit
-from .camera import photo_camera
+from ..operator_bases import PollWithReason
+from .camera import linked_reason, photo_camera
 
 
-class PhotoPicking:
+class PhotoPicking(PollWithReason):
     """Looks through the photo's camera and maps the mouse to the photo's pixels."""
 
     _draw_handle = None
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def reason(cls, context: bpy.types.Context) -> str:
         if context.scene.look_beyond.photo_camera is None:
-            cls.poll_message_set("Place a photo first")
-            return False
-        return True
+            return "Place a photo first"
+        return linked_reason(context.scene)
 
     def look_through(self, context: bpy.types.Context) -> None:
         """Show the picture in the viewport."""

@@ -7,10 +7,11 @@ import bpy
 
 from ..cameras import matrix_world_of, metres_per_unit
 from ..kit import placed_camera
-from ..marks import is_local
+from ..made import made_objects, remember_made
 from ..results import absolute, as_stored
 from ..viewports import local_collection, select_only
 from .background import photo_image, set_photo_background
+from .camera import own_lens
 from .exif import Exif, default_fov_x_rad, fov_x_rad_of_focal, read_exif
 from .image import PhotoError, load_photo, photo_warnings
 
@@ -54,9 +55,7 @@ def place_photo(
 
     if placed is None:
         placed = add_camera(context, f"Photo {path.stem}")
-    elif placed.data.users > 1 or not is_local(placed.data):
-        placed.data = placed.data.copy()  # duplicates that share the lens keep theirs
-    data = placed.data
+    data = own_lens(placed)
     data.type = "PERSP"
     data.sensor_fit = "HORIZONTAL"
     data.shift_x = data.shift_y = 0.0
@@ -72,7 +71,8 @@ def place_photo(
     placed.matrix_world = matrix_world_of(camera, unit_m)
     set_photo_background(data, image, former, scene)
 
-    remember_photo_camera(scene, placed)
+    scene.look_beyond.photo_camera = placed
+    remember_made(scene, placed)
     scene.look_beyond.panorama_path = ""
     if scene.camera is None:
         scene.camera = placed
@@ -107,24 +107,10 @@ def field_of_view(fov_x_rad: float, focal_35mm: float, exif: Exif, width: int, h
 def find_photo_camera(scene: bpy.types.Scene, path: Path) -> bpy.types.Object | None:
     """The camera that the add-on made for this photo in this scene; None if it was not placed yet.
 
-    Found by the scene's pointers to its photo cameras: a duplicate of the camera has the same properties.
+    A duplicate of the camera has the same properties and is not meant.
     """
-    settings = scene.look_beyond
-    for camera in (settings.photo_camera, *(entry.camera for entry in settings.photo_cameras)):
-        if camera is None or camera.type != "CAMERA" or camera.name not in scene.objects:
-            continue
-        photo_path = camera.data.look_beyond.photo_path
-        if is_local(camera) and photo_path and absolute(photo_path) == path.resolve():
-            return camera
+    for camera in made_objects(scene):
+        if camera.type == "CAMERA" and (photo_path := camera.data.look_beyond.photo_path):
+            if absolute(photo_path) == path.resolve():
+                return camera
     return None
-
-
-def remember_photo_camera(scene: bpy.types.Scene, camera: bpy.types.Object) -> None:
-    """Make a camera the scene's photo camera, and one that `find_photo_camera` finds."""
-    settings = scene.look_beyond
-    settings.photo_camera = camera
-    for index in reversed(range(len(settings.photo_cameras))):
-        if settings.photo_cameras[index].camera is None:  # deleted meanwhile
-            settings.photo_cameras.remove(index)
-    if all(entry.camera != camera for entry in settings.photo_cameras):
-        settings.photo_cameras.add().camera = camera

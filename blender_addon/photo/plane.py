@@ -3,6 +3,7 @@
 import bpy
 
 from ..cameras import camera_of, metres_per_unit
+from ..made import made_objects, remember_made
 from ..marks import find_marked, set_marks
 
 
@@ -14,13 +15,14 @@ def show_on_plane(
     distance_m: float = 1.0,
 ) -> bpy.types.Object:
     """Show the image on an empty that fills the frame, `size` (width, height) pixels, at a distance from the camera."""
-    name = f"{camera.name} Plane"
-    plane = find_marked(camera.children, maker="plane")
+    children = [thing for thing in made_objects(scene) if thing.parent == camera]
+    plane = find_marked(children, maker="plane")
     if plane is None:
-        plane = bpy.data.objects.new(name, None)
+        plane = bpy.data.objects.new(f"{camera.name} Plane", None)
         scene.collection.objects.link(plane)
         plane.parent = camera
         set_marks(plane, {"maker": "plane"})
+        remember_made(scene, plane)
     unit_m = metres_per_unit(scene)
     photo = camera.data.look_beyond.photo_path
     aspect = (1.0, 1.0) if photo else (scene.render.pixel_aspect_x, scene.render.pixel_aspect_y)

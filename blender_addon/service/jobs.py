@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..kit import WORLD_FILES, WORLD_LAYERS, Client, Finished, Progress, ServiceError, ShotRequest, WorldRequest
+from ..moved import present_path
 from ..tasks import UNREACHABLE, Connected, Event, JobError, JobSubmitted, Steps, Succeeded
 from .presets import step_count
 from .requests import JobOrigin, stored_request, write_request
@@ -34,7 +35,7 @@ def world_steps(
         yield Progress(0.0, f"Sending {picture.name}", None)
         with connect() as client:
             yield Connected(client.welcome)
-            digest = client.upload(picture)
+            digest = client.upload(present_path(picture))
             yield from submit_and_follow(client, replace(request, **{role: digest}), folder_of, origin, cancelled)
 
     return steps
@@ -57,8 +58,8 @@ def shot_steps(
         yield Progress(0.0, "Sending the world", None)
         with connect() as client:
             yield Connected(client.welcome)
-            layers = [name for name in WORLD_LAYERS if (world / name).is_file()]
-            digests = {name: client.upload(world / name) for name in (*WORLD_FILES, *layers)}
+            layers = [name for name in WORLD_LAYERS if present_path(world / name).is_file()]
+            digests = {name: client.upload(present_path(world / name)) for name in (*WORLD_FILES, *layers)}
             count = step_count(client.welcome, request.preset, steps_share)
             complete = replace(request, world=digests, steps=count)
             yield from submit_and_follow(client, complete, folder_of, origin, cancelled)

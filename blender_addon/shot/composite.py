@@ -9,12 +9,14 @@ from pathlib import Path
 import bpy
 
 from ..cameras import metres_per_unit
-from ..marks import find_marked, is_local, mark_of, set_marks
+from ..marks import find_marked, has_other_users, is_local, mark_of, set_marks
 from ..results import absolute, as_stored, output_folder
 from ..tasks import JobError
 from ..world.stage import find_stage, make_shadow_catcher
 
 NAME = "Look Beyond"
+NODES = ("Objects", "Frames", "Depth", "Frames Size", "Depth Size", "Behind", "Over", "Result")
+"""The add-on's nodes, after `NAME`: names are unique in a tree, so that a duplicate of one is the artist's."""
 DEPTH_MARGIN = 1.03
 """Factor on the shot's depth, so that shadows on its surfaces are not hidden inside them."""
 
@@ -35,23 +37,27 @@ def composite_shot(scene: bpy.types.Scene) -> str:
 def set_up_composite(scene: bpy.types.Scene, folder: Path, first_frame: int, frames: int) -> str:
     """Make the scene render its objects into the shot in `folder`; returns what is left to do.
 
-    The artist's nodes stay: only the add-on's nodes are replaced, and the output is linked to them unless a node of the
-    artist's is linked there.
+    The artist's nodes and links stay: the add-on's nodes are made once and get the frames, and the output is linked to
+    them unless a node of the artist's is linked there.
     """
     tree = compositor_tree(scene)
-    for node in [node for node in tree.nodes if node.name.startswith(NAME)]:
-        tree.nodes.remove(node)
     scene.render.film_transparent = True
     scene.render.use_compositing = True
     for layer in scene.view_layers:
         layer.use_pass_z = True
-    combined = _add_nodes(scene, tree, folder, first_frame, frames)
+    nodes = [tree.nodes.get(f"{NAME} {name}") for name in NODES]
+    if None in nodes:
+        for node in filter(None, nodes):
+            tree.nodes.remove(node)
+        _add_nodes(tree)
+    combined = tree.nodes[f"{NAME} Result"]
+    _show_shot(scene, tree, folder, first_frame, frames)
     notes = []
     output = output_socket(tree)
     linked = source_of(output)
     if linked is None or linked.type == "R_LAYERS":
         tree.links.new(combined.outputs[0], output)
-    else:
+    elif not combined.outputs[0].is_linked:
         notes.append(f"The compositor outputs {linked.name}: link the node {combined.name} to its output.")
     stage = find_stage(scene)
     if stage is None:
@@ -65,10 +71,20 @@ def set_up_composite(scene: bpy.types.Scene, folder: Path, first_frame: int, fra
     return f"Render Animation puts the scene's objects into the shot. {' '.join(notes)}".strip()
 
 
-def _add_nodes(
-    scene: bpy.types.Scene, tree: bpy.types.NodeTree, folder: Path, first_frame: int, frames: int
-) -> bpy.types.Node:
-    """Add the nodes that combine the scene's objects with the frames by depth; returns the last one."""
+def _show_shot(scene: bpy.types.Scene, tree: bpy.types.NodeTree, folder: Path, first_frame: int, frames: int) -> None:
+    """Let the add-on's nodes show the scene's objects and these frames."""
+    objects, shot, depth, behind = (tree.nodes[f"{NAME} {name}"] for name in ("Objects", "Frames", "Depth", "Behind"))
+    objects.scene = scene
+    show_sequence(shot, folder / "frames" / f"{first_frame:04d}.png", is_data=False)
+    show_sequence(depth, folder / "depth" / f"{first_frame:04d}.exr", is_data=True)
+    for node in (shot, depth):
+        node.frame_start, node.frame_offset = first_frame, first_frame - 1
+        node.frame_duration, node.use_auto_refresh = frames, True
+    behind.inputs[1].default_value = DEPTH_MARGIN / metres_per_unit(scene)
+
+
+def _add_nodes(tree: bpy.types.NodeTree) -> None:
+    """Add the nodes that combine the scene's objects with the frames by depth, named by `NODES`."""
 
     def add(kind: str, name: str, location: tuple[float, float]) -> bpy.types.Node:
         node = tree.nodes.new(kind)
@@ -77,18 +93,11 @@ def _add_nodes(
         return node
 
     objects = add("CompositorNodeRLayers", "Objects", (-700, 300))
-    objects.scene = scene
     shot, depth = add("CompositorNodeImage", "Frames", (-700, -100)), add("CompositorNodeImage", "Depth", (-700, -450))
-    show_sequence(shot, folder / "frames" / f"{first_frame:04d}.png", is_data=False)
-    show_sequence(depth, folder / "depth" / f"{first_frame:04d}.exr", is_data=True)
-    for node in (shot, depth):
-        node.frame_start, node.frame_offset = first_frame, first_frame - 1
-        node.frame_duration, node.use_auto_refresh = frames, True
     shot_size = fit_to_render(add("CompositorNodeScale", "Frames Size", (-420, -100)))
     depth_size = fit_to_render(add("CompositorNodeScale", "Depth Size", (-420, -450)))
     behind = add("CompositorNodeMath" if bpy.app.version < (5, 0, 0) else "ShaderNodeMath", "Behind", (-200, -450))
     behind.operation = "MULTIPLY"
-    behind.inputs[1].default_value = DEPTH_MARGIN / metres_per_unit(scene)
     over = add("CompositorNodeAlphaOver", "Over", (-200, 100))
     combined = add("CompositorNodeZcombine", "Result", (50, 100))
     if hasattr(combined, "use_alpha"):
@@ -106,7 +115,6 @@ def _add_nodes(
     link(objects.outputs["Depth"], combined.inputs[1])
     link(shot_size.outputs[0], combined.inputs[2])
     link(behind.outputs[0], combined.inputs[3])
-    return combined
 
 
 def is_composited(scene: bpy.types.Scene, folder: Path) -> bool:
@@ -122,8 +130,7 @@ def compositor_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:
         scene.use_nodes = True
         return scene.node_tree
     group = scene.compositing_node_group
-    shared = group is not None and any(one.compositing_node_group == group for one in bpy.data.scenes if one != scene)
-    if group is not None and (shared or not is_local(group)):
+    if group is not None and (not is_local(group) or has_other_users(group, scene)):
         scene.compositing_node_group = group.copy()  # the other scenes, or the library, keep theirs
     if scene.compositing_node_group is None:
         tree = bpy.data.node_groups.new(NAME, "CompositorNodeTree")
@@ -170,7 +177,8 @@ def show_sequence(node: bpy.types.Node, file: Path, is_data: bool) -> None:
     A node loads its image at once, which blocks the window. So it gets a blank image that then becomes the sequence,
     whose files are loaded when they are needed.
     """
-    image = find_marked(bpy.data.images, sequence=str(file.parent))
+    untouched = (image for image in bpy.data.images if not image.is_dirty)  # the artist may have painted on some
+    image = find_marked(untouched, sequence=str(file.parent))
     if image is None:
         image = bpy.data.images.new(file.parent.name, 1, 1)
         if is_data:

@@ -11,7 +11,8 @@ def frame_sequence(frames: ShotFrames) -> bpy.types.Image:
     """The image of these frames, reloaded if it exists."""
     known = find_marked(bpy.data.images, frames_folder=str(frames.folder))
     if known is not None:
-        known.reload()
+        if not known.is_dirty:  # else the artist has painted on it
+            known.reload()
         return known
     image = bpy.data.images.load(str(frames.folder / (frames.first_available or frames.names[0])), check_existing=False)
     image.source = "SEQUENCE"

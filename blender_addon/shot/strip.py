@@ -4,14 +4,16 @@ import time
 
 import bpy
 
-from ..marks import mark_of
+from ..marks import PREFIX, mark_of
 from ..results import as_stored
 from .frames import ShotFrames
 
 
 def sequencer_scene_of(scene: bpy.types.Scene) -> bpy.types.Scene | None:
     """The scene that shows the shots of `scene`; None if there is none yet."""
-    return next((one for one in bpy.data.scenes if mark_of(one, "shots_of") == scene), None)
+    editing = scene.look_beyond.shot_scene
+    # A copy of either scene is the artist's.
+    return editing if editing is not None and mark_of(editing, "shots_of") == scene else None
 
 
 def make_sequencer_scene(scene: bpy.types.Scene, size: tuple[int, int]) -> bpy.types.Scene:
@@ -19,7 +21,8 @@ def make_sequencer_scene(scene: bpy.types.Scene, size: tuple[int, int]) -> bpy.t
     editing = sequencer_scene_of(scene)
     if editing is None:
         editing = bpy.data.scenes.new(f"{scene.name} Shot")
-        editing["look_beyond_shots_of"] = scene
+        editing[PREFIX + "shots_of"] = scene
+        scene.look_beyond.shot_scene = editing
     editing.frame_start, editing.frame_end = scene.frame_start, scene.frame_end
     editing.frame_set(scene.frame_current)
     render = editing.render
@@ -41,7 +44,7 @@ def image_strip(editing: bpy.types.Scene, frames: ShotFrames):
     strips = strips_of(editing)
     folder = str(frames.folder)
     for strip in strips:
-        if strip.type == "IMAGE" and mark_of(strip, "frames_folder") == folder:
+        if is_own_strip(strip) and mark_of(strip, "frames_folder") == folder:
             count = len(strip.elements)  # frame numbers are consecutive: comparing the ends is enough
             if count <= len(frames.names) and all(
                 strip.elements[at].filename == frames.names[at] for at in (0, count - 1)
@@ -51,15 +54,20 @@ def image_strip(editing: bpy.types.Scene, frames: ShotFrames):
                 return strip
     top = max((strip.channel for strip in strips), default=0)
     for strip in strips:
-        if mark_of(strip, "frames_folder"):
+        if is_own_strip(strip):
             strip.mute = True
     name = frames.folder.parent.name
     # A new strip loads its file at once, which blocks the window: it gets the real name afterwards.
     strip = strips.new_image(name, str(frames.folder / "unread"), min(top + 1, 128), frames.first_frame)
     strip.elements[0].filename = frames.names[0]
     strip.directory = as_stored(frames.folder)
-    strip["look_beyond_frames_folder"] = folder
+    strip[PREFIX + "frames_folder"], strip[PREFIX + "name"] = folder, strip.name
     return strip
+
+
+def is_own_strip(strip) -> bool:
+    """Whether the add-on made a strip: a duplicate has the same marks, and another name."""
+    return strip.type == "IMAGE" and mark_of(strip, "name") == strip.name
 
 
 def extend_strip(strip, names: tuple[str, ...], limit_s: float) -> bool:

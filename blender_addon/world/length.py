@@ -34,11 +34,10 @@ class MeasurePanorama(EndPicking, bpy.types.Operator):
     _before: tuple | None = None
 
     @classmethod
-    def poll(cls, context):
+    def reason(cls, context):
         if panorama_node(context.scene.world) is None or not context.scene.look_beyond.panorama_path:
-            cls.poll_message_set("Use a 360° picture first")
-            return False
-        return True
+            return "Use a 360° picture first"
+        return ""
 
     def directions(self, context, ends) -> np.ndarray:
         heading = panorama_node(context.scene.world).inputs["Heading"].default_value

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import bpy
 
-from ..marks import is_local, mark_of, set_marks
+from ..marks import has_other_users, is_local, mark_of, set_marks
 from ..results import absolute, as_stored
 
 MAKER = "world_nodes"
@@ -22,7 +22,7 @@ def set_scene_world(scene: bpy.types.Scene, panorama: Path, heading_rad: float, 
     """
     group = panorama_group(panorama, heading_rad)
     set_marks(group, record)
-    if is_local(scene.world) and any(other.world == scene.world for other in bpy.data.scenes if other != scene):
+    if is_local(scene.world) and has_other_users(scene.world, scene):
         scene.world = scene.world.copy()  # the other scenes keep theirs
     node = panorama_node(scene.world) if is_local(scene.world) else None
     if node is not None:
@@ -100,7 +100,8 @@ def panorama_group(panorama: Path, heading_rad: float) -> bpy.types.NodeTree:
     for group in bpy.data.node_groups:
         shows = any(getattr(node, "image", None) == image for node in group.nodes)
         if shows and mark_of(group, "maker") == MAKER and is_local(group):
-            image.reload()
+            if not image.is_dirty:  # else the artist has painted on it
+                image.reload()
             return group
 
     group = bpy.data.node_groups.new(f"Look Beyond {panorama.parent.name}", "ShaderNodeTree")

@@ -10,7 +10,9 @@ import bpy
 
 from ..cameras import metres_per_unit
 from ..kit import Progress
-from ..marks import find_marked, is_local, mark_of, set_marks, versions
+from ..made import made_objects, remember_made
+from ..marks import PREFIX, find_marked, is_local, mark_of, set_marks, versions
+from ..moved import present_path
 from ..results import absolute
 from ..service.job_scene import JobScene
 from ..tasks import Event, Succeeded, Task
@@ -33,7 +35,7 @@ def build_stage(context: bpy.types.Context, preview: bool = False) -> Task:
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
         yield Progress(0.0, "Reading the world's distances", None)
-        world = load_world_geometry(folder)
+        world = load_world_geometry(present_path(folder))
         yield Progress(0.5, "Computing the stage", None)
         computed.append((world, IncrementalMesh(stage_surface(world, columns))))
         yield Succeeded()
@@ -61,7 +63,7 @@ def build_stage(context: bpy.types.Context, preview: bool = False) -> Task:
 
 def find_stage(scene: bpy.types.Scene) -> bpy.types.Object | None:
     """The scene's stage; None if it has none."""
-    return find_marked(scene.objects, maker=MAKER)
+    return find_marked(made_objects(scene), maker=MAKER)
 
 
 def set_stage_visible(scene: bpy.types.Scene, visible: bool) -> bool:
@@ -82,20 +84,28 @@ def place_stage(
     It stands at the panorama's viewpoint and rotates with the world's Heading. Renders do not show it before
     compositing is set up.
     """
-    mesh.materials.append(stage_material(panorama_image(world.folder / "panorama.png")))
+    panorama = panorama_image(world.folder / "panorama.png")
+    mesh.materials.append(stage_material(panorama))
+    set_marks(mesh, {"maker": MAKER})
 
     stage = find_stage(scene)
+    if stage is not None and len(stage.users_scene) > 1:  # the other scenes keep it
+        if scene.collection.objects.get(stage.name) == stage:
+            scene.collection.objects.unlink(stage)
+        stage = None
     if stage is None:
         stage = bpy.data.objects.new(mesh.name, mesh)
         scene.collection.objects.link(stage)
         stage.hide_render = True
         set_marks(stage, {"maker": MAKER})
+        remember_made(scene, stage)
     else:
         former, stage.data = stage.data, mesh
-        if not former.users:
+        if not former.users and mark_of(former, "maker") == MAKER:
             bpy.data.meshes.remove(former)
-        if stage.is_shadow_catcher:
-            make_shadow_catcher(stage)
+    stage[PREFIX + "panorama"] = panorama
+    if stage.is_shadow_catcher:
+        make_shadow_catcher(stage)
     unit_m = metres_per_unit(scene)
     stage.location = world.panorama.position / unit_m
     stage.scale = (1 / unit_m,) * 3
@@ -128,10 +138,11 @@ def make_shadow_catcher(stage: bpy.types.Object) -> None:
     """
     stage.hide_render, stage.is_shadow_catcher = False, True
     stage.visible_shadow = stage.visible_diffuse = stage.visible_glossy = stage.visible_transmission = False
-    emissive = stage.data.materials[0]
-    image = next(node.image for node in emissive.node_tree.nodes if node.type == "TEX_IMAGE")
+    panorama = mark_of(stage, "panorama")
+    if not stage.material_slots:
+        stage.data.materials.append(stage_material(panorama))
     stage.material_slots[0].link = "OBJECT"
-    stage.material_slots[0].material = stage_material(image, CATCHER)
+    stage.material_slots[0].material = stage_material(panorama, CATCHER)
 
 
 def stage_material(image: bpy.types.Image, maker: str = MAKER) -> bpy.types.Material:

@@ -402,7 +402,7 @@ def test_saved_into_another_folder_a_file_finds_its_world_and_shot_from_there(pa
     bpy.ops.lookbeyond.shoot()
 
     def held():
-        return [getattr(owner, name) for owner, name in part("shot.pack").path_properties()]
+        return [getattr(owner, name) for owner, name in part("paths").path_properties()]
 
     def places():
         return [Path(bpy.path.abspath(path)).resolve() for path in held()]

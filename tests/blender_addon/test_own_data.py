@@ -249,3 +249,226 @@ def test_an_output_folder_that_is_a_link_stays_one(built, service, tmp_path):
     (tmp_path / "other disk" / ".DS_Store").write_bytes(b"x")
     bpy.ops.lookbeyond.reroll_world()
     assert link.is_symlink() and len(list((tmp_path / "other disk" / "worlds").iterdir())) == 2
+
+
+def test_paint_on_the_worlds_panorama_stays(part, built):
+    bpy.ops.lookbeyond.build_world()
+    folder = Path(bpy.path.abspath(built.look_beyond.world_folder))
+    (own,) = (image for image in bpy.data.images if Path(bpy.path.abspath(image.filepath)).name == "panorama.png")
+    painted(own)
+    for again in (lambda: part("world.variants").use_world(built, folder), bpy.ops.lookbeyond.build_world):
+        again()
+        assert first_pixel(own) == [1.0, 0.0, 1.0, 1.0] and own.is_dirty and own.users
+
+
+def test_paint_on_the_placed_photo_has_a_user_still(scene, photo):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    former = scene.look_beyond.photo_camera.data.background_images[0].image
+    painted(former)
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    assert first_pixel(former) == [1.0, 0.0, 1.0, 1.0] and former.users
+
+
+def test_a_plate_that_the_artist_made_of_the_photo_stays_behind_its_camera(scene, tmp_path):
+    first = picture(tmp_path / "plate_0001.jpg", 120, 80)
+    bpy.ops.lookbeyond.place_photo(filepath=str(first))
+    data = scene.look_beyond.photo_camera.data
+    plate = data.background_images[0].image
+    plate.source = "SEQUENCE"
+    bpy.ops.lookbeyond.place_photo(filepath=str(first))
+    assert plate.source == "SEQUENCE" and plate in [one.image for one in data.background_images]
+
+
+def test_a_duplicate_of_the_photos_camera_keeps_its_background(scene, photo):
+    """Another aspect of the render fits the photo to its own camera, not to the artist's duplicate of that."""
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    camera = scene.look_beyond.photo_camera
+    copy = camera.copy()
+    copy.data = camera.data.copy()
+    scene.collection.objects.link(copy)
+    copy.data.background_images[0].frame_method = "STRETCH"
+    camera.data.background_images[0].frame_method = "STRETCH"
+    scene.render.resolution_x = 300
+    bpy.context.view_layer.update()
+    assert camera.data.background_images[0].frame_method != "STRETCH"
+    assert copy.data.background_images[0].frame_method == "STRETCH"
+
+
+def test_a_duplicate_that_shares_the_lens_keeps_it(scene, photo):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.0)
+    camera = scene.look_beyond.photo_camera
+    copy = camera.copy()
+    scene.collection.objects.link(copy)
+    lens = copy.data.lens
+    scene.look_beyond.fov_x = 0.5
+    assert scene.look_beyond.fov_x == pytest.approx(0.5, abs=1e-4) and copy.data.lens == lens
+    assert len([one for one in camera.data.background_images if one.image is not None]) == 1
+
+
+def linked_photo_camera(photo, tmp_path):
+    """The open scene uses a photo's camera that is linked from another file."""
+
+    def make():
+        bpy.ops.lookbeyond.place_photo(filepath=str(photo), pitch=0.1)
+
+    library = library_with(tmp_path, "library.blend", make)
+    with bpy.data.libraries.load(str(library), link=True) as (there, wanted):
+        wanted.objects = there.objects
+    (camera,) = bpy.data.objects
+    bpy.context.scene.collection.objects.link(camera)
+    bpy.context.scene.look_beyond.photo_camera = camera
+    bpy.context.view_layer.update()
+    return camera
+
+
+def test_a_linked_photo_camera_is_not_turned_only_until_the_file_is_reopened(part, photo, tmp_path):
+    camera = linked_photo_camera(photo, tmp_path)
+    settings = bpy.context.scene.look_beyond
+    pose, lens = camera.matrix_world.copy(), camera.data.lens
+    settings.pitch, settings.fov_x = 0.5, 0.5
+    assert camera.matrix_world == pose and camera.data.lens == lens
+    for operator in (bpy.ops.lookbeyond.adjust_horizon, bpy.ops.lookbeyond.align_lines):
+        with pytest.raises(RuntimeError, match="is linked from another file: make it local"):
+            operator(ends=(0, 10, 100, 10) * (2 if operator == bpy.ops.lookbeyond.align_lines else 1))
+    with pytest.raises(RuntimeError, match="is linked from another file: make it local"):
+        bpy.ops.lookbeyond.measure_height(ends=(10, 70, 10, 20))
+    assert camera.matrix_world == pose
+
+
+def test_in_a_linked_scene_nothing_is_done(scene, photo, tmp_path):
+    library = library_with(tmp_path, "library.blend", lambda: bpy.ops.lookbeyond.place_photo(filepath=str(photo)))
+    with bpy.data.libraries.load(str(library), link=True) as (there, wanted):
+        wanted.scenes = there.scenes
+    linked = next(one for one in bpy.data.scenes if one.library is not None)
+    with bpy.context.temp_override(scene=linked):
+        operators = (
+            bpy.ops.lookbeyond.adjust_horizon,
+            bpy.ops.lookbeyond.measure_height,
+            bpy.ops.lookbeyond.match_photo_colours,
+            bpy.ops.lookbeyond.place_photo,
+            bpy.ops.lookbeyond.add_path,
+        )
+        assert [operator.poll() for operator in operators] == [False] * len(operators)
+
+
+def make_stage(built) -> bpy.types.Object:
+    bpy.ops.lookbeyond.build_world()
+    bpy.ops.lookbeyond.add_stage()
+    return next(thing for thing in built.objects if "look_beyond_maker" in thing)
+
+
+def test_a_duplicate_of_the_stage_is_the_artists(part, built):
+    stage = make_stage(built)
+    copy = stage.copy()
+    copy.data = stage.data.copy()
+    built.collection.objects.unlink(stage)
+    for thing in (copy, stage):  # the duplicate stands first
+        built.collection.objects.link(thing)
+    mesh, own = copy.data, stage.data
+    bpy.ops.lookbeyond.add_stage()
+    assert copy.data == mesh and stage.data != own
+    bpy.data.objects.remove(stage)
+    bpy.ops.lookbeyond.add_stage()
+    assert copy.data == mesh and len(built.objects) == 3, "photo's camera, duplicate, another stage"
+
+
+def test_a_stage_with_a_material_of_the_artists_can_be_composited(part, built):
+    stage = make_stage(built)
+    own = bpy.data.materials.new("Mine")
+    stage.data.materials[0] = own
+    part("world.stage").make_shadow_catcher(stage)
+    assert stage.data.materials[0] == own and stage.material_slots[0].material != own
+
+
+def test_a_duplicate_of_the_plane_is_the_artists(scene, photo):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    camera = scene.look_beyond.photo_camera
+    bpy.ops.lookbeyond.photo_plane(distance=3)
+    (plane,) = camera.children
+    copy = plane.copy()
+    copy.name = "A copy"
+    scene.collection.objects.link(copy)
+    copy.location.z = -9
+    bpy.ops.lookbeyond.photo_plane(distance=2)
+    assert copy.location.z == -9 and plane.location.z == -2
+    bpy.data.objects.remove(plane)
+    bpy.ops.lookbeyond.photo_plane(distance=2)
+    assert copy.location.z == -9 and len(camera.children) == 2
+
+
+def test_a_copy_of_the_scene_of_shots_is_the_artists(built):
+    bpy.ops.lookbeyond.build_world()
+    bpy.ops.lookbeyond.add_path()
+    bpy.ops.lookbeyond.shoot()
+    copy = bpy.data.scenes["Scene Shot"].copy()
+    copy.name = "A Final Edit"
+    copy.render.resolution_x = 333
+    built.frame_end += 1
+    bpy.ops.lookbeyond.shoot()
+    assert copy.render.resolution_x == 333 and copy.frame_end == 16
+    assert bpy.data.scenes["Scene Shot"].frame_end == 17
+
+
+def shot_files(folder: Path, *numbers: int) -> Path:
+    for name, end in (("frames", "png"), ("depth", "exr")):
+        (folder / name).mkdir(parents=True)
+        for number in numbers:
+            picture(folder / name / f"{number:04d}.{end}", 96, 64)
+    return folder
+
+
+def test_nodes_of_the_artists_stay_between_the_compositors(part, scene, tmp_path):
+    module = part("shot.composite")
+    first, other = shot_files(tmp_path / "first", 11), shot_files(tmp_path / "other", 11)
+    module.set_up_composite(scene, first, 11, 1)
+    tree = module.compositor_tree(scene)
+    own = tree.nodes.new("CompositorNodeBlur")
+    own.name = "Look Beyond grade"
+    frames, over = tree.nodes["Look Beyond Frames Size"], tree.nodes["Look Beyond Over"]
+    below = next(socket for socket in over.inputs if socket.type == "RGBA")
+    tree.links.new(frames.outputs[0], own.inputs[0])
+    tree.links.new(own.outputs[0], below)
+    tree.nodes["Look Beyond Frames"].location.x = -1234
+    number = len(tree.nodes)
+    module.set_up_composite(scene, other, 11, 1)
+    assert len(tree.nodes) == number and "Look Beyond grade" in tree.nodes
+    assert below.links[0].from_node.name == "Look Beyond grade"
+    assert module.is_composited(scene, other)
+    assert tree.nodes["Look Beyond Frames"].location.x == -1234
+
+
+def test_a_world_that_a_view_layer_of_another_scene_uses_stays(part, built):
+    built.world = bpy.data.worlds.new("Shared")
+    other = bpy.data.scenes.new("Other")
+    other.view_layers[0].world_override = shared = built.world
+    bpy.ops.lookbeyond.build_world()
+    node_of = part("world.nodes").panorama_node
+    assert built.world != shared and node_of(shared) is None and node_of(built.world) is not None
+
+
+@pytest.mark.skipif(bpy.app.version < (5, 0, 0), reason="scenes have their own compositor nodes")
+def test_a_compositor_group_that_another_tree_uses_stays(part, scene, tmp_path):
+    group = bpy.data.node_groups.new("Look", "CompositorNodeTree")
+    group.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
+    outer = bpy.data.node_groups.new("Outer", "CompositorNodeTree")
+    outer.nodes.new("CompositorNodeGroup").node_tree = group
+    scene.compositing_node_group = group
+    part("shot.composite").set_up_composite(scene, shot_files(tmp_path / "shot", 11), 11, 1)
+    assert not len(group.nodes) and scene.compositing_node_group != group
+
+
+def test_a_render_that_is_a_photo_already_is_not_overwritten(scene, tmp_path):
+    scene.look_beyond.output_folder = str(tmp_path / "results")
+    scene.camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    scene.collection.objects.link(scene.camera)
+    scene.render.engine = "CYCLES"
+    scene.cycles.device, scene.cycles.samples, scene.cycles.use_denoising = "CPU", 1, False
+    bpy.ops.render.render()
+    for _ in range(3):
+        assert bpy.ops.lookbeyond.use_render() == {"FINISHED"}
+    folder = tmp_path / "results" / "photos"
+    (folder / "render_001.png").unlink()
+    kept = (folder / "render_003.png").stat().st_mtime_ns
+    bpy.ops.lookbeyond.use_render()
+    assert (folder / "render_003.png").stat().st_mtime_ns == kept
+    assert len(list(folder.iterdir())) == 3

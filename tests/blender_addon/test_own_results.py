@@ -1,0 +1,151 @@
+"""The files of worlds and shots, and the artist's datablocks that show them, through saving, packing and appending."""
+
+from pathlib import Path
+
+import bpy
+import pytest
+
+from tests.support.played import turns_until
+
+PAINT = [1.0, 0.0, 1.0, 1.0]
+
+
+@pytest.fixture
+def session(part):
+    return part("session").session
+
+
+@pytest.fixture
+def shot(scene, service, photo):
+    """A world and a shot in a file that was never saved."""
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    bpy.ops.lookbeyond.build_world()
+    bpy.ops.lookbeyond.add_path()
+    bpy.ops.lookbeyond.shoot()
+    return scene
+
+
+def place_of(path: str) -> Path:
+    return Path(bpy.path.abspath(path)).resolve()
+
+
+def save(file: Path, **options) -> None:
+    file.parent.mkdir(exist_ok=True)
+    bpy.ops.wm.save_as_mainfile(filepath=str(file), **options)
+
+
+def own_image(file: Path) -> bpy.types.Image:
+    """An image that the artist has opened and painted on, unsaved."""
+    image = bpy.data.images.load(str(file), check_existing=False)
+    image.pixels[:4] = PAINT
+    return image
+
+
+def test_what_the_artist_shows_of_the_results_follows_them_at_the_first_save(shot, tmp_path):
+    frames = place_of(shot.look_beyond.shot_folder) / "frames"
+    own = own_image(place_of(shot.look_beyond.world_folder) / "panorama.png")
+    clip = bpy.data.movieclips.load(str(frames / "0011.png"))
+    editor = bpy.data.scenes.new("Edit").sequence_editor_create()
+    strips = editor.strips if hasattr(editor, "strips") else editor.sequences
+    strip = strips.new_image("Mine", str(frames / "0011.png"), 1, 1)
+    save(tmp_path / "project" / "scene.blend")
+    home = tmp_path / "project" / "look_beyond"
+    assert own.is_dirty and list(own.pixels[:4]) == PAINT
+    files = [place_of(own.filepath), place_of(clip.filepath), place_of(strip.directory) / strip.elements[0].filename]
+    assert all(file.is_file() and file.is_relative_to(home) for file in files), files
+
+
+def test_a_copy_that_is_saved_first_has_its_results(shot, tmp_path):
+    world = place_of(shot.look_beyond.world_folder)
+    save(tmp_path / "copy" / "copy.blend", copy=True)
+    assert place_of(shot.look_beyond.world_folder) == world and world.is_dir()
+    save(tmp_path / "project" / "scene.blend")
+    for file in ("copy/copy.blend", "project/scene.blend"):
+        bpy.ops.wm.open_mainfile(filepath=str(tmp_path / file))
+        scene = bpy.context.scene
+        assert place_of(scene.look_beyond.world_folder).is_relative_to((tmp_path / file).parent)
+        assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
+
+
+def test_undo_past_the_first_save_finds_the_results(shot, tmp_path):
+    bpy.ops.ed.undo_push(message="before")
+    bpy.context.scene.look_beyond.seed = 3
+    bpy.ops.ed.undo_push(message="another seed")
+    save(tmp_path / "project" / "scene.blend")
+    bpy.ops.ed.undo_push(message="saved")
+    bpy.ops.ed.undo()
+    bpy.ops.ed.undo()
+    settings = bpy.context.scene.look_beyond
+    assert place_of(settings.world_folder).is_dir() and place_of(settings.shot_folder).is_dir()
+    assert all(place_of(image.filepath).is_file() for image in bpy.data.images if image.filepath)
+    assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
+
+
+def test_a_job_that_runs_at_the_first_save_ends_and_moves_at_the_next(part, session, shot, service, tmp_path):
+    bpy.context.scene.look_beyond.shot_seed = 7
+    service.holds = True
+    session.enqueue(part("shot.shoot").shoot(bpy.context))
+    turns_until(session, lambda: session.task.message.startswith("Denoising"))
+    world, unsaved = place_of(shot.look_beyond.world_folder), part("results").unsaved_folder()
+    save(tmp_path / "project" / "scene.blend")
+    assert not world.exists() and place_of(shot.look_beyond.world_folder).is_dir()
+    service.holds = False
+    turns_until(session, lambda: not session.busy, 30)
+    assert not session.error
+    assert len(list((place_of(shot.look_beyond.shot_folder) / "frames").iterdir())) == 6
+    save(tmp_path / "project" / "scene.blend")
+    assert not place_of(shot.look_beyond.shot_folder).is_relative_to(unsaved)
+    assert len(list((place_of(shot.look_beyond.shot_folder) / "frames").iterdir())) == 6
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "project" / "scene.blend"))
+    assert place_of(bpy.context.scene.look_beyond.shot_folder).is_dir() and not session.unfinished
+
+
+def test_packing_leaves_the_artists_images_alone(shot, tmp_path):
+    save(tmp_path / "project" / "scene.blend")
+    own = own_image(place_of(shot.look_beyond.world_folder) / "panorama.png")
+    stored = own.filepath
+    assert bpy.ops.lookbeyond.pack() == {"FINISHED"}
+    assert own.filepath == stored and own.is_dirty and list(own.pixels[:4]) == PAINT
+
+
+def test_packing_keeps_paint_on_the_addons_own_images(scene, service, photo, tmp_path):
+    scene.look_beyond.output_folder = str(tmp_path / "results")
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    save(tmp_path / "project" / "scene.blend")
+    image = scene.look_beyond.photo_camera.data.background_images[0].image
+    image.pixels[:4] = PAINT
+    assert bpy.ops.lookbeyond.build_world() == {"FINISHED"}
+    assert bpy.ops.lookbeyond.pack() == {"FINISHED"}
+    assert place_of(image.filepath).is_relative_to(tmp_path / "project")
+    assert image.is_dirty and list(image.pixels[:4]) == PAINT
+
+
+@pytest.mark.skipif(bpy.app.version < (4, 3, 0), reason="Blender does not say what was appended")
+def test_an_appended_scene_finds_its_own_photo_and_world(scene, service, photo, tmp_path):
+    """The folders of both files have the same names."""
+    save(tmp_path / "there" / "scene.blend")
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo.rename(tmp_path / "there" / "photo.jpg")))
+    bpy.ops.lookbeyond.build_world()
+    save(tmp_path / "there" / "scene.blend")
+    world = place_of(scene.look_beyond.world_folder)
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    save(tmp_path / "here" / "scene.blend")
+    bpy.ops.wm.append(directory=str(tmp_path / "there" / "scene.blend" / "Scene") + "/", filename="Scene")
+    (appended,) = (one for one in bpy.data.scenes if one.look_beyond.photo_camera is not None)
+    assert appended.library is None
+    settings = appended.look_beyond
+    assert place_of(settings.photo_path) == tmp_path / "there" / "photo.jpg"
+    assert place_of(settings.world_folder) == world == place_of(settings.worlds[0].folder)
+
+
+def test_a_folder_beside_the_file_that_is_a_link_stays_one(shot, tmp_path):
+    (tmp_path / "other disk").mkdir()
+    (tmp_path / "project").mkdir()
+    link = tmp_path / "project" / "look_beyond"
+    link.symlink_to(tmp_path / "other disk")
+    (place_of(shot.look_beyond.world_folder) / ".DS_Store").write_bytes(b"x")
+    save(tmp_path / "project" / "scene.blend")
+    assert link.is_symlink() and (tmp_path / "other disk" / "worlds").is_dir()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "project" / "scene.blend"))
+    assert place_of(bpy.context.scene.look_beyond.world_folder).is_dir()
+    assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
