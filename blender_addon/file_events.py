@@ -11,7 +11,7 @@ from bpy.app.handlers import persistent
 from . import handlers
 from .made import forget_deleted
 from .marks import is_local
-from .moved import forget_moved, moved_results
+from .moved import forget_moved, moved_results, present_path
 from .paths import Redirection, rebase_appended, rebase_paths
 from .service.unfinished import follow_saved_file, offer_unfinished
 from .session import session
@@ -76,6 +76,7 @@ def file_saved(*_: object) -> None:
         _pending.after_copy()
     elif _pending is not None and _pending.notice:
         session.notice = _pending.notice
+        session.folder = None if session.folder is None else present_path(session.folder)
     _pending = None
     follow_saved_file()
 

@@ -20,10 +20,10 @@ def set_photo_background(
     background.frame_method = frame_method(data, scene)
     if former is None or former.users:
         return
-    if former.is_dirty:
-        former.use_fake_user = True  # painted on: the artist may still want to save it
-    elif mark_of(former, "upright_of"):
+    if mark_of(former, "upright_of") and not former.is_dirty:
         bpy.data.images.remove(former)
+    else:
+        former.use_fake_user = True  # the artist has painted on it, packed it or given it another file
 
 
 def frame_method(data: bpy.types.Camera, scene: bpy.types.Scene) -> str:

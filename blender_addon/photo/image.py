@@ -45,10 +45,10 @@ def load_photo(path: Path, exif: Exif) -> bpy.types.Image:
 
 
 def find_photo_image(path: Path) -> bpy.types.Image | None:
-    """The add-on's own image of a photo, unless the artist has painted on it or made it a plate."""
+    """The add-on's own image of a photo, unless the artist has painted on it, packed it or made it a plate."""
     for image in bpy.data.images:
-        if is_photo_image(image) and is_local(image) and not mark_of(image, "upright_of"):
-            if not image.is_dirty and image.filepath and absolute(image.filepath) == path.resolve():
+        if is_photo_image(image) and is_local(image) and not image.is_dirty and image.packed_file is None:
+            if image.filepath and absolute(image.filepath) == path.resolve():
                 return image
     return None
 

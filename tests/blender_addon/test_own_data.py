@@ -144,7 +144,8 @@ def library_with(tmp_path, name: str, make) -> Path:
     return tmp_path / name
 
 
-def test_a_linked_world_stays_and_ours_survives_reopening(part, service, photo, tmp_path):
+@pytest.mark.parametrize("override", [False, True])
+def test_a_linked_world_stays_and_ours_survives_reopening(part, service, photo, tmp_path, override):
     def make():
         bpy.data.worlds.new("Studio Sky").use_fake_user = True
 
@@ -153,6 +154,8 @@ def test_a_linked_world_stays_and_ours_survives_reopening(part, service, photo, 
         wanted.worlds = ["Studio Sky"]
     scene = bpy.context.scene
     scene.world = bpy.data.worlds["Studio Sky"]
+    if override:
+        scene.world = scene.world.override_create()
     scene.look_beyond.output_folder = str(tmp_path / "results")
     bpy.ops.lookbeyond.place_photo(filepath=str(photo))
     bpy.ops.lookbeyond.build_world()
@@ -472,3 +475,85 @@ def test_a_render_that_is_a_photo_already_is_not_overwritten(scene, tmp_path):
     bpy.ops.lookbeyond.use_render()
     assert (folder / "render_003.png").stat().st_mtime_ns == kept
     assert len(list(folder.iterdir())) == 3
+
+
+@pytest.mark.parametrize("change", ["pack", "another file"])
+def test_what_the_artist_made_of_the_photos_image_has_a_user_still(scene, photo, tmp_path, change):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    image = scene.look_beyond.photo_camera.data.background_images[0].image
+    if change == "pack":
+        image.pack()
+    else:
+        image.filepath = str(picture(tmp_path / "retouched.png", 120, 80))
+    stored = image.filepath
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    assert image.filepath == stored and image.users
+    assert scene.look_beyond.photo_camera.data.background_images[0].image != image
+
+
+def test_the_panorama_of_a_linked_file_is_not_used_for_ones_own(part, service, photo, tmp_path):
+    """Its node group would be gone after reopening what was changed in it."""
+    results = tmp_path / "results"
+
+    def make():
+        bpy.context.scene.look_beyond.output_folder = str(results)
+        bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+        bpy.ops.lookbeyond.build_world()
+
+    library = library_with(tmp_path, "library.blend", make)
+    with bpy.data.libraries.load(str(library), link=True) as (there, wanted):
+        wanted.node_groups = there.node_groups
+    (linked,) = bpy.data.node_groups
+    make()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    group = part("world.nodes").panorama_node(bpy.context.scene.world).node_tree
+    assert group.library is None and next(node.image for node in group.nodes if node.type == "TEX_ENVIRONMENT")
+
+
+def test_a_shot_of_a_linked_camera_is_shown_beside_it_and_says_so(part, built, tmp_path):
+    scene_file = tmp_path / "scene.blend"
+    bpy.ops.lookbeyond.build_world()
+    bpy.ops.wm.save_as_mainfile(filepath=str(scene_file))
+
+    def make():
+        camera = bpy.data.objects.new("Dolly", bpy.data.cameras.new("Dolly"))
+        bpy.context.scene.collection.objects.link(camera)
+        camera.location.z = 1.6
+
+    library = library_with(tmp_path, "library.blend", make)
+    bpy.ops.wm.open_mainfile(filepath=str(scene_file))
+    with bpy.data.libraries.load(str(library), link=True) as (there, wanted):
+        wanted.objects = ["Dolly"]
+    scene = bpy.context.scene
+    scene.camera = bpy.data.objects["Dolly"]
+    scene.collection.objects.link(scene.camera)
+    scene.look_beyond.show_in = {"STRIP", "BACKGROUND", "PLANE"}
+    assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
+    assert "Dolly is linked and cannot show them" in part("session").session.notice
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.open_mainfile(filepath=str(scene_file))
+    assert part("shot.strip").image_strips(bpy.data.scenes["Scene Shot"])
+    assert not bpy.context.scene.camera.data.background_images
+
+
+def test_a_linked_copy_of_the_scene_keeps_its_stage(built):
+    stage = make_stage(built)
+    bpy.ops.scene.new(type="LINK_COPY")
+    other = bpy.context.scene
+    assert other != built and stage.name in other.objects
+    mesh = stage.data
+    other.look_beyond.stage_columns = "128"
+    bpy.ops.lookbeyond.add_stage()
+    assert stage.data == mesh and stage.name in built.objects
+    assert len([thing for thing in other.objects if thing.type == "MESH"]) == 1
+
+
+def test_what_the_artist_deletes_is_not_kept_in_the_file(built, tmp_path):
+    stage = make_stage(built)
+    name = stage.name
+    built.collection.objects.unlink(stage)
+    for _ in range(2):  # Blender drops what has no user when it saves
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+        bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    assert name not in bpy.data.objects

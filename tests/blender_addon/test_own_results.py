@@ -149,3 +149,40 @@ def test_a_folder_beside_the_file_that_is_a_link_stays_one(shot, tmp_path):
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "project" / "scene.blend"))
     assert place_of(bpy.context.scene.look_beyond.world_folder).is_dir()
     assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
+
+
+def test_a_move_that_fails_is_taken_back_and_said(part, session, shot, tmp_path, monkeypatch):
+    places = [place_of(shot.look_beyond.world_folder), place_of(shot.look_beyond.shot_folder)]
+    shutil, moves = part("unsaved").shutil, []
+    move = shutil.move
+
+    def fail_at_the_second(source, target):
+        moves.append(source)
+        if len(moves) == 2:
+            raise OSError(28, "No space left on device")
+        return move(source, target)
+
+    monkeypatch.setattr(shutil, "move", fail_at_the_second)
+    save(tmp_path / "project" / "scene.blend")
+    assert "could not be moved beside the file" in session.error
+    assert all(place.is_dir() for place in places)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "project" / "scene.blend"))
+    settings = bpy.context.scene.look_beyond
+    assert [place_of(settings.world_folder), place_of(settings.shot_folder)] == places
+    assert not list((tmp_path / "project" / "look_beyond" / "worlds").iterdir())
+
+
+def test_what_another_file_uses_as_well_is_copied_beside_this_one(part, session, shot, service, tmp_path):
+    """A job of before the first save ended after it, and the file was saved under two names meanwhile."""
+    shot.look_beyond.shot_seed = 8
+    service.holds = True
+    session.enqueue(part("shot.shoot").shoot(bpy.context))
+    turns_until(session, lambda: session.task.message.startswith("Denoising"))
+    save(tmp_path / "project" / "a.blend")
+    save(tmp_path / "project" / "b.blend")
+    service.holds = False
+    turns_until(session, lambda: not session.busy, 30)
+    before = place_of(shot.look_beyond.shot_folder)
+    save(tmp_path / "project" / "b.blend")
+    after = place_of(shot.look_beyond.shot_folder)
+    assert before.is_dir() and after.is_dir() and after.is_relative_to(tmp_path / "project")
