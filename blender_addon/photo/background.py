@@ -6,7 +6,8 @@ from bpy.app.handlers import persistent
 from .. import handlers
 from ..made import made_objects
 from ..marks import is_local, mark_of
-from .image import is_photo_image
+from ..results import absolute
+from .image import is_photo_image, shows_file
 
 
 def set_photo_background(
@@ -22,7 +23,7 @@ def set_photo_background(
         return
     if mark_of(former, "upright_of") and not former.is_dirty:
         bpy.data.images.remove(former)
-    else:
+    elif not shows_file(former, absolute(data.look_beyond.photo_path)):
         former.use_fake_user = True  # the artist has painted on it, packed it or given it another file
 
 

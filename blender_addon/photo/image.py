@@ -47,10 +47,15 @@ def load_photo(path: Path, exif: Exif) -> bpy.types.Image:
 def find_photo_image(path: Path) -> bpy.types.Image | None:
     """The add-on's own image of a photo, unless the artist has painted on it, packed it or made it a plate."""
     for image in bpy.data.images:
-        if is_photo_image(image) and is_local(image) and not image.is_dirty and image.packed_file is None:
-            if image.filepath and absolute(image.filepath) == path.resolve():
-                return image
+        if is_photo_image(image) and is_local(image) and shows_file(image, path.resolve()):
+            return image
     return None
+
+
+def shows_file(image: bpy.types.Image, path: Path) -> bool:
+    """Whether an image shows a file as it is: neither painted on nor packed. `path` is resolved."""
+    unchanged = not image.is_dirty and image.packed_file is None and bool(image.filepath)
+    return unchanged and absolute(image.filepath) == path
 
 
 def is_photo_image(image: bpy.types.Image) -> bool:
