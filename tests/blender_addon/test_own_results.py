@@ -1,5 +1,8 @@
 """The files of worlds and shots, and the artist's datablocks that show them, through saving, packing and appending."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import bpy
@@ -8,6 +11,26 @@ import pytest
 from tests.support.played import turns_until
 
 PAINT = [1.0, 0.0, 1.0, 1.0]
+UNINSTALL = """
+import importlib, sys
+from pathlib import Path
+import bpy
+archive, folder = sys.argv[1:]
+bpy.ops.extensions.package_install_files(repo="user_default", filepath=archive, enable_on_install=True)
+part = lambda module: importlib.import_module(f"bl_ext.user_default.look_beyond.{module}")
+from tests.support.pictures import picture
+from tests.support.played import PlayedService
+service = PlayedService(Path(folder))
+part("service.preferences").connection = lambda: service
+bpy.ops.lookbeyond.place_photo(filepath=str(picture(Path(folder) / "photo.png", 80, 64)))
+assert bpy.ops.lookbeyond.build_world() == {"FINISHED"}
+world = Path(bpy.context.scene.look_beyond.world_folder)
+assert (world / "panorama.png").is_file()
+repositories = [repository.module for repository in bpy.context.preferences.extensions.repos]
+bpy.ops.extensions.package_uninstall(repo_index=repositories.index("user_default"), pkg_id="look_beyond")
+print("installed", any("look_beyond" in name for name in bpy.context.preferences.addons.keys()))
+print("world", (world / "panorama.png").is_file(), flush=True)
+"""
 
 
 @pytest.fixture
@@ -186,3 +209,14 @@ def test_what_another_file_uses_as_well_is_copied_beside_this_one(part, session,
     save(tmp_path / "project" / "b.blend")
     after = place_of(shot.look_beyond.shot_folder)
     assert before.is_dir() and after.is_dir() and after.is_relative_to(tmp_path / "project")
+
+
+def test_uninstalling_leaves_the_results_of_an_unsaved_file(built_zip, tmp_path):
+    environment = os.environ | {
+        "BLENDER_USER_RESOURCES": str(tmp_path / "resources"),
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+    }
+    command = [sys.executable, "-c", UNINSTALL, str(built_zip), str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    assert "installed False" in done.stdout, done.stderr
+    assert "world True" in done.stdout, done.stderr
