@@ -40,26 +40,27 @@ def referenced_paths() -> tuple[dict[Path, str], dict[Path, str]]:
     return folders, files
 
 
+def path_owners() -> Iterator[bpy.types.PropertyGroup]:
+    """The properties of the local scenes and cameras."""
+    for datablock in (*bpy.data.scenes, *bpy.data.cameras):
+        if is_local(datablock):
+            yield datablock.look_beyond
+
+
 def path_properties() -> Iterator[PathProperty]:
     """The properties of local scenes and cameras that hold paths."""
-    for scene in filter(is_local, bpy.data.scenes):
-        yield from scene_paths(scene)
-    for camera in filter(is_local, bpy.data.cameras):
-        yield from camera_paths(camera)
+    for owner in path_owners():
+        yield from paths_of(owner)
 
 
-def scene_paths(scene: bpy.types.Scene) -> Iterator[PathProperty]:
-    """The properties of a scene that hold paths of results and photos."""
-    settings = scene.look_beyond
-    owners = [(settings, name) for name in ("world_folder", "shot_folder", "panorama_path")]
-    owners += [(world, "folder") for world in settings.worlds]
-    yield from ((owner, name) for owner, name in owners if getattr(owner, name))
-
-
-def camera_paths(camera: bpy.types.Camera) -> Iterator[PathProperty]:
-    """The property of a camera that holds its photo's path, if it has one."""
-    if camera.look_beyond.photo_path:
-        yield camera.look_beyond, "photo_path"
+def paths_of(owner: bpy.types.PropertyGroup) -> Iterator[PathProperty]:
+    """The properties of a scene or a camera that hold paths of results and photos."""
+    if isinstance(owner.id_data, bpy.types.Camera):
+        found = [(owner, "photo_path")]
+    else:
+        found = [(owner, name) for name in ("world_folder", "shot_folder", "panorama_path")]
+        found += [(world, "folder") for world in owner.worlds]
+    yield from ((each, name) for each, name in found if getattr(each, name))
 
 
 class Redirection:
@@ -137,15 +138,41 @@ def has_file(image: bpy.types.Image) -> bool:
     return bool(image.filepath) and image.packed_file is None and is_local(image)
 
 
+def open_folder() -> str:
+    """The folder of the open file; empty if it was never saved."""
+    return str(Path(bpy.data.filepath).parent) if bpy.data.filepath else ""
+
+
+def set_base(folder: str) -> None:
+    """Say that all relative paths start from a folder."""
+    for owner in path_owners():
+        owner.base = folder
+
+
+def rebase_foreign_paths() -> None:
+    """Let relative paths that start from another folder start from the open file's.
+
+    They come with what was appended or made local, and with an undo past saving into another folder.
+    """
+    folder = open_folder()
+    for owner in path_owners():
+        if owner.base and owner.base != folder:
+            for each, name in list(paths_of(owner)):
+                rebase(each, name, Path(owner.base), Path(folder) if folder else None)
+            owner.base = folder
+
+
 def rebase_paths(folder: Path) -> Callable[[], None]:
-    """Make the stored relative paths valid from another folder that the file is saved into.
+    """Let the open file's relative paths start from the folder that it is about to be saved into.
 
     Returns a function that restores them, for when only a copy was saved.
     """
-    before = [(owner, name, getattr(owner, name)) for owner, name in path_properties()]
-    for owner, name, stored in before:
-        if stored.startswith("//"):
-            setattr(owner, name, as_stored(absolute(stored), folder))
+    changed = [*path_properties(), *((owner, "base") for owner in path_owners())]
+    before = [(owner, name, getattr(owner, name)) for owner, name in changed]
+    present = open_folder()
+    for owner, name in path_properties() if present not in ("", str(folder)) else ():
+        rebase(owner, name, Path(present), folder)
+    set_base(str(folder))
 
     def restore() -> None:
         for owner, name, stored in before:
@@ -154,17 +181,12 @@ def rebase_paths(folder: Path) -> Callable[[], None]:
     return restore
 
 
-def rebase_appended(datablock: bpy.types.ID, file: Path) -> None:
-    """Make the stored relative paths of a scene or camera that was appended from a file valid in the open file."""
-    paths: Iterator[PathProperty] = iter(())
-    if isinstance(datablock, bpy.types.Scene):
-        paths = scene_paths(datablock)
-    elif isinstance(datablock, bpy.types.Camera):
-        paths = camera_paths(datablock)
-    for owner, name in paths:
-        stored = getattr(owner, name)
-        if stored.startswith("//"):
-            setattr(owner, name, as_stored((file.parent / stored[2:]).resolve()))
+def rebase(owner: bpy.types.PropertyGroup, name: str, base: Path, folder: Path | None) -> None:
+    """Let a path that starts from `base`, if it is relative, start from `folder`; None: make it absolute."""
+    stored = getattr(owner, name)
+    if stored.startswith("//"):
+        path = (base / stored[2:]).resolve()
+        setattr(owner, name, as_stored(path, folder) if folder else str(path))
 
 
 def unused_path(path: Path, taken: set[Path]) -> Path:

@@ -26,6 +26,7 @@ from .service.presets import preset_status
 from .session import session
 
 BLEND_RELATIVE = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
+BASE = "Folder that relative paths start from: that of the .blend file, unless they come from another one"
 STAGE_COLUMNS = (
     ("128", "Coarse", ""),
     ("256", "Normal", ""),
@@ -108,6 +109,7 @@ class LookBeyondCamera(bpy.types.PropertyGroup):
         name="Camera", description="Field of view, pitch and roll as the service found them, one per line"
     )
     looked_at: BoolProperty(name="Looked At", description="Whether the service has analysed this photo")
+    base: StringProperty(description=BASE)
 
 
 class LookBeyondWorld(bpy.types.PropertyGroup):
@@ -249,6 +251,7 @@ class LookBeyondScene(bpy.types.PropertyGroup):
     shot_folder: StringProperty(
         name="Shot", description="Folder of the last shot", subtype="DIR_PATH", options=BLEND_RELATIVE
     )
+    base: StringProperty(description=BASE)
 
 
 # Properties with Python functions behind them are added after the class is registered and removed before it is

@@ -143,22 +143,67 @@ def test_packing_keeps_paint_on_the_addons_own_images(scene, service, photo, tmp
     assert image.is_dirty and list(image.pixels[:4]) == PAINT
 
 
-@pytest.mark.skipif(bpy.app.version < (4, 3, 0), reason="Blender does not say what was appended")
-def test_an_appended_scene_finds_its_own_photo_and_world(scene, service, photo, tmp_path):
-    """The folders of both files have the same names."""
-    save(tmp_path / "there" / "scene.blend")
+@pytest.fixture
+def there(scene, service, photo, tmp_path):
+    """A file with a world in another folder than the open file, whose results would have the same names."""
+    file = tmp_path / "there" / "scene.blend"
+    save(file)
     bpy.ops.lookbeyond.place_photo(filepath=str(photo.rename(tmp_path / "there" / "photo.jpg")))
     bpy.ops.lookbeyond.build_world()
-    save(tmp_path / "there" / "scene.blend")
-    world = place_of(scene.look_beyond.world_folder)
+    save(file)
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     save(tmp_path / "here" / "scene.blend")
-    bpy.ops.wm.append(directory=str(tmp_path / "there" / "scene.blend" / "Scene") + "/", filename="Scene")
+    return file
+
+
+def test_an_appended_scene_finds_its_own_photo_and_world(there):
+    for _ in range(2):
+        bpy.ops.wm.append(directory=str(there / "Scene") + "/", filename="Scene")
+    bpy.context.view_layer.update()
+    appended = [one for one in bpy.data.scenes if one.look_beyond.photo_camera is not None]
+    assert len(appended) == 2 and not any(one.library for one in appended)
+    for settings in (one.look_beyond for one in appended):
+        assert place_of(settings.photo_path) == there.with_name("photo.jpg")
+        for stored in (settings.world_folder, settings.worlds[0].folder):
+            assert place_of(stored).is_dir() and place_of(stored).is_relative_to(there.parent)
+
+
+def test_a_scene_of_a_project_that_was_moved_is_appended_from_where_it_is(there):
+    if bpy.app.version < (4, 3, 0):
+        pytest.skip("Blender does not say where it was appended from")
+    moved = there.parent.rename(there.parent.with_name("moved"))
+    bpy.ops.wm.append(directory=str(moved / "scene.blend" / "Scene") + "/", filename="Scene")
     (appended,) = (one for one in bpy.data.scenes if one.look_beyond.photo_camera is not None)
-    assert appended.library is None
-    settings = appended.look_beyond
-    assert place_of(settings.photo_path) == tmp_path / "there" / "photo.jpg"
-    assert place_of(settings.world_folder) == world == place_of(settings.worlds[0].folder)
+    assert place_of(appended.look_beyond.photo_path) == moved / "photo.jpg"
+
+
+def test_a_linked_camera_that_is_made_local_finds_its_photo(there):
+    with bpy.data.libraries.load(str(there), link=True) as (found, wanted):
+        wanted.objects = found.objects
+    (camera,) = (thing for thing in bpy.data.objects if thing.type == "CAMERA")
+    scene = bpy.context.scene
+    scene.collection.objects.link(camera)
+    scene.look_beyond.photo_camera = camera
+    assert place_of(scene.look_beyond.photo_path) == there.with_name("photo.jpg")
+    camera.make_local()
+    camera.data.make_local()
+    bpy.context.view_layer.update()
+    assert scene.look_beyond.photo_camera.library is None
+    assert place_of(scene.look_beyond.photo_path) == there.with_name("photo.jpg")
+
+
+def test_undo_past_saving_into_another_folder_finds_the_results(shot, tmp_path):
+    save(tmp_path / "project" / "scene.blend")
+    world = place_of(shot.look_beyond.world_folder)
+    bpy.ops.ed.undo_push(message="before")
+    bpy.context.scene.look_beyond.seed = 3
+    bpy.ops.ed.undo_push(message="another seed")
+    save(tmp_path / "elsewhere" / "scene.blend")
+    bpy.ops.ed.undo_push(message="saved")
+    bpy.ops.ed.undo()
+    bpy.ops.ed.undo()
+    assert place_of(bpy.context.scene.look_beyond.world_folder) == world and world.is_dir()
+    assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
 
 
 def test_a_folder_beside_the_file_that_is_a_link_stays_one(shot, tmp_path):
@@ -168,7 +213,10 @@ def test_a_folder_beside_the_file_that_is_a_link_stays_one(shot, tmp_path):
     link.symlink_to(tmp_path / "other disk")
     (place_of(shot.look_beyond.world_folder) / ".DS_Store").write_bytes(b"x")
     save(tmp_path / "project" / "scene.blend")
+    stored = shot.look_beyond.world_folder
     assert link.is_symlink() and (tmp_path / "other disk" / "worlds").is_dir()
+    save(tmp_path / "project" / "scene.blend")
+    assert stored == shot.look_beyond.world_folder and stored.startswith("//look_beyond/worlds/")
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "project" / "scene.blend"))
     assert place_of(bpy.context.scene.look_beyond.world_folder).is_dir()
     assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
