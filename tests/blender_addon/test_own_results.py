@@ -268,3 +268,35 @@ def test_uninstalling_leaves_the_results_of_an_unsaved_file(built_zip, tmp_path)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
     assert "installed False" in done.stdout, done.stderr
     assert "world True" in done.stdout, done.stderr
+
+
+def test_links_and_strays_among_the_results_stay_as_they_are(part, session, scene, service, photo, tmp_path):
+    """The output folder is a link to another disk, a world in it another one; macOS has left its files everywhere."""
+    disk, archive, link = tmp_path / "disk", tmp_path / "archive", tmp_path / "linked"
+    disk.mkdir()
+    link.symlink_to(disk)
+    save(tmp_path / "project" / "scene.blend")
+    scene.look_beyond.output_folder = str(link)
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    bpy.ops.lookbeyond.build_world()
+    world = place_of(scene.look_beyond.world_folder)
+    world.rename(archive)
+    world.symlink_to(archive)
+    bpy.ops.lookbeyond.add_path()
+    service.holds = True
+    session.enqueue(part("shot.shoot").shoot(bpy.context))
+    turns_until(session, lambda: session.task.message.startswith("Denoising"))
+    session.close()
+    service.holds = False
+    for folder in (disk, *(path for path in disk.rglob("*") if path.is_dir())):
+        (folder / ".DS_Store").write_bytes(b"x")
+    save(tmp_path / "project" / "scene.blend")
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "project" / "scene.blend"))
+    assert len(session.unfinished) == 1
+    assert bpy.ops.lookbeyond.resume() == {"FINISHED"}
+    assert bpy.ops.lookbeyond.build_world() == {"FINISHED"}
+    assert link.is_symlink() and world.is_symlink() and (archive / "panorama.png").is_file()
+    assert bpy.ops.lookbeyond.pack() == {"FINISHED"}
+    packed = place_of(bpy.context.scene.look_beyond.world_folder)
+    assert packed.is_relative_to(tmp_path / "project") and not packed.is_symlink()
+    assert link.is_symlink() and world.is_symlink()
