@@ -88,11 +88,11 @@ def shown(
     return np.rint(colour / (np.iinfo(colour.dtype).max / 255)).astype(np.uint8), said, None
 
 
-def as_shown(pixels: NDArray[np.float32], tags: PhotoTags) -> NDArray[np.uint8]:
+def as_shown(pixels: NDArray[np.float32], tags: PhotoTags, *, levels: int = 65535) -> NDArray[np.uint8]:
     """The upright sRGB picture, uint8 [h, w, 4], of a file's pixels as Blender has them.
 
-    pixels: float32 [h, w, C], top row first, as the file has them ("Non-Color"): its codes over their maximum, or its
-    linear light. Alpha is straight, 255 or 0: what `reading` knows and does not know.
+    pixels: float32 [h, w, C], top row first, as the file has them ("Non-Color"): its codes over their maximum, `levels`
+    (255 or 65535), or its linear light. Alpha is straight, 255 or 0: what `reading` knows and does not know.
     """
     pixels = turn(pixels, tags.orientation)
     colour = np.repeat(pixels[..., :1], 3, -1) if pixels.shape[-1] < 3 else pixels[..., :3]
@@ -103,7 +103,8 @@ def as_shown(pixels: NDArray[np.float32], tags: PhotoTags) -> NDArray[np.uint8]:
         if tags.premultiplied:
             colour = colour / np.where(alpha > 0, alpha, 1)[..., None]
     if not tags.linear:
-        colour = np.rint(np.clip(colour, 0, 1) * np.float32(65535)).astype(np.uint16)
+        codes = np.rint(np.clip(colour, 0, 1) * np.float32(levels))
+        colour = codes.astype(np.uint8 if levels == 255 else np.uint16)
     rgb, *_ = shown(colour, tags.colours, known)
     alpha = np.full(rgb.shape[:2], 255, np.uint8) if known is None else np.where(known, np.uint8(255), np.uint8(0))
     return np.dstack([rgb, alpha])

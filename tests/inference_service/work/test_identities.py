@@ -1,6 +1,7 @@
 """Identities stay what they are, or everybody's finished work is made again: these were written down once."""
 
 import msgspec
+import pytest
 
 from inference_service.client import WORLD_FILES, ShotRequest, WorldRequest
 from inference_service.work.requests import check
@@ -9,6 +10,15 @@ from inference_service.work.units.plan import Plan
 from lookbeyond.geometry.cameras import placed_camera
 
 HASH = "a" * 64
+
+
+@pytest.fixture(autouse=True)
+def written_down_at_version_3(monkeypatch):
+    """What the version changes is meant to change."""
+    for module in ("unit", "requests"):
+        monkeypatch.setattr(f"inference_service.work.{module}.UNIT_VERSION", 3)
+
+
 PLAN = {
     "anchors": [
         {"frame": frame, "before": before} for frame, before in ((0, []), (4, [0]), (8, [0, 1]), (12, [1]), (16, [0]))
@@ -28,25 +38,25 @@ def path():
 def test_worlds():
     camera = placed_camera(128, 96, 1.2, position=(0, 0, 1.6)).to_dict()
     plain = check(WorldRequest(photo=HASH, camera=camera, width=512, seed=3))
-    assert plain.identity("rev") == "56eecd26785a318b40833a3e5408378969cca3f146fde13f6a41bb8b51012a59"
+    assert plain.identity("rev") == "520701c680b8e9e53c8995e1011adc7b7d9127e892ad847cfb7a2b1ba7dedd76"
     unit = plain.first_unit("rev")
-    assert unit.identity == "c5dae4dc7f989990ac870370f3732cf0da2d62373bdeb6594f1154d4fbb7c4c4"
+    assert unit.identity == "ec4daf20a774b37e32fc573f2d339ce4f2d84658c1d0c21d5e14e5e587853c8b"
     told = check(WorldRequest(photo=HASH, preset="sd", prompt="a barn"))
-    assert told.identity("rev") == "23387f6090587539d7ba363fb43d983f02f2e8b495f22696c927c7805dce1dec"
+    assert told.identity("rev") == "a185a57962ec8562ebd175c742dce7c6ea23598295998c9e7cac41c7cfc037e1"
     unit = told.first_unit("rev")
-    assert unit.identity == "aeef2a89e03549f8e37ef9f6669b96a077f88a35ec17f01b5c03a0fa7a75363b"
+    assert unit.identity == "12b30bd9887cedc8541fa5c0cd5435c5b51b602692547f0e1b3aca35955e42be"
     asked = check(WorldRequest(photo=HASH, room="off", unseen="plain"))
-    assert asked.identity("rev") == "cb5f2c11fea20e4f04317f2ec835902963bbc4eaf155dbed77d5a1dfc1482203"
+    assert asked.identity("rev") == "7746ce4deb5eecbaf4f82c2d50b96f290aa4f30646382afc2d9b934ae9e6df37"
     unit = asked.first_unit("rev")
-    assert unit.identity == "20cfa14cdddaccc8cad00a44e297e5992503c0d63426fcaf597c6dd1f8f10b79"
+    assert unit.identity == "16f4def72eb08f78fc18f079374c85378c8a7997101fa9bcbdf7de97654f6096"
 
 
 def test_shots():
     world, plan = dict.fromkeys(WORLD_FILES, HASH), msgspec.convert(PLAN, Plan)
     shot = check(ShotRequest(world=world, cameras=path(), first_frame=101, seed=5))
-    assert shot.identity("rev") == "a4fca0266c4419fe325a0acb1e8541d249a2b28860747601cc8b60e7a8b4446e"
-    assert shot.first_unit("rev").identity == "2e19fbb486f6c8f50bfd856a68b74d603ed3e7dfabe77244a2cf07a03796dc7c"
+    assert shot.identity("rev") == "67bdee5b0760b566a5c6462f5661864ab1aaf17da7d75a68f090ec9371e428c8"
+    assert shot.first_unit("rev").identity == "73e64187f057b2fc385b3670f730350229f31c38bba700fb4418dc83a5854130"
     few = check(ShotRequest(world=world, cameras=path(), steps=3, tau_position=0.123456789))
-    assert few.identity("rev") == "c3b6350ddf40e95cebed923252782d819f68414ed28409490a4ddec4b7d2c13b"
+    assert few.identity("rev") == "479df96274ef05bb43a8fa339fbb035b9df0f37a9f34528c0eddaf96f01563dd"
     units = {name: [unit.identity for unit in request.units("rev", plan)] for name, request in (("", shot), ("3", few))}
-    assert hash_of(units) == "32e727199fbe154ff5ac9708b03d7d59e27056f3daab21c173b37fe28efff08b"
+    assert hash_of(units) == "44dce7dc4a46669a3fd30d872eaebc93b105ad49d035cc4a4351ceb487b51ba1"
