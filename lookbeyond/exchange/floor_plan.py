@@ -38,7 +38,7 @@ def floor_plan(world: Panorama, boxes: list[Box] | tuple[Box, ...] = ()) -> str:
     width, height = high - low
 
     def at(point: NDArray) -> str:
-        return f"{point[0] - low[0]:.3f},{high[1] - point[1]:.3f}"
+        return "{:.3f},{:.3f}".format(*plan_corner(layout, point))
 
     shapes = [f'<polygon class="room" points="{" ".join(at(corner) for corner in layout.corners)}"/>']
     for box in boxes:
@@ -62,6 +62,12 @@ def floor_plan(world: Panorama, boxes: list[Box] | tuple[Box, ...] = ()) -> str:
         + "\n".join(shapes)
         + "\n</svg>\n"
     )
+
+
+def plan_corner(layout: RoomLayout, position: NDArray) -> list[float]:
+    """Where a point [2 or 3] of the world lies in the plan's own units: metres right and down from its corner."""
+    low, high = layout.corners.min(0) - MARGIN_M, layout.corners.max(0) + MARGIN_M
+    return [float(position[0] - low[0]), float(high[1] - position[1])]
 
 
 def _measures(layout: RoomLayout, at) -> list[str]:
