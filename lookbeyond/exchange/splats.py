@@ -181,10 +181,10 @@ def _sphere_normals(source: Panorama) -> NDArray[np.float32]:
             np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)
         ), -1,
     ).astype(np.float32)  # fmt: skip
-    return _normals(rays, source.distance, wraps=True)
+    return surface_normals(rays, source.distance, wraps=True)
 
 
-def _normals(rays: NDArray, distance: NDArray, wraps: bool) -> NDArray[np.float32]:
+def surface_normals(rays: NDArray, distance: NDArray, wraps: bool) -> NDArray[np.float32]:
     """Unit normals [h, w, 3] by differences, each taken on the side where the surface goes on more evenly."""
     points = rays * distance[..., None]
     edges = [np.pad(points, ((0, 0), (1, 1), (0, 0)), mode="wrap" if wraps else "edge"),
@@ -223,7 +223,7 @@ def _photo_splats(world: Panorama, photo_camera: Camera) -> Splats:
 def _frame_splats(frame: View, mask: NDArray[np.bool_], colour: NDArray) -> Splats:
     camera = frame.camera
     rays = camera.rays().astype(np.float32)
-    normal = _normals(rays, frame.distance, wraps=False)[mask]
+    normal = surface_normals(rays, frame.distance, wraps=False)[mask]
     ray = rays[mask]
     cosine = ray @ camera.forward.astype(np.float32)
     # a pixel's sides on the sphere: what the image plane's are, without the part along the ray
