@@ -32,6 +32,8 @@ GRAZING = 0.12
 """Least cosine between ray and normal that a disc is tilted by: discs get no longer than that."""
 BEHIND = 1.03
 """The plate, or a frame, shows something else than the world from this ratio of distances on."""
+RIM = 1.01
+"""At the rim of what stands in front the plate has to be farther than this."""
 FRAME_STEP = 6
 """Of a shot every sixth frame is asked what it uncovered; the last one always."""
 
@@ -87,6 +89,7 @@ def world_splats(world: Panorama, unseen_width: int = UNSEEN_WIDTH) -> Splats:
         seen = cv2.resize(world.distance, plate.distance.shape[::-1], interpolation=cv2.INTER_NEAREST)
         # a rim of what stands in front is needed too: there the edge was smeared
         hidden = cv2.dilate((plate.distance > BEHIND * seen).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        hidden &= plate.distance > RIM * seen  # but nothing that would fight with what the photo shows
         parts.append(_sphere_splats(plate, hidden, step))
     return joined(parts)
 
