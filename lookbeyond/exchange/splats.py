@@ -35,7 +35,6 @@ BEHIND = 1.03
 RIM = 1.01
 """At the rim of what stands in front the plate has to be farther than this."""
 FRAME_STEP = 6
-"""Of a shot every sixth frame is asked what it uncovered; the last one always."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,15 +93,19 @@ def world_splats(world: Panorama, unseen_width: int = UNSEEN_WIDTH) -> Splats:
     return joined(parts)
 
 
+def asked_frames(count: int) -> list[int]:
+    """Of a shot of `count` frames, those that are asked what they uncovered: every sixth, and the last."""
+    return sorted({*range(0, count, FRAME_STEP), count - 1}) if count else []
+
+
 def add_frames(splats: Splats, world: Panorama, frames: Sequence[View]) -> Splats:
-    """The world's splats and those of the pixels that the frames of a shot show and the world cannot.
+    """The world's splats and those of the pixels that frames (see `asked_frames`) show and the world cannot.
 
     A pixel is left out where an earlier frame, or the clean plate, shows a surface at the same distance already.
     """
     known: list[View] = []
     parts = [splats]
-    chosen = sorted({*range(0, len(frames), FRAME_STEP), len(frames) - 1}) if frames else []
-    for frame in (frames[number] for number in chosen):
+    for frame in frames:
         new = ~warp_to_view(world, frame.camera).known
         if world.plate is not None and new.any():
             behind = warp_to_view(world.plate_panorama, frame.camera)

@@ -43,9 +43,10 @@ def write_usd_stage(path: Path, parts: Sequence[MeshPart], textures: Mapping[str
             st.Set(pxr.Vt.Vec2fArray.FromNumpy(up))
             pxr.UsdShade.MaterialBindingAPI.Apply(mesh.GetPrim()).Bind(looks[part.texture])
         stage.GetRootLayer().Save()
-        with whole_folder(folder, tuple(files.values())) as pictures:
-            for name in used:
-                (pictures / files[name]).write_bytes(jpeg(textures[name]))
+        if used:
+            with whole_folder(folder, tuple(files.values())) as pictures:
+                for name in used:
+                    (pictures / files[name]).write_bytes(jpeg(textures[name]))
 
 
 def _material(pxr, stage, name: str, file: str):

@@ -11,6 +11,7 @@ import pytest
 from lookbeyond.errors import InputError
 from lookbeyond.exchange.floor_plan import floor_plan, write_floor_plan
 from lookbeyond.exchange.gltf import write_glb
+from lookbeyond.exchange.mesh_files import write_mesh
 from lookbeyond.exchange.stage import _ears, collider_of, inside_normal, stage_of
 from lookbeyond.exchange.usd_stage import write_usd_stage
 from lookbeyond.geometry.cameras import placed_camera
@@ -199,3 +200,19 @@ def test_a_box_room_turned_anyhow(tmp_path):
     stage = stage_of(room)
     assert [part.name for part in stage.parts] == ["wall 1", "wall 2", "wall 3", "wall 4", "floor", "ceiling"]
     assert "panorama" not in stage.textures
+
+
+def test_files_by_their_names_and_nothing_half_done(world, tmp_path):
+    pytest.importorskip("pygltflib")
+    pytest.importorskip("pxr")
+    write_mesh(tmp_path / "s.glb", world, tmp_path / "c.usdc", tmp_path / "p.svg")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.usdc", "p.svg", "s.glb"]
+    for path in tmp_path.iterdir():
+        path.unlink()
+    for out, collider, plan in (("s.obj", None, None), ("s.glb", "c.stl", None), ("s.glb", None, "p.pdf")):
+        paths = [name and tmp_path / name for name in (out, collider, plan)]
+        with pytest.raises(InputError, match="let it end with"):
+            write_mesh(paths[0], world, *paths[1:])
+    with pytest.raises(InputError, match="--room on"):
+        write_mesh(tmp_path / "s.glb", replace(world, layout=None), None, tmp_path / "p.svg")
+    assert not list(tmp_path.iterdir())

@@ -103,7 +103,7 @@ def test_the_clean_plate_closes_what_a_step_aside_uncovers(room):
 
 def test_frames_fill_what_the_world_cannot_show_and_nothing_twice(room):
     scene, world, splats = room
-    cameras = [aside(placed_camera(96, 72, 1.3), shift) for shift in np.linspace(0, 0.6, 13)]
+    cameras = [aside(placed_camera(96, 72, 1.3), shift) for shift in np.linspace(0, 0.6, 3)]
     frames = scene.views(cameras)
     filled = add_frames(splats, world, frames)
     last = cameras[-1]
