@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 
 REACH = 2
 """Neighbours on every side that count."""
-ITERATIONS = 4
+ITERATIONS = 6
 DAMPING = 0.8
 SOFTENED = 0.15
 """Squared pixels that the drawing widens every splat by: half of what the common rasterisers do at the photo's own
 resolution; at twice that resolution they do less, and both gain."""
-FARTHEST = 0.25
-"""How far beyond 0..1 a colour may go."""
-SAME_SURFACE = 0.1
-"""Neighbours farther off than this share of the depth do not count: from aside, what they were made up for would show
-as a seam of wrong colours."""
+BRIGHTEST = 1.4
+"""Colours go no farther than SPZ can hold, and not below 0: there rasterisers cut them."""
 
 
 def beforehand(picture: NDArray[np.float32], depth: NDArray, sigma: float, opacity: float) -> NDArray[np.float32]:
@@ -33,8 +30,9 @@ def beforehand(picture: NDArray[np.float32], depth: NDArray, sigma: float, opaci
     depth = np.ascontiguousarray(depth, np.float32)
     colour = picture.astype(np.float32)
     for _ in range(ITERATIONS):
-        colour += np.float32(DAMPING) * (picture - _drawn(colour, depth, offsets, alphas, np.float32(SAME_SURFACE)))
-    return colour.clip(-FARTHEST, 1 + FARTHEST)
+        colour += np.float32(DAMPING) * (picture - _drawn(colour, depth, offsets, alphas))
+        np.clip(colour, 0, BRIGHTEST, out=colour)
+    return colour
 
 
 def _kernel(sigma: float, opacity: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -47,7 +45,7 @@ def _kernel(sigma: float, opacity: float) -> tuple[NDArray[np.int64], NDArray[np
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _drawn(colour, depth, offsets, alphas, same):
+def _drawn(colour, depth, offsets, alphas):
     height, width = depth.shape
     drawn = np.zeros_like(colour)
     count = len(alphas)
@@ -59,8 +57,6 @@ def _drawn(colour, depth, offsets, alphas, same):
             for k in range(count):
                 r, c = row + offsets[k, 0], column + offsets[k, 1]
                 if r < 0 or r >= height or c < 0 or c >= width:
-                    continue
-                if abs(depth[r, c] - depth[row, column]) > same * depth[row, column]:
                     continue
                 place = found
                 while place > 0 and near[place - 1] > depth[r, c]:
