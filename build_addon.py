@@ -62,11 +62,10 @@ def kit_sources() -> dict[str, bytes]:
         "lookbeyond_kit/__init__.py": f'"""What the Look Beyond add-on shares with its service."""\n\n'
         f'__version__ = "{version()}"\n'.encode(),
         "lookbeyond_kit/client.py": (ROOT / "inference_service" / "client.py").read_bytes(),
-        "lookbeyond_kit/protocol.py": (ROOT / "inference_service" / "protocol.py").read_bytes(),
     }
-    for module in sorted((ROOT / "lookbeyond" / "geometry").rglob("*.py")):
-        name = module.relative_to(ROOT / "lookbeyond").as_posix()
-        sources[f"lookbeyond_kit/{name}"] = module.read_bytes()
+    for folder in (ROOT / "inference_service" / "wire", ROOT / "lookbeyond" / "geometry"):
+        for module in sorted(folder.rglob("*.py")):
+            sources[f"lookbeyond_kit/{module.relative_to(folder.parent).as_posix()}"] = module.read_bytes()
     return sources
 
 

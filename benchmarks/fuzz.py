@@ -34,15 +34,19 @@ import psutil
 import zmq
 
 from benchmarks.own_service import end, start_service
-from inference_service import protocol
-from inference_service.client import Client, Finished, ServiceError
-from inference_service.protocol import ServiceAddress, ShotRequest, WorldRequest
-from inference_service.security import allow_client, load_or_make_keys
-from inference_service.server import MAX_BUFFERS, PROBE_INTERVAL_S, SEND_QUEUE
-from tests.inference_service.conftest import SLOW, path_cameras, photo_camera, world_request
-from tests.inference_service.double import serve_double
+from inference_service.client import ALL, Client, Finished, ServiceError
+from inference_service.security.clients import allow_client
+from inference_service.security.keys import load_or_make_keys
+from inference_service.server.front import SEND_QUEUE
+from inference_service.server.pieces import MAX_BUFFERS
+from inference_service.server.server import PROBE_INTERVAL_S
+from inference_service.wire import codec, files, messages, requests
+from inference_service.wire.address import ServiceAddress
+from inference_service.wire.requests import ShotRequest, WorldRequest
+from tests.support.double import serve_double
+from tests.support.service import SLOW, path_cameras, photo_camera, world_request
 
-MEMORY_MB = (SEND_QUEUE + MAX_BUFFERS) * protocol.CHUNK_BYTES / 1e6
+MEMORY_MB = (SEND_QUEUE + MAX_BUFFERS) * files.CHUNK_BYTES / 1e6
 """What the service may hold more than before at any time: pieces of files for a guest who does not read them."""
 DESCRIPTORS_MORE = 5
 WAIT_S = 3.0
@@ -53,13 +57,12 @@ HELD_S = 15.0
 
 HASH = "ab" * 32
 ANSWERS = {
-    protocol.Welcome, protocol.Pong, protocol.Stored, protocol.Seen, protocol.Accepted, protocol.JobStatus,
-    protocol.Jobs, protocol.Data, protocol.Cancelled, protocol.ServiceStatus, protocol.Done,
+    messages.Welcome, messages.Pong, messages.Stored, messages.Seen, messages.Accepted, messages.JobStatus,
+    messages.Jobs, messages.Data, messages.Cancelled, messages.ServiceStatus, messages.Acknowledged,
 }  # fmt: skip
 """What a guest hears if its questions reach what lies behind the decoder."""
-NOT_FOR_CLIENTS = ANSWERS | {
-    protocol.Progress, protocol.Preview, protocol.Ready, protocol.Pruned, protocol.Price, protocol.Error,
-}  # fmt: skip
+HINTS = {messages.ProgressHint, messages.PreviewHint, messages.ChangeHint}
+NOT_FOR_CLIENTS = ANSWERS | HINTS | {messages.Pruned, messages.Price, messages.Error}
 """What only a service says: hints, which may be dropped, and what a guest is refused are among them."""
 
 
@@ -70,7 +73,7 @@ class Known:
     photo: str = HASH
     world: str = HASH
     shot: str = HASH
-    files: tuple[tuple[str, str], ...] = tuple(dict.fromkeys(protocol.WORLD_FILES, HASH).items())
+    files: tuple[tuple[str, str], ...] = tuple(dict.fromkeys(requests.WORLD_FILES, HASH).items())
     """The world's: name and hash."""
     frame: str = "frames/0001.png"
     begun: WorldRequest = WorldRequest(photo=HASH, camera=photo_camera(), width=512)
@@ -83,38 +86,38 @@ class Known:
 def messages_about(known: Known) -> list[object]:
     """All that a client may say, and an answer, which it may not."""
     cameras = path_cameras(3)
-    messages = [
-        protocol.Hello((protocol.VERSION,), ("previews",)),
-        protocol.Ping(),
-        protocol.Put(known.photo, 10, 0, "photo.jpg"),
-        protocol.Look(known.photo),
-        protocol.Submit("world", vars(WorldRequest(photo=known.photo, camera=photo_camera(), width=512))),
-        protocol.Submit("world", vars(known.begun)),
-        protocol.Submit("shot", vars(ShotRequest(dict(known.files), cameras=cameras))),
-        protocol.Submit("shot", vars(ShotRequest(world_job=known.world, cameras=cameras))),
-        protocol.Status(known.shot),
-        protocol.Status(known.job, 1),
-        protocol.ListJobs(),
-        protocol.Events(known.job),
-        protocol.Get(known.shot, known.frame, 0, 100),
-        protocol.Get(known.world, "panorama.png", 100, protocol.CHUNK_BYTES),
-        protocol.Doubt(known.shot, known.frame),
-        protocol.Cancel(known.job),
-        protocol.Cancel(unit=known.unit),
-        protocol.Cancel(known.job, known.unit),
-        protocol.Pause(known.job, True),
-        protocol.Pause(known.job, False),
-        protocol.Reorder(known.job, 3),
-        protocol.ServiceQuestion(),
-        protocol.PriceQuestion("builtin", 384, 256, 3, 48),
-        protocol.Prune(10**12, 1e9),
-        protocol.Release(),
-        protocol.Leave(),
-        protocol.Bye(),
-        protocol.Done(),
+    said = [
+        messages.Hello((codec.VERSION,), ("previews",)),
+        messages.Ping(),
+        messages.Put(known.photo, 10, 0, "photo.jpg"),
+        messages.Look(known.photo),
+        messages.Submit("world", vars(WorldRequest(photo=known.photo, camera=photo_camera(), width=512))),
+        messages.Submit("world", vars(known.begun)),
+        messages.Submit("shot", vars(ShotRequest(dict(known.files), cameras=cameras))),
+        messages.Submit("shot", vars(ShotRequest(world_job=known.world, cameras=cameras))),
+        messages.Status(known.shot),
+        messages.Status(known.job, 1),
+        messages.ListJobs(),
+        messages.Events(known.job),
+        messages.Get(known.shot, known.frame, 0, 100),
+        messages.Get(known.world, "panorama.png", 100, files.CHUNK_BYTES),
+        messages.ReportDamage(known.shot, known.frame),
+        messages.Cancel(known.job),
+        messages.Cancel(unit=known.unit),
+        messages.Cancel(known.job, known.unit),
+        messages.Pause(known.job, True),
+        messages.Pause(known.job, False),
+        messages.Reorder(known.job, 3),
+        messages.ServiceQuestion(),
+        messages.PriceQuestion("builtin", 384, 256, 3, 48),
+        messages.Prune(10**12, 1e9),
+        messages.Release(),
+        messages.Leave(),
+        messages.Bye(),
+        messages.Acknowledged(),
     ]
-    assert {type(message) for message in messages} | NOT_FOR_CLIENTS == set(protocol.MESSAGES.values())
-    return messages
+    assert {type(message) for message in said} | NOT_FOR_CLIENTS == set(messages.MESSAGES.values())
+    return said
 
 
 MESSAGES = messages_about(Known())
@@ -126,11 +129,11 @@ STRANGE: list[Any] = [
 ]  # fmt: skip
 
 
-def mutated(rng: random.Random, messages: Sequence[object] = MESSAGES) -> list[bytes]:
+def mutated(rng: random.Random, said: Sequence[object] = MESSAGES) -> list[bytes]:
     """A message that was good once: its bytes, its fields or its frames are others now."""
-    message = rng.choice(messages)
+    message = rng.choice(said)
     payload = rng.randbytes(rng.choice((0, 0, 10, 1000)))
-    frames = protocol.encode(message, rng.randrange(1, 1000), payload)
+    frames = codec.encode(message, rng.randrange(1, 1000), payload)
     way = rng.random()
     if way < 0.45:
         header = json.loads(frames[1])
@@ -151,12 +154,12 @@ def mutated(rng: random.Random, messages: Sequence[object] = MESSAGES) -> list[b
     return frames or [b""]
 
 
-def nonsense(rng: random.Random, count: int, messages: Sequence[object]) -> Iterator[list[bytes]]:
+def nonsense(rng: random.Random, count: int, said: Sequence[object]) -> Iterator[list[bytes]]:
     """So many mutated messages; after every fourth a whole one, for without them few jobs would come and go."""
     for number in range(count):
-        yield mutated(rng, messages)
+        yield mutated(rng, said)
         if number % 4 == 3:
-            yield protocol.encode(rng.choice(messages), rng.randrange(1, 1000))
+            yield codec.encode(rng.choice(said), rng.randrange(1, 1000))
 
 
 def _change(value: Any, rng: random.Random) -> None:
@@ -200,7 +203,7 @@ class Sender:
             )
             self._socket.curve_serverkey = service.server_key.encode()
             self._socket.connect(service.address)
-            self.send(protocol.Hello((protocol.VERSION,)))
+            self.send(messages.Hello((codec.VERSION,)))
             self.listen(1000)
 
     def __enter__(self) -> "Sender":
@@ -211,19 +214,19 @@ class Sender:
         self._context.destroy(linger=0)
 
     def send(self, message: object, id: int = 1) -> None:
-        self._socket.send_multipart(protocol.encode(message, id))
+        self._socket.send_multipart(codec.encode(message, id))
 
-    def send_all(self, messages: Iterable[list[bytes]]) -> None:
+    def send_all(self, sequence: Iterable[list[bytes]]) -> None:
         """Send them, listening in between; returns when the service has answered a last PING."""
-        for number, frames in enumerate(messages):
+        for number, frames in enumerate(sequence):
             self._socket.send_multipart(frames)
             if number % 20 == 0 and self.listen(0):
-                self.send(protocol.Hello((protocol.VERSION,)))
+                self.send(messages.Hello((codec.VERSION,)))
         self.answers["last PING"] = 0
         deadline = time.monotonic() + 120
         while not self.answers["last PING"]:  # an answer is dropped if too many lie unread
-            self.send(protocol.Hello((protocol.VERSION,)))
-            self.send(protocol.Ping(), LAST_PING)
+            self.send(messages.Hello((codec.VERSION,)))
+            self.send(messages.Ping(), LAST_PING)
             self.listen(1000)
             assert time.monotonic() < deadline, "the service does not answer any more"
 
@@ -431,18 +434,18 @@ def _nonsense(
     process: psutil.Process, service: ServiceAddress, rng: random.Random, count: int, connections: int, folder: Path
 ) -> list[str]:
     """Mutated messages, then connections of random bytes; what was wrong."""
-    messages = MESSAGES + messages_about(_known(service, folder))
+    said = MESSAGES + messages_about(_known(service, folder))
     with Sender(guest(service, folder)) as sender:
-        sender.send_all(nonsense(rng, min(count // 10, 5000), messages))  # warm: caches are full
+        sender.send_all(nonsense(rng, min(count // 10, 5000), said))  # warm: caches are full
         before = process.memory_info().rss, process.num_fds()
         good = GoodClient(service, process, folder, 1000, forgives=("cancelled", "unknown_job"))  # as nonsense can do
         begun = time.monotonic()
-        sender.send_all(nonsense(rng, count, messages))
+        sender.send_all(nonsense(rng, count, said))
         elapsed = time.monotonic() - begun
         random_connections(service, rng, connections)
     with Client(service, timeout_s=60) as client:
-        client.pause_all(False)
-        client.cancel_all()
+        client.pause(ALL, False)
+        client.cancel(ALL)
         good.stop()
         client.ping()
     time.sleep(3 * PROBE_INTERVAL_S)  # at rest the service gives back what it read files into
@@ -458,7 +461,7 @@ def _nonsense(
     wrong = good.report()
     wrong += ["its memory grew"] if most - before[0] > 1e6 * MEMORY_MB else []
     wrong += ["it keeps descriptors"] if after[1] - before[1] > DESCRIPTORS_MORE else []
-    missing = {protocol.TYPE_NAMES[each] for each in ANSWERS} - set(sender.answers)
+    missing = {messages.TYPE_NAMES[each] for each in ANSWERS} - set(sender.answers)
     return wrong + ([f"never answered: {', '.join(sorted(missing))}"] if missing else [])
 
 

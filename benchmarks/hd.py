@@ -76,7 +76,7 @@ class Build:
     def shot(self, frames: int, width: int, height: int, turn_deg: float, way_m: float) -> dict:
         """A shot through the service, warm: from submit to the last file on the client's disk."""
         from inference_service.client import Client, Finished
-        from inference_service.protocol import WORLD_FILES, ShotRequest
+        from inference_service.wire.requests import WORLD_FILES, ShotRequest
 
         if self.service is None:
             self.start_service()
@@ -107,7 +107,7 @@ class Build:
     def first_world(self, wait_s: float) -> dict:
         """The first world of a service that has run for so long, from submit to the last file."""
         from inference_service.client import Client, Finished
-        from inference_service.protocol import WorldRequest
+        from inference_service.wire.requests import WorldRequest
 
         self.end_service()
         begun = time.perf_counter()
@@ -130,7 +130,7 @@ class Build:
 
         store = tempfile.mkdtemp(dir=self.scratch)
         program = [sys.executable, "-m", "inference_service.cli"]
-        self.service = start_service([*program, "serve", "--bind", "tcp://127.0.0.1:*", "--store", store])
+        self.service = start_service([*program, "serve", "--bind", "tcp://127.0.0.1:0", "--store", store])
 
     def end_service(self) -> None:
         from benchmarks.own_service import end
@@ -187,7 +187,7 @@ class Child:
         self.name = name
         scratch.mkdir()
         command = [sys.executable, "-P", __file__, "--child", str(world), str(scratch)]
-        environment = os.environ | {"PYTHONPATH": str(build)}
+        environment = os.environ | {"PYTHONPATH": str(build), "LOOKBEYOND_RUNTIME_DIR": str(scratch / "run")}
         self._process = subprocess.Popen(
             command, cwd=build, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

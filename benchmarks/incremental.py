@@ -25,18 +25,20 @@ import numpy as np
 
 from benchmarks.own_service import end, start_service
 from inference_service.client import Client, FileArrived
-from inference_service.logs import set_up_logs
-from inference_service.protocol import ShotRequest, WorldRequest, file_sha256
-from inference_service.server import Presets, serve
-from inference_service.workers.pool import ProcessPool
-from inference_service.workers.process import WORKER_COMMAND
-from inference_service.workers.process import main as work
+from inference_service.server.logs import set_up_logs
+from inference_service.server.presets import Presets
+from inference_service.server.server import serve
+from inference_service.wire.files import file_sha256
+from inference_service.wire.requests import ShotRequest, WorldRequest
+from inference_service.workers.handle import WORKER_COMMAND
+from inference_service.workers.process_pool import ProcessPool
+from inference_service.workers.worker import main as work
 from lookbeyond.files import write_png
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.panorama import Panorama, View
 from tests.end_to_end.demo import machine
-from tests.inference_service.conftest import shot_request, world_request
-from tests.inference_service.double import DoublePipeline, DoublePresets, describe_double
+from tests.support.double import DoublePipeline, DoublePresets, describe_double
+from tests.support.service import shot_request, world_request
 
 ROOT = Path(__file__).resolve().parents[1]
 FRAMES, QUARTER = 96, 24

@@ -32,11 +32,13 @@ import psutil
 from benchmarks.noted_service import made_in_vain, service_command, units_file
 from benchmarks.own_service import end, start_service
 from inference_service.client import Client, Finished, ServiceError, find_service
-from inference_service.protocol import ShotRequest, file_sha256, runtime_file
-from inference_service.server import PROBE_INTERVAL_S
-from inference_service.store import Store
-from tests.inference_service.conftest import SLOW, path_cameras, shot_request, world_request
-from tests.inference_service.double import service_command as undisturbed_command
+from inference_service.server.server import PROBE_INTERVAL_S
+from inference_service.store.store import Store
+from inference_service.wire.address import runtime_file
+from inference_service.wire.files import file_sha256
+from inference_service.wire.requests import ShotRequest
+from tests.support.double import service_command as undisturbed_command
+from tests.support.service import SLOW, path_cameras, shot_request, world_request
 
 ROOT = Path(__file__).resolve().parents[1]
 PAUSE_S = (0.0, 1.2)

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from inference_service import units
-from inference_service.store import Store
-from inference_service.workers.process import main as work
-from tests.inference_service.double import DoublePipeline, describe_double, serve_double
+from inference_service.store.store import Store
+from inference_service.work import perform
+from inference_service.work.unit import Unit
+from inference_service.workers.worker import main as work
+from tests.support.double import DoublePipeline, describe_double, serve_double
 
 
 def service_command(store: Path) -> list[str]:
@@ -42,17 +43,17 @@ def worker(arguments: Sequence[str]) -> None:
     """The worker's process."""
     folder = Path(arguments[arguments.index("--store") + 1])
     journal = units_file(folder).open("a", buffering=1)  # a line is with the system as soon as it is written
-    run_unit, commit = units.run_unit, Store.commit
+    run_unit, commit = perform.run_unit, Store.commit
 
-    def begin(description: dict, store: Store, output: Path, *others) -> None:
-        journal.write(f"begun {units.identity(description)} {output.name}\n")
-        run_unit(description, store, output, *others)
+    def begin(unit: Unit, store: Store, output: Path, *others) -> None:
+        journal.write(f"begun {unit.identity} {output.name}\n")
+        run_unit(unit, store, output, *others)
 
     def finish(store: Store, output: Path, identity: str, *others) -> None:
         commit(store, output, identity, *others)
         journal.write(f"made {identity} {output.name}\n")
 
-    units.run_unit, Store.commit = begin, finish
+    perform.run_unit, Store.commit = begin, finish
     work(arguments, load=lambda *_: DoublePipeline(folder), describe_devices=describe_double)
 
 

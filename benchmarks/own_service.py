@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from inference_service import client
-from inference_service.protocol import ServiceAddress
+from inference_service.wire.address import ServiceAddress
 
 PR_SET_PDEATHSIG = 1
 PATIENCE_S = 30.0

@@ -28,7 +28,7 @@ import numpy as np
 from benchmarks.own_service import end, start_service
 from benchmarks.transport import picture
 from inference_service.client import Client, Finished, ServiceAddress
-from inference_service.protocol import WORLD_FILES, WORLD_LAYERS, ShotRequest, WorldRequest
+from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, ShotRequest, WorldRequest
 from lookbeyond.files import write_png
 from lookbeyond.geometry.cameras import placed_camera
 from tests.end_to_end.demo import PeakMemory, Settings, hotel_room, machine, take_photo

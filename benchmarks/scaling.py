@@ -29,18 +29,22 @@ import numpy as np
 
 from benchmarks.own_service import end, start_service
 from inference_service.client import Client
-from inference_service.logs import set_up_logs
-from inference_service.protocol import ShotRequest, WorldRequest, file_sha256
-from inference_service.server import Presets, serve
-from inference_service.units import Unit, check_shot_request, shot_units
-from inference_service.workers.pool import ProcessPool
-from inference_service.workers.process import WORKER_COMMAND
+from inference_service.server.logs import set_up_logs
+from inference_service.server.presets import Presets
+from inference_service.server.server import serve
+from inference_service.wire.files import file_sha256
+from inference_service.wire.requests import ShotRequest, WorldRequest
+from inference_service.work.requests import check
+from inference_service.work.unit import Unit
+from inference_service.work.units.plan import Plan, PlannedAnchor
+from inference_service.workers.handle import WORKER_COMMAND
+from inference_service.workers.process_pool import ProcessPool
 from lookbeyond.files import load_panorama, write_png
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.keyframes import plan_shot
 from tests.end_to_end.demo import machine
-from tests.inference_service.conftest import SLOW, shot_request, world_request
-from tests.inference_service.double import DoublePresets, worker_command
+from tests.support.double import DoublePresets, worker_command
+from tests.support.service import SLOW, shot_request, world_request
 
 ROOT = Path(__file__).resolve().parents[1]
 FRAMES_PER_CLIP = {"double": 5, "builtin": 13}
@@ -67,9 +71,9 @@ def service(model: str, executor: str, workers: int, store: Path) -> None:
     set_up_logs(json_lines=True, folder=store / "log")
     devices = ["cpu"] * workers
     if executor == "ray":
-        from inference_service.workers.ray import RayPool
+        from inference_service.workers.ray_pool import RayPool
 
-        double = "tests.inference_service.double"
+        double = "tests.support.double"
         named = {"load": f"{double}:load_double", "describe": f"{double}:describe_double"} if model == "double" else {}
         make = functools.partial(RayPool, devices=devices, threads=1, **named)
     else:
@@ -121,20 +125,17 @@ def clips_per_minute(
 def units_of(world: Path, frames: int, frames_per_clip: int) -> list[Unit]:
     """The anchors and clips of a long walk through a world."""
     cameras = walk(frames, loops=6.0)
-    plan = plan_shot(
+    found = plan_shot(
         [Camera.from_dict(camera) for camera in cameras], load_panorama(world), frames_per_clip=frames_per_clip
     )
-    plain = {
-        "anchors": [{"frame": anchor.frame, "before": list(anchor.before)} for anchor in plan.anchors],
-        "clips": [{key: getattr(clip, key) for key in ("source", "target", "first", "last")} for clip in plan.clips],
-    }
+    plan = Plan(tuple(PlannedAnchor(anchor.frame, anchor.before) for anchor in found.anchors), found.clips)
     files = dict.fromkeys(("panorama.png", "distance.exr", "from_photo.png", "world.json"), "a" * 64)
-    request = check_shot_request(ShotRequest(world=files, cameras=cameras))
-    return [unit for unit in shot_units(request, "r", plain) if unit.kind in ("anchor", "clip")]
+    request = check(ShotRequest(world=files, cameras=cameras))
+    return [unit for unit in request.units("r", plan) if unit.kind in ("anchor", "clip")]
 
 
 def cost(unit: Unit, costs: dict[str, float]) -> float:
-    return costs["anchor"] if unit.kind == "anchor" else costs["frame"] * len(unit.description["cameras"])
+    return costs["anchor"] if unit.kind == "anchor" else costs["frame"] * unit.weight
 
 
 def play(units: list[Unit], workers: int, costs: dict[str, float]) -> float:

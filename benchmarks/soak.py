@@ -21,9 +21,9 @@ import psutil
 
 from benchmarks.own_service import end, start_service
 from inference_service.client import Client, ServiceError
-from inference_service.protocol import ShotRequest
-from tests.inference_service.conftest import path_cameras, world_request
-from tests.inference_service.double import service_command
+from inference_service.wire.requests import ShotRequest
+from tests.support.double import service_command
+from tests.support.service import path_cameras, world_request
 
 ROOT = Path(__file__).resolve().parents[1]
 WARM = 30

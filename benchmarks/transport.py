@@ -37,16 +37,18 @@ import psutil
 import zmq
 
 from benchmarks.own_service import end, start_service
-from inference_service import protocol
-from inference_service.client import PULL_WINDOW, Client, Finished
-from inference_service.protocol import ServiceAddress, ShotRequest, WorldRequest
-from inference_service.workers.process import load_scene_pipeline
+from inference_service.client import Client, Finished
+from inference_service.wire import files
+from inference_service.wire.address import ServiceAddress
+from inference_service.wire.download import PULL_WINDOW
+from inference_service.wire.requests import ShotRequest, WorldRequest
+from inference_service.workers.models import load_scene_pipeline
 from lookbeyond.files import write_png
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.panorama import Panorama, View
 from tests.end_to_end.demo import machine
-from tests.inference_service.conftest import shot_request, world_request
-from tests.inference_service.double import DoublePipeline, DoublePresets, describe_double
+from tests.support.double import DoublePipeline, DoublePresets, describe_double
+from tests.support.service import shot_request, world_request
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH, HEIGHT = 1024, 576
@@ -104,7 +106,7 @@ def raw_service(arguments: list[str]) -> None:
     A file without a name is so many bytes of memory, the same ones each time.
     """
     keys = json.loads(arguments[0])
-    memory = memoryview(os.urandom(protocol.CHUNK_BYTES))
+    memory = memoryview(os.urandom(files.CHUNK_BYTES))
     with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
         router.curve_server = True
         router.curve_publickey, router.curve_secretkey = keys["public"].encode(), keys["secret"].encode()
@@ -133,7 +135,7 @@ def pull_raw(files: list[Path], window: int, folder: Path | None, from_memory: b
     assert process.stdout
     port = int(process.stdout.readline())
     sizes = [(path, path.stat().st_size) for path in files]
-    chunk = protocol.CHUNK_BYTES
+    chunk = files.CHUNK_BYTES
     pieces = [(path, at, min(chunk, size - at)) for path, size in sizes for at in range(0, size, chunk)]
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
         dealer.linger = 1000
@@ -303,24 +305,25 @@ def _seconds(log: Path) -> float:
 
 
 def worker(arguments: list[str]) -> None:
-    from inference_service.workers.process import main as work
+    from inference_service.workers.worker import main as work
 
     store = Path(arguments[arguments.index("--store") + 1])
     role = arguments.pop(0)
     if role == "noise":
         work(arguments, load=lambda *_: Noise(), describe_devices=describe_double)
     else:
-        from inference_service import units
+        from inference_service.work.units import plan
 
         log = store / "pipeline-seconds.txt"
-        units.plan_shot = timed(units.plan_shot, log)
+        plan.plan_shot = timed(plan.plan_shot, log)
         work(arguments, load=lambda preset, device: Timed(load_scene_pipeline(preset, device), log))
 
 
 def service(role: str, store: Path) -> None:
-    from inference_service.logs import set_up_logs
-    from inference_service.server import Presets, serve
-    from inference_service.workers.pool import ProcessPool
+    from inference_service.server.logs import set_up_logs
+    from inference_service.server.presets import Presets
+    from inference_service.server.server import serve
+    from inference_service.workers.process_pool import ProcessPool
 
     set_up_logs(json_lines=True, folder=store / "log")
     command = [sys.executable, __file__, "worker", role]

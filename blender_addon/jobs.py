@@ -14,8 +14,16 @@ from typing import Literal
 
 from lookbeyond_kit import __version__ as KIT_VERSION
 from lookbeyond_kit import client as service
-from lookbeyond_kit.client import Client, Finished, Progress
-from lookbeyond_kit.protocol import WORLD_FILES, WORLD_LAYERS, Seen, ShotRequest, WorldRequest
+from lookbeyond_kit.client import (
+    WORLD_FILES,
+    WORLD_LAYERS,
+    Client,
+    Finished,
+    Progress,
+    Seen,
+    ShotRequest,
+    WorldRequest,
+)
 
 from .session import UNREACHABLE, Done, Event, Launched, Steps, Stopped, Submitted, Welcomed
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+from lookbeyond_kit.client import MAX_CAMERAS
 from lookbeyond_kit.geometry.cameras import CameraError
-from lookbeyond_kit.protocol import MAX_CAMERAS
 
 from . import heartbeat, jobs, packing, path_view, scene_jobs
 from .cameras_from_blender import Reading, reads_apart, scene_frames

@@ -8,8 +8,8 @@ from pathlib import Path
 import bpy
 import numpy as np
 from bpy.app.handlers import persistent
+from lookbeyond_kit.client import Held
 from lookbeyond_kit.geometry.cameras import Camera, heading_pitch_roll, placed_camera
-from lookbeyond_kit.protocol import Held
 
 from .cameras_from_blender import camera_of, matrix_world_of, metres_per_unit, select_only
 from .photo_exif import Exif, fov_x_assumed, fov_x_of_focal, read_exif

@@ -5,8 +5,7 @@ from urllib.parse import urlsplit
 
 import bpy
 from bpy.props import BoolProperty, StringProperty
-from lookbeyond_kit.client import Client
-from lookbeyond_kit.protocol import ServiceAddress
+from lookbeyond_kit.client import Client, ServiceAddress
 
 from .jobs import Connect, JobError
 

@@ -11,9 +11,8 @@ from typing import Literal
 
 import bpy
 from lookbeyond_kit import __version__ as KIT_VERSION
-from lookbeyond_kit.client import Progress
+from lookbeyond_kit.client import WORLD_FILES, Progress, Seen, ShotRequest, WorldRequest
 from lookbeyond_kit.geometry.cameras import Camera, placed_camera
-from lookbeyond_kit.protocol import WORLD_FILES, Seen, ShotRequest, WorldRequest
 
 from . import jobs
 from .cameras_from_blender import scene_frames, shot_cameras

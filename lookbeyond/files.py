@@ -41,7 +41,6 @@ PHOTO_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 WORLD_FILES = ("panorama.png", "distance.exr", "from_photo.png", "world.json")
 WORLD_LAYERS = ("plate.png", "plate_distance.exr", "layout.json")
 """The place without what stands in it. Of a place that was not understood the panorama itself, and an empty layout."""
-VIEW_FILES = ("colour.png", "distance.exr", "from_photo.png", "view.json")
 
 
 @dataclass(frozen=True)

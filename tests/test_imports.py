@@ -14,8 +14,7 @@ import pytest
     ("package", "part", "allowed"),
     [
         ("lookbeyond", "lookbeyond.geometry", {"numpy"}),
-        ("inference_service", "inference_service.protocol", set()),
-        ("inference_service", "inference_service.client", {"zmq", "inference_service.protocol"}),
+        ("inference_service", "inference_service.wire", {"zmq"}),
     ],
 )
 def test_what_the_extension_carries_stands_alone(package: str, part: str, allowed: set[str]):

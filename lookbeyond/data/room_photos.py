@@ -18,7 +18,8 @@ import torch
 
 from lookbeyond.geometry.cameras import Camera, placed_camera
 
-from .rooms import BOXES, ELLIPSOIDS, FABRICS, FACES, HELD_OUT_SEED, LIGHTS, OPENINGS, WOODS, Rooms, _draw_room
+from .room_drawing import BOXES, ELLIPSOIDS, FABRICS, FACES, FIRST_BALL, FIRST_BOX, LIGHTS, WOODS, draw_room
+from .rooms import HELD_OUT_SEED, Rooms
 from .textures import FIRST_PICTURE, MATERIALS, PICTURES, TILES_PER_MATERIAL
 
 WALL_COLUMNS = 256
@@ -27,7 +28,6 @@ RAYS = 15360
 """Pixels of a photo, about: as many for each shape, so that the compiled ray caster is one."""
 OPEN_SHARE = 1 / 12
 _STREAM = 14  # keeps these draws apart from those of `Rooms.from_seeds`
-_FIRST_BOX = FACES * (1 + OPENINGS)
 _ASPECTS = (3 / 2, 3 / 2, 4 / 3, 16 / 9, 1.0, 3 / 4, 2 / 3, 9 / 16)
 _NOWHERE = (0, 0, -1000.0, 0.01, 0.01, 0.01, 0)
 
@@ -192,14 +192,14 @@ def _heading(rng: np.random.Generator, shell: np.ndarray, blocks: np.ndarray) ->
 
 def _built_over(rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """A room of `rooms` with blocks, furniture against its walls and another standpoint: its values, shell, blocks."""
-    room = _draw_room(rng)
+    room = draw_room(rng)
     if rng.uniform() < 0.25:  # halls, and corridors
         room = _stretched(room, rng)
     centre, half = room["shell"]
     floor = centre[2] - half[2]
     blocks = _draw_blocks(rng, centre[:2], half[:2])
     old = room["boxes"][room["boxes"][:, 2] > -100]
-    looks = room["surfaces"][_FIRST_BOX : _FIRST_BOX + len(old)]
+    looks = room["surfaces"][FIRST_BOX : FIRST_BOX + len(old)]
     kept = ~_within(blocks, old[:, :2], 0.1)
     old, looks = old[kept], looks[kept]
     balls = room["ellipsoids"]
@@ -223,8 +223,8 @@ def _built_over(rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.nda
     boxes = np.tile(_NOWHERE, (BOXES, 1)).astype(float)
     own = min(len(added), BOXES)
     for k in range(own):
-        boxes[k], room["surfaces"][_FIRST_BOX + k] = added[k]
-    boxes[own:count], room["surfaces"][_FIRST_BOX + own : _FIRST_BOX + count] = old[: count - own], looks[: count - own]
+        boxes[k], room["surfaces"][FIRST_BOX + k] = added[k]
+    boxes[own:count], room["surfaces"][FIRST_BOX + own : FIRST_BOX + count] = old[: count - own], looks[: count - own]
     room["boxes"] = boxes
 
     level = min(rng.uniform(0.75, 1.85), 2 * half[2] - 0.4)
@@ -414,7 +414,7 @@ def _relight(rng: np.random.Generator, room: dict[str, np.ndarray]) -> None:
 
 def _open_place(rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Ground and sky: a shell too big to be a room, with blocks and bushes."""
-    room = _draw_room(rng)
+    room = draw_room(rng)
     height = rng.uniform(1.2, 2.2)
     half = np.array([*rng.uniform(40, 120, 2), 60.0])
     room["shell"] = np.stack([np.array([0, 0, half[2] - height]), half])
@@ -429,11 +429,11 @@ def _open_place(rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.nda
         material = MATERIALS.index(str(rng.choice(["plain", "bricks", "tiles", "stripes", "wood"])))
         tile = material * TILES_PER_MATERIAL + rng.integers(TILES_PER_MATERIAL)
         tint = np.full(3, rng.uniform(0.1, 0.7)) * rng.uniform(0.8, 1.1, 3)
-        room["surfaces"][_FIRST_BOX + k] = tile, 1 / rng.uniform(1.5, 8), *tint, 0, 0
+        room["surfaces"][FIRST_BOX + k] = tile, 1 / rng.uniform(1.5, 8), *tint, 0, 0
     for k in range(ELLIPSOIDS):
         angle, reach, size = rng.uniform(-math.pi, math.pi), rng.uniform(4, 30), rng.uniform(0.5, 3)
         balls[k] = reach * math.cos(angle), reach * math.sin(angle), size * 0.7 - height, size, size, size
-        surface = room["surfaces"][_FIRST_BOX + BOXES + k]
+        surface = room["surfaces"][FIRST_BALL + k]
         surface[:] = 4 * TILES_PER_MATERIAL + k, 0.4, *(np.array([0.2, 0.33, 0.12]) * rng.uniform(0.5, 1.5)), 0, 0
     ground = np.array([[0.3, 0.38, 0.17], [0.4, 0.38, 0.36], [0.5, 0.45, 0.36], [0.25, 0.25, 0.26]])[rng.integers(4)]
     material = MATERIALS.index(str(rng.choice(["carpet", "tiles", "bricks", "marble", "plain"])))

@@ -31,6 +31,7 @@ from lookbeyond.geometry.keyframes import anchor_seed, clip_seed, plan_shot
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.layout.fit import built_in_network, fit_layout
 from lookbeyond.layout.world import Room, understand_panorama
+from lookbeyond.pipelines.guidance import image_bytes
 from lookbeyond.pipelines.panorama import enlarge
 from lookbeyond.pipelines.scene import Ablation, ScenePipeline
 
@@ -205,8 +206,7 @@ def evaluate_path(
     known = guidance.known[:, 0].cpu().numpy() > 0.5
     photo = torch.from_numpy(told.from_photo).to(guidance.known)[None] / 255
     own = warped.front.sample(photo)[:, 0].cpu().numpy() > 0.5
-    filled = guidance.filled().colour.permute(0, 2, 3, 1).cpu().numpy()
-    filled = ((filled + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+    filled = image_bytes(guidance.filled().colour)
     methods = {
         OURS: made,
         "warp only": list(filled * known[..., None]),

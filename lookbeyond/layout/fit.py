@@ -42,7 +42,7 @@ from .canvas import (
     place_on_canvas,
 )
 from .segments import find_segments, segment_normals
-from .sky import find_sky
+from .sky import measure_sky
 
 Place = Literal["room", "open", "neither"]
 
@@ -421,7 +421,7 @@ def fit_layout(
     side = INSIDE_SIDE / max(width, height)
     small = camera.resized(max(2, round(width * side)), max(2, round(height * side)))
     inside = np.exp(grid_in_photo(told.distance, small, small.width, small.height)) * camera_height
-    sky = find_sky(photo, level).evidence
+    sky = measure_sky(photo, level).evidence
     return _outcome(evidence, room, contrast, sky, camera.position, heading, camera_height, inside, small)
 
 
@@ -451,7 +451,7 @@ def fit_layout_panorama(
             picture = extract_perspective(_shrunk(colour, focal), camera)
             if fov == span:
                 pictures.append(_View(picture, camera))
-                skies.append(find_sky(picture, camera).evidence)
+                skies.append(measure_sky(picture, camera).evidence)
             else:
                 canvases.append(place_on_canvas(picture, camera))
     told = _all_around(_ask(network, canvases))

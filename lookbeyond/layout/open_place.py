@@ -20,7 +20,8 @@ from .pattern import patterns_of, seen_pattern
 from .photo import lay_photo
 from .picture import PhotoPicture
 from .render import map_faces, render_faces
-from .surfaces import EDGE, WORKING_WIDTH, FaceLight, SeenFaces, convolved, find_surface, lab, slopes
+from .sky import segment_sky
+from .surfaces import WORKING_WIDTH, FaceLight, SeenFaces, convolved, find_surface, lab
 
 WIDTH = 1024
 """Of the panorama in which sky and horizon are made: neither has details."""
@@ -44,23 +45,9 @@ class OpenPlace:
     """[h, w]"""
 
 
-def find_sky(picture: PhotoPicture) -> NDArray[np.bool_]:
-    """Sky in a photo at working size: calm, bright or blue, above the horizon, and down from the photo's top."""
-    colours = cv2.bilateralFilter(lab(picture.pixels), 5, 12, 3)
-    up = picture.rays()[..., 2]
-    lightness, _, yellow = cv2.split(colours)
-    calm = (slopes(colours) < 0.75 * EDGE) & (up > 0.01)
-    calm &= ((lightness > 50) & (yellow < -4)) | ((lightness > 78) & (yellow < 12)) | ((lightness > 60) & (yellow < 4))
-    count, pieces = cv2.connectedComponents(calm.astype(np.uint8), connectivity=4)
-    at_top = np.unique(pieces[:3])
-    sky = np.isin(pieces, at_top[at_top > 0])
-    sky = cv2.morphologyEx(sky.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
-    return sky & (up > 0)
-
-
 def understand(picture: PhotoPicture) -> OpenPlace:
     """Sky and ground of a photo at working size."""
-    sky = find_sky(picture)
+    sky = segment_sky(picture)
     down = -picture.rays()[..., 2]
     below = (down > math.sin(math.radians(2.5))) & ~sky
     ground = np.zeros(sky.shape, bool)
@@ -98,10 +85,16 @@ def draw_open(picture: PhotoPicture, painted: Panorama) -> DrawnPlace:
     bare = np.clip(rgb + 0.5, 0, 255).astype(np.uint8)
     known = cv2.resize((sky | ground).astype(np.float32), (width, width // 2), interpolation=cv2.INTER_LINEAR)
     plate, _ = lay_photo(picture.pixels, picture.camera, painted.heading_rad, rgb, only=known)
-    plane = painted.camera_height / np.maximum(np.sin(-elevation), painted.camera_height / (FAR_M * unit))
-    plane = np.where(elevation < 0, np.minimum(plane, FAR_M * unit), FAR_M * unit).astype(np.float32)
-    plane = cv2.resize(plane, painted.distance.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    plane = ground_distance(painted.camera_height, painted.distance.shape[1])
     return DrawnPlace(bare, distance, plate, np.maximum(plane, distance))
+
+
+def ground_distance(camera_height: float, width: int) -> NDArray[np.float32]:
+    """[width / 2, width] metres along the ray to the ground of an open place, and to its sky."""
+    far = FAR_M * camera_height / 1.6
+    elevation = (0.5 - (np.arange(width // 2) + 0.5) / (width // 2)) * math.pi
+    plane = np.minimum(camera_height / np.maximum(np.sin(-elevation), camera_height / far), far)
+    return np.broadcast_to(plane[:, None], (width // 2, width)).astype(np.float32)
 
 
 def _sky_colour(canvas: NDArray, sky: NDArray, elevation: NDArray) -> NDArray[np.float32]:

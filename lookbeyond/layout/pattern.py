@@ -23,6 +23,8 @@ LEAST_PEAK, LEAST_STEP = 0.30, 0.30
 REPEAT_M = (0.06, 0.60)
 GRAIN = 0.008
 """Deviation of the grain of plain paint at most."""
+LEAST_FLOOR_PX = 25
+"""Radius, in pixels of the picture at working size, that a circle on the seen floor has for its pattern to be read."""
 CONTRAST, MOST_CONTRAST = 0.10, 0.2
 """Deviation that a floor's pattern is capped at, and above which it is no pattern but objects and shadows."""
 
@@ -42,7 +44,7 @@ def seen_pattern(
     """picture: at full size; unit as in `light_of_faces`."""
     rows, columns = face.shape(texel_m)
     nothing = SeenPattern(np.zeros((rows, columns, 3), np.float32), np.zeros((rows, columns), bool))
-    if light.seen.max(initial=0) < 0.5:
+    if light.seen.max(initial=0) < 0.5 or face.kind == "floor" and not _broad(seen, face.number):
         return nothing
     points = face.points(texel_m)
     small_x, small_y, inside = seen.picture.locate(points)
@@ -71,6 +73,12 @@ def seen_pattern(
     own &= ~odd
     pattern = grey[..., None] + CHROMA * (ratio - grey[..., None])
     return SeenPattern(np.where(own[..., None], pattern, 0).astype(np.float32), own)
+
+
+def _broad(seen: SeenFaces, number: int) -> bool:
+    """Whether enough of a face is seen: a strip at a grazing angle shows streaks, not the pattern."""
+    shown = np.pad((seen.clean & (seen.face == number)).astype(np.uint8), 1)
+    return float(cv2.distanceTransform(shown, cv2.DIST_L2, 3).max()) >= LEAST_FLOOR_PX
 
 
 def _edges(labels: NDArray) -> NDArray[np.bool_]:

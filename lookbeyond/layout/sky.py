@@ -1,7 +1,8 @@
-"""Whether there is sky in a photo: smooth, bluer than the rest, from the photo's top down to no lower than the horizon.
+"""The sky in a photo: whether there is one (`measure_sky`), and which pixels show it once that is sure (`segment_sky`).
 
-Made to miss rather than to mistake: a room that loses its ceiling is worse than a street that gets one. White skies
-look like ceilings and are not looked for.
+`measure_sky` looks for what is smooth, bluer than the rest, from the photo's top down to no lower than the horizon.
+It is made to miss rather than to mistake: a room that loses its ceiling is worse than a street that gets one. White
+skies look like ceilings and are not looked for.
 """
 
 import math
@@ -12,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookbeyond.geometry.cameras import Camera
+
+from .picture import PhotoPicture
+from .surfaces import EDGE, lab, slopes
 
 _SIDE = 160
 _SMOOTH = 7.0
@@ -38,17 +42,16 @@ class Sky:
         return min(1.0, self.share / 0.2) * min(1.0, self.top / 0.8) * min(1.0, max(self.bluer, 0.0) / 10)
 
 
-def find_sky(photo: NDArray[np.uint8], camera: Camera) -> Sky:
+def measure_sky(photo: NDArray[np.uint8], camera: Camera) -> Sky:
     """The sky in a photo [h, w, 3] of a camera in the world (any resolution)."""
     scale = min(1.0, _SIDE / max(photo.shape[:2]))
     size = max(8, round(photo.shape[1] * scale)), max(8, round(photo.shape[0] * scale))
     small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
-    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    light, blue = lab[..., 0], lab[..., 2]
+    light, green, blue = cv2.split(lab(small))
     mean = cv2.blur(light, (5, 5))
     rough = np.sqrt(np.maximum(cv2.blur(light * light, (5, 5)) - mean * mean, 0))
     is_blue = (blue < _BLUE) & (light > 12)
-    cloud = (light > _BRIGHT) & (np.hypot(lab[..., 1], blue) < _GREY)
+    cloud = (light > _BRIGHT) & (np.hypot(green, blue) < _GREY)
     able = ((is_blue | cloud) & (rough < _SMOOTH)).astype(np.uint8)
     able = cv2.morphologyEx(able, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     count, parts = cv2.connectedComponents(able, connectivity=4)
@@ -62,3 +65,17 @@ def find_sky(photo: NDArray[np.uint8], camera: Camera) -> Sky:
         return Sky()
     bluer = float(np.median(blue[~sky]) - np.median(blue[sky]))
     return Sky(float(sky.mean()), float(sky[:2].any(0).mean()), bluer)
+
+
+def segment_sky(picture: PhotoPicture) -> NDArray[np.bool_]:
+    """Sky in a photo at working size: calm, bright or blue, above the horizon, and down from the photo's top."""
+    colours = cv2.bilateralFilter(lab(picture.pixels), 5, 12, 3)
+    up = picture.rays()[..., 2]
+    lightness, _, yellow = cv2.split(colours)
+    calm = (slopes(colours) < 0.75 * EDGE) & (up > 0.01)
+    calm &= ((lightness > 50) & (yellow < -4)) | ((lightness > 78) & (yellow < 12)) | ((lightness > 60) & (yellow < 4))
+    count, pieces = cv2.connectedComponents(calm.astype(np.uint8), connectivity=4)
+    at_top = np.unique(pieces[:3])
+    sky = np.isin(pieces, at_top[at_top > 0])
+    sky = cv2.morphologyEx(sky.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
+    return sky & (up > 0)

@@ -32,6 +32,8 @@ LEAST_THING = 0.004
 FURNITURE = 0.75
 """Height of most furniture, as a share of the camera's."""
 CLUSTERS = 6
+WALL_CHROMA, PAINT_CHROMA = 26, 14
+"""How far, in units of Lab's chroma, a wall's colour may be from what diffusion believed, and from another wall's."""
 EDGE = 4.0
 """Change of colour from pixel to pixel, in units of Lab, that light alone does not make on one surface."""
 
@@ -87,7 +89,8 @@ def find_clean(
         wanted = paint if one.kind == "wall" and paint is not None else expected[one.number]
         # furniture stands low: what shows above it is more likely the wall
         trust = weight * np.where(high, 1.0, 0.4) if one.kind == "wall" else weight
-        mode, mask = find_surface(smooth, area, trust, wanted, one.kind)
+        most = PAINT_CHROMA if one.kind == "wall" and paint is not None else WALL_CHROMA
+        mode, mask = find_surface(smooth, area, trust, wanted, one.kind, most)
         if mode is None:
             continue
         clean |= mask & area
@@ -151,7 +154,7 @@ def _local_mean(colours: NDArray, mask: NDArray, sigma: float) -> NDArray:
         return np.where(blurred[..., 3:] > 1e-3, blurred[..., :3] / blurred[..., 3:], np.nan)
 
 
-def find_surface(smooth, area, trust, expected, kind) -> tuple[NDArray | None, NDArray]:
+def find_surface(smooth, area, trust, expected, kind, most_chroma=WALL_CHROMA) -> tuple[NDArray | None, NDArray]:
     """The colour (Lab) that is the face's own, and the pixels of that surface."""
     pixels, weights = smooth[area], trust[area]
     scale = np.float32([0.7, 1.2, 1.2])
@@ -165,7 +168,7 @@ def find_surface(smooth, area, trust, expected, kind) -> tuple[NDArray | None, N
         own = labels[:, 0] == number
         change = mode - expected
         chroma = float(np.hypot(change[1], change[2]))
-        if own.sum() < 0.03 * len(own) or kind == "wall" and (not -20 < change[0] < 45 or chroma > 26):
+        if own.sum() < 0.03 * len(own) or kind == "wall" and (not -20 < change[0] < 45 or chroma > most_chroma):
             continue
         spread = float(np.median(_difference(pixels[chosen][own], mode)))
         mask = _grown(smooth, area, mode, float(np.clip(3.0 * spread, 7, 14)))
@@ -192,9 +195,9 @@ class FaceLight:
     """[rows, columns] 0..1: how much of a texel the photo shows."""
 
 
-CHROMA_SHARE, LIGHTNESS_SHARE = 0.95, 0.7
+CHROMA_SHARE, LIGHTNESS_SHARE = 1.0, 0.9
 """How much of the mean difference between photo and diffusion on what was seen is believed of what was not."""
-TIE_M = 6.0
+TIE_M = 12.0
 """Distance from what was seen over which its light fades into what diffusion believes."""
 
 
@@ -216,6 +219,7 @@ def light_of_faces(
     small = painted.shrunk(width)
     sphere = SpherePicture(small.colour, painted.origin, painted.heading_rad)
     colours = lab(small.colour)
+    photo = cv2.dilate(small.from_photo, np.ones((3, 3), np.uint8)).astype(np.float32) / 255
     soft = 1.5
     weights = np.dstack([lab(seen.picture.pixels) * seen.clean[..., None], seen.clean.astype(np.float32)])
     weights = cv2.GaussianBlur(weights, (0, 0), soft)
@@ -226,14 +230,17 @@ def light_of_faces(
         length = np.linalg.norm(rays, axis=-1)
         reached, number = layout.cast(origin, rays / length[..., None])
         visible = (number == face.number) & (np.abs(reached - length) < 0.02 * length + texel_m)
-        believed = sample(colours, *sphere.locate(points)[:2], wrap=True)
+        at = sphere.locate(points)[:2]
+        believed = sample(colours, *at, wrap=True)
+        hidden = 1 - sample(photo, *at, wrap=True)
         columns, rows, inside = seen.picture.locate(points)
         own = sample(seen.face.astype(np.float32), columns, rows) == face.number
         taken = sample(weights, columns, rows) * (inside & own & visible)[..., None]
         cover = taken[..., 3].copy()
         shown = taken[..., :3] / np.maximum(cover, 1e-3)[..., None]
         cover = np.clip(cover * 2 - 1, 0, 1)
-        parts.append((face, believed, visible, shown, cover, _without_things(believed, visible, texel_m / unit)))
+        smooth = _without_things(believed, visible, hidden, texel_m / unit)
+        parts.append((face, believed, visible, shown, cover, smooth))
     means = _class_offsets(parts)
     result = []
     for face, believed, visible, shown, cover, smooth in parts:
@@ -276,12 +283,17 @@ def _filled(stack: NDArray) -> NDArray:
     return share * values + (1 - share) * coarse
 
 
-def _without_things(believed: NDArray, visible: NDArray, texel_m: float) -> NDArray:
-    """The light of a face [h, w, 3] Lab without the blobs that stand out from it."""
+def _without_things(believed: NDArray, visible: NDArray, hidden: NDArray, texel_m: float) -> NDArray:
+    """The light of a face [h, w, 3] Lab without the blobs that stand out from it.
+
+    Only what the photo does not show counts (`hidden`, 1 there): the photo's own light is laid over this afterwards,
+    and its difference from what diffusion believes is what the other walls are corrected by.
+    """
     edge = cv2.distanceTransform(np.pad(visible.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1] * texel_m
     weight = np.clip(edge / 0.2, 0.02, 1).astype(np.float32) * visible
-    smooth = convolved(believed, weight, 1.2 / texel_m)
-    for sigma_m in (0.9, 0.6, 0.45):
+    weight *= np.maximum(hidden, 1e-4)
+    smooth = convolved(believed, weight, 2.0 / texel_m)
+    for sigma_m in (2.0, 1.5, 1.5):
         trust = np.exp(-((_difference(believed, smooth) / 9) ** 2)).astype(np.float32)
         smooth = convolved(believed, weight * (trust + 1e-3), sigma_m / texel_m)
     return smooth

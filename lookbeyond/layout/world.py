@@ -1,25 +1,92 @@
 """A painted panorama becomes a world whose place is understood: straight surfaces, their distance, a clean plate."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 from lookbeyond.geometry.layout import RoomLayout
 from lookbeyond.geometry.panorama import Panorama, Place, Plate
 from lookbeyond.models.layout_network import LayoutNetwork
 
 from .draw import DrawnPlace, draw_room
 from .fit import fit_layout, fit_layout_panorama
-from .open_place import draw_open
+from .open_place import draw_open, ground_distance
 from .photo import lay_photo
 from .picture import PhotoPicture, Picture, SpherePicture
+from .render import map_faces
 
 Room = Literal["auto", "on", "off"]
 """Whether a place's layout is used: where the fit is sure, wherever one was found, or never."""
 Unseen = Literal["plain", "dressed", "as-painted"]
 """How the part that nobody saw is shown: bare surfaces; with doors, windows and pictures; as diffusion painted it."""
+
+
+@dataclass(frozen=True, eq=False)
+class FoundPlace:
+    """What a photo tells of its place, before anything is painted around it."""
+
+    place: Place
+    layout: RoomLayout | None = None
+    """Of a room that is to be drawn."""
+    measured: NDArray[np.float32] | None = None
+    """[h, w] metres along the photo's rays; of a room that is to be drawn."""
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the place will be drawn, and its distance with it."""
+        return self.layout is not None or self.open
+
+    @property
+    def open(self) -> bool:
+        """Whether it is drawn as an open place, of which no paint is used."""
+        return self.layout is None and self.place.kind == "open"
+
+    def distance(self, camera: Camera, camera_height: float, width: int) -> NDArray[np.float32] | None:
+        """[width / 2, width] metres along the ray, as a panorama's; None where only diffusion can tell."""
+        if self.layout is not None:
+            return map_faces(self.layout, camera.position, width, heading_pitch_roll(camera)[0]).distance
+        return ground_distance(camera_height, width) if self.open else None
+
+
+def find_place(
+    photo: NDArray[np.uint8], camera: Camera, camera_height: float, network: LayoutNetwork, room: Room = "auto"
+) -> FoundPlace:
+    """A room, an open place or neither, from a photo uint8 [h, w, 3] and its camera (any resolution).
+
+    camera_height: metres above the floor.
+    """
+    if room == "off":
+        return FoundPlace(Place())
+    fit = fit_layout(photo, camera, camera_height, network)
+    place = Place(fit.place, round(fit.confidence, 4), fit.reason)
+    layout = fit.candidate if room == "on" else fit.layout
+    if layout is not None and not (fit.place == "open" and room == "auto"):
+        return FoundPlace(replace(place, kind="room"), layout, fit.distance_inside)
+    if room == "on" and fit.place == "open":
+        place = replace(place, kind="neither")
+    return FoundPlace(place)
+
+
+def draw_place(
+    photo: NDArray[np.uint8], painted: Panorama, found: FoundPlace, unseen: Unseen = "dressed"
+) -> Panorama:
+    """The world around a photo: its place as it was found, in the light of the painted panorama.
+
+    Where it is neither a room nor an open place, everything is as it was painted.
+    """
+    camera = painted.photo_camera
+    if camera is None:
+        raise ValueError("a place is drawn around its photo: this panorama has none")
+    height, width = photo.shape[:2]
+    picture = PhotoPicture(photo, camera.resized(width, height))
+    if found.layout is not None:
+        return with_room(picture, painted, found.layout, found.place, unseen, measured=found.measured)
+    if found.open:
+        return _with_place(picture, painted, draw_open(picture, painted), found.place, unseen)
+    return replace(painted, place=found.place)
 
 
 def understand_place(
@@ -29,25 +96,11 @@ def understand_place(
     room: Room = "auto",
     unseen: Unseen = "dressed",
 ) -> Panorama:
-    """The world around a photo: its place found out, and drawn where that is sure.
-
-    photo: uint8 [h, w, 3], as `painted.photo_camera` took it; painted: as diffusion made it. `Panorama.place` says
-    what was found and why; where it is neither a room nor an open place, everything else is as it was painted.
-    """
+    """The world around a photo that was painted already: `find_place` and `draw_place` at once."""
     camera = painted.photo_camera
     if camera is None:
         raise ValueError("a place is understood from its photo: this panorama has none")
-    height, width = photo.shape[:2]
-    picture = PhotoPicture(photo, camera.resized(width, height))
-    fit = fit_layout(photo, camera, painted.camera_height, network)
-    place = Place(fit.place, round(fit.confidence, 4), fit.reason)
-    if fit.place == "open" and room == "auto":
-        return _with_place(picture, painted, draw_open(picture, painted), place, unseen)
-    layout = fit.candidate if room == "on" else fit.layout
-    if layout is not None:
-        place = replace(place, kind="room")
-        return with_room(picture, painted, layout, place, unseen, measured=fit.distance_inside)
-    return replace(painted, place=place)
+    return draw_place(photo, painted, find_place(photo, camera, painted.camera_height, network, room), unseen)
 
 
 def understand_panorama(panorama: Panorama, network: LayoutNetwork, room: Room = "auto") -> Panorama:

@@ -20,7 +20,7 @@ from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import extract_perspective, sample_pixels
 
-from .guidance import Guidance, fill_holes
+from .guidance import Guidance, fill_holes, image_bytes
 from .panorama import DISTANCE_WIDTH, PanoramaPipeline, PanoramaPipelineOutput, compose
 from .sphere import blend_views, covering_cameras, in_view
 
@@ -118,8 +118,8 @@ class DepthPipeline(DiffusionPipeline):
         """
         if bool((guidance.known > 0).all()):
             return guidance.distance
-        images = ((colour.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        made = [np.log(self._estimate_frame(image, camera)) for image, camera in zip(images, cameras, strict=True)]
+        frames = zip(image_bytes(colour), cameras, strict=True)
+        made = [np.log(self._estimate_frame(image, camera)) for image, camera in frames]
         made = torch.from_numpy(np.stack(made)).to(guidance.distance)[:, None]
         told, known = guidance.distance.clamp_min(1e-3).log(), guidance.known > 0
         made = fitted(made, told, known)
@@ -167,13 +167,20 @@ class MeasuredPanorama:
         return self.panorama.vae
 
     def __call__(
-        self, photo: np.ndarray, camera: Camera, *, camera_height: float = 1.6, width: int = 4096, **options: Any
+        self,
+        photo: np.ndarray,
+        camera: Camera,
+        *,
+        camera_height: float = 1.6,
+        width: int = 4096,
+        distance: np.ndarray | None = None,
+        **options: Any,
     ) -> PanoramaPipelineOutput:
         """As `PanoramaPipeline`."""
         whole = self.panorama.paint(photo, camera, **options)
         return measured_around(
             self.meter, photo, camera, whole, camera_height, width, options.get("generator"),
-            options.get("callback_on_step_end"),
+            options.get("callback_on_step_end"), distance,
         )  # fmt: skip
 
     def measure(self, colour: np.ndarray, **options: Any) -> PanoramaPipelineOutput:
@@ -190,10 +197,20 @@ def measured_around(
     width: int,
     generator: torch.Generator | None,
     callback_on_step_end: Callable[[Any, int, int, dict], Any] | None,
+    distance: np.ndarray | None = None,
 ) -> PanoramaPipelineOutput:
-    """A painted panorama [H, 2H, 3] with the photo at its own resolution in it, and the distance `meter` gives it."""
+    """A painted panorama [H, 2H, 3] with the photo at its own resolution in it, and the distance `meter` gives it.
+
+    distance: [h, 2h] metres along the ray, where it is known already: then it is not measured.
+    """
     heading, _, _ = heading_pitch_roll(camera)
     colour, from_photo = compose(photo, camera, heading, whole, width)
+    if distance is not None:
+        known = Panorama(
+            colour, distance, from_photo, heading_rad=heading, origin=tuple(camera.position),
+            camera_height=camera_height, photo_camera=camera,
+        )  # fmt: skip
+        return PanoramaPipelineOutput(panorama=known)
     measured = meter.measure(
         colour, camera_height=camera_height, heading_rad=heading, origin=tuple(camera.position), generator=generator,
         callback_on_step_end=callback_on_step_end,

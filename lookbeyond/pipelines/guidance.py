@@ -80,6 +80,11 @@ def image_tensor(image: np.ndarray, device: torch.device | str = "cpu") -> torch
     return torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
+def image_bytes(image: torch.Tensor) -> np.ndarray:
+    """[..., 3, H, W] in -1..1 -> uint8 [..., H, W, 3]: the inverse of `image_tensor`, for any number of images."""
+    return ((image.float().movedim(-3, -1) + 1) * 127.5).round().clamp(0, 255).byte().contiguous().cpu().numpy()
+
+
 def _fill_from_behind(
     colour: torch.Tensor, logs: torch.Tensor, known: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -98,7 +103,7 @@ def _fill_from_behind(
     distance, there = small[0, 3].contiguous().numpy(), share[0, 0].numpy() > 0
     use = _behind(distance, there)
     missing = (~use).astype(np.uint8)
-    image = ((small[0, :3].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().contiguous().numpy()
+    image = image_bytes(small[0, :3])
     # Telea's is the smoother one, but oscillates in floating point
     made = np.dstack([
         cv2.inpaint(image, missing, 3, cv2.INPAINT_TELEA).astype(np.float32) / 127.5 - 1,

@@ -84,6 +84,7 @@ class OutpaintPipeline:
         num_inference_steps: int = 20,
         coarse_noise: float = 1.0,
         prompt: str = "",
+        distance: np.ndarray | None = None,
         generator: torch.Generator | None = None,
         callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
         **settings: Any,
@@ -97,11 +98,13 @@ class OutpaintPipeline:
         if prompt:
             poles = {name: f"{options[name]}, {prompt}" for name in ("prompt_up", "prompt_down") if options.get(name)}
             options |= {"prompt": prompt} | poles
-        progress = _Progress(self, callback_on_step_end, MEASURING_STEPS)
+        progress = _Progress(self, callback_on_step_end, MEASURING_STEPS if distance is None else 0)
         whole = self.paint(
             photo, camera, num_inference_steps=num_inference_steps, generator=generator, progress=progress, **options
         )
-        return measured_around(self.meter, photo, camera, whole, camera_height, width, generator, progress.measured)
+        return measured_around(
+            self.meter, photo, camera, whole, camera_height, width, generator, progress.measured, distance
+        )
 
     def measure(self, colour: np.ndarray, **options: Any) -> PanoramaPipelineOutput:
         """Only the distance of an existing panorama, as `PanoramaPipeline.measure`."""

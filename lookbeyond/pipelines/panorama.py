@@ -25,7 +25,7 @@ from lookbeyond.models.image_encoder import embed_images
 # diffusers loads components only from modules that are imported already
 from lookbeyond.models.panorama_transformer import PanoramaTransformer, rolled  # noqa: F401
 
-from .guidance import fill_holes
+from .guidance import fill_holes, image_bytes, image_tensor
 
 DISTANCE_WIDTH = 1024
 """Width of the distance map that goes with a panorama: finer than the network's, coarser than the colour."""
@@ -71,6 +71,7 @@ class PanoramaPipeline(DiffusionPipeline):
         num_inference_steps: int = 20,
         coarse_noise: float = 1.0,
         distance_samples: int = 2,
+        distance: np.ndarray | None = None,
         generator: torch.Generator | None = None,
         callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
     ) -> PanoramaPipelineOutput:
@@ -86,14 +87,16 @@ class PanoramaPipeline(DiffusionPipeline):
             coarse_noise: how much counts of the noise to start from, where it is coarser than `COARSE_CELLS`; see
                 `quiet_coarse_noise`.
             distance_samples: the nearest of this many samples of the distance, given the finished colour, counts.
+            distance: float32 [h, 2h] metres along the ray, where it is known already: then none is made.
             callback_on_step_end: called as diffusers does, with {"step", "steps", "latents"}.
         """
         heading, _, _ = heading_pitch_roll(camera)
-        later = max(1, num_inference_steps // 2)
+        later = max(1, num_inference_steps // 2) if distance is None else 0
         report = _Reporter(self, callback_on_step_end, num_inference_steps + later)
         whole, embedding = self._paint(photo, camera, height, num_inference_steps, coarse_noise, generator, report)
-        # the distance of the picture as it now is, not of one that was dreamt beside it
-        distance = self._measure(whole, embedding, camera_height, distance_samples, later, generator, report)
+        if distance is None:
+            # of the picture as it now is, not of one that was dreamt beside it
+            distance = self._measure(whole, embedding, camera_height, distance_samples, later, generator, report)
         colour, from_photo = compose(photo, camera, heading, whole, width)
         return PanoramaPipelineOutput(
             panorama=Panorama(
@@ -203,11 +206,7 @@ class PanoramaPipeline(DiffusionPipeline):
         return 0 if config.wraps else round(0.618 * step * columns / config.patch_size) * config.patch_size % columns
 
     def _embed(self, photo: np.ndarray) -> torch.Tensor:
-        return embed_images(self.image_encoder, self._to_tensor(photo))
-
-    def _to_tensor(self, image: np.ndarray) -> torch.Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(image)).to(self._execution_device, torch.float32)
-        return tensor.permute(2, 0, 1)[None] / 127.5 - 1
+        return embed_images(self.image_encoder, image_tensor(photo, self._execution_device))
 
     def _whole_cells(self, mask: np.ndarray) -> torch.Tensor:
         """Mask [H, W] -> [1, 1, h, w]: 1 where every pixel of a latent's cell is in it."""
@@ -218,14 +217,14 @@ class PanoramaPipeline(DiffusionPipeline):
         """uint8 [H, W, 3] -> latents [1, C, h, w], encoded across the seam."""
         margin = 8 * spatial_scale_factor(self.vae)
         wrapped = np.concatenate([image[:, -margin:], image, image[:, :margin]], 1)
-        return encode_images(self.vae, self._to_tensor(wrapped))[..., 8:-8]
+        return encode_images(self.vae, image_tensor(wrapped, self._execution_device))[..., 8:-8]
 
     def _decode(self, latents: torch.Tensor) -> np.ndarray:
         """Latents [B, C, h, w] -> uint8 [B, H, W, 3], decoded across the seam."""
         margin = 8 * spatial_scale_factor(self.vae)
         wrapped = torch.cat([latents[..., -8:], latents, latents[..., :8]], -1) / self.vae.config.scaling_factor
         images = self.vae.decode(wrapped.to(self.vae.dtype)).sample[..., margin:-margin]
-        return ((images.float().permute(0, 2, 3, 1) + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
+        return image_bytes(images)
 
 
 class _Reporter:
@@ -329,6 +328,18 @@ def compose(
     whole: uint8 [H, 2H, 3], the panorama at the network's resolution.
     """
     return lay_photo(photo, camera, heading_rad, enlarge(whole.astype(np.float32), width))
+
+
+def bare_panorama(
+    photo: np.ndarray, camera: Camera, camera_height: float, width: int, distance: np.ndarray
+) -> Panorama:
+    """Only the photo, grey around it: for a place that is drawn without any paint. Distance [h, 2h] in metres."""
+    heading, _, _ = heading_pitch_roll(camera)
+    colour, from_photo = compose(photo, camera, heading, np.full((32, 64, 3), 128, np.uint8), width)
+    return Panorama(
+        colour, distance, from_photo, heading_rad=heading, origin=tuple(camera.position), camera_height=camera_height,
+        photo_camera=camera,
+    )  # fmt: skip
 
 
 def refine_distance(distance: np.ndarray, image: np.ndarray) -> np.ndarray:

@@ -11,18 +11,18 @@ import torch
 from lookbeyond import presets
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera
-from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.geometry.panorama import Panorama, Place, View
 from lookbeyond.layout.fit import built_in_network
-from lookbeyond.layout.world import Room, Unseen, understand_panorama, understand_place
+from lookbeyond.layout.world import FoundPlace, Room, Unseen, draw_place, find_place, understand_panorama
 from lookbeyond.models.autoencoder import spatial_scale_factor
 from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.models.warping import WarpedViews
 from lookbeyond.presets.memory import MemoryPlan
 
 from .full_size import FEATHER_PX, ToldFrame, faded, shrunk_view, tell_frames
-from .guidance import Guidance, fill_holes, image_tensor, warp_guidance
+from .guidance import Guidance, fill_holes, image_bytes, image_tensor, warp_guidance
 from .loading import Holding, load_pipelines
-from .panorama import PanoramaPipeline
+from .panorama import DISTANCE_WIDTH, PanoramaPipeline, bare_panorama
 from .paths import denser
 from .views import WHOLLY_KNOWN, Pass, ViewsPipeline, ViewsPipelineOutput, spatial_weights
 
@@ -138,19 +138,27 @@ class ScenePipeline:
         """
         _check_height(camera_height)
         presets.check_prompt(self.preset, prompt)
-        panorama = self.panorama(
-            photo, camera, camera_height=camera_height, width=width,
-            num_inference_steps=self.settings.panorama_steps, coarse_noise=self.settings.panorama_coarse_noise,
-            generator=torch.Generator().manual_seed(seed),
-            callback_on_step_end=self._panorama_progress(callback, "Painting the panorama"),
-            **({"prompt": prompt} if prompt else {}),
-        ).panorama  # fmt: skip
+        found = FoundPlace(Place())
+        if self.layout is not None:
+            if callback is not None:
+                callback(0.0, "Looking for the room", None)
+            found = find_place(photo, camera, camera_height, self.layout, room)
+        unseen = unseen or self.settings.unseen
+        distance = found.distance(camera, camera_height, DISTANCE_WIDTH)
+        if distance is not None and found.open and unseen != "as-painted":
+            panorama = bare_panorama(photo, camera, camera_height, width, distance)
+        else:
+            panorama = self.panorama(
+                photo, camera, camera_height=camera_height, width=width,
+                num_inference_steps=self.settings.panorama_steps, coarse_noise=self.settings.panorama_coarse_noise,
+                distance=distance, generator=torch.Generator().manual_seed(seed),
+                callback_on_step_end=self._panorama_progress(callback, "Painting the panorama"),
+                **({"prompt": prompt} if prompt else {}),
+            ).panorama  # fmt: skip
         panorama = self._signed(panorama, seed)
-        if room == "off" or self.layout is None:
-            return panorama
-        if callback is not None:
-            callback(0.9, "Drawing the room", None)
-        return understand_place(photo, panorama, self.layout, room, unseen or self.settings.unseen)
+        if callback is not None and found.drawn:
+            callback(0.9, "Drawing the place", panorama.shrunk(512).colour)
+        return draw_place(photo, panorama, found, unseen)
 
     def measure_world(
         self,
@@ -391,10 +399,9 @@ class ScenePipeline:
         own = warped.sample(panorama)
         told = soften(warped.known[:, None].float(), FEATHER_PX) * (guidance is not None)
         colour = torch.lerp(colour, own, torch.maximum(share, self.settings.panorama_detail * told))
-        images = ((colour.permute(0, 2, 3, 1) + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
         shares = (share[:, 0] * 255).round().byte().cpu().numpy()
         distances = output.distance[:, 0].float().cpu().numpy()
-        return [View(*parts) for parts in zip(cameras, images, distances, shares, strict=True)]
+        return [View(*parts) for parts in zip(cameras, image_bytes(colour), distances, shares, strict=True)]
 
     def _signed(self, panorama: Panorama, seed: int) -> Panorama:
         return replace(panorama, preset=self.preset, seed=seed, revision=self.revision)
@@ -419,8 +426,7 @@ def _views_progress(callback: Callback | None, message: str):
         preview = None
         if step % 3 == 0:  # the frame that is farthest from both anchors
             latents = state["clean"][:, : pipeline.vae.config.latent_channels]
-            image = pipeline._decode(latents[len(latents) // 2 :][:1])[0]
-            preview = ((image.permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
+            preview = image_bytes(pipeline._decode(latents[len(latents) // 2 :][:1])[0])
         callback(0.9 * step / state["steps"], f"{message}, step {step} of {state['steps']}", preview)
 
     return on_step

@@ -205,7 +205,11 @@ class ViewsPipeline(DiffusionPipeline):
         device, count, cameras = self._execution_device, len(weights), passes[0].cameras
         height, width = passes[0].guidance.colour.shape[-2:]
         augmented = (noise_aug_strength, generator)
-        conditions = [self._conditions(one, unit, scale, raymap, augmented) for one in passes]
+        encoded = [self._encode(self._pad(one.guidance.colour)) for one in passes] if self._wants("warped") else []
+        conditions = [
+            self._conditions(one, unit, scale, raymap, augmented, warped)
+            for one, warped in zip(passes, encoded or [None] * len(passes), strict=True)
+        ]
         told = _Told(
             torch.cat(conditions),
             torch.cat([self._embedding(one.anchor) for one in passes])[:, None],
@@ -225,7 +229,7 @@ class ViewsPipeline(DiffusionPipeline):
         kept = self._kept(guidance, ends=len(passes) == 2)
         # a start from nothing that holds nothing needs no frames but the anchors
         needed = kept[0].any((1, 2, 3)) if strength >= 1 and hold <= 0 else torch.ones(count, dtype=torch.bool)
-        clean = self._clean(guidance, unit, needed)
+        clean = self._clean(guidance, unit, needed, self._fused_latents(encoded, weights, guidance))
         noise = randn_tensor(clean.shape, generator=generator, device=device, dtype=torch.float32)
         latents = self._noised(clean, noise, timesteps[0], pure=strength >= 1)
         for step, timestep in enumerate(timesteps, 1):
@@ -301,16 +305,36 @@ class ViewsPipeline(DiffusionPipeline):
             always[[0, -1]] = True
         return always, always | known
 
-    def _conditions(self, one: Pass, unit, scale, raymap, augmented) -> torch.Tensor:
-        """[1, N, C, h, w]: what the UNet's config says it wants to be told, in that order."""
+    def _wants(self, condition: str) -> bool:
+        return condition in self._condition_names()
+
+    def _condition_names(self) -> Sequence[str]:
+        return getattr(self.unet.config, "conditioning", None) or ("anchor",)
+
+    def _fused_latents(
+        self, encoded: Sequence[torch.Tensor], weights: np.ndarray, guidance: Guidance
+    ) -> torch.Tensor | None:
+        """Latents [N, C, h, w] of the fused guidance, mixed from those of both passes: these are almost the same
+        pictures, whose mixture need not be encoded once more. A clip's ends, which are its anchors, are."""
+        if len(encoded) < 2:
+            return encoded[0] if encoded else None
+        share = torch.from_numpy(weights[:, 0]).to(encoded[0])[:, None, None, None]
+        mixed = torch.lerp(encoded[1].flip(0), encoded[0], share)
+        mixed[[0, -1]] = self._encode(self._pad(guidance.colour[[0, -1]]))
+        return mixed
+
+    def _conditions(self, one: Pass, unit, scale, raymap, augmented, warped: torch.Tensor | None) -> torch.Tensor:
+        """[1, N, C, h, w]: what the UNet's config says it wants to be told, in that order.
+
+        warped: [N, c, h, w], the guidance's colour as latents, where that is one of them.
+        """
         guidance, factor = one.guidance, spatial_scale_factor(self.vae)
-        names = getattr(self.unet.config, "conditioning", None) or ("anchor",)
         padded = self._pad(guidance.colour)
         known = F.avg_pool2d(self._pad(guidance.known), factor)
         parts = []
-        for name in names:
-            if name == "warped":
-                parts.append(self._encode(padded) * (known > 0.5))
+        for name in self._condition_names():
+            if name == "warped" and warped is not None:
+                parts.append(warped * (known > 0.5))
             elif name == "warped_distance":
                 parts.append(distance_to_latents(self._pad(guidance.distance), unit) * (known > 0.5))
             elif name == "known":
@@ -365,8 +389,13 @@ class ViewsPipeline(DiffusionPipeline):
             image = _resize_with_antialiasing(image, (self.image_encoder.config.image_size,) * 2)
         return embed_images(self.image_encoder, image)
 
-    def _clean(self, guidance: Guidance, unit: float, needed: torch.Tensor) -> torch.Tensor:
-        """The guidance as clean latents [N, colour + distance channels, h, w]; zeros where it is not `needed` [N]."""
+    def _clean(
+        self, guidance: Guidance, unit: float, needed: torch.Tensor, known_latents: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The guidance as clean latents [N, colour + distance channels, h, w]; zeros where it is not `needed` [N].
+
+        known_latents: [N, c, h, w], those of its colour, where they are known.
+        """
         told, factor = guidance[needed.to(guidance.known.device)], spatial_scale_factor(self.vae)
         colour = self._pad(told.colour)
         distances = getattr(self.unet.config, "distance_channels", 0)
@@ -377,7 +406,7 @@ class ViewsPipeline(DiffusionPipeline):
         )
         clean = torch.zeros(shape, device=self._execution_device)
         if len(colour):
-            parts = [self._encode(colour)]
+            parts = [self._encode(colour) if known_latents is None else known_latents[needed.to(known_latents.device)]]
             parts += [distance_to_latents(self._pad(told.distance), unit)] if distances else []
             clean[needed.to(clean.device)] = torch.cat(parts, 1)
         return clean

@@ -1,7 +1,6 @@
 """What a training run needs to go on exactly where it was: one safetensors file, written whole or not at all.
 
-Nothing random is in it: every step draws from a generator of its own (`loop.run`). Checkpoints of earlier versions,
-`checkpoint.pt`, are read, never written.
+Nothing random is in it: every step draws from a generator of its own (`loop.run`).
 """
 
 import json
@@ -16,7 +15,7 @@ from safetensors.torch import save_file
 from lookbeyond.errors import InputError
 from lookbeyond.files import whole_file
 
-NAME, OLD_NAME = "checkpoint.safetensors", "checkpoint.pt"
+NAME = "checkpoint.safetensors"
 
 
 @dataclass
@@ -45,15 +44,15 @@ class Checkpoint:
 
 
 def find(folder: Path) -> Path | None:
-    """A run's checkpoint, the old format only where there is no new one."""
-    return next((folder / name for name in (NAME, OLD_NAME) if (folder / name).is_file()), None)
+    """A run's checkpoint, if it has one."""
+    return folder / NAME if (folder / NAME).is_file() else None
 
 
 def read(path: Path) -> Checkpoint:
-    """Reads either format. Raises InputError for a file that is neither."""
+    """Read a checkpoint. Raises InputError for a file that is none."""
     try:
-        return _read_old(path) if path.name == OLD_NAME else _read(path)
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError, EOFError) as error:
+        return _read(path)
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise InputError(
             f"The checkpoint {path} cannot be read ({' '.join(str(error).split())}); give --out another folder, "
             "or delete the file to begin anew."
@@ -77,12 +76,3 @@ def _read(path: Path) -> Checkpoint:
                 average[int(owner)] = file.get_tensor(name)
     ema = [average[number] for number in sorted(average)]
     return Checkpoint(modules, optimizer, ema, facts["ema_steps"], facts["step"], facts["elapsed"])
-
-
-def _read_old(path: Path) -> Checkpoint:
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    ema = state["ema"]
-    return Checkpoint(
-        state["modules"], state["optimizer"]["state"], ema["shadow_params"], ema["optimization_step"], state["step"],
-        state["elapsed"],
-    )  # fmt: skip

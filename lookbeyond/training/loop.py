@@ -169,107 +169,144 @@ def run(
 
     Raises InputError when a checkpoint does not fit, TrainingError when the loss is not a number any more.
     """
-    first = accelerator.is_main_process
-    if first:
-        options.out.mkdir(parents=True, exist_ok=True)
-    if options.gradient_checkpointing:
-        _checkpoint_gradients(modules)
-    parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
-    ema = EMAModel(parameters, decay=ema_decay, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
-    step, elapsed = _resume(modules, parameters, optimizer, ema, options)
-    if first:
-        _drop_later_rows(options.out / "log.csv", step)
-    objective, prepared = accelerator.prepare(_Objective(modules, loss_of), optimizer)
-    for module in modules.values():
-        module.train()
-    if options.log_with:
-        facts = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
-        accelerator.init_trackers("lookbeyond", {k: v for k, v in facts.items() if isinstance(v, int | float | str)})
+    _Run(accelerator, modules, loss_of, options, on_save, ema_decay).train(draw, ahead, save_every_s)
 
-    def spent() -> float:
+
+class _Run:
+    """A training run: what is trained, how far it is, and what was measured since the log's last row."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        modules: dict[str, torch.nn.Module],
+        loss_of: Callable[[Batch], dict[str, torch.Tensor]],
+        options: argparse.Namespace,
+        on_save: Callable[[int], None],
+        ema_decay: float,
+    ):
+        self.accelerator, self.modules, self.options, self.on_save = accelerator, modules, options, on_save
+        self.first = accelerator.is_main_process
+        if self.first:
+            options.out.mkdir(parents=True, exist_ok=True)
+        if options.gradient_checkpointing:
+            _checkpoint_gradients(modules)
+        self.parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=0.01
+        )
+        self.ema = EMAModel(self.parameters, decay=ema_decay, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
+        self.step, self.elapsed_s = _resume(modules, self.parameters, self.optimizer, self.ema, options)
+        if self.first:
+            _drop_later_rows(options.out / "log.csv", self.step)
+        self.objective, self.prepared = accelerator.prepare(_Objective(modules, loss_of), self.optimizer)
+        for module in modules.values():
+            module.train()
+        if options.log_with:
+            facts = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
+            accelerator.init_trackers(
+                "lookbeyond", {k: v for k, v in facts.items() if isinstance(v, int | float | str)}
+            )
+        first_slot = accelerator.process_index * options.accumulate
+        self.slots = range(first_slot, first_slot + options.accumulate)
+        self.sums: dict[str, torch.Tensor | float] = {}
+        self.fetching_s, self.counted, self.logged_s = 0.0, 0, self.elapsed_s
+
+    @property
+    def spent(self) -> float:
         """The share of the budget that is used up."""
-        budgets = ((step, options.steps), (elapsed, options.minutes and options.minutes * 60))
+        options = self.options
+        budgets = ((self.step, options.steps), (self.elapsed_s, options.minutes and options.minutes * 60))
         return max(used / budget for used, budget in budgets if budget is not None)
 
-    def save() -> None:
-        if first:
-            _checkpoint_of(modules, optimizer, ema, step, elapsed).write(options.out)
-            ema.store(parameters)
-            ema.copy_to(parameters)
-            for name, module in modules.items():
-                module.eval()
-                with whole_folder(options.out / name, WEIGHT_FILES) as folder:
-                    module.save_pretrained(folder)
-            on_save(step)
-            for module in modules.values():
-                module.train()
-            ema.restore(parameters)
-        accelerator.wait_for_everyone()
+    def train(self, draw: Draw, ahead: bool, save_every_s: float) -> None:
+        """Take steps until the budget is spent or somebody stops the run."""
+        saved_s, last = self.elapsed_s, time.monotonic()
+        bar = tqdm(
+            total=100, unit="%", disable=not self.first, bar_format="{l_bar}{bar}|{elapsed}<{remaining}{postfix}",
+            initial=round(100 * min(1.0, self.spent)),
+        )  # fmt: skip
+        reader = _Reader(draw, self.options.seed, self.slots, ahead)
+        with _asked_to_stop() as stop, contextlib.closing(reader):
+            done = self.spent >= 1
+            while not done:
+                self._learn(reader)
+                now = time.monotonic()
+                self.elapsed_s, last = self.elapsed_s + now - last, now
+                self.elapsed_s, stopped = _agreed(self.accelerator, self.elapsed_s, bool(stop))
+                done = stopped or self.spent >= 1
+                if self.elapsed_s - self.logged_s > LOG_EVERY_S or done:
+                    self._log(bar)
+                if self.elapsed_s - saved_s > save_every_s or done:
+                    self._save()
+                    saved_s, last = self.elapsed_s, time.monotonic()
+        bar.close()
+        if self.options.log_with:
+            self.accelerator.end_training()
 
-    slots = range(accelerator.process_index * options.accumulate, (accelerator.process_index + 1) * options.accumulate)
-    sums, fetching, counted = {}, 0.0, 0
-    saved = logged = elapsed
-    last = time.monotonic()
-    bar = tqdm(
-        total=100, unit="%", disable=not first, bar_format="{l_bar}{bar}|{elapsed}<{remaining}{postfix}",
-        initial=round(100 * min(1.0, spent())),
-    )  # fmt: skip
-    reader = _Reader(draw, options.seed, slots, ahead)
-    with _asked_to_stop() as stop, contextlib.closing(reader):
-        done = spent() >= 1
-        while not done:
-            for group in optimizer.param_groups:
-                group["lr"] = options.learning_rate * min(1, (step + 1) / WARM_UP) * (1 - spent())
-            prepared.zero_grad(set_to_none=True)
-            for slot in slots:
-                before = time.monotonic()
-                batch = reader(step, slot)
-                fetching += time.monotonic() - before
-                wait = slot != slots[-1]  # only the last backward pass exchanges gradients
-                with accelerator.no_sync(objective) if wait else contextlib.nullcontext():
-                    losses = objective(batch)
-                    accelerator.backward(losses["loss"] / options.accumulate)
-                for name, value in losses.items():
-                    sums[name] = sums.get(name, 0) + value.detach().float()
-            accelerator.clip_grad_norm_(parameters, 1.0)
-            prepared.step()
-            if first:
-                ema.step(parameters)
-            step, counted = step + 1, counted + options.accumulate
-            now = time.monotonic()
-            elapsed, last = elapsed + now - last, now
-            elapsed, stopped = _agreed(accelerator, elapsed, bool(stop))
-            done = stopped or spent() >= 1
-            if elapsed - logged > LOG_EVERY_S or done:
-                means = {
-                    name: float(value) / counted for name, value in accelerator.reduce(sums, "mean").items()
-                }  # fmt: skip
-                if not all(map(math.isfinite, means.values())):
-                    raise TrainingError(
-                        f"The loss is not a number any more (step {step}); resume from {options.out} with a lower "
-                        "--learning-rate."
-                    )
-                seconds = max(elapsed - logged, 1e-9)
-                row = {
-                    "step": step, "seconds": round(elapsed),
-                    "samples_per_s": round(counted * options.batch * accelerator.num_processes / seconds, 1),
-                    "data_share": round(fetching / seconds, 3), **{name: round(m, 5) for name, m in means.items()},
-                }  # fmt: skip
-                if first:
-                    _write_row(options.out / "log.csv", row)
-                if options.log_with:
-                    accelerator.log(row | {"learning_rate": optimizer.param_groups[0]["lr"]}, step=step)
-                bar.set_postfix(row, refresh=False)
-                bar.n = min(round(100 * spent()), 100)
-                bar.refresh()
-                sums, fetching, counted, logged = {}, 0.0, 0, elapsed
-            if elapsed - saved > save_every_s or done:
-                save()
-                saved, last = elapsed, time.monotonic()
-    bar.close()
-    if options.log_with:
-        accelerator.end_training()
+    def _learn(self, reader: "_Reader") -> None:
+        """One step: a batch for every slot, and an update of the weights."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.options.learning_rate * min(1, (self.step + 1) / WARM_UP) * (1 - self.spent)
+        self.prepared.zero_grad(set_to_none=True)
+        for slot in self.slots:
+            before = time.monotonic()
+            batch = reader(self.step, slot)
+            self.fetching_s += time.monotonic() - before
+            wait = slot != self.slots[-1]  # only the last backward pass exchanges gradients
+            with self.accelerator.no_sync(self.objective) if wait else contextlib.nullcontext():
+                losses = self.objective(batch)
+                self.accelerator.backward(losses["loss"] / self.options.accumulate)
+            for name, value in losses.items():
+                self.sums[name] = self.sums.get(name, 0) + value.detach().float()
+        self.accelerator.clip_grad_norm_(self.parameters, 1.0)
+        self.prepared.step()
+        if self.first:
+            self.ema.step(self.parameters)
+        self.step, self.counted = self.step + 1, self.counted + self.options.accumulate
+
+    def _log(self, bar: tqdm) -> None:
+        """A row of the log: the mean losses since the last one. TrainingError when one is not a number any more."""
+        options = self.options
+        sums: Any = self.accelerator.reduce(self.sums, "mean")
+        means = {name: float(value) / self.counted for name, value in sums.items()}
+        if not all(map(math.isfinite, means.values())):
+            raise TrainingError(
+                f"The loss is not a number any more (step {self.step}); resume from {options.out} with a lower "
+                "--learning-rate."
+            )
+        seconds = max(self.elapsed_s - self.logged_s, 1e-9)
+        samples = self.counted * options.batch * self.accelerator.num_processes
+        row = {
+            "step": self.step,
+            "seconds": round(self.elapsed_s),
+            "samples_per_s": round(samples / seconds, 1),
+            "data_share": round(self.fetching_s / seconds, 3),
+            **{name: round(mean, 5) for name, mean in means.items()},
+        }
+        if self.first:
+            _write_row(options.out / "log.csv", row)
+        if options.log_with:
+            self.accelerator.log(row | {"learning_rate": self.optimizer.param_groups[0]["lr"]}, step=self.step)
+        bar.set_postfix(row, refresh=False)
+        bar.n = min(round(100 * self.spent), 100)
+        bar.refresh()
+        self.sums, self.fetching_s, self.counted, self.logged_s = {}, 0.0, 0, self.elapsed_s
+
+    def _save(self) -> None:
+        if self.first:
+            state = _checkpoint_of(self.modules, self.optimizer, self.ema, self.step, self.elapsed_s)
+            state.write(self.options.out)
+            self.ema.store(self.parameters)
+            self.ema.copy_to(self.parameters)
+            for name, module in self.modules.items():
+                module.eval()
+                with whole_folder(self.options.out / name, WEIGHT_FILES) as folder:
+                    module.save_pretrained(folder)
+            self.on_save(self.step)
+            for module in self.modules.values():
+                module.train()
+            self.ema.restore(self.parameters)
+        self.accelerator.wait_for_everyone()
 
 
 class _Reader:

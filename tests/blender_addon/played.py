@@ -133,7 +133,7 @@ class PlayedService:
         return types.SimpleNamespace(devices=self.devices)
 
     def look(self, sha256: str, fov_x_rad: float = 0.0):
-        from lookbeyond_kit.protocol import Seen
+        from lookbeyond_kit.client import Seen
 
         self.looked_with = fov_x_rad
         return Seen(True, self.people, self.held)

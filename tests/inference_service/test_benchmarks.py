@@ -2,7 +2,7 @@
 
 from benchmarks.fuzz import MESSAGES, NOT_FOR_CLIENTS
 from benchmarks.noted_service import made_in_vain
-from inference_service import protocol
+from inference_service.wire import messages
 
 
 def test_only_what_was_finished_before_is_made_in_vain():
@@ -14,5 +14,5 @@ def test_only_what_was_finished_before_is_made_in_vain():
 
 
 def test_nonsense_is_made_of_all_that_a_client_may_say():
-    said, whole = {type(message) for message in MESSAGES}, set(protocol.MESSAGES.values())
+    said, whole = {type(message) for message in MESSAGES}, set(messages.MESSAGES.values())
     assert said - NOT_FOR_CLIENTS == whole - NOT_FOR_CLIENTS

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lookbeyond.geometry.cameras import placed_camera
-from lookbeyond.layout.sky import find_sky
+from lookbeyond.layout.sky import measure_sky
 
 CAMERA = placed_camera(320, 240, math.radians(70), pitch_rad=0.05)
 
@@ -31,32 +31,32 @@ def street(seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_sky_over_a_street_is_found(seed):
-    sky = find_sky(street(seed), CAMERA)
+    sky = measure_sky(street(seed), CAMERA)
     assert 0.3 < sky.share < 0.55 and sky.top > 0.95 and sky.bluer > 5 and sky.evidence > 0.8
 
 
 def test_a_blue_wall_down_to_the_floor_is_no_sky():
     photo = street()
     photo[:200] = (120, 150, 215)
-    assert find_sky(photo, CAMERA).evidence == 0
+    assert measure_sky(photo, CAMERA).evidence == 0
 
 
 def test_a_window_is_too_little_of_the_border_and_a_white_ceiling_is_not_blue():
     photo = np.full((240, 320, 3), (190, 180, 165), np.uint8)
     photo[:100, 120:200] = street()[:100, 120:200]
-    assert find_sky(photo, CAMERA).evidence < 0.35
+    assert measure_sky(photo, CAMERA).evidence < 0.35
     photo[:100] = (228, 228, 224)
-    assert find_sky(photo, CAMERA).evidence == 0
+    assert measure_sky(photo, CAMERA).evidence == 0
 
 
 def test_the_horizon_is_the_cameras():
     """The same picture taken looking up: what is blue then lies above the horizon, and the other way round."""
     photo = street()
     photo[:140] = (110, 150, 220)
-    assert find_sky(photo, placed_camera(320, 240, math.radians(70), pitch_rad=0.3)).evidence > 0.8
-    assert find_sky(photo, placed_camera(320, 240, math.radians(70), pitch_rad=-0.3)).evidence == 0
+    assert measure_sky(photo, placed_camera(320, 240, math.radians(70), pitch_rad=0.3)).evidence > 0.8
+    assert measure_sky(photo, placed_camera(320, 240, math.radians(70), pitch_rad=-0.3)).evidence == 0
 
 
 @pytest.mark.parametrize("level", [0, 255])
 def test_one_flat_colour_is_no_sky(level):
-    assert find_sky(np.full((64, 64, 3), level, np.uint8), placed_camera(64, 64, 1.0)).share == 0
+    assert measure_sky(np.full((64, 64, 3), level, np.uint8), placed_camera(64, 64, 1.0)).share == 0

@@ -13,8 +13,10 @@ from lookbeyond.data.rooms import Rooms, render_panoramas
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.keyframes import anchor_seed, clip_seed, plan_shot
-from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.geometry.layout import box_layout
+from lookbeyond.geometry.panorama import Panorama, Place, View
 from lookbeyond.geometry.warping import Warped
+from lookbeyond.layout.world import FoundPlace
 from lookbeyond.models.warping import warp_to_views
 from lookbeyond.pipelines.scene import Ablation, ScenePipeline
 from tests.lookbeyond.pipelines.tiny import panorama_pipeline, views_pipeline
@@ -282,3 +284,26 @@ def test_a_saved_preset_is_loaded_with_one_autoencoder(tmp_path, monkeypatch):
     presets.revision.cache_clear()
     loaded = ScenePipeline.from_preset("small")
     assert loaded.views.vae is loaded.panorama.vae and len(loaded.revision) == 12
+
+
+@pytest.mark.parametrize(("kind", "steps"), [("room", SETTINGS.panorama_steps), ("open", 0), ("neither", None)])
+def test_diffusion_is_asked_only_for_what_no_drawing_tells(scene, monkeypatch, kind, steps):
+    """A room's distance is its layout's, an open place is drawn without any paint."""
+    layout = box_layout((0, 0), (4, 5), 0.0, 0.0, 2.6)
+    found = FoundPlace(Place(kind, 0.9, "Because."), layout if kind == "room" else None, np.full((9, 12), 2.0))
+    monkeypatch.setattr("lookbeyond.pipelines.scene.find_place", lambda *_, **__: found)
+    monkeypatch.setattr(scene, "layout", object())
+    told: list[str] = []
+    photo = np.full((48, 64, 3), (90, 140, 210), np.uint8)
+    photo[30:] = (120, 110, 90)
+    camera = placed_camera(64, 48, math.radians(70), position=(0, 0, 1.5))
+    monkeypatch.setattr(presets, "revision", lambda name: "0123456789ab")
+    world = scene.build_world(
+        photo, camera, camera_height=1.5, width=256, unseen="dressed", callback=lambda *event: told.append(event[1])
+    )
+    painted = [text for text in told if text.startswith("Painting")]
+    assert len(painted) == steps if steps is not None else len(painted) > SETTINGS.panorama_steps
+    assert world.place == found.place
+    if kind == "room":
+        nadir = float(np.median(world.distance[-2:]))
+        assert nadir == pytest.approx(1.5, rel=0.02)

@@ -88,25 +88,6 @@ def test_a_finished_run_is_gone_on_with_in_another_folder(tmp_path):
     assert (float(before[name]), float(after[name])) == (2, 3), "the optimizer goes on"
 
 
-def test_a_checkpoint_of_an_earlier_version_is_gone_on_with(tmp_path):
-    """The format: modules, optimizer, ema, step and elapsed, in one file of torch.save."""
-    train(options(tmp_path / "new", "--steps", "2"))
-    state = checkpoint.read(tmp_path / "new" / checkpoint.NAME)
-    (tmp_path / "old").mkdir()
-    average = {"optimization_step": state.ema_steps, "shadow_params": state.ema, "decay": 0.9995}
-    old = {"modules": state.modules, "optimizer": {"state": state.optimizer, "param_groups": [{"lr": 1.0}]},
-           "ema": average, "step": 2, "elapsed": state.elapsed}  # fmt: skip
-    torch.save(old, tmp_path / "old" / checkpoint.OLD_NAME)
-    results = []
-    for source in ("new", "old"):
-        begin_anew()
-        train(options(tmp_path / f"from {source}", "--steps", "2", "--continue-from", str(tmp_path / source)))
-        results.append(load_file(tmp_path / f"from {source}" / WEIGHTS))
-    assert equal(*results)
-    begin_anew()
-    assert len(train(options(tmp_path / "old", "--steps", "3"))[1]) == 1, "and is resumed in its own folder"
-
-
 def test_two_processes_do_what_one_does_that_accumulates_two_batches(tmp_path):
     program = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
                "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",

@@ -1,0 +1,5 @@
+"""`python -m inference_service.cli`."""
+
+from inference_service.cli.command import main
+
+main()

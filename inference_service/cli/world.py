@@ -1,0 +1,130 @@
+"""`lookbeyond world`: the panorama around a photo, or the distance of an existing panorama."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from inference_service.cli import options
+from inference_service.cli.local_run import LocalRun
+from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, WorldRequest
+from inference_service.work.requests import ROOMS, UNSEEN, check
+from lookbeyond.errors import InputError
+from lookbeyond.files import Photo, check_output_folder, read_json, read_panorama_image, read_photo
+from lookbeyond.geometry.cameras import Camera
+from lookbeyond.layout.camera import FROM_FILE, GIVEN, camera_from_photo
+
+AUTO = "auto"
+ENTRIES = (*WORLD_FILES, *WORLD_LAYERS)
+
+
+class Angle(click.ParamType):
+    """A number of degrees, or `AUTO`; its value is in radians, or None for `AUTO`."""
+
+    name = "auto|DEG"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        if value == AUTO:
+            return None
+        try:
+            degrees = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of degrees nor {AUTO}.", param, ctx)
+        if not math.isfinite(degrees):
+            self.fail(f"{value} degrees are not finite; give a number of degrees, or {AUTO}.", param, ctx)
+        return math.radians(degrees)
+
+
+@click.command()
+@click.argument("photo", type=click.Path(path_type=Path), required=False)
+@click.option("--panorama", type=click.Path(path_type=Path), help="An existing 360° picture instead of a photo.")
+@options.out
+@click.option("--fov-x", "fov_x_deg", type=float, help="The photo's horizontal field of view, degrees.")
+@click.option("--focal-mm", type=float, help="Or its focal length as 35 mm equivalent (36 mm wide).")
+@click.option(
+    "--pitch", "pitch_rad", type=Angle(), default=AUTO, help="Degrees, positive looks up; auto: from the photo's lines."
+)
+@click.option(
+    "--roll", "roll_rad", type=Angle(), default=AUTO, help="Degrees, positive turns the camera clockwise; or auto."
+)
+@click.option("--camera-height", type=float, default=1.6, show_default=True, help="Metres above the floor.")
+@click.option("--width", type=int, default=4096, show_default=True, help="Width of the panorama, pixels.")
+@click.option("--prompt", default="", help='What the place is, for presets that outpaint: "a living room".')
+@click.option(
+    "--room",
+    type=click.Choice(ROOMS),
+    default="auto",
+    show_default=True,
+    help="Draw the room: where sure, always, never.",
+)
+@click.option("--unseen", type=click.Choice(UNSEEN), help="What nobody saw.  [default: the preset's way]")
+@options.seed
+@options.preset
+@options.store
+def world(
+    photo: Path | None,
+    panorama: Path | None,
+    out: Path,
+    fov_x_deg: float | None,
+    focal_mm: float | None,
+    pitch_rad: float | None,
+    roll_rad: float | None,
+    unseen: str | None,
+    store: Path | None,
+    **settings: Any,
+) -> None:
+    """Make the panorama around PHOTO, with distance; or only the distance of --panorama."""
+    if (photo is None) == (panorama is None):
+        raise InputError("Give either a PHOTO or --panorama PICTURE to build a world from.")
+    if panorama and any(value is not None for value in (fov_x_deg, focal_mm, pitch_rad, roll_rad)):
+        raise InputError("A 360° picture has no field of view, pitch or roll; leave these out with --panorama.")
+    check_output_folder(out, ENTRIES)
+    settings["unseen"] = unseen or ""
+    run = LocalRun(store)
+    if photo is not None:
+        image = read_photo(photo)
+        camera = _camera_of(photo, image, _field_of_view_rad(fov_x_deg, focal_mm), pitch_rad, roll_rad)
+        request = WorldRequest(photo=run.store.add_file(photo), camera=camera.to_dict(), **settings)
+    else:
+        assert panorama is not None
+        read_panorama_image(panorama)
+        del settings["width"]  # it has its own
+        request = WorldRequest(panorama=run.store.add_file(panorama), **settings)
+    unit = check(request).first_unit(run.revision(request.preset))
+    run.perform([unit])
+    run.deliver([unit], out, ENTRIES)
+    place = read_json(out / "world.json").get("place", {})
+    if place.get("reason"):
+        click.echo(f"{out}: {place['reason']} (confidence {place['confidence']:.2f})")
+
+
+def _camera_of(
+    path: Path, photo: Photo, fov_x_rad: float | None, pitch_rad: float | None, roll_rad: float | None
+) -> Camera:
+    """The photo's camera as given, else by the file, else by the photo's lines; reports which."""
+    given = fov_x_rad is not None
+    found = camera_from_photo(
+        photo.pixels,
+        fov_x_rad if given else photo.fov_x_rad,
+        fov_source=GIVEN if given else FROM_FILE,
+        pitch_rad=pitch_rad,
+        roll_rad=roll_rad,
+    )
+    click.echo(f"{path}: {found.description()}")
+    return found.camera()
+
+
+def _field_of_view_rad(fov_x_deg: float | None, focal_mm: float | None) -> float | None:
+    """As the user gave it, or None."""
+    if fov_x_deg is not None and focal_mm is not None:
+        raise InputError("Give --fov-x or --focal-mm, not both.")
+    if fov_x_deg is not None:
+        if not 5 <= fov_x_deg <= 170:
+            raise InputError(f"A --fov-x of {fov_x_deg:g}° is impossible for a photo; give 5 to 170 degrees.")
+        return math.radians(fov_x_deg)
+    if focal_mm is not None:
+        if not 2 <= focal_mm <= 400:
+            raise InputError(f"A --focal-mm of {focal_mm:g} is impossible here; give 2 to 400 mm.")
+        return 2 * math.atan(18 / focal_mm)
+    return None

@@ -1,0 +1,51 @@
+"""How long jobs will take."""
+
+import time
+
+from inference_service.jobs.job import ActiveUnit, Job
+from inference_service.jobs.pace import Key, Paces
+from inference_service.work.requests import CheckedShot
+from inference_service.work.unit import Unit
+
+
+class Estimates:
+    """Estimates from what was measured, and from the units at work."""
+
+    def __init__(self, paces: Paces, working: dict[str, ActiveUnit]):
+        self._paces, self._working = paces, working
+        self.workers = 1
+        """How many units can be made at once."""
+
+    def remaining_s(self, job: Job) -> float | None:
+        """Seconds that all workers together still need for a job, or None if unknown."""
+        live = self._live()
+        total_s = 0.0
+        for unit in job.units:
+            if unit.identity not in job.done:
+                pace = self._paces.seconds(unit.preset, unit.kind, live)
+                if pace is None:
+                    return None
+                total_s += self._left_s(unit, pace)
+        if job.is_planned:
+            return total_s / max(1, self.workers)
+        # before its plan, only a shot's length is known
+        pace = self._paces.seconds(job.request.preset, "clip", live)
+        size = job.request.frames_size if isinstance(job.request, CheckedShot) else 0.0
+        return None if pace is None else pace * size / max(1, self.workers)
+
+    def _left_s(self, unit: Unit, pace: float) -> float:
+        whole_s = pace * unit.size
+        active = self._working.get(unit.identity)
+        if active is None:
+            return whole_s
+        left_s = whole_s * (1 - active.fraction)
+        # it counts down between two steps, too, but never to zero: a late unit is not a finished one
+        return max(left_s - (time.monotonic() - active.moved), left_s / 10)
+
+    def _live(self) -> dict[Key, float]:
+        """The paces of the units at work, in seconds for one unit of size."""
+        return {
+            (active.unit.preset, active.unit.kind): (active.moved - active.begun) / (active.unit.size * active.fraction)
+            for active in self._working.values()
+            if active.fraction > 0.02
+        }

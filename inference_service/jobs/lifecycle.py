@@ -1,0 +1,207 @@
+"""The way of a job: from its first unit, through its plan, to its end; a shot waits for its world.
+
+Results lie in the store, so that after a restart a job goes on with the first unit that is not there.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from inference_service.jobs.database import JobDatabase
+from inference_service.jobs.job import ENDED, ActiveUnit, Attempts, Delivery, Job
+from inference_service.store.store import Store
+from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS
+from inference_service.work.requests import CheckedShot
+from inference_service.work.unit import Unit
+from inference_service.work.units.plan import PlanShot, read_plan
+from lookbeyond.errors import InputError, LookBeyondError, StorageError
+
+MAX_ENDED_JOBS = 1000
+MAX_ENDED_ARTIFACTS = 200_000
+"""Ended jobs beyond these are forgotten, the oldest first; what they made stays in the store."""
+
+
+class Lifecycle:
+    """Takes jobs forward. `changed(job)` is called whenever a job's status changes."""
+
+    def __init__(
+        self,
+        jobs: dict[str, Job],
+        working: dict[str, ActiveUnit],
+        store: Store,
+        database: JobDatabase,
+        attempts: Attempts,
+        changed: Callable[[Job], None],
+    ):
+        self._jobs, self._working, self._store = jobs, working, store
+        self._database, self._attempts, self._changed = database, attempts, changed
+        self._loading = False
+
+    def load(self) -> None:
+        """Take up the jobs of the database where they were left."""
+        self._loading = True
+        self._jobs |= {job.id: job for job in self._database.load()}
+        for job in list(self._jobs.values()):
+            if job.id not in self._jobs:  # there were too many
+                continue
+            if job.state == "done":  # looked at again, for its files may have been pruned
+                job.state = "queued"
+                self.begin(job)
+                if job.state == "queued":
+                    self._forget(job)
+            elif job.state in ENDED:
+                job.message = ENDED[job.state]
+        for job in list(self._jobs.values()):
+            if job.is_active and job.waits_for:
+                self._world_ended(job)
+            elif job.is_active:
+                self.begin(job)
+        self._loading = False
+
+    def begin(self, job: Job) -> None:
+        """Begin with a job's first unit, unless it has to wait for its world."""
+        if not job.waits_for:
+            job.add_units([job.request.first_unit(job.revision)])
+            self.advance(job)
+
+    def advance(self, job: Job) -> None:
+        """Take in what the store has of a job's units; after its plan it knows the rest of them."""
+        for unit in job.units:  # grows when the plan is read
+            if unit.identity in job.done or not self._store.has_whole_unit(unit.identity):
+                continue
+            try:
+                self._take_in(job, unit)
+            except LookBeyondError as error:
+                if not self.discard_damaged(unit.identity, [unit.identity]):
+                    self.end(job, "failed", error.code, str(error))
+                    return
+        self.settle(job)
+
+    def _take_in(self, job: Job, unit: Unit) -> None:
+        record = self._store.record(unit.identity)
+        if isinstance(unit, PlanShot) and isinstance(job.request, CheckedShot):
+            job.add_units(job.request.units(job.revision, read_plan(self._store, unit.identity)))
+        job.done.add(unit.identity)
+        files = {artifact.name: artifact for artifact in record.artifacts}
+        for name, own_name in unit.outputs.items():
+            if name not in job.artifacts:
+                artifact = dataclasses.replace(files[own_name], name=name)
+                job.artifacts[name] = Delivery(artifact, unit.identity, own_name)
+
+    def settle(self, job: Job) -> None:
+        """End a job of which there is nothing more to make."""
+        out_of_reach = job.out_of_reach()
+        settled = job.done | out_of_reach
+        if not job.units or any(unit.identity not in settled for unit in job.units):
+            self._changed(job)
+        elif out_of_reach:
+            text = "A part of the job was cancelled; what was finished is kept. Submit the job again for the rest."
+            self.end(job, "cancelled", "cancelled", text)
+        else:
+            self.end(job, "done", None, None)
+
+    def lost(self, identity: str) -> None:
+        """A finished unit is no longer in the store: the jobs that go on make it again."""
+        for job in self._jobs.values():
+            if job.is_active and identity in job.done:
+                job.done.remove(identity)
+                job.artifacts = {name: each for name, each in job.artifacts.items() if each.unit != identity}
+                job.relisted = True
+                self._changed(job)
+
+    def discard_damaged(self, reader: str, units: Iterable[str]) -> bool:
+        """Discard those of these units that a power cut damaged, once for each reader; whether there were any."""
+        if reader in self._attempts.mended:
+            return False
+        damaged = [identity for identity in units if self._store.discard_if_damaged(identity)]
+        for identity in damaged:
+            self._attempts.mended.add(reader)
+            self.lost(identity)
+        return bool(damaged)
+
+    def is_whole(self, job: Job) -> bool:
+        """Whether everything a finished job made is still in the store."""
+        return all(self._store.has_unit(identity) for identity in job.done)
+
+    def with_world(self, request: CheckedShot) -> CheckedShot:
+        """A shot's request with the files of the world it waits for, if they are there."""
+        world = self._jobs.get(request.world_job)
+        if world is None or world.kind != "world":
+            raise InputError("The world that this shot waits for is not known here; submit the world first.")
+        if world.state == "done" and self.is_whole(world):
+            self._store.share_unit(next(iter(world.done)))
+            names = [name for name in (*WORLD_FILES, *WORLD_LAYERS) if name in world.artifacts]
+            files = {name: world.artifacts[name].artifact.sha256 for name in names}
+            return msgspec.structs.replace(request, world=files)
+        if not world.is_active:
+            raise InputError("The world that this shot waits for was not made; submit the world again, then the shot.")
+        return msgspec.structs.replace(request, world={})
+
+    # the end
+
+    def end(self, job: Job, state: str, error_code: str | None, error: str | None) -> None:
+        """End a job: 'done', 'failed' or 'cancelled'. What waits for it goes on or ends too."""
+        job.state, job.error_code, job.error = state, error_code, error
+        job.message = ENDED[state]
+        job.changed = job.changed if self._loading else time.time()
+        for identity in job.identities:
+            if identity not in self._working:
+                self._attempts.forget(identity)
+        try:
+            if not self._loading:
+                self._database.save(job)
+        finally:
+            job.units = []  # a long path takes megabytes
+            if isinstance(job.request, CheckedShot):
+                job.request = msgspec.structs.replace(job.request, cameras=[])
+            self._changed(job)
+            self._worlds_ended([other for other in self._jobs.values() if other.waits_for == job.id])
+            self._forget_old(job)
+
+    def _worlds_ended(self, jobs: Iterable[Job]) -> None:
+        """Each of these goes on, even when the change of another could not be written: nobody would ask again."""
+        failed = None
+        for job in jobs:
+            if job.is_active:
+                try:
+                    self._world_ended(job)
+                except StorageError as error:
+                    failed = error
+        if failed:
+            raise failed
+
+    def _world_ended(self, job: Job) -> None:
+        """The world that a shot waited for is there, or will not be."""
+        try:
+            assert isinstance(job.request, CheckedShot)
+            request = self.with_world(job.request)
+        except LookBeyondError as error:
+            world = self._jobs.get(job.waits_for)
+            if world and world.state == "cancelled":
+                self.end(job, "cancelled", "cancelled", "The world of this shot was cancelled, and the shot with it.")
+            else:
+                self.end(job, "failed", "lost", str(error))
+            return
+        if request.world:
+            job.request = request
+            try:
+                self._database.save(job)
+            finally:
+                self.begin(job)
+
+    def _forget_old(self, newest: Job) -> None:
+        ended = [job for job in self._jobs.values() if not job.is_active]
+        # the wall clock may have been set back: what has just ended is the newest all the same
+        ended.sort(key=lambda job: (job is newest, job.changed))
+        count, artifacts = len(ended), sum(len(job.artifacts) for job in ended)
+        for job in ended[:-1]:
+            if count <= MAX_ENDED_JOBS and artifacts <= MAX_ENDED_ARTIFACTS:
+                return
+            count, artifacts = count - 1, artifacts - len(job.artifacts)
+            self._forget(job)
+
+    def _forget(self, job: Job) -> None:
+        del self._jobs[job.id]
+        self._database.delete(job.id)

@@ -1,0 +1,1 @@
+"""The service: one socket, one queue, one executor. The socket's thread never runs a model."""

@@ -1,0 +1,108 @@
+"""The service's socket: bound, guarded, and how messages go out through it."""
+
+import contextlib
+import errno
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import zmq
+
+from inference_service.security.gate import Gate
+from inference_service.security.keys import KeyPair
+from inference_service.server.pieces import COPY_BYTES
+from inference_service.server.sessions import Sessions
+from inference_service.wire.codec import MAX_FRAME_BYTES, encode
+from lookbeyond.errors import InputError
+
+log = logging.getLogger(__name__)
+
+SEND_QUEUE = 12
+"""Messages kept for a client that does not read; a piece of a file is the largest, so 24 MiB."""
+RECEIVE_QUEUE = 8
+"""Unread messages of one client; one of ours has four questions open at most."""
+SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+SHORT_OF = "The service is short of something of this machine's: %s"
+
+
+@contextlib.contextmanager
+def surviving_shortage() -> Iterator[None]:
+    """Log it if the system has no more to give: a peer that holds all descriptors, for one, must not end us."""
+    try:
+        yield
+    except OSError as error:
+        log.error(SHORT_OF, error)
+
+
+class FrontSocket:
+    """The ROUTER socket that all clients connect to. InputError if the address cannot be bound."""
+
+    def __init__(
+        self, context: zmq.Context, gate: Gate, keys: KeyPair, bind: str, sessions: Sessions, totals: Counter[str]
+    ):
+        self._sessions, self._totals = sessions, totals
+        # the first makes pyzmq's thread for such frames and its sockets; later there might be no descriptors for it
+        zmq.Frame(b"", track=True, copy=False)
+        self.router = context.socket(zmq.ROUTER)
+        gate.guard(self.router, keys)
+        for option, value in (
+            (zmq.LINGER, 0),
+            (zmq.ROUTER_MANDATORY, 1),
+            (zmq.SNDHWM, SEND_QUEUE),
+            (zmq.RCVHWM, RECEIVE_QUEUE),
+            (zmq.MAXMSGSIZE, MAX_FRAME_BYTES),
+            (zmq.HANDSHAKE_IVL, 5000),
+            (zmq.BACKLOG, 128),
+            (zmq.IPV6, int("[" in bind)),
+        ):
+            self.router.setsockopt(option, value)
+        try:
+            self.router.bind(bind)
+        except zmq.ZMQError as error:
+            self.router.close(0)
+            raise InputError(f"The address {bind} is taken or not allowed ({error}); choose another port.") from error
+        self.endpoint = self.router.getsockopt_string(zmq.LAST_ENDPOINT)
+        """What is bound."""
+
+    @property
+    def own_address(self) -> str:
+        """How this machine's own clients reach it."""
+        address = self.endpoint
+        for everywhere, loopback in (("//0.0.0.0:", "//127.0.0.1:"), ("//[::]:", "//[::1]:")):
+            address = address.replace(everywhere, loopback)
+        return address
+
+    def received(self) -> Iterator[list[zmq.Frame]]:
+        """The messages that have come, but not too many at once: then the workers and the clock have their turn."""
+        for _ in range(100):
+            try:
+                yield self.router.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+
+    def send(self, peer: bytes, message: object, id: int = 0, payload: bytes | zmq.Frame = b"") -> None:
+        if isinstance(payload, zmq.Frame) and (session := self._sessions.get(peer)):
+            session.piece = payload.tracker
+        self._send(peer, encode(message, id, payload), copy=len(payload) < COPY_BYTES)
+        self._totals["bytes_sent"] += len(payload)
+
+    def hint(self, job: str, message: object, payload: bytes = b"") -> None:
+        """Send a hint about a job to those who want it now."""
+        magic, header, *rest = encode(message, 0, payload)
+        for peer, session in self._sessions.items():
+            if session.wants(job, message):
+                try:
+                    tracked = zmq.Frame(header, track=True, copy=False)
+                except (OSError, zmq.ZMQError) as error:  # the client will ask by itself
+                    log.error(SHORT_OF, error)
+                    return
+                session.hints[job, type(message)] = tracked.tracker
+                self._send(peer, [magic, tracked, *rest], copy=False)
+
+    def _send(self, peer: bytes, frames: Sequence[bytes | zmq.Frame], copy: bool) -> None:
+        try:
+            self.router.send_multipart([peer, *frames], zmq.NOBLOCK, copy=copy)
+        except zmq.Again:
+            pass  # the client does not read: it will ask again
+        except zmq.ZMQError:
+            self._sessions.forget(peer)

@@ -1,0 +1,85 @@
+"""Keeping a store within its size: what it holds, what can go, and what dead processes left behind."""
+
+import contextlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference_service.store.marks import is_alive
+from inference_service.store.store import RECORD, Store, remove
+from lookbeyond.errors import LookBeyondError
+from lookbeyond.files import read_json
+
+QUOTA_BYTES = 20 << 30
+MAX_AGE_S = 60 * 24 * 3600.0
+"""What nobody used for so long is removed."""
+SPARE_S = 3600.0
+"""Nothing is removed that was used so recently: its client may still be fetching it."""
+DAY_S = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something in the store: an uploaded file or a finished unit."""
+
+    name: str
+    """Its hash or identity."""
+    kind: str
+    """'file', the kind of the unit, or 'unit' if its record cannot be read."""
+    path: Path
+    bytes: int
+    files: int
+    used: float
+    """When it was last used, seconds since 1970."""
+
+
+def sweep(store: Store) -> None:
+    """Remove what processes that died have left half-written."""
+    for path in (store.root / "temporary").iterdir():
+        if not is_alive(path.name.partition("-")[0]):
+            remove(path)
+
+
+def entries(store: Store) -> list[Entry]:
+    """What the store holds, the least recently used first."""
+    found = []
+    for path in [*store.root.glob("units/*/*"), *store.root.glob("files/*/*")]:
+        with contextlib.suppress(OSError):
+            kind, parts = "file", [path]
+            if path.is_dir():
+                kind, parts = "unit", [part for part in path.rglob("*") if part.is_file()]
+                with contextlib.suppress(LookBeyondError, KeyError):
+                    kind = read_json(path / RECORD)["kind"]
+            size = sum(part.stat().st_size for part in parts)
+            found.append(Entry(path.name, kind, path, size, len(parts), path.stat().st_mtime))
+    return sorted(found, key=lambda entry: entry.used)
+
+
+def prune(
+    store: Store,
+    needed: set[str],
+    quota_bytes: int = QUOTA_BYTES,
+    max_age_s: float = MAX_AGE_S,
+    spare_s: float = SPARE_S,
+) -> list[Entry]:
+    """Remove the least recently used entries until the rest fits the quota, and those older than `max_age_s`.
+
+    Never what is `needed` or was used since `spare_s` before this began. Ages are counted from a day after the newest
+    entry at most, so that a clock that jumps ahead by years does not empty the store. Returns what was removed.
+    """
+    began = time.time()
+    found = entries(store)
+    now = min(time.time(), max((entry.used for entry in found), default=0.0) + DAY_S)
+    since = min(began, now) - spare_s
+    total = sum(entry.bytes for entry in found)
+    removed = []
+    for entry in found:
+        too_old = now - entry.used > max_age_s
+        if (total > quota_bytes or too_old) and entry.name not in needed and not since < entry.used <= now:
+            with contextlib.suppress(OSError):
+                if entry.path.stat().st_mtime > entry.used:  # somebody has used it since it was listed
+                    continue
+            store.discard(entry.path)
+            total -= entry.bytes
+            removed.append(entry)
+    return removed

@@ -1,0 +1,102 @@
+"""Fetch a job's files: several pieces under way at once, each file checked, and written whole."""
+
+import collections
+import contextlib
+import time
+from collections.abc import Container, Generator, Iterator
+from pathlib import Path
+
+from .connection import LISTEN_S, Connection
+from .errors import ServiceError
+from .events import FileArrived, Progress
+from .files import CHUNK_BYTES, Artifact, Checksum, file_sha256, written_whole
+from .messages import Get, JobStatus, ReportDamage
+
+PULL_WINDOW = 4
+"""Pieces asked for ahead of their arrival."""
+REMOTE_CHUNK_BYTES = 512 << 10
+"""Pieces of files to and from another machine: over a slow line, each must arrive within the time-out."""
+
+
+def chunk_bytes(connection: Connection) -> int:
+    """Largest piece of a file that both sides take."""
+    own = CHUNK_BYTES if connection.service.pid else REMOTE_CHUNK_BYTES
+    return min(own, connection.welcome.limits["chunk_bytes"])
+
+
+def place_inside(folder: Path, name: str) -> Path:
+    """Where the service's file of this name goes in `folder`; judged by its name alone, links are the user's own."""
+    if not name or "\\" in name or ":" in name or not {"", ".", ".."}.isdisjoint(name.split("/")):
+        raise ServiceError("lost", "The service named a file outside the job's folder; update the service.")
+    return folder / name
+
+
+def download(
+    connection: Connection, status: JobStatus, arrived: Container[str], folder: Path
+) -> Iterator[Progress | FileArrived]:
+    """Fetch a job's files into `folder`, except those that have `arrived` already or lie there undamaged.
+
+    Yields each file, and the job's progress at least twice a second while a file is under way.
+    """
+    wanted = []
+    for artifact in [artifact for artifact in status.artifacts if artifact.name not in arrived]:
+        path = place_inside(folder, artifact.name)
+        if _is_there(path, artifact):
+            yield FileArrived(artifact.name, path)
+        else:
+            wanted.append((artifact, path))
+    pieces = _Pieces(connection, status, [artifact for artifact, _ in wanted])
+    try:
+        for artifact, path in wanted:
+            with written_whole(path) as file:
+                checksum = Checksum(artifact)
+                for _ in pieces.offsets(artifact):
+                    payload = yield from pieces.next()
+                    checksum.update(payload)
+                    file.write(payload)
+                if not checksum.matches():
+                    with contextlib.suppress(ServiceError):  # the file is lost to us either way
+                        connection.ask(ReportDamage(status.job, artifact.name))
+                    raise ServiceError("lost", f"The file {artifact.name} arrived damaged; submit the job again.")
+            yield FileArrived(artifact.name, path)
+    except OSError as error:
+        raise ServiceError(
+            "file",
+            f"The results could not be written to {folder} ({error.strerror}); free some space or choose "
+            "another folder.",
+        ) from error
+    finally:
+        connection.forget(pieces.under_way)
+
+
+def _is_there(path: Path, artifact: Artifact) -> bool:
+    return path.is_file() and path.stat().st_size == artifact.size and file_sha256(path) == artifact.sha256
+
+
+class _Pieces:
+    """The pieces of some files in order, a few of them asked for ahead."""
+
+    def __init__(self, connection: Connection, status: JobStatus, artifacts: list[Artifact]):
+        self._connection, self._status = connection, status
+        self._chunk = chunk_bytes(connection)
+        self._to_ask = iter([(artifact.name, offset) for artifact in artifacts for offset in self.offsets(artifact)])
+        self._names: collections.deque[str] = collections.deque()
+        self.under_way: collections.deque[int] = collections.deque()
+        """Ids of the questions that are not answered yet."""
+        self._reported = time.monotonic()
+
+    def offsets(self, artifact: Artifact) -> range:
+        """Where the pieces of a file begin; an empty file is one piece."""
+        return range(0, max(artifact.size, 1), self._chunk)
+
+    def next(self) -> Generator[Progress, None, bytes | memoryview]:
+        """Wait for the next piece, which is the generator's value."""
+        while len(self.under_way) < PULL_WINDOW and (piece := next(self._to_ask, None)):
+            self.under_way.append(self._connection.send(Get(self._status.job, *piece, self._chunk)))
+            self._names.append(piece[0])
+        for _ in self._connection.wait(self.under_way[0]):
+            if time.monotonic() - self._reported >= LISTEN_S:
+                yield Progress(self._status.fraction, f"Fetching {self._names[0]}", self._status.eta_s)
+                self._reported = time.monotonic()
+        self._names.popleft()
+        return self._connection.answer(self.under_way.popleft())[1]

@@ -1,0 +1,69 @@
+"""Start a service as a process of its own."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from .address import ServiceAddress, find_service, runtime_file
+from .client import Client
+from .errors import ServiceError
+
+
+def start_service(
+    command: Sequence[str] | None = None, timeout_s: float = 60
+) -> tuple[subprocess.Popen, ServiceAddress]:
+    """Start a service as its own process and wait until it answers.
+
+    `command` defaults to the installed `lookbeyond serve`. What the service prints goes to service.log beside
+    `runtime_file()`. ServiceError if it cannot be started, with the last line it printed.
+    """
+    path = runtime_file()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    before = path.read_bytes() if path.exists() else b""
+    log = path.with_name("service.log")
+    process = _start(command or _installed_command(), log)
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if path.exists() and path.read_bytes() != before:
+            service = find_service()
+            with Client(service, timeout_s=max(1.0, deadline - time.monotonic())):
+                return process, service
+        if process.poll() is not None:
+            lines = log.read_text(errors="replace").strip().splitlines()
+            reason = lines[-1] if lines else f"exit code {process.returncode}"
+            raise ServiceError("not_running", f"The service did not start: {reason}")
+        time.sleep(0.05)
+    process.terminate()
+    raise ServiceError("timeout", f"The service did not start within {timeout_s:.0f} s; see {log}.")
+
+
+def _installed_command() -> list[str]:
+    program = shutil.which("lookbeyond")
+    if program is None:
+        raise ServiceError(
+            "not_running",
+            "The command `lookbeyond` is not on the PATH; install it with `pip install lookbeyond`, "
+            "or name the command in the add-on's preferences.",
+        )
+    return [program, "serve"]
+
+
+def _start(command: Sequence[str], log: Path) -> subprocess.Popen:
+    try:
+        with open(log, "wb") as output:
+            return subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={key: value for key, value in os.environ.items() if key != "PYTHONHOME"},
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+    except OSError as error:
+        raise ServiceError(
+            "not_running", f"The service could not be started ({command[0]}: {error.strerror}); check the command."
+        ) from error

@@ -1,0 +1,58 @@
+"""What can be asked for: a world, or a shot through one."""
+
+import re
+from dataclasses import dataclass, field
+
+MAX_CAMERAS = 10_000
+MAX_IMAGE_SIDE = 16384
+
+HASH_PATTERN = re.compile(r"[0-9a-f]{64}")
+"""SHA-256 in hex: names files, units and jobs alike."""
+
+WORLD_FILES = ("panorama.png", "distance.exr", "from_photo.png", "world.json")
+WORLD_LAYERS = ("plate.png", "plate_distance.exr", "layout.json")
+"""Beside them: the place without what stands in it."""
+
+
+@dataclass(frozen=True)
+class WorldRequest:
+    """A panorama of a photo, or the distance of an existing panorama (give one of the two)."""
+
+    photo: str = ""
+    """SHA-256 of the uploaded photo, or empty."""
+    panorama: str = ""
+    """SHA-256 of an uploaded equirectangular picture, or empty."""
+    camera: dict | None = None
+    """`Camera.to_dict()`: the photo's camera (with `panorama`, only its position and heading are used)."""
+    camera_height: float = 1.6
+    """Metres from the floor to the camera."""
+    width: int = 4096
+    """Width of the panorama in pixels (with `panorama`, the picture's own)."""
+    seed: int = 0
+    preset: str = "builtin"
+    prompt: str = ""
+    """What the place is, for presets that take a prompt (`takes_prompt`); the others refuse it."""
+    room: str = "auto"
+    """Whether the place's layout is used: "auto", where the fit is sure; "on", wherever one was found; "off"."""
+    unseen: str = ""
+    """How what nobody saw is shown: "plain", "dressed" or "as-painted"; empty: the preset's own way."""
+
+
+@dataclass(frozen=True)
+class ShotRequest:
+    """The views of a camera path through a world."""
+
+    world: dict[str, str] = field(default_factory=dict)
+    """File name (`WORLD_FILES`, and all or none of `WORLD_LAYERS`) -> SHA-256 of the uploaded file."""
+    world_job: str = ""
+    """Or the id of the job that makes the world: the shot waits for it."""
+    cameras: list[dict] = field(default_factory=list)
+    """`Camera.to_dict()` of every frame, in order."""
+    first_frame: int = 1
+    """The number in the first frame's file name."""
+    seed: int = 0
+    preset: str = "builtin"
+    tau_position: float = 0.2
+    tau_rotation: float = 0.2
+    steps: int = 0
+    """Denoising steps of every view; 0 takes the preset's own number."""

@@ -1,0 +1,39 @@
+"""What the units of a shot read, decoded once for all of them: its world and its latest anchors."""
+
+import functools
+from pathlib import Path
+
+from inference_service.store.store import Store
+from lookbeyond.errors import StorageError
+from lookbeyond.files import load_view, read_panorama
+from lookbeyond.geometry.keyframes import MAX_BEFORE
+from lookbeyond.geometry.panorama import Panorama, View
+
+
+def read_world(world: dict[str, str], store: Store) -> Panorama:
+    """The panorama whose files (name -> SHA-256) lie in the store. StorageError if they do not."""
+    return _read_world(tuple((name, store.file(sha256)) for name, sha256 in sorted(world.items())))
+
+
+@functools.lru_cache(maxsize=1)
+def _read_world(files: tuple[tuple[str, Path], ...]) -> Panorama:
+    try:
+        return read_panorama(dict(files), "of this shot")
+    except FileNotFoundError as error:
+        raise StorageError("The world of this shot is no longer in the store; shoot again.") from error
+
+
+def read_anchor(identity: str, store: Store) -> View:
+    """An anchor, which the clips on both its sides and the anchors after it read."""
+    return _read_view(store.unit(identity))
+
+
+@functools.lru_cache(maxsize=MAX_BEFORE + 1)
+def _read_view(folder: Path) -> View:
+    return load_view(folder)
+
+
+def forget_files() -> None:
+    """Release what was read."""
+    _read_world.cache_clear()
+    _read_view.cache_clear()

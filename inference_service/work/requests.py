@@ -1,0 +1,237 @@
+"""From requests to units: a request is checked and its cameras are parsed once, here; then it knows its units.
+
+A world is one unit. A shot is a plan, then its anchors, then its clips, and last a summary of them.
+"""
+
+import dataclasses
+from typing import ClassVar, Literal, get_args
+
+import msgspec
+
+from inference_service.wire.requests import (
+    HASH_PATTERN,
+    MAX_CAMERAS,
+    WORLD_FILES,
+    WORLD_LAYERS,
+    ShotRequest,
+    WorldRequest,
+)
+from inference_service.work.pipeline import Room, Unseen
+from inference_service.work.unit import UNIT_VERSION, Unit, hash_of, pixels_of, to_plain
+from inference_service.work.units.anchor import FillAnchor
+from inference_service.work.units.clip import ShootClip
+from inference_service.work.units.plan import Plan, PlanShot
+from inference_service.work.units.shot import ShotAnchor, ShotClip, SummariseShot
+from inference_service.work.units.world import BuildWorld
+from lookbeyond import presets
+from lookbeyond.errors import InputError, sentence
+from lookbeyond.geometry.cameras import Camera
+from lookbeyond.geometry.keyframes import anchor_seed, clip_seed
+
+MAX_STEPS = 1000
+PANORAMA_WIDTHS = (512, 16384)
+ROOMS: tuple[Room, ...] = get_args(Room)
+UNSEEN: tuple[Unseen, ...] = get_args(Unseen)
+
+
+class CheckedWorld(msgspec.Struct, frozen=True):
+    """A `WorldRequest` that can be built: numbers rounded, camera parsed."""
+
+    kind: ClassVar[str] = "world"
+    world_job: ClassVar[str] = ""
+
+    photo: str
+    panorama: str
+    camera: Camera | None
+    camera_height: float
+    width: int
+    seed: int
+    preset: str
+    prompt: str
+    room: Room
+    unseen: Unseen | Literal[""]
+
+    @property
+    def files(self) -> set[str]:
+        """The hashes of the files it reads."""
+        return {self.photo or self.panorama}
+
+    def identity(self, revision: str) -> str:
+        """The id of its job."""
+        usual = {"prompt": "", "room": "auto", "unseen": ""}
+        plain = {key: value for key, value in to_plain(self).items() if key not in usual or value != usual[key]}
+        return _job_identity(self.kind, revision, plain)
+
+    def first_unit(self, revision: str) -> BuildWorld:
+        """Its only unit."""
+        width = self.width if self.photo else 0
+        return BuildWorld(revision=revision, **{**msgspec.structs.asdict(self), "width": width})
+
+
+class CheckedShot(msgspec.Struct, frozen=True):
+    """A `ShotRequest` that can be shot: numbers rounded, cameras parsed."""
+
+    kind: ClassVar[str] = "shot"
+
+    world: dict[str, str]
+    world_job: str
+    cameras: list[Camera]
+    first_frame: int
+    seed: int
+    preset: str
+    tau_position: float
+    tau_rotation: float
+    steps: int
+
+    @property
+    def files(self) -> set[str]:
+        """The hashes of the files it reads."""
+        return set(self.world.values())
+
+    @property
+    def frames_size(self) -> float:
+        """Its frames in 100 000 pixels each: as many units of size as its clips are, or nearly so."""
+        return len(self.cameras) * pixels_of(self.cameras[0]) if self.cameras else 0.0
+
+    def identity(self, revision: str) -> str:
+        """The id of its job."""
+        plain = to_plain(self)
+        del plain["world" if self.world_job else "world_job"]  # a job's files are filled in once its world is there
+        if not self.steps:
+            del plain["steps"]
+        return _job_identity(self.kind, revision, plain)
+
+    def first_unit(self, revision: str) -> PlanShot:
+        """The unit it begins with; `units` follow from what that makes."""
+        return PlanShot(
+            preset=self.preset, revision=revision, world=self.world, cameras=self.cameras, first_frame=self.first_frame
+        )
+
+    def units(self, revision: str, plan: Plan) -> list[Unit]:
+        """The units after the plan: anchors in their order, clips, and the summary."""
+        models = {"preset": self.preset, "revision": revision, "world": self.world, "steps": self.steps}
+        taus = {"tau_position": self.tau_position, "tau_rotation": self.tau_rotation}
+        anchors: list[FillAnchor] = []
+        for anchor in plan.anchors:
+            camera = self.cameras[anchor.frame]
+            before = tuple(anchors[i].identity for i in anchor.before)
+            anchors.append(FillAnchor(**models, before=before, camera=camera, seed=anchor_seed(self.seed, camera)))
+        clips = []
+        for clip in plan.clips:
+            source, target = anchors[clip.source], anchors[clip.target]
+            made = ShootClip(
+                **models,
+                **taus,
+                source=source.identity,
+                target=target.identity,
+                cameras=self.cameras[clip.first : clip.last + 1],
+                seed=clip_seed(self.seed, source.camera, target.camera),
+                first_numbers=(self.first_frame + clip.first,),
+            )
+            clips.append(made)
+        summary = SummariseShot(
+            **models,
+            **taus,
+            cameras=self.cameras,
+            first_frame=self.first_frame,
+            seed=self.seed,
+            anchors=tuple(ShotAnchor(unit.identity, a.frame) for unit, a in zip(anchors, plan.anchors)),
+            clips=tuple(ShotClip(unit.identity, unit.needs, c.first, c.last) for unit, c in zip(clips, plan.clips)),
+        )
+        return [*anchors, *_merged(clips), summary]
+
+
+Checked = CheckedWorld | CheckedShot
+REQUESTS = {"world": WorldRequest, "shot": ShotRequest}
+CHECKED: dict[str, type[CheckedWorld] | type[CheckedShot]] = {"world": CheckedWorld, "shot": CheckedShot}
+
+
+def _merged(clips: list[ShootClip]) -> list[ShootClip]:
+    """The clips without repetitions: a path that goes the same way twice is shot once and delivered twice."""
+    merged: dict[str, ShootClip] = {}
+    for clip in clips:
+        earlier = merged[clip.identity].first_numbers if clip.identity in merged else ()
+        merged[clip.identity] = msgspec.structs.replace(clip, first_numbers=earlier + clip.first_numbers)
+    return list(merged.values())
+
+
+def _job_identity(kind: str, revision: str, plain: dict) -> str:
+    return hash_of({"version": UNIT_VERSION, "job": kind, "revision": revision, **plain})
+
+
+# --- checking ---------------------------------------------------------------------------------------------
+
+
+def check(request: WorldRequest | ShotRequest) -> Checked:
+    """The request as it will be worked on. Raises InputError for one that cannot be."""
+    if not 0 <= request.seed < 2**63:
+        raise InputError(f"The seed {request.seed} is out of range; give a whole number from 0 to 2^63 - 1.")
+    return check_world(request) if isinstance(request, WorldRequest) else check_shot(request)
+
+
+def check_world(request: WorldRequest) -> CheckedWorld:
+    if bool(request.photo) == bool(request.panorama):
+        raise InputError("Give either a photo or a 360° panorama to build a world from.")
+    low, high = PANORAMA_WIDTHS
+    if not (low <= request.width <= high and request.width % 4 == 0):
+        raise InputError(
+            f"A panorama {request.width} wide cannot be made; choose a multiple of 4 from {low} to {high}."
+        )
+    if not 0.05 <= request.camera_height <= 100:
+        raise InputError(f"A camera height of {request.camera_height:g} m is impossible; give 0.05 to 100 metres.")
+    for name, value, known in (("room", request.room, ROOMS), ("unseen", request.unseen, ("", *UNSEEN))):
+        if value not in known:
+            raise InputError(f"The world's {name} cannot be {value!r}; choose {', '.join(filter(None, known))}.")
+    if request.prompt and request.panorama:
+        raise InputError("A 360° panorama is only measured, so a prompt has no effect on it; leave it out.")
+    presets.check_prompt(request.preset, request.prompt)
+    camera = None if request.camera is None else _parsed(request.camera, "The photo's camera")
+    height = round(request.camera_height, 6)
+    return CheckedWorld(**{**_fields(request), "camera": camera, "camera_height": height})
+
+
+def check_shot(request: ShotRequest) -> CheckedShot:
+    if request.world_job and not HASH_PATTERN.fullmatch(request.world_job):
+        raise InputError("A shot waits for a world by the id of its job; submit the world first.")
+    complete = [set(WORLD_FILES), {*WORLD_FILES, *WORLD_LAYERS}]
+    if set(request.world) not in complete and not (request.world_job and not request.world):
+        raise InputError(
+            f"A shot needs the files {', '.join(WORLD_FILES)}, and {', '.join(WORLD_LAYERS)} where the world has them; "
+            "build the world first."
+        )
+    if len(request.cameras) < 2:
+        raise InputError(f"The camera path has {len(request.cameras)} camera(s); give a path of at least two frames.")
+    if len(request.cameras) > MAX_CAMERAS:
+        raise InputError(f"The camera path has {len(request.cameras)} frames; shoot at most {MAX_CAMERAS} at a time.")
+    if not 0 <= request.first_frame <= 10**6:
+        raise InputError(f"The first frame cannot be {request.first_frame}; start at 0 or later.")
+    for name, tau in (("position", request.tau_position), ("rotation", request.tau_rotation)):
+        if not 0.001 <= tau <= 100:
+            raise InputError(f"A tau of {tau:g} for the {name} is out of range; give 0.001 to 100.")
+    if not 0 <= request.steps <= MAX_STEPS:
+        raise InputError(f"A view cannot take {request.steps} steps; give 1 to {MAX_STEPS}, or 0 for the preset's own.")
+    first = request.first_frame
+    cameras = [_parsed(plain, f"Frame {first + i}: the camera") for i, plain in enumerate(request.cameras)]
+    # Blender's numbers are single floats: its 0.2 has to equal the command line's
+    taus = {name: round(getattr(request, name), 6) for name in ("tau_position", "tau_rotation")}
+    return CheckedShot(**{**_fields(request), "cameras": cameras, **taus})
+
+
+def _fields(request: WorldRequest | ShotRequest) -> dict[str, object]:
+    # not `vars`: msgspec leaves fields that have their default value to the class
+    return {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
+
+
+def _parsed(plain: dict, name: str) -> Camera:
+    """A camera whose numbers are rounded to 1e-6, so that equal poses have equal identities."""
+    try:
+        return Camera.from_dict({key: _rounded(value) for key, value in plain.items()})
+    except ValueError as error:
+        raise InputError(sentence(f"{name} cannot be used: {error}")) from error
+
+
+def _rounded(value: object) -> object:
+    try:
+        return [[round(x, 6) + 0.0 for x in row] for row in value]  # type: ignore[union-attr]
+    except (TypeError, OverflowError):
+        return value  # a size; for anything else `Camera` has a message

@@ -1,0 +1,149 @@
+"""The base of all units of work, their identity and their JSON.
+
+A unit names its inputs by hash, its seed and the revision of the models; its identity is the hash of that
+description. The same description gives the same files, so a unit that is in the store is never made again.
+"""
+
+import functools
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+import numpy as np
+
+from inference_service.store.store import Store
+from inference_service.work.pipeline import Callback, Pipelines
+from lookbeyond.geometry.cameras import Camera
+
+UNIT_VERSION = 3
+"""Part of every identity: raise it when the same description gives other files."""
+
+_Decoded = TypeVar("_Decoded")
+
+
+class Unit(msgspec.Struct, frozen=True, dict=True, kw_only=True, tag_field="kind", omit_defaults=True):
+    """One unit of work. Its fields, without those of `not_hashed`, are its description."""
+
+    title: ClassVar[str]
+    """What progress messages call it."""
+    not_hashed: ClassVar[tuple[str, ...]] = ()
+    """Fields that do not change the files that are made, only what becomes of them."""
+    reads_only_records: ClassVar[bool] = False
+    """Of the units it reads: whether their records are all it needs, not their files."""
+    is_shared: ClassVar[bool] = False
+    """Whether its files can be named in requests by their hashes, as uploaded files are."""
+
+    preset: str
+    revision: str
+    """Of the preset's weights."""
+
+    @property
+    def kind(self) -> str:
+        return str(self.__struct_config__.tag)
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """SHA-256 of the canonical description, in hex."""
+        defaults = _defaults(type(self))  # msgspec leaves out only those that are the very same object
+        plain = {key: value for key, value in to_plain(self).items() if key not in defaults or value != defaults[key]}
+        for key in self.not_hashed:
+            plain.pop(key, None)
+        return hash_of(plain | {"version": UNIT_VERSION})
+
+    @property
+    def weight(self) -> float:
+        """How much work it is, in frames or so: what progress is counted in."""
+        raise NotImplementedError
+
+    @property
+    def frame(self) -> Camera | None:
+        """One of the cameras whose frames it makes, if it makes any."""
+        return None
+
+    @property
+    def size(self) -> float:
+        """Its weight times the size of its frames: what paces are measured in."""
+        return self.weight * pixels_of(self.frame)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The units that must be finished before it."""
+        return ()
+
+    @property
+    def input_files(self) -> set[str]:
+        """The hashes of the files it reads."""
+        return set()
+
+    @property
+    def input_units(self) -> set[str]:
+        """The units it reads: their files, or only their records (`reads_only_records`)."""
+        return set(self.needs)
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """What it delivers to its job: name below the job's folder -> name in the unit's folder."""
+        return {}
+
+    def run(self, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
+        """Write its files into the empty folder `output`; `store` only resolves its inputs to paths."""
+        raise NotImplementedError
+
+
+@functools.cache
+def _defaults(cls: type[Unit]) -> dict[str, Any]:
+    return {field.name: field.default for field in msgspec.structs.fields(cls)}
+
+
+def pixels_of(camera: Camera | None) -> float:
+    """The size of a camera's frames in 100 000 pixels; 1 where there is none."""
+    return camera.width * camera.height / 1e5 if camera else 1.0
+
+
+class ShotUnit(Unit, frozen=True, kw_only=True):
+    """The base of the units that make a shot through a world."""
+
+    world: dict[str, str]
+    """File name -> SHA-256."""
+
+    @property
+    def input_files(self) -> set[str]:
+        return set(self.world.values())
+
+
+# --- JSON -------------------------------------------------------------------------------------------------
+
+
+def _plain_array(value: Any) -> Any:
+    return value.tolist()
+
+
+def _read_array(hint: type, value: Any) -> np.ndarray:
+    return np.asarray(value)  # `Camera` checks the rest
+
+
+def to_plain(value: Any) -> dict:
+    """A unit or a request as JSON values; cameras become what `Camera.to_dict` makes."""
+    return msgspec.to_builtins(value, enc_hook=_plain_array)
+
+
+def to_json(value: Any) -> bytes:
+    """One line of JSON."""
+    return msgspec.json.encode(value, enc_hook=_plain_array)
+
+
+def from_json(text: bytes | str, hint: type[_Decoded]) -> _Decoded:
+    """The inverse of `to_json`, strictly. Raises ValueError for anything else."""
+    return msgspec.json.decode(text, type=hint, dec_hook=_read_array)
+
+
+def canonical(value: Any) -> bytes:
+    """One byte string for equal JSON values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def hash_of(value: Any) -> str:
+    """SHA-256 of the canonical JSON, in hex."""
+    return hashlib.sha256(canonical(value)).hexdigest()

@@ -1,0 +1,62 @@
+"""The plan of a shot: which frames are anchors, and which clips run between them."""
+
+from pathlib import Path
+
+import msgspec
+
+from inference_service.store.store import Store
+from inference_service.work.inputs import read_world
+from inference_service.work.pipeline import Callback, Pipelines
+from inference_service.work.unit import ShotUnit
+from lookbeyond.errors import InputError
+from lookbeyond.files import read_json, write_json
+from lookbeyond.geometry.cameras import Camera
+from lookbeyond.geometry.keyframes import Clip, plan_shot
+
+
+class PlannedAnchor(msgspec.Struct, frozen=True):
+    frame: int
+    """On the path, from 0."""
+    before: tuple[int, ...]
+    """The earlier anchors it is conditioned on."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What plan.json holds."""
+
+    anchors: tuple[PlannedAnchor, ...]
+    clips: tuple[Clip, ...]
+
+
+class PlanShot(ShotUnit, tag="plan", frozen=True, kw_only=True):
+    """File: plan.json."""
+
+    title = "Plan"
+
+    cameras: list[Camera]
+    first_frame: int
+
+    @property
+    def weight(self) -> float:
+        return 0.2
+
+    @property
+    def frame(self) -> Camera:
+        return self.cameras[0]
+
+    def run(self, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
+        callback(0.0, "Planning the shot", None)
+        frames_per_clip = pipelines(self.preset).frames_per_clip
+        world = read_world(self.world, store)
+        found = plan_shot(self.cameras, world, frames_per_clip=frames_per_clip, first_frame=self.first_frame)
+        anchors = tuple(PlannedAnchor(anchor.frame, tuple(anchor.before)) for anchor in found.anchors)
+        write_json(output / "plan.json", msgspec.to_builtins(Plan(anchors, tuple(found.clips))))
+
+
+def read_plan(store: Store, identity: str) -> Plan:
+    """The plan that a finished `PlanShot` wrote. InputError if it cannot be read."""
+    path = store.unit(identity) / "plan.json"
+    try:
+        return msgspec.convert(read_json(path), Plan)
+    except msgspec.ValidationError as error:
+        raise InputError(f"The file {path} cannot be read ({error}); submit the shot again.") from error

@@ -1,0 +1,79 @@
+"""A world: the panorama around a photo, or an existing panorama with its distance."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from inference_service.store.store import Store
+from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS
+from inference_service.work.pipeline import Callback, Pipelines, Room, Unseen
+from inference_service.work.unit import Unit
+from lookbeyond.errors import InputError
+from lookbeyond.files import read_panorama_image, read_photo, save_panorama
+from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
+from lookbeyond.geometry.panorama import Panorama
+from lookbeyond.layout.camera import camera_from_photo
+
+
+class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
+    """Files: panorama.png, distance.exr, from_photo.png, world.json, and the layers of `WORLD_LAYERS`."""
+
+    title = "World"
+    is_shared = True
+
+    photo: str = ""
+    panorama: str = ""
+    """One of the two: SHA-256 of the uploaded picture."""
+    camera: Camera | None
+    camera_height: float
+    """Metres."""
+    width: int
+    """Pixels; 0 with `panorama`, which has its own."""
+    seed: int
+    prompt: str = ""
+    room: Room = "auto"
+    unseen: Unseen | Literal[""] = ""
+    """As in `WorldRequest`."""
+
+    @property
+    def weight(self) -> float:
+        return 10.0
+
+    @property
+    def input_files(self) -> set[str]:
+        return {self.photo or self.panorama}
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        return {name: name for name in (*WORLD_FILES, *WORLD_LAYERS)}
+
+    def run(self, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
+        settings = {
+            "camera_height": self.camera_height, "room": self.room, "seed": self.seed, "callback": callback,
+        }  # fmt: skip
+        make = self._measured if self.panorama else self._built
+        save_panorama(output, make(store, pipelines, settings))
+
+    def _measured(self, store: Store, pipelines: Pipelines, settings: dict[str, Any]) -> Panorama:
+        colour = read_panorama_image(store.file(self.panorama), store.name(self.panorama))
+        heading_rad = heading_pitch_roll(self.camera)[0] if self.camera else 0.0
+        origin = tuple(self.camera.position.tolist()) if self.camera else (0.0, 0.0, 0.0)
+        return pipelines(self.preset).measure_world(colour, heading_rad=heading_rad, origin=origin, **settings)
+
+    def _built(self, store: Store, pipelines: Pipelines, settings: dict[str, Any]) -> Panorama:
+        name = store.name(self.photo)
+        photo = read_photo(store.file(self.photo), name)
+        height, width = photo.pixels.shape[:2]
+        camera = self.camera or camera_from_photo(photo.pixels, photo.fov_x_rad).camera()
+        if abs(camera.width * height - camera.height * width) > max(width, height, camera.width):
+            raise InputError(
+                f"The photo's camera has {camera.width}x{camera.height} pixels but {name} {width}x{height}; "
+                "give the camera the photo's shape."
+            )
+        return pipelines(self.preset).build_world(
+            photo.pixels,
+            camera.resized(width, height),
+            width=self.width,
+            prompt=self.prompt,
+            unseen=self.unseen or None,
+            **settings,
+        )

@@ -1,0 +1,46 @@
+"""What was measured tells what a shot will take."""
+
+import pytest
+
+from inference_service.jobs.pace import Paces
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "paces.json"
+
+
+def test_nothing_measured_has_a_size_but_no_time(file):
+    seconds, stored = Paces(file).price("builtin", 1920, 1080, 2, 13)
+    assert seconds is None
+    # five bytes or so a pixel of every frame, anchors included
+    assert 15 * 1920 * 1080 * 4 < stored < 15 * 1920 * 1080 * 7
+
+
+def test_a_shot_costs_what_its_units_took(file):
+    paces = Paces(file)
+    # an anchor of 1e5 pixels took 3 s, a clip of ten such frames 20 s
+    paces.measured("builtin", "anchor", 1.5, 3.0, 6e5)
+    paces.measured("builtin", "clip", 10.0, 20.0, 5e6)
+    seconds, stored = paces.price("builtin", 400, 250, anchors=3, frames=20)
+    assert seconds == pytest.approx(3 * 3 + 20 * 2)
+    assert stored == pytest.approx(3 * 6e5 + 20 * 5e5)
+    assert paces.price("builtin", 800, 500, 3, 20)[0] == pytest.approx(4 * seconds)
+    assert paces.price("builtin", 400, 250, 3, 20, workers=2)[0] == pytest.approx(seconds / 2)
+    assert paces.price("other", 400, 250, 3, 20)[0] is None
+
+
+def test_what_was_not_made_yet_costs_as_much_as_what_was(file):
+    paces = Paces(file)
+    paces.measured("builtin", "anchor", 1.5, 3.0, 6e5)
+    assert paces.price("builtin", 400, 250, 2, 10)[0] == pytest.approx(2 * 3 + 10 * 2)
+
+
+def test_it_outlives_the_service_and_a_damaged_file(file):
+    Paces(file).measured("builtin", "clip", 10.0, 20.0, 5e6)
+    again = Paces(file)
+    assert again.seconds("builtin", "clip") == 2
+    again.measured("builtin", "clip", 10.0, 40.0, 5e6)
+    assert Paces(file).seconds("builtin", "clip") == 3  # half of it is the last one's
+    file.write_text('{"builtin": 3}')
+    assert Paces(file).seconds("builtin", "clip") is None
