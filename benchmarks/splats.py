@@ -2,8 +2,8 @@
 
     python benchmarks/splats.py [ROOMS]
 
-Worlds are true panoramas, 1024 pixels around; frames have the photo's pixels, or as many as the panorama has of it. Splats are drawn by the tests' reference
-rasteriser, through the quantities that the files hold.
+Worlds are true panoramas, 1024 pixels around; frames have the photo's pixels, or as many as the panorama has of it.
+Splats are drawn by the tests' reference rasteriser, through the quantities that the files hold.
 """
 
 import sys

@@ -35,11 +35,14 @@ _Y_UP = (_HALF, -_HALF)  # and by -90 degrees: (x, y, z) -> (x, z, -y)
 
 def write_splats(path: Path, splats: Splats) -> None:
     """Write a .ply or .spz, by the name's ending; whole or not at all. Raises InputError for another ending."""
-    writers = {".ply": write_ply, ".spz": write_spz}
-    suffix = Path(path).suffix.lower()
-    if suffix not in writers:
+    check_name(path)
+    (write_ply if Path(path).suffix.lower() == ".ply" else write_spz)(Path(path), splats)
+
+
+def check_name(path: Path) -> None:
+    """Raise InputError unless the name ends with .ply or .spz."""
+    if Path(path).suffix.lower() not in (".ply", ".spz"):
         raise InputError(f"{path} is no name for splats; let it end with .ply or .spz.")
-    writers[suffix](Path(path), splats)
 
 
 def write_ply(path: Path, splats: Splats) -> None:
