@@ -1,56 +1,71 @@
 """Look Beyond: from one photo to a 360° world, and to the frames of a camera move.
 
-The data's way: photo -> cameras_from_blender -> operators -> session and jobs (the service) -> world_nodes,
-shot_output. Everything is registered here.
+Each step has a folder: `photo`, `world`, `path`, `shot`. `service` uses the program that runs the models; `status`
+shows what is running. In each folder, `operators` and `panel` are thin and stand beside plain functions. A module lists
+the classes it defines in `CLASSES`; all are registered here.
 """
 
 import bpy
 
-from . import (
-    command_line,
-    heartbeat,
-    known_length,
-    operators,
-    panels,
-    path_view,
-    photo,
-    photo_handles,
-    preferences,
-    properties,
-    translations,
-)
+from . import command_line, file_events, heartbeat, icons, menus, properties, translations
+from .path import operators as path_operators
+from .path import panel as path_panel
+from .path import watch
+from .photo import background, handles
+from .photo import length as photo_length
+from .photo import operators as photo_operators
+from .photo import panel as photo_panel
+from .service import operators as service_operators
+from .service import panel as service_panel
+from .service import preferences
 from .session import session
+from .shot import operators as shot_operators
+from .shot import panel as shot_panel
+from .status import operators as status_operators
+from .status import panel as status_panel
+from .world import length as world_length
+from .world import operators as world_operators
+from .world import panel as world_panel
 
-CLASSES = (
-    *properties.CLASSES,
-    *preferences.CLASSES,
-    *operators.CLASSES,
-    *photo_handles.CLASSES,
-    *known_length.CLASSES,
-    *panels.CLASSES,
+CLASSES = tuple(
+    cls
+    for module in (
+        properties,
+        preferences,
+        photo_operators,
+        handles,
+        photo_length,
+        world_operators,
+        world_length,
+        path_operators,
+        shot_operators,
+        service_operators,
+        status_operators,
+        # In the order of the sidebar.
+        status_panel,
+        photo_panel,
+        world_panel,
+        path_panel,
+        shot_panel,
+        service_panel,
+    )
+    for cls in module.CLASSES
 )
+PARTS = (properties, menus, background, watch, heartbeat, file_events, command_line, translations)
+"""Modules that register more than classes: properties, menus, handlers, the command, translations."""
 
 
 def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
-    properties.register()
-    panels.register()
-    photo.register()
-    path_view.register()
-    heartbeat.register()
-    command_line.register()
-    translations.register()
+    for part in PARTS:
+        part.register()
 
 
 def unregister() -> None:
-    translations.unregister()
-    command_line.unregister()
-    heartbeat.stop()
-    path_view.unregister()
-    photo.unregister()
-    session.close(keep_service=preferences.preferences().keep_service)
-    panels.unregister()
-    properties.unregister()
+    session.close(keep_service=preferences.addon_preferences().keep_service)
+    for part in reversed(PARTS):
+        part.unregister()
+    icons.clear()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -1,10 +1,11 @@
-"""What a .blend stores: the settings of a scene and, on a photo's camera, which photo it is. No running
-state.
+"""What a .blend stores: the settings of a scene and, on a camera, its photo. No state of running tasks.
 
-The photo camera's lens and pose have one home, the camera itself: their fields here read and write it.
+Lens and pose of the photo's camera are stored in the camera itself: their properties here read and write it.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import bpy
 from bpy.props import (
@@ -16,14 +17,16 @@ from bpy.props import (
     PointerProperty,
     StringProperty,
 )
-from lookbeyond_kit.geometry.cameras import CameraError, heading_pitch_roll
 
-from .cameras_from_blender import QUALITIES
-from .jobs import room_for
-from .photo import photo_camera, set_photo_camera
+from .kit import Camera, CameraError, heading_pitch_roll
+from .path.frames import QUALITIES
+from .photo.camera import photo_camera, set_photo_camera
+from .photo.exif import DEFAULT_FOV_RAD
+from .service.presets import preset_status
 from .session import session
 
 BLEND_RELATIVE = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
+BASE = "Folder that relative paths start from: that of the .blend file, unless they come from another one"
 STAGE_COLUMNS = (
     ("128", "Coarse", ""),
     ("256", "Normal", ""),
@@ -31,50 +34,45 @@ STAGE_COLUMNS = (
     ("1024", "Finest", ""),
 )
 MAX_PROMPT = 1000
-"""Characters: what the service takes."""
+"""Most characters that the service accepts."""
 UNSEEN = (
-    ("preset", "Preset's Way", "As the preset does: the built-in one draws rooms, with what stands in them"),
-    ("dressed", "Dressed", "Straight surfaces, with doors, windows and pictures where diffusion believed in them"),
+    ("preset", "Preset's Way", "As the preset does it: the built-in one draws rooms and what stands in them"),
+    ("dressed", "Dressed", "Straight surfaces, with doors, windows and pictures where diffusion painted them"),
     ("plain", "Plain", "Straight surfaces alone: bare walls, floor and ceiling"),
     ("as-painted", "As Painted", "As diffusion painted it, soft and without corners"),
 )
 ROOMS = (
-    ("auto", "Where Sure", "Draw a room or an open place where the photo says clearly that it is one"),
-    ("on", "Always a Room", "Draw the room that fits best, sure or not"),
+    ("auto", "Where Sure", "Draw a room or an open place if the photo clearly shows one"),
+    ("on", "Always a Room", "Draw the room that fits best, even if the fit is uncertain"),
     ("off", "Never", "Leave everything as diffusion painted it: for fisheyes, close-ups and the like"),
 )
 WIDTHS = (("1024", "1K", ""), ("2048", "2K", ""), ("4096", "4K", ""), ("8192", "8K", ""))
 
 
-def _read(name: str, default: float):
-    def read(self: "LookBeyondScene") -> float:
+def of_camera(read: Callable[[Camera], float], argument: str, default: float, **options) -> Any:
+    """A property that `read`s the photo's camera, and sets it by an argument of `set_photo_camera`."""
+
+    def get(self: "LookBeyondScene") -> float:
         try:
             camera = photo_camera(self.id_data)
         except CameraError:
             return default
-        if camera is None:
-            return default
-        heading, pitch, roll = heading_pitch_roll(camera)
-        values = {"heading": heading, "pitch": pitch, "roll": roll, "fov_x": camera.fov_x}
-        # Matrices are single precision: what is less than that is noise.
-        return round(float(values.get(name, camera.position[2])), 6)
+        # Matrices are single precision: rounding removes their noise.
+        return default if camera is None else round(float(read(camera)), 6)
 
-    return read
+    def set(self: "LookBeyondScene", value: float) -> None:
+        set_photo_camera(self.id_data, **{argument: value})
 
-
-def _write(name: str):
-    def write(self: "LookBeyondScene", value: float) -> None:
-        set_photo_camera(self.id_data, **{name: value})
-
-    return write
-
-
-def of_camera(field: str, default: float, **about) -> FloatProperty:
-    return FloatProperty(get=_read(field, default), set=_write(field), **about)
+    return FloatProperty(get=get, set=set, **options)
 
 
 def photo_path(self: "LookBeyondScene") -> str:
-    return self.photo_camera.data.look_beyond.photo_path if self.photo_camera else ""
+    if self.photo_camera is None:
+        return ""
+    data = self.photo_camera.data
+    stored = data.look_beyond.photo_path
+    # A linked camera's path is relative to the file that it is linked from.
+    return stored if data.library is None else bpy.path.abspath(stored, library=data.library)
 
 
 def is_photo_camera(self: "LookBeyondScene", thing: bpy.types.Object) -> bool:
@@ -82,63 +80,75 @@ def is_photo_camera(self: "LookBeyondScene", thing: bpy.types.Object) -> bool:
 
 
 def preset_names(self: "LookBeyondScene", context: bpy.types.Context, text: str) -> list[tuple[str, str]]:
-    """What the service has, and beside each name in a few words whether it can run there."""
+    """The service's presets, each with a few words on whether it can run there."""
     names = [str(preset.get("name", "")) for preset in getattr(session.service, "presets", ())]
-    return [(name, room_for(session.service, name)) for name in names or ["builtin"]]
+    return [(name, preset_status(session.service, name)) for name in names or ["builtin"]]
 
 
 def set_by_quality(self: "LookBeyondScene", context: bpy.types.Context) -> None:
-    _, self.steps, self.tau_position, self.tau_rotation = QUALITIES[self.quality]
+    quality = QUALITIES[self.quality]
+    self.steps, self.tau_position, self.tau_rotation = (
+        quality.steps_percent,
+        quality.tau_position,
+        quality.tau_rotation,
+    )
 
 
 class LookBeyondCamera(bpy.types.PropertyGroup):
-    """Which photo a camera sees, and the photo's own resolution."""
+    """The photo that a camera took, and its resolution."""
 
     photo_path: StringProperty(name="Photo", subtype="FILE_PATH", options=BLEND_RELATIVE)
     width: IntProperty(name="Photo Width", subtype="PIXEL")
     height: IntProperty(name="Photo Height", subtype="PIXEL")
-    warnings: StringProperty(name="Warnings", description="What will disappoint in this photo, a line each")
-    people: StringProperty(name="People", description="What the service says of people in this photo")
-    fov_x_assumed: BoolProperty(description="Whether the field of view is neither the file's nor anybody's yet")
-    pitch_assumed: BoolProperty(description="Whether the pitch is nobody's yet")
-    roll_assumed: BoolProperty(description="Whether the roll is nobody's yet")
-    camera_told: StringProperty(
-        name="Camera", description="What the service found of field of view, pitch and roll, a line each, and where"
+    warnings: StringProperty(name="Warnings", description="Flaws of the photo that the result will show, one per line")
+    people: StringProperty(name="People", description="Warning about people in this photo")
+    fov_x_assumed: BoolProperty(description="Whether the field of view comes neither from the file nor from the artist")
+    pitch_assumed: BoolProperty(description="Whether the pitch is only assumed")
+    roll_assumed: BoolProperty(description="Whether the roll is only assumed")
+    angle_notes: StringProperty(
+        name="Camera", description="Field of view, pitch and roll as the service found them, one per line"
     )
-    looked_at: BoolProperty(name="Looked At", description="Whether the service has looked at this photo")
+    looked_at: BoolProperty(name="Looked At", description="Whether the service has analysed this photo")
+    base: StringProperty(description=BASE)
 
 
 class LookBeyondWorld(bpy.types.PropertyGroup):
-    """One of the worlds that were made in a scene; `name` is what the artist calls it."""
+    """A world that was made in a scene; `name` is what the artist calls it."""
 
     folder: StringProperty(name="Folder", subtype="DIR_PATH", options=BLEND_RELATIVE)
-    seed: StringProperty(name="Seed", description="Decimal; seeds may be larger than Blender's integers")
-    prompt: StringProperty(name="Prompt", description="What it was told that the place is")
+    seed: StringProperty(name="Seed", description="As decimal text: seeds may exceed Blender's integers")
+    prompt: StringProperty(name="Prompt", description="The description of the place that it was built with")
+
+
+class LookBeyondObject(bpy.types.PropertyGroup):
+    """An object that the add-on made in a scene (see `made`)."""
+
+    object: PointerProperty(name="Object", type=bpy.types.Object)
 
 
 class LookBeyondScene(bpy.types.PropertyGroup):
-    """The settings of the four steps; `LIVE` adds those that live on the photo's camera."""
+    """The settings of the four steps; `LIVE` adds those with functions behind them."""
 
     panorama_width: EnumProperty(
         name="Resolution", description="Width of the panorama in pixels", items=WIDTHS, default="4096"
     )
     seed: IntProperty(
-        name="Seed", description="Another seed invents another surrounding; the same one repeats it", min=0
+        name="Seed", description="Another seed invents other surroundings; the same seed repeats them", min=0
     )
-    unseen: EnumProperty(name="Unseen Part", description="How what nobody saw is shown", items=UNSEEN)
+    unseen: EnumProperty(name="Unseen Part", description="How the part outside the photo is drawn", items=UNSEEN)
     room: EnumProperty(name="Room", description="When walls, floor and ceiling are found and drawn", items=ROOMS)
-    place: StringProperty(name="Place", description="What the world's photo was taken for, and how sure that is")
+    place: StringProperty(name="Place", description="The kind of place that the photo was taken for, and how surely")
     prompt: StringProperty(
         name="Prompt",
-        description="What the place is, in a few words: a boat shed in winter. For presets that understand words",
+        description="Description of the place, such as: a boat shed in winter. For presets that take a prompt",
         maxlen=MAX_PROMPT,
     )
     shot_seed: IntProperty(
-        name="Shot Seed", description="Another seed makes other frames where the world does not tell them", min=0
+        name="Shot Seed", description="Another seed invents other details where the world shows nothing", min=0
     )
     known_length: FloatProperty(
         name="Known Length (m)",
-        description="How high or long the thing is that you click: a door is 2 m",
+        description="Height or length of the object that you click; a door is 2 m high",
         default=2.0,
         min=0.05,
         soft_max=10.0,
@@ -146,13 +156,13 @@ class LookBeyondScene(bpy.types.PropertyGroup):
     )
     panorama_path: StringProperty(
         name="360° Picture",
-        description="The picture that the world is made of instead of a photo; empty: the photo",
+        description="360° picture to build the world from; empty: build it from the photo",
         subtype="FILE_PATH",
         options=BLEND_RELATIVE,
     )
     panorama_height: FloatProperty(
         name="Height (m)",
-        description="Metres from the floor to the camera that took the 360° picture: gives the world its size",
+        description="Height of the 360° picture's camera above the floor, in metres. Sets the scale of the world",
         default=1.6,
         min=0.01,
         soft_max=10.0,
@@ -160,25 +170,25 @@ class LookBeyondScene(bpy.types.PropertyGroup):
     )
     panorama_heading: FloatProperty(
         name="Heading",
-        description="Where the centre of the 360° picture looks, counter-clockwise from the X axis",
+        description="Direction of the centre of the 360° picture, counter-clockwise from the X axis",
         subtype="ANGLE",
     )
     show_path: BoolProperty(
         name="Show What Is Known",
-        description="Draw the camera's path in the viewport: green where the world knows the view, red where it"
-        " does not, magenta where it cannot be shot",
+        description="Draw the camera path in the viewport: green where the world covers the view, red where it does"
+        " not, magenta where it cannot be shot",
         default=True,
     )
     frames_from: EnumProperty(
         name="Frames",
         items=(
             ("SCENE", "Scene Range", "All frames of the scene"),
-            ("MARKERS", "Between Markers", "From the marker at or before the current frame to the next one"),
+            ("MARKERS", "Between Markers", "From the last marker up to the current frame to the next marker"),
         ),
     )
     steps: FloatProperty(
         name="Steps",
-        description="Denoising steps of every frame, of the number that the preset says: fewer are faster, more are"
+        description="Denoising steps per frame, as a percentage of the preset's number. Fewer are faster, more are"
         " cleaner",
         subtype="PERCENTAGE",
         default=100.0,
@@ -189,14 +199,14 @@ class LookBeyondScene(bpy.types.PropertyGroup):
     )
     tau_position: FloatProperty(
         name="Position Tolerance",
-        description="Share of the way between two anchors within which frames count as seen from one place",
+        description="Frames closer together than this share of the distance between two anchors count as one position",
         default=0.2,
         min=0.001,
         max=1.0,
     )
     tau_rotation: FloatProperty(
         name="Rotation Tolerance",
-        description="Share of the turn between two anchors within which frames count as looking one way",
+        description="Frames closer together than this share of the rotation between two anchors count as one direction",
         default=0.2,
         min=0.001,
         max=1.0,
@@ -214,80 +224,90 @@ class LookBeyondScene(bpy.types.PropertyGroup):
         subtype="DIR_PATH",
         options=BLEND_RELATIVE,
     )
-    shot_first: IntProperty(name="First Frame", description="Of the last shot")
-    shot_frames: IntProperty(name="Frames", description="Of the last shot")
+    shot_first: IntProperty(name="First Frame", description="First frame of the last shot")
+    shot_frames: IntProperty(name="Frames", description="Number of frames of the last shot")
     show_in: EnumProperty(
         name="Show In",
-        description="Where the frames appear, while they are made and when they are finished",
+        description="Where the frames appear, during the shot and afterwards",
         items=(
-            ("STRIP", "Strip", "In the sequencer of a scene of its own"),
-            ("BACKGROUND", "Background", "Behind the camera that shot them"),
-            ("PLANE", "Plane", "On an image that fills the camera's frame"),
-            ("COMPOSITE", "Compositor", "As the compositor's input, with depth: Blender's objects in the shot"),
+            ("STRIP", "Strip", "In the sequencer of a separate scene"),
+            ("BACKGROUND", "Background", "As the background of the camera that shot them"),
+            ("PLANE", "Plane", "On a plane that fills the camera's frame"),
+            ("COMPOSITE", "Compositor", "In the compositor, with depth, to put Blender's objects into the shot"),
         ),
         options={"ENUM_FLAG"},
         default={"STRIP", "BACKGROUND"},
     )
-    worlds: CollectionProperty(
-        name="Worlds", description="The worlds that were made in this scene", type=LookBeyondWorld
+    worlds: CollectionProperty(name="Worlds", description="Worlds that were made in this scene", type=LookBeyondWorld)
+    made: CollectionProperty(
+        name="Objects", description="Objects that the add-on made in this scene", type=LookBeyondObject
+    )
+    shot_scene: PointerProperty(
+        name="Shot Scene", description="Scene with the sequencer that shows the shots", type=bpy.types.Scene
     )
     stage_columns: EnumProperty(
-        name="Stage", description="How fine the stage mesh is", items=STAGE_COLUMNS, default="256"
+        name="Stage", description="Resolution of the stage mesh", items=STAGE_COLUMNS, default="256"
     )
     shot_folder: StringProperty(
         name="Shot", description="Folder of the last shot", subtype="DIR_PATH", options=BLEND_RELATIVE
     )
+    base: StringProperty(description=BASE)
 
 
-# Properties with Python functions behind them join the class when it is registered and leave it before it is
-# unregistered: as part of the class they crash Blender 4.2 (as a module) when it exits.
+# Properties with Python functions behind them are added after the class is registered and removed before it is
+# unregistered: inside the class they crash Blender 4.2 (as a module) when it exits.
 LIVE = {
     "photo_camera": PointerProperty(
         name="Photo Camera",
-        description="The camera that sees the photo; Place Photo makes it",
+        description="The camera of the photo; Place Photo creates it",
         type=bpy.types.Object,
         poll=is_photo_camera,
     ),
     "photo_path": StringProperty(name="Photo", description="The placed photo", get=photo_path),
     "fov_x": of_camera(
-        "fov_x",
-        math.radians(65),
+        lambda camera: camera.fov_x,
+        "fov_x_rad",
+        DEFAULT_FOV_RAD,
         name="Field of View",
-        description="Horizontal angle that the photo spans",
+        description="Horizontal field of view of the photo",
         subtype="ANGLE",
         min=math.radians(5),
         max=math.radians(170),
     ),
     "heading": of_camera(
-        "heading",
+        lambda camera: heading_pitch_roll(camera)[0],
+        "heading_rad",
         0.0,
         name="Heading",
-        description="Where the photo looks, counter-clockwise from the X axis",
+        description="Direction of the photo, counter-clockwise from the X axis",
         subtype="ANGLE",
     ),
     "pitch": of_camera(
-        "pitch",
+        lambda camera: heading_pitch_roll(camera)[1],
+        "pitch_rad",
         0.0,
         name="Pitch",
-        description="How far the photo looks up (positive) or down",
+        description="Tilt of the photo's camera; positive: up",
         subtype="ANGLE",
         soft_min=math.radians(-60),
         soft_max=math.radians(60),
     ),
     "roll": of_camera(
-        "roll",
+        lambda camera: heading_pitch_roll(camera)[2],
+        "roll_rad",
         0.0,
         name="Roll",
-        description="How far the photo's camera was turned clockwise, seen from behind it",
+        description="Rotation of the photo's camera about its axis; positive: clockwise, seen from behind",
         subtype="ANGLE",
         soft_min=math.radians(-45),
         soft_max=math.radians(45),
     ),
     "camera_height": of_camera(
-        "height",
+        lambda camera: camera.position[2],
+        "height_m",
         1.6,
         name="Height (m)",
-        description="Metres from the floor, which is Z = 0, to the photo's camera: gives the world its size",
+        description="Height of the photo's camera above the floor (Z = 0), in metres. Sets the scale of the world",
         min=0.01,
         soft_max=10.0,
         precision=2,
@@ -298,24 +318,26 @@ LIVE = {
             (
                 "DRAFT",
                 "Draft",
-                "Half the resolution and half the steps, and frames that differ little share their noise",
+                "Half the resolution and half the steps; similar frames share their noise",
             ),
-            ("NORMAL", "Normal", "The scene's resolution and the preset's own steps"),
-            ("FINAL", "Final", "Twice the preset's steps, and only frames that hardly differ share their noise"),
+            ("NORMAL", "Normal", "The scene's resolution and the preset's number of steps"),
+            ("FINAL", "Final", "Twice the preset's steps; only very similar frames share their noise"),
         ),
         default="NORMAL",
         update=set_by_quality,
     ),
     "preset": StringProperty(
-        name="Preset", description="Which models the service uses", default="builtin", search=preset_names
+        name="Preset", description="Models that the service uses", default="builtin", search=preset_names
     ),
 }
-CLASSES = (LookBeyondCamera, LookBeyondWorld, LookBeyondScene)
+
+
+CLASSES = (LookBeyondCamera, LookBeyondWorld, LookBeyondObject, LookBeyondScene)
 
 
 def register() -> None:
-    for name, about in LIVE.items():
-        setattr(LookBeyondScene, name, about)
+    for name, definition in LIVE.items():
+        setattr(LookBeyondScene, name, definition)
     bpy.types.Camera.look_beyond = PointerProperty(type=LookBeyondCamera)
     bpy.types.Scene.look_beyond = PointerProperty(type=LookBeyondScene)
 

@@ -1,34 +1,33 @@
-"""Where results lie, and what is written on them as custom properties."""
+"""Folders of results, and paths as a .blend stores them."""
 
-import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import bpy
 
-PREFIX = "look_beyond_"
-
 
 def output_folder(scene: bpy.types.Scene) -> Path:
-    """The folder that the settings name; for an unsaved file, one in the extension's own user folder."""
+    """The output folder of the settings; for an unsaved file, `unsaved_folder`."""
     wanted = scene.look_beyond.output_folder or "//look_beyond"
     return unsaved_folder() if wanted.startswith("//") and not bpy.data.filepath else absolute(wanted)
 
 
 def unsaved_folder() -> Path:
-    """Where the results of files lie that have not been saved yet."""
-    return absolute(bpy.utils.extension_path_user(__package__, path="results", create=True))
+    """The results folder of files that were never saved: in Blender's user data, which no uninstalling removes."""
+    return absolute(bpy.utils.user_resource("DATAFILES", path="look_beyond", create=True))
 
 
 def absolute(path: str) -> Path:
+    """A path from a .blend, `//` resolved."""
     return Path(bpy.path.abspath(path)).resolve()
 
 
 def as_stored(path: Path, folder: Path | None = None) -> str:
-    """The path as a .blend should hold it: relative to the file (in `folder`, if it is to move there) where that is
-    possible."""
-    if not bpy.data.filepath:
+    """The path as a .blend should store it: relative to the file where possible.
+
+    `folder` is the folder that the file is about to be saved into; None: its present one.
+    """
+    if not bpy.data.filepath and folder is None:
         return str(path)
     try:
         return bpy.path.relpath(str(path), start=str(folder) if folder else None)
@@ -37,18 +36,5 @@ def as_stored(path: Path, folder: Path | None = None) -> str:
 
 
 def file_name(text: str) -> str:
-    """The text as a name that every file system takes."""
+    """The text as a file name that is valid on every system."""
     return re.sub(r"[^\w\-]+", "_", text).strip("_")[:40] or "unnamed"
-
-
-def stamp(datablock: bpy.types.ID, record: Mapping[str, object]) -> None:
-    """Write on a result what made it, as custom properties; lists and dictionaries as JSON text."""
-    for name, value in record.items():
-        plain = isinstance(value, (str, int, float))
-        # Custom properties hold 32-bit integers; seeds may be larger.
-        fits = not isinstance(value, int) or abs(value) < 2**31
-        datablock[PREFIX + name] = value if plain and fits else str(value) if plain else json.dumps(value)
-
-
-def stamped(datablock: bpy.types.ID, name: str, default: object = None) -> object:
-    return datablock.get(PREFIX + name, default)

@@ -1,8 +1,7 @@
-"""The one session object: what runs now, in a thread that never touches bpy, and what is known of the
-service.
+"""The session: runs one task at a time in an I/O thread and keeps what is known of the service.
 
-Steps are generators (see `jobs`): they run in the I/O thread and yield events; `tick`, called on Blender's
-main thread, takes the events in. Nothing here is ever stored in a .blend. No bpy here.
+Steps (see `tasks`) are generators that run in the I/O thread and yield events; `tick`, called on Blender's main
+thread, handles the events. Nothing here is stored in a .blend. No bpy here.
 """
 
 import contextlib
@@ -12,127 +11,42 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
-from lookbeyond_kit.client import FileArrived, Preview, Progress, ServiceError
+from .kit import FileArrived, Preview, Progress, ServiceError
+from .tasks import (
+    UNREACHABLE,
+    Connected,
+    Event,
+    Failed,
+    JobSubmitted,
+    PreviewFile,
+    RunningTask,
+    ServiceLaunched,
+    ServiceStopped,
+    Steps,
+    Succeeded,
+    Task,
+)
 
 TICK_S = 0.001
-"""How long one tick may work before it lets the window go on; what it has begun, it ends."""
-
+"""Time limit of one tick; an event that is being handled is finished."""
 SHOW_S = 1.0
-"""How long files that arrive wait to be shown together."""
-
-Kept = TypeVar("Kept")
-
-UNREACHABLE = ("not_running", "timeout", "lost", "version", "wrong_key")
-"""Error codes after which nothing is known of the service any more."""
-
-
-@dataclass(frozen=True)
-class Welcomed:
-    """The service answered: what it says of itself (`Client.welcome`)."""
-
-    service: object
-
-
-@dataclass(frozen=True)
-class Launched:
-    """A service process was started by this Blender."""
-
-    process: subprocess.Popen
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """The service was told to end."""
-
-
-@dataclass(frozen=True)
-class PreviewFile:
-    """A preview has arrived and lies in a file, until the work ends."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """The service accepted the job."""
-
-    job: str
-
-
-@dataclass(frozen=True)
-class Done:
-    """The last event of steps that succeeded: where the files are, and a sentence for the status box."""
-
-    message: str = ""
-    folder: Path | None = None
-    job: str = ""
-    cameras: str = ""
-    """The cameras that were asked for, as JSON."""
-    steps: int = 0
-    """The denoising steps that were asked for; 0: the preset's own."""
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The last event of steps that did not: the sentence that the artist reads, word for word."""
-
-    code: str
-    message: str
-
-
-Event = Welcomed | Launched | Stopped | Submitted | Progress | Preview | PreviewFile | FileArrived | Done | Failed
-Steps = Callable[[threading.Event], Iterator[Event]]
-"""Given an event that is set when the artist cancels, do the work and say how it goes."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """Something to do: steps for the I/O thread, then `finish` on the main thread."""
-
-    title: str
-    steps: Steps
-    finish: Callable[[Done], str | None] | None = None
-    """Puts the result in place and gives the closing sentence; a ValueError's text becomes the error. As long as
-    it gives None it is called again in a later tick: whatever takes long is done in pieces."""
-    arrived: Callable[[list[Path]], bool] | None = None
-    """Shows files that have arrived while the work goes on, once in `SHOW_S`, and says whether all is shown; if
-    not, it is called again with the same files in the next tick."""
-    saved: Callable[[], None] | None = None
-    """Called when the open file was saved, perhaps under another name."""
-    failed: Callable[[], None] | None = None
-    """Called when the steps have failed or were cancelled."""
-
-
-@dataclass
-class Task:
-    """What runs now, as the panel shows it."""
-
-    title: str
-    fraction: float = 0.0
-    message: str = ""
-    eta_s: float | None = None
-    job: str = ""
-    files: int = 0
-    started: float = field(default_factory=time.monotonic)
-    cancelled: threading.Event = field(default_factory=threading.Event)
+"""Arriving files are collected for this long and shown together."""
 
 
 class Session:
     """One task at a time, its thread, and the outcome of the last one.
 
-    `queue` holds what waits for its end, `unfinished` the folders of what was begun and not ended when the open
-    file was last left. `error` and `notice` are the sentences of the status box, `folder` is where that
-    lies of which the notice tells; `service` is what the service last said of itself, None when nothing is known;
-    `preview` the newest preview (a JPEG file) of the running task.
+    `queue` holds the tasks that wait for their turn, `unfinished` the folders of jobs that the open file left
+    unfinished. `error` and `notice` are the sentences of the status box, `folder` holds the files that the notice is
+    about. `service` is the service's last description of itself, None if it is unknown. `preview` is the newest
+    preview (a JPEG file) of the running task.
     """
 
     def __init__(self) -> None:
-        self.task: Task | None = None
+        self.task: RunningTask | None = None
         self.error = ""
         self.error_code = ""
         self.notice = ""
@@ -140,131 +54,120 @@ class Session:
         self.service: object | None = None
         self.process: subprocess.Popen | None = None
         self.preview: Path | None = None
-        self.queue: list[Work] = []
+        self.queue: list[Task] = []
         self.unfinished: list[Path] = []
-        self.put_back: tuple[Path, Callable[[], None]] | None = None
-        """While a file is saved into another folder: which, and what has the paths lead from the former one again."""
-        self._kept: dict[type, Any] = {}
-        self._work: Work | None = None
-        self._failed: list[Work] = []
-        self._finish: Callable[[Done], str | None] | None = None
-        self._done: Done | None = None
-        self._arrived: Callable[[list[Path]], bool] | None = None
-        self._waiting: list[Path] = []
-        self._showing: list[Path] = []
-        self._shown = 0.0
+        self._current: Task | None = None
+        self._failed: list[Task] = []
+        self._result: Succeeded | None = None
+        self._show_files: Callable[[list[Path]], bool] | None = None
+        self._arrived_files: list[Path] = []
+        self._files_to_show: list[Path] = []
+        self._last_shown_s = 0.0
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._leaving = threading.Event()
-
-    def the(self, kind: type[Kept]) -> Kept:
-        """The one object of a kind that lives as long as Blender runs: what is drawn of scenes and files."""
-        if kind not in self._kept:
-            self._kept[kind] = kind()
-        return self._kept[kind]
+        self._closing = threading.Event()
 
     @property
     def busy(self) -> bool:
         return self.task is not None
 
     @property
-    def has_news(self) -> bool:
+    def has_pending_work(self) -> bool:
         """Whether the next tick has anything to do."""
-        due = bool(self._waiting) and time.monotonic() - self._shown >= SHOW_S
-        return self._done is not None or bool(self._showing) or due or not self._events.empty()
+        due = bool(self._arrived_files) and time.monotonic() - self._last_shown_s >= SHOW_S
+        return self._result is not None or bool(self._files_to_show) or due or not self._events.empty()
 
-    def begin(self, work: Work) -> None:
-        """Start the work's steps in the I/O thread; `tick` takes in what they say.
+    def begin(self, task: Task) -> None:
+        """Start the task's steps in the I/O thread; `tick` handles their events.
 
-        Raises RuntimeError if something runs already: the operators' polls keep it from happening.
+        Raises RuntimeError if a task runs already; the operators' polls prevent that.
         """
         if self.task is not None:
             raise RuntimeError(f"{self.task.title} is still running: wait for it or cancel it.")
         self.clear()
-        self.preview = self._done = None
-        self.task = Task(work.title)
-        self._work, self._finish, self._arrived = work, work.finish, work.arrived
-        self._waiting, self._showing, self._shown = [], [], 0.0
+        self.preview = self._result = None
+        self.task = RunningTask(task.title)
+        self._current, self._show_files = task, task.show_files
+        self._arrived_files, self._files_to_show, self._last_shown_s = [], [], 0.0
         self._events = queue.SimpleQueue()
-        self._leaving = threading.Event()
+        self._closing = threading.Event()
         thread = threading.Thread(
             target=_run_steps,
-            args=(work.steps, self.task.cancelled, self._leaving, self._events),
+            args=(task.steps, self.task.cancelled, self._closing, self._events),
             name="look_beyond",
             daemon=True,
         )
-        # Of one that has said its last word nobody waits for the end: the window would.
+        # A thread that has posted its last event is not waited for: that would block the window.
         self._threads = [former for former in self._threads if former.is_alive()] + [thread]
         thread.start()
 
-    def enqueue(self, work: Work) -> None:
-        """Start the work now, or when what runs and what waits before it has ended."""
+    def enqueue(self, task: Task) -> None:
+        """Start the task now, or after the running and the waiting ones."""
         if self.task is None:
-            self.begin(work)
+            self.begin(task)
         else:
-            self.queue.append(work)
+            self.queue.append(task)
 
-    def saved(self) -> None:
-        """Tell what runs, what waits and what has failed, and may be gone on with, that the open file was saved."""
-        for work in (self._work, *self.queue, *self._failed):
-            if work is not None and work.saved is not None:
-                work.saved()
+    def file_saved(self) -> None:
+        """Tell the running, the waiting and the failed tasks (which may be resumed) that the open file was saved."""
+        for task in (self._current, *self.queue, *self._failed):
+            if task is not None and task.on_saved is not None:
+                task.on_saved()
 
     def tick(self, wait_s: float = 0.0) -> bool:
-        """Take in what the I/O thread has said, waiting up to `wait_s` for the first; whether anything
-        changed.
+        """Handle the events of the I/O thread, waiting up to `wait_s` for the first; returns whether anything changed.
 
-        The closing event ends the task, so that `busy` is False when the results are in place.
+        The last event ends the task, so that `busy` is False once the result is applied.
         """
         changed = False
         ends = time.monotonic() + wait_s + TICK_S
         while self.task is not None and (wait_s > 0 or time.monotonic() < ends):
-            if self._done is not None:
-                self._put_in_place(self._done)
+            if self._result is not None:
+                self._apply_result(self._result)
                 changed = True
-                break  # one piece is enough for one tick
+                break  # one piece per tick
             try:
                 event = self._events.get(timeout=wait_s) if wait_s > 0 else self._events.get_nowait()
             except queue.Empty:
                 break
             wait_s, changed = 0.0, True
-            self._take(event, self.task)
-            if self._done is not None:
-                break  # what comes of it has the next tick for itself
-        self._show_arrived()
+            self._handle(event, self.task)
+            if self._result is not None:
+                break  # applying the result gets a tick of its own
+        self._show_arrived_files()
         if self.task is None and self.queue:
-            said, failed, code, folder = self.notice, self.error, self.error_code, self.folder
+            outcome = self.notice, self.error, self.error_code, self.folder
             self.begin(self.queue.pop(0))
-            self.notice, self.error, self.error_code, self.folder = said, failed, code, folder
+            self.notice, self.error, self.error_code, self.folder = outcome
             changed = True
         return changed
 
-    def _show_arrived(self) -> None:
-        if self.task is None or self._arrived is None or self._done is not None:
+    def _show_arrived_files(self) -> None:
+        if self.task is None or self._show_files is None or self._result is not None:
             return
-        if not self._showing:
+        if not self._files_to_show:
             now = time.monotonic()
-            if not self._waiting or now - self._shown < SHOW_S:
+            if not self._arrived_files or now - self._last_shown_s < SHOW_S:
                 return
-            self._showing, self._waiting, self._shown = self._waiting, [], now
+            self._files_to_show, self._arrived_files, self._last_shown_s = self._arrived_files, [], now
         try:
-            if self._arrived(self._showing):
-                self._showing = []
-        except Exception as error:  # what is shown on the way is a courtesy: the work goes on
-            sentence(error)
-            self._arrived, self._showing = None, []
+            if self._show_files(self._files_to_show):
+                self._files_to_show = []
+        except Exception as error:  # showing files early is a courtesy: the task goes on without
+            message_of(error)
+            self._show_files, self._files_to_show = None, []
 
-    def run(self, say: Callable[[Task], None] | None = None) -> None:
+    def run(self, report: Callable[[RunningTask], None] | None = None) -> None:
         """Tick until the task has ended (for scripts and background mode). Ctrl-C cancels it."""
         while self.busy:
             try:
-                if self.tick(wait_s=0.25) and say is not None and self.task is not None:
-                    say(self.task)
+                if self.tick(wait_s=0.25) and report is not None and self.task is not None:
+                    report(self.task)
             except KeyboardInterrupt:
                 self.cancel()
 
     def cancel(self) -> None:
-        """Ask the running task to end; it does so within a denoising step."""
+        """Ask the running task to end; it stops within one denoising step."""
         if self.task is not None:
             self.task.cancelled.set()
             self.task.message = "Cancelling"
@@ -275,34 +178,34 @@ class Session:
         self.folder = None
 
     def refuse(self, reason: str) -> None:
-        """Show why something was not even begun."""
+        """Show why a task could not start."""
         self.clear()
         self.error_code, self.error = "input", reason
 
     def close(self, keep_service: bool = False) -> None:
-        """Leave: join the thread, and end the service that this session started unless it is to be kept.
+        """Join the thread and, unless `keep_service`, end the service that this session started.
 
-        A running job is left to the service, whose store keeps what is finished.
+        A running job is left to the service, which stores what is finished.
         """
-        self._leaving.set()
+        self._closing.set()
         self.queue.clear()
         self._failed.clear()
         for thread in self._threads:
             thread.join(timeout=10)
         self._threads = []
-        while True:  # a service launched in the last moment is ours to end, too
+        while True:  # a service that was launched at the last moment is ended as well
             try:
                 event = self._events.get_nowait()
             except queue.Empty:
                 break
-            if isinstance(event, Launched):
+            if isinstance(event, ServiceLaunched):
                 self.process = event.process
-        self.task = self._work = self._finish = self._done = None
+        self.task = self._current = self._result = None
         if self.process is not None and not keep_service:
             end_process(self.process)
             self.process = None
 
-    def _take(self, event: Event, task: Task) -> None:
+    def _handle(self, event: Event, task: RunningTask) -> None:
         match event:
             case Progress():
                 task.fraction, task.eta_s = event.fraction, event.eta_s
@@ -312,21 +215,21 @@ class Session:
                 self.preview = event.path
             case FileArrived():
                 task.files += 1
-                self._waiting.append(event.path)
-            case Submitted():
+                self._arrived_files.append(event.path)
+            case JobSubmitted():
                 task.job = event.job
-            case Welcomed():
+            case Connected():
                 self.service = event.service
-            case Launched():
+            case ServiceLaunched():
                 self.process = event.process
-            case Stopped():
-                self.service = None  # its process goes in its own time
+            case ServiceStopped():
+                self.service = None  # its process ends by itself
             case Failed():
-                work = self._work
+                failed = self._current
                 self._end()
-                if work is not None and work.failed is not None:
-                    self._failed.append(work)
-                    work.failed()
+                if failed is not None and failed.on_failed is not None:
+                    self._failed.append(failed)
+                    failed.on_failed()
                 self.error_code = event.code
                 if event.code == "cancelled":
                     self.notice = f"{task.title} was cancelled."
@@ -334,57 +237,58 @@ class Session:
                     self.error = event.message
                 if event.code in UNREACHABLE:
                     self.service = None
-            case Done():
-                self._done = event
+            case Succeeded():
+                self._result = event
 
-    def _put_in_place(self, done: Done) -> None:
+    def _apply_result(self, result: Succeeded) -> None:
+        finish = self._current.finish if self._current is not None else None
         try:
-            said = self._finish(done) if self._finish is not None else ""
+            message = finish(result) if finish is not None else ""
         except Exception as error:
             self._end()
-            self.error_code, self.error = "failed", sentence(error)
+            self.error_code, self.error = "failed", message_of(error)
             return
-        if said is not None:
+        if message is not None:
             self._end()
-            self.notice = said or done.message or self.notice
-            self.folder = done.folder or self.folder
+            self.notice = message or result.message or self.notice
+            self.folder = result.folder or self.folder
 
     def _end(self) -> None:
-        self.task = self._work = self._finish = self._done = self.preview = None
+        self.task = self._current = self._result = self.preview = None
 
 
 def _run_steps(
-    steps: Steps, cancelled: threading.Event, leaving: threading.Event, events: "queue.SimpleQueue[Event]"
+    steps: Steps, cancelled: threading.Event, closing: threading.Event, events: "queue.SimpleQueue[Event]"
 ) -> None:
-    last: Event = Failed("failed", "The work ended without a result; see the system console.")
+    last: Event = Failed("failed", "The task ended without a result. See the system console.")
     try:
-        # The last word is said when everything is closed: whoever hears it need not wait for this thread.
+        # The last event is posted after everything is closed: its reader need not wait for this thread.
         with contextlib.closing(steps(cancelled)) as running, tempfile.TemporaryDirectory() as folder:
-            previews = Previews(Path(folder))
+            previews = PreviewFiles(Path(folder))
             for event in running:
-                if isinstance(event, Done):
+                if isinstance(event, Succeeded):
                     last = event
                     break
-                events.put(previews.written(event) if isinstance(event, Preview) else event)
-                if leaving.is_set():
+                events.put(previews.write(event) if isinstance(event, Preview) else event)
+                if closing.is_set():
                     return
     except Exception as error:
         code = error.code if isinstance(error, ServiceError) else "failed"
-        if not isinstance(last, Done):  # what is done is not undone by what would not close
-            last = Failed(code, sentence(error))
+        if not isinstance(last, Succeeded):  # an error on closing does not undo a success
+            last = Failed(code, message_of(error))
     events.put(last)
 
 
-class Previews:
-    """Previews as files: Blender reads icons from files only, and the window is not to wait for the disk."""
+class PreviewFiles:
+    """Writes previews to files in the I/O thread: Blender reads icons from files only."""
 
     KEPT = 4
-    """How many stay: the window may be about to read one of the last."""
+    """How many files stay: Blender may still be about to read one of the last."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._count = folder, 0
 
-    def written(self, preview: Preview) -> PreviewFile:
+    def write(self, preview: Preview) -> PreviewFile:
         self._count += 1
         (self._folder / f"{self._count - self.KEPT}.jpg").unlink(missing_ok=True)
         file = self._folder / f"{self._count}.jpg"
@@ -392,8 +296,8 @@ class Previews:
         return PreviewFile(file)
 
 
-def sentence(error: Exception) -> str:
-    """What an exception says to the artist; the console gets the whole of one that nobody foresaw."""
+def message_of(error: Exception) -> str:
+    """An exception as a sentence for the artist; unforeseen ones are printed in full to the console."""
     if isinstance(error, OSError) and error.strerror:
         name = f" ({error.filename})" if error.filename else ""
         return f"{error.strerror}{name}: check the disk and the folder's permissions, then try again."
@@ -403,7 +307,7 @@ def sentence(error: Exception) -> str:
 
 
 def end_process(process: subprocess.Popen, patience_s: float = 2.0) -> None:
-    """Ask a service process to end. It stores what it has at hand and goes: Blender need not wait for that."""
+    """Ask a service process to end. It stores what it has and exits; Blender does not wait longer than `patience_s`."""
     if process.poll() is None:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -35,7 +35,7 @@ GERMAN = {
     "Set Up Compositing": "Compositing einrichten",
     "Pack for Moving": "Zum Umziehen packen",
     "Cancel": "Abbrechen",
-    "Go On": "Weitermachen",
+    "Resume": "Weitermachen",
     "Push In": "Heranfahren",
     "Orbit": "Umkreisen",
     "Look Around": "Umsehen",

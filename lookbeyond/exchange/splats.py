@@ -7,6 +7,7 @@ where the world alone would be torn. Frames of a shot add what only they uncover
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -32,6 +33,8 @@ GRAZING = 0.12
 """Least cosine between ray and normal that a disc is tilted by: discs get no longer than that."""
 BEHIND = 1.03
 """The plate, or a frame, shows something else than the world from this ratio of distances on."""
+ROWS_AT_ONCE, THREADS = 64, 2
+"""Of a sphere: what is worked on at a time stays in the processor's cache, and NumPy lets threads run meanwhile."""
 RIM = 1.01
 """At the rim of what stands in front the plate has to be farther than this."""
 FRAME_STEP = 6
@@ -144,15 +147,20 @@ def _sphere_splats(source: Panorama, mask: NDArray[np.bool_], step: int) -> Spla
     elevation = (0.5 - (np.arange(height) + 0.5) / height) * math.pi
     # towards the poles pixels crowd: there one splat stands for 2, 4, 8 of a row
     skipped = np.minimum(2 ** np.floor(np.log2(1 / np.cos(elevation))).astype(int), _power_of_two_in(width))
-    parts = []
-    for skip in (int(skip) for skip in np.unique(skipped)):
-        band = np.flatnonzero(skipped == skip)
-        row, cell = np.nonzero(wanted[band].reshape(len(band), -1, skip).any(-1))
-        colour = image[band].reshape(len(band), -1, skip, 3).mean(2)[row, cell]
-        u, v = (cell + 0.5) * skip / width, (band[row] + 0.5) / height
+
+    def of_rows(skip: int, rows: NDArray) -> Splats:
+        row, cell = np.nonzero(wanted[rows].reshape(len(rows), -1, skip).any(-1))
+        colour = image[rows].reshape(len(rows), -1, skip, 3).mean(2)[row, cell]
+        u, v = (cell + 0.5) * skip / width, (rows[row] + 0.5) / height
         sides = 2 * math.pi * skip / width, math.pi / height
-        parts.append(_discs_of_sphere(source, normals, u, v, sides, colour))
-    return joined(parts)
+        return _discs_of_sphere(source, normals, u, v, sides, colour)
+
+    relief_of(source)  # once, not in every thread
+    bands = [(int(skip), np.flatnonzero(skipped == skip)) for skip in np.unique(skipped)]
+    with ThreadPoolExecutor(THREADS) as threads:
+        made = [threads.submit(of_rows, skip, band[some : some + ROWS_AT_ONCE])
+                for skip, band in bands for some in range(0, len(band), ROWS_AT_ONCE)]  # fmt: skip
+        return joined([part.result() for part in made])
 
 
 def _power_of_two_in(width: int) -> int:
@@ -276,27 +284,21 @@ def _discs(
 
 
 def _quaternions(rotation: NDArray) -> NDArray[np.float32]:
-    """Unit quaternions [n, 4], w first and not negative, of rotation matrices [n, 3, 3] (Shepperd's method)."""
-    m = rotation
-    trace = m[:, 0, 0] + m[:, 1, 1] + m[:, 2, 2]
-    squares = 1 + np.stack([trace] + [2 * m[:, i, i] - trace for i in range(3)], 1)
-    largest = squares.argmax(1)
-    off = {
-        (0, 1): m[:, 2, 1] - m[:, 1, 2],
-        (0, 2): m[:, 0, 2] - m[:, 2, 0],
-        (0, 3): m[:, 1, 0] - m[:, 0, 1],
-        (1, 2): m[:, 1, 0] + m[:, 0, 1],
-        (1, 3): m[:, 0, 2] + m[:, 2, 0],
-        (2, 3): m[:, 2, 1] + m[:, 1, 2],
-    }
-    result = np.empty((len(m), 4), np.float32)
-    for chosen in range(4):
-        some = largest == chosen
-        for part in range(4):
-            pair = (min(chosen, part), max(chosen, part))
-            result[some, part] = squares[some, chosen] if part == chosen else off[pair][some]
+    """Unit quaternions [n, 4], w first and not negative, of rotation matrices [n, 3, 3].
+
+    Of the four rows that are multiples of the quaternion the longest is taken (Shepperd 1978).
+    """
+    xx, xy, xz, yx, yy, yz, zx, zy, zz = rotation.reshape(-1, 9).T
+    rows = np.stack([
+        np.stack([1 + xx + yy + zz, zy - yz, xz - zx, yx - xy], -1),
+        np.stack([zy - yz, 1 + xx - yy - zz, yx + xy, xz + zx], -1),
+        np.stack([xz - zx, yx + xy, 1 - xx + yy - zz, zy + yz], -1),
+        np.stack([yx - xy, xz + zx, zy + yz, 1 - xx - yy + zz], -1),
+    ])  # fmt: skip
+    longest = np.stack([rows[i, :, i] for i in range(4)]).argmax(0)
+    result = rows[longest, np.arange(len(rotation))]
     result /= np.linalg.norm(result, axis=1, keepdims=True)
-    return np.where(result[:, :1] < 0, -result, result)
+    return np.where(result[:, :1] < 0, -result, result).astype(np.float32)
 
 
 def _covering(mask: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:

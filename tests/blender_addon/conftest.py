@@ -11,7 +11,8 @@ from types import ModuleType
 
 import pytest
 
-from tests.blender_addon.played import PlayedService, picture
+from tests.support.pictures import picture
+from tests.support.played import PlayedService
 
 if importlib.util.find_spec("bpy") is None:  # another environment's test run
     collect_ignore_glob = ["*"]
@@ -84,6 +85,5 @@ def service(part, monkeypatch, tmp_path: Path) -> PlayedService:
     """The service that the operators get to talk to."""
     (tmp_path / "played").mkdir()
     played = PlayedService(tmp_path / "played")
-    for name in ("operators", "scene_jobs"):
-        monkeypatch.setattr(part(name), "connection", lambda: played)
+    monkeypatch.setattr(part("service.preferences"), "connection", lambda: played)
     return played

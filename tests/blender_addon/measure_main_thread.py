@@ -67,7 +67,7 @@ def job(session, service, work, seconds: float = 2.0) -> Times:
     times = Times()
     threading.Timer(seconds, lambda: setattr(service, "holds", False)).start()
     while session.busy:
-        if session.has_news:
+        if session.has_pending_work:
             times.of(beat)
         time.sleep(0.002)
     assert not session.error, session.error
@@ -82,7 +82,9 @@ def main(folder: Path) -> None:
     import bpy
 
     import build_addon
-    from tests.blender_addon.played import PlayedService, distance_file, picture, room_distance
+    from tests.support.pictures import picture
+    from tests.support.played import PlayedService
+    from tests.support.worlds import distance_file, room_distance
 
     archive = build_addon.build_extension(ROOT / "dist", [build_addon.this_platform()])[0]
     bpy.ops.extensions.package_install_files(repo="user_default", filepath=str(archive), enable_on_install=True)
@@ -92,42 +94,41 @@ def main(folder: Path) -> None:
     service.frame = picture(folder / "frame_hd.png", 1920, 1080)
     service.preview = picture(folder / "preview_large.jpg", 512, 256).read_bytes()
     service.pace_s = 0.005
-    for name in ("operators", "scene_jobs"):
-        part(name).connection = lambda: service
-    session, jobs, view = part("session").session, part("scene_jobs"), part("path_view").PathView()
+    part("service.preferences").connection = lambda: service
+    session, view = part("session").session, part("path.checker").PathChecker()
     scene = bpy.context.scene
     scene.look_beyond.output_folder = str(folder / "results")
     scene.look_beyond.show_in = {"STRIP", "BACKGROUND", "PLANE", "COMPOSITE"}
     scene.render.resolution_x, scene.render.resolution_y = 1920, 1080
     bpy.ops.lookbeyond.place_photo(filepath=str(picture(folder / "photo.png", 960, 640)))
-    times = job(session, service, jobs.build_world(bpy.context))
+    times = job(session, service, part("world.build").build_world(bpy.context))
     ending = last(times)
     print(f"beats of a world: {times}\n  its last, with the world's texture: {ending}")
-    times = job(session, service, jobs.build_world(bpy.context))
+    times = job(session, service, part("world.build").build_world(bpy.context))
     print(f"  the world's texture put in the place of a former one: {last(times)}")
     scene.frame_start, scene.frame_end = 1, FRAMES
     bpy.ops.lookbeyond.add_path(kind="WALK")
-    times = job(session, service, jobs.shoot(bpy.context))
+    times = job(session, service, part("shot.shoot").shoot(bpy.context))
     print(f"beats of a shot of {FRAMES} frames of 1920 x 1080, shown in all four places: {times}")
-    times = job(session, service, jobs.shoot(bpy.context))
+    times = job(session, service, part("shot.shoot").shoot(bpy.context))
     print(f"beats of the same shot again: {times}")
     scene.frame_end = 100
     view.check_now(scene)
-    view.touch()
+    view.invalidate()
     while view.tick(scene):
         time.sleep(0.002)
     slices = Times()
     slices.wall, slices.own = ([1e3 * value for value in one] for one in (view.slices_s, view.slices_own_s))
-    print(f"path of 100 poses coloured {1e3 * view.took_s:.0f} ms after the last edit; the window waited: {slices}")
+    print(f"path of 100 poses coloured {1e3 * view.elapsed_s:.0f} ms after the last edit; the window waited: {slices}")
     scene.frame_end = 1000
     reading = Times()
-    reading.of(lambda: part("cameras_from_blender").shot_cameras(bpy.context))
+    reading.of(lambda: part("path.read").shot_cameras(bpy.context))
     print(f"1000 animated poses read in {reading}")
     world = Path(bpy.path.abspath(scene.look_beyond.world_folder))
     distance_file(world / "distance.exr", room_distance(1024))  # as wide as the service makes it
     for columns, _, _ in part("properties").STAGE_COLUMNS:
         scene.look_beyond.stage_columns = columns
-        times = job(session, service, jobs.build_stage(bpy.context), 0.0)
+        times = job(session, service, part("world.stage").build_stage(bpy.context), 0.0)
         print(f"beats of a stage of {columns} columns: {times}")
     print(loaded())
     view.clear()

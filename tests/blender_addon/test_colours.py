@@ -17,10 +17,10 @@ archive, folder = sys.argv[1:]
 bpy.ops.extensions.package_install_files(repo="user_default", filepath=archive, enable_on_install=True)
 name = "bl_ext.user_default.look_beyond"
 part = lambda module: importlib.import_module(f"{name}.{module}")
-from tests.blender_addon.played import PlayedService, picture
+from tests.support.pictures import picture
+from tests.support.played import PlayedService
 service = PlayedService(Path(folder))
-for module in ("operators", "scene_jobs"):
-    part(module).connection = lambda: service
+part("service.preferences").connection = lambda: service
 scene = bpy.context.scene
 scene.render.resolution_x, scene.render.resolution_y, scene.frame_end = 96, 64, 3
 scene.look_beyond.output_folder = folder
@@ -59,7 +59,7 @@ def test_what_cannot_be_shown_is_not_lost(part, scene, photo, service, tmp_path,
     def broken(*_):
         raise TypeError("enum not found")
 
-    monkeypatch.setattr(part("shot_output"), "image_strip", broken)
+    monkeypatch.setattr(part("shot.display"), "image_strip", broken)
     with pytest.raises(RuntimeError, match="enum not found"):
         bpy.ops.lookbeyond.shoot()
     assert scene.look_beyond.shot_folder and scene.look_beyond.shot_frames == 6

@@ -7,14 +7,15 @@ from pathlib import Path
 import bpy
 import pytest
 
-from tests.blender_addon.played import turns_until
+from tests.support.played import turns_until
 
 
 @pytest.fixture
 def run(part, service, monkeypatch):
     """The command, with a service that runs already."""
-    monkeypatch.setattr(part("jobs"), "start_service", lambda command: part("jobs").check_service(service))
-    monkeypatch.setattr(part("jobs"), "find_program", lambda: "/usr/bin/lookbeyond")
+    lifecycle = part("service.lifecycle")
+    monkeypatch.setattr(lifecycle, "start_service", lambda command: lifecycle.check_service(service))
+    monkeypatch.setattr(part("service.program"), "find_program", lambda: "/usr/bin/lookbeyond")
     return part("command_line").run
 
 
@@ -44,7 +45,7 @@ def test_the_place_in_words_is_for_presets_that_understand_them(run, scene, serv
 def test_nothing_is_asked_of_a_context_that_only_a_window_has():
     """`blender -b --command` has no window; Blender as a module, in which these tests run, has one."""
     of_screens = re.compile(r"context\.(selected_\w+|visible_\w+|editable_\w+|active_object|object|edit_object)\b")
-    sources = sorted((Path(__file__).parents[2] / "blender_addon").glob("*.py"))
+    sources = sorted((Path(__file__).parents[2] / "blender_addon").rglob("*.py"))
     assert of_screens.search("for other in context.selected_objects:") and len(sources) > 20
     assert [(file.name, found[0]) for file in sources if (found := of_screens.search(file.read_text("utf-8")))] == []
 
@@ -72,7 +73,7 @@ def test_what_was_begun_is_found_again_and_ended(part, run, scene, service, phot
     bpy.ops.lookbeyond.place_photo(filepath=str(photo))
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"), relative_remap=False)
     service.holds = True
-    session.begin(part("scene_jobs").build_world(bpy.context))
+    session.begin(part("world.build").build_world(bpy.context))
     turns_until(session, lambda: session.task.message.startswith("Denoising"))
     session.close()
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
@@ -82,9 +83,9 @@ def test_what_was_begun_is_found_again_and_ended(part, run, scene, service, phot
     assert bpy.ops.lookbeyond.resume() == {"FINISHED"}
     assert service.requests[0] == service.requests[1]
     assert Path(bpy.path.abspath(bpy.context.scene.look_beyond.world_folder)) == folder
-    assert part("world_nodes").our_node(bpy.context.scene.world) is not None
-    assert not session.unfinished and not part("scene_jobs").unfinished()
-    with pytest.raises(RuntimeError, match="Nothing of this file"):
+    assert part("world.nodes").panorama_node(bpy.context.scene.world) is not None
+    assert not session.unfinished and not part("service.unfinished").unfinished()
+    with pytest.raises(RuntimeError, match="no unfinished jobs"):
         bpy.ops.lookbeyond.resume()
 
 
@@ -96,16 +97,16 @@ def test_a_cancelled_or_failed_job_is_not_unfinished(part, run, scene, service, 
     service.fails = client.ServiceError("input", "The photo is not a photo: choose another.")
     with pytest.raises(RuntimeError):
         bpy.ops.lookbeyond.build_world()
-    assert not part("scene_jobs").unfinished()
+    assert not part("service.unfinished").unfinished()
     service.fails = client.ServiceError("lost", "The service went away.")
     service.requests.clear()
     with pytest.raises(RuntimeError):
         bpy.ops.lookbeyond.build_world()
-    assert len(part("scene_jobs").unfinished()) == 1
+    assert len(part("service.unfinished").unfinished()) == 1
 
 
 def test_the_program_is_found_where_installers_put_it(part, monkeypatch, tmp_path):
-    jobs = part("jobs")
+    jobs = part("service.program")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PATH", "")
     assert jobs.find_program() is None
@@ -118,7 +119,7 @@ def test_the_program_is_found_where_installers_put_it(part, monkeypatch, tmp_pat
 
 
 def test_the_log_comes_with_the_message(part, monkeypatch, tmp_path):
-    jobs = part("jobs")
+    jobs = part("service.program")
     monkeypatch.setenv("LOOKBEYOND_RUNTIME_DIR", str(tmp_path))
     assert "has written no log" in jobs.log_text("It failed.")
     (tmp_path / "service.log").write_text("worker 1 started\nworker 1 died\n")

@@ -15,13 +15,14 @@ archive, folder, ending = sys.argv[1:]
 bpy.ops.extensions.package_install_files(repo="user_default", filepath=archive, enable_on_install=True)
 name = "bl_ext.user_default.look_beyond"
 part = lambda module: importlib.import_module(f"{name}.{module}")
-from tests.blender_addon.played import PlayedService, picture, turns_until
+from tests.support.pictures import picture
+from tests.support.played import PlayedService, turns_until
 service = PlayedService(Path(folder))
 service.holds = True
-part("scene_jobs").connection = lambda: service
+part("service.preferences").connection = lambda: service
 bpy.ops.lookbeyond.place_photo(filepath=str(picture(Path(folder) / "photo.png", 80, 64)))
 session = part("session").session
-session.begin(part("scene_jobs").build_world(bpy.context))
+session.begin(part("world.build").build_world(bpy.context))
 turns_until(session, lambda: session.task.message.startswith("Denoising"))
 session.process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])  # the service
 print("service", session.process.pid, flush=True)

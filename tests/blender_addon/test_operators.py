@@ -12,7 +12,7 @@ import bpy
 import numpy as np
 import pytest
 
-from tests.blender_addon.played import turns_until
+from tests.support.played import turns_until
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_world_is_asked_for_as_the_camera_stands_and_shown(part, placed, service
     assert request.photo and not request.panorama
     assert math.isclose(request.camera_height, 1.9, rel_tol=1e-6)
     assert (request.camera["width"], request.camera["height"]) == (120, 80)
-    node = part("world_nodes").our_node(placed.world)
+    node = part("world.nodes").panorama_node(placed.world)
     assert math.isclose(node.inputs["Heading"].default_value, 0.5, abs_tol=1e-5)
     assert placed.world["look_beyond_seed"] == 9
     assert placed.world["look_beyond_revision"] == "r1"
@@ -56,7 +56,7 @@ def test_a_360_picture_becomes_a_world(part, scene, service, photo, tmp_path):
     (request,) = service.requests
     assert request.panorama and not request.photo
     assert request.camera_height == pytest.approx(1.5)
-    assert part("world_nodes").our_node(scene.world) is not None
+    assert part("world.nodes").panorama_node(scene.world) is not None
     bpy.ops.lookbeyond.add_path()
     assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
 
@@ -72,7 +72,7 @@ def test_shot_carries_the_scenes_frames_and_cameras(part, world, service):
     position = np.array(request.cameras[0]["camera_to_world"])[:3, 3]
     assert np.allclose(position, (0, 0, 1.7), atol=1e-4)
     editing = bpy.data.scenes["Scene Shot"]
-    (strip,) = part("shot_output").strips_of(editing)
+    (strip,) = part("shot.strip").strips_of(editing)
     assert strip.elements[0].filename == "0011.png"
     image = world.camera.data.background_images[0].image
     assert image["look_beyond_job"] == strip["look_beyond_job"]
@@ -103,7 +103,7 @@ def test_without_a_service_the_sentence_says_so(session, placed):
 
 def test_a_job_lets_the_window_go_on_and_can_be_cancelled(part, session, placed, service):
     service.holds = True
-    session.begin(part("scene_jobs").build_world(bpy.context))
+    session.begin(part("world.build").build_world(bpy.context))
     turns_until(session, lambda: session.task.message.startswith("Denoising") and session.preview)
     assert session.task.eta_s and session.task.job
     assert not bpy.ops.lookbeyond.check_service.poll() and bpy.ops.lookbeyond.build_world.poll()
@@ -116,7 +116,7 @@ def test_a_job_lets_the_window_go_on_and_can_be_cancelled(part, session, placed,
 
 def finish_a_world_while_another_file_is_open(part, session, service):
     service.holds = True
-    session.begin(part("scene_jobs").build_world(bpy.context))
+    session.begin(part("world.build").build_world(bpy.context))
     turns_until(session, lambda: session.task.message.startswith("Denoising"))
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     service.holds = False
@@ -125,7 +125,7 @@ def finish_a_world_while_another_file_is_open(part, session, service):
 
 def test_another_file_in_the_middle_of_a_job_loses_nothing(part, session, placed, service, tmp_path):
     finish_a_world_while_another_file_is_open(part, session, service)
-    assert not session.error and "its scene is not open any more" in session.notice
+    assert not session.error and "its scene is no longer open" in session.notice
     assert list((tmp_path / "results" / "worlds").glob("*/panorama.png"))
     assert bpy.context.scene.world is None
 
@@ -137,15 +137,15 @@ def test_what_is_finished_while_another_file_is_open_is_found_in_its_own(part, s
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
     assert len(session.unfinished) == 1
     assert bpy.ops.lookbeyond.resume() == {"FINISHED"}
-    assert part("world_nodes").our_node(bpy.context.scene.world) is not None
-    assert not part("scene_jobs").unfinished()
+    assert part("world.nodes").panorama_node(bpy.context.scene.world) is not None
+    assert not part("service.unfinished").unfinished()
 
 
 def test_undo_in_the_middle_of_a_job_does_not_lose_its_scene(part, session, placed, service):
     """Every datablock is another one afterwards."""
     bpy.ops.ed.undo_push(message="Before")
     service.holds = True
-    session.begin(part("scene_jobs").build_world(bpy.context))
+    session.begin(part("world.build").build_world(bpy.context))
     turns_until(session, lambda: session.task.message.startswith("Denoising"))
     placed.frame_end = 77
     bpy.ops.ed.undo_push(message="Edit")
@@ -153,15 +153,23 @@ def test_undo_in_the_middle_of_a_job_does_not_lose_its_scene(part, session, plac
     assert bpy.context.scene.frame_end == 16, "the undo did nothing"
     service.holds = False
     turns_until(session, lambda: not session.busy)
-    assert not session.error and part("world_nodes").our_node(bpy.context.scene.world) is not None
+    assert not session.error and part("world.nodes").panorama_node(bpy.context.scene.world) is not None
+
+
+def stored(settings) -> dict:
+    """What the .blend has of a property group, as plain values."""
+    values = {key: settings.get(key) for key in settings.keys()}
+    return {
+        key: [one.to_dict() for one in value] if isinstance(value, list) else value for key, value in values.items()
+    }
 
 
 def test_nothing_of_a_running_job_is_stored(part, session, placed, service, tmp_path):
-    before = {key: placed.look_beyond.get(key) for key in placed.look_beyond.keys()}
+    before = stored(placed.look_beyond)
     service.holds = True
-    session.begin(part("scene_jobs").build_world(bpy.context))
+    session.begin(part("world.build").build_world(bpy.context))
     turns_until(session, lambda: session.task.message.startswith("Denoising"))
-    assert {key: placed.look_beyond.get(key) for key in placed.look_beyond.keys()} == before
+    assert stored(placed.look_beyond) == before
     assert not [key for key in placed.keys() if key.startswith("look_beyond_")]
     session.cancel()
     session.run()
@@ -200,7 +208,7 @@ def test_a_shot_that_cannot_be_says_why(world, change, words):
 def test_a_world_that_was_moved_is_named(session, world, tmp_path):
     bpy.ops.lookbeyond.add_path()
     (tmp_path / "results").rename(tmp_path / "elsewhere")
-    with pytest.raises(RuntimeError, match="panorama.png is not there any more"):
+    with pytest.raises(RuntimeError, match="panorama.png is missing"):
         bpy.ops.lookbeyond.shoot()
     assert "build the world again" in session.error
 
@@ -222,25 +230,32 @@ def test_results_of_a_saved_file_lie_beside_it(world, service, tmp_path):
 
 
 def test_service_command_is_found_or_the_remedy_named(part, tmp_path, monkeypatch):
-    jobs = part("jobs")
+    service_command, error = part("service.program").service_command, part("tasks").JobError
     program = tmp_path / "a folder" / "lookbeyond"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    assert jobs.service_command(str(program)) == [str(program), "serve"]
-    assert jobs.service_command("sh -c 'x y' serve --store S") == ["sh", "-c", "x y", "serve", "--store", "S"]
+    assert service_command(str(program)) == [str(program), "serve"]
+    assert service_command("sh -c 'x y' serve --store S") == [
+        "sh",
+        "-c",
+        "x y",
+        "serve",
+        "--store",
+        "S",
+    ]
     monkeypatch.setenv("PATH", str(program.parent))
-    assert jobs.service_command("") == [str(program), "serve"]
+    assert service_command("") == [str(program), "serve"]
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(jobs.JobError, match="pip install lookbeyond"):
-        jobs.service_command("")
-    with pytest.raises(jobs.JobError, match="no program nothing_like_it"):
-        jobs.service_command("nothing_like_it")
+    with pytest.raises(error, match="pip install lookbeyond"):
+        service_command("")
+    with pytest.raises(error, match="no program nothing_like_it"):
+        service_command("nothing_like_it")
 
 
 def test_addresses_are_normalised_and_the_internet_needs_permission(part):
-    preferences, error = part("preferences"), part("jobs").JobError
+    preferences, error = part("service.preferences"), part("tasks").JobError
     assert preferences.normal_address(" studio:5555 ") == "tcp://studio:5555"
     assert preferences.normal_address("tcp://10.0.0.2:1") == "tcp://10.0.0.2:1"
     assert preferences.normal_address("[::1]:5555") == "tcp://[::1]:5555"
@@ -256,7 +271,7 @@ def test_addresses_are_normalised_and_the_internet_needs_permission(part):
 def test_several_shots_wait_for_their_turn_and_what_waits_can_be_taken_off(part, session, world, service):
     bpy.ops.lookbeyond.add_path()
     service.holds = True
-    jobs = part("scene_jobs")
+    jobs = part("shot.shoot")
     for _ in range(3):
         session.enqueue(jobs.shoot(bpy.context))
         world.look_beyond.shot_seed += 1
@@ -266,7 +281,7 @@ def test_several_shots_wait_for_their_turn_and_what_waits_can_be_taken_off(part,
     service.holds = False
     turns_until(session, lambda: not session.busy and not session.queue)
     assert [request.seed for request in service.requests[1:]] == [0, 2]
-    assert len(part("shot_output").strips_of(bpy.data.scenes["Scene Shot"])) == 2
+    assert len(part("shot.strip").strips_of(bpy.data.scenes["Scene Shot"])) == 2
 
 
 def test_frames_appear_while_the_shot_is_made(part, session, world, service, monkeypatch):
@@ -274,18 +289,18 @@ def test_frames_appear_while_the_shot_is_made(part, session, world, service, mon
     bpy.ops.lookbeyond.add_path()
     seen = []
 
-    class Seen(part("scene_jobs").Showing):
+    class Seen(part("shot.display").ShotDisplay):
         def __init__(self, shot, camera, places):
             super().__init__(shot, camera, places)
             seen.append(shot)
             service.go_on.set()  # the rest arrives only when the first frame is seen
 
-    monkeypatch.setattr(part("scene_jobs"), "Showing", Seen)
+    monkeypatch.setattr(part("shot.shoot"), "ShotDisplay", Seen)
     monkeypatch.setattr(service, "go_on", OnlyOne())
     bpy.ops.lookbeyond.shoot()
     on_the_way, last = seen[:-1], seen[-1]
-    assert on_the_way and all((shot.folder / shot.there).is_file() and not shot.record for shot in on_the_way)
-    assert not last.there and last.record["seed"] == 0
+    assert on_the_way and all((shot.folder / shot.first_available).is_file() and not shot.record for shot in on_the_way)
+    assert not last.first_available and last.record["seed"] == 0
     assert len(world.camera.data.background_images) == 1
 
 
@@ -339,7 +354,7 @@ def test_the_last_shot_is_set_up_for_compositing(part, session, world, service):
     world.look_beyond.show_in = {"COMPOSITE"}
     bpy.ops.lookbeyond.shoot()
     assert "Render Animation" in session.notice and "Scene Shot" not in bpy.data.scenes
-    tree = part("composite").compositor_tree(world)
+    tree = part("shot.composite").compositor_tree(world)
     nodes = len(tree.nodes)
     assert bpy.ops.lookbeyond.set_up_composite() == {"FINISHED"}
     assert len(tree.nodes) == nodes > 6
@@ -366,10 +381,11 @@ def test_packed_a_file_can_be_moved_with_its_folder(part, world, service, tmp_pa
     for image in pictures:
         file = Path(bpy.path.abspath(image.filepath))
         assert file.is_relative_to(home) and file.is_file(), image.name
-    (strip,) = part("packing").strips(bpy.data.scenes["Scene Shot"])
+    (strip,) = part("shot.strip").image_strips(bpy.data.scenes["Scene Shot"])
     assert Path(bpy.path.abspath(strip.directory), strip.elements[0].filename).is_file()
     assert (
-        part("photo").photo_camera(scene) is not None and Path(bpy.path.abspath(scene.look_beyond.photo_path)).is_file()
+        part("photo.camera").photo_camera(scene) is not None
+        and Path(bpy.path.abspath(scene.look_beyond.photo_path)).is_file()
     )
     assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
 
@@ -386,7 +402,7 @@ def test_saved_into_another_folder_a_file_finds_its_world_and_shot_from_there(pa
     bpy.ops.lookbeyond.shoot()
 
     def held():
-        return [getattr(owner, name) for owner, name in part("packing").own_paths()]
+        return [getattr(owner, name) for owner, name in part("paths").path_properties()]
 
     def places():
         return [Path(bpy.path.abspath(path)).resolve() for path in held()]
@@ -419,14 +435,14 @@ def test_packed_what_lies_beside_the_file_already_moves_with_it(part, session, s
     next(image for image in bpy.data.images if image.filepath).filepath = str(picture)
     assert bpy.ops.lookbeyond.pack() == {"FINISHED"}
     # two worlds, a shot, the photo
-    assert session.notice.startswith("0 of 0 things were copied") and "4 lay beside the file already" in session.notice
-    (strip,) = part("packing").strips(bpy.data.scenes["Scene Shot"])
+    assert session.notice.startswith("0 of 0 items were copied") and "4 were already beside the file" in session.notice
+    (strip,) = part("shot.strip").image_strips(bpy.data.scenes["Scene Shot"])
     assert strip.directory.startswith("//look_beyond/shots/")
     bpy.ops.wm.save_mainfile()
     home.rename(tmp_path / "moved")
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "moved" / "scene.blend"))
     pictures = [image for image in bpy.data.images if image.filepath]
-    (strip,) = part("packing").strips(bpy.data.scenes["Scene Shot"])
+    (strip,) = part("shot.strip").image_strips(bpy.data.scenes["Scene Shot"])
     places = [strip.directory, *(image.filepath for image in pictures)]
     assert len(pictures) >= 4 and all(place.startswith("//") for place in places)
     assert all(Path(bpy.path.abspath(place)).exists() for place in places)

@@ -1,5 +1,6 @@
 """Every panel draws in every state, and names only what exists."""
 
+import importlib
 import types
 
 import bpy
@@ -76,11 +77,12 @@ def draw_all(part) -> list[str]:
     class Self:
         layout = Layout(texts)
 
-    for panel in part("panels").CLASSES:
+    addon = importlib.import_module(part("session").__package__)
+    for panel in (cls for cls in addon.CLASSES if issubclass(cls, bpy.types.Panel)):
         if hasattr(panel, "poll") and not panel.poll(Context()):
             continue
         panel.draw(Self(), Context())
-    part("panels").draw_status_bar(Self(), Context())
+    part("status.panel").draw_status_bar(Self(), Context())
     return texts
 
 
@@ -93,7 +95,7 @@ def test_the_status_says_what_to_do_next(part, scene, photo):
 
 def test_a_running_task_shows_progress_time_and_words(part, scene):
     module = part("session")
-    module.session.task = module.Task("Shoot", 0.42, "Clip 2 of 5", eta_s=83.0, files=7)
+    module.session.task = part("tasks").RunningTask("Shoot", 0.42, "Clip 2 of 5", eta_s=83.0, files=7)
     try:
         texts = draw_all(part)
     finally:
@@ -104,7 +106,7 @@ def test_a_running_task_shows_progress_time_and_words(part, scene):
 @pytest.mark.parametrize("width", [120, 260, 600])
 def test_an_error_is_shown_word_for_word(part, scene, width):
     words = "The service speaks protocol 3 and this add-on 2: update the add-on, then try again; nothing is lost."
-    lines = part("panels").wrapped(words, width)
+    lines = part("panel_bases").wrapped(words, width)
     assert " ".join(lines) == words
     module = part("session")
     module.session.error = words
@@ -112,21 +114,20 @@ def test_an_error_is_shown_word_for_word(part, scene, width):
     assert words in " ".join(texts)
 
 
-def test_every_translated_text_is_one_of_ours(part):
+def test_every_translated_text_is_one_of_ours(addon, part):
     """A translation of a text that nobody shows any more is dead."""
     shown = set()
-    for name in ("panels", "operators", "photo_handles", "known_length"):
-        for cls in part(name).CLASSES:
-            shown.add(cls.bl_label)
+    for cls in addon.CLASSES:
+        shown.add(getattr(cls, "bl_label", ""))
     moves = bpy.ops.lookbeyond.add_path.get_rna_type().properties["kind"].enum_items
     settings = bpy.types.Scene.bl_rna.properties["look_beyond"].fixed_type.properties
     shown |= {item.name for item in moves} | {setting.name for setting in settings}
-    others = {"Go On", "Cancel"}
+    others = {"Resume", "Cancel"}
     assert set(part("translations").GERMAN) <= shown | others
 
 
-def test_every_operator_has_a_tooltip_and_every_property_words(part):
-    for cls in (*part("operators").CLASSES, *part("photo_handles").CLASSES, *part("known_length").CLASSES):
+def test_every_operator_has_a_tooltip_and_every_property_words(addon):
+    for cls in addon.CLASSES:
         if issubclass(cls, bpy.types.Operator):
             assert cls.__doc__ and not cls.__doc__.endswith("."), cls
     for group in (bpy.types.Scene, bpy.types.Camera):
@@ -152,7 +153,7 @@ def test_memory_in_use_is_told_until_it_is_freed(part, scene, service):
 
 
 def test_the_menus_have_our_entries(part):
-    panels = part("panels")
+    panels = part("menus")
     for draw, menu in ((panels.draw_import, "TOPBAR_MT_file_import"), (panels.draw_add, "VIEW3D_MT_camera_add")):
         draw(types.SimpleNamespace(layout=Layout([])), Context())
         assert draw in getattr(bpy.types, menu)._dyn_ui_initialize()
@@ -179,21 +180,21 @@ def test_the_preset_says_whether_it_can_run_and_what_to_do(part, scene, service)
         assert set(texts) <= set(draw_all(part))
     welcome = part("session").session.service
     other = types.SimpleNamespace(presets=welcome.presets, devices=(*welcome.devices, {"presets": {"huge": "fits"}}))
-    assert part("jobs").room_for(other, "huge") == "fits"
+    assert part("service.presets").preset_status(other, "huge") == "fits"
 
 
 def test_a_prompt_that_nobody_would_heed_says_so(part, scene, service):
     service.welcome.presets = ({"name": "builtin", "takes_prompt": False}, {"name": "sdxl", "takes_prompt": True})
-    jobs, settings = part("jobs"), scene.look_beyond
-    assert not jobs.takes_prompt(None, "builtin") and jobs.takes_prompt(None, "own")
+    takes_prompt, settings = part("service.presets").takes_prompt, scene.look_beyond
+    assert not takes_prompt(None, "builtin") and takes_prompt(None, "own")
     bpy.ops.lookbeyond.check_service()
     assert not any("takes none" in text for text in draw_all(part))
     settings.prompt = "a boat shed"
-    assert "The prompt is left out: builtin takes none." in " ".join(draw_all(part))
+    assert "The prompt is not used: builtin takes none." in " ".join(draw_all(part))
     settings.preset = "sdxl"
     assert not any("takes none" in text for text in draw_all(part))
     settings.panorama_path = "/a/picture.png"
-    assert "left out: a 360° picture takes none." in " ".join(draw_all(part))
+    assert "not used: a 360° picture takes none." in " ".join(draw_all(part))
 
 
 def test_people_in_the_photo_are_told_when_the_service_has_looked(part, scene, service, photo):
@@ -213,7 +214,7 @@ def test_people_in_the_photo_are_told_when_the_service_has_looked(part, scene, s
     bpy.ops.lookbeyond.place_photo(filepath=str(photo))
     assert not about.people and not about.looked_at
     service.people = ()
-    session.begin(part("scene_jobs").look_at_photo(scene, "As it was."))
+    session.begin(part("photo.analysis").analyse_photo(scene, "As it was."))
     session.run()
     assert about.looked_at and not about.people and session.notice == "As it was."
 
@@ -228,7 +229,7 @@ def held(fov_x=1.0, pitch=-0.1, roll=0.02, unsure=0.01):
 
 def look(part, scene):
     session = part("session").session
-    session.begin(part("scene_jobs").look_at_photo(scene))
+    session.begin(part("photo.analysis").analyse_photo(scene))
     session.run()
     assert not session.error
 
@@ -286,21 +287,21 @@ def test_a_service_that_cannot_look_at_photos_is_no_error(part, scene, service, 
         raise ServiceError(code, "Something else.")
 
     service.look = refuse
-    session.begin(part("scene_jobs").look_at_photo(scene))
+    session.begin(part("photo.analysis").analyse_photo(scene))
     session.run()
     assert not session.error and not scene.look_beyond.photo_camera.data.look_beyond.looked_at
     assert (session.service is None) == (code == "not_running")
 
 
 def test_a_preview_stays_long_enough_to_be_seen(part, photo, tmp_path, monkeypatch):
-    previews = part("heartbeat").Previews()
+    previews = part("icons").PreviewIcon()
     other = tmp_path / "other.jpg"
     other.write_bytes(photo.read_bytes())
     previews.show(photo)
     first = list(previews._icons)
     previews.show(other)
     assert list(previews._icons) == first == [str(photo)]
-    monkeypatch.setattr(part("heartbeat"), "SHOWN_S", 0.0)
+    monkeypatch.setattr(part("icons"), "SHOWN_S", 0.0)
     previews.show(other)
     assert list(previews._icons) == [str(other)]
     previews.show(None)

@@ -17,7 +17,8 @@ mkdir -p "$out/room"; rm -f "$out"/99_failed*.png "$out"/log.txt
 [ "$stages" != "$all" ] || rm -rf "$out"/*.png "$out/state"
 "$python" "$project/build_addon.py" --output-dir "$project/dist" >/dev/null
 cp "$project"/dist/look_beyond-*-linux_x64.zip "$out/extension.zip"
-cp "$here/session.py" "$here/frames.py" "$project/tests/blender_addon/played.py" "$out/"
+mkdir -p "$out/tests/support"
+cp "$here/session.py" "$here/frames.py" "$out/"; cp "$project"/tests/support/*.py "$out/tests/support/"
 [ -e "$out/room/photo.png" ] || "$service_python" "$here/room.py" "$out/room"
 mkdir -p "$root/host"
 export ROOT=$root OUT=$out LIMIT=${GUI_TIMEOUT_S:-600} STAGES=$stages
@@ -37,6 +38,6 @@ for GUI_STAGE in $STAGES; do
 done
 kill \$x; rm -rf \$BLENDER_USER_RESOURCES; exit \$rc"
 ' || { cat "$out/log.txt"; echo "check.sh: failed; see $out/blender_*.txt and $out/99_failed*.png" >&2; exit 1; }
-rm -f "$out/session.py" "$out/frames.py" "$out/played.py" "$out/extension.zip"
+rm -rf "$out/session.py" "$out/frames.py" "$out/tests" "$out/extension.zip"
 cat "$out/log.txt"
 echo "check.sh: every stage is complete: $stages"

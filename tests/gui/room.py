@@ -13,10 +13,11 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+
 from lookbeyond.data.rooms import Rooms, render_panoramas, render_views  # noqa: E402
 from lookbeyond.files import write_png  # noqa: E402
 from lookbeyond.geometry.cameras import placed_camera  # noqa: E402
-from tests.blender_addon.played import distance_file  # noqa: E402
+from tests.support.worlds import distance_file  # noqa: E402
 
 SEED, OTHER = 108, 102
 """Furnished, with windows; and another that it might have been."""

@@ -113,9 +113,9 @@ def drawn_in_colour() -> Iterator[float]:
 
 def rest() -> Iterator[float]:
     """Until nothing of ours is at work any more."""
-    view, session = part("path_view").view(), part("session").session
+    view, session = part("path.checker").path_checker, part("session").session
     yield 0.2
-    yield from until(lambda: not session.busy and view.rests)
+    yield from until(lambda: not session.busy and view.idle)
 
 
 def key(type: str, at: tuple[int, int] | None = None, **held: bool) -> None:
@@ -190,7 +190,7 @@ def click(operator: str, columns: tuple[float, ...] = (0.5,)) -> Iterator[float]
 
 def on_screen(pixel: tuple[float, float]) -> tuple[int, int]:
     """Where a pixel of the photo is in the window."""
-    camera, region = part("photo").photo_camera(bpy.context.scene), viewport()
+    camera, region = part("photo.camera").photo_camera(bpy.context.scene), viewport()
     ray = camera.rotation @ np.linalg.inv(camera.intrinsics) @ (*pixel, 1.0)
     view = window_and_area()[1].spaces.active.region_3d
     place = view3d_utils.location_3d_to_region_2d(region, view, Vector(camera.position + ray))
@@ -212,7 +212,7 @@ def listening() -> Iterator[float]:
 
 
 def played_service():
-    from played import PlayedService
+    from tests.support.played import PlayedService
 
     class RoomService(PlayedService):
         """Its worlds are the rooms that room.py has drawn; its frames are the room as the cameras see it."""
@@ -224,7 +224,7 @@ def played_service():
             self.preview = preview_of(HOST / "room" / "panorama.png", work)
             self.room = {name: str(work / f"{name}.npy") for name in ("colours", "distance")}
             np.save(self.room["colours"], pixels_of(HOST / "room" / "panorama.png"))
-            np.save(self.room["distance"], part("known_world").read_distance(HOST / "room" / "distance.exr"))
+            np.save(self.room["distance"], part("world.distance").read_distance(HOST / "room" / "distance.exr"))
 
         def world(self, request, folder: Path) -> list[Path]:
             files = super().world(request, folder)
@@ -259,7 +259,7 @@ def pixels_of(file: Path) -> np.ndarray:
 
 
 def preview_of(file: Path, folder: Path) -> bytes:
-    from played import picture
+    from tests.support.pictures import picture
 
     pixels = pixels_of(file)[::4, ::4]
     return picture(folder / "preview.jpg", pixels.shape[1], pixels.shape[0], pixels / 255).read_bytes()
@@ -268,14 +268,14 @@ def preview_of(file: Path, folder: Path) -> bytes:
 def watch_beats() -> dict[str, list[tuple[float, float]]]:
     """The milliseconds (by the clock, and of their own) of all beats from now on that had work to do; those that put a
     world's texture into the scene stand apart, and those that have Blender remember an undo step are told as well."""
-    module, scene_jobs = part("heartbeat"), part("scene_jobs")
+    module, build, undo = part("heartbeat"), part("world.build"), part("undo")
     names = ("beats with work", "of these, with an undo step", "beats that change the world's texture")
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     called: list[str] = []
-    beat, show_world, remember = module.beat, scene_jobs.show_world, scene_jobs.remember_for_undo
+    beat, set_scene_world, remember = module.beat, build.set_scene_world, undo.push_undo_step
 
     def watched():
-        if not module.session.has_news:
+        if not module.session.has_pending_work:
             return beat()
         called.clear()
         began = time.perf_counter(), time.thread_time()
@@ -287,8 +287,8 @@ def watch_beats() -> dict[str, list[tuple[float, float]]]:
         return pause
 
     module.beat = watched
-    scene_jobs.show_world = lambda *of: (called.append("world"), show_world(*of))[1]
-    scene_jobs.remember_for_undo = lambda message: (called.append("undo"), remember(message))[1]
+    build.set_scene_world = lambda *of: (called.append("world"), set_scene_world(*of))[1]
+    undo.push_undo_step = lambda message: (called.append("undo"), remember(message))[1]
     return times
 
 
@@ -302,12 +302,11 @@ def begin() -> SimpleNamespace:
         bpy.ops.wm.open_mainfile(filepath=str(FILE))
     bpy.types.SpaceView3D.draw_handler_add(lambda: redraws.__setitem__(0, redraws[0] + 1), (), "WINDOW", "POST_PIXEL")
     service = played_service()
-    for name in ("operators", "scene_jobs"):
-        part(name).connection = lambda: service
+    part("service.preferences").connection = lambda: service
     return SimpleNamespace(
         service=service,
         session=part("session").session,
-        view=part("path_view").view(),
+        view=part("path.checker").path_checker,
         beats=watch_beats(),
     )
 
@@ -349,12 +348,11 @@ def photo(the) -> Iterator[float]:
     yield from screenshot("03_placed")
 
     # The horizon: take the left handle and pull it down.
-    handles = part("photo_handles")
     press("lookbeyond.adjust_horizon")
     yield from listening()
-    camera = part("photo").photo_camera(scene)
-    column = handles.HANDLES[0] * camera.width
-    x, y = on_screen((column, handles.horizon_row(camera, column)))
+    camera = part("photo.camera").photo_camera(scene)
+    column = part("photo.handles").HANDLES[0] * camera.width
+    x, y = on_screen((column, part("photo.horizon").horizon_row(camera, column)))
     yield from mouse(("PRESS", x, y), ("MOVE", x, y - 40))
     yield from screenshot("04_horizon")
     yield from mouse(("RELEASE", x, y - 40))
@@ -367,7 +365,7 @@ def photo(the) -> Iterator[float]:
     # Two upright edges: the left line is leant by its upper end.
     press("lookbeyond.align_lines", kind="UPRIGHT")
     yield from listening()
-    camera = part("photo").photo_camera(scene)
+    camera = part("photo.camera").photo_camera(scene)
     x, y = on_screen((0.25 * camera.width, 0.3 * camera.height))
     yield from mouse(("PRESS", x, y), ("MOVE", x + 30, y), ("RELEASE", x + 30, y))
     yield from screenshot("05_lines")
@@ -379,8 +377,8 @@ def photo(the) -> Iterator[float]:
 
     # The cupboard's edge, which looks 1.3 m high, is known to be half as high again.
     foot, top = (560.0, 645.0), (560.0, 412.0)
-    ends = known_ends(part("photo").photo_camera(scene), foot, top)
-    looks = part("known_length").length_of("UPRIGHT", *ends, 1.6)
+    ends = known_ends(part("photo.camera").photo_camera(scene), foot, top)
+    looks = part("photo.length").length_of("UPRIGHT", *ends, 1.6)
     scene.look_beyond.known_length = 1.5 * looks
     press("lookbeyond.measure_height", kind="UPRIGHT")
     yield from listening()
@@ -447,7 +445,7 @@ def world(the) -> Iterator[float]:
 def picture360(the) -> Iterator[float]:
     """One's own 360° picture is measured by a known length; a photo's world takes its place again."""
     scene, window = bpy.context.scene, window_and_area()[0]
-    module = part("known_length")
+    module = part("photo.length")
     yield from show_tab()
     in_viewport(lambda: bpy.ops.lookbeyond.use_panorama(filepath=str(HOST / "room" / "panorama.png")))
     yield from rest()
@@ -488,13 +486,13 @@ def path(the) -> Iterator[float]:
     yield from show_tab()
     in_viewport(lambda: bpy.ops.lookbeyond.add_path("EXEC_DEFAULT", kind="WALK"))
     yield from rest()
-    say(f"path: {view.sentences} {view.took_s:.2f} s after it was added, the world read")
-    assert view.check and len(view.check.known) == 100
+    say(f"path: {view.warnings} {view.elapsed_s:.2f} s after it was added, the world read")
+    assert view.check and len(view.check.coverage) == 100
     press("lookbeyond.add_stage")
     yield from rest()
     space = window_and_area()[1].spaces.active
     space.region_3d.view_perspective = "PERSP"
-    in_viewport(lambda: bpy.ops.view3d.view_axis(type="TOP"))
+    in_viewport(lambda: bpy.ops.view3d.view_axis(type="STATUS_PANEL"))
     assert space.shading.color_type == "TEXTURE" and space.shading.show_backface_culling
     space.region_3d.view_location, space.region_3d.view_distance = (2.0, -0.4, 0.0), 7.0
     yield from rest()
@@ -516,25 +514,25 @@ def path(the) -> Iterator[float]:
     drawn, before, began = redraws[0], view.check, time.monotonic()
     for value in ("PRESS", "RELEASE"):
         window_and_area()[0].event_simulate(type="LEFTMOUSE", value=value, x=x + 180, y=y)
-    yield from until(lambda: view.check is not before and view.rests and view._batches is not None)
+    yield from until(lambda: view.check is not before and view.idle and view._batches is not None)
     say(
-        f"after the edit: {view.sentences} drawn {time.monotonic() - began:.2f} s later,"
+        f"after the edit: {view.warnings} drawn {time.monotonic() - began:.2f} s later,"
         f" {len(view.check.cameras)} cameras read in {len(view.slices_s)} slices of at most"
         f" {1e3 * max(view.slices_s):.1f} ms ({1e3 * max(view.slices_own_s):.1f} ms of their own); the window was drawn"
         f" {redraws[0] - drawn} times meanwhile, load {os.getloadavg()[0]:.1f}"
     )
-    assert view.sentences
+    assert view.warnings
     yield from screenshot("09_path_too_far")
     key("Z", ctrl=True)
     yield 0.3
     yield from rest()
-    assert not view.sentences, view.sentences
+    assert not view.warnings, view.warnings
     key("TAB")
     yield from until(lambda: bpy.context.mode == "OBJECT")
     scene = bpy.context.scene
     press("lookbeyond.preview_draft")
     yield from rest()
-    assert part("stage").stage_of(scene) is not None and not session.error, session.error
+    assert part("world.stage").find_stage(scene) is not None and not session.error, session.error
     scene.frame_set(60)
     yield from redrawn(6)
     yield from screenshot("10_draft")
@@ -603,7 +601,7 @@ def shot(the) -> Iterator[float]:
     yield from until(lambda: bpy.app.is_job_running("RENDER"))
     service.holds, waited = False, 0
     while bpy.app.is_job_running("RENDER"):
-        waited += session.has_news
+        waited += session.has_pending_work
         assert session.busy and scene.look_beyond.shot_folder == former
         yield 0.05
     assert waited, "the shot did not come to its end while Blender rendered"

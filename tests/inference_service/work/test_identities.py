@@ -1,6 +1,7 @@
 """Identities stay what they are, or everybody's finished work is made again: these were written down once."""
 
 import msgspec
+import pytest
 
 from inference_service.client import WORLD_FILES, ShotRequest, WorldRequest
 from inference_service.work.requests import check
@@ -9,6 +10,15 @@ from inference_service.work.units.plan import Plan
 from lookbeyond.geometry.cameras import placed_camera
 
 HASH = "a" * 64
+
+
+@pytest.fixture(autouse=True)
+def written_down_at_version_3(monkeypatch):
+    """What the version changes is meant to change."""
+    for module in ("unit", "requests"):
+        monkeypatch.setattr(f"inference_service.work.{module}.UNIT_VERSION", 3)
+
+
 PLAN = {
     "anchors": [
         {"frame": frame, "before": before} for frame, before in ((0, []), (4, [0]), (8, [0, 1]), (12, [1]), (16, [0]))

@@ -1,0 +1,68 @@
+"""All imports from the wheel that the add-on carries: the service's client, its messages, and the geometry."""
+
+from lookbeyond_kit import __version__ as KIT_VERSION
+from lookbeyond_kit.client import (
+    MAX_CAMERAS,
+    WORLD_FILES,
+    WORLD_LAYERS,
+    Client,
+    FileArrived,
+    Finished,
+    Preview,
+    Progress,
+    ServiceAddress,
+    ServiceError,
+    ShotRequest,
+    WorldRequest,
+    runtime_file,
+)
+from lookbeyond_kit.client import Held as CameraFindings
+from lookbeyond_kit.client import Seen as PhotoFindings
+from lookbeyond_kit.client import start_service as launch_service
+from lookbeyond_kit.geometry.cameras import (
+    LEVEL,
+    Camera,
+    CameraError,
+    blender_intrinsics,
+    heading_pitch_roll,
+    opencv_to_opengl,
+    placed_camera,
+)
+from lookbeyond_kit.geometry.coverage import Coverage
+from lookbeyond_kit.geometry.keyframes import plan_shot
+from lookbeyond_kit.geometry.panorama import Panorama
+from lookbeyond_kit.geometry.projection import directions_to_equirectangular, equirectangular_directions
+from lookbeyond_kit.geometry.warping import Relief
+
+__all__ = [
+    "KIT_VERSION",
+    "LEVEL",
+    "MAX_CAMERAS",
+    "WORLD_FILES",
+    "WORLD_LAYERS",
+    "Camera",
+    "CameraError",
+    "CameraFindings",
+    "Client",
+    "Coverage",
+    "FileArrived",
+    "Finished",
+    "Panorama",
+    "PhotoFindings",
+    "Preview",
+    "Progress",
+    "Relief",
+    "ServiceAddress",
+    "ServiceError",
+    "ShotRequest",
+    "WorldRequest",
+    "blender_intrinsics",
+    "directions_to_equirectangular",
+    "equirectangular_directions",
+    "heading_pitch_roll",
+    "launch_service",
+    "opencv_to_opengl",
+    "placed_camera",
+    "plan_shot",
+    "runtime_file",
+]

@@ -1,0 +1,105 @@
+"""Base classes of the operators, which are thin: each calls a plain function of its step.
+
+Operators that use the service return at once when invoked (`INVOKE_DEFAULT`) and wait for the result when a script
+calls them (`EXEC_DEFAULT`, the default of bpy.ops), like Blender's own render operator.
+"""
+
+import time
+
+import bpy
+
+from . import heartbeat
+from .marks import is_local
+from .service import preferences
+from .session import session
+from .tasks import RunningTask, Task
+
+NOT_REMEMBERED = {"SKIP_SAVE"}
+"""Options of properties whose last value must not be offered for the next photo."""
+IMAGE_GLOB = "*.jpg;*.jpeg;*.png;*.webp;*.tif;*.tiff;*.bmp"
+
+
+class PollWithReason:
+    """Says why the operator cannot run: `reason` returns a sentence, or nothing."""
+
+    @classmethod
+    def reason(cls, context: bpy.types.Context) -> str:
+        return ""
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        linked = not is_local(context.scene)
+        reason = "This scene is linked from another file: make it local first" if linked else cls.reason(context)
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+
+class ServiceOperator(PollWithReason):
+    """Runs a task in the session: in the background when invoked, to the end when executed."""
+
+    needs_connection = True
+    can_queue = False
+    """Whether it may be started while a task runs, and then waits for its turn."""
+
+    @classmethod
+    def reason(cls, context: bpy.types.Context) -> str:
+        if session.task is not None and not cls.can_queue:
+            return f"{session.task.title} is still running: wait for it or cancel it"
+        return preferences.unavailable_reason() if cls.needs_connection else ""
+
+    def prepare(self, context: bpy.types.Context) -> Task:
+        """The task to run. Raises ValueError with a sentence for the artist."""
+        raise NotImplementedError
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        started = self.begin(context)
+        if started:
+            heartbeat.start()
+        return {"FINISHED"} if started else {"CANCELLED"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        session.run()  # a script waits for the running task first
+        if not self.begin(context):
+            return {"CANCELLED"}
+        session.run(ConsoleReporter() if bpy.app.background else None)
+        if session.error:
+            self.report({"ERROR"}, session.error)
+            return {"CANCELLED"}
+        self.report({"INFO"}, session.notice)
+        return {"CANCELLED"} if session.error_code == "cancelled" else {"FINISHED"}
+
+    def begin(self, context: bpy.types.Context) -> bool:
+        try:
+            session.enqueue(self.prepare(context))
+        except ValueError as error:
+            session.refuse(str(error))
+            self.report({"ERROR"}, str(error))
+            return False
+        return True
+
+
+class WorldOperator(ServiceOperator):
+    """Works on the scene's world, without the service."""
+
+    needs_connection = False
+
+    @classmethod
+    def reason(cls, context):
+        if not context.scene.look_beyond.world_folder:
+            return "Build a world first"
+        return super().reason(context)
+
+
+class ConsoleReporter:
+    """Prints the progress of a task: when its message changes, and every few seconds."""
+
+    def __init__(self) -> None:
+        self._message, self._printed_s = "", 0.0
+
+    def __call__(self, task: RunningTask) -> None:
+        now = time.monotonic()
+        if task.message != self._message or now - self._printed_s > 5:
+            self._message, self._printed_s = task.message, now
+            left = f", {task.eta_s:.0f} s left" if task.eta_s is not None else ""
+            print(f"{task.title}: {task.fraction:4.0%} {task.message}{left}", flush=True)

@@ -1,0 +1,1 @@
+"""Step 3: a camera path, and how much of it the world covers."""

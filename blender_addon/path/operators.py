@@ -1,0 +1,122 @@
+"""Operators of the step Path."""
+
+import math
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
+
+from ..kit import CameraError
+from ..operator_bases import PollWithReason
+from ..world.distance import WorldError
+from . import watch
+from .add import add_path
+from .checker import path_checker, scene_world_geometry
+
+
+class AddPath(PollWithReason, bpy.types.Operator):
+    """Add an editable curve and a camera that follows it"""
+
+    bl_idname = "lookbeyond.add_path"
+    bl_label = "Add Camera Path"
+    bl_options = {"REGISTER", "UNDO"}
+
+    kind: EnumProperty(
+        name="Move",
+        items=(
+            ("PUSH_IN", "Push In", "Straight ahead"),
+            ("WALK", "Walk", "Forward on an arc"),
+            ("ORBIT", "Orbit", "Around what is ahead, looking at it"),
+            ("LOOK_AROUND", "Look Around", "A full turn on a small circle"),
+            ("WALK_TO", "Walk to 3D Cursor", "To the 3D cursor, at eye level"),
+            ("CRANE", "Crane", "Up and slightly forward, looking at what is ahead"),
+        ),
+        default="WALK",
+    )
+    length: FloatProperty(
+        name="Length (m)",
+        description="Length in metres; 0: as far as the world allows",
+        default=0.0,
+        min=0.0,
+        soft_max=10.0,
+    )
+    turn: FloatProperty(
+        name="Turn",
+        description="Angle by which the path turns; positive: left",
+        subtype="ANGLE",
+        default=math.radians(65),
+        min=math.radians(-360),
+        max=math.radians(360),
+    )
+    look: EnumProperty(
+        name="Look",
+        items=(
+            ("DEFAULT", "As the Move Does", "Along the path; Orbit and Crane look at their target"),
+            ("ALONG", "Along the Path", "Look in the direction of the curve"),
+            ("TARGET", "At a Target", "Look at an empty, which you can move"),
+        ),
+    )
+    level: BoolProperty(
+        name="Keep Level",
+        description="Keep the horizon level; otherwise use the photo's pitch and roll",
+        default=True,
+    )
+    ease: BoolProperty(name="Ease", description="Start and stop smoothly", default=False)
+    frames: IntProperty(
+        name="Frames", description="Number of frames from the scene's first frame; 0: its whole range", min=0
+    )
+
+    @classmethod
+    def reason(cls, context):
+        return "" if context.mode == "OBJECT" else "Go to Object Mode first"
+
+    def execute(self, context):
+        turn_rad = self.turn
+        if self.kind == "LOOK_AROUND" and not self.properties.is_property_set("turn"):
+            turn_rad = math.radians(360)
+        try:
+            world = scene_world_geometry(context.scene)
+        except WorldError as error:
+            world = None
+            self.report({"WARNING"}, str(error))
+        try:
+            add_path(
+                context,
+                kind=self.kind,
+                length_m=self.length,
+                turn_rad=turn_rad,
+                look="" if self.look == "DEFAULT" else self.look,
+                level=self.level,
+                ease=self.ease,
+                frames=self.frames,
+                world=world,
+            )
+        except CameraError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        path_checker.invalidate()
+        watch.schedule()
+        return {"FINISHED"}
+
+
+class CheckPath(PollWithReason, bpy.types.Operator):
+    """Check how much of each view along the path the world covers, and where the path goes too far"""
+
+    bl_idname = "lookbeyond.check_path"
+    bl_label = "Check Path"
+
+    @classmethod
+    def reason(cls, context):
+        if not context.scene.look_beyond.world_folder:
+            return "Build a world first"
+        return "" if context.scene.camera else "The scene has no active camera: add a camera path"
+
+    def execute(self, context):
+        context.scene.look_beyond.show_path = True
+        warnings = path_checker.check_now(context.scene)
+        message = " ".join(warnings) or "The whole path can be shot from this world."
+        self.report({"WARNING"} if warnings else {"INFO"}, message)
+        watch.redraw()
+        return {"FINISHED"}
+
+
+CLASSES = (AddPath, CheckPath)

@@ -1,0 +1,45 @@
+"""Panel of the step Path."""
+
+import bpy
+
+from ..panel_bases import STATUS_PANEL, SidebarPanel, draw_wrapped
+from .checker import path_checker
+
+
+class PathPanel(SidebarPanel, bpy.types.Panel):
+    bl_idname = "LOOKBEYOND_PT_path"
+    bl_parent_id = STATUS_PANEL
+    bl_label = "3  Path"
+
+    def draw(self, context):
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.operator_menu_enum("lookbeyond.add_path", "kind", text="Add Camera Path", icon="CURVE_BEZCURVE")
+        layout.prop(context.scene, "camera", text="Camera")
+        column = layout.column(align=True)
+        column.prop(context.scene, "frame_start", text="Frames")
+        column.prop(context.scene, "frame_end", text="to")
+        column.prop(context.scene.look_beyond, "frames_from", text="Shoot")
+        if context.scene.look_beyond.world_folder:
+            row = layout.row(align=True)
+            row.use_property_split = False  # its name needs the space
+            row.prop(context.scene.look_beyond, "show_path")
+            row.operator("lookbeyond.check_path", text="", icon="FILE_REFRESH")
+            draw_path_warnings(layout, context)
+
+
+def draw_path_warnings(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Draw the warnings of the last check, and the lowest coverage."""
+    if not context.scene.look_beyond.show_path or (path_checker.check is None and not path_checker.warnings):
+        return
+    column = layout.column(align=True)
+    for warning in path_checker.warnings:
+        draw_wrapped(column, context, warning, "ERROR")
+    check = path_checker.check
+    reachable = [share for share, excess_m in zip(check.coverage, check.excess_m) if excess_m <= 0] if check else []
+    if reachable:
+        column.label(text=f"At least {min(reachable):.0%} of each view is known", icon="HIDE_OFF")
+
+
+CLASSES = (PathPanel,)

@@ -1,0 +1,114 @@
+"""Watches the scene: has the path checked again after edits, by a timer, and drawn."""
+
+import bpy
+from bpy.app.handlers import persistent
+
+from .. import handlers
+from ..cameras import metres_per_unit
+from .checker import PAUSE_S, path_checker
+from .drawing import PathDrawing
+from .read import ISOLATED_SCENE
+
+INTERVAL_S = 0.005
+MANY_OBJECTS = 300
+"""In scenes with more objects the path is only checked on request: reading it makes Blender sort them again."""
+_handle = None
+
+
+def schedule() -> None:
+    """Start the timer, which works on the path until it is checked."""
+    if not bpy.app.background and not bpy.app.timers.is_registered(beat):
+        bpy.app.timers.register(beat, first_interval=INTERVAL_S, persistent=True)
+
+
+def beat() -> float | None:
+    """One beat of the timer; returns the seconds to the next, None when there is nothing to do."""
+    if bpy.app.is_job_running("RENDER") or bpy.app.is_job_running("OBJECT_BAKE"):
+        return 1.0
+    # A temporary scene could disturb the modal operator that is running.
+    if any(window.modal_operators for window in bpy.context.window_manager.windows):
+        return PAUSE_S
+    if (pause_s := path_checker.pause_s()) > 0:
+        return pause_s
+    scene = bpy.context.scene
+    if scene is not None and path_checker.tick(scene):
+        return INTERVAL_S
+    redraw()
+    return None
+
+
+def redraw() -> None:
+    """Redraw the viewports."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                area.tag_redraw()
+
+
+@persistent
+def scene_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    if scene.name == ISOLATED_SCENE or len(scene.objects) > MANY_OBJECTS or not path_checker.is_wanted(scene):
+        return
+    for update in depsgraph.updates:
+        # Reading cameras also updates collections, which is no edit.
+        moved = isinstance(update.id, bpy.types.Object) and (update.is_updated_transform or update.is_updated_geometry)
+        if moved or isinstance(update.id, (bpy.types.Action, bpy.types.Camera, bpy.types.Curve)):
+            path_checker.invalidate()
+            schedule()
+            return
+
+
+@persistent
+def file_loaded(*_: object) -> None:
+    path_checker.clear()
+    schedule()
+
+
+@persistent
+def undone(*_: object) -> None:
+    path_checker.invalidate()
+    schedule()
+
+
+def draw() -> None:
+    """Draw handler of the 3D viewports."""
+    context = bpy.context
+    scene = context.scene
+    if not context.space_data.overlay.show_overlays or not path_checker.is_wanted(scene):
+        return
+    if path_checker.idle and path_checker.is_outdated(scene):
+        path_checker.invalidate()
+        schedule()
+    path_checker.collect()  # shows the result as soon as the window is redrawn
+    if path_checker.check is None or context.region_data.view_perspective == "CAMERA":
+        return  # seen from inside, the lines would cover the shot
+    drawing.draw(path_checker.check, metres_per_unit(scene), 2.5 * context.preferences.system.ui_scale)
+
+
+drawing = PathDrawing()
+
+
+HANDLERS = {
+    "depsgraph_update_post": scene_changed,
+    "load_post": file_loaded,
+    "undo_post": undone,
+    "redo_post": undone,
+}
+
+
+def register() -> None:
+    global _handle
+    handlers.add(HANDLERS)
+    if not bpy.app.background:
+        _handle = bpy.types.SpaceView3D.draw_handler_add(draw, (), "WINDOW", "POST_VIEW")
+
+
+def unregister() -> None:
+    global _handle
+    handlers.remove(HANDLERS)
+    if bpy.app.timers.is_registered(beat):
+        bpy.app.timers.unregister(beat)
+    if _handle is not None:
+        bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
+        _handle = None
+    path_checker.clear()

@@ -1,0 +1,1 @@
+"""Step 1: the photo and the camera that took it."""

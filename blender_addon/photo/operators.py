@@ -1,0 +1,235 @@
+"""Operators of the step Photo."""
+
+import itertools
+import math
+
+import bpy
+from bpy.props import FloatProperty, StringProperty
+
+from .. import heartbeat
+from ..kit import CameraError
+from ..operator_bases import IMAGE_GLOB, NOT_REMEMBERED, PollWithReason
+from ..results import absolute, output_folder
+from ..service import preferences
+from ..session import session
+from ..viewports import use_standard_view
+from .analysis import analyse_photo
+from .background import photo_image
+from .image import PhotoError
+from .place import place_photo
+from .plane import show_on_plane
+from .render import place_render
+
+
+class PlacePhoto(PollWithReason, bpy.types.Operator):
+    """Create the camera that took this photo"""
+
+    bl_idname = "lookbeyond.place_photo"
+    bl_label = "Place Photo"
+    bl_options = {"REGISTER", "UNDO"}
+
+    filepath: StringProperty(subtype="FILE_PATH", options=NOT_REMEMBERED)
+    filter_glob: StringProperty(default=IMAGE_GLOB, options={"HIDDEN"})
+    focal_mm: FloatProperty(
+        name="Focal Length",
+        description="35 mm equivalent in millimetres; 0: from the photo's EXIF, else from its lines, else 65°",
+        min=0.0,
+        options=NOT_REMEMBERED,
+    )
+    fov_x: FloatProperty(
+        name="Field of View",
+        description="Horizontal field of view; 0: by the focal length",
+        subtype="ANGLE",
+        min=0.0,
+        max=math.radians(170),
+        options=NOT_REMEMBERED,
+    )
+    pitch: FloatProperty(
+        name="Pitch",
+        description="Tilt of the camera; positive: up. Unless set, the service finds it in the photo's lines",
+        subtype="ANGLE",
+        min=math.radians(-90),
+        max=math.radians(90),
+        options=NOT_REMEMBERED,
+    )
+    roll: FloatProperty(
+        name="Roll",
+        description="Rotation about the camera's axis; positive: clockwise. Unless set, the service finds it",
+        subtype="ANGLE",
+        options=NOT_REMEMBERED,
+    )
+    height: FloatProperty(
+        name="Height (m)",
+        description="Height of the camera above the floor (Z = 0), in metres",
+        default=1.6,
+        min=0.01,
+        options=NOT_REMEMBERED,
+    )
+    heading: FloatProperty(
+        name="Heading",
+        description="Direction of the camera, counter-clockwise from the X axis",
+        subtype="ANGLE",
+        options=NOT_REMEMBERED,
+    )
+
+    def invoke(self, context, event):
+        if self.filepath:  # dropped into the viewport
+            outcome = self.execute(context)
+            if outcome == {"FINISHED"} and context.region_data is not None:
+                context.scene.camera = context.scene.look_beyond.photo_camera
+                context.region_data.view_perspective = "CAMERA"
+            return outcome
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        if not self.filepath:
+            self.report({"ERROR"}, "No photo was chosen: choose an image file.")
+            return {"CANCELLED"}
+        try:
+            placed, message = place_photo(
+                context,
+                absolute(self.filepath),
+                focal_35mm=self.focal_mm,
+                fov_x_rad=self.fov_x,
+                pitch_rad=self.pitch if self.properties.is_property_set("pitch") else None,
+                roll_rad=self.roll if self.properties.is_property_set("roll") else None,
+                height_m=self.height,
+                heading_rad=self.heading,
+            )
+        except (PhotoError, CameraError) as error:
+            session.refuse(str(error))
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        connected = session.service is not None and not bpy.app.background and not preferences.unavailable_reason()
+        photo = placed.data.look_beyond
+        if not connected and (photo.pitch_assumed or photo.roll_assumed):
+            message += " Pitch and roll are assumed to be 0°. The service, when it runs, finds them in the photo."
+        session.clear()
+        session.notice = message
+        self.report({"INFO"}, message)
+        if connected:
+            session.enqueue(analyse_photo(context.scene, message))
+            heartbeat.start()
+        return {"FINISHED"}
+
+
+class PhotoDrop(bpy.types.FileHandler):
+    """Place an image file that is dropped into a 3D viewport"""
+
+    bl_idname = "LOOKBEYOND_FH_photo"
+    bl_label = "Photo to Look Beyond"
+    bl_import_operator = PlacePhoto.bl_idname
+    bl_file_extensions = ".jpg;.jpeg;.png;.webp;.tif;.tiff"
+
+    @classmethod
+    def poll_drop(cls, context):
+        return context.area is not None and context.area.type == "VIEW_3D" and context.mode == "OBJECT"
+
+
+class UseRender(PollWithReason, bpy.types.Operator):
+    """Use the last render of the scene's camera as the photo"""
+
+    bl_idname = "lookbeyond.use_render"
+    bl_label = "Use Render as Photo"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def reason(cls, context):
+        if "Render Result" not in bpy.data.images:
+            return "Render an image first"
+        return "" if context.scene.camera else "The scene has no active camera: set one"
+
+    def execute(self, context):
+        folder = output_folder(context.scene) / "photos"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            files = (folder / f"render_{number:03d}.png" for number in itertools.count(1))
+            place_render(context, next(file for file in files if not file.exists()))
+        except (PhotoError, CameraError, RuntimeError, OSError) as error:
+            session.refuse(str(error))
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class LookThroughPhoto(PollWithReason, bpy.types.Operator):
+    """Make the photo's camera the scene's camera and look through it"""
+
+    bl_idname = "lookbeyond.look_through_photo"
+    bl_label = "Look Through Photo's Camera"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def reason(cls, context):
+        return "" if context.scene.look_beyond.photo_camera else "Place a photo first"
+
+    def execute(self, context):
+        context.scene.camera = context.scene.look_beyond.photo_camera
+        if context.region_data is not None:
+            context.region_data.view_perspective = "CAMERA"
+        return {"FINISHED"}
+
+
+class UsePhotoResolution(PollWithReason, bpy.types.Operator):
+    """Set the scene's resolution to that of the photo"""
+
+    bl_idname = "lookbeyond.use_photo_resolution"
+    bl_label = "Use Photo's Resolution"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def reason(cls, context):
+        return "" if context.scene.look_beyond.photo_camera else "Place a photo first"
+
+    def execute(self, context):
+        size = context.scene.look_beyond.photo_camera.data.look_beyond
+        render = context.scene.render
+        render.resolution_x, render.resolution_y = size.width, size.height
+        render.pixel_aspect_x = render.pixel_aspect_y = 1.0
+        return {"FINISHED"}
+
+
+class PhotoPlane(PollWithReason, bpy.types.Operator):
+    """Show the photo on a plane that fills its camera's frame"""
+
+    bl_idname = "lookbeyond.photo_plane"
+    bl_label = "Photo on a Plane"
+    bl_options = {"REGISTER", "UNDO"}
+
+    distance: FloatProperty(
+        name="Distance (m)", description="Distance from the camera, in metres", default=3.0, min=0.01
+    )
+
+    @classmethod
+    def reason(cls, context):
+        return "" if context.scene.look_beyond.photo_camera else "Place a photo first"
+
+    def execute(self, context):
+        camera = context.scene.look_beyond.photo_camera
+        size = camera.data.look_beyond.width, camera.data.look_beyond.height
+        image = photo_image(camera)
+        if image is None:
+            self.report({"ERROR"}, f"The camera {camera.name} has lost its photo: place the photo again.")
+            return {"CANCELLED"}
+        show_on_plane(context.scene, camera, image, size, self.distance)
+        return {"FINISHED"}
+
+
+class MatchPhotoColours(PollWithReason, bpy.types.Operator):
+    """Show the photo in its own colours, which Blender's default view transform changes"""
+
+    bl_idname = "lookbeyond.match_photo_colours"
+    bl_label = "Match Photo Colours"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context):
+        view = context.scene.view_settings
+        if message := use_standard_view(view):
+            self.report({"WARNING"}, message)
+        view.look = "None"
+        view.exposure, view.gamma = 0.0, 1.0
+        return {"FINISHED"}
+
+
+CLASSES = (PlacePhoto, PhotoDrop, UseRender, LookThroughPhoto, UsePhotoResolution, PhotoPlane, MatchPhotoColours)

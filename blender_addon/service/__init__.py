@@ -1,0 +1,1 @@
+"""The service, which runs the models: how it is found, started and used."""

@@ -1,0 +1,127 @@
+"""Steps that send a job to the service and receive its results. No bpy here."""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from ..kit import WORLD_FILES, WORLD_LAYERS, Client, Finished, Progress, ServiceError, ShotRequest, WorldRequest
+from ..moved import present_path
+from ..tasks import UNREACHABLE, Connected, Event, JobError, JobSubmitted, Steps, Succeeded
+from .presets import step_count
+from .requests import JobOrigin, stored_request, write_request
+
+Connect = Callable[[], Client]
+"""Makes a client (a context manager) for the service of the preferences; raises ServiceError."""
+
+
+def world_steps(
+    connect: Connect,
+    picture: Path,
+    role: Literal["photo", "panorama"],
+    request: WorldRequest,
+    folder_of: Callable[[str], Path],
+    origin: JobOrigin,
+) -> Steps:
+    """Steps that upload a photo, or a panorama that only lacks distances, and receive the world.
+
+    `request` lacks only the picture's hash; `folder_of` gives the result folder for the job's id.
+    """
+
+    def steps(cancelled: threading.Event) -> Iterator[Event]:
+        yield Progress(0.0, f"Sending {picture.name}", None)
+        with connect() as client:
+            yield Connected(client.welcome)
+            digest = client.upload(present_path(picture))
+            yield from submit_and_follow(client, replace(request, **{role: digest}), folder_of, origin, cancelled)
+
+    return steps
+
+
+def shot_steps(
+    connect: Connect,
+    world: Path,
+    request: ShotRequest,
+    folder_of: Callable[[str], Path],
+    origin: JobOrigin,
+    steps_share: float = 1.0,
+) -> Steps:
+    """Steps that upload the world in a folder and receive the shot.
+
+    `request` lacks the world's hashes and the number of denoising steps, which is `steps_share` of the preset's number.
+    """
+
+    def steps(cancelled: threading.Event) -> Iterator[Event]:
+        yield Progress(0.0, "Sending the world", None)
+        with connect() as client:
+            yield Connected(client.welcome)
+            layers = [name for name in WORLD_LAYERS if present_path(world / name).is_file()]
+            digests = {name: client.upload(present_path(world / name)) for name in (*WORLD_FILES, *layers)}
+            count = step_count(client.welcome, request.preset, steps_share)
+            complete = replace(request, world=digests, steps=count)
+            yield from submit_and_follow(client, complete, folder_of, origin, cancelled)
+
+    return steps
+
+
+def resume_steps(connect: Connect, request: WorldRequest | ShotRequest, folder: Path, origin: JobOrigin) -> Steps:
+    """Steps that submit an unfinished job again: the service continues from what it has stored."""
+
+    def steps(cancelled: threading.Event) -> Iterator[Event]:
+        yield Progress(0.0, "Looking for the unfinished job", None)
+        with connect() as client:
+            yield Connected(client.welcome)
+            yield from submit_and_follow(client, request, lambda job: folder, origin, cancelled)
+
+    return steps
+
+
+def submit_and_follow(
+    client: Client,
+    request: WorldRequest | ShotRequest,
+    folder_of: Callable[[str], Path],
+    origin: JobOrigin,
+    cancelled: threading.Event,
+) -> Iterator[Event]:
+    """Submit a job and receive its results until it ends, or until the artist cancels it."""
+    job = client.submit(request)
+    yield JobSubmitted(job)
+    folder = folder_of(job)
+    folder.mkdir(parents=True, exist_ok=True)
+    stored = stored_request(job, getattr(client.welcome, "service", ""), origin, request)
+    write_request(folder, stored)
+    cancel_sent = False
+    try:
+        for event in client.follow(job, folder):
+            if cancelled.is_set() and not cancel_sent:
+                cancel_sent = True
+                client.cancel(job)
+            if not isinstance(event, Finished):
+                yield event
+    except ServiceError as error:
+        if error.code not in UNREACHABLE:  # the job has failed for good
+            write_request(folder, replace(stored, ended=True))
+        raise
+    write_request(folder, replace(stored, ended=True))
+    if isinstance(request, ShotRequest):
+        check_frames(folder / "frames", request)
+        yield Succeeded(folder=folder, job=job, cameras=json.dumps(request.cameras), steps=request.steps)
+    else:
+        yield Succeeded(folder=folder, job=job, cameras=json.dumps([request.camera]))
+
+
+def frame_names(request: ShotRequest) -> list[str]:
+    """File names of a shot's frames, in order."""
+    first = request.first_frame
+    return [f"{number:04d}.png" for number in range(first, first + len(request.cameras))]
+
+
+def check_frames(folder: Path, request: ShotRequest) -> None:
+    """Raise `JobError` if a frame is missing."""
+    present = set(os.listdir(folder)) if folder.is_dir() else set()
+    missing = next((name for name in frame_names(request) if name not in present), None)
+    if missing is not None:
+        raise JobError(f"The frame {missing} did not arrive in {folder.parent}: shoot again.")

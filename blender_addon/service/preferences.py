@@ -1,0 +1,106 @@
+"""The add-on's preferences: how the service is started, and the address of a remote one."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+import bpy
+from bpy.props import BoolProperty, StringProperty
+
+from .. import __package__ as base_package
+from ..kit import Client, ServiceAddress
+from ..tasks import JobError
+from .jobs import Connect
+
+
+class LookBeyondPreferences(bpy.types.AddonPreferences):
+    bl_idname = str(base_package)
+
+    service_command: StringProperty(
+        name="Service Command",
+        description="Command that starts the service; empty: the installed program lookbeyond",
+        subtype="FILE_PATH",
+    )
+    keep_service: BoolProperty(
+        name="Keep the Service Running",
+        description="Keep a service that Blender started running after Blender quits",
+    )
+    address: StringProperty(
+        name="Address",
+        description="Address of a remote service as host:port; empty: the service on this machine",
+    )
+    server_key: StringProperty(name="Public Key", description="Public key of the remote service")
+    client_keys: StringProperty(
+        name="Own Keys",
+        description="File with a key pair that the remote service accepts",
+        subtype="FILE_PATH",
+    )
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.prop(self, "service_command", placeholder="lookbeyond serve")
+        layout.prop(self, "keep_service")
+        column = layout.column(heading="Remote Service")
+        column.prop(self, "address", placeholder="host:port")
+        if self.address:
+            column.prop(self, "server_key")
+            column.prop(self, "client_keys")
+
+
+def addon_preferences() -> LookBeyondPreferences:
+    """The add-on's preferences."""
+    return bpy.context.preferences.addons[str(base_package)].preferences
+
+
+def connection() -> Connect:
+    """A function that connects to the service of the preferences, to be called in the I/O thread.
+
+    Raises `JobError` if the address cannot be used.
+    """
+    chosen = addon_preferences()
+    if not chosen.address.strip():
+        return Client
+    address = normal_address(chosen.address)
+    if reason := offline_reason(address):
+        raise JobError(reason)
+    if not chosen.server_key.strip() or not chosen.client_keys:
+        raise JobError("The remote service needs its public key and your own keys: enter both in the preferences.")
+    remote = ServiceAddress(address, chosen.server_key.strip(), bpy.path.abspath(chosen.client_keys))
+    return lambda: Client(remote)
+
+
+def normal_address(text: str) -> str:
+    """`host:port`, with or without a scheme, as a ZeroMQ endpoint. Raises `JobError`."""
+    text = text.strip()
+    try:
+        parts = urlsplit(text if "//" in text else f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or not port or parts.scheme not in ("", "tcp"):
+        raise JobError(f"{text} is not an address: enter the remote service as host:port, for example studio:5555.")
+    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+
+
+def offline_reason(address: str) -> str:
+    """Why this address may not be used now; empty if it may. Loopback addresses always may."""
+    host = urlsplit(address).hostname or ""
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    if loopback or bpy.app.online_access:
+        return ""
+    return "Online access is off: allow it in Preferences > System, or use the service on this machine."
+
+
+def unavailable_reason() -> str:
+    """Why the service of the preferences cannot be used now; empty if it can."""
+    try:
+        connection()
+    except JobError as error:
+        return str(error)
+    return ""
+
+
+CLASSES = (LookBeyondPreferences,)

@@ -1,0 +1,88 @@
+"""Shows the frames of a shot: as a strip, as the camera's background, on a plane, in the compositor."""
+
+from collections.abc import Callable, Collection
+from functools import partial
+
+import bpy
+
+from ..marks import is_local, set_marks
+from ..photo.plane import show_on_plane
+from ..viewports import use_standard_view
+from ..world.stage import find_stage, set_stage_visible
+from .composite import is_composited, set_up_composite
+from .frames import ShotFrames
+from .sequence import frame_sequence, set_frame_range, set_shot_background
+from .strip import extend_strip, image_strip, make_sequencer_scene, sequencer_scene_of
+
+STRIP_SLICE_S = 0.001
+"""Time limit for extending a strip in one step: Blender copies all its names for each new one."""
+
+
+class ShotDisplay:
+    """Shows a shot in the requested places, step by step, so that the window stays responsive.
+
+    STRIP is the sequencer of a separate scene, because a strip in the artist's scene would replace its render;
+    BACKGROUND is the camera's background, PLANE an image in front of the camera, COMPOSITE the compositor's input. The
+    same frames again refresh what shows them; other frames get a new strip above the previous ones, which stay. Between
+    two steps the artist may undo or remove what the first one made, so each step looks up its datablocks anew.
+    """
+
+    def __init__(self, frames: ShotFrames, camera: str, places: Collection[str]) -> None:
+        self._frames, self._camera = frames, camera
+        self._steps: list[Callable[[bpy.types.Scene], str | None]] = []
+        self._messages: list[str] = []
+        if "STRIP" in places:
+            self._steps += [self._make_sequencer_scene, self._extend_strip]
+        self._steps += [partial(self._show_at_camera, place) for place in ("BACKGROUND", "PLANE") if place in places]
+        if "COMPOSITE" in places:
+            self._steps.append(self._composite)
+
+    @property
+    def message(self) -> str:
+        """Sentences on where the shot can be seen."""
+        return " ".join(dict.fromkeys(filter(None, self._messages)))
+
+    def step(self, scene: bpy.types.Scene) -> bool:
+        """Do the next step; returns whether it was the last."""
+        if self._steps and (message := self._steps[0](scene)) is not None:
+            self._messages.append(message)
+            del self._steps[0]
+        return not self._steps
+
+    def _make_sequencer_scene(self, scene: bpy.types.Scene) -> str:
+        make_sequencer_scene(scene, self._frames.size)
+        return ""
+
+    def _extend_strip(self, scene: bpy.types.Scene) -> str | None:
+        frames = self._frames
+        editing = sequencer_scene_of(scene) or make_sequencer_scene(scene, frames.size)
+        strip = image_strip(editing, frames)
+        if not extend_strip(strip, frames.names, STRIP_SLICE_S):
+            return None
+        set_marks(strip, frames.record)
+        set_marks(editing, frames.record)
+        return f"They play in the scene {editing.name}. {use_standard_view(editing.view_settings)}".strip()
+
+    def _show_at_camera(self, place: str, scene: bpy.types.Scene) -> str:
+        frames, camera = self._frames, scene.objects.get(self._camera)
+        if camera is None:
+            return f"The camera {self._camera} is no longer in the scene; the frames are in {frames.folder}."
+        if not is_local(camera) or not is_local(camera.data):
+            return f"The camera {camera.name} is linked and cannot show them; the frames are in {frames.folder}."
+        image = frame_sequence(frames)
+        set_marks(image, {"shot_frames": len(frames.names), **frames.record})
+        if place == "PLANE":
+            plane = show_on_plane(scene, camera, image, frames.size)
+            set_frame_range(plane.image_user, len(frames.names), frames.first_frame)
+            return "They play on a plane in front of the camera."
+        set_shot_background(camera.data, image, len(frames.names), frames.first_frame)
+        stage = find_stage(scene)
+        if frames.first_available or stage is None or not set_stage_visible(scene, False):
+            return "They play behind the camera."
+        return f"They play behind the camera; {stage.name}, which covered them, is hidden."
+
+    def _composite(self, scene: bpy.types.Scene) -> str:
+        folder = self._frames.folder.parent
+        if self._frames.first_available and is_composited(scene, folder):
+            return ""  # arriving frames are read automatically, and the artist may be editing the nodes
+        return set_up_composite(scene, folder, self._frames.first_frame, len(self._frames.names))

@@ -1,0 +1,141 @@
+"""Shoots the frames of the scene's camera in its world with the service."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import bpy
+
+from ..kit import Camera, ShotRequest
+from ..marks import versions
+from ..path.frames import scene_frames
+from ..path.read import shot_cameras
+from ..results import absolute, as_stored
+from ..service import jobs, preferences
+from ..service.job_scene import JobScene
+from ..service.requests import JobOrigin
+from ..service.unfinished import offer_unfinished
+from ..tasks import Steps, Succeeded, Task
+from ..undo import undoable
+from ..world.geometry import rotated_about_vertical
+from ..world.info import read_world_info
+from ..world.nodes import world_rotation_rad
+from ..world.variants import check_world_files
+from .display import ShotDisplay
+from .frames import ShotFrames
+
+
+def shoot(context: bpy.types.Context, cameras: Sequence[Camera] | None = None) -> Task:
+    """A task that shoots the scene's frames in its world; `cameras` if they were read already.
+
+    Raises `JobError`, `WorldError`, `CameraError`.
+    """
+    scene = context.scene
+    settings = scene.look_beyond
+    world = absolute(settings.world_folder)
+    check_world_files(world)
+    cameras = shot_cameras(context) if cameras is None else cameras
+    info = read_world_info(world)
+    rotation_rad = world_rotation_rad(scene, info.heading_rad)
+    request = ShotRequest(
+        cameras=[rotated_about_vertical(camera, -rotation_rad, info.origin).to_dict() for camera in cameras],
+        first_frame=scene_frames(scene).start,
+        seed=settings.shot_seed,
+        preset=settings.preset or "builtin",
+        tau_position=settings.tau_position,
+        tau_rotation=settings.tau_rotation,
+    )
+    job_scene, camera = JobScene(scene), scene.camera
+    origin = JobOrigin(
+        "Shoot",
+        job_scene.files,
+        scene.name,
+        world=str(world),
+        camera=camera.name,
+        places=sorted(settings.show_in),
+    )
+    folder_of = job_scene.folder_of("shots", camera.name)
+    steps = jobs.shot_steps(preferences.connection(), world, request, folder_of, origin, settings.steps / 100)
+    result = ShotResult(job_scene, request, origin, camera.session_uid)
+    return shot_task(job_scene, steps, result)
+
+
+def shot_task(job_scene: JobScene, steps: Steps, result: "ShotResult") -> Task:
+    """A task whose steps receive a shot."""
+    return Task(
+        "Shoot",
+        steps,
+        undoable("Shoot", result.finish),
+        result.show_files,
+        on_saved=job_scene.follow_saved_file,
+        on_failed=offer_unfinished,
+    )
+
+
+class ShotResult:
+    """Puts a shot into its scene: frames while they arrive, and the whole shot at the end.
+
+    `camera_uid` identifies the camera as long as the Blender runs that started the shot.
+    """
+
+    def __init__(
+        self, job_scene: JobScene, request: ShotRequest, origin: JobOrigin, camera_uid: int | None = None
+    ) -> None:
+        self._job_scene, self._request, self._origin, self._camera_uid = job_scene, request, origin, camera_uid
+        self._names = tuple(jobs.frame_names(request))
+        self._size = (request.cameras[0]["width"], request.cameras[0]["height"])
+        self._final: ShotDisplay | None = None
+        self._partial: ShotDisplay | None = None
+
+    def finish(self, result: Succeeded) -> str | None:
+        """Show the whole shot, piece by piece (see `Task.finish`)."""
+        folder = result.folder
+        assert folder is not None
+        scene = self._job_scene.find()
+        if scene is None:
+            return self._job_scene.keep_result("shot", folder)
+        if self._final is None:
+            # Stored before the frames are shown: a shot that cannot be shown is not lost.
+            scene.look_beyond.shot_folder = as_stored(folder)
+            scene.look_beyond.shot_first, scene.look_beyond.shot_frames = self._request.first_frame, len(self._names)
+            self._final = self._display(scene, folder / "frames", self._record(result, folder))
+        if not self._final.step(scene):
+            return None
+        return f"{len(self._names)} frames are finished. {self._final.message}".strip()
+
+    def show_files(self, files: list[Path]) -> bool:
+        """Show the frames that have arrived (see `Task.show_files`)."""
+        scene = self._job_scene.find()
+        frame = next((file for file in files if file.parent.name == "frames"), None)
+        if scene is None or frame is None:
+            return True
+        if self._partial is None:
+            self._partial = self._display(scene, frame.parent, {}, frame.name)
+        if not self._partial.step(scene):
+            return False
+        self._partial = None
+        return True
+
+    def _display(
+        self, scene: bpy.types.Scene, folder: Path, record: dict[str, object], first_available: str = ""
+    ) -> ShotDisplay:
+        first_frame = self._request.first_frame
+        frames = ShotFrames(folder, self._names, first_frame, self._size, record, first_available)
+        # The camera may have another name by now.
+        named = (thing.name for thing in scene.objects if thing.session_uid == self._camera_uid)
+        return ShotDisplay(frames, next(named, self._origin.camera), self._origin.places)
+
+    def _record(self, result: Succeeded, folder: Path) -> dict[str, object]:
+        request = self._request
+        return {
+            "job": result.job,
+            "world": self._origin.world,
+            "folder": str(folder),
+            "first_frame": request.first_frame,
+            "seed": request.seed,
+            "preset": request.preset,
+            "tau_position": request.tau_position,
+            "tau_rotation": request.tau_rotation,
+            "steps": result.steps,
+            "cameras": result.cameras,
+            **versions(),
+        }

@@ -1,0 +1,1 @@
+"""The running task, the queue, messages and unfinished jobs."""

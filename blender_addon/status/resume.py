@@ -1,0 +1,33 @@
+"""Resumes unfinished jobs."""
+
+from pathlib import Path
+
+import bpy
+
+from ..kit import ShotRequest
+from ..service import jobs, preferences
+from ..service.job_scene import JobScene
+from ..service.requests import read_request
+from ..service.unfinished import offer_unfinished
+from ..shot.shoot import ShotResult, shot_task
+from ..tasks import Task
+from ..world.build import apply_world
+
+
+def resume(context: bpy.types.Context, folder: Path) -> Task:
+    """A task that resumes the job whose results lie in a folder. Raises `RequestError`, `JobError`."""
+    stored = read_request(folder)
+    origin, request = stored.origin, stored.request
+    scene = bpy.data.scenes.get(origin.scene, context.scene)
+    job_scene = JobScene(scene, folder.parents[1], origin.files, folder)
+    origin.files = job_scene.files
+    steps = jobs.resume_steps(preferences.connection(), request, folder, origin)
+    if isinstance(request, ShotRequest):
+        return shot_task(job_scene, steps, ShotResult(job_scene, request, origin))
+    return Task(
+        "Build World",
+        steps,
+        apply_world(job_scene, request, Path(origin.source), "panorama" if request.panorama else "photo"),
+        on_saved=job_scene.follow_saved_file,
+        on_failed=offer_unfinished,
+    )

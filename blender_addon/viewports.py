@@ -1,0 +1,39 @@
+"""Selection, view transform and open viewports."""
+
+import bpy
+
+from .marks import is_local
+
+
+def select_only(context: bpy.types.Context, thing: bpy.types.Object) -> None:
+    """Make one object the only selected and the active one, if the view layer has it. Needs no window."""
+    context.view_layer.update()  # includes objects that were just created
+    objects = context.view_layer.objects
+    for other in tuple(objects.selected):
+        other.select_set(False)
+    if thing.name in objects:
+        thing.select_set(True)
+        objects.active = thing
+
+
+def local_collection(context: bpy.types.Context) -> bpy.types.Collection:
+    """The active collection; the scene's own if objects cannot be added to that, because it is linked."""
+    active = context.collection
+    return active if is_local(active) else context.scene.collection
+
+
+def viewports() -> list[bpy.types.SpaceView3D]:
+    """All 3D viewports that are open."""
+    areas = [area for window in bpy.context.window_manager.windows for area in window.screen.areas]
+    return [area.spaces.active for area in areas if area.type == "VIEW_3D"]
+
+
+def use_standard_view(view: bpy.types.ColorManagedViewSettings) -> str:
+    """Use the view transform Standard, which shows files in their own colours; returns a warning if there is none."""
+    try:
+        view.view_transform = "Standard"
+    except TypeError:
+        return (
+            f'The colour configuration has no view "Standard": {view.view_transform} stays, and may change the colours.'
+        )
+    return ""

@@ -1,0 +1,111 @@
+"""Builds the scene's world with the service."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import bpy
+
+from ..kit import Camera, WorldRequest, placed_camera
+from ..photo.camera import photo_camera
+from ..results import absolute, as_stored
+from ..service import jobs, preferences, presets
+from ..service.job_scene import JobScene
+from ..service.requests import JobOrigin
+from ..service.unfinished import offer_unfinished
+from ..session import session
+from ..tasks import JobError, Succeeded, Task
+from ..undo import undoable
+from .info import read_world_info
+from .nodes import set_scene_world
+from .variants import add_variant, stage_note, world_record
+
+Role = Literal["photo", "panorama"]
+
+
+def build_world(context: bpy.types.Context) -> Task:
+    """A task that builds the world of the scene's 360° picture, else of its photo with the camera as it is now.
+
+    Raises `JobError`, `CameraError`.
+    """
+    scene = context.scene
+    settings = scene.look_beyond
+    if settings.panorama_path:
+        picture = absolute(settings.panorama_path)
+        return use_panorama(context, picture, settings.panorama_height, settings.panorama_heading)
+    camera = photo_camera(scene, context.evaluated_depsgraph_get())
+    if camera is None:
+        raise JobError("This scene has no photo: place one first.")
+    height_m = float(camera.position[2])
+    if height_m <= 0:
+        raise JobError(f"The photo's camera is at a height of {height_m:.2f} m, not above the floor: raise the camera.")
+    return world_task(scene, absolute(scene.look_beyond.photo_path), "photo", camera, height_m)
+
+
+def use_panorama(context: bpy.types.Context, picture: Path, height_m: float, heading_rad: float) -> Task:
+    """A task that builds the world of an existing 360° picture. Raises `JobError`.
+
+    The viewpoint is `height_m` above the origin; `heading_rad` is the direction of the picture's centre,
+    counter-clockwise from +X.
+    """
+    camera = placed_camera(64, 64, math.radians(65), heading_rad=heading_rad, position=(0.0, 0.0, height_m))
+    return world_task(context.scene, picture, "panorama", camera, height_m)
+
+
+def world_task(scene: bpy.types.Scene, picture: Path, role: Role, camera: Camera, height_m: float) -> Task:
+    """A task that builds the world of a picture. Raises `JobError`."""
+    if not picture.is_file():
+        raise JobError(f"The file {picture} does not exist: choose the picture again.")
+    settings = scene.look_beyond
+    request = WorldRequest(
+        camera=camera.to_dict(),
+        camera_height=height_m,
+        width=int(settings.panorama_width),
+        seed=settings.seed,
+        preset=settings.preset or "builtin",
+        prompt=prompt_of(settings) if role == "photo" else "",
+        room=settings.room,
+        unseen="" if settings.unseen == "preset" else settings.unseen,
+    )
+    job_scene = JobScene(scene)
+    origin = JobOrigin("Build World", job_scene.files, scene.name, source=str(picture))
+    folder_of = job_scene.folder_of("worlds", picture.stem)
+    steps = jobs.world_steps(preferences.connection(), picture, role, request, folder_of, origin)
+    return Task(
+        "Build World",
+        steps,
+        apply_world(job_scene, request, picture, role),
+        on_saved=job_scene.follow_saved_file,
+        on_failed=offer_unfinished,
+    )
+
+
+def apply_world(
+    job_scene: JobScene, request: WorldRequest, picture: Path, role: Role
+) -> Callable[[Succeeded], str | None]:
+    """The `Task.finish` that makes a finished world the scene's."""
+
+    def finish(result: Succeeded) -> str:
+        folder = result.folder
+        assert folder is not None
+        info = read_world_info(folder)
+        scene = job_scene.find()
+        if scene is None:
+            return job_scene.keep_result("world", folder)
+        note = set_scene_world(scene, folder / "panorama.png", info.heading_rad, world_record(folder, info))
+        settings = scene.look_beyond
+        settings.world_folder, settings.place = as_stored(folder), info.place
+        settings.panorama_path = as_stored(picture) if role == "panorama" else ""
+        if role == "panorama":
+            settings.panorama_height, settings.panorama_heading = request.camera_height, info.heading_rad
+        add_variant(scene, folder, picture.stem, request)
+        return f"The world is built. Press See World to view it. {note} {stage_note(scene, folder)}".strip()
+
+    return undoable("Build World", finish)
+
+
+def prompt_of(settings: bpy.types.PropertyGroup) -> str:
+    """The prompt to send; empty if the preset takes none."""
+    preset = settings.preset or "builtin"
+    return settings.prompt.strip() if presets.takes_prompt(session.service, preset) else ""

@@ -1,0 +1,69 @@
+"""A world's distances, prepared for questions about paths: how far a camera may go, how much it sees. No bpy here.
+
+Loaded in a thread: Blender itself would block the window while it reads an EXR file.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..kit import Camera, Coverage, Panorama
+from .distance import WorldError, read_distance
+from .info import read_world_info
+
+DISTANCE_FILE = "distance.exr"
+
+
+@dataclass(frozen=True, eq=False)
+class WorldGeometry:
+    """The distances of a world."""
+
+    folder: Path
+    panorama: Panorama
+    """Distances, heading and viewpoint; its colours are blank."""
+    median_distance_m: float
+    coverage: Coverage
+    modified_ns: int
+    """Modification time of the distances (`st_mtime_ns`)."""
+
+    def is_current(self, folder: Path) -> bool:
+        """Whether this is the world that is in the folder now."""
+        try:
+            return self.folder == folder and self.modified_ns == (folder / DISTANCE_FILE).stat().st_mtime_ns
+        except OSError:
+            return False
+
+    def is_behind_surface(self, position: np.ndarray) -> bool:
+        """Whether a position [3] is behind the surface that the viewpoint sees: in a wall, or beyond it."""
+        offset = np.asarray(position, float) - self.panorama.position
+        length = float(np.linalg.norm(offset))
+        return length > 1e-6 and length > float(self.panorama.distance_at(offset))
+
+
+def load_world_geometry(folder: Path) -> WorldGeometry:
+    """The distances of the world in a folder. Raises `WorldError`."""
+    info = read_world_info(folder)
+    file = folder / DISTANCE_FILE
+    distance = read_distance(file)
+    height, width = distance.shape
+    if width != 2 * height or not (np.isfinite(distance) & (distance > 0)).all():
+        raise WorldError(f"The distances in {file} are damaged: build the world again.")
+    blank_colours, blank_origin = np.zeros((1, 2, 3), np.uint8), np.zeros((1, 2), np.uint8)
+    panorama = Panorama(blank_colours, distance, blank_origin, info.heading_rad, info.origin, info.camera_height_m)
+    return WorldGeometry(folder, panorama, panorama.median_distance(), Coverage(panorama), file.stat().st_mtime_ns)
+
+
+def rotated_about_vertical(camera: Camera, angle_rad: float, pivot: ArrayLike) -> Camera:
+    """The camera rotated counter-clockwise about the vertical through a point (metres)."""
+    if abs(angle_rad) < 1e-6:
+        return camera
+    rotation, pose = np.eye(4), camera.camera_to_world.copy()
+    cosine, sine = math.cos(angle_rad), math.sin(angle_rad)
+    rotation[:2, :2] = [[cosine, -sine], [sine, cosine]]
+    pose[:3, 3] -= np.asarray(pivot)
+    pose = rotation @ pose
+    pose[:3, 3] += np.asarray(pivot)
+    return Camera(camera.width, camera.height, camera.intrinsics, pose)

@@ -1,0 +1,167 @@
+"""Operators of the step World."""
+
+import bpy
+from bpy.props import FloatProperty, IntProperty, StringProperty
+
+from ..operator_bases import IMAGE_GLOB, NOT_REMEMBERED, PollWithReason, ServiceOperator, WorldOperator
+from ..path import watch
+from ..path.checker import path_checker
+from ..results import absolute
+from ..session import session
+from . import build, stage, variants
+from .nodes import panorama_node, shows_world
+
+
+class PhotoOperator(ServiceOperator):
+    """Needs a photo."""
+
+    can_queue = True
+    takes_panorama = False
+    """Whether it also works with a 360° picture."""
+
+    @classmethod
+    def reason(cls, context):
+        settings = context.scene.look_beyond
+        if settings.photo_camera is None and not (cls.takes_panorama and settings.panorama_path):
+            return "Place a photo first"
+        return super().reason(context)
+
+
+class BuildWorld(PhotoOperator, bpy.types.Operator):
+    """Extend the photo to a panorama, or use the 360° picture, and make it the scene's world"""
+
+    bl_idname = "lookbeyond.build_world"
+    bl_label = "Build World"
+
+    takes_panorama = True
+
+    def prepare(self, context):
+        return build.build_world(context)
+
+
+class UsePanorama(ServiceOperator, bpy.types.Operator):
+    """Build the world from an existing 360° picture; only distances are computed"""
+
+    bl_idname = "lookbeyond.use_panorama"
+    bl_label = "Use 360° Picture"
+
+    filepath: StringProperty(subtype="FILE_PATH", options=NOT_REMEMBERED)
+    filter_glob: StringProperty(default=IMAGE_GLOB, options={"HIDDEN"})
+    height: FloatProperty(
+        name="Height (m)",
+        description="Height of the camera above the floor, in metres",
+        default=1.6,
+        min=0.01,
+        options=NOT_REMEMBERED,
+    )
+    heading: FloatProperty(
+        name="Heading",
+        description="Direction of the picture's centre, counter-clockwise from the X axis",
+        subtype="ANGLE",
+        options=NOT_REMEMBERED,
+    )
+
+    def invoke(self, context, event):
+        self.chosen_in_window = True
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        if getattr(self, "chosen_in_window", False):  # called by the file browser: run in the background
+            return ServiceOperator.invoke(self, context, None)
+        return super().execute(context)
+
+    def prepare(self, context):
+        return build.use_panorama(context, absolute(self.filepath), self.height, self.heading)
+
+
+class RerollWorld(PhotoOperator, bpy.types.Operator):
+    """Build another world from the same photo, with a new seed; the others are kept"""
+
+    bl_idname = "lookbeyond.reroll_world"
+    bl_label = "Another World"
+
+    def prepare(self, context):
+        context.scene.look_beyond.seed = variants.unused_seed(context.scene)
+        return build.build_world(context)
+
+
+class UseWorld(PollWithReason, bpy.types.Operator):
+    """Switch the scene to this world"""
+
+    bl_idname = "lookbeyond.use_world"
+    bl_label = "Use World"
+    bl_options = {"REGISTER", "UNDO"}
+
+    index: IntProperty(name="Number", description="Index among the scene's worlds, from 0", min=0)
+
+    @classmethod
+    def description(cls, context, properties):
+        worlds = context.scene.look_beyond.worlds
+        if properties.index >= len(worlds):
+            return cls.__doc__
+        world = worlds[properties.index]
+        return f"{cls.__doc__}: {world.name}{f', prompt: {world.prompt}' if world.prompt else ''}"
+
+    def execute(self, context):
+        worlds = context.scene.look_beyond.worlds
+        if self.index >= len(worlds):
+            self.report({"ERROR"}, f"The scene has {len(worlds)} worlds: choose an index below that.")
+            return {"CANCELLED"}
+        try:
+            note = variants.use_world(context.scene, absolute(worlds[self.index].folder))
+        except (ValueError, OSError) as error:
+            session.refuse(str(error))
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if note:
+            self.report({"INFO"}, note)
+        path_checker.invalidate()
+        watch.schedule()
+        return {"FINISHED"}
+
+
+class SeeWorld(PollWithReason, bpy.types.Operator):
+    """Show the world in this viewport; press again to return to solid mode"""
+
+    bl_idname = "lookbeyond.see_world"
+    bl_label = "See World"
+
+    @classmethod
+    def reason(cls, context):
+        if context.space_data is None or context.space_data.type != "VIEW_3D":
+            return "This needs a 3D viewport: press the button in the viewport's sidebar"
+        return "" if panorama_node(context.scene.world) else "Build a world first"
+
+    def execute(self, context):
+        shading = context.space_data.shading
+        shading.type = "SOLID" if shows_world(shading) else "MATERIAL"
+        shading.use_scene_world = True
+        return {"FINISHED"}
+
+
+class ForgetWorld(PollWithReason, bpy.types.Operator):
+    """Remove this world from the list; its files are kept"""
+
+    bl_idname = "lookbeyond.forget_world"
+    bl_label = "Forget World"
+    bl_options = {"REGISTER", "UNDO"}
+
+    index: IntProperty(name="Number", description="Index among the scene's worlds, from 0", min=0)
+
+    def execute(self, context):
+        context.scene.look_beyond.worlds.remove(self.index)
+        return {"FINISHED"}
+
+
+class AddStage(WorldOperator, bpy.types.Operator):
+    """Add a mesh of the world's distances with the panorama as its texture, to place objects on"""
+
+    bl_idname = "lookbeyond.add_stage"
+    bl_label = "Add Stage"
+
+    def prepare(self, context):
+        return stage.build_stage(context)
+
+
+CLASSES = (BuildWorld, RerollWorld, UsePanorama, UseWorld, SeeWorld, ForgetWorld, AddStage)

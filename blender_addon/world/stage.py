@@ -1,0 +1,198 @@
+"""The stage: a mesh of the world's distances with the panorama as its texture.
+
+Unlike the panorama alone, which is infinitely far away, it shows parallax: for placing objects and previewing shots.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+
+import bpy
+
+from ..cameras import metres_per_unit
+from ..kit import Progress
+from ..made import made_objects, remember_made
+from ..marks import PREFIX, find_marked, is_local, mark_of, set_marks, versions
+from ..moved import present_path
+from ..results import absolute
+from ..service.job_scene import JobScene
+from ..tasks import Event, Succeeded, Task
+from ..undo import undoable
+from ..viewports import viewports
+from .geometry import WorldGeometry, load_world_geometry
+from .nodes import panorama_image, panorama_node
+from .stage_mesh import IncrementalMesh, stage_surface
+
+MAKER, CATCHER = "stage", "stage_shadows"
+
+
+def build_stage(context: bpy.types.Context, preview: bool = False) -> Task:
+    """A task that makes the stage of the scene's world; `preview` shows it through the scene's camera."""
+    scene = context.scene
+    folder, columns = absolute(scene.look_beyond.world_folder), int(scene.look_beyond.stage_columns)
+    job_scene = JobScene(scene)
+    computed: list[tuple[WorldGeometry, IncrementalMesh]] = []
+    complete: list[bpy.types.Mesh] = []
+
+    def steps(cancelled: threading.Event) -> Iterator[Event]:
+        yield Progress(0.0, "Reading the world's distances", None)
+        world = load_world_geometry(present_path(folder))
+        yield Progress(0.5, "Computing the stage", None)
+        computed.append((world, IncrementalMesh(stage_surface(world, columns))))
+        yield Succeeded()
+
+    def finish(result: Succeeded) -> str | None:
+        scene = job_scene.find()
+        if scene is None:
+            return "The stage's scene is no longer open."
+        world, incremental_mesh = computed[0]
+        mesh = incremental_mesh.step()
+        if mesh is None:
+            return None
+        if not complete:
+            complete.append(mesh)
+            return None  # placing it gets a tick of its own
+        record = {"folder": str(folder), "columns": columns, **versions()}
+        stage = place_stage(scene, world, mesh, record)
+        set_stage_visible(scene, True)
+        for space in viewports():
+            (preview_through_camera if preview else show_texture)(space)
+        return f"The stage has {len(stage.data.polygons)} faces. Renders show it once you set up compositing."
+
+    return Task("Stage", steps, undoable("Add Stage", finish))
+
+
+def find_stage(scene: bpy.types.Scene) -> bpy.types.Object | None:
+    """The scene's stage; None if it has none."""
+    return find_marked(made_objects(scene), maker=MAKER)
+
+
+def set_stage_visible(scene: bpy.types.Scene, visible: bool) -> bool:
+    """Show or hide the stage in the viewports, like the eye in the outliner; returns whether that changed anything."""
+    changed, stage = False, find_stage(scene)
+    for layer in scene.view_layers if stage is not None else ():
+        if stage.name in layer.objects and stage.hide_get(view_layer=layer) == visible:
+            stage.hide_set(not visible, view_layer=layer)
+            changed = True
+    return changed
+
+
+def place_stage(
+    scene: bpy.types.Scene, world: WorldGeometry, mesh: bpy.types.Mesh, record: Mapping[str, object]
+) -> bpy.types.Object:
+    """Put the stage into the scene, or give the existing one a new mesh (see `IncrementalMesh`).
+
+    It stands at the panorama's viewpoint and rotates with the world's Heading. Renders do not show it before
+    compositing is set up.
+    """
+    panorama = panorama_image(world.folder / "panorama.png")
+    mesh.materials.append(stage_material(panorama))
+    set_marks(mesh, {"maker": MAKER})
+
+    stage = find_stage(scene)
+    if stage is not None and len(stage.users_scene) > 1:  # the other scenes keep it
+        if scene.collection.objects.get(stage.name) == stage:
+            scene.collection.objects.unlink(stage)
+        stage = None
+    if stage is None:
+        stage = bpy.data.objects.new(mesh.name, mesh)
+        scene.collection.objects.link(stage)
+        stage.hide_render = True
+        set_marks(stage, {"maker": MAKER})
+        remember_made(scene, stage)
+    else:
+        former, stage.data = stage.data, mesh
+        if not former.users and mark_of(former, "maker") == MAKER:
+            bpy.data.meshes.remove(former)
+    stage[PREFIX + "panorama"] = panorama
+    if stage.is_shadow_catcher:
+        make_shadow_catcher(stage)
+    unit_m = metres_per_unit(scene)
+    stage.location = world.panorama.position / unit_m
+    stage.scale = (1 / unit_m,) * 3
+    stage.rotation_euler = (0.0, 0.0, world.panorama.heading_rad)
+    follow_world_heading(stage, scene.world)
+    set_marks(stage, record)
+    return stage
+
+
+def follow_world_heading(stage: bpy.types.Object, world: bpy.types.World | None) -> None:
+    """Rotate the stage with the Heading of the world's panorama node, by a driver."""
+    stage.driver_remove("rotation_euler", 2)
+    node = panorama_node(world)
+    if node is None:
+        return
+    driver = stage.driver_add("rotation_euler", 2).driver
+    driver.type = "SUM"
+    variable = driver.variables.new()
+    target = variable.targets[0]
+    target.id_type, target.id = "WORLD", world
+    index = node.inputs.find("Heading")
+    target.data_path = f'node_tree.nodes["{bpy.utils.escape_identifier(node.name)}"].inputs[{index}].default_value'
+
+
+def make_shadow_catcher(stage: bpy.types.Object) -> None:
+    """Let Cycles render only the shadows on the stage.
+
+    The stage neither blocks the world's light nor reflects in objects. An emissive surface catches no shadows, so the
+    object gets a diffuse material that overrides the mesh's.
+    """
+    stage.hide_render, stage.is_shadow_catcher = False, True
+    stage.visible_shadow = stage.visible_diffuse = stage.visible_glossy = stage.visible_transmission = False
+    panorama = mark_of(stage, "panorama")
+    if not stage.material_slots:
+        stage.data.materials.append(stage_material(panorama))
+    stage.material_slots[0].link = "OBJECT"
+    stage.material_slots[0].material = stage_material(panorama, CATCHER)
+
+
+def stage_material(image: bpy.types.Image, maker: str = MAKER) -> bpy.types.Material:
+    """The stage's material, one per image: emits the panorama's colour in the direction from the stage's origin.
+
+    For CATCHER it is diffuse white. In the viewport's solid mode both show the panorama.
+    """
+    for material in bpy.data.materials:
+        if (
+            mark_of(material, "maker") == maker
+            and is_local(material)
+            and any(getattr(node, "image", None) == image for node in material.node_tree.nodes)
+        ):
+            return material
+    material = bpy.data.materials.new(f"Look Beyond {'Stage' if maker == MAKER else 'Shadows'} {image.name}")
+    set_marks(material, {"maker": maker})
+    if bpy.app.version < (5, 0, 0):
+        material.use_nodes = True
+    tree = material.node_tree
+    tree.nodes.clear()
+
+    def add(kind: str, place: tuple[float, float]) -> bpy.types.Node:
+        node = tree.nodes.new(kind)
+        node.location = place
+        return node
+
+    flat = add("ShaderNodeTexImage", (-300, -300))
+    flat.label, flat.image = "For the viewport's solid mode", image
+    surface = add("ShaderNodeEmission" if maker == MAKER else "ShaderNodeBsdfDiffuse", (0, 0))
+    if maker == MAKER:
+        coordinates, texture = add("ShaderNodeTexCoord", (-500, 0)), add("ShaderNodeTexEnvironment", (-300, 0))
+        texture.image = image
+        tree.links.new(coordinates.outputs["Object"], texture.inputs["Vector"])
+        tree.links.new(texture.outputs["Color"], surface.inputs["Color"])
+    tree.links.new(surface.outputs[0], add("ShaderNodeOutputMaterial", (200, 0)).inputs["Surface"])
+    tree.nodes.active = flat
+    return material
+
+
+def show_texture(space: bpy.types.SpaceView3D) -> None:
+    """Let a viewport in solid mode show the panorama on the stage, and see into it from outside."""
+    shading = space.shading
+    if shading.type == "SOLID":
+        shading.light, shading.color_type, shading.show_backface_culling = "FLAT", "TEXTURE", True
+
+
+def preview_through_camera(space: bpy.types.SpaceView3D) -> None:
+    """Let a viewport show the stage through the scene's camera."""
+    space.shading.type = "SOLID"
+    show_texture(space)
+    space.shading.show_backface_culling = False
+    if space.region_3d is not None:
+        space.region_3d.view_perspective = "CAMERA"

@@ -1,0 +1,80 @@
+"""The worlds that were built in a scene, to switch between."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import bpy
+
+from ..kit import WORLD_FILES, WorldRequest
+from ..marks import mark_of
+from ..results import absolute, as_stored
+from ..service.requests import RequestError, read_request
+from ..tasks import JobError
+from .info import WorldInfo, read_world_info
+from .nodes import set_scene_world
+from .stage import find_stage
+
+
+def world_record(folder: Path, info: WorldInfo) -> dict[str, object]:
+    """What made the world in a folder, for `set_marks`."""
+    record: dict[str, object] = {
+        "folder": str(folder),
+        "seed": info.seed,
+        "preset": info.preset,
+        "revision": info.revision,
+        "camera_height": info.camera_height_m,
+    }
+    with contextlib.suppress(RequestError):  # the command line writes none
+        stored = read_request(folder)
+        if isinstance(stored.request, WorldRequest):
+            record |= {
+                "job": stored.job,
+                "source": stored.origin.source,
+                "seed": stored.request.seed,
+                "preset": stored.request.preset,
+                "prompt": stored.request.prompt,
+                "cameras": json.dumps([stored.request.camera]),
+                "version": stored.kit,
+                "service_version": stored.service,
+            }
+    return record
+
+
+def add_variant(scene: bpy.types.Scene, folder: Path, name: str, request: WorldRequest) -> None:
+    """Add a world to the scene's list, unless it is there."""
+    worlds = scene.look_beyond.worlds
+    if any(absolute(world.folder) == folder.resolve() for world in worlds):
+        return
+    variant = worlds.add()
+    variant.name, variant.folder, variant.seed = f"{name} {request.seed}", as_stored(folder), str(request.seed)
+    variant.prompt = request.prompt
+
+
+def unused_seed(scene: bpy.types.Scene) -> int:
+    """A seed that none of the scene's worlds has."""
+    return max([scene.look_beyond.seed, *(int(world.seed or 0) for world in scene.look_beyond.worlds)]) + 1
+
+
+def use_world(scene: bpy.types.Scene, folder: Path) -> str:
+    """Switch the scene to a world that was built before; returns a note for the artist. Raises `JobError`."""
+    check_world_files(folder)
+    info = read_world_info(folder)
+    note = set_scene_world(scene, folder / "panorama.png", info.heading_rad, world_record(folder, info))
+    scene.look_beyond.world_folder, scene.look_beyond.place = as_stored(folder), info.place
+    return f"{note} {stage_note(scene, folder)}".strip()
+
+
+def check_world_files(folder: Path) -> None:
+    """Raise `JobError` if a file of the world in a folder is missing."""
+    missing = next((name for name in WORLD_FILES if not (folder / name).is_file()), None)
+    if missing:
+        raise JobError(f"The world's file {folder / missing} is missing: build the world again.")
+
+
+def stage_note(scene: bpy.types.Scene, folder: Path) -> str:
+    """A note if the scene's stage belongs to another world."""
+    stage = find_stage(scene)
+    if stage is None or mark_of(stage, "folder") == str(folder):
+        return ""
+    return "The stage still shows the previous world: add it again."

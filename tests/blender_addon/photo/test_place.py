@@ -1,0 +1,262 @@
+"""The placed camera is the photo's, exactly; other things in the scene stay as they are."""
+
+import math
+import struct
+
+import bpy
+import numpy as np
+import pytest
+
+from tests.support.pictures import exif, picture, with_exif
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_exif_is_read_from_jpeg_png_and_tiff(part, tmp_path, photo, order):
+    module = part("photo.exif")
+    block = exif(28, 6, order)
+    assert module.read_exif(with_exif(photo, block)) == module.Exif(28.0, 6)
+    png = picture(tmp_path / "photo.png", 80, 64)
+    data = png.read_bytes()
+    png.write_bytes(data[:33] + struct.pack(">I", len(block)) + b"eXIf" + block + b"\0\0\0\0" + data[33:])
+    assert module.read_exif(png) == module.Exif(28.0, 6)
+    (tmp_path / "photo.tif").write_bytes(block)
+    assert module.read_exif(tmp_path / "photo.tif") == module.Exif(28.0, 6)
+
+
+def test_exif_is_found_however_far_it_stands(part, tmp_path):
+    """WebP keeps it behind the pixels, TIFF its tags anywhere."""
+    block, pixels = exif(28, 6), bytes(2_000_001)
+    chunks = b"VP8 " + struct.pack("<I", len(pixels)) + pixels + b"\0" + b"EXIF" + struct.pack("<I", len(block)) + block
+    (tmp_path / "a.webp").write_bytes(b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks)
+    tags = struct.pack("<HHHIHHI", 1, 0x0112, 3, 1, 6, 0, 0)
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels + tags)
+    module = part("photo.exif")
+    assert module.read_exif(tmp_path / "a.webp") == module.Exif(28.0, 6)
+    assert module.read_exif(tmp_path / "a.tif") == module.Exif(0.0, 6)
+
+
+def test_broken_exif_is_no_exif(part, tmp_path):
+    module = part("photo.exif")
+    block = exif(28)
+    random = np.random.default_rng(1)
+    for length in range(len(block)):
+        (tmp_path / "cut.tif").write_bytes(block[:length])
+        module.read_exif(tmp_path / "cut.tif")
+        noise = bytearray(block)
+        noise[length] = random.integers(256)
+        (tmp_path / "noise.jpg").write_bytes(b"\xff\xd8\xff\xe1\0\x80Exif\0\0" + noise)
+        module.read_exif(tmp_path / "noise.jpg")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_follows_the_exif_standard(part, orientation):
+    """EXIF 2.3, Orientation: where the stored row 0 and column 0 stand in the upright picture."""
+    rows, columns = {
+        1: ("top", "left"),
+        2: ("top", "right"),
+        3: ("bottom", "right"),
+        4: ("bottom", "left"),
+        5: ("left", "top"),
+        6: ("right", "top"),
+        7: ("right", "bottom"),
+        8: ("left", "bottom"),
+    }[orientation]
+    stored = np.arange(6).reshape(2, 3, 1)
+    upright = part("photo.image").turn(stored, orientation)
+    side = {"top": upright[0], "bottom": upright[-1], "left": upright[:, 0], "right": upright[:, -1]}
+    assert sorted(side[rows].ravel()) == sorted(stored[0].ravel())
+    assert sorted(side[columns].ravel()) == sorted(stored[:, 0].ravel())
+
+
+def test_camera_is_the_photos(part, scene, photo):
+    from lookbeyond_kit.geometry.cameras import placed_camera
+
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.2, pitch=0.1, roll=-0.05, heading=0.5, height=1.7)
+    wanted = placed_camera(120, 80, 1.2, heading_rad=0.5, pitch_rad=0.1, roll_rad=-0.05, position=(0, 0, 1.7))
+    ours = part("photo.camera").photo_camera(scene)
+    assert np.allclose(ours.intrinsics, wanted.intrinsics, rtol=1e-6)
+    assert np.allclose(ours.camera_to_world, wanted.camera_to_world, atol=1e-6)
+    camera = scene.look_beyond.photo_camera
+    assert scene.camera == camera
+    assert (camera.data.look_beyond.width, camera.data.look_beyond.height) == (120, 80)
+    assert camera.data.background_images[0].image.size[:] == (120, 80)
+    assert (scene.render.resolution_x, scene.render.resolution_y) == (96, 64)
+
+
+@pytest.mark.parametrize(
+    "arguments, fov_x",
+    [
+        ({"fov_x": 1.0, "focal_mm": 50}, 1.0),
+        ({"focal_mm": 50}, 2 * math.atan(18 / 50)),
+        ({}, 2 * math.atan(18 / 24)),
+    ],
+)
+def test_field_of_view_is_the_given_else_the_focal_else_exif(scene, photo, arguments, fov_x):
+    bpy.ops.lookbeyond.place_photo(filepath=str(with_exif(photo, exif(24))), **arguments)
+    assert math.isclose(scene.look_beyond.fov_x, fov_x, rel_tol=1e-5)
+
+
+def test_without_any_65_degrees_are_assumed_and_said(part, scene, photo):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    assert math.isclose(math.degrees(scene.look_beyond.fov_x), 65, rel_tol=1e-5)
+    assert "65° is assumed" in part("session").session.notice
+
+
+def test_a_turned_photo_stands_upright(part, scene, photo):
+    bpy.ops.lookbeyond.place_photo(filepath=str(with_exif(photo, exif(24, 6))))
+    data = scene.look_beyond.photo_camera.data
+    assert (data.look_beyond.width, data.look_beyond.height) == (80, 120)
+    shown = data.background_images[0].image
+    assert shown.size[:] == (80, 120)
+    pixels = np.array(shown.pixels[:]).reshape(120, 80, 4)[::-1]
+    # stored: red grows to the right, green downward; turned clockwise, red grows downward, green to the left
+    assert pixels[110, 40, 0] > pixels[10, 40, 0] + 0.5
+    assert pixels[60, 5, 1] > pixels[60, 75, 1] + 0.5
+
+
+def plain(path, width: int, height: int, colour, orientation: int = 1):
+    """A JPEG of one colour."""
+    return with_exif(picture(path, width, height, np.full((height, width, 3), colour)), exif(24, orientation))
+
+
+def colour_behind(camera) -> list[int]:
+    (background,) = camera.data.background_images
+    return [round(value) for value in background.image.pixels[:3]]
+
+
+def test_turned_photos_of_one_name_are_not_mixed_up(scene, tmp_path):
+    for folder, size, colour in (("kitchen", (120, 80), (1, 0, 0)), ("bath", (160, 100), (0, 0, 1))):
+        (tmp_path / folder).mkdir()
+        path = plain(tmp_path / folder / "IMG_0001.jpg", *size, colour, 6)
+        bpy.ops.lookbeyond.place_photo(filepath=str(path))
+        camera = scene.look_beyond.photo_camera
+        assert (camera.data.look_beyond.width, camera.data.look_beyond.height) == size[::-1]
+        assert colour_behind(camera) == list(colour)
+
+
+@pytest.mark.parametrize("orientations", [(1, 1), (6, 6), (6, 1), (1, 6)])
+def test_a_photo_that_was_edited_is_seen_as_it_is_now(scene, tmp_path, orientations):
+    before, after = orientations
+    path = plain(tmp_path / "photo.jpg", 120, 80, (1, 0, 0), before)
+    bpy.ops.lookbeyond.place_photo(filepath=str(path))
+    plain(path, 100, 150, (0, 0, 1), after)
+    bpy.ops.lookbeyond.place_photo(filepath=str(path))
+    camera = scene.look_beyond.photo_camera
+    size = camera.data.look_beyond.width, camera.data.look_beyond.height
+    assert size == ((100, 150) if after == 1 else (150, 100))
+    assert colour_behind(camera) == [0, 0, 1]
+    assert len([image for image in bpy.data.images if image.users]) == 1
+
+
+def test_a_folder_that_is_moved_keeps_its_photo(part, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(home / "scene.blend"))
+    bpy.ops.lookbeyond.place_photo(filepath=str(picture(home / "photo.jpg", 120, 80)))
+    bpy.ops.wm.save_mainfile()
+    home.rename(tmp_path / "moved")
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "moved" / "scene.blend"))
+    assert part("photo.background").photo_image(bpy.context.scene.look_beyond.photo_camera) is not None
+
+
+def test_the_photo_is_as_wide_as_the_frame_whatever_the_renders_aspect(part, scene, photo, tmp_path):
+    """Blender makes a background as small (FIT) or as large (CROP) as both sides of the frame ask for."""
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    render = bpy.context.scene.render
+    (background,) = bpy.context.scene.look_beyond.photo_camera.data.background_images
+    methods = []
+    for width, height, pixel_aspect in ((90, 160, 1), (160, 90, 1), (100, 100, 1), (100, 100, 2), (96, 64, 1)):
+        render.resolution_x, render.resolution_y, render.pixel_aspect_x = width, height, pixel_aspect
+        bpy.context.view_layer.update()
+        methods.append(background.frame_method)
+        scales = width * pixel_aspect / 120, height / 80
+        scale = {"FIT": min, "CROP": max}[background.frame_method](scales)
+        assert scale * 120 == pytest.approx(width * pixel_aspect)
+    assert set(methods) == {"FIT", "CROP"}
+
+
+def test_placing_again_updates_and_another_photo_leaves_the_first(scene, photo, tmp_path):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.0)
+    first = scene.look_beyond.photo_camera
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.1)
+    assert scene.look_beyond.photo_camera == first
+    assert len(first.data.background_images) == 1
+    lens, matrix = first.data.lens, first.matrix_world.copy()
+    bpy.ops.lookbeyond.place_photo(filepath=str(picture(tmp_path / "other.png", 100, 100)), fov_x=0.8)
+    assert scene.look_beyond.photo_camera != first
+    assert (first.data.lens, first.matrix_world) == (lens, matrix)
+    assert scene.camera == first
+    assert len(scene.objects) == 2
+
+
+@pytest.mark.parametrize("operator", ["place_photo", "use_panorama"])
+def test_a_photos_numbers_are_not_offered_for_the_next_one(operator):
+    """Blender keeps an operator's last values but for those that are told to be skipped."""
+    properties = getattr(bpy.ops.lookbeyond, operator).get_rna_type().properties
+    ours = {each.identifier for each in properties} - {"rna_type", "filter_glob"}
+    assert ours == {each.identifier for each in properties if each.is_skip_save} and "heading" in ours
+
+
+def test_the_photos_view_size_and_colours_are_the_scenes_only_when_asked_for(scene, photo, tmp_path):
+    other = bpy.data.objects.new("Other", bpy.data.cameras.new("Other"))
+    scene.collection.objects.link(other)
+    scene.camera = other
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    assert scene.camera == other
+    bpy.ops.lookbeyond.look_through_photo()
+    bpy.ops.lookbeyond.use_photo_resolution()
+    bpy.ops.lookbeyond.match_photo_colours()
+    assert scene.camera == scene.look_beyond.photo_camera
+    assert (scene.render.resolution_x, scene.render.resolution_y) == (120, 80)
+    assert scene.view_settings.view_transform == "Standard"
+
+
+def test_settings_read_and_write_the_camera_itself(scene, photo):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.0)
+    settings, camera = scene.look_beyond, scene.look_beyond.photo_camera
+    settings.pitch, settings.roll, settings.camera_height, settings.fov_x = 0.2, -0.1, 1.4, 1.1
+    for name, value in (
+        ("pitch", 0.2),
+        ("roll", -0.1),
+        ("camera_height", 1.4),
+        ("fov_x", 1.1),
+        ("heading", 0),
+    ):
+        assert math.isclose(getattr(settings, name), value, abs_tol=1e-5), name
+    assert math.isclose(camera.location.z, 1.4, rel_tol=1e-6)
+    camera.data.lens *= 2
+    assert math.isclose(math.tan(settings.fov_x / 2), math.tan(0.55) / 2, rel_tol=1e-5)
+
+
+def test_unusable_photos_are_refused_with_a_sentence(part, scene, tmp_path):
+    session = part("session").session
+    (tmp_path / "text.jpg").write_text("not an image")
+    cases = {
+        tmp_path / "none.jpg": "cannot be opened",
+        tmp_path / "text.jpg": "not an image that Blender can read",
+        picture(tmp_path / "dot.png", 1, 1): "1 x 1 pixels",
+        tmp_path: "cannot be opened",
+    }
+    for path, words in cases.items():
+        with pytest.raises(RuntimeError, match=words):
+            bpy.ops.lookbeyond.place_photo(filepath=str(path))
+        assert words in session.error and path.name in session.error
+    assert not scene.objects and not bpy.data.images
+
+
+def test_the_photo_stands_on_a_plane_as_far_away_as_asked(scene, photo):
+    from bpy_extras.object_utils import world_to_camera_view
+    from mathutils import Vector
+
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.2, pitch=0.1, roll=0.2)
+    bpy.ops.lookbeyond.photo_plane(distance=2.5)
+    bpy.ops.lookbeyond.use_photo_resolution()
+    camera = scene.look_beyond.photo_camera
+    (plane,) = camera.children
+    bpy.context.view_layer.update()
+    half = plane.empty_display_size / 2
+    corner = plane.matrix_world @ Vector((half, half * 80 / 120, 0))
+    assert tuple(world_to_camera_view(scene, camera, corner)) == pytest.approx((1, 1, 2.5), abs=1e-4)
+    assert tuple(plane.data.size) == (120, 80)

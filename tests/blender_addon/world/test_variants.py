@@ -1,0 +1,128 @@
+"""Several worlds of one photo: another seed each, all of them to come back to."""
+
+import json
+import shutil
+import types
+from pathlib import Path
+
+import bpy
+import pytest
+
+
+@pytest.fixture
+def world(scene, photo, service, tmp_path):
+    scene.look_beyond.output_folder = str(tmp_path / "results")
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), heading=0.5, height=1.7)
+    bpy.ops.lookbeyond.build_world()
+    return scene
+
+
+def shown(part, scene) -> Path:
+    group = part("world.nodes").panorama_node(scene.world).node_tree
+    image = next(node.image for node in group.nodes if node.type == "TEX_ENVIRONMENT")
+    return Path(bpy.path.abspath(image.filepath)).parent
+
+
+def test_another_world_has_another_seed_and_the_first_is_kept(part, world, service):
+    first = shown(part, world)
+    part("world.nodes").panorama_node(world.world).inputs["Strength"].default_value = 0.7
+    assert bpy.ops.lookbeyond.reroll_world() == {"FINISHED"}
+    assert [request.seed for request in service.requests] == [0, 1]
+    assert [variant.seed for variant in world.look_beyond.worlds] == ["0", "1"]
+    second = shown(part, world)
+    assert second != first and len(bpy.data.worlds) == 1
+    bpy.ops.lookbeyond.use_world(index=0)
+    assert shown(part, world) == first and Path(world.look_beyond.world_folder) == first
+    assert part("world.nodes").panorama_node(world.world).inputs["Strength"].default_value == pytest.approx(0.7)
+    bpy.ops.lookbeyond.use_world(index=1)
+    assert shown(part, world) == second
+    bpy.ops.lookbeyond.use_world(index=0)
+    bpy.ops.lookbeyond.reroll_world()
+    assert service.requests[-1].seed == 2
+
+
+PRESETS = ({"name": "builtin", "takes_prompt": False}, {"name": "sdxl", "takes_prompt": True})
+
+
+def test_what_the_place_is_goes_with_the_presets_that_understand_it(part, world, service, monkeypatch):
+    """And stands on what was made of it, for as long as that is what the scene shows."""
+    service.welcome.presets = PRESETS
+    monkeypatch.setattr(part("session").session, "service", service.welcome)
+    settings = world.look_beyond
+    settings.prompt = " a boat shed in winter "
+    bpy.ops.lookbeyond.reroll_world()
+    assert service.requests[-1].prompt == "" and settings.worlds[1].prompt == ""
+    settings.preset = "sdxl"
+    bpy.ops.lookbeyond.reroll_world()
+    assert service.requests[-1].prompt == "a boat shed in winter" == settings.worlds[2].prompt
+    asked = json.loads((shown(part, world) / "request.json").read_text())
+    assert asked["request"]["prompt"] == "a boat shed in winter"
+    group = part("world.nodes").panorama_node(world.world).node_tree
+    assert [thing["look_beyond_prompt"] for thing in (world.world, group)] == ["a boat shed in winter"] * 2
+    buttons = [types.SimpleNamespace(index=index) for index in (0, 2, 9)]
+    told = [part("world.operators").UseWorld.description(bpy.context, button) for button in buttons]
+    assert told[2] == "Switch the scene to this world" and told[0] == f"{told[2]}: photo 0"
+    assert told[1] == f"{told[2]}: photo 2, prompt: a boat shed in winter"
+    jobs = [world.world["look_beyond_job"]]
+    bpy.ops.lookbeyond.use_world(index=0)
+    jobs.append(world.world["look_beyond_job"])
+    assert jobs[0] != jobs[1] and world.world["look_beyond_prompt"] == "" and world.world["look_beyond_seed"] == 0
+    (shown(part, world) / "request.json").unlink()  # as the command line makes it
+    bpy.ops.lookbeyond.use_world(index=0)
+    bpy.ops.lookbeyond.use_panorama(filepath=str(shown(part, world) / "panorama.png"))
+    assert service.requests[-1].prompt == "", "a 360° picture is only measured"
+
+
+def test_the_same_world_again_is_no_variant(world):
+    bpy.ops.lookbeyond.build_world()
+    assert len(world.look_beyond.worlds) in (1, 2)
+    folders = [variant.folder for variant in world.look_beyond.worlds]
+    assert len(set(folders)) == len(folders)
+
+
+def test_a_variant_whose_files_are_gone_says_so_and_changes_nothing(part, world):
+    bpy.ops.lookbeyond.reroll_world()
+    current = world.look_beyond.world_folder
+    shutil.rmtree(bpy.path.abspath(world.look_beyond.worlds[0].folder))
+    with pytest.raises(RuntimeError, match="is missing"):
+        bpy.ops.lookbeyond.use_world(index=0)
+    assert world.look_beyond.world_folder == current
+    with pytest.raises(RuntimeError, match="2 worlds"):
+        bpy.ops.lookbeyond.use_world(index=7)
+    bpy.ops.lookbeyond.forget_world(index=0)
+    assert len(world.look_beyond.worlds) == 1
+
+
+def test_variants_survive_a_save_and_move_with_the_file(part, world, tmp_path):
+    world.look_beyond.output_folder = "//look_beyond"
+    (tmp_path / "project").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "project" / "scene.blend"))
+    bpy.ops.lookbeyond.reroll_world()
+    bpy.ops.wm.save_mainfile()
+    (tmp_path / "project").rename(tmp_path / "moved")
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "moved" / "scene.blend"))
+    scene = bpy.context.scene
+    assert bpy.ops.lookbeyond.use_world(index=1) == {"FINISHED"}
+    assert shown(part, scene).is_relative_to(tmp_path / "moved")
+    assert (shown(part, scene) / "panorama.png").is_file()
+
+
+def test_undo_restores_the_former_world(part, world):
+    bpy.ops.ed.undo_push(message="Before")
+    first = shown(part, world)
+    bpy.ops.lookbeyond.reroll_world()
+    bpy.ops.ed.undo_push(message="Another World")
+    bpy.ops.ed.undo()
+    scene = bpy.context.scene
+    assert shown(part, scene) == first
+    assert len(scene.look_beyond.worlds) == 1
+
+
+def test_what_is_finished_is_remembered_for_undo_in_a_tick_of_its_own(part, monkeypatch):
+    """It takes Blender some milliseconds: the tick that puts things in place is not to be longer by them."""
+    module, calls = part("undo"), []
+    monkeypatch.setattr(module, "push_undo_step", calls.append)
+    words = iter((None, "All is there."))
+    finish = module.undoable("Shoot", lambda done: calls.append(done) or next(words))
+    assert [finish(1), finish(2), finish(3)] == [None, None, "All is there."]
+    assert calls == [1, 2, "Shoot"]
