@@ -32,6 +32,7 @@ from lookbeyond_kit.geometry.coverage import Coverage
 from lookbeyond_kit.geometry.keyframes import plan_shot
 from lookbeyond_kit.geometry.panorama import Panorama
 from lookbeyond_kit.geometry.projection import directions_to_equirectangular, equirectangular_directions
+from lookbeyond_kit.geometry.transforms import read_transforms, write_transforms
 from lookbeyond_kit.geometry.warping import Relief
 
 __all__ = [
@@ -64,5 +65,7 @@ __all__ = [
     "opencv_to_opengl",
     "placed_camera",
     "plan_shot",
+    "read_transforms",
     "runtime_file",
+    "write_transforms",
 ]
