@@ -59,7 +59,8 @@ def load_shot(folder: Path) -> Shot:
     cameras = read_transforms_move(folder / "transforms.json").cameras
     content, about = read_json(folder / "transforms.json"), read_json(folder / "shot.json")
     frames = [folder / str(frame.get("file_path", "")) for frame in content["frames"]]
-    depths = [folder / str(frame.get("depth_file_path", "depth")) for frame in content["frames"]]
+    # whatever a frame's entry says: beside it there is the OpenEXR file, in metres
+    depths = [folder / "depth" / f"{frame.stem}.exr" for frame in frames]
     missing = next((path for path in [*frames, *depths] if not path.is_file()), None)
     if missing is not None:
         raise InputError(f"The shot in {folder} is not whole: {missing} is missing; shoot it again.")
