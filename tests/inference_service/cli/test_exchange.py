@@ -75,6 +75,11 @@ def test_a_shot_and_its_world_go_on_as_splats_geometry_and_a_page(lookbeyond, tm
     for name in ("s.ply", "s.spz"):
         code, out, err = lookbeyond("splats", "S", "W", "--out", name, "--unseen-width", 256)
         assert (code, err) == (0, "") and "splats" in out and (tmp_path / name).stat().st_size > 10_000
+    count = int(out.split()[1])
+    assert f"{2 * count} splats" in lookbeyond("splats", "W", "s.ply", "--out", "both.ply", "--unseen-width", 256)[1]
+    (tmp_path / "cut.ply").write_bytes((tmp_path / "s.ply").read_bytes()[:-100])
+    code, _, err = lookbeyond("splats", "cut.ply", "--out", "x.spz")
+    assert code == 2 and "cut short" in err and not (tmp_path / "x.spz").exists()
     code, out, err = lookbeyond("mesh", "W", "--out", "w.glb", "--collider", "c.glb")
     assert (code, err) == (0, "") and (tmp_path / "w.glb").exists() and (tmp_path / "c.glb").exists()
     code, out, err = lookbeyond("page", "W", "S", "--out", "tour", "--title", "A place", "--name", "Hall")
