@@ -14,7 +14,7 @@ from inference_service.work.unit import Unit
 from inference_service.work.units.plan import read_plan
 from lookbeyond.errors import InputError
 from lookbeyond.files import check_output_folder, load_panorama, world_files
-from lookbeyond.geometry.transforms import read_transforms
+from lookbeyond.geometry.transforms import read_camera_path, shot_path
 
 SHOT_ENTRIES = ("frames", "depth", "transforms.json", "shot.json", "layers")
 
@@ -33,7 +33,12 @@ class ClipRange(click.ParamType):
 
 @click.command()
 @click.argument("world", type=options.FOLDER)
-@click.option("--cameras", type=click.Path(path_type=Path), required=True, help="The path: a transforms.json.")
+@click.option(
+    "--cameras",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The path: a transforms.json, or the camera_path.json of nerfstudio's viewer.",
+)
 @click.option("--out", type=options.FOLDER, help="Folder for the result; new, or an earlier result.")
 @options.seed
 @options.preset
@@ -59,11 +64,13 @@ def shot(
         raise InputError("Layers are made of whole shots; leave --layers out with --clips.")
     if out is not None:
         check_output_folder(out, SHOT_ENTRIES)
-    path = read_transforms(cameras)
+    path = shot_path(read_camera_path(cameras), cameras)
+    for sentence in path.said:
+        click.echo(f"{cameras}: {sentence}")
     panorama = load_panorama(world)
     run = LocalRun(store)
     files = {name: run.store.add_file(world / name) for name in world_files(world)}
-    request = check_shot(ShotRequest(world=files, cameras=[camera.to_dict() for camera in path], **settings))
+    request = check_shot(ShotRequest(world=files, cameras=[camera.to_dict() for camera in path.cameras], **settings))
     revision = run.revision(request.preset)
     plan = request.first_unit(revision)
     run.perform([plan])

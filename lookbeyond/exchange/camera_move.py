@@ -31,6 +31,8 @@ class CameraMove:
     first_frame: int = 1
     names: Sequence[str] = ()
     """The pictures' file names, where there are any: one a camera."""
+    said: Sequence[str] = ()
+    """Sentences of the file that it was read from, for who wants to know."""
 
     def __post_init__(self) -> None:
         if not self.cameras:

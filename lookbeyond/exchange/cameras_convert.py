@@ -18,7 +18,7 @@ from lookbeyond.geometry.cameras import Camera
 from .camera_move import FAR_M, FPS, STILL_M, UNITS, CameraMove, centred
 from .cameras_after_effects import PIXELS_PER_METRE, write_after_effects
 from .cameras_colmap import read_colmap, write_colmap
-from .cameras_json import read_camera_path, read_transforms_move, write_camera_path, write_transforms_move
+from .cameras_json import read_json_move, write_camera_path, write_transforms_move
 from .cameras_text import read_chan, read_realestate10k_move, write_chan, write_realestate10k
 from .cameras_usd import read_usd, write_usd
 
@@ -82,7 +82,7 @@ FORMATS = (
     Format(
         "transforms", "transforms.json (nerfstudio, instant-ngp)", frozenset(PARTS) - {"unit"},
         "Z up, camera looks along its -Z",
-        lambda path, reading: _in_metres(read_transforms_move(path), reading),
+        lambda path, reading: _in_metres(read_json_move(path), reading),
         lambda path, move, writing: write_transforms_move(path, _in_unit(move, writing)),
     ),
     Format(
@@ -124,7 +124,7 @@ FORMATS = (
     Format(
         "camera-path", "camera_path.json (nerfstudio viewer)", frozenset({"size", "zoom", "frame rate", "up"}),
         "Z up, camera looks along its -Z",
-        lambda path, reading: _in_metres(read_camera_path(path), reading),
+        lambda path, reading: _in_metres(read_json_move(path), reading),
         lambda path, move, writing: write_camera_path(path, _in_unit(move, writing)),
     ),
 )  # fmt: skip
@@ -233,7 +233,7 @@ def convert(
 ) -> tuple[CameraMove, list[str]]:
     """From file to file: the move, and sentences on what is lost or doubtful."""
     move = read_move(source, kind_in, reading)
-    said = doubts(move, source, reading)
+    said = [*move.said, *doubts(move, source, reading)]
     if "frame rate" not in kind_in.carries and reading.fps is None and len(move.cameras) > 1:
         said.append(f"{source} does not say the frame rate; {FPS:g} frames a second were taken (--fps sets others).")
     return move, said + write_move(target, move, kind_out, writing)

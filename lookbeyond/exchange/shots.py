@@ -12,7 +12,7 @@ from lookbeyond.files import read_distance, read_json, read_png
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import View
 
-from .cameras_json import read_transforms_move
+from .cameras_json import read_json_move
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,8 @@ def load_shot(folder: Path) -> Shot:
                 f"The folder {folder} is not a shot: {name} is missing; "
                 "make one with `lookbeyond shot WORLD --cameras FILE --out FOLDER`."
             )
-    cameras = read_transforms_move(folder / "transforms.json").cameras
-    content, about = read_json(folder / "transforms.json"), read_json(folder / "shot.json")
-    frames = [folder / str(frame.get("file_path", "")) for frame in content["frames"]]
+    move, about = read_json_move(folder / "transforms.json"), read_json(folder / "shot.json")
+    cameras, frames = move.cameras, [folder / name for name in move.file_names()]
     # whatever a frame's entry says: beside it there is the OpenEXR file, in metres
     depths = [folder / "depth" / f"{frame.stem}.exr" for frame in frames]
     missing = next((path for path in [*frames, *depths] if not path.is_file()), None)

@@ -275,7 +275,7 @@ def test_bad_files_get_a_sentence_with_the_remedy_and_leave_nothing(tmp_path):
         "empty": "holds no COLMAP model",
         "axis.chan": "no field of view",
         "words.chan": "line 1 is not made of numbers",
-        "camera_path.json": "export it again",
+        "camera_path.json": "camera 1: it has no 'camera_to_world'",
         "broken.usda": "export it again",
         "none.usda": "holds no camera",
         "missing.chan": "There is no file",
