@@ -55,6 +55,8 @@ class WorldPanel(SidebarPanel, bpy.types.Panel):
             row = layout.row(align=True)
             row.operator("lookbeyond.add_stage", icon="MESH_UVSPHERE")
             row.prop(settings, "stage_columns", text="")
+            if bpy.app.version >= (5, 3, 0):
+                layout.operator("lookbeyond.add_splats", icon="POINTCLOUD_DATA")
 
 
 def draw_prompt(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
