@@ -78,10 +78,10 @@ def test_cameras_read_apart_are_the_scenes_own(part, scene):
         scene.timeline_markers.new(camera.name, frame=frame).camera = camera
     scene.frame_set(13)
     steps = []
+    assert module.can_read_isolated(bpy.context)
     bpy.app.handlers.frame_change_post.append(lambda stepped, _: steps.append(stepped.name))
     try:
-        assert module.can_read_isolated(bpy.context)
-        apart = module.shot_cameras(bpy.context)
+        apart = module.isolated_cameras(scene, range(11, 17))
     finally:
         bpy.app.handlers.frame_change_post.pop()
     assert scene.name not in steps and scene.frame_current == 13
