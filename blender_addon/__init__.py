@@ -11,7 +11,7 @@ from . import command_line, file_events, heartbeat, icons, menus, properties, tr
 from .path import operators as path_operators
 from .path import panel as path_panel
 from .path import watch
-from .photo import background, handles
+from .photo import background, handles, rendered
 from .photo import length as photo_length
 from .photo import operators as photo_operators
 from .photo import panel as photo_panel
@@ -51,7 +51,7 @@ CLASSES = tuple(
     )
     for cls in module.CLASSES
 )
-PARTS = (properties, menus, background, watch, heartbeat, file_events, command_line, translations)
+PARTS = (properties, menus, background, rendered, watch, heartbeat, file_events, command_line, translations)
 """Modules that register more than classes: properties, menus, handlers, the command, translations."""
 
 

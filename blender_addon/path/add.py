@@ -113,7 +113,7 @@ def follow_curve(
     for frame, factor in zip(ends, (0.0, 1.0), strict=True):
         follow.offset_factor = factor
         follow.keyframe_insert("offset_factor", frame=frame)
-    for fcurve in object_fcurves(camera):
+    for fcurve in fcurves_of(camera):
         for point in fcurve.keyframe_points:
             point.interpolation = "BEZIER" if ease else "LINEAR"
 
@@ -169,8 +169,8 @@ def add_shot_camera(context: bpy.types.Context, photo: bpy.types.Object | None, 
     return camera
 
 
-def object_fcurves(thing: bpy.types.Object) -> list[bpy.types.FCurve]:
-    """The F-curves of an object's action, wherever this Blender stores them."""
+def fcurves_of(thing: bpy.types.ID) -> list[bpy.types.FCurve]:
+    """The F-curves of a datablock's action, wherever this Blender stores them."""
     animation = thing.animation_data
     if animation is None or animation.action is None:
         return []
