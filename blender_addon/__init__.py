@@ -21,6 +21,7 @@ from .service import preferences
 from .session import session
 from .shot import operators as shot_operators
 from .shot import panel as shot_panel
+from .shot import sequence
 from .status import operators as status_operators
 from .status import panel as status_panel
 from .world import length as world_length
@@ -51,7 +52,10 @@ CLASSES = tuple(
     )
     for cls in module.CLASSES
 )
-PARTS = (properties, menus, background, rendered, watch, heartbeat, file_events, command_line, translations)
+PARTS = (
+    *(properties, menus, background, rendered, watch, sequence),
+    *(heartbeat, file_events, command_line, translations),
+)
 """Modules that register more than classes: properties, menus, handlers, the command, translations."""
 
 

@@ -32,6 +32,8 @@ class JobOrigin:
     """Shot: the world's folder."""
     camera: str = ""
     """Shot: name of the scene's camera."""
+    cameras: list[str] = field(default_factory=list)
+    """Shot: names of all cameras that render its frames: markers may switch them."""
     places: list[str] = field(default_factory=list)
     """Shot: where the frames are shown."""
 

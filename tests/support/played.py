@@ -144,7 +144,7 @@ class PlayedService:
 
 def show_shot(part, scene, camera: str, shot, places) -> str:
     """Show a shot in the places asked for, all at once; says where. `part` gives the add-on's modules."""
-    showing = part("shot.display").ShotDisplay(shot, camera, places)
+    showing = part("shot.display").ShotDisplay(shot, [camera], places)
     while not showing.step(scene):
         pass
     return showing.message
