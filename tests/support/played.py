@@ -120,6 +120,7 @@ class PlayedService:
         heading = heading_pitch_roll(camera)[0]
         about = {
             "version": 1,
+            "photo_camera": request.camera if request.photo else None,
             "heading": math.degrees(heading),
             "origin": camera.position.tolist(),
             "camera_height": request.camera_height,

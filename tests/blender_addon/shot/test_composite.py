@@ -257,3 +257,12 @@ def test_a_new_shot_says_that_the_compositor_shows_the_former_one(part, shot_fro
     assert "The compositor still shows a former shot" in part("session").session.notice
     set_up(part, scene)
     assert part("shot.composite").other_shot_note(scene, part("results").absolute(scene.look_beyond.shot_folder)) == ""
+
+
+@pytest.mark.parametrize(("old", "new"), [(100, 100), (100, 200), (200, 100)])
+def test_the_compositor_shows_the_frames_own_file_in_stretched_time(part, stand, shot, tmp_path, old, new):
+    picture(shot / "frames" / "0012.png", *SIZE, np.full((32, 48, 3), (0, 0, 0.5)))
+    stand.render.frame_map_old, stand.render.frame_map_new = old, new
+    part("shot.composite").set_up_composite(stand, shot, 11, 2)
+    stand.frame_set(12)
+    assert np.allclose(rendered(stand, tmp_path / "out.png")[4:28, 3:21], (0, 0, 0.5), atol=0.02)
