@@ -123,7 +123,8 @@ class PathChecker:
         frames = scene_frames(scene)
         folder = str(absolute(scene.look_beyond.world_folder))
         camera = scene.camera.session_uid if scene.camera else 0
-        return folder, camera, frames.start, frames.stop, shot_size(scene), metres_per_unit(scene)
+        stretching = scene.render.frame_map_old, scene.render.frame_map_new
+        return folder, camera, frames.start, frames.stop, shot_size(scene), metres_per_unit(scene), stretching
 
     def is_outdated(self, scene: bpy.types.Scene) -> bool:
         """Whether the path has changed without an edit of an object."""

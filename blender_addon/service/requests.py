@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from ..kit import KIT_VERSION, ShotRequest, WorldRequest
@@ -82,6 +83,19 @@ def read_request(folder: Path) -> StoredRequest:
         return StoredRequest(content["job"], content["ended"], content["kit"], content["service"], origin, request)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RequestError(f"The request in {folder} cannot be read ({error}): start the job again.") from None
+
+
+def known_request(folder: Path) -> StoredRequest | None:
+    """The request.json of a folder, read again only when it has changed; None without a readable one."""
+    try:
+        return _read_once((folder / FILE_NAME).stat().st_mtime_ns, folder)
+    except (OSError, RequestError):
+        return None
+
+
+@lru_cache(maxsize=16)
+def _read_once(modified_ns: int, folder: Path) -> StoredRequest:
+    return read_request(folder)
 
 
 def mark_unfinished(folder: Path) -> None:

@@ -7,8 +7,10 @@ import bpy
 import numpy as np
 
 from ..kit import Camera, CameraError, ShotRequest
+from ..moved import present_path
 from ..path.read import can_read_isolated, isolated_cameras
-from ..service.requests import RequestError, read_request
+from ..results import absolute
+from ..service.requests import RequestError, known_request, read_request
 from ..world.distance import WorldError
 from ..world.geometry import rotated_about_vertical
 from ..world.info import read_world_info
@@ -30,7 +32,8 @@ def camera_note(scene: bpy.types.Scene, folder: Path) -> str:
             return ""
         if not can_read_isolated(bpy.context, trust_proven=True):
             return ""
-        info = read_world_info(Path(stored.origin.world))
+        world = present_path(Path(stored.origin.world))
+        info = read_world_info(world if world.is_dir() else absolute(scene.look_beyond.world_folder))
         shot = [Camera.from_dict(values) for values in stored.request.cameras]
         indices = np.unique(np.linspace(0, len(shot) - 1, SAMPLES).round().astype(int))
         numbers = [stored.request.first_frame + int(index) for index in indices]
@@ -45,6 +48,16 @@ def camera_note(scene: bpy.types.Scene, folder: Path) -> str:
                 f" {stored.origin.camera} the scene's camera again, or shoot again."
             )
     return ""
+
+
+def other_camera_note(scene: bpy.types.Scene, folder: Path) -> str:
+    """A sentence if the scene's camera is none of those that shot the frames in a folder; quick enough for a panel."""
+    stored = known_request(folder)
+    if stored is None or scene.camera is None or scene.camera.name in (stored.origin.camera, *stored.origin.cameras):
+        return ""
+    if stored.origin.camera not in scene.objects:  # renamed, perhaps
+        return ""
+    return f"The compositor shows frames of {stored.origin.camera}, and the scene renders {scene.camera.name}."
 
 
 def is_same_view(one: Camera, other: Camera) -> bool:

@@ -97,6 +97,8 @@ def render_notes(scene: bpy.types.Scene) -> list[str]:
         notes.append(f"Only the objects of the view layer {layers[0]} are put in: link the others' nodes yourself.")
     if render.use_border and render.use_crop_to_border:
         notes.append("The frames are squeezed into the cropped render region: switch off Crop to Render Region.")
+    if render.use_multiview:
+        notes.append("Stereoscopy is on, but the frames are what one eye sees: switch it off.")
     tree = compositor_group(scene)
     was_off = not render.use_compositing or (bpy.app.version < (5, 0, 0) and not scene.use_nodes)
     if was_off and tree is not None and any(node.type not in ("COMPOSITE", "R_LAYERS") for node in tree.nodes):

@@ -12,7 +12,7 @@ from ..kit import Camera, CameraError, WorldRequest, heading_pitch_roll
 from ..moved import present_path
 from ..photo.camera import photo_camera
 from ..results import absolute
-from ..service.requests import FILE_NAME, RequestError, StoredRequest, read_request
+from ..service.requests import known_request
 from .nodes import world_rotation_rad
 
 TOLERANCE_RAD, TOLERANCE_M = math.radians(0.1), 0.005
@@ -24,7 +24,7 @@ def outdated_reason(scene: bpy.types.Scene) -> str:
     Nothing is said of worlds without a record, such as those of the command line.
     """
     settings = scene.look_beyond
-    stored = stored_request(absolute(settings.world_folder)) if settings.world_folder else None
+    stored = known_request(absolute(settings.world_folder)) if settings.world_folder else None
     if stored is None or not isinstance(stored.request, WorldRequest):
         return ""
     request = stored.request
@@ -37,6 +37,9 @@ def outdated_reason(scene: bpy.types.Scene) -> str:
     try:
         built = Camera.from_dict(request.camera)
         if settings.panorama_path:
+            turn = settings.panorama_heading - heading_pitch_roll(built)[0]
+            if abs(math.remainder(turn, math.tau)) > TOLERANCE_RAD:
+                changed.append("heading")
             if abs(settings.panorama_height - request.camera_height) > TOLERANCE_M:
                 changed.append("height")
         elif (camera := photo_camera(scene)) is not None:
@@ -62,19 +65,6 @@ def changes(now: Camera, built: Camera, rotation_rad: float) -> list[str]:
     if not np.allclose(now.position, built.position, atol=TOLERANCE_M):
         found.append("position" if abs(now.position[2] - built.position[2]) <= TOLERANCE_M else "height")
     return found
-
-
-def stored_request(folder: Path) -> StoredRequest | None:
-    """The record of a world's folder, read again only when it changes; None without one."""
-    try:
-        return _read((folder / FILE_NAME).stat().st_mtime_ns, folder)
-    except (OSError, RequestError):
-        return None
-
-
-@lru_cache(maxsize=8)
-def _read(modified_ns: int, folder: Path) -> StoredRequest:
-    return read_request(folder)
 
 
 def is_same_file(file: Path, source: Path, digest: str) -> bool:

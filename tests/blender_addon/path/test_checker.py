@@ -356,3 +356,11 @@ def test_a_given_360_picture_is_no_invention(part, view, scene, photo, service, 
     bpy.ops.lookbeyond.add_path(kind="LOOK_AROUND")
     assert view.check_now(scene) == []
     assert all(known.photo > 0.9 for known in view.check.known)
+
+
+def test_stretched_time_is_another_path(view, world):
+    bpy.ops.lookbeyond.add_path()
+    view.check_now(world)
+    assert not view.is_outdated(world)
+    world.render.frame_map_new = 200
+    assert view.is_outdated(world)

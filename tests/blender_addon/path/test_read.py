@@ -1,12 +1,15 @@
 """Blender's cameras become ours so that every point falls on the pixel that Blender itself gives it."""
 
 import math
+from pathlib import Path
 
 import bpy
 import numpy as np
 import pytest
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Euler, Matrix, Vector
+
+from tests.support.pictures import picture
 
 RANDOM = np.random.default_rng(7)
 
@@ -358,3 +361,18 @@ def test_the_part_between_markers_is_what_one_camera_sees_in_stretched_time(part
     assert part("path.frames").scene_frames(scene) == range(1, 20)
     scene.frame_set(30)
     assert part("path.frames").scene_frames(scene) == range(20, 49)
+
+
+def test_constraints_that_ask_the_scene_get_the_same_answers_in_isolation(part, scene):
+    """Follow Track looks at the scene's clip, its camera and the proportions of its frame."""
+    scene.active_clip = bpy.data.movieclips.load(str(picture(Path(bpy.app.tempdir) / "clip_0001.png", 96, 64)))
+    scene.render.resolution_percentage, scene.render.pixel_aspect_x = 50, 1.5
+    first, second = new_camera(scene, "A"), new_camera(scene, "B")
+    module = part("path.read")
+    with module.isolated_scene(scene) as isolated:
+        assert isolated.active_clip == scene.active_clip and isolated.camera == second
+        for name in ("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "fps"):
+            assert getattr(isolated.render, name) == getattr(scene.render, name)
+    for camera, frame in ((first, 11), (second, 14)):
+        scene.timeline_markers.new(camera.name, frame=frame).camera = camera
+    assert [state.name for state in module.isolated_states(scene, (11, 14))] == ["A", "B"]

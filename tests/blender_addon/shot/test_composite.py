@@ -201,6 +201,8 @@ def test_what_is_changed_and_what_changes_colours_is_said_once(part, stand, shot
     assert "AgX" not in said and "film" not in said and "output goes" not in said
     stand.render.use_border = stand.render.use_crop_to_border = True
     assert "Crop to Render Region" in module.set_up_composite(stand, shot, 11, 2)
+    stand.render.use_multiview = True
+    assert "Stereoscopy is on" in module.set_up_composite(stand, shot, 11, 2)
 
 
 def test_braces_in_the_output_folder_are_a_name_and_no_variable(part, stand, shot, tmp_path):
@@ -247,6 +249,18 @@ def test_another_camera_than_the_shots_is_said(part, shot_from_here):
     key = part("path.add").fcurves_of(shot_camera)[0].keyframe_points[-1]
     key.co.y = 0.5  # the same first frame, other ones later
     assert "another place" in set_up(part, scene)
+
+
+def test_the_panel_says_that_another_camera_renders_into_the_frames(part, shot_from_here):
+    scene, module = shot_from_here, part("shot.agreement")
+    folder = part("results").absolute(scene.look_beyond.shot_folder)
+    assert part("shot.composite").composited_frames(scene) == str(folder / "frames")
+    assert module.other_camera_note(scene, folder) == ""
+    shot_camera, scene.camera = scene.camera, scene.look_beyond.photo_camera
+    said = module.other_camera_note(scene, folder)
+    assert said == f"The compositor shows frames of {shot_camera.name}, and the scene renders {scene.camera.name}."
+    shot_camera.name = "Renamed"
+    assert module.other_camera_note(scene, folder) == ""
 
 
 def test_a_new_shot_says_that_the_compositor_shows_the_former_one(part, shot_from_here):

@@ -73,12 +73,14 @@ def test_another_photo_is_named_and_a_copy_of_the_same_one_is_none(world, reason
     assert reason(world) == ""
 
 
-def test_a_360_pictures_height_counts(scene, photo, service, tmp_path, reason):
+def test_a_360_pictures_height_and_heading_count(scene, photo, service, tmp_path, reason):
     scene.look_beyond.output_folder = str(tmp_path / "results")
-    bpy.ops.lookbeyond.use_panorama(filepath=str(photo), height=1.6)
+    bpy.ops.lookbeyond.use_panorama(filepath=str(photo), height=1.6, heading=-2.5)
     assert reason(scene) == ""
+    scene.look_beyond.panorama_heading += 0.5
+    assert reason(scene).startswith("The heading of")
     scene.look_beyond.panorama_height = 2.2
-    assert reason(scene).startswith("The height of")
+    assert reason(scene).startswith("The heading and height of")
 
 
 def test_without_a_world_or_its_record_nothing_is_said(world, reason, tmp_path):
