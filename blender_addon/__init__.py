@@ -12,7 +12,7 @@ from .exchange import operators as exchange_operators
 from .path import operators as path_operators
 from .path import panel as path_panel
 from .path import watch
-from .photo import background, handles
+from .photo import background, handles, rendered
 from .photo import length as photo_length
 from .photo import operators as photo_operators
 from .photo import panel as photo_panel
@@ -22,6 +22,7 @@ from .service import preferences
 from .session import session
 from .shot import operators as shot_operators
 from .shot import panel as shot_panel
+from .shot import sequence
 from .status import operators as status_operators
 from .status import panel as status_panel
 from .world import length as world_length
@@ -53,7 +54,10 @@ CLASSES = tuple(
     )
     for cls in module.CLASSES
 )
-PARTS = (properties, menus, background, watch, heartbeat, file_events, command_line, translations)
+PARTS = (
+    *(properties, menus, background, rendered, watch, sequence),
+    *(heartbeat, file_events, command_line, translations),
+)
 """Modules that register more than classes: properties, menus, handlers, the command, translations."""
 
 

@@ -36,8 +36,10 @@ _pending: PendingSave | None = None
 
 @persistent
 def file_loaded(*_: object) -> None:
-    """Offer what the opened file left unfinished."""
+    """Offer what the opened file left unfinished; what was said of another file is no longer said."""
     forget_moved()
+    if session.task is None:
+        session.clear()
     set_base(open_folder())
     offer_unfinished()
 

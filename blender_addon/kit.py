@@ -28,7 +28,7 @@ from lookbeyond_kit.geometry.cameras import (
     opencv_to_opengl,
     placed_camera,
 )
-from lookbeyond_kit.geometry.coverage import Coverage
+from lookbeyond_kit.geometry.coverage import Coverage, Known
 from lookbeyond_kit.geometry.keyframes import plan_shot
 from lookbeyond_kit.geometry.panorama import Panorama
 from lookbeyond_kit.geometry.projection import directions_to_equirectangular, equirectangular_directions
@@ -58,6 +58,7 @@ __all__ = [
     "Coverage",
     "FileArrived",
     "Finished",
+    "Known",
     "Panorama",
     "PhotoFindings",
     "PhotoTags",

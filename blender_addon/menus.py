@@ -27,6 +27,8 @@ MENUS = (
     (bpy.types.TOPBAR_MT_file_export, draw_export),
     (bpy.types.VIEW3D_MT_camera_add, draw_add),
 )
+SHORTCUTS = (("lookbeyond.shoot", "F12"), ("lookbeyond.preview_draft", "F11"))
+"""Operators and their keys, with Ctrl and Shift: Linux switches consoles by Ctrl+Alt, and Blender 5.3 renders by it."""
 keys: list[tuple[bpy.types.KeyMap, bpy.types.KeyMapItem]] = []
 
 
@@ -35,9 +37,13 @@ def register() -> None:
         menu.append(draw)
     configuration = bpy.context.window_manager.keyconfigs.addon
     if configuration is not None:  # there is none without a window
-        keymap = configuration.keymaps.new(name="3D View", space_type="VIEW_3D")
-        for operator, key in (("lookbeyond.shoot", "F12"), ("lookbeyond.preview_draft", "F11")):
-            keys.append((keymap, keymap.keymap_items.new(operator, key, "PRESS", ctrl=True, alt=True)))
+        add_shortcuts(configuration)
+
+
+def add_shortcuts(configuration: bpy.types.KeyConfig) -> None:
+    keymap = configuration.keymaps.new(name="3D View", space_type="VIEW_3D")
+    for operator, key in SHORTCUTS:
+        keys.append((keymap, keymap.keymap_items.new(operator, key, "PRESS", ctrl=True, shift=True)))
 
 
 def unregister() -> None:

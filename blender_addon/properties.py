@@ -175,8 +175,8 @@ class LookBeyondScene(bpy.types.PropertyGroup):
     )
     show_path: BoolProperty(
         name="Show What Is Known",
-        description="Draw the camera path in the viewport: green where the world covers the view, red where it does"
-        " not, magenta where it cannot be shot",
+        description="Draw the camera path in the viewport: green where the photo shows the view, blue where the world"
+        " invented it, red where there are holes, magenta where it cannot be shot",
         default=True,
     )
     frames_from: EnumProperty(

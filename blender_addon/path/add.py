@@ -9,11 +9,12 @@ import numpy as np
 from mathutils import Matrix, Vector
 
 from ..cameras import metres_per_unit
-from ..kit import LEVEL, Camera, heading_pitch_roll, placed_camera
+from ..kit import LEVEL, Camera, CameraError, heading_pitch_roll, placed_camera
 from ..photo.camera import photo_camera
 from ..photo.place import add_camera
 from ..viewports import local_collection, select_only
 from ..world.geometry import WorldGeometry
+from ..world.nodes import world_rotation_rad
 from .moves import Kind, Move, MoveFrame
 
 Look = Literal["", "ALONG", "TARGET"]
@@ -23,6 +24,10 @@ MAX_LENGTH_M = 4.0
 """Longest path that is made without being asked for."""
 REACH_SHARE = 0.9
 """Share of the reachable length that such a path uses."""
+LENS = ("sensor_fit", "sensor_width", "sensor_height", "lens", "shift_x", "shift_y", "clip_start", "clip_end")
+"""What a shot's camera has of the photo's."""
+MIN_WALK_M = 0.05
+"""Least distance to the 3D cursor."""
 
 
 def add_path(
@@ -41,9 +46,9 @@ def add_path(
 
     WALK is an arc, PUSH_IN a straight line, ORBIT circles what is ahead, LOOK_AROUND turns on a small circle, WALK_TO
     goes to the 3D cursor at eye level, CRANE rises. `length_m` 0 goes as far as the `world` allows. `look` is along the
-    curve or at a target (an empty); empty: the move's default. `level` keeps the horizon level; otherwise the shot
-    starts with the photo's pitch and roll. `ease` starts and stops smoothly. `frames` counts from the scene's first
-    frame; 0: its whole range. The new camera becomes the scene's.
+    curve or at a target (an empty); empty: the move's default. The shot starts with the photo's pitch and roll; `level`
+    leaves out the roll. `ease` starts and stops smoothly. `frames` counts from the scene's first frame; 0: its whole
+    range. The new camera becomes the scene's. Raises `CameraError` if there is nowhere to go.
     """
     scene = context.scene
     unit_m = metres_per_unit(scene)
@@ -58,9 +63,9 @@ def add_path(
     curve.matrix_world = to_world
     camera = add_shot_camera(context, scene.look_beyond.photo_camera, start)
     follow_curve(camera, curve, look == "ALONG", (first_frame, last_frame), ease)
-    if look == "ALONG" and not level:
+    if look == "ALONG":
         # The constraint supplies the heading; pitch and roll are the camera's own rotation under it.
-        tilt = placed_camera(1, 1, 1.0, pitch_rad=pitch, roll_rad=roll).rotation
+        tilt = placed_camera(1, 1, 1.0, pitch_rad=pitch, roll_rad=0.0 if level else roll).rotation
         flip = np.diag([1.0, -1, -1])
         camera.matrix_basis = Matrix((flip @ LEVEL.T @ tilt @ flip).tolist()).to_4x4()
     if look == "TARGET":
@@ -80,23 +85,30 @@ def choose_move(
 ) -> Move:
     """The move of the requested length, else the longest that the world allows."""
     scene = context.scene
-    rotation = np.array(Matrix.Rotation(heading_pitch_roll(start)[0], 3, "Z"))
+    heading, pitch, _ = heading_pitch_roll(start)
+    rotation = np.array(Matrix.Rotation(heading, 3, "Z"))
     aim = np.array(scene.cursor.location) * metres_per_unit(scene) - start.position
     aim[2] = 0.0  # stays at eye level
+    if kind == "WALK_TO" and np.linalg.norm(aim) < MIN_WALK_M:
+        raise CameraError("The 3D cursor is where the path starts: place it where the camera is to go.")
     x, y, z = (float(value) for value in aim @ rotation)
     ahead_m = 2 * max(length_m, 1.0)
+    turned = np.eye(3)
     if world is not None:
-        ahead_m = max(0.3, float(world.panorama.distance_at(rotation[:, 0])))
-    fitting = MoveFrame(kind, turn_rad, ahead_m, (x, y, z))
+        turn = world_rotation_rad(scene, world.panorama.heading_rad)
+        turned = np.array(Matrix.Rotation(-turn, 3, "Z"))  # from the scene to the world as it was built
+        ahead_m = float(world.panorama.distance_at(turned @ start.forward))
+    flat_m = max(0.3, ahead_m * math.cos(pitch))
+    fitting = MoveFrame(kind, turn_rad, flat_m, (x, y, z), flat_m * math.tan(pitch) if abs(pitch) < 1.2 else 0.0)
     if length_m and kind != "WALK_TO":
         return fitting.move(length_m)
     if world is None:
         return fitting.move(1.0 if kind == "WALK_TO" else DEFAULT_LENGTH_M)
-    coverage = world.coverage
+    coverage, pivot = world.coverage, world.panorama.position
 
     def is_free(move: Move) -> bool:
         places = start.position + move.samples() @ rotation.T / REACH_SHARE
-        return all(coverage.too_far(place) <= 0 for place in places)
+        return all(coverage.too_far(pivot + turned @ (place - pivot)) <= 0 for place in places)
 
     return fitting.longest_move(1.0 if kind == "WALK_TO" else MAX_LENGTH_M, is_free)
 
@@ -113,7 +125,7 @@ def follow_curve(
     for frame, factor in zip(ends, (0.0, 1.0), strict=True):
         follow.offset_factor = factor
         follow.keyframe_insert("offset_factor", frame=frame)
-    for fcurve in object_fcurves(camera):
+    for fcurve in fcurves_of(camera):
         for point in fcurve.keyframe_points:
             point.interpolation = "BEZIER" if ease else "LINEAR"
 
@@ -161,7 +173,7 @@ def add_shot_camera(context: bpy.types.Context, photo: bpy.types.Object | None, 
     camera = add_camera(context, "Shot Camera")
     data = camera.data
     if photo is not None:
-        for name in ("sensor_fit", "sensor_width", "sensor_height", "lens", "clip_start", "clip_end"):
+        for name in LENS:
             setattr(data, name, getattr(photo.data, name))
     else:
         data.sensor_fit = "HORIZONTAL"
@@ -169,8 +181,8 @@ def add_shot_camera(context: bpy.types.Context, photo: bpy.types.Object | None, 
     return camera
 
 
-def object_fcurves(thing: bpy.types.Object) -> list[bpy.types.FCurve]:
-    """The F-curves of an object's action, wherever this Blender stores them."""
+def fcurves_of(thing: bpy.types.ID) -> list[bpy.types.FCurve]:
+    """The F-curves of a datablock's action, wherever this Blender stores them."""
     animation = thing.animation_data
     if animation is None or animation.action is None:
         return []

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..kit import Camera, Panorama, plan_shot
+from ..kit import Camera, Known, Panorama, plan_shot
 from ..world.geometry import WorldGeometry, rotated_about_vertical
 
 LOW_COVERAGE = 0.6
 """Coverage below which the artist is warned."""
+HIGH_INVENTED = 0.5
+"""Share of invented surroundings above which the artist is told."""
 
 
 @dataclass
@@ -20,8 +22,8 @@ class PathCheck:
     frames: list[int]
     """Frame numbers of the scene."""
     cameras: list[Camera]
-    coverage: list[float] = field(default_factory=list)
-    """Share of each frame's view that the world shows, 0..1."""
+    known: list[Known] = field(default_factory=list)
+    """What each frame's view is made of."""
     excess_m: list[float] = field(default_factory=list)
     """How far each frame's camera is beyond what can be shot, metres; positive: too far."""
     behind_surface: list[bool] = field(default_factory=list)
@@ -29,16 +31,32 @@ class PathCheck:
     anchors: list[int] = field(default_factory=list)
     """Indices of the anchor frames, which are generated first."""
 
+    @property
+    def coverage(self) -> list[float]:
+        """Share of each frame's view that the world shows, photographed or invented, 0..1."""
+        return [known.share for known in self.known]
+
     def steps(self, world: WorldGeometry, rotation_rad: float = 0.0, frames_per_clip: int = 13) -> Iterator[None]:
         """Do the check in a world that the artist has rotated; yields after every frame."""
         for camera in self.cameras:
             camera = rotated_about_vertical(camera, -rotation_rad, world.panorama.position)
-            self.coverage.append(world.coverage.share(camera))
+            self.known.append(world.coverage.known(camera))
             self.excess_m.append(world.coverage.too_far(camera.position))
             self.behind_surface.append(world.is_behind_surface(camera.position))
             yield
         self.anchors = anchor_frames(self.cameras, world.median_distance_m, frames_per_clip)
         yield
+
+    def summary(self) -> str:
+        """In words, of what the views are made that can be shot; empty if none can."""
+        views = [known for known, excess_m in zip(self.known, self.excess_m, strict=True) if excess_m <= 0]
+        if not views:
+            return ""
+        photo, invented, hole = (
+            f"{min(shares):.0%}" + (f"–{max(shares):.0%}" if round(max(shares), 2) > round(min(shares), 2) else "")
+            for shares in zip(*((known.photo, known.invented, known.hole) for known in views), strict=True)
+        )
+        return f"Photo {photo}, invented {invented}, holes {hole}"
 
     def warnings(self) -> list[str]:
         """Sentences for the artist on what is wrong with the path."""
@@ -55,14 +73,19 @@ class PathCheck:
                 f"{frame_ranges(self.frames, too_far)}: up to {most_m:.1f} m beyond what can be shot from this world."
                 " Move the path closer to the photo's camera."
             )
-        low = [
-            share < LOW_COVERAGE and excess_m <= 0 for share, excess_m in zip(self.coverage, self.excess_m, strict=True)
-        ]
+        free = [excess_m <= 0 for excess_m in self.excess_m]
+        low = [known.share < LOW_COVERAGE and is_free for known, is_free in zip(self.known, free, strict=True)]
         if any(low):
-            least = min(itertools.compress(self.coverage, low))
+            most = max(known.hole for known in itertools.compress(self.known, low))
             found.append(
-                f"{frame_ranges(self.frames, low)}: as little as {least:.0%} of the view is known. The rest will be"
-                " invented."
+                f"{frame_ranges(self.frames, low)}: up to {most:.0%} of the view are holes, which the shot makes up."
+            )
+        invented = [known.invented > HIGH_INVENTED and is_free for known, is_free in zip(self.known, free, strict=True)]
+        if any(invented):
+            most = max(known.invented for known in itertools.compress(self.known, invented))
+            found.append(
+                f"{frame_ranges(self.frames, invented)}: up to {most:.0%} of the view is not in the photo: it was"
+                " invented with the world."
             )
         return found
 

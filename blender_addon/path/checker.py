@@ -18,7 +18,7 @@ from ..world.geometry import WorldGeometry, load_world_geometry
 from ..world.nodes import current_heading_rad
 from .check import PathCheck
 from .frames import scene_frames, shot_size
-from .read import can_read_isolated, isolated_states, stepped_states
+from .read import can_read_isolated, isolated_states, prove_handlers, stepped_states
 
 SLICE_S = 0.005
 """Time slice for reading cameras, which blocks the window."""
@@ -27,8 +27,8 @@ PAUSE_S = 0.1
 MAX_CHECKED = 240
 """Most frames that are checked: of a longer path every second, third, ... one."""
 NEEDS_PLAYBACK = (
-    "This camera is moved by the scene itself (its animation or a simulation), and reading it would play the scene:"
-    " press the round arrow to check the path."
+    "This camera may be moved by the scene itself (its animation, a simulation or a script), and reading it would play"
+    " the scene: press the round arrow to check the path."
 )
 
 
@@ -123,7 +123,8 @@ class PathChecker:
         frames = scene_frames(scene)
         folder = str(absolute(scene.look_beyond.world_folder))
         camera = scene.camera.session_uid if scene.camera else 0
-        return folder, camera, frames.start, frames.stop, shot_size(scene), metres_per_unit(scene)
+        stretching = scene.render.frame_map_old, scene.render.frame_map_new
+        return folder, camera, frames.start, frames.stop, shot_size(scene), metres_per_unit(scene), stretching
 
     def is_outdated(self, scene: bpy.types.Scene) -> bool:
         """Whether the path has changed without an edit of an object."""
@@ -167,10 +168,11 @@ class PathChecker:
         frames = sorted({*numbers[::every], *numbers[-1:]})
         self._signature = self.signature(scene)
         try:
-            if self._states or can_read_isolated(bpy.context):
+            if self._states or can_read_isolated(bpy.context, trust_proven=True):
                 self._states += isolated_states(scene, frames[len(self._states) :], limit_s)
             elif may_play:
                 self._states = stepped_states(bpy.context, frames)
+                prove_handlers(scene, self._states)
             else:
                 raise CameraError(NEEDS_PLAYBACK)
         except CameraError as error:

@@ -1,10 +1,10 @@
-"""Draws the path in the viewport: coloured by the coverage of each view, with the frusta of the anchors."""
+"""Draws the path in the viewport: coloured by what each view is made of, with the frusta of the anchors."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..kit import Camera
+from ..kit import Camera, Known
 from .check import PathCheck
 
 if TYPE_CHECKING:
@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 FRUSTUM_M = 0.12
 """Size of the drawn frusta."""
-COLOURS = ((0.95, 0.2, 0.15), (0.98, 0.75, 0.1), (0.25, 0.85, 0.35))
-"""Colours of a coverage of at most 0.4, of 0.7 and of 1."""
+PHOTO_COLOUR = (0.25, 0.85, 0.35)
+INVENTED_COLOUR = (0.2, 0.55, 1.0)
+HOLE_COLOUR = (1.0, 0.15, 0.1)
 BEYOND_COLOUR = (0.9, 0.1, 0.75)
 """Where nothing can be shot."""
 
@@ -48,7 +49,7 @@ def path_lines(check: PathCheck, unit_m: float) -> tuple[np.ndarray, np.ndarray]
     """Ends [2 N, 3] of the drawn lines in Blender units, and their colours [2 N, 4]."""
     if not check.cameras:
         return np.zeros((0, 3), np.float32), np.zeros((0, 4), np.float32)
-    colours = [colour(share, excess_m) for share, excess_m in zip(check.coverage, check.excess_m, strict=True)]
+    colours = [colour(known, excess_m) for known, excess_m in zip(check.known, check.excess_m, strict=True)]
     positions = np.array([camera.position for camera in check.cameras])
     ends, paint = [], []
     for number in range(len(positions) - 1):
@@ -61,15 +62,14 @@ def path_lines(check: PathCheck, unit_m: float) -> tuple[np.ndarray, np.ndarray]
     return np.array(ends, np.float32) / np.float32(unit_m), np.array(paint, np.float32)
 
 
-def colour(coverage: float, excess_m: float) -> tuple[float, float, float, float]:
-    """From red over yellow to green by the coverage; magenta where nothing can be shot."""
+def colour(known: Known, excess_m: float) -> tuple[float, float, float, float]:
+    """Green for the photo, blue for what was invented, red for holes, mixed by their shares; magenta where nothing can
+    be shot."""
     if excess_m > 0:
         return (*BEYOND_COLOUR, 1.0)
-    place = max(0.0, min(1.0, (coverage - 0.4) / 0.6)) * 2
-    low, high = COLOURS[min(1, int(place))], COLOURS[min(1, int(place)) + 1]
-    share = place - min(1, int(place))
-    red, green, blue = (a + (b - a) * share for a, b in zip(low, high, strict=True))
-    return red, green, blue, 1.0
+    shares = np.array([known.photo, known.invented, known.hole])
+    red, green, blue = shares @ np.array([PHOTO_COLOUR, INVENTED_COLOUR, HOLE_COLOUR])
+    return float(red), float(green), float(blue), 1.0
 
 
 def frustum_lines(camera: Camera) -> np.ndarray:

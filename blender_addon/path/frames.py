@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import bpy
+import numpy as np
 
 from ..cameras import metres_per_unit, render_size
 
@@ -39,9 +40,27 @@ def scene_frames(scene: bpy.types.Scene) -> range:
     if scene.look_beyond.frames_from == "MARKERS":
         marks = {marker.frame for marker in scene.timeline_markers}
         current = min(max(first, scene.frame_current), last)
-        first = max((mark for mark in marks if first <= mark <= current), default=first)
-        last = min((mark - 1 for mark in marks if current < mark <= last), default=last)
+        part = marks_before(scene, marks, current)
+        while first < current and marks_before(scene, marks, first) != part:
+            first += 1
+        while last > current and marks_before(scene, marks, last) != part:
+            last -= 1
     return range(first, last + 1)
+
+
+def marks_before(scene: bpy.types.Scene, marks: set[int], number: int) -> int:
+    """How many of the markers a frame has reached."""
+    now = stretched_time(scene, number)
+    return sum(mark <= now for mark in marks)
+
+
+def stretched_time(scene: bpy.types.Scene, number: int) -> int:
+    """The time that markers and image sequences see at a frame: Blender's Time Stretching scales it by old / new.
+
+    Rounded down in single precision, as Blender does.
+    """
+    scale = np.float32(scene.render.frame_map_old) / np.float32(scene.render.frame_map_new)
+    return int(np.float32(number) * scale)
 
 
 def frame_format(scene: bpy.types.Scene) -> tuple[tuple[int, int], float, tuple[float, float]]:

@@ -58,13 +58,15 @@ class MoveFrame:
     turn_rad: float
     """How far a WALK or LOOK_AROUND turns, positive to the left; its sign is the direction of an ORBIT."""
     ahead_m: float
-    """Distance of what the camera looks at."""
+    """Horizontal distance of what the camera looks at."""
     aim: tuple[float, float, float]
     """End of a WALK_TO, in the frame of its start."""
+    rise_m: float = 0.0
+    """How much higher than the start that is what the camera looks at."""
 
     def move(self, size: float) -> Move:
         """The move, `size` metres long; a WALK_TO goes that share of the way to `aim`."""
-        target, turn_rad = (self.ahead_m, 0.0, 0.0), self.turn_rad
+        target, turn_rad = (self.ahead_m, 0.0, self.rise_m), self.turn_rad
         match self.kind:
             case "PUSH_IN":
                 return Move(arc(size, 0.0), target)

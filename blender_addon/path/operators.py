@@ -57,7 +57,8 @@ class AddPath(PollWithReason, bpy.types.Operator):
     )
     level: BoolProperty(
         name="Keep Level",
-        description="Keep the horizon level; otherwise use the photo's pitch and roll",
+        description="Keep the horizon level: leave out the photo's roll. Its pitch stays, so that the first frame is"
+        " the photo's view",
         default=True,
     )
     ease: BoolProperty(name="Ease", description="Start and stop smoothly", default=False)

@@ -30,16 +30,14 @@ class PathPanel(SidebarPanel, bpy.types.Panel):
 
 
 def draw_path_warnings(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Draw the warnings of the last check, and the lowest coverage."""
+    """Draw the warnings of the last check, and what the views are made of."""
     if not context.scene.look_beyond.show_path or (path_checker.check is None and not path_checker.warnings):
         return
     column = layout.column(align=True)
     for warning in path_checker.warnings:
         draw_wrapped(column, context, warning, "ERROR")
-    check = path_checker.check
-    reachable = [share for share, excess_m in zip(check.coverage, check.excess_m) if excess_m <= 0] if check else []
-    if reachable:
-        column.label(text=f"At least {min(reachable):.0%} of each view is known", icon="HIDE_OFF")
+    if path_checker.check is not None and (summary := path_checker.check.summary()):
+        column.label(text=summary, icon="HIDE_OFF")
 
 
 CLASSES = (PathPanel,)

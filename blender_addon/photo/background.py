@@ -4,7 +4,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .. import handlers
-from ..made import made_objects
+from ..made import is_in, made_objects
 from ..marks import is_local, mark_of
 from ..results import absolute
 from .image import is_photo_image, shows_file
@@ -38,7 +38,8 @@ def frame_method(data: bpy.types.Camera, scene: bpy.types.Scene) -> str:
 
 @persistent
 def scene_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
-    """Adjust the frame methods: the render's aspect may have changed."""
+    """Forget a deleted photo camera, and adjust the frame methods: the render's aspect may have changed."""
+    forget_deleted_camera(scene)
     if not any(isinstance(update.id, bpy.types.Scene) for update in depsgraph.updates):
         return
     for camera in made_objects(scene):
@@ -48,6 +49,13 @@ def scene_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> Non
         method = frame_method(camera.data, scene)
         if background is not None and background.frame_method != method:
             background.frame_method = method
+
+
+def forget_deleted_camera(scene: bpy.types.Scene) -> None:
+    """Let a scene whose photo camera was deleted have none: Blender keeps what a pointer refers to."""
+    placed = scene.look_beyond.photo_camera
+    if placed is not None and is_local(scene) and not is_in(scene, placed) and scene not in placed.users_scene:
+        scene.look_beyond.photo_camera = None
 
 
 def photo_background(data: bpy.types.Camera) -> bpy.types.CameraBackgroundImage | None:

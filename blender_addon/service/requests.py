@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from ..kit import KIT_VERSION, ShotRequest, WorldRequest
@@ -32,6 +33,8 @@ class JobOrigin:
     """Shot: the world's folder."""
     camera: str = ""
     """Shot: name of the scene's camera."""
+    cameras: list[str] = field(default_factory=list)
+    """Shot: names of all cameras that render its frames: markers may switch them."""
     places: list[str] = field(default_factory=list)
     """Shot: where the frames are shown."""
 
@@ -80,6 +83,19 @@ def read_request(folder: Path) -> StoredRequest:
         return StoredRequest(content["job"], content["ended"], content["kit"], content["service"], origin, request)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RequestError(f"The request in {folder} cannot be read ({error}): start the job again.") from None
+
+
+def known_request(folder: Path) -> StoredRequest | None:
+    """The request.json of a folder, read again only when it has changed; None without a readable one."""
+    try:
+        return _read_once((folder / FILE_NAME).stat().st_mtime_ns, folder)
+    except (OSError, RequestError):
+        return None
+
+
+@lru_cache(maxsize=16)
+def _read_once(modified_ns: int, folder: Path) -> StoredRequest:
+    return read_request(folder)
 
 
 def mark_unfinished(folder: Path) -> None:

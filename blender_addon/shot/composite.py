@@ -13,6 +13,7 @@ from ..marks import find_marked, has_other_users, is_local, mark_of, set_marks
 from ..results import absolute, as_stored, output_folder
 from ..tasks import JobError
 from ..world.stage import find_stage, make_shadow_catcher
+from .agreement import camera_note
 
 NAME = "Look Beyond"
 NODES = ("Objects", "Frames", "Depth", "Frames Size", "Depth Size", "Behind", "Over", "Result")
@@ -22,7 +23,7 @@ DEPTH_MARGIN = 1.03
 
 
 def composite_shot(scene: bpy.types.Scene) -> str:
-    """Set up compositing for the scene's last shot; returns what is left to do. Raises `JobError`."""
+    """Set up compositing for the scene's last shot; returns what was changed and is left to do. Raises `JobError`."""
     settings = scene.look_beyond
     folder = absolute(settings.shot_folder)
     for file in (
@@ -35,13 +36,16 @@ def composite_shot(scene: bpy.types.Scene) -> str:
 
 
 def set_up_composite(scene: bpy.types.Scene, folder: Path, first_frame: int, frames: int) -> str:
-    """Make the scene render its objects into the shot in `folder`; returns what is left to do.
+    """Make the scene render its objects into the shot in `folder`; returns what was changed and is left to do.
 
     The artist's nodes and links stay: the add-on's nodes are made once and get the frames, and the output is linked to
     them unless a node of the artist's is linked there.
     """
+    notes = render_notes(scene)
     tree = compositor_tree(scene)
-    scene.render.film_transparent = True
+    if not scene.render.film_transparent:
+        scene.render.film_transparent = True
+        notes.append("The film is transparent now.")
     scene.render.use_compositing = True
     for layer in scene.view_layers:
         layer.use_pass_z = True
@@ -52,13 +56,17 @@ def set_up_composite(scene: bpy.types.Scene, folder: Path, first_frame: int, fra
         _add_nodes(tree)
     combined = tree.nodes[f"{NAME} Result"]
     _show_shot(scene, tree, folder, first_frame, frames)
-    notes = []
     output = output_socket(tree)
     linked = source_of(output)
-    if linked is None or linked.type == "R_LAYERS":
+    if linked is None or is_plain_render(linked, scene):
         tree.links.new(combined.outputs[0], output)
     elif not combined.outputs[0].is_linked:
         notes.append(f"The compositor outputs {linked.name}: link the node {combined.name} to its output.")
+    if output != output.node.inputs[0]:
+        notes.append(
+            f"Blender shows only the first output of {tree.name}, {output.node.inputs[0].name}: move {output.name} to"
+            " the top of the group's outputs."
+        )
     stage = find_stage(scene)
     if stage is None:
         notes.append("Add the stage to let objects cast shadows on it in Cycles.")
@@ -67,14 +75,53 @@ def set_up_composite(scene: bpy.types.Scene, folder: Path, first_frame: int, fra
     else:
         notes.append("Shadows on the stage need Cycles.")
     if scene.render.filepath in ("", "/tmp/", "/tmp\\"):
-        scene.render.filepath = as_stored(output_folder(scene) / "composites" / folder.name) + "/"
+        target = output_folder(scene) / "composites" / folder.name
+        scene.render.filepath = as_output(as_stored(target)) + "/"
+        notes.append(f"The output goes to {target} now.")
+    if (note := camera_note(scene, folder)) not in ("", *notes):
+        notes.append(note)
     return f"Render Animation puts the scene's objects into the shot. {' '.join(notes)}".strip()
+
+
+def render_notes(scene: bpy.types.Scene) -> list[str]:
+    """What in a scene's render settings will make the composite another than the artist expects."""
+    notes = []
+    view, render = scene.view_settings, scene.render
+    if view.view_transform != "Standard" or view.look != "None" or view.exposure != 0 or view.gamma != 1:
+        notes.append(
+            f"The view {view.view_transform} with its look and exposure changes the colours of the photo and of the"
+            " frames: Match Photo Colours shows them as they are."
+        )
+    layers = [layer.name for layer in scene.view_layers if layer.use]
+    if len(layers) > 1:
+        notes.append(f"Only the objects of the view layer {layers[0]} are put in: link the others' nodes yourself.")
+    if render.use_border and render.use_crop_to_border:
+        notes.append("The frames are squeezed into the cropped render region: switch off Crop to Render Region.")
+    if render.use_multiview:
+        notes.append("Stereoscopy is on, but the frames are what one eye sees: switch it off.")
+    tree = compositor_group(scene)
+    was_off = not render.use_compositing or (bpy.app.version < (5, 0, 0) and not scene.use_nodes)
+    if was_off and tree is not None and any(node.type not in ("COMPOSITE", "R_LAYERS") for node in tree.nodes):
+        notes.append(f"The compositor was off: the nodes in {tree.name} take part in the render again.")
+    return notes
+
+
+def is_plain_render(node: bpy.types.Node, scene: bpy.types.Scene) -> bool:
+    """Whether a node gives the scene's own render, as Blender's new compositors do."""
+    used = [layer.name for layer in scene.view_layers if layer.use]
+    return node.type == "R_LAYERS" and node.scene == scene and node.layer in used[:1]
+
+
+def as_output(path: str) -> str:
+    """A path as a render's output path: from Blender 5.0 on, braces mean variables there unless they are doubled."""
+    return path if bpy.app.version < (5, 0, 0) else path.replace("{", "{{").replace("}", "}}")
 
 
 def _show_shot(scene: bpy.types.Scene, tree: bpy.types.NodeTree, folder: Path, first_frame: int, frames: int) -> None:
     """Let the add-on's nodes show the scene's objects and these frames."""
     objects, shot, depth, behind = (tree.nodes[f"{NAME} {name}"] for name in ("Objects", "Frames", "Depth", "Behind"))
     objects.scene = scene
+    objects.layer = next((layer for layer in scene.view_layers if layer.use), scene.view_layers[0]).name
     show_sequence(shot, folder / "frames" / f"{first_frame:04d}.png", is_data=False)
     show_sequence(depth, folder / "depth" / f"{first_frame:04d}.exr", is_data=True)
     for node in (shot, depth):
@@ -119,34 +166,80 @@ def _add_nodes(tree: bpy.types.NodeTree) -> None:
 
 def is_composited(scene: bpy.types.Scene, folder: Path) -> bool:
     """Whether the scene's compositor shows the shot in `folder`."""
-    tree = scene.node_tree if bpy.app.version < (5, 0, 0) else scene.compositing_node_group
+    return composited_frames(scene) == str(folder / "frames")
+
+
+def composited_frames(scene: bpy.types.Scene) -> str:
+    """The folder of the frames that the scene's compositor shows; empty without compositing."""
+    tree = compositor_group(scene)
     node = tree.nodes.get(f"{NAME} Frames") if tree is not None else None
-    return node is not None and node.image is not None and mark_of(node.image, "sequence") == str(folder / "frames")
+    return str(mark_of(node.image, "sequence", "")) if node is not None and node.image is not None else ""
+
+
+def other_shot_note(scene: bpy.types.Scene, folder: Path) -> str:
+    """A sentence if the compositor shows another shot than the one in `folder`."""
+    shown = composited_frames(scene)
+    if not shown or shown == str(folder / "frames"):
+        return ""
+    return "The compositor still shows a former shot: Set Up Compositing puts this one in."
+
+
+def compositor_group(scene: bpy.types.Scene) -> bpy.types.NodeTree | None:
+    """The nodes that make a scene's output, wherever this Blender stores them; None if there are none."""
+    if bpy.app.version < (5, 0, 0):
+        return scene.node_tree
+    if bpy.app.version < (5, 3, 0):
+        return scene.compositing_node_group
+    effect = compositor_effect(scene)
+    return None if effect is None else effect.node_group
+
+
+def compositor_effect(scene: bpy.types.Scene):
+    """The compositor effect (Blender 5.3 on) with the add-on's nodes, else the last one that renders; or None."""
+    effects = [effect for effect in scene.compositor_effects if effect.node_group is not None]
+    own = [effect for effect in effects if effect.node_group.nodes.get(f"{NAME} Result") is not None]
+    rendering = [effect for effect in effects if effect.enable_for_render]
+    return next(iter([*own, *reversed(rendering)]), None)
+
+
+def set_compositor_group(scene: bpy.types.Scene, tree: bpy.types.NodeTree) -> None:
+    """Let a scene's output be made by these nodes (Blender 5.0 on)."""
+    if bpy.app.version < (5, 3, 0):
+        scene.compositing_node_group = tree
+        return
+    effect = compositor_effect(scene) or scene.compositor_effects.new(NAME)
+    effect.node_group = tree
 
 
 def compositor_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:
-    """The scene's compositor nodes, wherever this Blender stores them."""
+    """The scene's compositor nodes, made if there are none; a copy if others use them too."""
     if bpy.app.version < (5, 0, 0):
         scene.use_nodes = True
         return scene.node_tree
-    group = scene.compositing_node_group
+    group = compositor_group(scene)
     if group is not None and (not is_local(group) or has_other_users(group, scene)):
-        scene.compositing_node_group = group.copy()  # the other scenes, or the library, keep theirs
-    if scene.compositing_node_group is None:
-        tree = bpy.data.node_groups.new(NAME, "CompositorNodeTree")
-        tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
-        scene.compositing_node_group = tree
-    return scene.compositing_node_group
+        group = group.copy()  # the other scenes, or the library, keep theirs
+        set_compositor_group(scene, group)
+    if group is None:
+        group = bpy.data.node_groups.new(NAME, "CompositorNodeTree")
+        group.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
+        set_compositor_group(scene, group)
+    return group
 
 
 def output_socket(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket:
-    """The input of the compositor's output node."""
+    """The compositor's output for the image: the first of that type on the active output node."""
     kind = "CompositorNodeComposite" if bpy.app.version < (5, 0, 0) else "NodeGroupOutput"
-    node = next((node for node in tree.nodes if node.bl_idname == kind), None)
+    nodes = [node for node in tree.nodes if node.bl_idname == kind]
+    node = next((node for node in nodes if getattr(node, "is_active_output", True)), None) or next(iter(nodes), None)
     if node is None:
         node = tree.nodes.new(kind)
         node.location = (350, 100)
-    return node.inputs[0]
+    sockets = [socket for socket in node.inputs if socket.type == "RGBA"]
+    if not sockets:
+        tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
+        sockets = [socket for socket in node.inputs if socket.type == "RGBA"]
+    return sockets[0]
 
 
 def source_of(socket: bpy.types.NodeSocket) -> bpy.types.Node | None:

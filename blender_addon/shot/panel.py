@@ -1,10 +1,14 @@
 """Panels of the step Shoot."""
 
+from pathlib import Path
+
 import bpy
 
-from ..panel_bases import STATUS_PANEL, SidebarPanel
+from ..panel_bases import STATUS_PANEL, SidebarPanel, draw_wrapped
 from ..service.presets import step_count
 from ..session import session
+from .agreement import other_camera_note
+from .composite import composited_frames
 
 
 class ShootPanel(SidebarPanel, bpy.types.Panel):
@@ -39,6 +43,8 @@ class ShootPanel(SidebarPanel, bpy.types.Panel):
             row = layout.row(align=True)
             row.operator("lookbeyond.set_up_composite", icon="NODE_COMPOSITING")
             row.operator("lookbeyond.pack", icon="PACKAGE")
+        if (frames := composited_frames(scene)) and (note := other_camera_note(scene, Path(frames).parent)):
+            draw_wrapped(layout, context, note, "ERROR")
 
 
 class FinePanel(SidebarPanel, bpy.types.Panel):

@@ -8,7 +8,7 @@ import bpy
 from ..kit import Camera, ShotRequest
 from ..marks import versions
 from ..path.frames import scene_frames
-from ..path.read import shot_cameras
+from ..path.read import camera_at, shot_cameras
 from ..results import absolute, as_stored
 from ..service import jobs, preferences
 from ..service.job_scene import JobScene
@@ -45,17 +45,19 @@ def shoot(context: bpy.types.Context, cameras: Sequence[Camera] | None = None) -
         tau_rotation=settings.tau_rotation,
     )
     job_scene, camera = JobScene(scene), scene.camera
+    rendering = dict.fromkeys(filter(None, (camera_at(scene, number) for number in scene_frames(scene))))
     origin = JobOrigin(
         "Shoot",
         job_scene.files,
         scene.name,
         world=str(world),
         camera=camera.name,
+        cameras=[each.name for each in rendering],
         places=sorted(settings.show_in),
     )
     folder_of = job_scene.folder_of("shots", camera.name)
     steps = jobs.shot_steps(preferences.connection(), world, request, folder_of, origin, settings.steps / 100)
-    result = ShotResult(job_scene, request, origin, camera.session_uid)
+    result = ShotResult(job_scene, request, origin, [each.session_uid for each in rendering])
     return shot_task(job_scene, steps, result)
 
 
@@ -74,13 +76,13 @@ def shot_task(job_scene: JobScene, steps: Steps, result: "ShotResult") -> Task:
 class ShotResult:
     """Puts a shot into its scene: frames while they arrive, and the whole shot at the end.
 
-    `camera_uid` identifies the camera as long as the Blender runs that started the shot.
+    `camera_uids` identify the cameras as long as the Blender runs that started the shot.
     """
 
     def __init__(
-        self, job_scene: JobScene, request: ShotRequest, origin: JobOrigin, camera_uid: int | None = None
+        self, job_scene: JobScene, request: ShotRequest, origin: JobOrigin, camera_uids: Sequence[int] = ()
     ) -> None:
-        self._job_scene, self._request, self._origin, self._camera_uid = job_scene, request, origin, camera_uid
+        self._job_scene, self._request, self._origin, self._camera_uids = job_scene, request, origin, camera_uids
         self._names = tuple(jobs.frame_names(request))
         self._size = (request.cameras[0]["width"], request.cameras[0]["height"])
         self._final: ShotDisplay | None = None
@@ -120,9 +122,9 @@ class ShotResult:
     ) -> ShotDisplay:
         first_frame = self._request.first_frame
         frames = ShotFrames(folder, self._names, first_frame, self._size, record, first_available)
-        # The camera may have another name by now.
-        named = (thing.name for thing in scene.objects if thing.session_uid == self._camera_uid)
-        return ShotDisplay(frames, next(named, self._origin.camera), self._origin.places)
+        # The cameras may have other names by now.
+        named = [thing.name for thing in scene.objects if thing.session_uid in self._camera_uids]
+        return ShotDisplay(frames, named or self._origin.cameras or [self._origin.camera], self._origin.places)
 
     def _record(self, result: Succeeded, folder: Path) -> dict[str, object]:
         request = self._request

@@ -7,6 +7,7 @@ from ..panel_bases import STATUS_PANEL, SidebarPanel, draw_wrapped
 from ..service.panel import draw_connect
 from ..session import session
 from ..tasks import RunningTask
+from ..world.outdated import outdated_reason
 
 
 class StatusPanel(SidebarPanel, bpy.types.Panel):
@@ -78,6 +79,8 @@ def next_step(scene: bpy.types.Scene) -> str:
         return "Place a photo to begin"
     if not settings.world_folder:
         return "Build the world" if session.service is not None else "Start the service, then build the world"
+    if outdated_reason(scene):
+        return "Build the world again: its photo or camera changed"
     return "Add a camera path, then shoot" if not settings.shot_folder else "Ready"
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..kit import Camera, Coverage, Panorama
+from ..kit import Camera, Coverage, Panorama, equirectangular_directions
 from .distance import WorldError, read_distance
-from .info import read_world_info
+from .info import WorldInfo, read_world_info
 
 DISTANCE_FILE = "distance.exr"
+MASK_WIDTH_PX = 256
+"""Width of the mask of what the photo saw."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,7 @@ class WorldGeometry:
 
     folder: Path
     panorama: Panorama
-    """Distances, heading and viewpoint; its colours are blank."""
+    """Distances, heading and viewpoint; its colours are blank, what the photo saw is coarse."""
     median_distance_m: float
     coverage: Coverage
     modified_ns: int
@@ -51,9 +53,21 @@ def load_world_geometry(folder: Path) -> WorldGeometry:
     height, width = distance.shape
     if width != 2 * height or not (np.isfinite(distance) & (distance > 0)).all():
         raise WorldError(f"The distances in {file} are damaged: build the world again.")
-    blank_colours, blank_origin = np.zeros((1, 2, 3), np.uint8), np.zeros((1, 2), np.uint8)
-    panorama = Panorama(blank_colours, distance, blank_origin, info.heading_rad, info.origin, info.camera_height_m)
+    from_photo = seen_by_photo(info)
+    blank_colours = np.zeros((*from_photo.shape, 3), np.uint8)
+    panorama = Panorama(blank_colours, distance, from_photo, info.heading_rad, info.origin, info.camera_height_m)
     return WorldGeometry(folder, panorama, panorama.median_distance(), Coverage(panorama), file.stat().st_mtime_ns)
+
+
+def seen_by_photo(info: WorldInfo) -> np.ndarray:
+    """255 where the photo's frame lies in a world's panorama, else 0 [MASK_WIDTH_PX / 2, MASK_WIDTH_PX]."""
+    directions = equirectangular_directions(MASK_WIDTH_PX, MASK_WIDTH_PX // 2, info.heading_rad)
+    camera = info.photo_camera
+    if camera is None:  # all of a given panorama is a picture
+        return np.full(directions.shape[:2], 255, np.uint8)
+    pixels, depth = camera.project(camera.position + directions)
+    inside = (pixels > 0) & (pixels < (camera.width, camera.height))
+    return np.where((depth > 0) & inside.all(-1), 255, 0).astype(np.uint8)
 
 
 def rotated_about_vertical(camera: Camera, angle_rad: float, pivot: ArrayLike) -> Camera:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..kit import Camera
 from .distance import WorldError
 
 
@@ -25,6 +26,8 @@ class WorldInfo:
     revision: str = ""
     place: str = ""
     """The kind of place that was found, and how surely, as a sentence; empty if it was not looked for."""
+    photo_camera: Camera | None = None
+    """The photo's camera; None if the panorama was given."""
 
 
 def read_world_info(folder: Path) -> WorldInfo:
@@ -40,6 +43,7 @@ def read_world_info(folder: Path) -> WorldInfo:
             preset=str(content.get("preset", "")),
             revision=str(content.get("revision", "")),
             place=_place_sentence(content.get("place") or {}),
+            photo_camera=Camera.from_dict(photo) if (photo := content.get("photo_camera")) else None,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorldError(f"The world in {folder} cannot be read ({error}): build it again.") from None

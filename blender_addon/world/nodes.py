@@ -31,7 +31,7 @@ def set_scene_world(scene: bpy.types.Scene, panorama: Path, heading_rad: float, 
         node.inputs["Strength"].default_value = strength
         node.inputs["Heading"].default_value = heading_rad
         set_marks(scene.world, record)
-        return ""
+        return override_note(scene)
     former = scene.world if scene.world is not None and not is_plain(scene.world) else None
     if scene.world is not None and not is_local(scene.world):
         former = scene.world
@@ -51,13 +51,26 @@ def set_scene_world(scene: bpy.types.Scene, panorama: Path, heading_rad: float, 
     world.node_tree.links.new(node.outputs["Background"], output.inputs["Surface"])
     set_marks(world, record)
     if former is None:
-        return ""
+        return override_note(scene)
     if not is_local(former):
-        return (
+        note = (
             f"The previous world, {former.name}, is linked and stays as it is; this scene has a world of its own now."
         )
-    former.use_fake_user = True
-    return f"The previous world, {former.name}, is kept in the file."
+    else:
+        former.use_fake_user = True
+        note = f"The previous world, {former.name}, is kept in the file."
+    return f"{note} {override_note(scene)}".strip()
+
+
+def override_note(scene: bpy.types.Scene) -> str:
+    """A sentence on the view layers that show a world of their own instead of the scene's; empty without."""
+    layers = [layer for layer in scene.view_layers if getattr(layer, "world_override", None) not in (None, scene.world)]
+    if not layers:
+        return ""
+    return (
+        f"The view layer {layers[0].name} still shows its own world, {layers[0].world_override.name}: clear its World"
+        " Override to see this one."
+    )
 
 
 def is_plain(world: bpy.types.World) -> bool:

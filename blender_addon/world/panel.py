@@ -9,6 +9,7 @@ from ..results import absolute
 from ..service.presets import takes_prompt
 from ..session import session
 from .nodes import panorama_node, shows_world
+from .outdated import outdated_reason
 
 
 class WorldPanel(SidebarPanel, bpy.types.Panel):
@@ -49,6 +50,8 @@ class WorldPanel(SidebarPanel, bpy.types.Panel):
             column.prop(node.inputs["Heading"], "default_value", text="Rotation")
             visible = context.space_data is not None and shows_world(context.space_data.shading)
             layout.operator("lookbeyond.see_world", icon="SHADING_TEXTURE", depress=visible)
+        if reason := outdated_reason(scene):
+            draw_wrapped(layout, context, reason, "ERROR")
         if settings.world_folder and settings.place:
             draw_wrapped(layout, context, settings.place, "HOME")
         if settings.world_folder:

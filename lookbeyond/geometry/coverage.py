@@ -5,6 +5,7 @@ as large as it is seen from there, and counts what they reach.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,28 @@ MAX_SPLAT = 10
 """Largest side of a point in pixels of the coarse frame: what is nearer has been walked into."""
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a view is made of, as shares of its pixels, 0..1; they sum to 1."""
+
+    photo: float
+    """What the photo saw."""
+    invented: float
+    """What was made up with the panorama: it stays as it is from view to view."""
+
+    @property
+    def hole(self) -> float:
+        """What the panorama does not show: each shot makes it up."""
+        return max(0.0, 1 - self.photo - self.invented)
+
+    @property
+    def share(self) -> float:
+        """What the panorama shows at all."""
+        return self.photo + self.invented
+
+
 class Coverage:
-    """A panorama's surfaces as points, prepared once; `share` is then quick for any camera."""
+    """A panorama's surfaces as points, prepared once; `known` is then quick for any camera."""
 
     def __init__(self, panorama: Panorama) -> None:
         step = max(1, -(-panorama.distance.shape[1] // POINTS_WIDTH))
@@ -38,6 +59,10 @@ class Coverage:
         kept = np.arange(width)[None, :] % every[:, None] == 0
         self._points = (panorama.position + directions * distance[..., None])[kept].astype(np.float32)
         self._spread = (distance * (OVERLAP * 2 * math.pi / width))[kept].astype(np.float32)
+        mask = panorama.from_photo
+        at_row = ((np.arange(height) + 0.5) / height * mask.shape[0]).astype(int)
+        at_column = ((np.arange(width) + 0.5) / width * mask.shape[1]).astype(int)
+        self._from_photo = (mask[np.ix_(at_row, at_column)] > 127)[kept]
         self._origin = panorama.position
         self._nearest = _nearest(panorama)
 
@@ -53,6 +78,10 @@ class Coverage:
 
     def share(self, camera: Camera) -> float:
         """Share of the camera's pixels that the panorama shows, 0..1: within some 0.1 of `known_share`."""
+        return self.known(camera).share
+
+    def known(self, camera: Camera) -> Known:
+        """What the camera's view is made of; `share` of it is within some 0.1 of `known_share`."""
         columns = FRAME_WIDTH
         rows = max(1, round(columns * camera.height / camera.width))
         small = camera.resized(columns, rows)
@@ -67,16 +96,22 @@ class Coverage:
         size = np.minimum(intrinsics[0, 0] * self._spread[ahead] * scale, MAX_SPLAT)
         margin = size / 2
         inside = (column > -margin) & (column < columns + margin) & (row > -margin) & (row < rows + margin)
-        column, row, size = column[inside], row[inside], size[inside]
-        reached = np.zeros((rows, columns), bool)
+        # From far to near: of several points in a pixel, the nearest, which is drawn last, is seen.
+        order = np.argsort(-local[ahead, 2][inside])
+        column, row, size, photo = (values[inside][order] for values in (column, row, size, self._from_photo[ahead]))
         count = np.ceil(size).astype(int)
+        pixels, order_of, kinds = [], [], []
         for side in np.unique(count):
-            these = count == side
-            offsets = ((np.arange(side) + 0.5) / side - 0.5)[:, None] * size[these]
-            for across in offsets:
-                for down in offsets:
-                    at_column = np.floor(column[these] + across).astype(int)
-                    at_row = np.floor(row[these] + down).astype(int)
-                    seen = (at_column >= 0) & (at_column < columns) & (at_row >= 0) & (at_row < rows)
-                    reached[at_row[seen], at_column[seen]] = True
-        return float(reached.mean())
+            these = np.flatnonzero(count == side)
+            offsets = (np.arange(side) + 0.5) / side - 0.5
+            at_column = np.floor(column[these] + offsets[:, None] * size[these]).astype(int)[:, None]
+            at_row = np.floor(row[these] + offsets[:, None] * size[these]).astype(int)[None]
+            seen = (at_column >= 0) & (at_column < columns) & (at_row >= 0) & (at_row < rows)
+            pixels.append((at_row * columns + at_column)[seen])
+            order_of.append(np.broadcast_to(these, seen.shape)[seen])
+            kinds.append(np.broadcast_to(photo[these], seen.shape)[seen])
+        found = np.zeros(rows * columns, np.uint8)
+        if pixels:
+            drawn = np.argsort(np.concatenate(order_of), kind="stable")
+            found[np.concatenate(pixels)[drawn]] = np.where(np.concatenate(kinds)[drawn], 2, 1)
+        return Known(photo=float((found == 2).mean()), invented=float((found == 1).mean()))

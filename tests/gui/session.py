@@ -555,7 +555,7 @@ def shot(the) -> Iterator[float]:
     yield from show_tab()
     service.holds = True
     yield from click("lookbeyond.shoot")
-    key("F12", ctrl=True, alt=True)  # and once more by its key
+    key("F12", ctrl=True, shift=True)  # and once more by its key
     yield from until(lambda: session.queue)
     yield from until(lambda: session.task and session.task.message.startswith("Denoising") and session.preview)
     yield 1.0

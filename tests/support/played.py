@@ -120,6 +120,7 @@ class PlayedService:
         heading = heading_pitch_roll(camera)[0]
         about = {
             "version": 1,
+            "photo_camera": request.camera if request.photo else None,
             "heading": math.degrees(heading),
             "origin": camera.position.tolist(),
             "camera_height": request.camera_height,
@@ -144,7 +145,7 @@ class PlayedService:
 
 def show_shot(part, scene, camera: str, shot, places) -> str:
     """Show a shot in the places asked for, all at once; says where. `part` gives the add-on's modules."""
-    showing = part("shot.display").ShotDisplay(shot, camera, places)
+    showing = part("shot.display").ShotDisplay(shot, [camera], places)
     while not showing.step(scene):
         pass
     return showing.message

@@ -36,7 +36,8 @@ def test_walk_is_as_long_and_turns_as_far_as_asked(part, placed, turn):
     assert np.allclose(cameras[0].position, (0, 0, 1.7), atol=1e-4)
     assert math.isclose(poses[0][0], 0.5, abs_tol=math.radians(0.3))
     assert math.isclose(poses[-1][0] - poses[0][0], math.radians(turn), abs_tol=math.radians(1))
-    assert np.abs(np.array(poses)[:, 1:]).max() < 1e-3  # level
+    pitch, roll = np.array(poses)[:, 1:].T
+    assert np.allclose(pitch, math.radians(8), atol=1e-3) and np.abs(roll).max() < 1e-3  # level, and as the photo
     steps = np.linalg.norm(np.diff([camera.position for camera in cameras], axis=0), axis=1)
     assert steps.max() < 1.1 * steps.min()  # an even walk
 
@@ -93,3 +94,42 @@ def test_a_path_needs_no_photo(part, scene):
     bpy.ops.lookbeyond.add_path(kind="PUSH_IN", frames=4)
     assert np.allclose(shot(part)[0].position, (0, 0, 1.6), atol=1e-5)
     assert np.allclose(shot(part)[3].position, shot(part)[5].position, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["PUSH_IN", "WALK", "ORBIT", "LOOK_AROUND", "CRANE"])
+def test_every_level_move_begins_with_the_photos_view(part, placed, kind):
+    """Level is without roll: the photo's heading and pitch, and so what it shows, stay."""
+    placed.look_beyond.roll = 0.0
+    placed.look_beyond.photo_camera.data.shift_x = 0.1
+    bpy.ops.lookbeyond.add_path(kind=kind)
+    first, photo = shot(part)[0], part("photo.camera").photo_camera(placed)
+    assert np.allclose(first.camera_to_world, photo.camera_to_world, atol=6e-3)
+    small = photo.resized(first.width, first.height)
+    assert np.allclose(first.intrinsics, small.intrinsics, rtol=1e-4)
+
+
+def test_a_walk_to_where_it_starts_is_refused_and_nothing_is_made(placed):
+    placed.cursor.location = (0.0, 0.02, 0.0)  # below the camera
+    objects = set(bpy.data.objects)
+    with pytest.raises(RuntimeError, match="The 3D cursor is where the path starts: place it"):
+        bpy.ops.lookbeyond.add_path(kind="WALK_TO")
+    assert set(bpy.data.objects) == objects
+
+
+@pytest.mark.parametrize("turn_deg", [90, 180, -60])
+@pytest.mark.parametrize("kind", ["PUSH_IN", "WALK", "ORBIT"])
+def test_in_a_world_that_was_rotated_a_path_is_as_long_as_the_rotated_walls_allow(
+    part, scene, photo, service, tmp_path, kind, turn_deg
+):
+    """The room is 3 m long ahead and 2 m behind: turned by 180 degrees, the nearer wall is ahead."""
+    scene.look_beyond.output_folder = str(tmp_path / "results")
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), height=1.6)
+    bpy.ops.lookbeyond.build_world()
+    scene.frame_start, scene.frame_end = 1, 40
+    part("world.nodes").panorama_node(scene.world).inputs["Heading"].default_value = math.radians(turn_deg)
+    bpy.ops.lookbeyond.add_path(kind=kind)
+    checker = part("path.checker").PathChecker()
+    checker.check_now(scene)
+    most = max(checker.check.excess_m)
+    checker.clear()
+    assert -0.8 < most <= 0

@@ -78,10 +78,10 @@ def test_cameras_read_apart_are_the_scenes_own(part, scene):
         scene.timeline_markers.new(camera.name, frame=frame).camera = camera
     scene.frame_set(13)
     steps = []
+    assert module.can_read_isolated(bpy.context)
     bpy.app.handlers.frame_change_post.append(lambda stepped, _: steps.append(stepped.name))
     try:
-        assert module.can_read_isolated(bpy.context)
-        apart = module.shot_cameras(bpy.context)
+        apart = module.isolated_cameras(scene, range(11, 17))
     finally:
         bpy.app.handlers.frame_change_post.pop()
     assert scene.name not in steps and scene.frame_current == 13
@@ -333,3 +333,34 @@ def test_ease_sets_off_and_stops_softly(view, world):
         steps[ease] = np.linalg.norm(np.diff(positions, axis=0), axis=1)
     assert np.ptp(steps[False]) < 1e-3
     assert steps[True][0] < 0.3 * steps[True][50] and steps[True][-1] < 0.3 * steps[True][50]
+
+
+def test_looking_around_is_told_to_be_mostly_invented(part, view, world):
+    """The photo is 65° of the 360: what lies behind it is known, and made up, and neither green nor called known."""
+    bpy.ops.lookbeyond.add_path(kind="LOOK_AROUND")
+    (said,) = view.check_now(world)
+    assert said.endswith("of the view is not in the photo: it was invented with the world.") and "up to 100%" in said
+    at_start, behind = view.check.known[0], view.check.known[50]
+    assert at_start.photo > 0.9 and behind.invented > 0.9
+    assert view.check.summary().startswith("Photo 0%–") and "invented" in view.check.summary()
+    module = part("path.drawing")
+    (_, green, blue, _), (_, behind_green, behind_blue, _) = (module.colour(each, -1) for each in (at_start, behind))
+    assert green > blue and behind_blue > behind_green
+    assert np.allclose(module.colour(part("kit").Known(0.0, 0.0), -1)[:3], module.HOLE_COLOUR)
+
+
+def test_a_given_360_picture_is_no_invention(part, view, scene, photo, service, tmp_path):
+    scene.look_beyond.output_folder = str(tmp_path / "results")
+    bpy.ops.lookbeyond.use_panorama(filepath=str(photo), height=1.6)
+    scene.frame_start, scene.frame_end = 1, 20
+    bpy.ops.lookbeyond.add_path(kind="LOOK_AROUND")
+    assert view.check_now(scene) == []
+    assert all(known.photo > 0.9 for known in view.check.known)
+
+
+def test_stretched_time_is_another_path(view, world):
+    bpy.ops.lookbeyond.add_path()
+    view.check_now(world)
+    assert not view.is_outdated(world)
+    world.render.frame_map_new = 200
+    assert view.is_outdated(world)

@@ -1,12 +1,15 @@
 """Blender's cameras become ours so that every point falls on the pixel that Blender itself gives it."""
 
 import math
+from pathlib import Path
 
 import bpy
 import numpy as np
 import pytest
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Euler, Matrix, Vector
+
+from tests.support.pictures import picture
 
 RANDOM = np.random.default_rng(7)
 
@@ -215,3 +218,161 @@ def test_reading_is_not_heard_and_leaves_what_is_not_keyed(part, scene):
             each.pop()
     assert "Look Beyond reads a camera" not in heard and len(read) == 6
     assert camera.location.x == 70 and read[-1].position[0] == pytest.approx(5)
+
+
+@pytest.fixture
+def on_frame():
+    """Sets a handler of frame changes, as scripts and node add-ons do, until the test ends."""
+    handlers = bpy.app.handlers.frame_change_post
+    before = list(handlers)
+    yield handlers.append
+    handlers[:] = before
+
+
+def played(scene, first: int = 11) -> list[float]:
+    """Where the scene's camera stands along X at frames 11 to 16, as the played scene has it."""
+    places = []
+    for frame in range(first, 17):
+        scene.frame_set(frame)
+        places.append(scene.camera.evaluated_get(bpy.context.evaluated_depsgraph_get()).matrix_world.translation.copy())
+    scene.frame_set(11)
+    return np.array(places[11 - first :])
+
+
+def read_places(part) -> np.ndarray:
+    return np.array([camera.position for camera in part("path.read").shot_cameras(bpy.context)])
+
+
+def test_a_camera_that_a_script_moves_on_frame_changes_is_read_in_every_frame(part, scene, on_frame):
+    camera = new_camera(scene)
+
+    def shake(stepped, *_):
+        # At rest where the scene stands, and in two more frames.
+        camera.location.x = {13: 1.0, 14: 2.0, 15: -1.0}.get(stepped.frame_current, 0.0)
+
+    on_frame(shake)
+    wanted = played(scene)
+    assert wanted[:, 0].tolist() == [0, 0, 1, 2, -1, 0]
+    assert np.allclose(read_places(part), wanted) and scene.frame_current == 11
+
+
+def test_handlers_that_move_no_camera_hold_up_no_check_once_that_is_proven(part, scene, on_frame):
+    module = part("path.read")
+    camera = new_camera(scene)
+    key(camera, "location", (0.0, 5.0), 0)
+    scene.frame_set(11)
+    on_frame(lambda *_: None)
+    assert not module.can_read_isolated(bpy.context, trust_proven=True)
+    module.prove_handlers(scene, module.stepped_states(bpy.context, range(11, 17)))
+    assert module.can_read_isolated(bpy.context, trust_proven=True)
+    assert not module.can_read_isolated(bpy.context)  # a shot takes no risk
+    on_frame(lambda *_: None)
+    assert not module.can_read_isolated(bpy.context, trust_proven=True)
+
+
+def by_cloth(scene, camera) -> None:
+    """It hangs on a falling cloth, which is at rest in the first frame."""
+    mesh = bpy.data.meshes.new("Cloth")
+    mesh.from_pydata([(0, 0, 5), (1, 0, 5), (1, 1, 5), (0, 1, 5)], [], [(0, 1, 2, 3)])
+    cloth = bpy.data.objects.new("Cloth", mesh)
+    scene.collection.objects.link(cloth)
+    cloth.modifiers.new("Cloth", "CLOTH").point_cache.frame_start = 11
+    camera.parent, camera.parent_type, camera.parent_vertices = cloth, "VERTEX", (0, 0, 0)
+
+
+def by_simulation_nodes(scene, camera) -> None:
+    """It hangs on a mesh that a simulation zone moves on by 0.1 in every frame."""
+    tree = bpy.data.node_groups.new("Drift", "GeometryNodeTree")
+    for way in ("INPUT", "OUTPUT"):
+        tree.interface.new_socket("Geometry", in_out=way, socket_type="NodeSocketGeometry")
+    kinds = ("NodeGroupInput", "GeometryNodeSimulationInput", "GeometryNodeSetPosition",
+             "GeometryNodeSimulationOutput", "NodeGroupOutput")  # fmt: skip
+    entry, begin, move, end, leave = (tree.nodes.new(kind) for kind in kinds)
+    begin.pair_with_output(end)
+    move.inputs["Offset"].default_value = (0.1, 0, 0)
+    tree.links.new(entry.outputs[0], begin.inputs[0])
+    tree.links.new(begin.outputs["Geometry"], move.inputs["Geometry"])
+    tree.links.new(move.outputs["Geometry"], end.inputs["Geometry"])
+    tree.links.new(end.outputs["Geometry"], leave.inputs[0])
+    mesh = bpy.data.meshes.new("Drift")
+    mesh.from_pydata([(0, 0, 5), (1, 0, 5), (1, 1, 5)], [], [(0, 1, 2)])
+    drifting = bpy.data.objects.new("Drift", mesh)
+    scene.collection.objects.link(drifting)
+    drifting.modifiers.new("Drift", "NODES").node_group = tree
+    camera.parent, camera.parent_type, camera.parent_vertices = drifting, "VERTEX", (0, 0, 0)
+
+
+def by_rigid_body(scene, camera) -> None:
+    """It hangs on a falling body, which was thrown off long before the shot begins."""
+    body = bpy.data.objects.new("Body", bpy.data.meshes.new("Body"))
+    body.data.from_pydata([(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 0, 1)], [], [(0, 1, 2), (0, 1, 3)])
+    scene.collection.objects.link(body)
+    body.location.z = 100
+    bpy.ops.rigidbody.world_add()
+    bpy.context.view_layer.objects.active = body
+    bpy.ops.rigidbody.object_add()
+    camera.parent = body
+
+
+@pytest.mark.parametrize(("moved", "first"), [(by_cloth, 11), (by_simulation_nodes, 11), (by_rigid_body, 1)])
+def test_a_camera_that_a_simulation_moves_is_where_playing_puts_it(part, scene, moved, first):
+    camera = new_camera(scene)
+    scene.frame_set(first)
+    moved(scene, camera)
+    scene.frame_set(11)
+    read = read_places(part)
+    wanted = played(scene, first)
+    assert np.allclose(read, wanted, atol=1e-3)
+    assert np.linalg.norm(np.diff(wanted, axis=0), axis=1).max() > 1e-3
+
+
+def test_a_driver_that_asks_python_for_the_frame_is_read_in_every_frame(part, scene):
+    camera = new_camera(scene)
+    bpy.app.driver_namespace["playhead"] = lambda: float(bpy.context.scene.frame_current)
+    camera.driver_add("location", 0).driver.expression = "playhead()"
+    wanted = played(scene)
+    assert np.allclose(wanted[:, 0], range(11, 17))
+    assert np.allclose(read_places(part), wanted)
+
+
+@pytest.mark.parametrize(("old", "new"), [(100, 200), (100, 110), (200, 100), (7, 13)])
+def test_cameras_bound_to_markers_take_turns_as_stretched_time_does(part, scene, old, new):
+    """Markers obey Time Stretching: in every frame the camera is the one that Blender itself switches to."""
+    scene.frame_start, scene.frame_end = 1, 48
+    scene.render.frame_map_old, scene.render.frame_map_new = old, new
+    for number, frame in enumerate((1, 7, 12, 20)):
+        camera = new_camera(scene, f"Camera {number}")
+        camera.location.x = number
+        scene.timeline_markers.new(camera.name, frame=frame).camera = camera
+    wanted = []
+    for frame in range(1, 49):
+        scene.frame_set(frame)
+        wanted.append(int(scene.camera.name[-1]))
+    read = read_places(part)
+    assert read[:, 0].tolist() == wanted and len(set(wanted)) > 2
+
+
+def test_the_part_between_markers_is_what_one_camera_sees_in_stretched_time(part, scene):
+    scene.frame_start, scene.frame_end = 1, 48
+    scene.render.frame_map_old, scene.render.frame_map_new = 100, 200
+    scene.timeline_markers.new("cut", frame=10)
+    scene.look_beyond.frames_from = "MARKERS"
+    scene.frame_set(12)
+    assert part("path.frames").scene_frames(scene) == range(1, 20)
+    scene.frame_set(30)
+    assert part("path.frames").scene_frames(scene) == range(20, 49)
+
+
+def test_constraints_that_ask_the_scene_get_the_same_answers_in_isolation(part, scene):
+    """Follow Track looks at the scene's clip, its camera and the proportions of its frame."""
+    scene.active_clip = bpy.data.movieclips.load(str(picture(Path(bpy.app.tempdir) / "clip_0001.png", 96, 64)))
+    scene.render.resolution_percentage, scene.render.pixel_aspect_x = 50, 1.5
+    first, second = new_camera(scene, "A"), new_camera(scene, "B")
+    module = part("path.read")
+    with module.isolated_scene(scene) as isolated:
+        assert isolated.active_clip == scene.active_clip and isolated.camera == second
+        for name in ("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "fps"):
+            assert getattr(isolated.render, name) == getattr(scene.render, name)
+    for camera, frame in ((first, 11), (second, 14)):
+        scene.timeline_markers.new(camera.name, frame=frame).camera = camera
+    assert [state.name for state in module.isolated_states(scene, (11, 14))] == ["A", "B"]

@@ -162,7 +162,7 @@ def test_frames_are_shown_while_others_are_still_to_come(part, scene, camera, fr
 def test_a_long_strip_is_made_in_pieces_and_an_undo_in_between_does_no_harm(part, scene, camera, frames, monkeypatch):
     """Between two pieces everything that the first ones made is taken away: the rest makes it anew."""
     monkeypatch.setattr(part("shot.display"), "STRIP_SLICE_S", 0.0)
-    showing = part("shot.display").ShotDisplay(shot_of(part, frames), camera.name, BOTH)
+    showing = part("shot.display").ShotDisplay(shot_of(part, frames), [camera.name], BOTH)
     lengths, pieces, done = [], 0, False
     while not done:
         done = showing.step(scene)
@@ -176,3 +176,65 @@ def test_a_long_strip_is_made_in_pieces_and_an_undo_in_between_does_no_harm(part
     (strip,) = part("shot.strip").strips_of(part("shot.strip").sequencer_scene_of(scene))
     assert [element.filename for element in strip.elements] == [f"{n:04d}.png" for n in range(11, 17)]
     assert strip["look_beyond_seed"] == 3 and len(camera.data.background_images) == 1
+
+
+def shown_file(image, user, scene) -> str:
+    """The file that Blender draws now, without another frame change."""
+    bpy.context.evaluated_depsgraph_get()
+    return Path(image.filepath_from_user(image_user=user)).name
+
+
+@pytest.mark.parametrize("now", [13, 3, 40])
+def test_plane_and_background_show_the_playheads_frame_at_once(part, scene, camera, frames, now):
+    """Blender sets an image's frame when the playhead moves; until then it would look for file 0."""
+    scene.frame_set(now)
+    show_shot(part, scene, camera.name, shot_of(part, frames), ("PLANE", "BACKGROUND"))
+    (plane,) = camera.children
+    users = plane.image_user, camera.data.background_images[0].image_user
+    at_once = [user.frame_current for user in users]
+    for number in (now + 1, now):
+        scene.frame_set(number)
+        bpy.context.evaluated_depsgraph_get()
+    assert at_once == [user.frame_current for user in users] == [min(max(now, 10), 16)] * 2
+
+
+def test_the_playheads_frame_is_shown_when_the_file_is_opened(part, scene, camera, frames, tmp_path):
+    show_shot(part, scene, camera.name, shot_of(part, frames), ("BACKGROUND", "PLANE"))
+    scene.frame_set(15)
+    for user in (camera.data.background_images[0].image_user, camera.children[0].image_user):
+        user.frame_current = 0  # as versions before this one have saved it
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    background, plane = bpy.data.cameras["Shot Camera"].background_images[0], bpy.data.objects["Shot Camera Plane"]
+    for user in (background.image_user, plane.image_user):
+        assert shown_file(background.image, user, bpy.context.scene) == "0015.png"
+
+
+@pytest.mark.parametrize("place", ["BACKGROUND", "PLANE"])
+def test_stretched_time_is_said_instead_of_other_frames(part, scene, camera, frames, place):
+    """Blender maps an image's frames by Time Stretching: at frame 14 the camera would see file 12."""
+    scene.render.frame_map_old, scene.render.frame_map_new = 100, 200
+    said = show_shot(part, scene, camera.name, shot_of(part, frames), (place,))
+    assert "Time Stretching" in said and str(frames[0].parent) in said
+    assert not camera.data.background_images and not camera.children
+    said = show_shot(part, scene, camera.name, shot_of(part, frames), (place, "STRIP"))
+    assert "the strip shows them" in said
+
+
+def test_every_camera_that_a_marker_switches_to_has_the_frames_behind_it(part, scene, photo, service, tmp_path):
+    scene.look_beyond.output_folder = str(tmp_path / "results")
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.2, height=1.7)
+    bpy.ops.lookbeyond.build_world()
+    cameras = []
+    for name, frame in (("A", 11), ("B", 14)):
+        cameras.append(bpy.data.objects.new(name, bpy.data.cameras.new(name)))
+        scene.collection.objects.link(cameras[-1])
+        cameras[-1].location.z = 1.7
+        scene.timeline_markers.new(name, frame=frame).camera = cameras[-1]
+    scene.frame_set(11)
+    assert scene.camera == cameras[0]
+    scene.look_beyond.show_in = {"BACKGROUND"}
+    bpy.ops.lookbeyond.shoot()
+    images = [camera.data.background_images[0].image for camera in cameras]
+    assert images[0] == images[1] and images[0]["look_beyond_shot_frames"] == 6
+    assert not scene.look_beyond.photo_camera.data.background_images[1:]
