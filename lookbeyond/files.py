@@ -211,10 +211,10 @@ def write_json(path: Path, value: object) -> None:
         path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> dict:
+def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> dict:
     """Read a JSON object. Raises InputError that names the file."""
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
+        if path.stat().st_size > max_bytes:
             raise ValueError("it is too large")
         value = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(value, dict):

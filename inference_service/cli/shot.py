@@ -32,11 +32,15 @@ def shot(world: Path, cameras: Path, out: Path, store: Path | None, **settings: 
     path = read_transforms(cameras)
     load_panorama(world)
     run = LocalRun(store)
-    files = {name: run.store.add_file(world / name) for name in world_files(world)}
-    request = check_shot(ShotRequest(world=files, cameras=[camera.to_dict() for camera in path], **settings))
-    revision = run.revision(request.preset)
-    plan = request.first_unit(revision)
-    run.perform([plan])
-    units = request.units(revision, read_plan(run.store, plan.identity))
-    run.perform(units)
-    run.deliver(units, out, SHOT_ENTRIES)
+
+    def make() -> None:
+        files = {name: run.store.add_file(world / name) for name in world_files(world)}
+        request = check_shot(ShotRequest(world=files, cameras=[camera.to_dict() for camera in path], **settings))
+        revision = run.revision(request.preset)
+        plan = request.first_unit(revision)
+        run.perform([plan])
+        units = request.units(revision, read_plan(run.store, plan.identity, len(path)))
+        run.perform(units)
+        run.deliver(units, out, SHOT_ENTRIES)
+
+    run.heal(make)

@@ -92,8 +92,15 @@ def world(
         del settings["width"]  # it has its own
         request = WorldRequest(panorama=run.store.add_file(panorama), **settings)
     unit = check(request).first_unit(run.revision(request.preset))
-    run.perform([unit])
-    run.deliver([unit], out, ENTRIES)
+    picture = photo or panorama
+    assert picture is not None
+
+    def make() -> None:
+        run.store.add_file(picture)
+        run.perform([unit])
+        run.deliver([unit], out, ENTRIES)
+
+    run.heal(make)
     place = read_json(out / "world.json").get("place", {})
     if place.get("reason"):
         click.echo(f"{out}: {place['reason']} (confidence {place['confidence']:.2f})")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inference_service.jobs.job import ACTIVE, Job
-from inference_service.work.requests import CHECKED
+from inference_service.work.requests import CHECKED, Checked
 from inference_service.work.unit import from_json, to_json
 from lookbeyond.errors import InputError, StorageError
 
@@ -62,6 +62,14 @@ class JobDatabase:
             with contextlib.suppress(ValueError, KeyError):
                 checked = from_json(request, CHECKED[kind])
                 yield Job(id, checked, revision, position, state, error_code, error, changed)
+
+    def request(self, job: Job) -> Checked:
+        """What a job asked for, whole: one that has ended keeps no cameras. StorageError if that cannot be read."""
+        try:
+            (text,) = self.connection.execute("SELECT request FROM jobs WHERE id = ?", (job.id,)).fetchone()
+            return from_json(text, CHECKED[job.kind])
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            raise StorageError("The job list no longer has what this job asked for; submit the job again.") from error
 
     def save(self, job: Job) -> None:
         """Write a job. StorageError if that is impossible."""

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from inference_service.jobs.database import JobDatabase
-from inference_service.jobs.job import ENDED, ActiveUnit, Attempts, Delivery, Job
+from inference_service.jobs.job import ACTIVE, ENDED, ActiveUnit, Attempts, Delivery, Job
+from inference_service.store.record import Damaged
 from inference_service.store.store import Store
 from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS
 from inference_service.work.requests import CheckedShot
@@ -73,18 +74,23 @@ class Lifecycle:
                 continue
             try:
                 self._take_in(job, unit)
-            except LookBeyondError as error:
-                if not self.discard_damaged(unit.identity, [unit.identity]):
-                    self.end(job, "failed", error.code, str(error))
+            except Damaged as error:  # it has been removed, and is made again: that helps once or never
+                if unit.identity in self._attempts.mended:
+                    self.end(job, "failed", "storage", str(error))
                     return
+                self._attempts.mended.add(unit.identity)
         self.settle(job)
 
     def _take_in(self, job: Job, unit: Unit) -> None:
         record = self._store.record(unit.identity)
         if isinstance(unit, PlanShot) and isinstance(job.request, CheckedShot):
-            job.add_units(job.request.units(job.revision, read_plan(self._store, unit.identity)))
-        job.done.add(unit.identity)
+            plan = read_plan(self._store, unit.identity, len(job.request.cameras))
+            job.add_units(job.request.units(job.revision, plan))
         files = {artifact.name: artifact for artifact in record.artifacts}
+        if not files.keys() >= set(unit.outputs.values()):
+            self._store.discard(self._store.unit(unit.identity))
+            raise Damaged("Finished work in the store lacks files and has been removed; it is made again.")
+        job.done.add(unit.identity)
         for name, own_name in unit.outputs.items():
             if name not in job.artifacts:
                 artifact = dataclasses.replace(files[own_name], name=name)
@@ -111,15 +117,48 @@ class Lifecycle:
                 job.relisted = True
                 self._changed(job)
 
-    def discard_damaged(self, reader: str, units: Iterable[str]) -> bool:
-        """Discard those of these units that a power cut damaged, once for each reader; whether there were any."""
-        if reader in self._attempts.mended:
+    def reopen(self, job: Job) -> None:
+        """A done job goes on, for something it made is no longer in the store."""
+        request = self._database.request(job)
+        job.request, job.state, job.relisted = request, "queued", True
+        job.identities, job.done, job.artifacts = set(), set(), {}
+        self._database.save(job)
+        self.begin(job)
+
+    def mend(self, unit: Unit) -> bool:
+        """Make again what was damaged of what a unit reads, once for each of its readers; whether anything was."""
+        if unit.identity in self._attempts.mended:
             return False
-        damaged = [identity for identity in units if self._store.discard_if_damaged(identity)]
-        for identity in damaged:
-            self._attempts.mended.add(reader)
+        needs = [] if unit.reads_only_records else unit.input_units
+        units = [each for each in needs if self._store.discard_if_damaged(each)]
+        units += [each for each in unit.input_units if each not in units and not self._store.has_unit(each)]
+        for identity in units:
             self.lost(identity)
-        return bool(damaged)
+        files = [each for each in unit.input_files if not self._store.has_file(each, afresh=True)]
+        if files:
+            for job in [job for job in self._jobs.values() if job.is_active and unit.identity in job.identities]:
+                self._mend_inputs(job, self._store.name(files[0]))
+        self._attempts.mended.add(unit.identity)
+        return bool(units or files)
+
+    def _mend_inputs(self, job: Job, name: str) -> None:
+        """A file that a job reads was damaged: its world is made again, or the client has to send it again."""
+        request = job.request
+        world = self._jobs.get(request.world_job) if isinstance(request, CheckedShot) else None
+        if not isinstance(request, CheckedShot) or world is None or world.state not in ("done", *ACTIVE):
+            text = f"What the store had of {name} was damaged and has been removed; submit the job again to send it."
+            self.end(job, "failed", "lost", text)
+            return
+        if world.state == "done":
+            whole = not any([self._store.discard_if_damaged(identity) for identity in world.done])
+            if whole:
+                self._store.share_unit(next(iter(world.done)))
+                self._changed(job)
+                return
+            self.reopen(world)
+        job.request = msgspec.structs.replace(request, world={})
+        job.units, job.identities, job.done, job.artifacts, job.relisted = [], set(), set(), {}, True
+        self._changed(job)
 
     def is_whole(self, job: Job) -> bool:
         """Whether everything a finished job made is still in the store."""

@@ -96,7 +96,7 @@ class JobQueue:
             return known, False
         if isinstance(checked, CheckedShot) and checked.world_job:
             checked = self._life.with_world(checked)
-        missing = [sha256 for sha256 in checked.files if not self._store.has_file(sha256)]
+        missing = [sha256 for sha256 in checked.files if not self._store.file(sha256).is_file()]
         if missing:
             raise InputError(f"The service has no file {missing[0][:12]}; upload it before the job.")
         position = 1 + max((other.position for other in self.jobs.values()), default=0.0)
@@ -190,12 +190,17 @@ class JobQueue:
         """A finished unit is no longer in the store: the jobs that go on make it again."""
         self._life.lost(identity)
 
+    def reopen(self, job: Job) -> None:
+        """Something that a done job made is no longer in the store: it is made again."""
+        if job.state == "done":
+            self._life.reopen(job)
+
     def failed(self, identity: str, code: str, message: str) -> None:
         """A unit cannot be made, so the jobs that need it fail; unless its inputs are damaged: those are made again."""
         active = self.working.pop(identity, None)
-        reads_files = active and not active.unit.reads_only_records and code in ("input", "storage")
-        if self._life.discard_damaged(identity, active.unit.needs if active and reads_files else ()):
+        if active and code in ("input", "storage", "damaged") and self._life.mend(active.unit):
             return
+        code = "storage" if code == "damaged" else code
         for job in self.jobs_of(identity):
             self._life.end(job, "failed", code, message)
 

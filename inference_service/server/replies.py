@@ -116,7 +116,7 @@ def _(message: messages.ReportDamage, service: Service, asker: Asker) -> None:
     unit, name = _place(service, message.job, message.artifact)
     if service.store.discard_if_damaged(unit, name):
         service.queue.lost(unit)
-        log.warning("a damaged unit was discarded", extra={"unit": unit, "job": message.job, "file": name})
+        service.queue.reopen(service.job(message.job))
 
 
 def _place(service: Service, job: str, artifact: str) -> tuple[str, str]:

@@ -34,6 +34,8 @@ from lookbeyond.errors import LookBeyondError, sentence
 log = logging.getLogger(__name__)
 
 TICK_MS = 100
+BEHIND_MS = 2
+"""How soon answers that wait for a slow client are tried again."""
 RELOAD_INTERVAL_S = 0.5
 """How often the list of allowed clients is checked: a revoked client is cut off so soon."""
 PROBE_INTERVAL_S = 3.0
@@ -61,7 +63,7 @@ class Server(Service):
         try:
             self._begin()
             while True:
-                for socket, _ in poller.poll(TICK_MS):
+                for socket, _ in poller.poll(BEHIND_MS if self.front.is_behind else TICK_MS):
                     if socket is self.front.router:
                         self._receive()
                     elif socket is self.executor.socket:
@@ -69,6 +71,7 @@ class Server(Service):
                     else:
                         with surviving_shortage():
                             self.gate.admit()
+                self.front.flush()
                 if self.stopping.is_set():
                     if drain_until is None:
                         drain_until = time.monotonic() + self.settings.drain_s
@@ -150,7 +153,7 @@ class Server(Service):
         for peer, session in self.sessions.items():
             if not self.gate.is_allowed(session.key):
                 self.front.send(peer, Error("wrong_key", "This client's key was removed from the service's list."))
-                self.sessions.forget(peer)
+                self.front.forget(peer)
         log.info("list of clients read")
 
     # messages

@@ -2,11 +2,13 @@
 
 import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from inference_service.store.marks import is_alive
-from inference_service.store.store import RECORD, Store, remove
+from inference_service.store.record import RECORD
+from inference_service.store.store import Store, remove
 from lookbeyond.errors import LookBeyondError
 from lookbeyond.files import read_json
 
@@ -51,8 +53,22 @@ def entries(store: Store) -> list[Entry]:
                 with contextlib.suppress(LookBeyondError, KeyError):
                     kind = read_json(path / RECORD)["kind"]
             size = sum(part.stat().st_size for part in parts)
-            found.append(Entry(path.name, kind, path, size, len(parts), path.stat().st_mtime))
+            found.append(Entry(path.name, kind, path, size, len(parts), _used(path)))
     return sorted(found, key=lambda entry: entry.used)
+
+
+def _used(path: Path) -> float:
+    about = path.stat()  # a file's time of change stays as it is: it tells whether somebody has changed it
+    return about.st_mtime if path.is_dir() else max(about.st_atime, about.st_mtime)
+
+
+def damaged(store: Store, repair: bool) -> Iterator[Entry]:
+    """Hash everything in the store; those entries that are not what they were, which `repair` removes."""
+    for entry in entries(store):
+        if not store.is_whole(entry.name, is_unit=entry.path.is_dir()):
+            if repair:
+                store.discard(entry.path)
+            yield entry
 
 
 def prune(
@@ -77,7 +93,7 @@ def prune(
         too_old = now - entry.used > max_age_s
         if (total > quota_bytes or too_old) and entry.name not in needed and not since < entry.used <= now:
             with contextlib.suppress(OSError):
-                if entry.path.stat().st_mtime > entry.used:  # somebody has used it since it was listed
+                if _used(entry.path) > entry.used:  # somebody has used it since it was listed
                     continue
             store.discard(entry.path)
             total -= entry.bytes

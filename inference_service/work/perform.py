@@ -20,7 +20,7 @@ def perform_unit(unit: Unit, store: Store, pipelines: Pipelines, callback: Callb
     Raises LookBeyondError for everything foreseeable: InputError for whatever the user's input can cause,
     OutOfMemory (after releasing caches and one more attempt), StorageError for a full disk.
     """
-    if store.has_unit(unit.identity):
+    if store.has_whole_unit(unit.identity):
         return
     begun = time.perf_counter()
     with store.temporary() as output, _typed_errors(unit):
