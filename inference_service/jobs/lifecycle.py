@@ -3,25 +3,30 @@
 Results lie in the store, so that after a restart a job goes on with the first unit that is not there.
 """
 
+import collections
 import dataclasses
+import logging
 import time
 from collections.abc import Callable, Iterable
 
 import msgspec
 
-from inference_service.jobs.database import JobDatabase
+from inference_service.jobs.database import JobDatabase, without_cameras
 from inference_service.jobs.job import ACTIVE, ENDED, ActiveUnit, Attempts, Delivery, Job
 from inference_service.store.record import Damaged
 from inference_service.store.store import Store
 from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS
-from inference_service.work.requests import CheckedShot
+from inference_service.work.requests import CheckedShot, UnknownRequest
 from inference_service.work.unit import Unit
 from inference_service.work.units.plan import PlanShot, read_plan
 from lookbeyond.errors import InputError, LookBeyondError, StorageError
 
+log = logging.getLogger(__name__)
+
 MAX_ENDED_JOBS = 1000
-MAX_ENDED_ARTIFACTS = 200_000
 """Ended jobs beyond these are forgotten, the oldest first; what they made stays in the store."""
+MAX_RECALLED = 50_000
+"""Files of ended jobs that are kept in memory; those of all others lie in the database."""
 
 
 class Lifecycle:
@@ -39,6 +44,8 @@ class Lifecycle:
         self._jobs, self._working, self._store = jobs, working, store
         self._database, self._attempts, self._changed = database, attempts, changed
         self._loading = False
+        self._recalled: collections.OrderedDict[str, int] = collections.OrderedDict()
+        """Ended jobs whose files are in memory, and how many."""
 
     def load(self) -> None:
         """Take up the jobs of the database where they were left."""
@@ -47,19 +54,49 @@ class Lifecycle:
         for job in list(self._jobs.values()):
             if job.id not in self._jobs:  # there were too many
                 continue
-            if job.state == "done":  # looked at again, for its files may have been pruned
-                job.state = "queued"
-                self.begin(job)
-                if job.state == "queued":
-                    self._forget(job)
-            elif job.state in ENDED:
-                job.message = ENDED[job.state]
+            if job.state in ENDED:
+                self._load_ended(job)
         for job in list(self._jobs.values()):
-            if job.is_active and job.waits_for:
-                self._world_ended(job)
-            elif job.is_active:
-                self.begin(job)
+            if job.is_active:
+                try:
+                    self._world_ended(job) if job.waits_for else self.begin(job)
+                except Exception:  # whatever it is, it must not end the service
+                    log.exception("a job cannot be taken up", extra={"job": job.id})
+                    self.end(job, "failed", "lost", "The service cannot go on with this job; submit it again.")
+        self._forget_old()
         self._loading = False
+
+    def _load_ended(self, job: Job) -> None:
+        job.message = ENDED[job.state]
+        if isinstance(job.request, UnknownRequest):
+            return
+        files = self._database.listing(job.id)
+        if job.state != "done":
+            if files is None:  # written by an older version
+                self._database.end(job)
+                job.request = without_cameras(job.request)
+        elif files is None:
+            job.state = "queued"
+            self.begin(job)
+            if job.state == "queued":
+                self._forget(job)
+        # looked at again, for its files may have been pruned
+        elif not all([self._store.has_whole_unit(unit) for unit in {each.unit for each in files.values()}]):
+            self._forget(job)
+
+    def recall(self, job: Job) -> None:
+        """Have the files of an ended job at hand; those of the jobs that were recalled longest ago are let go."""
+        if job.is_active:
+            return
+        if job.id not in self._recalled and not job.artifacts:
+            job.artifacts = self._database.listing(job.id) or {}
+            job.done = {each.unit for each in job.artifacts.values()}
+        self._recalled[job.id] = len(job.artifacts)
+        self._recalled.move_to_end(job.id)
+        while len(self._recalled) > 1 and sum(self._recalled.values()) > MAX_RECALLED:
+            other = self._jobs.get(self._recalled.popitem(last=False)[0])
+            if other and not other.is_active:
+                other.artifacts, other.done, other.identities = {}, set(), set()
 
     def begin(self, job: Job) -> None:
         """Begin with a job's first unit, unless it has to wait for its world."""
@@ -122,6 +159,7 @@ class Lifecycle:
         request = self._database.request(job)
         job.request, job.state, job.relisted = request, "queued", True
         job.identities, job.done, job.artifacts = set(), set(), {}
+        self._recalled.pop(job.id, None)
         self._database.save(job)
         self.begin(job)
 
@@ -150,6 +188,7 @@ class Lifecycle:
             self.end(job, "failed", "lost", text)
             return
         if world.state == "done":
+            self.recall(world)
             whole = not any([self._store.discard_if_damaged(identity) for identity in world.done])
             if whole:
                 self._store.share_unit(next(iter(world.done)))
@@ -162,6 +201,7 @@ class Lifecycle:
 
     def is_whole(self, job: Job) -> bool:
         """Whether everything a finished job made is still in the store."""
+        self.recall(job)
         return all(self._store.has_unit(identity) for identity in job.done)
 
     def with_world(self, request: CheckedShot) -> CheckedShot:
@@ -189,12 +229,11 @@ class Lifecycle:
             if identity not in self._working:
                 self._attempts.forget(identity)
         try:
-            if not self._loading:
-                self._database.save(job)
+            self._database.end(job)
         finally:
-            job.units = []  # a long path takes megabytes
-            if isinstance(job.request, CheckedShot):
-                job.request = msgspec.structs.replace(job.request, cameras=[])
+            job.units = []
+            job.request = without_cameras(job.request)
+            self.recall(job)
             self._changed(job)
             self._worlds_ended([other for other in self._jobs.values() if other.waits_for == job.id])
             self._forget_old(job)
@@ -230,17 +269,14 @@ class Lifecycle:
             finally:
                 self.begin(job)
 
-    def _forget_old(self, newest: Job) -> None:
+    def _forget_old(self, newest: Job | None = None) -> None:
         ended = [job for job in self._jobs.values() if not job.is_active]
         # the wall clock may have been set back: what has just ended is the newest all the same
         ended.sort(key=lambda job: (job is newest, job.changed))
-        count, artifacts = len(ended), sum(len(job.artifacts) for job in ended)
-        for job in ended[:-1]:
-            if count <= MAX_ENDED_JOBS and artifacts <= MAX_ENDED_ARTIFACTS:
-                return
-            count, artifacts = count - 1, artifacts - len(job.artifacts)
+        for job in ended[:-1][: max(0, len(ended) - MAX_ENDED_JOBS)]:
             self._forget(job)
 
     def _forget(self, job: Job) -> None:
         del self._jobs[job.id]
+        self._recalled.pop(job.id, None)
         self._database.delete(job.id)

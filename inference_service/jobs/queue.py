@@ -70,6 +70,11 @@ class JobQueue:
     def _knowing(self, identity: str) -> list[Job]:
         return [job for job in self.active() if identity in job.identities]
 
+    def recall(self, job: Job) -> Job:
+        """A job, its files at hand if it has ended."""
+        self._life.recall(job)
+        return job
+
     def active(self) -> list[Job]:
         """The unfinished jobs."""
         return [job for job in self.jobs.values() if job.is_active]

@@ -121,7 +121,7 @@ def _(message: messages.ReportDamage, service: Service, asker: Asker) -> None:
 
 def _place(service: Service, job: str, artifact: str) -> tuple[str, str]:
     """The unit that holds a file of a job, and the file's name in it."""
-    delivery = service.job(job).artifacts.get(artifact)
+    delivery = service.queue.recall(service.job(job)).artifacts.get(artifact)
     if delivery is None:
         raise ProtocolError("protocol", "The job has no such file yet.")
     return delivery.unit, delivery.own_name
@@ -157,7 +157,7 @@ def _(message: messages.Submit, service: Service, asker: Asker) -> object:
 
 @reply.register
 def _(message: messages.Status, service: Service, asker: Asker) -> object:
-    return service.queue.statuses.of(service.job(message.job), after=message.after)
+    return service.queue.statuses.of(service.queue.recall(service.job(message.job)), after=message.after)
 
 
 @reply.register

@@ -141,7 +141,16 @@ class CheckedShot(msgspec.Struct, frozen=True):
         return [*anchors, *_merged(clips), summary]
 
 
-Checked = CheckedWorld | CheckedShot
+class UnknownRequest(msgspec.Struct, frozen=True):
+    """What a job asked for that this version cannot read; the job has failed."""
+
+    kind: str
+    world_job: ClassVar[str] = ""
+    preset: ClassVar[str] = ""
+    files: ClassVar[frozenset[str]] = frozenset()
+
+
+Checked = CheckedWorld | CheckedShot | UnknownRequest
 REQUESTS = {"world": WorldRequest, "shot": ShotRequest}
 CHECKED: dict[str, type[CheckedWorld] | type[CheckedShot]] = {"world": CheckedWorld, "shot": CheckedShot}
 
