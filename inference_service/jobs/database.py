@@ -23,7 +23,7 @@ from inference_service.jobs.salvage import copy_readable, is_whole, set_aside
 from inference_service.wire.files import Artifact
 from inference_service.wire.locks import open_locked
 from inference_service.work.requests import CHECKED, Checked, CheckedShot, UnknownRequest
-from inference_service.work.unit import from_json, to_json
+from inference_service.work.unit import from_json, request_json
 from lookbeyond.errors import InputError, StorageError
 from lookbeyond.files import storage_errors
 
@@ -196,7 +196,7 @@ class JobDatabase:
         with self._written(), self.connection:  # which ends the transaction
             self.connection.execute("PRAGMA synchronous = FULL")  # it must survive a power cut
             self.connection.execute("BEGIN")
-            self._put(job, to_json(job.request).decode())
+            self._put(job, request_json(job.request))
             self.connection.execute("DELETE FROM details WHERE id = ?", (job.id,))
 
     def end(self, job: Job) -> None:
@@ -213,7 +213,7 @@ class JobDatabase:
             self.connection.execute("BEGIN")
             moved = "INSERT OR REPLACE INTO details SELECT id, request, ? FROM jobs WHERE id = ?"
             self.connection.execute(moved, (listing, job.id))
-            self._put(job, to_json(without_cameras(job.request)).decode())
+            self._put(job, request_json(without_cameras(job.request)))
 
     def _put(self, job: Job, request: str) -> None:
         crc = _crc(job.id, job.kind, request, job.revision)

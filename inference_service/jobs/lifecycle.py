@@ -98,10 +98,11 @@ class Lifecycle:
             if other and not other.is_active:
                 other.artifacts, other.done, other.identities = {}, set(), set()
 
-    def begin(self, job: Job) -> None:
-        """Begin with a job's first unit, unless it has to wait for its world."""
+    def begin(self, job: Job, first: Unit | None = None) -> None:
+        """Begin with a job's first unit (`first`, if it is at hand), unless it has to wait for its world."""
         if not job.waits_for:
-            job.add_units([job.request.first_unit(job.revision)])
+            assert not isinstance(job.request, UnknownRequest)
+            job.add_units([first or job.request.first_unit(job.revision)])
             self.advance(job)
 
     def advance(self, job: Job) -> None:

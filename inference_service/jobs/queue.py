@@ -11,9 +11,10 @@ from inference_service.jobs.job import ActiveUnit, Attempts, Job, in_order
 from inference_service.jobs.lifecycle import Lifecycle
 from inference_service.jobs.pace import Paces
 from inference_service.jobs.statuses import JobStatuses
+from inference_service.jobs.submission import Submission, prepare
 from inference_service.store.store import Store
 from inference_service.wire.requests import ShotRequest, WorldRequest
-from inference_service.work.requests import CheckedShot, check
+from inference_service.work.requests import CheckedShot
 from inference_service.work.unit import Unit
 from lookbeyond.errors import InputError, LookBeyondError
 
@@ -90,8 +91,11 @@ class JobQueue:
 
         Raises InputError for a request that cannot be worked on.
         """
-        checked = check(request)
-        identity = checked.identity(revision)
+        return self.take(prepare(request, revision))
+
+    def take(self, submission: Submission) -> tuple[Job, bool]:
+        """`submit`, of a request that was made ready."""
+        checked, identity = submission.request, submission.id
         known = self.jobs.get(identity)
         if known and known.is_active:
             return known, False
@@ -106,11 +110,11 @@ class JobQueue:
             raise InputError(f"The service has no file {missing[0][:12]}; upload it before the job.")
         position = 1 + max((other.position for other in self.jobs.values()), default=0.0)
         # a job that ended may list its artifacts in another order now: clients that still follow it get all again
-        job = Job(identity, checked, revision, position, "queued", relisted=known is not None)
+        job = Job(identity, checked, submission.revision, position, "queued", relisted=known is not None)
         self._require_room(job)
         self.database.save(job)
         self.jobs[identity] = job
-        self._life.begin(job)
+        self._life.begin(job, submission.first)
         for unit in job.identities:
             del self._attempts.crashed[unit]  # they do not count any more
         return job, True

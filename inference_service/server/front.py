@@ -23,6 +23,8 @@ SEND_QUEUE = 12
 """Messages kept for a client that does not read; a piece of a file is the largest, so 24 MiB."""
 RECEIVE_QUEUE = 8
 """Unread messages of one client; one of ours has four questions open at most."""
+MAX_FRAMES = 4
+"""Of a message: the sender's address, the magic, the header, a payload."""
 SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 UNREAD = Error("busy", "This client left too many answers unread and was disconnected; connect again.")
 SHORT_OF = "The service is short of something of this machine's: %s"
@@ -77,12 +79,23 @@ class FrontSocket:
         return address
 
     def received(self) -> Iterator[list[zmq.Frame]]:
-        """The messages that have come, but not too many at once: then the workers and the clock have their turn."""
+        """The messages that have come, but not too many at once: then the workers and the clock have their turn.
+
+        Of one with more than `MAX_FRAMES` frames, the others are let go one by one.
+        """
         for _ in range(100):
             try:
-                yield self.router.recv_multipart(zmq.NOBLOCK, copy=False)
+                frames = [self.router.recv(zmq.NOBLOCK, copy=False)]
             except zmq.Again:
                 return
+            more = frames[0].more
+            while more:
+                frame = self.router.recv(zmq.NOBLOCK, copy=False)
+                more = frame.more
+                if len(frames) > MAX_FRAMES:
+                    frames.pop()
+                frames.append(frame)
+            yield frames
 
     @property
     def is_behind(self) -> bool:

@@ -22,8 +22,9 @@ import zmq
 from inference_service.jobs.job import Job
 from inference_service.security.keys import make_private_folder, write_private_json
 from inference_service.server.decoding import decode_strictly
-from inference_service.server.front import SHORT_OF, SHORTAGES, surviving_shortage
+from inference_service.server.front import MAX_FRAMES, SHORT_OF, SHORTAGES, surviving_shortage
 from inference_service.server.housekeeping import give_back_memory
+from inference_service.server.preparer import LARGE_BYTES, Prepared
 from inference_service.server.replies import reply, welcome
 from inference_service.server.service import LATER, Asker, Reply, Service
 from inference_service.wire.address import runtime_file, runtime_folder
@@ -63,7 +64,7 @@ class Server(Service):
         try:
             self._begin()
             while True:
-                for socket, _ in poller.poll(BEHIND_MS if self.front.is_behind else TICK_MS):
+                for socket, _ in poller.poll(BEHIND_MS if self._hurries() else TICK_MS):
                     if socket is self.front.router:
                         self._receive()
                     elif socket is self.executor.socket:
@@ -71,6 +72,7 @@ class Server(Service):
                     else:
                         with surviving_shortage():
                             self.gate.admit()
+                self._answer_prepared()
                 self.front.flush()
                 if self.stopping.is_set():
                     if drain_until is None:
@@ -164,18 +166,38 @@ class Server(Service):
             self._handle(frames)
         self.dispatcher.dispatch()
 
+    def _hurries(self) -> bool:
+        return self.front.is_behind or self.preparer.is_busy
+
+    def _answer_prepared(self) -> None:
+        prepared = list(self.preparer.done())
+        for each in prepared:
+            self._reply_to(each)
+        if prepared:
+            self.dispatcher.dispatch()
+
     def _handle(self, frames: list[zmq.Frame]) -> None:
-        """Answer a message, whatever it is."""
-        peer, id = frames[0].bytes, 0
-        answer: object
+        """Answer a message, whatever it is; a large one when it is prepared."""
+        peer = frames[0].bytes
         try:
             key = str(frames[-1].get("User-Id"))
             if not self.gate.is_allowed(key):
                 raise ProtocolError("wrong_key", "This client is not allowed here.")
-            if len(frames) > 4:  # before they are copied
+            if len(frames) > MAX_FRAMES:  # before they are copied
                 raise ProtocolError("protocol", "A message has two or three frames.")
+            if len(frames) > 2 and len(frames[2]) >= LARGE_BYTES:
+                return self.preparer.put(peer, key, frames[1:])
             message, id, payload = decode_strictly([frame.bytes for frame in frames[1:]])
-            answer = self._answer(peer, key, message, id, payload)
+            self._reply_to(Prepared(peer, key, message, id, payload))
+        except Exception as error:
+            self._reply_to(Prepared(peer, "", error=error))
+
+    def _reply_to(self, asked: Prepared) -> None:
+        peer, id = asked.peer, asked.id
+        try:
+            if asked.error:
+                raise asked.error
+            answer = self._answer(asked)
         except (ProtocolError, LookBeyondError) as error:
             self.totals["refused"] += 1
             answer = Error(error.code, str(error) if isinstance(error, ProtocolError) else sentence(str(error)))
@@ -186,7 +208,8 @@ class Server(Service):
         elif answer is not LATER:
             self.front.send(peer, answer, id)
 
-    def _answer(self, peer: bytes, key: str, message: object, id: int, payload: bytes) -> object:
+    def _answer(self, asked: Prepared) -> object:
+        peer, key, message, id = asked.peer, asked.key, asked.message, asked.id
         if isinstance(message, Hello):
             return welcome(message, self, peer, key)
         session = self.sessions.get(peer)
@@ -197,7 +220,7 @@ class Server(Service):
         def reply_later(answer: object) -> None:
             self.late_replies.append((peer, answer, id))  # sent by the socket's thread
 
-        answer = reply(message, self, Asker(peer, key, session, payload, reply_later))
+        answer = reply(message, self, Asker(peer, key, session, asked.payload, reply_later, asked.submission))
         return Acknowledged() if answer is None else answer
 
     def _unforeseen(self, error: Exception) -> Error:

@@ -17,7 +17,7 @@ from inference_service.wire.requests import (
     WorldRequest,
 )
 from inference_service.work.pipeline import Room, Unseen
-from inference_service.work.unit import UNIT_VERSION, Unit, hash_of, pixels_of, to_plain
+from inference_service.work.unit import UNIT_VERSION, Unit, described, hash_of, pixels_of
 from inference_service.work.units.anchor import FillAnchor
 from inference_service.work.units.clip import ShootClip
 from inference_service.work.units.plan import Plan, PlanShot
@@ -59,7 +59,7 @@ class CheckedWorld(msgspec.Struct, frozen=True):
     def identity(self, revision: str) -> str:
         """The id of its job."""
         usual = {"prompt": "", "room": "auto", "unseen": ""}
-        plain = {key: value for key, value in to_plain(self).items() if key not in usual or value != usual[key]}
+        plain = {key: value for key, value in described(self).items() if key not in usual or value != usual[key]}
         return _job_identity(self.kind, revision, plain)
 
     def first_unit(self, revision: str) -> BuildWorld:
@@ -95,7 +95,7 @@ class CheckedShot(msgspec.Struct, frozen=True):
 
     def identity(self, revision: str) -> str:
         """The id of its job."""
-        plain = to_plain(self)
+        plain = described(self)
         del plain["world" if self.world_job else "world_job"]  # a job's files are filled in once its world is there
         if not self.steps:
             del plain["steps"]
