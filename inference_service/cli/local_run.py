@@ -1,8 +1,10 @@
 """Units run in this process, with a progress bar; their results go into a folder all at once."""
 
+import contextlib
 import functools
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -16,7 +18,7 @@ from inference_service.store.store import MIN_FREE_BYTES, Store, default_store
 from inference_service.work.perform import perform_unit
 from inference_service.work.unit import Unit
 from inference_service.workers.models import CachedPipelines, load_scene_pipeline
-from lookbeyond.files import require_space, whole_folder
+from lookbeyond.whole import require_space, whole_folder
 
 MAX_REPAIRS = 3
 """How often a run begins again because something in the store was damaged."""
@@ -60,12 +62,36 @@ class LocalRun:
         records = [self.store.record(unit.identity) for unit in units]
         require_space(out, sum(a.size for record in records for a in record.artifacts) + MIN_FREE_BYTES // 16)
         with whole_folder(out, owned) as folder:
+            _note(out, folder)
             for unit, record in zip(units, records):
                 files = {artifact.name: artifact for artifact in record.artifacts}
                 for name, own_name in unit.outputs.items():
                     (folder / name).parent.mkdir(parents=True, exist_ok=True)
                     self.store.copy_out(unit.identity, files[own_name], folder / name)
         click.echo(f"{out}: done.")
+
+
+@dataclass
+class Outcome:
+    """What a command was about to deliver when it ended; given to click as its object."""
+
+    out: Path | None = None
+    inode: int = 0
+    """Of the folder that is to be there."""
+
+    @property
+    def text(self) -> str:
+        """What became of the output."""
+        with contextlib.suppress(OSError):
+            if self.out and self.out.stat().st_ino == self.inode:
+                return f"{self.out} was written"
+        return "no output was written"
+
+
+def _note(out: Path, folder: Path) -> None:
+    context = click.get_current_context(silent=True)
+    if context and (outcome := context.find_object(Outcome)):
+        outcome.out, outcome.inode = out, folder.stat().st_ino
 
 
 def _show(bar: tqdm, unit: Unit, done: float, fraction: float, message: str, preview: np.ndarray | None = None) -> None:

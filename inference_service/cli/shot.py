@@ -10,8 +10,9 @@ from inference_service.cli.local_run import LocalRun
 from inference_service.wire.requests import ShotRequest
 from inference_service.work.requests import check_shot
 from inference_service.work.units.plan import read_plan
-from lookbeyond.files import check_output_folder, load_panorama, world_files
+from lookbeyond.files import load_panorama, world_files
 from lookbeyond.geometry.transforms import read_transforms
+from lookbeyond.whole import check_output_folder
 
 SHOT_ENTRIES = ("frames", "depth", "transforms.json", "shot.json")
 

@@ -11,9 +11,10 @@ from inference_service.cli.local_run import LocalRun
 from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, WorldRequest
 from inference_service.work.requests import ROOMS, UNSEEN, check
 from lookbeyond.errors import InputError
-from lookbeyond.files import Photo, check_output_folder, read_json, read_panorama_image, read_photo
+from lookbeyond.files import Photo, read_json, read_panorama_image, read_photo
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.layout.camera import FROM_FILE, GIVEN, camera_from_photo
+from lookbeyond.whole import check_output_folder
 
 AUTO = "auto"
 ENTRIES = (*WORLD_FILES, *WORLD_LAYERS)

@@ -21,11 +21,11 @@ import msgspec
 from inference_service.jobs.job import ACTIVE, ENDED, Delivery, Job
 from inference_service.jobs.salvage import copy_readable, is_whole, set_aside
 from inference_service.wire.files import Artifact
-from inference_service.wire.locks import open_locked
 from inference_service.work.requests import CHECKED, Checked, CheckedShot, UnknownRequest
 from inference_service.work.unit import from_json, request_json
 from lookbeyond.errors import InputError, StorageError
-from lookbeyond.files import storage_errors
+from lookbeyond.locks import open_locked
+from lookbeyond.whole import storage_errors
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import zmq
 
 from inference_service.wire.files import written_whole
 from lookbeyond.errors import InputError
-from lookbeyond.files import storage_errors
+from lookbeyond.whole import storage_errors
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lookbeyond.files import storage_errors
+from lookbeyond.whole import storage_errors
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 LOG_BYTES = 8 << 20

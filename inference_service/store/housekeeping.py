@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference_service.store.marks import is_alive
+from inference_service.store.marks import LOCK, holder_lives
 from inference_service.store.record import RECORD
 from inference_service.store.store import Store, remove
 from lookbeyond.errors import LookBeyondError
@@ -37,8 +37,11 @@ class Entry:
 
 def sweep(store: Store) -> None:
     """Remove what processes that died have left half-written."""
-    for path in (store.root / "temporary").iterdir():
-        if not is_alive(path.name.partition("-")[0]):
+    paths, locks = list((store.root / "temporary").iterdir()), store.root / "writers"
+    marks = {path.name.partition("-")[0] for path in paths} | {lock.stem for lock in locks.glob(f"*{LOCK}")}
+    dead = {mark for mark in marks if not holder_lives(locks / f"{mark}{LOCK}")}
+    for path in paths:
+        if path.name.partition("-")[0] in dead:
             remove(path)
 
 

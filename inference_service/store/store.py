@@ -19,12 +19,12 @@ from pathlib import Path
 
 import platformdirs
 
-from inference_service.store.marks import own_mark
+from inference_service.store.marks import Mark
 from inference_service.store.record import RECORD, Damaged, Record, read_record
 from inference_service.wire.files import CHUNK_BYTES, Artifact, Checksum, artifact_of, file_sha256
 from inference_service.wire.requests import HASH_PATTERN
 from lookbeyond.errors import StorageError
-from lookbeyond.files import require_space, storage_errors
+from lookbeyond.whole import require_space, storage_errors
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())  # the command line says it in its own words
@@ -70,10 +70,11 @@ class Store:
     def __init__(self, root: Path):
         self.root = Path(root).absolute()
         with storage_errors(self.root):
-            for name in ("files", "units", "temporary"):
+            for name in ("files", "units", "temporary", "writers"):
                 (self.root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         self._names: collections.OrderedDict[str, str] = collections.OrderedDict()
         self._seen = Seen()
+        self._mark = Mark(self.root / "writers")
 
     # files, by SHA-256
 
@@ -278,7 +279,7 @@ class Store:
 
     def new_temporary(self) -> Path:
         """A free name for something half-written; it tells `sweep` whether its writer still lives."""
-        return self.root / "temporary" / f"{own_mark()}-{secrets.token_hex(8)}"
+        return self.root / "temporary" / f"{self._mark.name()}-{secrets.token_hex(8)}"
 
     def discard(self, path: Path) -> None:
         """Remove a file or unit."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from inference_service.store.record import RECORD
 from inference_service.store.store import Store
 from lookbeyond.errors import StorageError
-from lookbeyond.files import storage_errors
+from lookbeyond.whole import storage_errors
 
 
 def files_of(store: Store, identity: str, only_record: bool = False) -> dict[str, bytes]:

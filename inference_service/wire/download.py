@@ -10,6 +10,7 @@ from .connection import LISTEN_S, Connection
 from .errors import DamagedError, ServiceError
 from .events import FileArrived, Progress
 from .files import CHUNK_BYTES, Artifact, Checksum, file_sha256, written_whole
+from .leftovers import sweep_leftovers
 from .messages import Get, JobStatus, ReportDamage
 
 PULL_WINDOW = 4
@@ -46,6 +47,8 @@ def download(
             yield FileArrived(artifact.name, path)
         else:
             wanted.append((artifact, path))
+    for parent in {path.parent for _, path in wanted}:
+        sweep_leftovers(parent)
     pieces = _Pieces(connection, status, [artifact for artifact, _ in wanted])
     try:
         for artifact, path in wanted:

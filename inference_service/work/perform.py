@@ -10,8 +10,8 @@ from inference_service.work.memory import is_out_of_memory, release_caches
 from inference_service.work.pipeline import Callback, Pipelines
 from inference_service.work.unit import Unit
 from lookbeyond.errors import InputError, LookBeyondError, OutOfMemory, sentence
-from lookbeyond.files import storage_errors
 from lookbeyond.geometry.cameras import CameraError, PathError
+from lookbeyond.whole import storage_errors
 
 
 def perform_unit(unit: Unit, store: Store, pipelines: Pipelines, callback: Callback) -> None:

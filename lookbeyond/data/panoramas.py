@@ -15,7 +15,8 @@ import numpy as np
 import OpenEXR
 
 from lookbeyond.errors import InputError
-from lookbeyond.files import quiet_stderr, read_panorama_image, whole_file
+from lookbeyond.files import quiet_stderr, read_panorama_image
+from lookbeyond.whole import whole_file
 
 from .reading import entries, read_each
 

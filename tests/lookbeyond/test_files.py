@@ -31,14 +31,13 @@ from lookbeyond.files import (
     save_panorama,
     save_view,
     view_depth,
-    whole_file,
-    whole_folder,
     write_distance,
     write_png,
     write_video,
 )
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.whole import whole_file, whole_folder
 
 Usage = namedtuple("Usage", "total used free")
 

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 if sys.platform == "win32":
@@ -35,14 +34,3 @@ def open_locked(path: Path) -> int | None:
             if os.path.samestat(os.fstat(descriptor), os.stat(path)):
                 return descriptor
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def held(path: Path) -> Iterator[bool]:
-    """Hold a lock file for a block; whether it could be had."""
-    descriptor = open_locked(path)
-    try:
-        yield descriptor is not None
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
