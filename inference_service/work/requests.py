@@ -235,12 +235,12 @@ def _parsed(plain: dict, name: str) -> Camera:
     """A camera whose numbers are rounded to 1e-6, so that equal poses have equal identities."""
     try:
         return Camera.from_dict({key: _rounded(value) for key, value in plain.items()})
-    except ValueError as error:
+    except (ValueError, ArithmeticError, AttributeError) as error:
         raise InputError(sentence(f"{name} cannot be used: {error}")) from error
 
 
 def _rounded(value: object) -> object:
     try:
         return [[round(x, 6) + 0.0 for x in row] for row in value]  # type: ignore[union-attr]
-    except (TypeError, OverflowError):
+    except (TypeError, OverflowError, ValueError):
         return value  # a size; for anything else `Camera` has a message

@@ -32,7 +32,7 @@ def read_transforms(path: str | os.PathLike) -> list[Camera]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PathError(f"{path} cannot be read ({error.strerror}); give a transforms.json") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise PathError(f"{path} is not JSON; give a nerfstudio transforms.json") from None
     frames = content.get("frames") if isinstance(content, dict) else None
     if not isinstance(frames, list) or not frames:
@@ -43,6 +43,8 @@ def read_transforms(path: str | os.PathLike) -> list[Camera]:
             cameras.append(_camera(content | frame))
         except (CameraError, TypeError) as error:
             raise PathError(f"{path}, frame {number}: {error}") from None
+        except ArithmeticError:
+            raise PathError(f"{path}, frame {number}: a number is too large; give pixels, radians, metres") from None
     return cameras
 
 
@@ -116,7 +118,7 @@ def _camera(values: Mapping[str, Any]) -> Camera:
     if "transform_matrix" not in values:
         raise CameraError("the frame has no transform_matrix; give the camera's pose, 4 x 4 numbers")
     numbers = {name: values[name] for name in (*_INTRINSICS, "camera_angle_x") if name in values}
-    if not all(isinstance(value, int | float) for value in numbers.values()):
+    if not all(isinstance(value, int | float) and abs(value) < 1e300 for value in numbers.values()):
         raise CameraError("the intrinsics are not numbers; give fl_x, fl_y, cx, cy, w and h in pixels")
     if "w" not in numbers or "h" not in numbers or not ("fl_x" in numbers or "camera_angle_x" in numbers):
         raise CameraError("intrinsics are missing; give w, h and fl_x (or camera_angle_x)")
@@ -133,7 +135,7 @@ def _camera(values: Mapping[str, Any]) -> Camera:
     ]
     try:
         pose = np.array(values["transform_matrix"], np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RecursionError):
         raise CameraError("the transform_matrix is not made of numbers; give 4 x 4") from None
     if pose.shape == (3, 4):
         pose = np.vstack([pose, [0, 0, 0, 1]])
