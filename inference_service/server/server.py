@@ -20,10 +20,17 @@ from typing import Any
 import zmq
 
 from inference_service.jobs.job import Job
-from inference_service.security.keys import make_private_folder, write_private_json
+from inference_service.security.keys import (
+    client_keys_file,
+    make_private,
+    make_private_folder,
+    server_keys_file,
+    write_private_json,
+)
 from inference_service.server.decoding import decode_strictly
 from inference_service.server.front import MAX_FRAMES, SHORT_OF, SHORTAGES, surviving_shortage
 from inference_service.server.housekeeping import give_back_memory
+from inference_service.server.logs import rotate_screen
 from inference_service.server.preparer import LARGE_BYTES, Prepared
 from inference_service.server.replies import reply, welcome
 from inference_service.server.service import LATER, Asker, Reply, Service
@@ -141,12 +148,19 @@ class Server(Service):
         if now >= self._tidy_at:
             self._tidy_at = now + HOUSEKEEPING_INTERVAL_S
             self.housekeeper.tidy()
+            rotate_screen()
         if now >= self._hint_at:
             self._hint_at = now + HINT_INTERVAL_S
             self.dispatcher.hint_progress()
         self.dispatcher.take_in(self.executor.tick())
 
     def _reload_clients(self) -> None:
+        try:
+            for path in (server_keys_file(), client_keys_file()):
+                if path.exists() and make_private(path):
+                    log.error("The key file %s could be read by others, and is private again; make new keys", path)
+        except OSError as error:
+            log.error(SHORT_OF, error)
         try:
             if not self.gate.reload():
                 return

@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -72,6 +73,8 @@ class Store:
         with storage_errors(self.root):
             for name in ("files", "units", "temporary", "writers"):
                 (self.root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+            if sys.platform != "win32" and self.root.stat().st_uid == os.getuid():
+                self.root.chmod(0o700)  # whatever the umask and those who made it before
         self._names: collections.OrderedDict[str, str] = collections.OrderedDict()
         self._seen = Seen()
         self._mark = Mark(self.root / "writers")
