@@ -97,7 +97,7 @@ def test_a_list_of_yesterday_is_read(store, tmp_path):
             assert list(jobs.jobs) == ids
             states = [jobs.jobs[id].state for id in ids]
             assert states == ["done", "done", "cancelled", "queued", "queued", "queued"]
-            assert len(jobs.statuses.of(jobs.recall(jobs.jobs[ids[1]])).artifacts) == 2 * 9 + 2
+            assert len(jobs.statuses.of(jobs.recall(jobs.jobs[ids[1]])).artifacts) == 3 * 9 + 2
     assert _sql(store, "PRAGMA user_version")[0] == [(2,)]
 
 
@@ -144,7 +144,7 @@ def test_a_second_service_is_refused_and_the_first_is_not_disturbed(store, tmp_p
 
 
 def test_ended_jobs_keep_no_cameras_and_no_files_in_memory(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(lifecycle, "MAX_RECALLED", 25)
+    monkeypatch.setattr(lifecycle, "MAX_RECALLED", 30)
     with queue(store) as jobs:
         world, _ = jobs.submit(_request(store, tmp_path), "r")
         requests = [ShotRequest(world_job=world.id, cameras=path_cameras(n)) for n in range(5, 9)]
@@ -156,9 +156,9 @@ def test_ended_jobs_keep_no_cameras_and_no_files_in_memory(store, tmp_path, monk
         assert not any(getattr(job.request, "cameras", []) or job.artifacts for job in jobs.jobs.values())
         for shot, frames in [*zip(shots, range(5, 9)), *zip(shots, range(5, 9))]:
             status = jobs.statuses.of(jobs.recall(jobs.jobs[shot.id]))
-            assert len(status.artifacts) == 2 * frames + 2
-            assert sum(len(job.artifacts) for job in jobs.jobs.values()) <= 25
+            assert len(status.artifacts) == 3 * frames + 2
+            assert sum(len(job.artifacts) for job in jobs.jobs.values()) <= 30
         again, new = jobs.submit(requests[0], "r")
         assert again.id == shots[0].id and not new
         jobs.reopen(again)
-        assert again.state == "done" and len(again.artifacts) == 12  # with the cameras it asked for
+        assert again.state == "done" and len(again.artifacts) == 17  # with the cameras it asked for
