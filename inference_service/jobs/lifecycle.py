@@ -25,8 +25,14 @@ log = logging.getLogger(__name__)
 
 MAX_ENDED_JOBS = 1000
 """Ended jobs beyond these are forgotten, the oldest first; what they made stays in the store."""
+DAMAGED = "What the store had of %s was damaged and has been removed; submit the job again to send it."
 MAX_RECALLED = 50_000
 """Files of ended jobs that are kept in memory; those of all others lie in the database."""
+
+
+def units_of(files: dict[str, Delivery]) -> set[str]:
+    """The units that hold these files."""
+    return {each.unit for each in files.values()}
 
 
 class Lifecycle:
@@ -81,7 +87,7 @@ class Lifecycle:
             if job.state == "queued":
                 self._forget(job)
         # looked at again, for its files may have been pruned
-        elif not all([self._store.has_whole_unit(unit) for unit in {each.unit for each in files.values()}]):
+        elif not all([self._store.has_whole_unit(unit) for unit in units_of(files)]):
             self._forget(job)
 
     def recall(self, job: Job) -> None:
@@ -90,7 +96,7 @@ class Lifecycle:
             return
         if job.id not in self._recalled and not job.artifacts:
             job.artifacts = self._database.listing(job.id) or {}
-            job.done = {each.unit for each in job.artifacts.values()}
+            job.done = units_of(job.artifacts)
         self._recalled[job.id] = len(job.artifacts)
         self._recalled.move_to_end(job.id)
         while len(self._recalled) > 1 and sum(self._recalled.values()) > MAX_RECALLED:
@@ -185,9 +191,7 @@ class Lifecycle:
         request = job.request
         world = self._jobs.get(request.world_job) if isinstance(request, CheckedShot) else None
         if not isinstance(request, CheckedShot) or world is None or world.state not in ("done", *ACTIVE):
-            text = f"What the store had of {name} was damaged and has been removed; submit the job again to send it."
-            self.end(job, "failed", "lost", text)
-            return
+            return self.end(job, "failed", "lost", DAMAGED % name)
         if world.state == "done":
             self.recall(world)
             whole = not any([self._store.discard_if_damaged(identity) for identity in world.done])
