@@ -33,6 +33,7 @@ from benchmarks.noted_service import made_in_vain, service_command, units_file
 from benchmarks.own_service import end, start_service
 from inference_service.client import Client, Finished, ServiceError, find_service
 from inference_service.server.server import PROBE_INTERVAL_S
+from inference_service.store.housekeeping import entries, sweep
 from inference_service.store.store import Store
 from inference_service.wire.address import runtime_file
 from inference_service.wire.files import file_sha256
@@ -201,8 +202,8 @@ def chaos(folder: Path, kills: int, batches: int, jobs: int, frames: int, rng: r
     shots = range(1, scene.first)
     expected = undisturbed(folder, 1, len(shots), frames)
     store = Store(folder / "store")
-    store.sweep()
-    damaged = sum(not store.has_whole_unit(entry.name) for entry in store.entries() if entry.kind != "file")
+    sweep(store)
+    damaged = sum(not store.has_whole_unit(entry.name) for entry in entries(store) if entry.kind != "file")
     seen = list(map(int, (folder / "seen.txt").read_text().split()))
     noted = units_file(store.root).read_text().splitlines()
     both = expected.keys() & scene.hashes.keys()

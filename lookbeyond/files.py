@@ -3,15 +3,10 @@
 The geometry values (`Panorama`, `View`) know nothing of files; here they become files and back.
 """
 
-import contextlib
-import errno
 import functools
 import itertools
 import json
-import os
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,6 +22,7 @@ from lookbeyond.geometry.panorama import Panorama, Plate, View
 from lookbeyond.geometry.transforms import in_numbers_order
 from lookbeyond.photo.quiet import quiet_stderr
 from lookbeyond.photo.reading import MAX_SIDE
+from lookbeyond.whole import storage_errors, whole_file
 
 MAX_JSON_BYTES = 1 << 20
 DEPTH_PNG_UNIT_M = 1e-3
@@ -120,10 +116,10 @@ def write_json(path: Path, value: object) -> None:
         path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> dict:
+def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> dict:
     """Read a JSON object. Raises InputError that names the file."""
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
+        if path.stat().st_size > max_bytes:
             raise ValueError("it is too large")
         value = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(value, dict):
@@ -274,88 +270,3 @@ def _z_of_rays(width: int, height: int, *intrinsics: float) -> np.ndarray:
     # the frames of a shot share it, wherever their camera is
     camera = Camera(width, height, np.reshape(intrinsics, (3, 3)), np.eye(4))
     return camera.rays() @ camera.forward
-
-
-# --- whole or not at all ----------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turn OSError into StorageError with a sentence that names `path`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-            raise StorageError(
-                f"There is no space left for {path}; free some disk space or choose another folder."
-            ) from error
-        raise StorageError(
-            f"{path} could not be written ({error.strerror or _one_line(error)}); "
-            "check the folder and its permissions, or choose another one."
-        ) from error
-
-
-def require_space(folder: Path, needed_bytes: int) -> None:
-    """Raise StorageError if the disk that holds `folder` (which need not exist yet) has less free space."""
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    with storage_errors(folder):
-        free = shutil.disk_usage(existing).free
-    if free < needed_bytes:
-        raise StorageError(
-            f"The disk of {folder} has {free / 1e6:.0f} MB free but {needed_bytes / 1e6:.0f} MB are needed; "
-            "free some space or choose another folder."
-        )
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` (same suffix) that takes its place when the block ends well."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield temporary
-        with storage_errors(path):
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def check_output_folder(path: Path, owned: tuple[str, ...]) -> None:
-    """Raise InputError unless `path` is free, or a folder of nothing but the entries named in `owned`."""
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file; choose another folder for the output.")
-    with storage_errors(path):
-        others = sorted(p.name for p in path.iterdir() if p.name not in owned) if path.exists() else []
-    if others:
-        raise InputError(f"The folder {path} holds other files ({others[0]}); choose a new or empty one.")
-
-
-@contextlib.contextmanager
-def whole_folder(path: Path, owned: tuple[str, ...]) -> Iterator[Path]:
-    """Give a temporary folder beside `path` that takes its place when the block ends well.
-
-    A folder that is already there is replaced only if it holds nothing but the entries named in `owned` (an
-    earlier output of the same kind); otherwise InputError, so that nothing of the user's is ever lost.
-    """
-    path = Path(path).absolute()
-    check_output_folder(path, owned)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    replaced = temporary.with_suffix(".replaced")
-    with storage_errors(path):
-        temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        with storage_errors(path):
-            if path.exists():
-                os.replace(path, replaced)
-            try:
-                os.replace(temporary, path)
-            except OSError:
-                if replaced.exists():
-                    os.replace(replaced, path)
-                raise
-        shutil.rmtree(replaced, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

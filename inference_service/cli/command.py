@@ -9,6 +9,7 @@ from inference_service.cli.cameras import cameras
 from inference_service.cli.doctor import doctor
 from inference_service.cli.fetch import fetch
 from inference_service.cli.keys import keys
+from inference_service.cli.local_run import Outcome
 from inference_service.cli.mesh import mesh
 from inference_service.cli.page import page
 from inference_service.cli.queue import queue
@@ -42,15 +43,16 @@ for _part in _parts:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exits with 0, 2 for unusable input (one line says why), 130 after Ctrl-C."""
+    outcome = Outcome()
     try:
-        code = command.main(arguments, standalone_mode=False)
+        code = command.main(arguments, standalone_mode=False, obj=outcome)
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "lookbeyond"
         _fail(f"{error.format_message()} See `{where} --help`.")
     except (LookBeyondError, CameraError, PathError, ServiceError) as error:
         _fail(str(error))
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Stopped; no output was written.", err=True)
+        click.echo(f"Stopped; {outcome.text}.", err=True)
         sys.exit(130)
     else:
         sys.exit(code if isinstance(code, int) else 0)

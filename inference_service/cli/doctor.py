@@ -28,7 +28,7 @@ from inference_service.wire.address import runtime_folder
 from inference_service.workers.devices import default_device, describe_torch_devices
 from lookbeyond import __version__, presets
 from lookbeyond.errors import InputError, LookBeyondError
-from lookbeyond.files import require_space
+from lookbeyond.whole import require_space
 
 
 @dataclasses.dataclass

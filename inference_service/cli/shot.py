@@ -13,8 +13,9 @@ from inference_service.work.requests import check_shot
 from inference_service.work.unit import Unit
 from inference_service.work.units.plan import read_plan
 from lookbeyond.errors import InputError
-from lookbeyond.files import check_output_folder, load_panorama, world_files
+from lookbeyond.files import load_panorama, world_files
 from lookbeyond.geometry.transforms import read_camera_path, shot_path
+from lookbeyond.whole import check_output_folder
 
 SHOT_ENTRIES = ("frames", "depth", "transforms.json", "shot.json", "layers")
 
@@ -69,19 +70,24 @@ def shot(
         click.echo(f"{cameras}: {sentence}")
     panorama = load_panorama(world)
     run = LocalRun(store)
-    files = {name: run.store.add_file(world / name) for name in world_files(world)}
-    request = check_shot(ShotRequest(world=files, cameras=[camera.to_dict() for camera in path.cameras], **settings))
-    revision = run.revision(request.preset)
-    plan = request.first_unit(revision)
-    run.perform([plan])
-    units = request.units(revision, read_plan(run.store, plan.identity))
-    if out is None:
-        made = [unit for unit in units if unit.kind == "clip"]
-        some = [unit for number, unit in enumerate(made, 1) if number in (clips or ())]
-        run.perform(_with_needs(some, units))
-        click.echo(f"{len(some)} of {len(made)} clips are in {run.store.root}.")
-        return
-    run.perform(units)
+
+    def make() -> None:
+        files = {name: run.store.add_file(world / name) for name in world_files(world)}
+        request = check_shot(
+            ShotRequest(world=files, cameras=[camera.to_dict() for camera in path.cameras], **settings)
+        )
+        revision = run.revision(request.preset)
+        plan = request.first_unit(revision)
+        run.perform([plan])
+        units = request.units(revision, read_plan(run.store, plan.identity, len(path.cameras)))
+        if out is None:
+            made = [unit for unit in units if unit.kind == "clip"]
+            some = [unit for number, unit in enumerate(made, 1) if number in (clips or ())]
+            run.perform(_with_needs(some, units))
+            click.echo(f"{len(some)} of {len(made)} clips are in {run.store.root}.")
+            return
+        run.perform(units)
+        run.deliver(units, out, SHOT_ENTRIES, add_layers if layers else None)
 
     def add_layers(folder: Path) -> None:
         from lookbeyond.exchange.layers import write_layers
@@ -89,7 +95,7 @@ def shot(
 
         write_layers(folder / "layers", load_shot(folder), panorama)
 
-    run.deliver(units, out, SHOT_ENTRIES, add_layers if layers else None)
+    run.heal(make)
 
 
 def _with_needs(wanted: Sequence[Unit], units: Sequence[Unit]) -> list[Unit]:

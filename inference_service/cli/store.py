@@ -9,7 +9,7 @@ import click
 from inference_service.cli import options
 from inference_service.client import Client
 from inference_service.jobs.queue import JobQueue
-from inference_service.store.housekeeping import DAY_S, Entry, entries, prune, sweep
+from inference_service.store.housekeeping import DAY_S, Entry, damaged, entries, prune, sweep
 from inference_service.store.store import Store, default_store
 from inference_service.wire.files import file_sha256
 from inference_service.work.units import KINDS
@@ -70,6 +70,20 @@ def show_entry(name: str, store: Path | None) -> None:
         path = entry.path / artifact.name
         good = path.is_file() and file_sha256(path) == artifact.sha256
         click.echo(f"  {'ok     ' if good else 'DAMAGED'} {artifact.name:24} {_megabytes(artifact.size):>12}")
+
+
+@store.command("check")
+@click.option("--repair", is_flag=True, help="Remove what is damaged: it is made, or sent, again when it is needed.")
+@options.store
+def check_store(repair: bool, store: Path | None) -> int:
+    """Hash everything in the store and name what is damaged; exits with 1 if anything is, and stays."""
+    opened, count = _open(store), 0
+    for entry in damaged(opened, repair):
+        count += 1
+        click.echo(f"{'removed' if repair else 'DAMAGED'} {entry.kind:6} {entry.name}")
+    left = "" if not count else " and removed" if repair else "; `lookbeyond store check --repair` removes them"
+    click.echo(f"{opened.root}: {count or 'no'} damaged entries{left}.")
+    return int(count > 0 and not repair)
 
 
 @store.command("prune")

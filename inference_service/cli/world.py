@@ -12,11 +12,12 @@ from inference_service.cli.local_run import LocalRun
 from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, WorldRequest
 from inference_service.work.requests import ROOMS, UNSEEN, check
 from lookbeyond.errors import InputError
-from lookbeyond.files import check_output_folder, read_json, write_png
+from lookbeyond.files import read_json, write_png
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.layout.camera import FROM_FILE, GIVEN, camera_from_photo
 from lookbeyond.photo.reading import Photo, Sphere, read_photo, read_sphere
 from lookbeyond.photo.tags import fov_x_of_focal
+from lookbeyond.whole import check_output_folder
 
 AUTO = "auto"
 ENTRIES = (*WORLD_FILES, *WORLD_LAYERS)
@@ -89,8 +90,9 @@ def world(
     check_output_folder(out, ENTRIES)
     settings["unseen"] = unseen or ""
     run = LocalRun(store)
+    picture: Photo | Sphere
     if photo is not None:
-        image = read_photo(photo, stops=stops)
+        picture = image = read_photo(photo, stops=stops)
         _report(photo, image, stops)
         height, width = image.pixels.shape[:2]
         fov_x_rad = _field_of_view_rad(fov_x_deg, focal_mm, width, height)
@@ -98,15 +100,22 @@ def world(
         request = WorldRequest(photo=_stored(run, photo, image, stops), camera=camera.to_dict(), **settings)
     else:
         assert panorama is not None
-        sphere = read_sphere(panorama, stops=stops)
+        picture = sphere = read_sphere(panorama, stops=stops)
         _report(panorama, sphere, stops)
         del settings["width"]  # it has its own
         if stops is not None and sphere.heading_rad is not None:  # the developed picture has no compass any more
             settings["camera"] = placed_camera(64, 64, 1.0, heading_rad=sphere.heading_rad).to_dict()
         request = WorldRequest(panorama=_stored(run, panorama, sphere, stops), **settings)
+    path = photo or panorama
+    assert path is not None
     unit = check(request).first_unit(run.revision(request.preset))
-    run.perform([unit])
-    run.deliver([unit], out, ENTRIES)
+
+    def make() -> None:
+        _stored(run, path, picture, stops)
+        run.perform([unit])
+        run.deliver([unit], out, ENTRIES)
+
+    run.heal(make)
     place = read_json(out / "world.json").get("place", {})
     if place.get("reason"):
         click.echo(f"{out}: {place['reason']} (confidence {place['confidence']:.2f})")

@@ -3,24 +3,36 @@
 Results lie in the store, so that after a restart a job goes on with the first unit that is not there.
 """
 
+import collections
 import dataclasses
+import logging
 import time
 from collections.abc import Callable, Iterable
 
 import msgspec
 
-from inference_service.jobs.database import JobDatabase
-from inference_service.jobs.job import ENDED, ActiveUnit, Attempts, Delivery, Job
+from inference_service.jobs.database import JobDatabase, without_cameras
+from inference_service.jobs.job import ACTIVE, ENDED, ActiveUnit, Attempts, Delivery, Job
+from inference_service.store.record import Damaged
 from inference_service.store.store import Store
 from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS
-from inference_service.work.requests import CheckedShot
+from inference_service.work.requests import CheckedShot, UnknownRequest
 from inference_service.work.unit import Unit
 from inference_service.work.units.plan import PlanShot, read_plan
 from lookbeyond.errors import InputError, LookBeyondError, StorageError
 
+log = logging.getLogger(__name__)
+
 MAX_ENDED_JOBS = 1000
-MAX_ENDED_ARTIFACTS = 200_000
 """Ended jobs beyond these are forgotten, the oldest first; what they made stays in the store."""
+DAMAGED = "What the store had of %s was damaged and has been removed; submit the job again to send it."
+MAX_RECALLED = 50_000
+"""Files of ended jobs that are kept in memory; those of all others lie in the database."""
+
+
+def units_of(files: dict[str, Delivery]) -> set[str]:
+    """The units that hold these files."""
+    return {each.unit for each in files.values()}
 
 
 class Lifecycle:
@@ -38,6 +50,8 @@ class Lifecycle:
         self._jobs, self._working, self._store = jobs, working, store
         self._database, self._attempts, self._changed = database, attempts, changed
         self._loading = False
+        self._recalled: collections.OrderedDict[str, int] = collections.OrderedDict()
+        """Ended jobs whose files are in memory, and how many."""
 
     def load(self) -> None:
         """Take up the jobs of the database where they were left."""
@@ -46,24 +60,55 @@ class Lifecycle:
         for job in list(self._jobs.values()):
             if job.id not in self._jobs:  # there were too many
                 continue
-            if job.state == "done":  # looked at again, for its files may have been pruned
-                job.state = "queued"
-                self.begin(job)
-                if job.state == "queued":
-                    self._forget(job)
-            elif job.state in ENDED:
-                job.message = ENDED[job.state]
+            if job.state in ENDED:
+                self._load_ended(job)
         for job in list(self._jobs.values()):
-            if job.is_active and job.waits_for:
-                self._world_ended(job)
-            elif job.is_active:
-                self.begin(job)
+            if job.is_active:
+                try:
+                    self._world_ended(job) if job.waits_for else self.begin(job)
+                except Exception:  # whatever it is, it must not end the service
+                    log.exception("a job cannot be taken up", extra={"job": job.id})
+                    self.end(job, "failed", "lost", "The service cannot go on with this job; submit it again.")
+        self._forget_old()
         self._loading = False
 
-    def begin(self, job: Job) -> None:
-        """Begin with a job's first unit, unless it has to wait for its world."""
+    def _load_ended(self, job: Job) -> None:
+        job.message = ENDED[job.state]
+        if isinstance(job.request, UnknownRequest):
+            return
+        files = self._database.listing(job.id)
+        if job.state != "done":
+            if files is None:  # written by an older version
+                self._database.end(job)
+                job.request = without_cameras(job.request)
+        elif files is None:
+            job.state = "queued"
+            self.begin(job)
+            if job.state == "queued":
+                self._forget(job)
+        # looked at again, for its files may have been pruned
+        elif not all([self._store.has_whole_unit(unit) for unit in units_of(files)]):
+            self._forget(job)
+
+    def recall(self, job: Job) -> None:
+        """Have the files of an ended job at hand; those of the jobs that were recalled longest ago are let go."""
+        if job.is_active:
+            return
+        if job.id not in self._recalled and not job.artifacts:
+            job.artifacts = self._database.listing(job.id) or {}
+            job.done = units_of(job.artifacts)
+        self._recalled[job.id] = len(job.artifacts)
+        self._recalled.move_to_end(job.id)
+        while len(self._recalled) > 1 and sum(self._recalled.values()) > MAX_RECALLED:
+            other = self._jobs.get(self._recalled.popitem(last=False)[0])
+            if other and not other.is_active:
+                other.artifacts, other.done, other.identities = {}, set(), set()
+
+    def begin(self, job: Job, first: Unit | None = None) -> None:
+        """Begin with a job's first unit (`first`, if it is at hand), unless it has to wait for its world."""
         if not job.waits_for:
-            job.add_units([job.request.first_unit(job.revision)])
+            assert not isinstance(job.request, UnknownRequest)
+            job.add_units([first or job.request.first_unit(job.revision)])
             self.advance(job)
 
     def advance(self, job: Job) -> None:
@@ -73,18 +118,23 @@ class Lifecycle:
                 continue
             try:
                 self._take_in(job, unit)
-            except LookBeyondError as error:
-                if not self.discard_damaged(unit.identity, [unit.identity]):
-                    self.end(job, "failed", error.code, str(error))
+            except Damaged as error:  # it has been removed, and is made again: that helps once or never
+                if unit.identity in self._attempts.mended:
+                    self.end(job, "failed", "storage", str(error))
                     return
+                self._attempts.mended.add(unit.identity)
         self.settle(job)
 
     def _take_in(self, job: Job, unit: Unit) -> None:
         record = self._store.record(unit.identity)
         if isinstance(unit, PlanShot) and isinstance(job.request, CheckedShot):
-            job.add_units(job.request.units(job.revision, read_plan(self._store, unit.identity)))
-        job.done.add(unit.identity)
+            plan = read_plan(self._store, unit.identity, len(job.request.cameras))
+            job.add_units(job.request.units(job.revision, plan))
         files = {artifact.name: artifact for artifact in record.artifacts}
+        if not files.keys() >= set(unit.outputs.values()):
+            self._store.discard(self._store.unit(unit.identity))
+            raise Damaged("Finished work in the store lacks files and has been removed; it is made again.")
+        job.done.add(unit.identity)
         for name, own_name in unit.outputs.items():
             if name not in job.artifacts:
                 artifact = dataclasses.replace(files[own_name], name=name)
@@ -111,18 +161,52 @@ class Lifecycle:
                 job.relisted = True
                 self._changed(job)
 
-    def discard_damaged(self, reader: str, units: Iterable[str]) -> bool:
-        """Discard those of these units that a power cut damaged, once for each reader; whether there were any."""
-        if reader in self._attempts.mended:
+    def reopen(self, job: Job) -> None:
+        """A done job goes on, for something it made is no longer in the store."""
+        request = self._database.request(job)
+        job.request, job.state, job.relisted = request, "queued", True
+        job.identities, job.done, job.artifacts = set(), set(), {}
+        self._recalled.pop(job.id, None)
+        self._database.save(job)
+        self.begin(job)
+
+    def mend(self, unit: Unit) -> bool:
+        """Make again what was damaged of what a unit reads, once for each of its readers; whether anything was."""
+        if unit.identity in self._attempts.mended:
             return False
-        damaged = [identity for identity in units if self._store.discard_if_damaged(identity)]
-        for identity in damaged:
-            self._attempts.mended.add(reader)
+        needs = [] if unit.reads_only_records else unit.input_units
+        units = [each for each in needs if self._store.discard_if_damaged(each)]
+        units += [each for each in unit.input_units if each not in units and not self._store.has_unit(each)]
+        for identity in units:
             self.lost(identity)
-        return bool(damaged)
+        files = [each for each in unit.input_files if not self._store.has_file(each, afresh=True)]
+        if files:
+            for job in [job for job in self._jobs.values() if job.is_active and unit.identity in job.identities]:
+                self._mend_inputs(job, self._store.name(files[0]))
+        self._attempts.mended.add(unit.identity)
+        return bool(units or files)
+
+    def _mend_inputs(self, job: Job, name: str) -> None:
+        """A file that a job reads was damaged: its world is made again, or the client has to send it again."""
+        request = job.request
+        world = self._jobs.get(request.world_job) if isinstance(request, CheckedShot) else None
+        if not isinstance(request, CheckedShot) or world is None or world.state not in ("done", *ACTIVE):
+            return self.end(job, "failed", "lost", DAMAGED % name)
+        if world.state == "done":
+            self.recall(world)
+            whole = not any([self._store.discard_if_damaged(identity) for identity in world.done])
+            if whole:
+                self._store.share_unit(next(iter(world.done)))
+                self._changed(job)
+                return
+            self.reopen(world)
+        job.request = msgspec.structs.replace(request, world={})
+        job.units, job.identities, job.done, job.artifacts, job.relisted = [], set(), set(), {}, True
+        self._changed(job)
 
     def is_whole(self, job: Job) -> bool:
         """Whether everything a finished job made is still in the store."""
+        self.recall(job)
         return all(self._store.has_unit(identity) for identity in job.done)
 
     def with_world(self, request: CheckedShot) -> CheckedShot:
@@ -150,12 +234,11 @@ class Lifecycle:
             if identity not in self._working:
                 self._attempts.forget(identity)
         try:
-            if not self._loading:
-                self._database.save(job)
+            self._database.end(job)
         finally:
-            job.units = []  # a long path takes megabytes
-            if isinstance(job.request, CheckedShot):
-                job.request = msgspec.structs.replace(job.request, cameras=[])
+            job.units = []
+            job.request = without_cameras(job.request)
+            self.recall(job)
             self._changed(job)
             self._worlds_ended([other for other in self._jobs.values() if other.waits_for == job.id])
             self._forget_old(job)
@@ -191,17 +274,14 @@ class Lifecycle:
             finally:
                 self.begin(job)
 
-    def _forget_old(self, newest: Job) -> None:
+    def _forget_old(self, newest: Job | None = None) -> None:
         ended = [job for job in self._jobs.values() if not job.is_active]
         # the wall clock may have been set back: what has just ended is the newest all the same
         ended.sort(key=lambda job: (job is newest, job.changed))
-        count, artifacts = len(ended), sum(len(job.artifacts) for job in ended)
-        for job in ended[:-1]:
-            if count <= MAX_ENDED_JOBS and artifacts <= MAX_ENDED_ARTIFACTS:
-                return
-            count, artifacts = count - 1, artifacts - len(job.artifacts)
+        for job in ended[:-1][: max(0, len(ended) - MAX_ENDED_JOBS)]:
             self._forget(job)
 
     def _forget(self, job: Job) -> None:
         del self._jobs[job.id]
+        self._recalled.pop(job.id, None)
         self._database.delete(job.id)

@@ -11,9 +11,10 @@ from inference_service.jobs.job import ActiveUnit, Attempts, Job, in_order
 from inference_service.jobs.lifecycle import Lifecycle
 from inference_service.jobs.pace import Paces
 from inference_service.jobs.statuses import JobStatuses
+from inference_service.jobs.submission import Submission, prepare
 from inference_service.store.store import Store
 from inference_service.wire.requests import ShotRequest, WorldRequest
-from inference_service.work.requests import CheckedShot, check
+from inference_service.work.requests import CheckedShot
 from inference_service.work.unit import Unit
 from lookbeyond.errors import InputError, LookBeyondError
 
@@ -70,6 +71,11 @@ class JobQueue:
     def _knowing(self, identity: str) -> list[Job]:
         return [job for job in self.active() if identity in job.identities]
 
+    def recall(self, job: Job) -> Job:
+        """A job, its files at hand if it has ended."""
+        self._life.recall(job)
+        return job
+
     def active(self) -> list[Job]:
         """The unfinished jobs."""
         return [job for job in self.jobs.values() if job.is_active]
@@ -85,8 +91,11 @@ class JobQueue:
 
         Raises InputError for a request that cannot be worked on.
         """
-        checked = check(request)
-        identity = checked.identity(revision)
+        return self.take(prepare(request, revision))
+
+    def take(self, submission: Submission) -> tuple[Job, bool]:
+        """`submit`, of a request that was made ready."""
+        checked, identity = submission.request, submission.id
         known = self.jobs.get(identity)
         if known and known.is_active:
             return known, False
@@ -96,16 +105,16 @@ class JobQueue:
             return known, False
         if isinstance(checked, CheckedShot) and checked.world_job:
             checked = self._life.with_world(checked)
-        missing = [sha256 for sha256 in checked.files if not self._store.has_file(sha256)]
+        missing = [sha256 for sha256 in checked.files if not self._store.file(sha256).is_file()]
         if missing:
             raise InputError(f"The service has no file {missing[0][:12]}; upload it before the job.")
         position = 1 + max((other.position for other in self.jobs.values()), default=0.0)
         # a job that ended may list its artifacts in another order now: clients that still follow it get all again
-        job = Job(identity, checked, revision, position, "queued", relisted=known is not None)
+        job = Job(identity, checked, submission.revision, position, "queued", relisted=known is not None)
         self._require_room(job)
         self.database.save(job)
         self.jobs[identity] = job
-        self._life.begin(job)
+        self._life.begin(job, submission.first)
         for unit in job.identities:
             del self._attempts.crashed[unit]  # they do not count any more
         return job, True
@@ -190,12 +199,17 @@ class JobQueue:
         """A finished unit is no longer in the store: the jobs that go on make it again."""
         self._life.lost(identity)
 
+    def reopen(self, job: Job) -> None:
+        """Something that a done job made is no longer in the store: it is made again."""
+        if job.state == "done":
+            self._life.reopen(job)
+
     def failed(self, identity: str, code: str, message: str) -> None:
         """A unit cannot be made, so the jobs that need it fail; unless its inputs are damaged: those are made again."""
         active = self.working.pop(identity, None)
-        reads_files = active and not active.unit.reads_only_records and code in ("input", "storage")
-        if self._life.discard_damaged(identity, active.unit.needs if active and reads_files else ()):
+        if active and code in ("input", "storage", "damaged") and self._life.mend(active.unit):
             return
+        code = "storage" if code == "damaged" else code
         for job in self.jobs_of(identity):
             self._life.end(job, "failed", code, message)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import stat
 import sys
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ import platformdirs
 import zmq
 
 from inference_service.wire.files import written_whole
-from lookbeyond.errors import InputError
-from lookbeyond.files import storage_errors
+from lookbeyond.errors import InputError, StorageError
+from lookbeyond.whole import storage_errors
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def load_or_make_keys(path: Path) -> KeyPair:
     make_private_folder(path.parent)
     if not path.exists():
         public, secret = zmq.curve_keypair()
-        write_private_json(path, {"public": public.decode(), "secret": secret.decode()})
+        _make_once(path, {"public": public.decode(), "secret": secret.decode()})
     check_private(path, "delete it, and new keys will be made")
     try:
         plain = json.loads(path.read_text())
@@ -63,16 +64,43 @@ def load_or_make_keys(path: Path) -> KeyPair:
         raise InputError(f"The key file {path} is damaged; delete it, and new keys will be made.") from error
 
 
+def _make_once(path: Path, value: dict) -> None:
+    """Write a private file unless another process is there first: then that one's counts."""
+    mine = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    write_private_json(mine, value)
+    try:
+        with storage_errors(path):
+            if sys.platform == "win32":
+                mine.rename(path)  # which there replaces nothing
+            else:
+                os.link(mine, path)
+    except StorageError:
+        if not path.exists():
+            raise
+    finally:
+        mine.unlink(missing_ok=True)
+
+
 def check_private(path: Path, remedy: str) -> None:
     """InputError, with the remedy, if others may read the file."""
     if sys.platform != "win32" and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise InputError(f"The key file {path} can be read by others; {remedy}.")
 
 
+def make_private(path: Path) -> bool:
+    """Take from others what they may do with a file; whether there was anything. OSError if that is impossible."""
+    if sys.platform == "win32" or not stat.S_IMODE(path.stat().st_mode) & 0o077:
+        return False
+    path.chmod(0o600)
+    return True
+
+
 def make_private_folder(path: Path) -> None:
-    """Make a folder (0700) unless it is there; InputError if it belongs to somebody else."""
+    """Make a folder (0700, as those above it that are missing) unless it is there; InputError if it is another's."""
     with storage_errors(path):
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in reversed([each for each in path.absolute().parents if not each.exists()]):
+            folder.mkdir(exist_ok=True, mode=0o700)
+        path.mkdir(exist_ok=True, mode=0o700)
         if sys.platform != "win32":
             if path.stat().st_uid != os.getuid():
                 raise InputError(f"The folder {path} belongs to another user; remove it or use another one.")

@@ -1,13 +1,18 @@
 """Logs: one line for each event, as text for people or as JSON for programs, keyed by job, unit and attempt."""
 
+import contextlib
 import json
 import logging
 import logging.handlers
+import os
+import shutil
+import stat
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lookbeyond.files import storage_errors
+from inference_service.wire.address import runtime_folder
+from lookbeyond.whole import storage_errors
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 LOG_BYTES = 8 << 20
@@ -44,6 +49,18 @@ class TextFormatter(logging.Formatter):
 def _short(record: logging.LogRecord) -> list[tuple[str, object]]:
     fields = fields_of(record)
     return [(key, ",".join(v[:12] for v in value) if key == "jobs" else value) for key, value in fields.items()]
+
+
+def rotate_screen(descriptor: int = 2) -> None:
+    """Keep what a service started by a client prints (`service.log`) within bounds: the older part goes beside it."""
+    with contextlib.suppress(OSError):
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode) or about.st_size <= LOG_BYTES:
+            return
+        path = runtime_folder() / "service.log"
+        if path.exists() and os.path.samestat(about, path.stat()):
+            shutil.copyfile(path, path.with_name("service.log.1"))
+            os.ftruncate(descriptor, 0)  # it is written to at its end, wherever that is
 
 
 def set_up_logs(json_lines: bool = False, folder: Path | None = None) -> None:

@@ -8,9 +8,9 @@ what the user can do something about.
 import functools
 import logging
 
-import msgspec
-
 from inference_service.jobs.queue import MAX_WAITING_CAMERAS, MAX_WAITING_JOBS
+from inference_service.jobs.submission import prepare
+from inference_service.server.preparer import request_of
 from inference_service.server.service import LATER, Asker, Reply, Service
 from inference_service.server.uploads import receive
 from inference_service.wire import messages
@@ -116,12 +116,12 @@ def _(message: messages.ReportDamage, service: Service, asker: Asker) -> None:
     unit, name = _place(service, message.job, message.artifact)
     if service.store.discard_if_damaged(unit, name):
         service.queue.lost(unit)
-        log.warning("a damaged unit was discarded", extra={"unit": unit, "job": message.job, "file": name})
+        service.queue.reopen(service.job(message.job))
 
 
 def _place(service: Service, job: str, artifact: str) -> tuple[str, str]:
     """The unit that holds a file of a job, and the file's name in it."""
-    delivery = service.job(job).artifacts.get(artifact)
+    delivery = service.queue.recall(service.job(job)).artifacts.get(artifact)
     if delivery is None:
         raise ProtocolError("protocol", "The job has no such file yet.")
     return delivery.unit, delivery.own_name
@@ -136,15 +136,15 @@ def _(message: messages.Submit, service: Service, asker: Asker) -> object:
         raise ProtocolError("busy", "The service is ending; start it again, then submit the job.")
     if message.kind not in REQUESTS:
         raise ProtocolError("protocol", "A job is a world or a shot.")
-    try:
-        request = msgspec.convert(message.request, REQUESTS[message.kind])
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise InputError(f"The request is not complete ({error}); update the add-on.") from error
+    submission = asker.submission
+    if submission is None:
+        request = request_of(message)
+        submission = prepare(request, service.presets.revision(request.preset))
     known, session = service.queue.jobs, asker.session
     session.submitted = {id for id in session.submitted if id in known and known[id].is_active}
     if len(session.submitted) >= MAX_JOBS_PER_SESSION:
         raise InputError(f"{MAX_JOBS_PER_SESSION} jobs of this client are waiting already; cancel some first.")
-    job, new = service.queue.submit(request, service.presets.revision(request.preset))
+    job, new = service.queue.take(submission)
     for sha256 in job.request.files:
         service.store.touch_file(sha256)
     if job.is_active:
@@ -157,7 +157,7 @@ def _(message: messages.Submit, service: Service, asker: Asker) -> object:
 
 @reply.register
 def _(message: messages.Status, service: Service, asker: Asker) -> object:
-    return service.queue.statuses.of(service.job(message.job), after=message.after)
+    return service.queue.statuses.of(service.queue.recall(service.job(message.job)), after=message.after)
 
 
 @reply.register

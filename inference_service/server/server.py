@@ -20,10 +20,18 @@ from typing import Any
 import zmq
 
 from inference_service.jobs.job import Job
-from inference_service.security.keys import make_private_folder, write_private_json
+from inference_service.security.keys import (
+    client_keys_file,
+    make_private,
+    make_private_folder,
+    server_keys_file,
+    write_private_json,
+)
 from inference_service.server.decoding import decode_strictly
-from inference_service.server.front import SHORT_OF, SHORTAGES, surviving_shortage
+from inference_service.server.front import MAX_FRAMES, SHORT_OF, SHORTAGES, surviving_shortage
 from inference_service.server.housekeeping import give_back_memory
+from inference_service.server.logs import rotate_screen
+from inference_service.server.preparer import LARGE_BYTES, Prepared
 from inference_service.server.replies import reply, welcome
 from inference_service.server.service import LATER, Asker, Reply, Service
 from inference_service.wire.address import runtime_file, runtime_folder
@@ -34,6 +42,8 @@ from lookbeyond.errors import LookBeyondError, sentence
 log = logging.getLogger(__name__)
 
 TICK_MS = 100
+BEHIND_MS = 2
+"""How soon answers that wait for a slow client are tried again."""
 RELOAD_INTERVAL_S = 0.5
 """How often the list of allowed clients is checked: a revoked client is cut off so soon."""
 PROBE_INTERVAL_S = 3.0
@@ -61,7 +71,7 @@ class Server(Service):
         try:
             self._begin()
             while True:
-                for socket, _ in poller.poll(TICK_MS):
+                for socket, _ in poller.poll(BEHIND_MS if self._hurries() else TICK_MS):
                     if socket is self.front.router:
                         self._receive()
                     elif socket is self.executor.socket:
@@ -69,6 +79,8 @@ class Server(Service):
                     else:
                         with surviving_shortage():
                             self.gate.admit()
+                self._answer_prepared()
+                self.front.flush()
                 if self.stopping.is_set():
                     if drain_until is None:
                         drain_until = time.monotonic() + self.settings.drain_s
@@ -136,12 +148,19 @@ class Server(Service):
         if now >= self._tidy_at:
             self._tidy_at = now + HOUSEKEEPING_INTERVAL_S
             self.housekeeper.tidy()
+            rotate_screen()
         if now >= self._hint_at:
             self._hint_at = now + HINT_INTERVAL_S
             self.dispatcher.hint_progress()
         self.dispatcher.take_in(self.executor.tick())
 
     def _reload_clients(self) -> None:
+        try:
+            for path in (server_keys_file(), client_keys_file()):
+                if path.exists() and make_private(path):
+                    log.error("The key file %s could be read by others, and is private again; make new keys", path)
+        except OSError as error:
+            log.error(SHORT_OF, error)
         try:
             if not self.gate.reload():
                 return
@@ -150,7 +169,7 @@ class Server(Service):
         for peer, session in self.sessions.items():
             if not self.gate.is_allowed(session.key):
                 self.front.send(peer, Error("wrong_key", "This client's key was removed from the service's list."))
-                self.sessions.forget(peer)
+                self.front.forget(peer)
         log.info("list of clients read")
 
     # messages
@@ -161,18 +180,38 @@ class Server(Service):
             self._handle(frames)
         self.dispatcher.dispatch()
 
+    def _hurries(self) -> bool:
+        return self.front.is_behind or self.preparer.is_busy
+
+    def _answer_prepared(self) -> None:
+        prepared = list(self.preparer.done())
+        for each in prepared:
+            self._reply_to(each)
+        if prepared:
+            self.dispatcher.dispatch()
+
     def _handle(self, frames: list[zmq.Frame]) -> None:
-        """Answer a message, whatever it is."""
-        peer, id = frames[0].bytes, 0
-        answer: object
+        """Answer a message, whatever it is; a large one when it is prepared."""
+        peer = frames[0].bytes
         try:
             key = str(frames[-1].get("User-Id"))
             if not self.gate.is_allowed(key):
                 raise ProtocolError("wrong_key", "This client is not allowed here.")
-            if len(frames) > 4:  # before they are copied
+            if len(frames) > MAX_FRAMES:  # before they are copied
                 raise ProtocolError("protocol", "A message has two or three frames.")
+            if len(frames) > 2 and len(frames[2]) >= LARGE_BYTES:
+                return self.preparer.put(peer, key, frames[1:])
             message, id, payload = decode_strictly([frame.bytes for frame in frames[1:]])
-            answer = self._answer(peer, key, message, id, payload)
+            self._reply_to(Prepared(peer, key, message, id, payload))
+        except Exception as error:
+            self._reply_to(Prepared(peer, "", error=error))
+
+    def _reply_to(self, asked: Prepared) -> None:
+        peer, id = asked.peer, asked.id
+        try:
+            if asked.error:
+                raise asked.error
+            answer = self._answer(asked)
         except (ProtocolError, LookBeyondError) as error:
             self.totals["refused"] += 1
             answer = Error(error.code, str(error) if isinstance(error, ProtocolError) else sentence(str(error)))
@@ -183,7 +222,8 @@ class Server(Service):
         elif answer is not LATER:
             self.front.send(peer, answer, id)
 
-    def _answer(self, peer: bytes, key: str, message: object, id: int, payload: bytes) -> object:
+    def _answer(self, asked: Prepared) -> object:
+        peer, key, message, id = asked.peer, asked.key, asked.message, asked.id
         if isinstance(message, Hello):
             return welcome(message, self, peer, key)
         session = self.sessions.get(peer)
@@ -194,7 +234,7 @@ class Server(Service):
         def reply_later(answer: object) -> None:
             self.late_replies.append((peer, answer, id))  # sent by the socket's thread
 
-        answer = reply(message, self, Asker(peer, key, session, payload, reply_later))
+        answer = reply(message, self, Asker(peer, key, session, asked.payload, reply_later, asked.submission))
         return Acknowledged() if answer is None else answer
 
     def _unforeseen(self, error: Exception) -> Error:

@@ -15,6 +15,7 @@ import zmq
 
 from inference_service.jobs.job import Job
 from inference_service.jobs.queue import JobQueue
+from inference_service.jobs.submission import Submission
 from inference_service.security.clients import load_allowed_clients
 from inference_service.security.gate import Gate, check_bind
 from inference_service.security.keys import allowed_clients_file, client_keys_file, load_or_make_keys, server_keys_file
@@ -23,6 +24,7 @@ from inference_service.server.front import FrontSocket
 from inference_service.server.housekeeping import Housekeeper
 from inference_service.server.photos import PhotoInspector
 from inference_service.server.pieces import Pieces
+from inference_service.server.preparer import Preparer
 from inference_service.server.presets import Presets
 from inference_service.server.sessions import Session, Sessions
 from inference_service.store.housekeeping import MAX_AGE_S, QUOTA_BYTES, sweep
@@ -70,6 +72,8 @@ class Asker:
     payload: bytes
     reply_later: Callable[[object], None]
     """From any thread: the answer to the message, if its handler returned `LATER`."""
+    submission: Submission | None = None
+    """What a large SUBMIT asks for, made ready."""
 
 
 class Service:
@@ -93,6 +97,7 @@ class Service:
         self.totals: Counter[str] = Counter()
         """Counted since the start: units done and failed, workers' deaths, messages, refusals, bytes."""
         self.sessions, self.pieces, self.photos = Sessions(), Pieces(), PhotoInspector()
+        self.preparer = Preparer(self.presets.revision)
         self.store = Store(store)
         sweep(self.store)
         self.queue = JobQueue(self.store, self._job_changed)
@@ -117,6 +122,7 @@ class Service:
 
     def close(self) -> None:
         """Close the job list and all sockets."""
+        self.preparer.close()
         self.queue.close()
         self.gate.close()
         self.context.destroy(linger=0)

@@ -11,7 +11,7 @@ from inference_service.wire.files import CHUNK_BYTES, MAX_FILE_BYTES
 from inference_service.wire.messages import Put, Stored
 from inference_service.wire.requests import HASH_PATTERN
 from lookbeyond.errors import InputError, LookBeyondError
-from lookbeyond.files import require_space, storage_errors
+from lookbeyond.whole import require_space, storage_errors
 
 MAX_UPLOADS = 8
 """Unfinished uploads of one session."""

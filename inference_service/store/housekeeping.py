@@ -2,11 +2,13 @@
 
 import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference_service.store.marks import is_alive, is_of_this_machine
-from inference_service.store.store import RECORD, Store, remove
+from inference_service.store.marks import LOCK, holder_lives
+from inference_service.store.record import RECORD
+from inference_service.store.store import Store, remove
 from lookbeyond.errors import LookBeyondError
 from lookbeyond.files import read_json
 
@@ -34,13 +36,13 @@ class Entry:
 
 
 def sweep(store: Store) -> None:
-    """Remove what processes that died have left half-written; another machine's only after a day."""
-    for path in (store.root / "temporary").iterdir():
-        mark = path.name.partition("-")[0]
-        with contextlib.suppress(OSError):
-            left = not is_of_this_machine(mark) and time.time() - path.stat().st_mtime > DAY_S
-            if left or not is_alive(mark):
-                remove(path)
+    """Remove what processes that died have left half-written."""
+    paths, locks = list((store.root / "temporary").iterdir()), store.root / "writers"
+    marks = {path.name.partition("-")[0] for path in paths} | {lock.stem for lock in locks.glob(f"*{LOCK}")}
+    dead = {mark for mark in marks if not holder_lives(locks / f"{mark}{LOCK}")}
+    for path in paths:
+        if path.name.partition("-")[0] in dead:
+            remove(path)
 
 
 def entries(store: Store) -> list[Entry]:
@@ -54,8 +56,22 @@ def entries(store: Store) -> list[Entry]:
                 with contextlib.suppress(LookBeyondError, KeyError):
                     kind = read_json(path / RECORD)["kind"]
             size = sum(part.stat().st_size for part in parts)
-            found.append(Entry(path.name, kind, path, size, len(parts), path.stat().st_mtime))
+            found.append(Entry(path.name, kind, path, size, len(parts), _used(path)))
     return sorted(found, key=lambda entry: entry.used)
+
+
+def _used(path: Path) -> float:
+    about = path.stat()  # a file's time of change stays as it is: it tells whether somebody has changed it
+    return about.st_mtime if path.is_dir() else max(about.st_atime, about.st_mtime)
+
+
+def damaged(store: Store, repair: bool) -> Iterator[Entry]:
+    """Hash everything in the store; those entries that are not what they were, which `repair` removes."""
+    for entry in entries(store):
+        if not store.is_whole(entry.name, is_unit=entry.path.is_dir()):
+            if repair:
+                store.discard(entry.path)
+            yield entry
 
 
 def prune(
@@ -80,7 +96,7 @@ def prune(
         too_old = now - entry.used > max_age_s
         if (total > quota_bytes or too_old) and entry.name not in needed and not since < entry.used <= now:
             with contextlib.suppress(OSError):
-                if entry.path.stat().st_mtime > entry.used:  # somebody has used it since it was listed
+                if _used(entry.path) > entry.used:  # somebody has used it since it was listed
                     continue
             store.discard(entry.path)
             total -= entry.bytes

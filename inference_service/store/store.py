@@ -1,33 +1,40 @@
-"""The store's folder: files and units go in whole, and come out by hash.
+"""The store's folder: files and units go in whole, and come out by hash, believed only while they are what they were.
 
 A unit is a folder that is written under a temporary name and renamed whole, so that it is there or it is not;
-the first to arrive wins. Several processes (service, workers, command line) may use one store at once.
+the first to arrive wins. Several processes (service, workers, command line) may use one store at once. What a power
+cut or a bad disk has damaged is removed when it is noticed: a file's name is its checksum, a unit's record has those of
+its files. A file is hashed when a process first reads it, and again whenever its size or time has changed.
 """
 
 import collections
 import contextlib
-import hashlib
-import json
+import logging
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+import sys
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
-from inference_service.store.marks import own_mark
-from inference_service.wire.files import Artifact, artifact_of, file_sha256
+from inference_service.store.marks import Mark
+from inference_service.store.record import RECORD, Damaged, Record, read_record
+from inference_service.wire.files import CHUNK_BYTES, Artifact, Checksum, artifact_of, file_sha256
 from inference_service.wire.requests import HASH_PATTERN
-from lookbeyond.errors import LookBeyondError, StorageError
-from lookbeyond.files import read_json, require_space, storage_errors, write_json
+from lookbeyond.errors import StorageError
+from lookbeyond.whole import require_space, storage_errors
 
-RECORD = "unit.json"
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())  # the command line says it in its own words
+
 MIN_FREE_BYTES = 256 << 20
 """No unit and no upload is started with less free space than this."""
 MAX_NAMES = 10_000
+MAX_SEEN = 20_000
+"""Files of which a process remembers that it has hashed them."""
 READERS = 4
 """Files that are read at once for their checksums."""
 
@@ -37,14 +44,25 @@ def default_store() -> Path:
     return platformdirs.user_cache_path("lookbeyond") / "store"
 
 
-@dataclass(frozen=True)
-class Record:
-    """What is known about a finished unit."""
+class Seen:
+    """Which files this process has hashed, and what they looked like then."""
 
-    seconds: float
-    """Wall time that making it took."""
-    artifacts: tuple[Artifact, ...]
-    kind: str
+    def __init__(self) -> None:
+        self._looks: collections.OrderedDict[Path, tuple[int, ...]] = collections.OrderedDict()
+
+    def is_whole(self, path: Path, sha256: str, afresh: bool = False) -> bool:
+        """Whether a file has this hash; `afresh`: read it though it looks as it did. OSError if it cannot be read."""
+        about = path.stat()
+        look = (about.st_size, about.st_mtime_ns, about.st_ino)
+        if not afresh and self._looks.get(path) == look:
+            return True
+        self._looks.pop(path, None)
+        if file_sha256(path) != sha256:
+            return False
+        self._looks[path] = look
+        if len(self._looks) > MAX_SEEN:
+            self._looks.popitem(last=False)
+        return True
 
 
 class Store:
@@ -53,14 +71,34 @@ class Store:
     def __init__(self, root: Path):
         self.root = Path(root).absolute()
         with storage_errors(self.root):
-            for name in ("files", "units", "temporary"):
+            for name in ("files", "units", "temporary", "writers"):
                 (self.root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+            if sys.platform != "win32" and self.root.stat().st_uid == os.getuid():
+                self.root.chmod(0o700)  # whatever the umask and those who made it before
         self._names: collections.OrderedDict[str, str] = collections.OrderedDict()
+        self._seen = Seen()
+        self._mark = Mark(self.root / "writers")
 
     # files, by SHA-256
 
-    def has_file(self, sha256: str) -> bool:
-        return self.file(sha256).is_file()
+    def has_file(self, sha256: str, afresh: bool = False) -> bool:
+        """Whether a file is there, undamaged; a damaged one is removed. `afresh`: hash it in any case."""
+        path = self.file(sha256)
+        try:
+            if self._seen.is_whole(path, sha256, afresh):
+                return True
+        except FileNotFoundError:
+            return False
+        except OSError:
+            pass  # a disk that cannot read it
+        self._discard_damaged(path, self.name(sha256))
+        return False
+
+    def read_file(self, sha256: str) -> Path:
+        """The path of a file that is there, undamaged. Damaged if it is not."""
+        if not self.has_file(sha256):
+            raise Damaged(f"The store no longer has {self.name(sha256)} as it was sent; submit the job again.")
+        return self.file(sha256)
 
     def file(self, sha256: str) -> Path:
         """Where the file of this hash is, if it is there."""
@@ -103,8 +141,9 @@ class Store:
 
     def touch_file(self, sha256: str) -> None:
         """Record that a file is in use: it is pruned last."""
-        with contextlib.suppress(OSError):
-            os.utime(self.file(sha256))
+        path = self.file(sha256)
+        with contextlib.suppress(OSError):  # its time of change stays: that tells whether somebody has changed it
+            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
     # units, by identity
 
@@ -116,11 +155,19 @@ class Store:
         return self._place("units", identity)
 
     def record(self, identity: str) -> Record:
-        """What is known about a unit that is there. InputError if its record cannot be read."""
-        plain = read_json(self.unit(identity) / RECORD)
+        """What is known about a unit that is there. Damaged if its record is not what it was, or gone."""
+        try:
+            record = read_record(self.unit(identity), identity)
+        except ValueError as error:
+            raise self._damaged(identity, str(error)) from error
         self.touch_unit(identity)
-        artifacts = tuple(Artifact(**artifact) for artifact in plain["artifacts"])
-        return Record(plain["seconds"], artifacts, plain["kind"])
+        return record
+
+    def read_unit(self, identity: str) -> Path:
+        """The folder of a unit whose files are all there, undamaged. Damaged if they are not."""
+        if self.discard_if_damaged(identity, afresh=False):
+            raise Damaged("A part of the store was damaged and has been removed; it will be made again.")
+        return self.unit(identity)
 
     def touch_unit(self, identity: str) -> None:
         """Record that a unit is in use: it is pruned last."""
@@ -132,9 +179,9 @@ class Store:
         files = sorted(p for p in folder.rglob("*") if p.is_file())
         names = [path.relative_to(folder).as_posix() for path in files]
         with ThreadPoolExecutor(READERS) as readers:
-            artifacts = [vars(artifact) for artifact in readers.map(artifact_of, files, names)]
-        write_json(folder / RECORD, {"seconds": round(seconds, 3), "kind": kind, "artifacts": artifacts})
-        self._place_folder(folder, identity)
+            artifacts = tuple(readers.map(artifact_of, files, names))
+        Record(round(seconds, 3), artifacts, kind).write(folder, identity)
+        self.place_unit(folder, identity)
 
     def share_unit(self, identity: str) -> None:
         """Make the files of a unit files of the store too: nobody has to upload what was made here."""
@@ -149,58 +196,67 @@ class Store:
                     self.adopt_file(folder / "file", artifact.sha256)
 
     def has_whole_unit(self, identity: str) -> bool:
-        """Whether a unit is there with all its files at full length; what a power cut damaged is removed."""
-        if not self.has_unit(identity):
-            return False
+        """Whether a unit is there with all its files at full length; what is damaged is removed."""
         folder = self.unit(identity)
+        if not folder.exists():
+            return False
         try:
             if all((folder / file.name).stat().st_size == file.size for file in self.record(identity).artifacts):
                 return True
-        except (OSError, LookBeyondError, KeyError, TypeError):
+        except (OSError, Damaged):
             pass
-        self.discard(folder)
+        self._damaged(identity, "files are cut short or gone")
         return False
 
-    def discard_if_damaged(self, identity: str, name: str = "") -> bool:
+    def discard_if_damaged(self, identity: str, name: str = "", afresh: bool = True) -> bool:
         """Remove a unit of which this file (or any) is damaged, so that it is made again; whether it was."""
-        folder = self.unit(identity)
-        try:
-            files = [artifact for artifact in self.record(identity).artifacts if name in ("", artifact.name)]
-            if files and all(artifact_of(folder / made.name, made.name).sha256 == made.sha256 for made in files):
-                return False
-        except (OSError, LookBeyondError, ValueError, KeyError, TypeError):
-            pass  # it cannot even be read
-        self.discard(folder)
+        if not (bad := self._damaged_files(identity, name, afresh)):
+            return False
+        self._damaged(identity, ", ".join(bad))
         return True
 
-    def files_of(self, identity: str, only_record: bool = False) -> dict[str, bytes]:
-        """The files of a unit that is there, its record among them, by name: what `import_unit` takes."""
+    def is_whole(self, name: str, is_unit: bool) -> bool:
+        """Whether a unit or file is what it was, hashed afresh; nothing is removed."""
+        if is_unit:
+            return not self._damaged_files(name, "", afresh=True)
+        with contextlib.suppress(OSError):
+            return self._seen.is_whole(self.file(name), name, afresh=True)
+        return False
+
+    def _damaged_files(self, identity: str, name: str, afresh: bool) -> list[str]:
         folder = self.unit(identity)
-        names = [] if only_record else [artifact.name for artifact in self.record(identity).artifacts]
-        with storage_errors(folder):
-            return {name: (folder / name).read_bytes() for name in [*names, RECORD]}
-
-    def import_unit(self, identity: str, files: Mapping[str, bytes]) -> None:
-        """Put in a unit that was made elsewhere. StorageError if a file is damaged."""
         try:
-            artifacts = json.loads(files[RECORD])["artifacts"]
-            hashes = {artifact["name"]: artifact["sha256"] for artifact in artifacts}
-            given = [name for name in files if name != RECORD]
-            whole = all(hashlib.sha256(files[name]).hexdigest() == hashes[name] for name in given)
-        except (KeyError, ValueError, TypeError):
-            whole, given = False, []
-        if not whole:
-            raise StorageError("A worker's results arrived damaged; submit the job again.")
-        with self.temporary() as folder, storage_errors(self.unit(identity)):
-            for name in [*given, RECORD]:
-                path = folder / name
-                if not path.resolve().is_relative_to(folder.resolve()):
-                    raise StorageError("A worker named a file outside its folder; update the workers.")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(files[name])
-            self._place_folder(folder, identity)
+            files = [each for each in read_record(folder, identity).artifacts if name in ("", each.name)]
+            bad = [each.name for each in files if not self._seen.is_whole(folder / each.name, each.sha256, afresh)]
+            return bad if files else ["it has no such file"]
+        except (OSError, ValueError) as error:
+            return [str(error)]
 
-    def _place_folder(self, folder: Path, identity: str) -> None:
+    def copy_out(self, identity: str, artifact: Artifact, target: Path) -> None:
+        """Copy a unit's file to a place outside the store, checked on the way. Damaged if it is not what it was."""
+        checksum, source = Checksum(artifact), self.unit(identity) / artifact.name
+        try:
+            with open(source, "rb", buffering=0) as file, storage_errors(target), open(target, "wb") as copy:
+                while piece := file.read(CHUNK_BYTES):
+                    checksum.update(piece)
+                    copy.write(piece)
+        except FileNotFoundError:
+            pass
+        if not checksum.matches():
+            raise self._damaged(identity, artifact.name)
+
+    def _damaged(self, identity: str, what: str) -> Damaged:
+        """Remove a unit that is damaged; what to raise."""
+        self._discard_damaged(self.unit(identity), what)
+        return Damaged(f"Finished work in the store was damaged ({what}) and has been removed; it is made again.")
+
+    def _discard_damaged(self, path: Path, what: str) -> None:
+        if path.exists():
+            log.warning("something damaged was removed from the store", extra={"entry": path.name, "file": what})
+            self.discard(path)
+
+    def place_unit(self, folder: Path, identity: str) -> None:
+        """Move a unit's finished folder, its record included, to its place."""
         place = self.unit(identity)
         with storage_errors(place):
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -226,7 +282,7 @@ class Store:
 
     def new_temporary(self) -> Path:
         """A free name for something half-written; it tells `sweep` whether its writer still lives."""
-        return self.root / "temporary" / f"{own_mark()}-{secrets.token_hex(8)}"
+        return self.root / "temporary" / f"{self._mark.name()}-{secrets.token_hex(8)}"
 
     def discard(self, path: Path) -> None:
         """Remove a file or unit."""

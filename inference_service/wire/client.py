@@ -10,7 +10,7 @@ from . import messages
 from .address import ServiceAddress
 from .connection import LISTEN_S, Connection
 from .download import chunk_bytes, download
-from .errors import ServiceError, StrangerError
+from .errors import DamagedError, ServiceError, StrangerError
 from .events import Event, FileArrived, Finished, Preview, Progress
 from .files import file_sha256
 from .messages import JobStatus, ServiceStatus
@@ -20,6 +20,8 @@ STATUS_INTERVAL_S = 2.0
 """How often `Client.follow` asks for the status when no hint has come."""
 PATIENCE_S = 90.0
 """How long `Client.follow` waits for a service that went away."""
+MAX_DAMAGES = 3
+"""How often files that were damaged in the store are made again before a job is given up."""
 _GONE = ("not_running", "timeout")
 
 
@@ -181,7 +183,7 @@ class Client:
     def _follow(self, job: str, folder: Path, files: dict[str, Path]) -> Iterator[Event]:
         """Follow a job for as long as the service is there."""
         self.connection.subscribe(job)
-        known, epoch = 0, self.welcome.epoch
+        known, epoch, damages = 0, self.welcome.epoch, 0
         asked = -STATUS_INTERVAL_S
         status: JobStatus | None = None
         last: JobStatus | messages.ProgressHint | None = None
@@ -194,10 +196,18 @@ class Client:
                     known, epoch, status = 0, self.welcome.epoch, None
                     continue
                 yield Progress(status.fraction, status.message, status.eta_s)
-                for event in download(self.connection, status, files, folder):
-                    if isinstance(event, FileArrived):
-                        files[event.name] = event.path
-                    yield event
+                try:
+                    for event in download(self.connection, status, files, folder):
+                        if isinstance(event, FileArrived):
+                            files[event.name] = event.path
+                        yield event
+                except DamagedError as damage:
+                    damages += 1
+                    if damages > MAX_DAMAGES:
+                        raise
+                    yield Progress(0.0, f"Making {damage.name} again, which was damaged in the store")
+                    known, status = 0, None
+                    continue
                 known = status.after + len(status.artifacts)
                 if status.state == "done":
                     yield Finished(dict(files))

@@ -7,9 +7,10 @@ from collections.abc import Container, Generator, Iterator
 from pathlib import Path
 
 from .connection import LISTEN_S, Connection
-from .errors import ServiceError
+from .errors import DamagedError, ServiceError
 from .events import FileArrived, Progress
 from .files import CHUNK_BYTES, Artifact, Checksum, file_sha256, written_whole
+from .leftovers import sweep_leftovers
 from .messages import Get, JobStatus, ReportDamage
 
 PULL_WINDOW = 4
@@ -36,7 +37,8 @@ def download(
 ) -> Iterator[Progress | FileArrived]:
     """Fetch a job's files into `folder`, except those that have `arrived` already or lie there undamaged.
 
-    Yields each file, and the job's progress at least twice a second while a file is under way.
+    Yields each file, and the job's progress at least twice a second while a file is under way. DamagedError if a file
+    is damaged or gone in the service's store: the service knows it then, and makes it again.
     """
     wanted = []
     for artifact in [artifact for artifact in status.artifacts if artifact.name not in arrived]:
@@ -45,6 +47,8 @@ def download(
             yield FileArrived(artifact.name, path)
         else:
             wanted.append((artifact, path))
+    for parent in {path.parent for _, path in wanted}:
+        sweep_leftovers(parent)
     pieces = _Pieces(connection, status, [artifact for artifact, _ in wanted])
     try:
         for artifact, path in wanted:
@@ -55,9 +59,7 @@ def download(
                     checksum.update(payload)
                     file.write(payload)
                 if not checksum.matches():
-                    with contextlib.suppress(ServiceError):  # the file is lost to us either way
-                        connection.ask(ReportDamage(status.job, artifact.name))
-                    raise ServiceError("lost", f"The file {artifact.name} arrived damaged; submit the job again.")
+                    raise _reported(connection, status.job, artifact.name)
             yield FileArrived(artifact.name, path)
     except OSError as error:
         raise ServiceError(
@@ -67,6 +69,13 @@ def download(
         ) from error
     finally:
         connection.forget(pieces.under_way)
+
+
+def _reported(connection: Connection, job: str, name: str) -> DamagedError:
+    """The service is told of a file that it has no more as it was; what to raise."""
+    with contextlib.suppress(ServiceError):  # the file is lost to us either way
+        connection.ask(ReportDamage(job, name))
+    return DamagedError(name)
 
 
 def _is_there(path: Path, artifact: Artifact) -> bool:
@@ -98,5 +107,10 @@ class _Pieces:
             if time.monotonic() - self._reported >= LISTEN_S:
                 yield Progress(self._status.fraction, f"Fetching {self._names[0]}", self._status.eta_s)
                 self._reported = time.monotonic()
-        self._names.popleft()
-        return self._connection.answer(self.under_way.popleft())[1]
+        name = self._names.popleft()
+        try:
+            return self._connection.answer(self.under_way.popleft())[1]
+        except ServiceError as error:
+            if error.code not in ("lost", "storage"):
+                raise
+            raise _reported(self._connection, self._status.job, name) from error

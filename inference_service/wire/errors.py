@@ -21,5 +21,13 @@ class ServiceError(Exception):
         self.code = code
 
 
+class DamagedError(ServiceError):
+    """A file is damaged, or gone, where the service keeps it."""
+
+    def __init__(self, name: str):
+        super().__init__("lost", f"The file {name} arrived damaged; submit the job again.")
+        self.name = name
+
+
 class StrangerError(ServiceError):
     """Something answers, but not like a service that holds the expected key."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from .leftovers import lock
+
 CHUNK_BYTES = 2 << 20
 """Largest piece of a file in one message."""
 MAX_FILE_BYTES = 512 << 20
@@ -70,7 +72,12 @@ def written_whole(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
     def create() -> BinaryIO:
-        return open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode))
+        while True:
+            file = open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode))
+            lock(file.fileno())  # until it is whole: `sweep_leftovers` then sees that its writer lives
+            if temporary.exists():  # it was not swept just before
+                return file
+            file.close()
 
     try:
         file = create()

@@ -11,8 +11,8 @@ from lookbeyond.geometry.panorama import Panorama, View
 
 
 def read_world(world: dict[str, str], store: Store) -> Panorama:
-    """The panorama whose files (name -> SHA-256) lie in the store. StorageError if they do not."""
-    return _read_world(tuple((name, store.file(sha256)) for name, sha256 in sorted(world.items())))
+    """The panorama whose files (name -> SHA-256) lie in the store. Damaged if they are not as they were."""
+    return _read_world(tuple((name, store.read_file(sha256)) for name, sha256 in sorted(world.items())))
 
 
 @functools.lru_cache(maxsize=1)
@@ -24,8 +24,8 @@ def _read_world(files: tuple[tuple[str, Path], ...]) -> Panorama:
 
 
 def read_anchor(identity: str, store: Store) -> View:
-    """An anchor, which the clips on both its sides and the anchors after it read."""
-    return _read_view(store.unit(identity))
+    """An anchor, which the clips on both its sides and the anchors after it read. Damaged as `read_world`."""
+    return _read_view(store.read_unit(identity))
 
 
 @functools.lru_cache(maxsize=MAX_BEFORE + 1)

@@ -10,8 +10,8 @@ from inference_service.work.memory import is_out_of_memory, release_caches
 from inference_service.work.pipeline import Callback, Pipelines
 from inference_service.work.unit import Unit
 from lookbeyond.errors import InputError, LookBeyondError, OutOfMemory, sentence
-from lookbeyond.files import storage_errors
 from lookbeyond.geometry.cameras import CameraError, PathError
+from lookbeyond.whole import storage_errors
 
 
 def perform_unit(unit: Unit, store: Store, pipelines: Pipelines, callback: Callback) -> None:
@@ -20,7 +20,7 @@ def perform_unit(unit: Unit, store: Store, pipelines: Pipelines, callback: Callb
     Raises LookBeyondError for everything foreseeable: InputError for whatever the user's input can cause,
     OutOfMemory (after releasing caches and one more attempt), StorageError for a full disk.
     """
-    if store.has_unit(unit.identity):
+    if store.has_whole_unit(unit.identity):
         return
     begun = time.perf_counter()
     with store.temporary() as output, _typed_errors(unit):

@@ -17,7 +17,7 @@ from inference_service.wire.requests import (
     WorldRequest,
 )
 from inference_service.work.pipeline import Room, Unseen
-from inference_service.work.unit import UNIT_VERSION, Unit, hash_of, pixels_of, to_plain
+from inference_service.work.unit import UNIT_VERSION, Unit, described, hash_of, pixels_of
 from inference_service.work.units.anchor import FillAnchor
 from inference_service.work.units.clip import ShootClip
 from inference_service.work.units.plan import Plan, PlanShot
@@ -59,7 +59,7 @@ class CheckedWorld(msgspec.Struct, frozen=True):
     def identity(self, revision: str) -> str:
         """The id of its job."""
         usual = {"prompt": "", "room": "auto", "unseen": ""}
-        plain = {key: value for key, value in to_plain(self).items() if key not in usual or value != usual[key]}
+        plain = {key: value for key, value in described(self).items() if key not in usual or value != usual[key]}
         return _job_identity(self.kind, revision, plain)
 
     def first_unit(self, revision: str) -> BuildWorld:
@@ -95,7 +95,7 @@ class CheckedShot(msgspec.Struct, frozen=True):
 
     def identity(self, revision: str) -> str:
         """The id of its job."""
-        plain = to_plain(self)
+        plain = described(self)
         del plain["world" if self.world_job else "world_job"]  # a job's files are filled in once its world is there
         if not self.steps:
             del plain["steps"]
@@ -141,7 +141,16 @@ class CheckedShot(msgspec.Struct, frozen=True):
         return [*anchors, *_merged(clips), summary]
 
 
-Checked = CheckedWorld | CheckedShot
+class UnknownRequest(msgspec.Struct, frozen=True):
+    """What a job asked for that this version cannot read; the job has failed."""
+
+    kind: str
+    world_job: ClassVar[str] = ""
+    preset: ClassVar[str] = ""
+    files: ClassVar[frozenset[str]] = frozenset()
+
+
+Checked = CheckedWorld | CheckedShot | UnknownRequest
 REQUESTS = {"world": WorldRequest, "shot": ShotRequest}
 CHECKED: dict[str, type[CheckedWorld] | type[CheckedShot]] = {"world": CheckedWorld, "shot": CheckedShot}
 
@@ -226,12 +235,12 @@ def _parsed(plain: dict, name: str) -> Camera:
     """A camera whose numbers are rounded to 1e-6, so that equal poses have equal identities."""
     try:
         return Camera.from_dict({key: _rounded(value) for key, value in plain.items()})
-    except ValueError as error:
+    except (ValueError, ArithmeticError, AttributeError) as error:
         raise InputError(sentence(f"{name} cannot be used: {error}")) from error
 
 
 def _rounded(value: object) -> object:
     try:
         return [[round(x, 6) + 0.0 for x in row] for row in value]  # type: ignore[union-attr]
-    except (TypeError, OverflowError):
+    except (TypeError, OverflowError, ValueError):
         return value  # a size; for anything else `Camera` has a message

@@ -47,10 +47,10 @@ class Unit(msgspec.Struct, frozen=True, dict=True, kw_only=True, tag_field="kind
     def identity(self) -> str:
         """SHA-256 of the canonical description, in hex."""
         defaults = _defaults(type(self))  # msgspec leaves out only those that are the very same object
-        plain = {key: value for key, value in to_plain(self).items() if key not in defaults or value != defaults[key]}
+        plain = {key: value for key, value in described(self).items() if key not in defaults or value != defaults[key]}
         for key in self.not_hashed:
             plain.pop(key, None)
-        return hash_of(plain | {"version": UNIT_VERSION})
+        return hash_of(plain | {"version": UNIT_VERSION, "kind": self.kind})
 
     @property
     def weight(self) -> float:
@@ -129,6 +129,39 @@ def to_plain(value: Any) -> dict:
     return msgspec.to_builtins(value, enc_hook=_plain_array)
 
 
+class Written(bytes):
+    """A value that is canonical JSON already."""
+
+
+class _Cameras:
+    """The JSON of the path that was written last: its job's id, its units and the list of jobs all ask for it."""
+
+    last: tuple[list[Camera] | None, Written] = None, Written()
+
+
+def _written(cameras: list[Camera]) -> Written:
+    known, text = _Cameras.last
+    if known is not cameras:
+        # one by one, for other threads wait while JSON is written
+        text = Written(b"[" + b",".join(canonical(camera.to_dict()) for camera in cameras) + b"]")
+        _Cameras.last = cameras, text
+    return text
+
+
+def described(value: Any) -> dict[str, Any]:
+    """The fields of a unit or a request as JSON values, a list of cameras already written."""
+    fields = {name: getattr(value, name) for name in value.__struct_fields__}
+    paths = {k: v for k, v in fields.items() if isinstance(v, list) and v and isinstance(v[0], Camera)}
+    plain = {name: _written(cameras) for name, cameras in paths.items()}
+    return plain | {k: msgspec.to_builtins(v, enc_hook=_plain_array) for k, v in fields.items() if k not in paths}
+
+
+def request_json(request: Any) -> str:
+    """A request as `to_json` writes it."""
+    raw = {k: msgspec.Raw(v) if isinstance(v, Written) else v for k, v in described(request).items()}
+    return msgspec.json.encode(raw).decode()
+
+
 def to_json(value: Any) -> bytes:
     """One line of JSON."""
     return msgspec.json.encode(value, enc_hook=_plain_array)
@@ -141,6 +174,10 @@ def from_json(text: bytes | str, hint: type[_Decoded]) -> _Decoded:
 
 def canonical(value: Any) -> bytes:
     """One byte string for equal JSON values."""
+    if isinstance(value, Written):
+        return value
+    if isinstance(value, dict) and any(isinstance(part, Written) for part in value.values()):
+        return b"{" + b",".join(b'"%s":%s' % (key.encode(), canonical(value[key])) for key in sorted(value)) + b"}"
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 

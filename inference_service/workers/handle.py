@@ -36,7 +36,7 @@ class WorkerProcess:
             env={**os.environ, **(changes or {}), "PYTHONPATH": python_path()},
         )
         # written in a thread: a stopped worker does not read, and the service must not wait for it
-        self._orders: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write, daemon=True)
         self._writer.start()
         self._reader = threading.Thread(target=self._read, args=(on_line,), daemon=True)
@@ -52,7 +52,7 @@ class WorkerProcess:
 
     def send(self, order: Order) -> None:
         """Send an order; a worker that has ended reports so through `on_line`."""
-        self._orders.put(to_json(order) + b"\n")
+        self._orders.put(order)
 
     def kill(self) -> None:
         """End the process at once."""
@@ -77,7 +77,7 @@ class WorkerProcess:
         assert self._process.stdin
         with contextlib.suppress(OSError), self._process.stdin as stdin:
             while (order := self._orders.get()) is not None:
-                stdin.write(order)
+                stdin.write(to_json(order) + b"\n")  # here: of a long path it takes a while
                 stdin.flush()
 
     def _read(self, on_line: Callable[["WorkerProcess", bytes], None]) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from inference_service.store.housekeeping import prune
 from inference_service.store.marks import is_alive, own_mark
 from inference_service.store.store import Store
+from inference_service.store.transfer import files_of, import_unit
 from inference_service.work.unit import Unit
 from inference_service.workers import messages
 from inference_service.workers.devices import device_error, memory_in_use, with_presets
@@ -61,7 +62,7 @@ class RayWorker:
             # Not at the beginning: Ray keeps no order between calls, so a cancel may arrive before its unit. One that
             # arrives after its unit ends that unit's next run at once, which the service then begins again.
             self._cancelled.discard(unit.identity)
-        files = self._store.files_of(unit.identity) if isinstance(ended, messages.UnitDone) else {}
+        files = files_of(self._store, unit.identity) if isinstance(ended, messages.UnitDone) else {}
         prune(self._store, {unit.identity}, ACTOR_QUOTA_BYTES, spare_s=0)
         if isinstance(ended, messages.UnitFailed) and device_error():
             return msgspec.structs.replace(ended, worker_ends=True), files
@@ -74,7 +75,7 @@ class RayWorker:
         for name, reference in inputs.items():
             if name in unit.input_units:
                 if not self._store.has_whole_unit(name):
-                    self._store.import_unit(name, ray.get(reference))
+                    import_unit(self._store, name, ray.get(reference))
             elif not self._store.has_file(name):
                 with self._store.temporary() as folder:
                     (folder / "file").write_bytes(ray.get(reference)[""])

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from inference_service.store.store import Store
+from inference_service.store.transfer import files_of, import_unit
 from inference_service.workers import messages
 from inference_service.workers.devices import ABOUT_DEVICE
 from inference_service.workers.pool import START_PATIENCE_S, Slot
@@ -68,13 +69,13 @@ class Inputs:
         only_record = unit.reads_only_records
 
         def files(identity: str) -> dict[str, bytes]:
-            return self._store.files_of(identity, only_record)
+            return files_of(self._store, identity, only_record)
 
         return inputs | {identity: self._reference(identity, only_record, files) for identity in unit.input_units}
 
     def _file(self, sha256: str) -> dict[str, bytes]:
         try:
-            return {"": self._store.file(sha256).read_bytes()}
+            return {"": self._store.read_file(sha256).read_bytes()}
         except OSError as error:
             raise InputError("A file of this job is no longer in the store; submit the job again.") from error
 
@@ -187,7 +188,7 @@ class RayLink:
         ended, files = result
         if isinstance(ended, messages.UnitDone):
             try:
-                self._store.import_unit(unit.identity, files)
+                import_unit(self._store, unit.identity, files)
                 if unit.is_shared:
                     self._store.share_unit(unit.identity)
             except LookBeyondError as error:

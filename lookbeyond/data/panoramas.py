@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from lookbeyond.errors import InputError
-from lookbeyond.files import whole_file
 from lookbeyond.photo.reading import read_linear, read_panorama_image
+from lookbeyond.whole import whole_file
 
 from .reading import entries, read_each
 

@@ -16,6 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 MAX_SIZE = 16384
 """Largest width and height of a camera's frame, in pixels."""
 
+MAX_INTRINSIC = 1e7
+"""Largest number among a camera's intrinsics, in pixels: a frame of 16384 pixels that spans a tenth of a degree."""
+MIN_FOCAL = 1e-3
+"""Shortest focal length, in pixels."""
+MAX_METRES = 1e6
+"""Farthest from the world's origin that a camera may stand, along an axis."""
+
 LEVEL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """Rotation of a level camera that looks along +X: columns are its right, down and forward in the world."""
 
@@ -51,13 +58,20 @@ class Camera:
     def __post_init__(self) -> None:
         for name in ("width", "height"):
             size = getattr(self, name)
-            if int(size) != size or not 1 <= size <= MAX_SIZE:
-                raise CameraError(f"the camera's {name} is {size}; give a whole number from 1 to {MAX_SIZE}")
+            if not 1 <= size <= MAX_SIZE or int(size) != size:  # NaN is not within
+                raise CameraError(f"the camera's {name} is {_said(size)}; give a whole number from 1 to {MAX_SIZE}")
             object.__setattr__(self, name, int(size))
         intrinsics = _frozen(self.intrinsics, (3, 3), "intrinsics")
         pose = _frozen(self.camera_to_world, (4, 4), "camera_to_world")
         if intrinsics[0, 0] <= 0 or intrinsics[1, 1] <= 0:
             raise CameraError("the camera's focal length is not positive; give fx and fy above 0 pixels")
+        if np.abs(intrinsics).max() > MAX_INTRINSIC or min(intrinsics[0, 0], intrinsics[1, 1]) < MIN_FOCAL:
+            raise CameraError(
+                f"the camera's intrinsics are beyond any lens; give focal lengths from {MIN_FOCAL:g} pixels and no "
+                f"number over {MAX_INTRINSIC:g}"
+            )
+        if np.abs(pose).max() > MAX_METRES:
+            raise CameraError(f"the camera's pose holds numbers over {MAX_METRES:g}; give metres nearer to the photo")
         if intrinsics[1, 0] or not np.array_equal(intrinsics[2], (0, 0, 1)):
             raise CameraError("the camera's intrinsics are not [[fx, s, cx], [0, fy, cy], [0, 0, 1]]")
         rotation = pose[:3, :3]
@@ -282,11 +296,19 @@ def _rotation_about(axis: int, angle_rad: float) -> NDArray[np.float64]:
     return rotation
 
 
+def _said(value: object) -> str:
+    """A number for a message; Python itself refuses to print integers of thousands of digits."""
+    try:
+        return f"{value:.6g}" if isinstance(value, float) else str(value)[:40]
+    except ValueError:
+        return "far too large"
+
+
 def _frozen(values: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.float64]:
     """A read-only float64 copy of the right shape, every number finite."""
     try:
         array = np.array(values, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RecursionError):
         raise CameraError(f"the camera's {name} is not made of numbers; give {shape} numbers") from None
     if array.shape != shape:
         raise CameraError(f"the camera's {name} has shape {array.shape}; give {shape}")

@@ -79,11 +79,12 @@ def plan_shot(
         max_translation = 0.25 * scale
     anchors: list[Anchor] = []
     numbers: dict[Camera, int] = {}
+    helpful = _Helpful(anchors, scale, len(cameras))
 
     def anchor_at(frame: int) -> int:
         camera = cameras[frame]
         if camera not in numbers:
-            before = _helpful(camera, anchors, scale)
+            before = helpful(camera)
             numbers[camera] = len(anchors)
             anchors.append(Anchor(frame, camera, before))
         return numbers[camera]
@@ -161,16 +162,51 @@ def _near(first: Camera, second: Camera, max_rotation_rad: float, max_translatio
     )
 
 
-def _helpful(camera: Camera, anchors: Sequence[Anchor], scale: float) -> tuple[int, ...]:
-    """The nearest of the anchors whose frames can overlap the camera's: nearness is their turn plus their
-    distance over `scale`."""
-    distances = {}
-    for number, anchor in enumerate(anchors):
-        turn = rotation_angle(anchor.camera.rotation, camera.rotation)
-        moved = float(np.linalg.norm(anchor.camera.position - camera.position)) / scale
-        if turn < 0.9 * max(camera.fov_x, anchor.camera.fov_x) and moved < 1:
-            distances[number] = turn + moved
-    return tuple(sorted(distances, key=lambda number: (distances[number], -number))[:MAX_BEFORE])
+class _Helpful:
+    """Finds the nearest of the anchors whose frames can overlap a camera's: nearness is their turn plus their
+    distance over `scale`.
+
+    All anchors at once are looked through roughly, and only the few nearest exactly: a path of thousands of anchors
+    is planned in seconds.
+    """
+
+    def __init__(self, anchors: Sequence[Anchor], scale: float, most: int):
+        self._anchors, self._scale = anchors, scale
+        self._rotations = np.empty((most, 9))
+        self._positions = np.empty((most, 3))
+        self._fovs = np.empty(most)
+        self._known = 0
+
+    def __call__(self, camera: Camera) -> tuple[int, ...]:
+        """Up to `MAX_BEFORE` of the anchors so far, the nearest first."""
+        for anchor in self._anchors[self._known :]:
+            self._rotations[self._known] = anchor.camera.rotation.ravel()
+            self._positions[self._known] = anchor.camera.position
+            self._fovs[self._known] = anchor.camera.fov_x
+            self._known += 1
+        near = {}
+        for number in self._candidates(camera).tolist():
+            other = self._anchors[number].camera
+            turn = rotation_angle(other.rotation, camera.rotation)
+            moved = float(np.linalg.norm(other.position - camera.position)) / self._scale
+            if turn < 0.9 * max(camera.fov_x, other.fov_x) and moved < 1:
+                near[number] = turn + moved
+        return tuple(sorted(near, key=lambda number: (near[number], -number))[:MAX_BEFORE])
+
+    def _candidates(self, camera: Camera) -> NDArray[np.intp]:
+        """The anchors among which the nearest are, and few others."""
+        known, slack = self._known, 1e-6
+        cosines = (self._rotations[:known] @ camera.rotation.ravel() - 1) / 2
+        turns = np.arccos(np.clip(cosines, -1, 1))  # right to 1e-7
+        away = self._positions[:known] - camera.position
+        moved = np.sqrt(np.einsum("ni,ni->n", away, away)) / self._scale
+        overlap = (turns < 0.9 * np.maximum(camera.fov_x, self._fovs[:known]) + slack) & (moved < 1 + slack)
+        scores = (turns + moved)[overlap]
+        # those too near the edge to be certain may be struck off: a few more than are wanted
+        wanted = MAX_BEFORE + int(np.count_nonzero(np.abs(moved - 1) < slack)) + 2
+        if len(scores) > wanted:
+            overlap[overlap] = scores <= np.partition(scores, wanted)[wanted] + slack
+        return np.flatnonzero(overlap)
 
 
 def _nearest(panorama: Panorama) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

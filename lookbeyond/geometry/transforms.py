@@ -113,6 +113,8 @@ def read_camera_path(path: str | os.PathLike) -> CameraPath:
             posed.append(_posed_frame(_laid_over(top, frame)))
         except (CameraError, TypeError) as error:
             raise PathError(f"{path}, frame {number}: {error}") from None
+        except ArithmeticError:
+            raise PathError(f"{path}, frame {number}: a number is too large; give pixels, radians, metres") from None
     said = _differences(top, frames)
     if all(frame.file_path for frame in posed):
         ordered = sorted(posed, key=lambda frame: in_numbers_order(frame.file_path))
@@ -223,7 +225,10 @@ def _camera(values: Mapping[str, Any]) -> Camera:
     if "transform_matrix" not in values:
         raise CameraError("the frame has no transform_matrix; give the camera's pose, 4 x 4 numbers")
     numbers = {name: values[name] for name in (*_INTRINSICS, *_ANGLES) if name in values}
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in numbers.values()):
+    if not all(
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+        for value in numbers.values()
+    ):
         raise CameraError("the intrinsics are not numbers; give fl_x, fl_y, cx, cy, w and h in pixels")
     if "w" not in numbers or "h" not in numbers or not any(key in numbers for key in _focal_keys("x")):
         raise CameraError("intrinsics are missing; give w, h and fl_x (or camera_angle_x)")
@@ -262,7 +267,7 @@ def _focal(numbers: Mapping[str, float], axis: str, side: float) -> float | None
 def _pose(values: Any, name: str) -> np.ndarray:
     try:
         pose = np.array(values, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RecursionError):
         raise CameraError(f"the {name} is not made of numbers; give 4 x 4") from None
     if pose.shape == (16,):
         pose = pose.reshape(4, 4)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lookbeyond.errors import InputError, StorageError
-from lookbeyond.files import require_space
+from lookbeyond.whole import require_space
 
 from . import Component, Preset, weights
 

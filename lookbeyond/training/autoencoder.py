@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 from lookbeyond.data.panoramas import read_shard, shards_in
 from lookbeyond.data.textures import dead_leaves
-from lookbeyond.files import whole_folder
 from lookbeyond.models.autoencoder import Autoencoder
+from lookbeyond.whole import whole_folder
 
 from . import loop, pictures
 

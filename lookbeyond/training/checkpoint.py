@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from lookbeyond.errors import InputError
-from lookbeyond.files import whole_file
+from lookbeyond.whole import whole_file
 
 NAME = "checkpoint.safetensors"
 

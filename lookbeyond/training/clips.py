@@ -28,13 +28,13 @@ from lookbeyond.data.realestate10k import annotations, read_move
 from lookbeyond.data.rooms import Rooms, compile_renderer, render_views
 from lookbeyond.distance import distance_to_latents
 from lookbeyond.errors import InputError
-from lookbeyond.files import whole_file
 from lookbeyond.geometry.cameras import Camera, placed_camera, rotation_angle
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.projection import plucker_rays
 from lookbeyond.models.autoencoder import Autoencoder, encode_images
 from lookbeyond.pipelines.guidance import Guidance, fill_holes, image_tensor, warp_guidance
 from lookbeyond.pipelines.panorama import refine_distance
+from lookbeyond.whole import whole_file
 
 from . import loop
 from .rooms import add_share, own_share

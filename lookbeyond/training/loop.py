@@ -31,7 +31,7 @@ from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
 
 from lookbeyond.errors import InputError, LookBeyondError
-from lookbeyond.files import whole_folder
+from lookbeyond.whole import whole_folder
 
 from . import checkpoint
 

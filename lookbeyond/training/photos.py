@@ -17,8 +17,8 @@ from tqdm import tqdm
 from lookbeyond.data.room_photos import RAYS, RoomPhoto, draw_photos
 from lookbeyond.data.rooms import compile_renderer
 from lookbeyond.errors import InputError
-from lookbeyond.files import whole_file
 from lookbeyond.geometry.cameras import heading_pitch_roll
+from lookbeyond.whole import whole_file
 
 from . import loop
 from .rooms import add_share, own_share

@@ -25,14 +25,13 @@ from lookbeyond.files import (
     save_panorama,
     save_view,
     view_depth,
-    whole_file,
-    whole_folder,
     write_distance,
     write_png,
     write_video,
 )
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.whole import require_space, whole_file, whole_folder
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -253,7 +252,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(100, 99, 1))
     with pytest.raises(StorageError, match="1000 MB are needed"):
-        files.require_space(tmp_path / "not" / "yet", 10**9)
+        require_space(tmp_path / "not" / "yet", 10**9)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

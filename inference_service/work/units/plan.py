@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from inference_service.store.record import Damaged
 from inference_service.store.store import Store
 from inference_service.work.inputs import read_world
 from inference_service.work.pipeline import Callback, Pipelines
@@ -12,6 +13,9 @@ from lookbeyond.errors import InputError
 from lookbeyond.files import read_json, write_json
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.keyframes import Clip, plan_shot
+
+MAX_PLAN_BYTES = 16 << 20
+"""10 000 frames that are each an anchor take 1.5 MB."""
 
 
 class PlannedAnchor(msgspec.Struct, frozen=True):
@@ -53,10 +57,21 @@ class PlanShot(ShotUnit, tag="plan", frozen=True, kw_only=True):
         write_json(output / "plan.json", msgspec.to_builtins(Plan(anchors, tuple(found.clips))))
 
 
-def read_plan(store: Store, identity: str) -> Plan:
-    """The plan that a finished `PlanShot` wrote. InputError if it cannot be read."""
-    path = store.unit(identity) / "plan.json"
+def read_plan(store: Store, identity: str, frames: int) -> Plan:
+    """The plan that a finished `PlanShot` wrote, for a path of so many frames. Damaged if it is not what it was."""
+    folder = store.read_unit(identity)
     try:
-        return msgspec.convert(read_json(path), Plan)
-    except msgspec.ValidationError as error:
-        raise InputError(f"The file {path} cannot be read ({error}); submit the shot again.") from error
+        plan = msgspec.convert(read_json(folder / "plan.json", MAX_PLAN_BYTES), Plan)
+        if all(_follows(plan, anchor, i, frames) for i, anchor in enumerate(plan.anchors)) and all(
+            0 <= clip.first < clip.last < frames and 0 <= min(clip.source, clip.target)
+            and max(clip.source, clip.target) < len(plan.anchors) for clip in plan.clips
+        ):  # fmt: skip
+            return plan
+    except (msgspec.ValidationError, InputError):
+        pass
+    store.discard(folder)
+    raise Damaged("The plan of a shot does not fit its path and has been removed; it is made again.")
+
+
+def _follows(plan: Plan, anchor: PlannedAnchor, number: int, frames: int) -> bool:
+    return 0 <= anchor.frame < frames and all(0 <= earlier < number for earlier in anchor.before)

@@ -55,7 +55,7 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
         save_panorama(output, make(store, pipelines, settings))
 
     def _measured(self, store: Store, pipelines: Pipelines, settings: dict[str, Any]) -> Panorama:
-        sphere = read_sphere(store.file(self.panorama), store.name(self.panorama))
+        sphere = read_sphere(store.read_file(self.panorama), store.name(self.panorama))
         heading_rad = heading_pitch_roll(self.camera)[0] if self.camera else sphere.heading_rad or 0.0
         origin = tuple(self.camera.position.tolist()) if self.camera else (0.0, 0.0, 0.0)
         measure = pipelines(self.preset).measure_world
@@ -63,7 +63,7 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
 
     def _built(self, store: Store, pipelines: Pipelines, settings: dict[str, Any]) -> Panorama:
         name = store.name(self.photo)
-        photo = read_photo(store.file(self.photo), name)
+        photo = read_photo(store.read_file(self.photo), name)
         height, width = photo.pixels.shape[:2]
         camera = self.camera or camera_from_photo(photo.pixels, photo.fov_x_rad).camera()
         if abs(camera.width * height - camera.height * width) > max(width, height, camera.width):

@@ -2,7 +2,8 @@
 
 import os
 import shutil
-import time
+import subprocess
+import sys
 from collections import namedtuple
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from inference_service.store import housekeeping, marks
 from inference_service.store.housekeeping import entries, prune, sweep
 from inference_service.store.store import Store
-from inference_service.wire.files import Artifact
+from inference_service.wire.files import Artifact, written_whole
+from inference_service.wire.leftovers import sweep_leftovers
 from lookbeyond.errors import StorageError
 
 UNIT, OTHER = "a" * 64, "b" * 64
@@ -64,23 +66,6 @@ def test_what_the_dead_left_is_swept_and_what_the_living_write_is_not(store):
     assert list((store.root / "temporary").iterdir()) == [alive]
 
 
-def test_what_another_machine_is_writing_stays_for_a_day(tmp_path, monkeypatch):
-    """Farms share a store: a process of another machine cannot be asked whether it lives."""
-    store = Store(tmp_path)
-    monkeypatch.setattr(marks.platform, "node", lambda: "other")
-    marks.own_mark.cache_clear()
-    half = store.new_temporary()
-    monkeypatch.undo()
-    marks.own_mark.cache_clear()
-    half.mkdir()
-    sweep(store)
-    assert half.exists()
-    day_before = time.time() - 1.5 * housekeeping.DAY_S
-    os.utime(half, (day_before, day_before))
-    sweep(store)
-    assert not half.exists()
-
-
 @pytest.mark.parametrize(
     "name", ["", "../../etc/passwd", "A" * 64, "a" * 63, "a" * 65, "/" + "a" * 63, "a" * 64 + "\n"]
 )
@@ -131,3 +116,32 @@ def test_a_full_disk_is_said_before_work_begins(store, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(100, 99, 1))
     with pytest.raises(StorageError, match="free some space"), store.temporary():
         pytest.fail("work began")
+
+
+def test_a_writer_is_known_to_live_whatever_its_process_id_is_called_here(store, monkeypatch):
+    """As from another PID namespace, where its id names nobody."""
+    with store.temporary() as folder:
+        monkeypatch.setattr(marks.psutil, "Process", lambda pid: pytest.fail("asked for a process id"))
+        sweep(Store(store.root))
+        assert folder.exists()
+
+
+def test_what_a_killed_writer_left_is_swept(store):
+    code = (
+        "import os, sys; from inference_service.store.store import Store; s = Store(sys.argv[1])\n"
+        "with s.temporary() as folder: (folder / 'half').touch(); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(store.root)], check=False)
+    assert len(list((store.root / "temporary").iterdir())) == len(list((store.root / "writers").iterdir())) == 1
+    sweep(store)
+    assert not [*(store.root / "temporary").iterdir(), *(store.root / "writers").iterdir()]
+
+
+def test_what_killed_clients_left_beside_results_is_swept_and_no_living_ones_file(tmp_path):
+    (tmp_path / ".frame.png.0123abcd").write_text("of a killed one")
+    (tmp_path / ".mine.txt").write_text("the user's")
+    with written_whole(tmp_path / "frame.png") as file:
+        file.write(b"x")
+        sweep_leftovers(tmp_path)
+        assert len(list(tmp_path.iterdir())) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {".mine.txt", "frame.png"}

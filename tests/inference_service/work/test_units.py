@@ -53,7 +53,7 @@ def make_shot(store, request):
     request = check(request)
     plan = request.first_unit("r")
     perform_unit(plan, store, pipelines, quiet)
-    return [plan, *request.units("r", read_plan(store, plan.identity))]
+    return [plan, *request.units("r", read_plan(store, plan.identity, len(request.cameras)))]
 
 
 def test_identity_is_of_the_content_and_poses_count_to_a_micrometre():

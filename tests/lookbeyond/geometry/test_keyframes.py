@@ -1,6 +1,7 @@
 """Anchors and clips: the laws a plan keeps whatever the path."""
 
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -94,6 +95,29 @@ def test_only_overlapping_anchors_help():
     plan = plan_shot(path([0, 0.6, 3.0], [(0, 0, 0)] * 3), PANORAMA)
     assert plan.anchors[1].before == (0,)
     assert plan.anchors[2].before == ()
+
+
+def test_thousands_of_anchors_have_the_same_helpers_as_when_all_are_looked_at():
+    rng, room = np.random.default_rng(3), BoxRoom().panorama(256, 256)
+    cameras = [
+        placed_camera(
+            96, 64, 1.2, heading_rad=rng.uniform(-3, 3), pitch_rad=rng.uniform(-0.5, 0.5),
+            position=room.position + rng.uniform(-0.5, 0.5, 3),
+        )
+        for _ in range(2500)
+    ]  # fmt: skip
+    begun = time.process_time()
+    plan = plan_shot(cameras, room, frames_per_clip=2)
+    assert time.process_time() - begun < 8 and len(plan.anchors) == 2500
+    scale = room.median_distance()
+    for number in rng.integers(0, 2500, 30):
+        camera, near = cameras[number], {}
+        for other, earlier in enumerate(cameras[:number]):
+            turn = rotation_angle(earlier.rotation, camera.rotation)
+            moved = float(np.linalg.norm(earlier.position - camera.position)) / scale
+            if turn < 0.9 * camera.fov_x and moved < 1:
+                near[other] = turn + moved
+        assert plan.anchors[number].before == tuple(sorted(near, key=lambda n: (near[n], -n))[:3])
 
 
 def test_reach_is_four_fifths_of_what_is_free():
