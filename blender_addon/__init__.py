@@ -17,7 +17,7 @@ from .photo import operators as photo_operators
 from .photo import panel as photo_panel
 from .service import operators as service_operators
 from .service import panel as service_panel
-from .service import preferences
+from .service import preferences, price_watch
 from .session import session
 from .shot import operators as shot_operators
 from .shot import panel as shot_panel
@@ -51,7 +51,7 @@ CLASSES = tuple(
     )
     for cls in module.CLASSES
 )
-PARTS = (properties, menus, background, watch, heartbeat, file_events, command_line, translations)
+PARTS = (properties, menus, background, watch, heartbeat, price_watch, file_events, command_line, translations)
 """Modules that register more than classes: properties, menus, handlers, the command, translations."""
 
 

@@ -101,7 +101,8 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
             session.refuse(str(error))
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        connected = session.service is not None and not bpy.app.background and not preferences.unavailable_reason()
+        usable = session.service is not None or preferences.starts_itself()
+        connected = usable and not bpy.app.background and not preferences.unavailable_reason()
         photo = placed.data.look_beyond
         if not connected and (photo.pitch_assumed or photo.roll_assumed):
             message += " Pitch and roll are assumed to be 0°. The service, when it runs, finds them in the photo."
@@ -109,7 +110,7 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
         session.notice = message
         self.report({"INFO"}, message)
         if connected:
-            session.enqueue(analyse_photo(context.scene, message))
+            session.enqueue(preferences.with_service(analyse_photo(context.scene, message)))
             heartbeat.start()
         return {"FINISHED"}
 

@@ -7,6 +7,7 @@ import bpy
 
 from ..panel_bases import STATUS_PANEL, SidebarPanel
 from ..session import session
+from ..tasks import UNREACHABLE
 from . import preferences
 from .presets import fetch_command, preset_status
 from .program import INSTALL_COMMAND, find_program
@@ -54,6 +55,8 @@ def draw_connect(layout: bpy.types.UILayout) -> None:
     chosen = preferences.addon_preferences()
     if chosen.address.strip():
         layout.operator("lookbeyond.check_service", text="Connect", icon="UNLINKED")
+        return
+    if preferences.starts_itself() and session.error_code not in UNREACHABLE and find_program() is not None:
         return
     if not chosen.service_command.strip() and find_program() is None:
         row = layout.row(align=True)

@@ -3,7 +3,10 @@
 import bpy
 
 from ..panel_bases import STATUS_PANEL, SidebarPanel
+from ..path.frames import QUALITIES
+from ..service import price_watch
 from ..service.presets import step_count
+from ..service.prices import size_text, time_text
 from ..session import session
 
 
@@ -23,7 +26,7 @@ class ShootPanel(SidebarPanel, bpy.types.Panel):
         row.prop(scene.render, "resolution_x", text="Size")
         row.prop(scene.render, "resolution_y", text="")
         column.prop(scene.render, "resolution_percentage", text="Percent")
-        column.prop(settings, "quality")
+        draw_qualities(column, scene)
         column = layout.column(align=True)
         column.use_property_split = False
         column.label(text="Show the Frames In")
@@ -39,6 +42,21 @@ class ShootPanel(SidebarPanel, bpy.types.Panel):
             row = layout.row(align=True)
             row.operator("lookbeyond.set_up_composite", icon="NODE_COMPOSITING")
             row.operator("lookbeyond.pack", icon="PACKAGE")
+
+
+def draw_qualities(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
+    """Draw the choice of quality; below each what it would take, if the service has said so."""
+    layout.row(align=True).prop(scene.look_beyond, "quality", expand=True)
+    found = [price_watch.shot_price(scene, quality) for quality in QUALITIES]
+    if not any(found):
+        return
+    row = layout.row(align=True)
+    for price in found:
+        row.label(text=time_text(price.seconds if price else None))
+    chosen = price_watch.shot_price(scene, scene.look_beyond.quality)
+    if chosen is not None:
+        known = "" if chosen.seconds is not None else "Times are known after the first shot. "
+        layout.label(text=f"{known}{size_text(chosen.stored_bytes)} on disk")
 
 
 class FinePanel(SidebarPanel, bpy.types.Panel):

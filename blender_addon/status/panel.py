@@ -4,6 +4,7 @@ import bpy
 
 from .. import icons
 from ..panel_bases import STATUS_PANEL, SidebarPanel, draw_wrapped
+from ..service import preferences
 from ..service.panel import draw_connect
 from ..session import session
 from ..tasks import RunningTask
@@ -77,7 +78,8 @@ def next_step(scene: bpy.types.Scene) -> str:
     if settings.photo_camera is None and not settings.world_folder:
         return "Place a photo to begin"
     if not settings.world_folder:
-        return "Build the world" if session.service is not None else "Start the service, then build the world"
+        ready = session.service is not None or preferences.starts_itself()
+        return "Build the world" if ready else "Start the service, then build the world"
     return "Add a camera path, then shoot" if not settings.shot_folder else "Ready"
 
 

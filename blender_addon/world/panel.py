@@ -6,7 +6,9 @@ from .. import icons
 from ..panel_bases import STATUS_PANEL, SidebarPanel, draw_wrapped
 from ..photo.panel import draw_known_length
 from ..results import absolute
+from ..service import price_watch
 from ..service.presets import takes_prompt
+from ..service.prices import size_text, time_text
 from ..session import session
 from .nodes import panorama_node, shows_world
 
@@ -33,6 +35,8 @@ class WorldPanel(SidebarPanel, bpy.types.Panel):
         row.operator("lookbeyond.build_world", icon="WORLD")
         if settings.worlds and not settings.panorama_path:
             row.operator("lookbeyond.reroll_world", text="", icon="FILE_REFRESH")
+        if (price := price_watch.world_price(scene)) is not None and price.seconds is not None:
+            layout.label(text=f"{time_text(price.seconds)}, {size_text(price.stored_bytes)} on disk")
         if settings.panorama_path:
             column = layout.column(align=True)
             column.prop(settings, "panorama_path", text="360° Picture")

@@ -46,7 +46,8 @@ class Estimates:
     def _live(self) -> dict[Key, float]:
         """The paces of the units at work, in seconds for one unit of size."""
         return {
-            (active.unit.preset, kind_of(active.unit)): (active.moved - active.begun) / (active.unit.size * active.fraction)
+            (active.unit.preset, kind_of(active.unit)): (active.moved - active.begun)
+            / (active.unit.size * active.fraction)
             for active in self._working.values()
             if active.fraction > 0.02
         }

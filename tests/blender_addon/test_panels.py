@@ -1,6 +1,7 @@
 """Every panel draws in every state, and names only what exists."""
 
 import importlib
+import time
 import types
 
 import bpy
@@ -90,17 +91,17 @@ def test_the_status_says_what_to_do_next(part, scene, photo):
     assert "Place a photo to begin" in draw_all(part)
     bpy.ops.lookbeyond.place_photo(filepath=str(photo))
     part("session").session.clear()
-    assert "Start the service, then build the world" in draw_all(part)
+    assert "Build the world" in draw_all(part)
 
 
 def test_a_running_task_shows_progress_time_and_words(part, scene):
     module = part("session")
-    module.session.task = part("tasks").RunningTask("Shoot", 0.42, "Clip 2 of 5", eta_s=83.0, files=7)
+    module.session.task = part("tasks").RunningTask("Shoot", 0.42, "Frame 31 of 48", eta_s=83.0, files=7)
     try:
         texts = draw_all(part)
     finally:
         module.session.task = None
-    assert "Shoot  42%, 1:23 left" in texts and "Clip 2 of 5" in texts
+    assert "Shoot  42%, 1:23 left" in texts and "Frame 31 of 48" in texts
 
 
 @pytest.mark.parametrize("width", [120, 260, 600])
@@ -112,6 +113,43 @@ def test_an_error_is_shown_word_for_word(part, scene, width):
     module.session.error = words
     texts = draw_all(part)
     assert words in " ".join(texts)
+
+
+def test_the_price_stands_beside_quality_and_world(part, scene, service):
+    watch = part("service.price_watch")
+    bpy.ops.lookbeyond.check_service()
+    assert not watch.tick() or not service.priced
+    scene.look_beyond.world_folder = "somewhere"
+    ticks_until(watch, lambda: len(watch.prices.known) >= 4)
+    texts = draw_all(part)
+    # six frames between two anchors; a draft is half as large and takes half the steps
+    draft, normal, final = (watch.shot_question(scene, quality) for quality in ("DRAFT", "NORMAL", "FINAL"))
+    assert (draft.width, draft.height, draft.anchors, draft.frames, draft.steps) == (48, 32, 2, 6, 4)
+    assert (normal.width, normal.steps, final.steps) == (96, 0, 16)
+    assert texts.count("10 s") == 3 and "6.0 MB on disk" in texts and "20 s, 1.0 MB on disk" in texts
+    asked = len(service.priced)
+    watch.tick()
+    assert len(service.priced) == asked, "what is known is not asked again"
+    scene.frame_end += 50
+    assert "10 s" not in draw_all(part)
+    ticks_until(watch, lambda: watch.shot_price(scene, "FINAL") is not None)
+    assert any(text.endswith("min") for text in draw_all(part))
+
+
+def ticks_until(watch, condition):
+    ends = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < ends
+        watch.tick()
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "–"), (0.2, "1 s"), (7.4, "7 s"), (24, "25 s"), (58, "1 min"), (190, "3 min"), (4700, "1 h 20 min")],
+)
+def test_times_are_told_as_one_says_them(part, seconds, text):
+    assert part("service.prices").time_text(seconds) == text
 
 
 def test_every_translated_text_is_one_of_ours(addon, part):

@@ -13,7 +13,6 @@ from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.layout.camera import camera_from_photo
 
-
 WORLD_WEIGHT = 10.0
 """A world counts for this many frames of a clip."""
 
