@@ -28,6 +28,24 @@ def viewports() -> list[bpy.types.SpaceView3D]:
     return [area.spaces.active for area in areas if area.type == "VIEW_3D"]
 
 
+def look_through(context: bpy.types.Context, camera: bpy.types.Object) -> None:
+    """Look through a camera in the viewport that the context is in, else in the largest one; none without a window.
+
+    Another camera than the scene's is looked through in that viewport alone.
+    """
+    space = context.space_data
+    if space is None or space.type != "VIEW_3D":
+        window = context.window
+        areas = [] if window is None else [area for area in window.screen.areas if area.type == "VIEW_3D"]
+        space = max(areas, key=lambda area: area.width * area.height).spaces.active if areas else None
+    if space is None:
+        return
+    space.use_local_camera = camera != context.scene.camera
+    if space.use_local_camera:
+        space.camera = camera
+    space.region_3d.view_perspective = "CAMERA"
+
+
 def use_standard_view(view: bpy.types.ColorManagedViewSettings) -> str:
     """Use the view transform Standard, which shows files in their own colours; returns a warning if there is none."""
     try:

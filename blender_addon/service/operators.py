@@ -75,4 +75,14 @@ class CopyCommand(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (StartService, StopService, CheckService, ReleaseMemory, CopyCommand)
+class ShowPreferences(bpy.types.Operator):
+    """Open the preferences of Look Beyond"""
+
+    bl_idname = "lookbeyond.show_preferences"
+    bl_label = "Preferences"
+
+    def execute(self, context):
+        return bpy.ops.preferences.addon_show(module=preferences.LookBeyondPreferences.bl_idname)
+
+
+CLASSES = (ShowPreferences, StartService, StopService, CheckService, ReleaseMemory, CopyCommand)

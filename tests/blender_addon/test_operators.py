@@ -445,7 +445,8 @@ def test_saved_into_another_folder_a_file_finds_its_world_and_shot_from_there(pa
         return [Path(bpy.path.abspath(path)).resolve() for path in held()]
 
     there, stored = places(), held()
-    assert len(there) == 4 and all(path.exists() for path in there)  # world, its entry in the list, shot, photo
+    # World, its entry in the list, shot, its entry and the entry's world, photo.
+    assert len(there) == 6 and all(path.exists() for path in there)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "third" / "copy.blend"), copy=True)
     assert held() == stored
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "second" / "scene.blend"))

@@ -1,8 +1,10 @@
 """Every panel draws in every state, and names only what exists."""
 
+import ast
 import importlib
 import time
 import types
+from pathlib import Path
 
 import bpy
 import pytest
@@ -20,6 +22,8 @@ class OperatorSettings:
 
 class Layout:
     """Stands for UILayout: asserts that what is drawn exists, and keeps the texts."""
+
+    all_open = True
 
     def __init__(self, texts: list[str]) -> None:
         self.texts = texts
@@ -39,7 +43,7 @@ class Layout:
     def operator_menu_enum(self, name, property, **options):
         assert property in self.operator(name, **options).names
 
-    def label(self, text="", icon="NONE"):
+    def label(self, text="", icon="NONE", icon_value=0):
         assert icon in icons()
         self.texts.append(text)
 
@@ -52,6 +56,20 @@ class Layout:
 
     def separator_spacer(self):
         pass
+
+    def template_list(self, listtype_name, list_id, data, name, active_data, active_name, **options):
+        """Draws every item."""
+        cls = getattr(bpy.types, listtype_name)
+        assert active_name in active_data.bl_rna.properties
+        for index, item in enumerate(getattr(data, name)):
+            cls.draw_item(None, Context(), self, data, item, 0, active_data, active_name, index)
+
+    def panel(self, idname, default_closed=False):
+        return self, self
+
+    def panel_prop(self, data, name):
+        self.prop(data, name)
+        return self, self if Layout.all_open or getattr(data, name) else None
 
     def row(self, **options):
         return self
@@ -82,13 +100,17 @@ def draw_all(part) -> list[str]:
     for panel in (cls for cls in addon.CLASSES if issubclass(cls, bpy.types.Panel)):
         if hasattr(panel, "poll") and not panel.poll(Context()):
             continue
-        panel.draw(Self(), Context())
+        own = type("Self", (Self,), {"bl_label": panel.bl_label, "step": getattr(panel, "step", "")})
+        for name in ("draw_body", "result"):
+            if hasattr(panel, name):
+                setattr(own, name, getattr(panel, name))
+        panel.draw(own(), Context())
     part("status.panel").draw_status_bar(Self(), Context())
     return texts
 
 
 def test_the_status_says_what_to_do_next(part, scene, photo):
-    assert "Place a photo to begin" in draw_all(part)
+    assert "Place a photo to begin" in " ".join(draw_all(part))
     bpy.ops.lookbeyond.place_photo(filepath=str(photo))
     part("session").session.clear()
     assert "Build the world" in draw_all(part)
@@ -96,23 +118,93 @@ def test_the_status_says_what_to_do_next(part, scene, photo):
 
 def test_a_running_task_shows_progress_time_and_words(part, scene):
     module = part("session")
-    module.session.task = part("tasks").RunningTask("Shoot", 0.42, "Frame 31 of 48", eta_s=83.0, files=7)
+    module.session.task = part("tasks").RunningTask(
+        "Shoot", 0.42, "Frame 31 of 48: Denoising, step 2 of 8", eta_s=83.0, files=7
+    )
     try:
         texts = draw_all(part)
     finally:
         module.session.task = None
-    assert "Shoot  42%, 1:23 left" in texts and "Frame 31 of 48" in texts
+    assert {"Shoot", "42%, 1:23 left", "Frame 31 of 48"} <= set(texts)
 
 
 @pytest.mark.parametrize("width", [120, 260, 600])
 def test_an_error_is_shown_word_for_word(part, scene, width):
-    words = "The service speaks protocol 3 and this add-on 2: update the add-on, then try again; nothing is lost."
-    lines = part("panel_bases").wrapped(words, width)
-    assert " ".join(lines) == words
-    module = part("session")
-    module.session.error = words
-    texts = draw_all(part)
-    assert words in " ".join(texts)
+    """What does not fit the strip is in a window of its own."""
+    words = "The service speaks protocol 3 and this add-on 2: update the add-on, then try again; nothing is lost. " * 2
+    words = words.strip()
+    assert " ".join(part("panel_bases").wrapped(words, width)) == words
+    part("session").session.error = words
+    in_strip = [text for text in draw_all(part) if text.rstrip("…") in words and len(text) > 5]
+    assert in_strip[-1].endswith("…") and " ".join(in_strip).rstrip("…") in words
+    texts: list[str] = []
+    part("status.operators").ShowMessage.draw(types.SimpleNamespace(layout=Layout(texts)), Context())
+    assert " ".join(texts) == words
+    part("session").session.error = "The disk is full: free some space."
+    assert "The disk is full: free some space." in " ".join(draw_all(part))
+
+
+class Rows(Layout):
+    """Counts the rows of the strip."""
+
+    count = 0
+
+    def row(self, **options):
+        Rows.count += "align" in options and self.counts
+        return Rows(self.texts, False)
+
+    def column(self, **options):
+        return self
+
+    box = column
+
+    def __init__(self, texts, counts=True):
+        super().__init__(texts)
+        self.counts = counts
+
+
+def test_the_strip_has_one_height(part, scene, photo):
+    """Whatever is told: nothing below it moves."""
+    panel, session = part("status.panel").StatusPanel, part("session").session
+
+    def height():
+        Rows.count = 0
+        panel.draw(types.SimpleNamespace(layout=Rows([])), Context())
+        return Rows.count
+
+    heights = [height()]
+    session.notice = "Short."
+    heights.append(height())
+    session.error = "Many words, that go on and on, " * 9
+    heights.append(height())
+    session.clear()
+    session.unfinished = [photo.parent / str(number) for number in range(9)]
+    heights.append(height())
+    session.unfinished = []
+    session.task = part("tasks").RunningTask("Shoot", 0.42, "Frame 31 of 48", eta_s=83.0)
+    heights.append(height())
+    session.task = None
+    assert set(heights) == {part("status.panel").ROWS}
+
+
+def test_the_next_step_is_open_and_what_is_done_is_a_line(part, scene, service, photo, monkeypatch):
+    monkeypatch.setattr(Layout, "all_open", False)
+
+    def open_steps():
+        return [step for step in part("folding").STEPS if getattr(bpy.context.scene.look_beyond, f"open_{step}")]
+
+    assert open_steps() == ["photo"]
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.0)
+    assert open_steps() == ["world"] and "photo.jpg, 57°" in draw_all(part)
+    scene.look_beyond.open_photo = True
+    assert open_steps() == ["photo", "world"]
+    bpy.ops.lookbeyond.build_world()
+    assert open_steps() == ["path"] and "photo 0" in draw_all(part)
+    bpy.ops.lookbeyond.add_path(kind="ORBIT")
+    assert open_steps() == ["shot"] and "Orbit, 6 fr." in draw_all(part)
+    scene.look_beyond.open_shot = False
+    bpy.ops.lookbeyond.shoot()
+    assert open_steps() == [] and "Orbit 1" in draw_all(part)
 
 
 def test_the_price_stands_beside_quality_and_world(part, scene, service):
@@ -154,14 +246,19 @@ def test_times_are_told_as_one_says_them(part, seconds, text):
 
 def test_every_translated_text_is_one_of_ours(addon, part):
     """A translation of a text that nobody shows any more is dead."""
+    folder = Path(addon.__file__).parent
     shown = set()
-    for cls in addon.CLASSES:
-        shown.add(getattr(cls, "bl_label", ""))
-    moves = bpy.ops.lookbeyond.add_path.get_rna_type().properties["kind"].enum_items
-    settings = bpy.types.Scene.bl_rna.properties["look_beyond"].fixed_type.properties
-    shown |= {item.name for item in moves} | {setting.name for setting in settings}
-    others = {"Resume", "Cancel"}
-    assert set(part("translations").GERMAN) <= shown | others
+    for file in folder.rglob("*.py"):
+        if file.name != "translations.py":
+            literals = (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant))
+            shown |= {node.value for node in literals if isinstance(node.value, str)}
+    assert set(part("translations").GERMAN) <= shown
+
+
+def test_every_heading_and_button_is_translated(addon, part):
+    kinds = (bpy.types.Operator, bpy.types.Panel)
+    labels = {cls.bl_label for cls in addon.CLASSES if issubclass(cls, kinds)} - {"Look Beyond"}
+    assert labels <= set(part("translations").GERMAN), labels - set(part("translations").GERMAN)
 
 
 def test_every_operator_has_a_tooltip_and_every_property_words(addon):
