@@ -16,7 +16,18 @@ def current_step(scene: bpy.types.Scene) -> str:
     settings = scene.look_beyond
     if not settings.world_folder:
         return "world" if settings.photo_camera is not None or settings.panorama_path else "photo"
-    return "path" if scene.camera in (None, settings.photo_camera) else "shot"
+    return "shot" if has_path(scene) else "path"
+
+
+def has_path(scene: bpy.types.Scene) -> bool:
+    """Whether the scene's camera moves, or may: it is animated, constrained, parented, or bound to a marker."""
+    camera = scene.camera
+    if any(marker.camera is not None for marker in scene.timeline_markers):
+        return True
+    if camera is None or camera == scene.look_beyond.photo_camera:
+        return False
+    animated = (thing.animation_data is not None for thing in (camera, camera.data))
+    return bool(camera.constraints) or camera.parent is not None or any(animated)
 
 
 def is_open(scene: bpy.types.Scene, step: str) -> bool:

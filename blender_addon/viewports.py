@@ -29,9 +29,9 @@ def viewports() -> list[bpy.types.SpaceView3D]:
 
 
 def look_through(context: bpy.types.Context, camera: bpy.types.Object) -> None:
-    """Look through a camera in the viewport that the context is in, else in the largest one; none without a window.
+    """Look through a camera in the viewport that the context is in, else in the largest one.
 
-    Another camera than the scene's is looked through in that viewport alone.
+    It becomes the scene's, if there is such a viewport.
     """
     space = context.space_data
     if space is None or space.type != "VIEW_3D":
@@ -40,9 +40,7 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object) -> None:
         space = max(areas, key=lambda area: area.width * area.height).spaces.active if areas else None
     if space is None:
         return
-    space.use_local_camera = camera != context.scene.camera
-    if space.use_local_camera:
-        space.camera = camera
+    context.scene.camera, space.use_local_camera = camera, False
     space.region_3d.view_perspective = "CAMERA"
 
 

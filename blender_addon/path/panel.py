@@ -2,6 +2,7 @@
 
 import bpy
 
+from ..folding import has_path
 from ..listed import shortened
 from ..panel_bases import StepPanel, draw_wrapped
 from .checker import path_checker
@@ -14,7 +15,7 @@ class PathPanel(StepPanel, bpy.types.Panel):
     step = "path"
 
     def result(self, scene):
-        if scene.camera in (None, scene.look_beyond.photo_camera):
+        if scene.camera is None or not has_path(scene):
             return "", 0
         return f"{shortened(scene.camera.name)}, {len(scene_frames(scene))} fr.", 0
 

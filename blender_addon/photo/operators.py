@@ -74,6 +74,7 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
     )
 
     def invoke(self, context, event):
+        self.in_window = True
         if self.filepath:  # dropped into the viewport
             return self.execute(context)
         context.window_manager.fileselect_add(self)
@@ -99,7 +100,8 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         usable = session.service is not None or preferences.starts_itself()
-        look_through(context, placed)
+        if getattr(self, "in_window", False):  # a script's scene keeps its camera
+            look_through(context, placed)
         connected = usable and not bpy.app.background and not preferences.unavailable_reason()
         photo = placed.data.look_beyond
         if not connected and (photo.pitch_assumed or photo.roll_assumed):

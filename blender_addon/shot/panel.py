@@ -71,7 +71,7 @@ def draw_takes(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         TakeList.bl_idname, "", settings, "shots", settings, "shot_index", rows=5 if settings.shots else 2
     )
     column = row.column(align=True)
-    column.operator("lookbeyond.load_take", text="", icon="FILEBROWSER")
+    column.operator("lookbeyond.load_take", text="", icon="IMPORT")
     if settings.shot_index >= len(settings.shots):
         return
     take = settings.shots[settings.shot_index]
@@ -79,9 +79,9 @@ def draw_takes(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     column.operator("lookbeyond.shoot_again", text="", icon="FILE_REFRESH")
     column.operator("lookbeyond.open_folder", text="", icon="FILE_FOLDER").folder = take.folder
     column.operator("lookbeyond.delete_take", text="", icon="TRASH")
-    row = layout.row()
+    row = layout.split(factor=0.4)
     if icon := thumbnail(take):
-        row.template_icon(icon, scale=4.0)
+        row.template_icon(icon, scale=4.5)
     column = row.column(align=True)
     column.label(text=f"{take.frames} frames, seed {take.seed}")
     column.label(text=take.made)
@@ -112,13 +112,17 @@ def thumbnail(take: bpy.types.PropertyGroup) -> int:
 
 def draw_qualities(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
     """Draw the choice of quality; below each what it would take, if the service has said so."""
+    layout.use_property_split = False
     layout.row(align=True).prop(scene.look_beyond, "quality", expand=True)
     found = [price_watch.shot_price(scene, quality) for quality in QUALITIES]
     if not any(found):
         return
     row = layout.row(align=True)
+    row.alignment = "EXPAND"
     for price in found:
-        row.label(text=time_text(price.seconds if price else None))
+        cell = row.row()
+        cell.alignment = "CENTER"
+        cell.label(text=time_text(price.seconds if price else None))
     chosen = price_watch.shot_price(scene, scene.look_beyond.quality)
     if chosen is not None:
         known = "" if chosen.seconds is not None else "Times are known after the first shot. "

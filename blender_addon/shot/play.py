@@ -31,7 +31,7 @@ def play(context: bpy.types.Context, editing: bpy.types.Scene) -> None:
     manager = context.window_manager
     for window in manager.windows:
         if window.screen.is_animation_playing:
-            with context.temp_override(window=window):
+            with context.temp_override(window=window):  # pyright: ignore[reportGeneralTypeIssues]
                 bpy.ops.screen.animation_cancel(restore_frame=False)
     areas = [(window, area) for window in manager.windows for area in window.screen.areas]
     place = next((one for one in areas if one[1].type == "SEQUENCE_EDITOR"), None)
@@ -51,7 +51,7 @@ def play(context: bpy.types.Context, editing: bpy.types.Scene) -> None:
         space.view_type = "PREVIEW"
         space.show_region_header = True
     editing.frame_set(editing.frame_start)
-    with context.temp_override(window=window, area=area):
+    with context.temp_override(window=window, area=area):  # pyright: ignore[reportGeneralTypeIssues]
         bpy.ops.screen.animation_play()
 
 

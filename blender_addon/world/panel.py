@@ -114,7 +114,7 @@ def draw_worlds(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         WorldList.bl_idname, "", settings, "worlds", settings, "world_index", rows=5 if settings.worlds else 2
     )
     column = row.column(align=True)
-    column.operator("lookbeyond.load_world", text="", icon="FILEBROWSER")
+    column.operator("lookbeyond.load_world", text="", icon="IMPORT")
     if settings.world_index >= len(settings.worlds):
         return
     world = settings.worlds[settings.world_index]
@@ -122,9 +122,9 @@ def draw_worlds(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     column.operator("lookbeyond.open_folder", text="", icon="FILE_FOLDER").folder = world.folder
     column.operator("lookbeyond.forget_world", text="", icon="REMOVE").index = settings.world_index
     column.operator("lookbeyond.delete_world", text="", icon="TRASH")
-    row = layout.row()
+    row = layout.split(factor=0.4)
     if icon := thumbnail(world):
-        row.template_icon(icon, scale=4.0)
+        row.template_icon(icon, scale=4.5)
     column = row.column(align=True)
     column.label(text=f"Seed {world.seed}")
     column.label(text=world.made)

@@ -74,7 +74,7 @@ class Layout:
     def row(self, **options):
         return self
 
-    column = box = grid_flow = row
+    column = box = grid_flow = split = row
 
 
 def icons() -> set[str]:
@@ -383,6 +383,29 @@ def test_the_camera_is_held_as_the_photos_lines_say(part, scene, service, photo)
     service.held = held(pitch=0.3)
     look(part, scene)
     assert settings.pitch == pytest.approx(-0.1, abs=1e-4), "it was found already"
+
+
+def test_found_angles_can_be_undone(part, scene, service, photo):
+    settings = scene.look_beyond
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), pitch=0.05)
+    with pytest.raises(RuntimeError, match="poll"):
+        bpy.ops.lookbeyond.undo_angles()
+    assumed = settings.fov_x
+    service.held = held()
+    look(part, scene)
+    assert settings.roll == pytest.approx(0.02, abs=1e-4) and settings.pitch == pytest.approx(0.05, abs=1e-4)
+    assert bpy.ops.lookbeyond.undo_angles() == {"FINISHED"}
+    # The pitch was the artist's.
+    assert (settings.fov_x, settings.pitch, settings.roll) == pytest.approx((assumed, 0.05, 0.0), abs=1e-4)
+    assert "from the photo's lines" not in " ".join(draw_all(part))
+
+
+def test_angles_have_no_float_noise(part, scene, photo):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    camera = scene.look_beyond.photo_camera
+    camera.rotation_euler.x += 8e-6
+    bpy.context.view_layer.update()
+    assert scene.look_beyond.pitch == 0.0
 
 
 def test_what_the_artist_has_set_meanwhile_stays(part, scene, service, photo):

@@ -260,3 +260,12 @@ def test_the_photo_stands_on_a_plane_as_far_away_as_asked(scene, photo):
     corner = plane.matrix_world @ Vector((half, half * 80 / 120, 0))
     assert tuple(world_to_camera_view(scene, camera, corner)) == pytest.approx((1, 1, 2.5), abs=1e-4)
     assert tuple(plane.data.size) == (120, 80)
+
+
+def test_placed_in_a_window_the_photo_is_looked_at(scene, photo):
+    """As when it is dropped: through its camera, which becomes the scene's."""
+    other = bpy.data.objects.new("Other", bpy.data.cameras.new("Other"))
+    scene.collection.objects.link(other)
+    scene.camera = other
+    assert bpy.ops.lookbeyond.place_photo("INVOKE_DEFAULT", filepath=str(photo)) == {"FINISHED"}
+    assert scene.camera == scene.look_beyond.photo_camera
