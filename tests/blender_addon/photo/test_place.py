@@ -2,6 +2,7 @@
 
 import math
 import struct
+import types
 
 import bpy
 import numpy as np
@@ -262,10 +263,16 @@ def test_the_photo_stands_on_a_plane_as_far_away_as_asked(scene, photo):
     assert tuple(plane.data.size) == (120, 80)
 
 
-def test_placed_in_a_window_the_photo_is_looked_at(scene, photo):
-    """As when it is dropped: through its camera, which becomes the scene's."""
+def test_looking_through_a_camera_makes_it_the_scenes(part, scene, photo):
     other = bpy.data.objects.new("Other", bpy.data.cameras.new("Other"))
     scene.collection.objects.link(other)
     scene.camera = other
-    assert bpy.ops.lookbeyond.place_photo("INVOKE_DEFAULT", filepath=str(photo)) == {"FINISHED"}
-    assert scene.camera == scene.look_beyond.photo_camera
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    assert scene.camera == other, "a script's scene keeps its camera"
+    areas = [area for screen in bpy.data.screens for area in screen.areas if area.type == "VIEW_3D"]
+    space = areas[0].spaces.active
+    space.use_local_camera, space.region_3d.view_perspective = True, "PERSP"
+    placed = scene.look_beyond.photo_camera
+    part("viewports").look_through(types.SimpleNamespace(space_data=space, scene=scene), placed)
+    assert scene.camera == placed
+    assert space.region_3d.view_perspective == "CAMERA" and not space.use_local_camera
