@@ -57,7 +57,7 @@ def version() -> str:
 
 
 def kit_sources() -> dict[str, bytes]:
-    """What the add-on shares with the service, by its path in the wheel: the geometry and the client."""
+    """What the add-on shares with the service, by its path in the wheel: geometry, client, and what a photo says."""
     sources = {
         "lookbeyond_kit/__init__.py": f'"""What the Look Beyond add-on shares with its service."""\n\n'
         f'__version__ = "{version()}"\n'.encode(),
@@ -66,6 +66,9 @@ def kit_sources() -> dict[str, bytes]:
     for folder in (ROOT / "inference_service" / "wire", ROOT / "lookbeyond" / "geometry"):
         for module in sorted(folder.rglob("*.py")):
             sources[f"lookbeyond_kit/{module.relative_to(folder.parent).as_posix()}"] = module.read_bytes()
+    for name in ("__init__", "tags", "pixels"):
+        module = ROOT / "lookbeyond" / "photo" / f"{name}.py"
+        sources[f"lookbeyond_kit/photo/{name}.py"] = module.read_bytes()
     return sources
 
 

@@ -35,8 +35,18 @@ from lookbeyond_kit.geometry.keyframes import plan_shot
 from lookbeyond_kit.geometry.panorama import Panorama
 from lookbeyond_kit.geometry.projection import directions_to_equirectangular, equirectangular_directions
 from lookbeyond_kit.geometry.warping import Relief
+from lookbeyond_kit.photo.pixels import as_shown, changes_pixels
+from lookbeyond_kit.photo.tags import (
+    FOV_ASSUMED_RAD,
+    PhotoTags,
+    fov_x_assumed,
+    fov_x_of_focal,
+    read_tags,
+    why_no_photo,
+)
 
 __all__ = [
+    "FOV_ASSUMED_RAD",
     "KIT_VERSION",
     "LEVEL",
     "MAX_CAMERAS",
@@ -51,6 +61,7 @@ __all__ = [
     "Finished",
     "Panorama",
     "PhotoFindings",
+    "PhotoTags",
     "Preview",
     "Price",
     "PriceQuestion",
@@ -60,13 +71,19 @@ __all__ = [
     "ServiceError",
     "ShotRequest",
     "WorldRequest",
+    "as_shown",
     "blender_intrinsics",
+    "changes_pixels",
     "directions_to_equirectangular",
     "equirectangular_directions",
+    "fov_x_assumed",
+    "fov_x_of_focal",
     "heading_pitch_roll",
     "launch_service",
     "opencv_to_opengl",
     "placed_camera",
     "plan_shot",
+    "read_tags",
     "runtime_file",
+    "why_no_photo",
 ]

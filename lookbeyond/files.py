@@ -1,4 +1,4 @@
-"""Files at the edge: photos in; panoramas, views, frames and videos out, written whole or not at all.
+"""Files at the edge: panoramas, views, frames and videos, written whole or not at all. (Photos: `photo.reading`.)
 
 The geometry values (`Panorama`, `View`) know nothing of files; here they become files and back.
 """
@@ -8,140 +8,34 @@ import errno
 import functools
 import itertools
 import json
-import math
 import os
 import secrets
 import shutil
-import threading
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import OpenEXR
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from lookbeyond.errors import InputError, StorageError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.layout import LAYOUT_VERSION, RoomLayout
 from lookbeyond.geometry.panorama import Panorama, Plate, View
+from lookbeyond.geometry.transforms import in_numbers_order
+from lookbeyond.photo.quiet import quiet_stderr
+from lookbeyond.photo.reading import MAX_SIDE
 
-MIN_SIDE = 64
-MAX_SIDE = 16384
-MAX_PIXELS = 150_000_000
 MAX_JSON_BYTES = 1 << 20
+DEPTH_PNG_UNIT_M = 1e-3
+"""Metres of one step of a depth PNG: nerfstudio's `depth_unit_scale_factor`."""
 WRITERS = 4
 """Files that are encoded at once: the models wait meanwhile."""
-# Pillow also opens EPS, PDF and others through outside programs: a photo is one of these.
-PHOTO_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
-
 WORLD_FILES = ("panorama.png", "distance.exr", "from_photo.png", "world.json")
 WORLD_LAYERS = ("plate.png", "plate_distance.exr", "layout.json")
 """The place without what stands in it. Of a place that was not understood the panorama itself, and an empty layout."""
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A photo as a person sees it: upright (EXIF orientation applied)."""
-
-    pixels: np.ndarray
-    """uint8 [h, w, 3], sRGB."""
-    fov_x_rad: float | None
-    """Horizontal field of view told by the EXIF data, or None."""
-
-
-def read_photo(path: Path, name: str | None = None) -> Photo:
-    """Read a photo; `name` is what messages call it (default: its path).
-
-    Raises InputError when the file is missing, is no image, has a side under 64 or over 16384 pixels or more
-    than 150 million pixels. Sizes are checked before a pixel is decoded.
-    """
-    path = Path(path)
-    name = name or str(path)
-    with _opened(path, name) as image:
-        _check_size(image.size, name)
-        fov_x_rad = _fov_from_exif(image)
-        try:
-            pixels = _to_rgb(ImageOps.exif_transpose(image))
-        except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
-            raise InputError(
-                f"The image {name} is damaged ({_one_line(error)}); save it again as PNG or JPEG."
-            ) from error
-    return Photo(pixels, fov_x_rad)
-
-
-def read_panorama_image(path: Path, name: str | None = None) -> np.ndarray:
-    """Read an equirectangular picture, uint8 [H, 2H, 3]. InputError as `read_photo`, or if it is not 2:1."""
-    name = name or str(path)
-    pixels = read_photo(path, name).pixels
-    height, width = pixels.shape[:2]
-    if width != 2 * height:
-        raise InputError(
-            f"The picture {name} is {width}x{height} pixels and so not a 360° panorama; "
-            "give one that is exactly twice as wide as high."
-        )
-    return pixels
-
-
-@contextlib.contextmanager
-def _opened(path: Path, name: str) -> Iterator[Image.Image]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is our limit
-            image = Image.open(path, formats=PHOTO_FORMATS)
-    except FileNotFoundError as error:
-        raise InputError(f"There is no file {name}; check the path.") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{name} is a folder; give the image file itself.") from error
-    except PermissionError as error:
-        raise InputError(f"The file {name} may not be read; check its permissions.") from error
-    except Image.DecompressionBombError as error:
-        raise InputError(
-            f"The image {name} has more than {MAX_PIXELS // 10**6} million pixels; scale it down."
-        ) from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise InputError(
-            f"{name} is not an image that can be read; give a PNG, JPEG, WebP, TIFF or BMP file."
-        ) from error
-    with image:
-        yield image
-
-
-def _check_size(size: tuple[int, int], name: str) -> None:
-    width, height = size
-    if min(size) < MIN_SIDE:
-        raise InputError(
-            f"The image {name} is only {width}x{height} pixels; give one of at least {MIN_SIDE}x{MIN_SIDE} pixels."
-        )
-    if max(size) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise InputError(
-            f"The image {name} is {width}x{height} pixels; scale it down to at most {MAX_SIDE} pixels a side "
-            f"and {MAX_PIXELS // 10**6} million pixels in all."
-        )
-
-
-def _fov_from_exif(image: Image.Image) -> float | None:
-    """Horizontal field of view of the upright photo: on 35 mm film the longer side of the frame is 36 mm."""
-    try:
-        exif = image.getexif()
-        focal_mm = float(exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.FocalLengthIn35mmFilm, 0))
-        turned = int(exif.get(ExifTags.Base.Orientation, 1)) in (5, 6, 7, 8)
-    except Exception:  # EXIF comes broken in every way, and never is that a reason to refuse the photo
-        return None
-    if not (math.isfinite(focal_mm) and 4 <= focal_mm <= 2000):
-        return None
-    width, height = image.size[::-1] if turned else image.size
-    return 2 * math.atan(18 / focal_mm * width / max(width, height))
-
-
-def _to_rgb(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I;16") or image.mode == "I":  # 16-bit grey: Pillow's own conversion would clip
-        grey = (np.clip(np.asarray(image).astype(np.float64), 0, 65535) / 257).round().astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    return np.array(image.convert("RGB"))
 
 
 def _one_line(error: BaseException) -> str:
@@ -152,13 +46,16 @@ def _one_line(error: BaseException) -> str:
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
-    """Write uint8 [H, W, 3] (sRGB) or [H, W] (grey). The same pixels always give the same bytes.
+    """Write uint8 [H, W, 3] (sRGB), [H, W, 4] (with straight alpha) or [H, W] (grey). The same pixels always give the
+    same bytes.
 
     OpenCV's own settings (run lengths, no search for the best filter) take half the time of Pillow's quickest ones
     for a smaller file.
     """
     pixels = np.ascontiguousarray(pixels)
-    _, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels)
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
+    _, encoded = cv2.imencode(".png", pixels)
     with storage_errors(path):
         Path(path).write_bytes(encoded.data)
 
@@ -188,6 +85,18 @@ def write_distance(path: Path, distance: np.ndarray) -> None:
                 f"The file {path} could not be written ({_one_line(error)}); "
                 "free some disk space or choose another folder."
             ) from error
+
+
+def write_depth_png(path: Path, depth: np.ndarray) -> None:
+    """Write depth along z, float32 [H, W] metres, as a grey PNG of 16 bits in steps of `DEPTH_PNG_UNIT_M`.
+
+    0, which tools take for "not known", where it is more than 65.535 m. This is what nerfstudio reads: its own readers
+    of depth know no OpenEXR.
+    """
+    steps = np.rint(depth / DEPTH_PNG_UNIT_M)
+    _, encoded = cv2.imencode(".png", np.where(steps <= 65535, np.maximum(steps, 1), 0).astype(np.uint16))
+    with storage_errors(path):
+        Path(path).write_bytes(encoded.data)
 
 
 def read_distance(path: Path) -> np.ndarray:
@@ -225,10 +134,10 @@ def read_json(path: Path) -> dict:
 
 
 def write_video(path: Path, frames: Path, fps: float = 24) -> None:
-    """Encode the PNG files of the folder `frames`, in the order of their names, as H.264 (yuv420p)."""
+    """Encode the PNG files of the folder `frames`, in the order of their numbers, as H.264 (yuv420p)."""
     import imageio.v2 as imageio  # ffmpeg is looked for on import: only those who want a video wait for it
 
-    names = sorted(frames.glob("*.png"))
+    names = sorted(frames.glob("*.png"), key=lambda frame: in_numbers_order(frame.name))
     if not names:
         raise InputError(f"The folder {frames} holds no PNG frames; shoot first, then make the video.")
     with storage_errors(path), whole_file(path) as temporary:
@@ -337,14 +246,16 @@ def load_view(folder: Path) -> View:
 
 
 def save_frames(folder: Path, views: Sequence[View]) -> None:
-    """Write frames/0001.png and depth/0001.exr, and so on, into `folder`."""
+    """Write frames/0001.png, depth/0001.exr (metres) and depth/0001.png (millimetres), and so on, into `folder`."""
     with storage_errors(folder):
         for name in ("frames", "depth"):
             (folder / name).mkdir(parents=True, exist_ok=True)
 
     def save(number: int, view: View) -> None:
         write_png(folder / f"frames/{number:04d}.png", view.colour)
-        write_distance(folder / f"depth/{number:04d}.exr", view_depth(view))
+        depth = view_depth(view)
+        write_distance(folder / f"depth/{number:04d}.exr", depth)
+        write_depth_png(folder / f"depth/{number:04d}.png", depth)
 
     with ThreadPoolExecutor(WRITERS) as writers:
         list(writers.map(save, itertools.count(1), views))
@@ -448,30 +359,3 @@ def whole_folder(path: Path, owned: tuple[str, ...]) -> Iterator[Path]:
         shutil.rmtree(replaced, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def quiet_stderr() -> Iterator[None]:
-    """OpenEXR prints its errors to file descriptor 2 as well as raising them: once is enough."""
-    with _Stderr.turning:
-        if not _Stderr.silent:
-            _Stderr.saved = os.dup(2)
-            with open(os.devnull, "wb") as null:
-                os.dup2(null.fileno(), 2)
-        _Stderr.silent += 1
-    try:
-        yield
-    finally:
-        with _Stderr.turning:
-            _Stderr.silent -= 1
-            if not _Stderr.silent:
-                os.dup2(_Stderr.saved, 2)
-                os.close(_Stderr.saved)
-
-
-class _Stderr:
-    """There is one such descriptor: the first to want it quiet turns it off, the last turns it on again."""
-
-    turning = threading.Lock()
-    silent = 0
-    saved = -1

@@ -1,10 +1,11 @@
-"""The photo as an image datablock: loaded, turned upright, measured."""
+"""The photo as an image datablock: loaded, turned upright and into sRGB, measured."""
 
 from pathlib import Path
 
 import bpy
 import numpy as np
 
+from ..kit import PhotoTags, as_shown, changes_pixels
 from ..marks import find_marked, is_local, mark_of, set_marks
 from ..results import absolute, as_stored
 from .exif import Exif
@@ -41,7 +42,7 @@ def load_photo(path: Path, exif: Exif) -> bpy.types.Image:
         if not image.users:
             bpy.data.images.remove(image)
         raise
-    return image if exif.orientation == 1 else upright(image, path, exif.orientation)
+    return converted(image, path, exif.tags) if changes_pixels(exif.tags) else image
 
 
 def find_photo_image(path: Path) -> bpy.types.Image | None:
@@ -90,33 +91,24 @@ def photo_warnings(image: bpy.types.Image, focal_35mm: float) -> list[str]:
     return quality_warnings(colours, max(width, height), focal_35mm)
 
 
-def upright(image: bpy.types.Image, path: Path, orientation: int) -> bpy.types.Image:
-    """A packed copy of the image, turned by its EXIF orientation, which Blender ignores."""
+def converted(image: bpy.types.Image, path: Path, tags: PhotoTags) -> bpy.types.Image:
+    """A packed copy of the image as the service reads it: upright, in sRGB, linear light exposed."""
     # By path, not by name: every camera has its IMG_0001.jpg.
     source = {"upright_of": as_stored(path), "modified": str(path.stat().st_mtime_ns)}
     untouched = (one for one in bpy.data.images if not one.is_dirty)
     if (known := find_marked(untouched, **source)) is not None:
         return known
+    if image.is_float:
+        image.colorspace_settings.is_data = True  # the file's own numbers
     width, height = image.size[0], image.size[1]
     pixels = np.empty(width * height * image.channels, np.float32)
     image.pixels.foreach_get(pixels)
-    turned = turn(pixels.reshape(height, width, image.channels)[::-1], orientation)[::-1]
-    copy = bpy.data.images.new(f"{image.name} upright", turned.shape[1], turned.shape[0], alpha=image.channels == 4)
-    copy.colorspace_settings.name = image.colorspace_settings.name
-    rgba = np.ones((*turned.shape[:2], 4), np.float32)
-    rgba[..., : image.channels] = turned
-    copy.pixels.foreach_set(rgba.ravel())
+    pixels = pixels.reshape(height, width, image.channels)[::-1]
+    shown = as_shown(pixels, tags, levels=65535 if image.is_float else 255)[::-1]
+    copy = bpy.data.images.new(f"{image.name} upright", shown.shape[1], shown.shape[0], alpha=True)
+    copy.pixels.foreach_set((shown / np.float32(255)).ravel())
     copy.pack()
     set_marks(copy, {"maker": MAKER, **source})
     if not image.users:
         bpy.data.images.remove(image)
     return copy
-
-
-def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Stored pixels [H, W, C], top row first, to upright ones, by EXIF orientation 1..8."""
-    if orientation >= 5:
-        pixels = pixels.swapaxes(0, 1)
-    mirrored = orientation in (2, 3, 6, 7)
-    upside_down = orientation in (3, 4, 7, 8)
-    return pixels[:: -1 if upside_down else 1, :: -1 if mirrored else 1]

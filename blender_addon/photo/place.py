@@ -6,7 +6,7 @@ from pathlib import Path
 import bpy
 
 from ..cameras import matrix_world_of, metres_per_unit
-from ..kit import placed_camera
+from ..kit import placed_camera, why_no_photo
 from ..made import made_objects, remember_made
 from ..results import absolute, as_stored
 from ..viewports import local_collection, select_only
@@ -42,6 +42,8 @@ def place_photo(
         exif = read_exif(path)
     except OSError as error:
         raise PhotoError(f"The photo {path} cannot be opened ({error.strerror}): choose an image file.") from None
+    if reason := why_no_photo(exif.tags):
+        raise PhotoError(f"{path.name} {reason}.")
     scene = context.scene
     placed = find_photo_camera(scene, path)
     former = None if placed is None else photo_image(placed)
@@ -99,7 +101,7 @@ def field_of_view(fov_x_rad: float, focal_35mm: float, exif: Exif, width: int, h
             return fov_x_rad, f"Field of view {math.degrees(fov_x_rad):.1f}° ({focal:g} mm, {source})."
     fov_x_rad = default_fov_x_rad(width, height)
     return fov_x_rad, (
-        f"The photo has no focal length: {math.degrees(fov_x_rad):.0f}° is assumed. "
+        f"{exif.tags.focal_doubt or 'The photo has no focal length:'} {math.degrees(fov_x_rad):.0f}° is assumed. "
         "Correct the field of view if floor and walls look distorted."
     )
 

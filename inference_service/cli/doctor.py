@@ -137,8 +137,12 @@ def _check_keys(findings: Findings) -> None:
 
 
 def _check_extras(findings: Findings) -> None:
-    for module, use in (("ray", "workers on several machines"), ("prometheus_client", "metrics for Prometheus")):
-        extra = module.replace("_client", "")
+    optional = (
+        ("ray", "ray", "workers on several machines"),
+        ("prometheus_client", "prometheus", "metrics for Prometheus"),
+        ("pillow_heif", "heic", "photos in HEIC"),
+    )
+    for module, extra, use in optional:
         if importlib.util.find_spec(module):
             findings.say(True, f"For {use}: {module} is installed")
         else:

@@ -11,14 +11,19 @@ from inference_service.wire.requests import ShotRequest
 from inference_service.work.requests import check_shot
 from inference_service.work.units.plan import read_plan
 from lookbeyond.files import check_output_folder, load_panorama, world_files
-from lookbeyond.geometry.transforms import read_transforms
+from lookbeyond.geometry.transforms import read_camera_path, shot_path
 
 SHOT_ENTRIES = ("frames", "depth", "transforms.json", "shot.json")
 
 
 @click.command()
 @click.argument("world", type=options.FOLDER)
-@click.option("--cameras", type=click.Path(path_type=Path), required=True, help="The path: a transforms.json.")
+@click.option(
+    "--cameras",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The path: a transforms.json, or the camera_path.json of nerfstudio's viewer.",
+)
 @options.out
 @options.seed
 @options.preset
@@ -29,11 +34,13 @@ SHOT_ENTRIES = ("frames", "depth", "transforms.json", "shot.json")
 def shot(world: Path, cameras: Path, out: Path, store: Path | None, **settings: Any) -> None:
     """Make the frames of a camera path through the folder WORLD that `lookbeyond world` made."""
     check_output_folder(out, SHOT_ENTRIES)
-    path = read_transforms(cameras)
+    path = shot_path(read_camera_path(cameras), cameras)
+    for sentence in path.said:
+        click.echo(f"{cameras}: {sentence}")
     load_panorama(world)
     run = LocalRun(store)
     files = {name: run.store.add_file(world / name) for name in world_files(world)}
-    request = check_shot(ShotRequest(world=files, cameras=[camera.to_dict() for camera in path], **settings))
+    request = check_shot(ShotRequest(world=files, cameras=[camera.to_dict() for camera in path.cameras], **settings))
     revision = run.revision(request.preset)
     plan = request.first_unit(revision)
     run.perform([plan])

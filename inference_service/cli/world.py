@@ -1,6 +1,7 @@
 """`lookbeyond world`: the panorama around a photo, or the distance of an existing panorama."""
 
 import math
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from inference_service.cli.local_run import LocalRun
 from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, WorldRequest
 from inference_service.work.requests import ROOMS, UNSEEN, check
 from lookbeyond.errors import InputError
-from lookbeyond.files import Photo, check_output_folder, read_json, read_panorama_image, read_photo
-from lookbeyond.geometry.cameras import Camera
+from lookbeyond.files import check_output_folder, read_json, write_png
+from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.layout.camera import FROM_FILE, GIVEN, camera_from_photo
+from lookbeyond.photo.reading import Photo, Sphere, read_photo, read_sphere
+from lookbeyond.photo.tags import fov_x_of_focal
 
 AUTO = "auto"
 ENTRIES = (*WORLD_FILES, *WORLD_LAYERS)
@@ -41,7 +44,10 @@ class Angle(click.ParamType):
 @click.option("--panorama", type=click.Path(path_type=Path), help="An existing 360° picture instead of a photo.")
 @options.out
 @click.option("--fov-x", "fov_x_deg", type=float, help="The photo's horizontal field of view, degrees.")
-@click.option("--focal-mm", type=float, help="Or its focal length as 35 mm equivalent (36 mm wide).")
+@click.option("--focal-mm", type=float, help="Or its focal length as 35 mm equivalent (36 mm: the longer side).")
+@click.option(
+    "--exposure", "stops", type=float, help="Stops, of EXR, HDR and float TIFF; 0: 1 is white.  [default: found]"
+)
 @click.option(
     "--pitch", "pitch_rad", type=Angle(), default=AUTO, help="Degrees, positive looks up; auto: from the photo's lines."
 )
@@ -68,6 +74,7 @@ def world(
     out: Path,
     fov_x_deg: float | None,
     focal_mm: float | None,
+    stops: float | None,
     pitch_rad: float | None,
     roll_rad: float | None,
     unseen: str | None,
@@ -83,20 +90,44 @@ def world(
     settings["unseen"] = unseen or ""
     run = LocalRun(store)
     if photo is not None:
-        image = read_photo(photo)
-        camera = _camera_of(photo, image, _field_of_view_rad(fov_x_deg, focal_mm), pitch_rad, roll_rad)
-        request = WorldRequest(photo=run.store.add_file(photo), camera=camera.to_dict(), **settings)
+        image = read_photo(photo, stops=stops)
+        _report(photo, image, stops)
+        height, width = image.pixels.shape[:2]
+        fov_x_rad = _field_of_view_rad(fov_x_deg, focal_mm, width, height)
+        camera = _camera_of(photo, image, fov_x_rad, pitch_rad, roll_rad)
+        request = WorldRequest(photo=_stored(run, photo, image, stops), camera=camera.to_dict(), **settings)
     else:
         assert panorama is not None
-        read_panorama_image(panorama)
+        sphere = read_sphere(panorama, stops=stops)
+        _report(panorama, sphere, stops)
         del settings["width"]  # it has its own
-        request = WorldRequest(panorama=run.store.add_file(panorama), **settings)
+        if stops is not None and sphere.heading_rad is not None:  # the developed picture has no compass any more
+            settings["camera"] = placed_camera(64, 64, 1.0, heading_rad=sphere.heading_rad).to_dict()
+        request = WorldRequest(panorama=_stored(run, panorama, sphere, stops), **settings)
     unit = check(request).first_unit(run.revision(request.preset))
     run.perform([unit])
     run.deliver([unit], out, ENTRIES)
     place = read_json(out / "world.json").get("place", {})
     if place.get("reason"):
         click.echo(f"{out}: {place['reason']} (confidence {place['confidence']:.2f})")
+
+
+def _report(path: Path, picture: Photo | Sphere, stops: float | None) -> None:
+    """Say what was decided in reading a picture. InputError for an exposure of what has none."""
+    if stops is not None and picture.stops is None:
+        raise InputError(f"{path} is no picture of linear light (EXR, HDR, float TIFF); leave --exposure out.")
+    for sentence in picture.said:
+        click.echo(f"{path}: {sentence}")
+
+
+def _stored(run: LocalRun, path: Path, picture: Photo | Sphere, stops: float | None) -> str:
+    """The picture's SHA-256 in the store: the file itself, or, with an exposure of the user's, what was developed."""
+    if stops is None:
+        return run.store.add_file(path)
+    with tempfile.TemporaryDirectory() as folder:
+        developed = Path(folder) / f"{path.stem}.png"
+        write_png(developed, picture.with_holes)
+        return run.store.add_file(developed)
 
 
 def _camera_of(
@@ -115,8 +146,8 @@ def _camera_of(
     return found.camera()
 
 
-def _field_of_view_rad(fov_x_deg: float | None, focal_mm: float | None) -> float | None:
-    """As the user gave it, or None."""
+def _field_of_view_rad(fov_x_deg: float | None, focal_mm: float | None, width: int, height: int) -> float | None:
+    """As the user gave it for a photo of this size, or None."""
     if fov_x_deg is not None and focal_mm is not None:
         raise InputError("Give --fov-x or --focal-mm, not both.")
     if fov_x_deg is not None:
@@ -126,5 +157,5 @@ def _field_of_view_rad(fov_x_deg: float | None, focal_mm: float | None) -> float
     if focal_mm is not None:
         if not 2 <= focal_mm <= 400:
             raise InputError(f"A --focal-mm of {focal_mm:g} is impossible here; give 2 to 400 mm.")
-        return 2 * math.atan(18 / focal_mm)
+        return fov_x_of_focal(focal_mm, width, height)
     return None

@@ -35,7 +35,7 @@ def faces(path: Path) -> list[float]:
     import cv2
     import numpy as np
 
-    from lookbeyond.files import read_photo
+    from lookbeyond.photo.reading import read_photo
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)
@@ -58,8 +58,8 @@ def faces(path: Path) -> list[float]:
 
 def look(path: Path, fov_x_rad: float) -> Seen:
     """Faces in a picture, and its camera; `fov_x_rad` is 0 unless it is known. Raises `InputError`."""
-    from lookbeyond.files import read_photo
     from lookbeyond.layout.camera import GIVEN, Estimate, camera_from_photo
+    from lookbeyond.photo.reading import read_photo
 
     photo = read_photo(path)
     if fov_x_rad:

@@ -1,19 +1,12 @@
 """Captures and finished shots: a transforms.json (nerfstudio, instant-ngp, `lookbeyond shot`) beside its frames."""
 
-import math
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from lookbeyond.errors import InputError
-from lookbeyond.files import read_json
-from lookbeyond.geometry.transforms import read_transforms
+from lookbeyond.geometry.transforms import read_camera_path
 
 from .footage import Frame, Move, move_of
-from .reading import entries
-
-_COEFFICIENTS = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
+from .reading import entries, log
 
 
 def captures(folder: Path) -> list[Path]:
@@ -29,29 +22,17 @@ def read_capture(path: Path) -> Move:
 
     Missing frames are named in a warning; raises InputError (PathError for cameras that cannot be) when none is left.
     """
-    cameras, content = read_transforms(path), read_json(path)
+    capture = read_camera_path(path)
+    for sentence in capture.said:
+        log.info("%s: %s", path, sentence)
     frames, missing = [], []
-    unit = content.get("depth_unit_scale_factor", 1e-3)
-    for number, (camera, values) in enumerate(zip(cameras, content["frames"], strict=True), 1):
-        if not isinstance(values.get("file_path"), str):
+    for number, posed in enumerate(capture.frames, 1):
+        if not posed.file_path:
             raise InputError(f"{path}, frame {number} has no file_path; name its picture.")
-        image = path.parent / values["file_path"]
-        depth = path.parent / values["depth_file_path"] if isinstance(values.get("depth_file_path"), str) else None
+        image = path.parent / posed.file_path
+        depth = path.parent / posed.depth_file_path if posed.depth_file_path else None
         if not image.is_file() or (depth is not None and not depth.is_file()):
             missing.append(str(image if not image.is_file() else depth))
             continue
-        frames.append(Frame(camera, image, depth, unit, _distortion(content | values, f"{path}, frame {number}")))
-    frames.sort(
-        key=lambda frame: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(frame.image))]
-    )
-    return move_of(str(path.parent), frames, missing, len(cameras))
-
-
-def _distortion(values: Mapping[str, Any], name: str) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(values.get(key, 0)) for key in _COEFFICIENTS)
-    except (TypeError, ValueError):
-        numbers = (math.nan,)
-    if not all(map(math.isfinite, numbers)):
-        raise InputError(f"{name}: the distortion coefficients are not numbers; give k1, k2, p1, p2 or leave them out.")
-    return numbers if any(numbers) else ()
+        frames.append(Frame(posed.camera, image, depth, capture.depth_unit_m, posed.distortion))
+    return move_of(str(path.parent), frames, missing, len(capture.frames))

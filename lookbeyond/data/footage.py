@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 
 from lookbeyond.errors import InputError
-from lookbeyond.files import read_distance, read_photo
+from lookbeyond.files import read_distance
 from lookbeyond.geometry.cameras import Camera
+from lookbeyond.geometry.transforms import DEPTH_UNIT_M
+from lookbeyond.photo.reading import read_photo
 
 from .reading import log
 
@@ -22,8 +24,9 @@ class Frame:
     image: Path
     depth: Path | None = None
     """Along z: an .exr with a channel Y, an .npy, or a 16-bit .png; 0 where it is not known."""
-    depth_unit: float = 1.0
-    """What one step of a depth .png is, in the data set's unit."""
+    depth_unit: float | None = None
+    """What one step of the depth is, in the data set's unit; None where the data set does not say it: 1 for an .exr,
+    and nerfstudio's 0.001 for an .npy or a .png."""
     distortion: tuple[float, ...] = ()
     """OpenCV's k1 k2 p1 p2 k3 k4 k5 k6; empty for a pinhole."""
 
@@ -70,20 +73,24 @@ def move_of(name: str, frames: list[Frame], missing: list[str], whole: int) -> M
     return Move(name, tuple(frames))
 
 
-def _read_depth(path: Path, unit: float, width: int, height: int) -> np.ndarray:
+def _read_depth(path: Path, unit: float | None, width: int, height: int) -> np.ndarray:
     depth = None
-    if path.suffix == ".exr":
-        depth = read_distance(path)
-    elif path.suffix == ".npy":
+    if path.suffix.lower() == ".exr":
+        depth = read_distance(path) * np.float32(1.0 if unit is None else unit)
+    elif path.suffix.lower() == ".npy":
         with contextlib.suppress(OSError, ValueError, EOFError):
-            depth = np.load(path).squeeze().astype(np.float32)
+            depth = np.load(path).squeeze().astype(np.float32) * np.float32(_step(unit))
     elif (image := cv2.imread(str(path), cv2.IMREAD_UNCHANGED)) is not None:
-        depth = image.astype(np.float32) * unit
+        depth = image.astype(np.float32) * np.float32(_step(unit))
     if depth is None or depth.ndim != 2:
         raise InputError(f"The depth {path} cannot be read; give an .exr, an .npy or a 16-bit .png of one channel.")
     if depth.shape != (height, width):
         depth = cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST)
     return depth
+
+
+def _step(unit: float | None) -> float:
+    return DEPTH_UNIT_M if unit is None else unit
 
 
 def _undistorted(image: np.ndarray, camera: Camera, distortion: tuple[float, ...]) -> np.ndarray:

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from lookbeyond.errors import InputError
-from lookbeyond.files import read_photo
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.projection import equirectangular_directions, sample_pixels
+from lookbeyond.photo.reading import read_photo
 
 from .panoramas import Picture
 from .reading import entries

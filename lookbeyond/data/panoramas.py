@@ -12,10 +12,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import OpenEXR
 
 from lookbeyond.errors import InputError
-from lookbeyond.files import quiet_stderr, read_panorama_image, whole_file
+from lookbeyond.files import whole_file
+from lookbeyond.photo.reading import read_linear, read_panorama_image
 
 from .reading import entries, read_each
 
@@ -47,7 +47,7 @@ def read_picture(path: Path) -> np.ndarray:
     """
     if path.suffix.lower() not in (".exr", ".hdr"):
         return read_panorama_image(path)
-    linear = _read_exr(path) if path.suffix.lower() == ".exr" else _read_hdr(path)
+    linear = read_linear(path)
     height, width = linear.shape[:2]
     if width != 2 * height:
         raise InputError(
@@ -59,23 +59,6 @@ def read_picture(path: Path) -> np.ndarray:
     light = np.clip(light * (1 + light / 9) / (1 + light), 0, 1)
     srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return (255 * srgb + 0.5).astype(np.uint8)
-
-
-def _read_exr(path: Path) -> np.ndarray:
-    try:
-        with quiet_stderr():
-            channels = OpenEXR.File(str(path), separate_channels=False).channels()
-        pixels = (channels.get("RGB") or channels["RGBA"]).pixels
-        return pixels[..., :3].astype(np.float32)
-    except (RuntimeError, KeyError, ValueError, TypeError, OSError) as error:
-        raise InputError(f"The file {path} is not an OpenEXR picture with R, G and B; export it again.") from error
-
-
-def _read_hdr(path: Path) -> np.ndarray:
-    image = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"The file {path} is not a Radiance HDR picture; export it again.")
-    return image[..., ::-1].astype(np.float32)
 
 
 def _read_at(path: Path, height: int) -> np.ndarray:

@@ -86,7 +86,8 @@ def place_photo(
     Returns the canvas [width // 2, width, C] of the photo's type (0 where the photo saw nothing) and the mask
     [width // 2, width] of the pixels that hold it: its frame and the one pixel around it that is needed to
     sample its border. A photo finer than the panorama is averaged over the panorama's pixels. `camera` is the
-    photo's own at any resolution.
+    photo's own at any resolution. A fourth channel of a uint8 photo says what it knows, 255 or 0: pixels that touch
+    what it does not know are not in the mask, and the canvas has three.
     """
     height = width // 2
     canvas = np.zeros((height, width, *photo.shape[2:]), photo.dtype)
@@ -111,9 +112,13 @@ def place_photo(
             right, below = (np.array(offset) + 0.5) / spread
             directions = _directions(column + right, row + top + below, width, height, heading_rad)
             total = total + sample_pixels(source, *_perspective_pixels(directions, camera), "cubic")
-        canvas[top : top + _BAND][seen] = _finish(total / spread**2, photo.dtype)
-        mask[top : top + _BAND] = seen
-    return canvas, mask
+        total = total / spread**2
+        if photo.shape[2:] == (4,):  # beside a hole the cubic kernel leaves 255 on either side
+            whole = np.abs(total[:, 3] - 255) < 0.5
+            row, column, total = row[whole], column[whole], total[whole]
+        canvas[row + top, column] = _finish(total, photo.dtype)
+        mask[row + top, column] = True
+    return (canvas[..., :3] if photo.shape[2:] == (4,) else canvas), mask
 
 
 def plucker_rays(cameras: Sequence[Camera], reference: Camera, scale: float) -> NDArray[np.float32]:

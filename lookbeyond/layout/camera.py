@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from lookbeyond.geometry.cameras import LEVEL, Camera, placed_camera
 from lookbeyond.layout.segments import WORKING_SIDE, find_segments
+from lookbeyond.photo.tags import FOV_ASSUMED_RAD, fov_x_assumed
 
-ASSUMED_FOV_RAD = math.radians(65)
-"""Field of view across the longer side of a photo that says nothing about it: a phone's or a reportage lens."""
 FROM_FILE, FROM_LINES, ASSUMED, GIVEN = "from the file", "from the photo's lines", "assumed", "given"
 
 MOST_LINES = 250
@@ -204,8 +203,8 @@ def camera_from_segments(
         if fit.holds and uncertainty <= MOST_UNSURE_FOV * found:
             fov_x = Estimate(_rounded(found), uncertainty, FROM_LINES)
         else:  # pitch and roll are to be right for the field of view that is used
-            fov_x = Estimate(assumed_fov_x_rad(width, height), None, ASSUMED)
-            again = _fit(lines, -math.log(2 * math.tan(ASSUMED_FOV_RAD / 2)))
+            fov_x = Estimate(fov_x_assumed(width, height), None, ASSUMED)
+            again = _fit(lines, -math.log(2 * math.tan(FOV_ASSUMED_RAD / 2)))
             fit = replace(again, unsure=np.maximum(again.unsure, fit.unsure))
     pitch, roll = (
         Estimate(given, None, GIVEN)
@@ -216,11 +215,6 @@ def camera_from_segments(
         for index, given in enumerate((pitch_rad, roll_rad))
     )
     return CameraFromPhoto(fov_x, pitch, roll, fit.lines, width, height)
-
-
-def assumed_fov_x_rad(width: int, height: int) -> float:
-    """Horizontal field of view of a photo of this size (pixels, upright) that says nothing about it."""
-    return 2 * math.atan(math.tan(ASSUMED_FOV_RAD / 2) * width / max(width, height))
 
 
 def _rounded(angle_rad: float) -> float:

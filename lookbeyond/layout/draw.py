@@ -111,7 +111,7 @@ def _laid_over(
 ) -> NDArray[np.uint8]:
     """A picture over a panorama [H, W, 3] as far as `share` [H, W] says."""
     if isinstance(picture, PhotoPicture):
-        return lay_photo(picture.pixels, picture.camera, heading_rad, colour.astype(np.float32), only=share)[0]
+        return lay_photo(picture.with_holes, picture.camera, heading_rad, colour.astype(np.float32), only=share)[0]
     mixed = colour + share[..., None] * (picture.pixels.astype(np.float32) - colour)
     return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
 

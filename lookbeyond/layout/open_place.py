@@ -84,7 +84,7 @@ def draw_open(picture: PhotoPicture, painted: Panorama) -> DrawnPlace:
     distance = cv2.resize(distance, painted.distance.shape[::-1], interpolation=cv2.INTER_NEAREST)
     bare = np.clip(rgb + 0.5, 0, 255).astype(np.uint8)
     known = cv2.resize((sky | ground).astype(np.float32), (width, width // 2), interpolation=cv2.INTER_LINEAR)
-    plate, _ = lay_photo(picture.pixels, picture.camera, painted.heading_rad, rgb, only=known)
+    plate, _ = lay_photo(picture.with_holes, picture.camera, painted.heading_rad, rgb, only=known)
     plane = ground_distance(painted.camera_height, painted.distance.shape[1])
     return DrawnPlace(bare, distance, plate, np.maximum(plane, distance))
 

@@ -1,4 +1,4 @@
-"""A photo laid over a panorama, at its own resolution."""
+"""A photo, or a part of a sphere, laid over a panorama, at its own resolution."""
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ def lay_photo(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The photo laid over a panorama float32 [H, 2H, 3] (0..255): colour uint8 and from_photo uint8 [H, 2H].
 
+    photo: uint8 [h, w, 3], or [h, w, 4] whose last channel says what it knows (`place_photo`).
     only: [H, 2H] 0..1, how much of the photo counts where. `colour` is overwritten.
     """
     width = colour.shape[1]
@@ -37,3 +38,20 @@ def lay_photo(
     from_photo = np.zeros(mask.shape, np.uint8)
     from_photo[window] = alpha * 255 + 0.5
     return np.clip(colour + 0.5, 0, 255).astype(np.uint8), from_photo
+
+
+def lay_sphere(
+    colour: NDArray[np.uint8], known: NDArray[np.bool_], made: NDArray[np.float32]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A sphere uint8 [H, 2H, 3] known on bool [H, 2H] over what was made of its rest, float32 [H, 2H, 3] (0..255).
+
+    Returns the whole and from_photo uint8 [H, 2H]. Inside the border of what is known it fades into what was made.
+    """
+    width = colour.shape[1]
+    band = FEATHER_DEG / 360 * width
+    margin = int(band) + 2
+    wrapped = np.concatenate([known[:, -margin:], known, known[:, :margin]], 1).astype(np.uint8)
+    depth = cv2.distanceTransform(wrapped, cv2.DIST_L2, 5)[:, margin:-margin]
+    share = np.asarray(np.clip(depth / band, 0, 1), np.float32)
+    whole = made + share[..., None] * (colour - made)
+    return np.clip(whole + 0.5, 0, 255).astype(np.uint8), (share * 255 + 0.5).astype(np.uint8)

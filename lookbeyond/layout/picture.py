@@ -45,6 +45,11 @@ class Picture(ABC):
     def resized(self, width: int, height: int) -> Self:
         """The same picture of another size, averaged where that is smaller."""
 
+    @property
+    def shown(self) -> NDArray[np.bool_]:
+        """[h, w]: False where nothing is known of what it shows."""
+        return np.ones(self.pixels.shape[:2], bool)
+
     def at_most(self, longest: int) -> Self:
         """The picture, its longer side at most so many pixels."""
         height, width = self.pixels.shape[:2]
@@ -53,8 +58,7 @@ class Picture(ABC):
 
     def border_depth(self) -> NDArray[np.float32]:
         """[h, w]: pixels from each pixel to the border of what the picture shows."""
-        inside = np.ones(self.pixels.shape[:2], np.uint8)
-        depth = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        depth = cv2.distanceTransform(np.pad(self.shown.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
         return np.asarray(depth, np.float32)
 
 
@@ -63,6 +67,26 @@ class PhotoPicture(Picture):
     """A photo; `camera` is its own, of its size."""
 
     camera: Camera
+    known: NDArray[np.bool_] | None = None
+    """[h, w]: False where the photo is transparent; None where it is known everywhere."""
+
+    @classmethod
+    def of(cls, photo: NDArray[np.uint8], camera: Camera) -> Self:
+        """Of a photo uint8 [h, w, 3], or [h, w, 4] whose last channel says what it knows; any camera of its shape."""
+        height, width = photo.shape[:2]
+        known = None if photo.shape[2] == 3 else photo[..., 3] == 255
+        return cls(np.ascontiguousarray(photo[..., :3]), camera.resized(width, height), known)
+
+    @property
+    def shown(self) -> NDArray[np.bool_]:
+        return super().shown if self.known is None else self.known
+
+    @property
+    def with_holes(self) -> NDArray[np.uint8]:
+        """[h, w, 3], or with a fourth channel, 255 or 0, that says what is known."""
+        if self.known is None:
+            return self.pixels
+        return np.dstack([self.pixels, np.where(self.known, np.uint8(255), np.uint8(0))])
 
     @property
     def position(self) -> NDArray[np.float64]:
@@ -84,10 +108,17 @@ class PhotoPicture(Picture):
             columns = (k[0, 0] * x + k[0, 1] * y + k[0, 2]).astype(np.float32)
             rows = (k[1, 1] * y + k[1, 2]).astype(np.float32)
             inside = (columns > 0) & (columns < self.camera.width) & (rows > 0) & (rows < self.camera.height)
-        return np.nan_to_num(columns, nan=-1.0), np.nan_to_num(rows, nan=-1.0), inside
+        columns, rows = np.nan_to_num(columns, nan=-1.0), np.nan_to_num(rows, nan=-1.0)
+        if self.known is not None:
+            inside[inside] = self.known[rows[inside].astype(int), columns[inside].astype(int)]
+        return columns, rows, inside
 
     def resized(self, width: int, height: int) -> Self:
-        return replace(self, pixels=_averaged(self.pixels, width, height), camera=self.camera.resized(width, height))
+        known = self.known
+        if known is not None:
+            known = cv2.resize(known.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0.999
+        pixels = _averaged(self.pixels, width, height)
+        return replace(self, pixels=pixels, camera=self.camera.resized(width, height), known=known)
 
 
 @dataclass(frozen=True, eq=False)

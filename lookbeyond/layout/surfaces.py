@@ -73,7 +73,7 @@ def find_clean(
     rays, position = picture.rays(), picture.position
     distance, face = layout.cast(position, rays)
     ratio = np.log(distance / np.maximum(measured, 1e-3))
-    possible = (ratio < IN_FRONT) & (ratio > -BEHIND)
+    possible = (ratio < IN_FRONT) & (ratio > -BEHIND) & picture.shown
     colours = lab(picture.pixels)
     smooth = cv2.bilateralFilter(colours, 5, 12, 3)
     weight = 0.25 + np.exp(-picture.border_depth() / (0.02 * max(face.shape)))

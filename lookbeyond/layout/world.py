@@ -56,11 +56,12 @@ def find_place(
 ) -> FoundPlace:
     """A room, an open place or neither, from a photo uint8 [h, w, 3] and its camera (any resolution).
 
-    camera_height: metres above the floor.
+    photo: a fourth channel, 255 or 0, says what it knows, here and in `draw_place`; camera_height: metres above the
+    floor.
     """
     if room == "off":
         return FoundPlace(Place())
-    fit = fit_layout(photo, camera, camera_height, network)
+    fit = fit_layout(np.ascontiguousarray(photo[..., :3]), camera, camera_height, network)
     place = Place(fit.place, round(fit.confidence, 4), fit.reason)
     layout = fit.candidate if room == "on" else fit.layout
     if layout is not None and not (fit.place == "open" and room == "auto"):
@@ -80,8 +81,7 @@ def draw_place(
     camera = painted.photo_camera
     if camera is None:
         raise ValueError("a place is drawn around its photo: this panorama has none")
-    height, width = photo.shape[:2]
-    picture = PhotoPicture(photo, camera.resized(width, height))
+    picture = PhotoPicture.of(photo, camera)
     if found.layout is not None:
         return with_room(picture, painted, found.layout, found.place, unseen, measured=found.measured)
     if found.open:
@@ -138,6 +138,6 @@ def _with_place(picture: Picture, painted: Panorama, drawn: DrawnPlace, place: P
     colour, from_photo = painted.colour, painted.from_photo
     if unseen != "as-painted" and isinstance(picture, PhotoPicture):
         drawn_colour = drawn.colour.astype(np.float32)
-        colour, from_photo = lay_photo(picture.pixels, picture.camera, painted.heading_rad, drawn_colour)
+        colour, from_photo = lay_photo(picture.with_holes, picture.camera, painted.heading_rad, drawn_colour)
     plate = Plate(drawn.plate, drawn.plate_distance)
     return replace(painted, colour=colour, from_photo=from_photo, distance=drawn.distance, plate=plate, place=place)

@@ -183,6 +183,10 @@ class MeasuredPanorama:
             options.get("callback_on_step_end"), distance,
         )  # fmt: skip
 
+    def complete(self, colour: np.ndarray, known: np.ndarray, **options: Any) -> np.ndarray:
+        """As `PanoramaPipeline.complete`."""
+        return self.panorama.complete(colour, known, **options)
+
     def measure(self, colour: np.ndarray, **options: Any) -> PanoramaPipelineOutput:
         """As `PanoramaPipeline.measure`."""
         return self.meter.measure(colour, **options)

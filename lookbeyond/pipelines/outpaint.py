@@ -16,9 +16,11 @@ from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 from lookbeyond.geometry.projection import place_photo
 
 from .depth import measured_around
-from .panorama import PanoramaPipelineOutput
+from .panorama import PanoramaPipelineOutput, shrunk_part
 from .sphere import covering_cameras, fill_canvas, fill_views, plan_views
 
+SIZE, FOV_DEG = 1024, 90.0
+"""Of the square views in which is painted: pixels, and what they span."""
 MEASURING_STEPS = 40
 """Steps that measuring the distance is expected to take, for the share that is reported as done."""
 
@@ -116,8 +118,8 @@ class OutpaintPipeline:
         camera: Camera,
         *,
         way: Literal["views", "canvas"] = "views",
-        size: int = 1024,
-        fov_deg: float = 90.0,
+        size: int = SIZE,
+        fov_deg: float = FOV_DEG,
         prompt: str = "",
         prompt_up: str = "",
         prompt_down: str = "",
@@ -137,11 +139,56 @@ class OutpaintPipeline:
             options: of the inpainting pipeline's call (strength, guidance_scale, negative_prompt, ...).
         """
         heading, _, _ = heading_pitch_roll(camera)
-        fov = math.radians(fov_deg)
-        wide = 2 * size if way == "canvas" else 16 * round(math.pi * size / math.tan(fov / 2) / 16)
-        canvas, seen = place_photo(photo, camera, wide, heading)
+        canvas, seen = place_photo(photo, camera, _width(way, size, fov_deg), heading)
         # the outermost pixels only continue the photo's border
         seen = cv2.erode(seen.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        return self._fill(
+            canvas, seen, heading, way, size, fov_deg, (prompt, prompt_up, prompt_down), num_inference_steps, generator,
+            progress, options,
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def complete(
+        self,
+        colour: np.ndarray,
+        known: np.ndarray,
+        *,
+        num_inference_steps: int = 20,
+        coarse_noise: float = 1.0,
+        generator: torch.Generator | None = None,
+        callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
+        **settings: Any,
+    ) -> np.ndarray:
+        """What a part of a sphere does not show, as fine as the model paints, with the part in it.
+
+        colour: uint8 [H, 2H, 3], known on bool [H, 2H]; further arguments as in the call.
+        """
+        options = self.settings | settings
+        way, size, fov_deg = options.pop("way", "views"), options.pop("size", SIZE), options.pop("fov_deg", FOV_DEG)
+        words = tuple(options.pop(name, "") for name in ("prompt", "prompt_up", "prompt_down"))
+        canvas, seen = shrunk_part(colour, known, _width(way, size, fov_deg))
+        progress = _Progress(self, callback_on_step_end, 0)
+        return self._fill(
+            canvas, seen, 0.0, way, size, fov_deg, words, num_inference_steps, generator, progress, options
+        )
+
+    def _fill(
+        self,
+        canvas: np.ndarray,
+        seen: np.ndarray,
+        heading: float,
+        way: str,
+        size: int,
+        fov_deg: float,
+        words: tuple[str, str, str],
+        num_inference_steps: int,
+        generator: torch.Generator | None,
+        progress: "_Progress | None",
+        options: dict[str, Any],
+    ) -> np.ndarray:
+        """A panorama uint8 [H, 2H, 3] known on `seen` [H, 2H], its rest painted. words: ahead, of views up, of down."""
+        fov = math.radians(fov_deg)
+        prompt, prompt_up, prompt_down = words
         if way == "canvas":
             order = [camera for camera in covering_cameras(size, fov, heading) if abs(camera.forward[2]) > 0.99]
             calls = 2 + len(order)
@@ -188,3 +235,8 @@ class OutpaintPipeline:
             height=height, width=width, output_type="np", **options,
         )  # fmt: skip
         return np.asarray(output.images[0], np.float32) * 255
+
+
+def _width(way: str, size: int, fov_deg: float) -> int:
+    """Of the panorama in which is painted: about as fine as the views."""
+    return 2 * size if way == "canvas" else 16 * round(math.pi * size / math.tan(math.radians(fov_deg) / 2) / 16)

@@ -29,6 +29,8 @@ from .guidance import fill_holes, image_bytes, image_tensor
 
 DISTANCE_WIDTH = 1024
 """Width of the distance map that goes with a panorama: finer than the network's, coarser than the colour."""
+LEAST_KNOWN = 0.002
+"""Share of a sphere that must be known for its rest to be made."""
 COARSE_CELLS = 2.0
 """Standard deviation, in latents, of the blur that tells coarse noise from fine."""
 
@@ -78,7 +80,7 @@ class PanoramaPipeline(DiffusionPipeline):
         """Builds the panorama around a photo.
 
         Args:
-            photo: uint8 [h, w, 3] sRGB.
+            photo: uint8 [h, w, 3] sRGB, or [h, w, 4] whose last channel, 255 or 0, says what it knows.
             camera: the photo's camera in the world; its position is the panorama's origin, its heading the
                 panorama's.
             camera_height: metres of the camera above the floor: sets the scale of the distance.
@@ -122,6 +124,27 @@ class PanoramaPipeline(DiffusionPipeline):
         return self._paint(photo, camera, height, num_inference_steps, coarse_noise, generator, report)[0]
 
     @torch.no_grad()
+    def complete(
+        self,
+        colour: np.ndarray,
+        known: np.ndarray,
+        *,
+        height: int = 256,
+        num_inference_steps: int = 20,
+        coarse_noise: float = 1.0,
+        generator: torch.Generator | None = None,
+        callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
+    ) -> np.ndarray:
+        """What a part of a sphere does not show, uint8 [height, 2·height, 3] with the part in it.
+
+        colour: uint8 [H, 2H, 3], known on bool [H, 2H]; further arguments as in the call.
+        """
+        canvas, seen = shrunk_part(colour, known, 2 * height)
+        report = _Reporter(self, callback_on_step_end, num_inference_steps)
+        view = best_known_view(extend_outwards(canvas, seen), seen)
+        return self._fill(canvas, seen, view, num_inference_steps, coarse_noise, generator, report)[0]
+
+    @torch.no_grad()
     def measure(
         self,
         colour: np.ndarray,
@@ -154,12 +177,17 @@ class PanoramaPipeline(DiffusionPipeline):
         """The panorama at the network's resolution, and the photo's embedding."""
         heading, _, _ = heading_pitch_roll(camera)
         canvas, seen = place_photo(photo, camera, 2 * height, heading)
+        colours = np.ascontiguousarray(photo[..., :3])
+        return self._fill(canvas, seen, colours, steps, coarse_noise, generator, report)
+
+    def _fill(self, canvas, seen, view, steps, coarse_noise, generator, report) -> tuple[np.ndarray, torch.Tensor]:
+        """A panorama known on `seen`, at the network's resolution, its rest made; and the embedding of a view of it."""
         known_image, known = extend_outwards(canvas, seen), self._whole_cells(seen)
         latents = self._encode(known_image)
-        embedding = self._embed(photo)
+        embedding = self._embed(view)
         sample = self._denoise(latents, known, embedding, 1, steps, generator, report, coarse_noise)
         made = self._decode(sample[:, : latents.shape[1]])[0]
-        if is_black_and_white(photo):
+        if is_black_and_white(view):
             made = cv2.cvtColor(cv2.cvtColor(made, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         return match_light(made, canvas, seen), embedding
 
@@ -254,6 +282,27 @@ def quiet_coarse_noise(noise: torch.Tensor, share: float) -> torch.Tensor:
     coarse = F.conv2d(coarse, kernel, groups=noise.shape[1])
     coarse = F.conv2d(coarse, kernel.mT, groups=noise.shape[1])
     return (noise - (1 - share) * coarse).to(noise.dtype)
+
+
+def shrunk_part(colour: np.ndarray, known: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """A part of a sphere uint8 [H, 2H, 3], known on bool [H, 2H], at another width; 0 where it is not known.
+
+    Raises `InputError` where too little is left of it.
+    """
+    size = width, width // 2
+    how = cv2.INTER_AREA if width < colour.shape[1] else cv2.INTER_LINEAR
+    seen = cv2.resize(known.astype(np.float32), size, interpolation=how) > 0.999
+    if seen.sum() < LEAST_KNOWN * seen.size:
+        raise InputError(f"less than {LEAST_KNOWN:.1%} of the 360° picture is known; give one that shows more")
+    canvas = cv2.resize(np.ascontiguousarray(colour), size, interpolation=how)
+    return canvas * seen[..., None].astype(np.uint8), seen
+
+
+def best_known_view(colour: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """What a camera sees, uint8 [96, 96, 3], that looks where most of a panorama [H, 2H, 3] is known."""
+    cameras = [placed_camera(96, 96, math.radians(75), heading_rad=math.radians(turn)) for turn in range(0, 360, 30)]
+    shares = [extract_perspective(known.astype(np.float32), camera).mean() for camera in cameras]
+    return extract_perspective(colour, cameras[int(np.argmax(shares))])
 
 
 def extend_outwards(image: np.ndarray, known: np.ndarray) -> np.ndarray:

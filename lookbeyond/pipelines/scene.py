@@ -13,6 +13,7 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, Place, View
 from lookbeyond.layout.fit import built_in_network
+from lookbeyond.layout.photo import lay_sphere
 from lookbeyond.layout.world import FoundPlace, Room, Unseen, draw_place, find_place, understand_panorama
 from lookbeyond.models.autoencoder import spatial_scale_factor
 from lookbeyond.models.layout_network import LayoutNetwork
@@ -22,7 +23,7 @@ from lookbeyond.presets.memory import MemoryPlan
 from .full_size import FEATHER_PX, ToldFrame, faded, shrunk_view, tell_frames
 from .guidance import Guidance, fill_holes, image_bytes, image_tensor, warp_guidance
 from .loading import Holding, load_pipelines
-from .panorama import DISTANCE_WIDTH, PanoramaPipeline, bare_panorama
+from .panorama import DISTANCE_WIDTH, PanoramaPipeline, bare_panorama, enlarge
 from .paths import denser
 from .views import WHOLLY_KNOWN, Pass, ViewsPipeline, ViewsPipelineOutput, spatial_weights
 
@@ -131,6 +132,7 @@ class ScenePipeline:
     ) -> Panorama:
         """A photo uint8 [h, w, 3] and its camera in the world become a panorama `width` pixels wide.
 
+        photo: a fourth channel, 255 or 0, says what it knows; what it does not is made as what lies outside of it.
         camera_height: metres of the camera above the floor; all distances are proportional to it.
         room: whether a room's layout is fitted and drawn: where it is sure, always, or never.
         unseen: how the part that nobody saw is shown; None: the preset's own way.
@@ -173,16 +175,33 @@ class ScenePipeline:
     ) -> Panorama:
         """An existing 360° picture uint8 [H, 2H, 3] gets its distance and, where it shows a room, its clean plate.
 
+        colour: a fourth channel, 255 or 0, says what is known; the rest is made.
         room: as for `build_world`.
         """
         _check_height(camera_height)
+        from_photo = None
+        if colour.shape[2] == 4:
+            colour, from_photo = self._completed(colour, seed, callback)
         panorama = self.panorama.measure(
             colour, camera_height=camera_height, heading_rad=heading_rad, origin=origin,
             generator=torch.Generator().manual_seed(seed),
             callback_on_step_end=self._panorama_progress(callback, "Measuring the panorama"),
         ).panorama  # fmt: skip
         panorama = self._signed(panorama, seed)
+        if from_photo is not None:
+            panorama = replace(panorama, from_photo=from_photo)
         return panorama if room == "off" or self.layout is None else understand_panorama(panorama, self.layout, room)
+
+    def _completed(self, part: np.ndarray, seed: int, callback: Callback | None) -> tuple[np.ndarray, np.ndarray]:
+        """A part of a sphere [H, 2H, 4] with its rest made, [H, 2H, 3], and what of it is its own, [H, 2H]."""
+        colour, known = np.ascontiguousarray(part[..., :3]), part[..., 3] == 255
+        made = self.panorama.complete(
+            colour, known,
+            num_inference_steps=self.settings.panorama_steps, coarse_noise=self.settings.panorama_coarse_noise,
+            generator=torch.Generator().manual_seed(seed),
+            callback_on_step_end=self._panorama_progress(callback, "Completing the panorama"),
+        )  # fmt: skip
+        return lay_sphere(colour, known, enlarge(made.astype(np.float32), colour.shape[1]))
 
     def fill_anchor(
         self,

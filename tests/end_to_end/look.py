@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookbeyond.errors import InputError
-from lookbeyond.files import read_photo, write_png
+from lookbeyond.files import write_png
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import extract_perspective
 from lookbeyond.layout.camera import camera_from_photo
+from lookbeyond.photo.reading import read_photo
 from lookbeyond.pipelines.scene import ScenePipeline
 
 from . import demo

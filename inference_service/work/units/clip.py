@@ -11,7 +11,7 @@ from lookbeyond.geometry.cameras import Camera
 
 
 class ShootClip(ShotUnit, tag="clip", frozen=True, kw_only=True):
-    """Files: frames/0001.png ..., depth/0001.exr ..., numbered from its own first frame."""
+    """Files: frames/0001.png ..., depth/0001.exr and .png ..., numbered from its own first frame."""
 
     title = "Clip"
     not_hashed = ("first_numbers",)
@@ -46,7 +46,8 @@ class ShootClip(ShotUnit, tag="clip", frozen=True, kw_only=True):
         for first in self.first_numbers:
             for i in range(len(self.cameras)):
                 names[f"frames/{first + i:04d}.png"] = f"frames/{i + 1:04d}.png"
-                names[f"depth/{first + i:04d}.exr"] = f"depth/{i + 1:04d}.exr"
+                for form in ("exr", "png"):
+                    names[f"depth/{first + i:04d}.{form}"] = f"depth/{i + 1:04d}.{form}"
         return names
 
     def run(self, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:

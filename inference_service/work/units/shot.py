@@ -7,7 +7,7 @@ import msgspec
 from inference_service.store.store import Store
 from inference_service.work.pipeline import Callback, Pipelines
 from inference_service.work.unit import ShotUnit
-from lookbeyond.files import write_json
+from lookbeyond.files import DEPTH_PNG_UNIT_M, write_json
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.transforms import write_transforms
 
@@ -73,7 +73,8 @@ class SummariseShot(ShotUnit, tag="shot", frozen=True, kw_only=True):
             output / "transforms.json",
             self.cameras,
             [f"frames/{number:04d}.png" for number in numbers],
-            [f"depth/{number:04d}.exr" for number in numbers],
+            [f"depth/{number:04d}.png" for number in numbers],
+            {"depth_unit_scale_factor": DEPTH_PNG_UNIT_M},
         )
         write_json(output / "shot.json", self._summary(store))
 

@@ -8,10 +8,11 @@ from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS
 from inference_service.work.pipeline import Callback, Pipelines, Room, Unseen
 from inference_service.work.unit import Unit
 from lookbeyond.errors import InputError
-from lookbeyond.files import read_panorama_image, read_photo, save_panorama
+from lookbeyond.files import save_panorama
 from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.layout.camera import camera_from_photo
+from lookbeyond.photo.reading import read_photo, read_sphere
 
 WORLD_WEIGHT = 10.0
 """A world counts for this many frames of a clip."""
@@ -57,10 +58,11 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
         save_panorama(output, make(store, pipelines, settings))
 
     def _measured(self, store: Store, pipelines: Pipelines, settings: dict[str, Any]) -> Panorama:
-        colour = read_panorama_image(store.file(self.panorama), store.name(self.panorama))
-        heading_rad = heading_pitch_roll(self.camera)[0] if self.camera else 0.0
+        sphere = read_sphere(store.file(self.panorama), store.name(self.panorama))
+        heading_rad = heading_pitch_roll(self.camera)[0] if self.camera else sphere.heading_rad or 0.0
         origin = tuple(self.camera.position.tolist()) if self.camera else (0.0, 0.0, 0.0)
-        return pipelines(self.preset).measure_world(colour, heading_rad=heading_rad, origin=origin, **settings)
+        measure = pipelines(self.preset).measure_world
+        return measure(sphere.with_holes, heading_rad=heading_rad, origin=origin, **settings)
 
     def _built(self, store: Store, pipelines: Pipelines, settings: dict[str, Any]) -> Panorama:
         name = store.name(self.photo)
@@ -73,7 +75,7 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
                 "give the camera the photo's shape."
             )
         return pipelines(self.preset).build_world(
-            photo.pixels,
+            photo.with_holes,
             camera.resized(width, height),
             width=self.width,
             prompt=self.prompt,

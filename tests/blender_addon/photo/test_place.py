@@ -3,6 +3,7 @@
 import math
 import struct
 import types
+from pathlib import Path
 
 import bpy
 import numpy as np
@@ -47,26 +48,6 @@ def test_broken_exif_is_no_exif(part, tmp_path):
         noise[length] = random.integers(256)
         (tmp_path / "noise.jpg").write_bytes(b"\xff\xd8\xff\xe1\0\x80Exif\0\0" + noise)
         module.read_exif(tmp_path / "noise.jpg")
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_follows_the_exif_standard(part, orientation):
-    """EXIF 2.3, Orientation: where the stored row 0 and column 0 stand in the upright picture."""
-    rows, columns = {
-        1: ("top", "left"),
-        2: ("top", "right"),
-        3: ("bottom", "right"),
-        4: ("bottom", "left"),
-        5: ("left", "top"),
-        6: ("right", "top"),
-        7: ("right", "bottom"),
-        8: ("left", "bottom"),
-    }[orientation]
-    stored = np.arange(6).reshape(2, 3, 1)
-    upright = part("photo.image").turn(stored, orientation)
-    side = {"top": upright[0], "bottom": upright[-1], "left": upright[:, 0], "right": upright[:, -1]}
-    assert sorted(side[rows].ravel()) == sorted(stored[0].ravel())
-    assert sorted(side[columns].ravel()) == sorted(stored[:, 0].ravel())
 
 
 def test_camera_is_the_photos(part, scene, photo):
@@ -276,3 +257,73 @@ def test_looking_through_a_camera_makes_it_the_scenes(part, scene, photo):
     part("viewports").look_through(types.SimpleNamespace(space_data=space, scene=scene), placed)
     assert scene.camera == placed
     assert space.region_3d.view_perspective == "CAMERA" and not space.use_local_camera
+
+
+FIELD = Path(__file__).parents[2] / "field"
+
+
+def shown_behind(camera) -> np.ndarray:
+    """Levels [h, w, 4] of the picture behind a camera, first row on top."""
+    (background,) = camera.data.background_images
+    image = background.image
+    pixels = np.array(image.pixels[:]).reshape(image.size[1], image.size[0], -1)[::-1]
+    return np.rint(255 * pixels)
+
+
+@pytest.mark.parametrize("name", ["photo_display_p3.jpg", "photo_prophoto.jpg"])
+def test_a_wide_gamut_photo_has_the_doors_colour_behind_the_camera(scene, name):
+    bpy.ops.lookbeyond.place_photo(filepath=str(FIELD / name))
+    levels = shown_behind(scene.look_beyond.photo_camera)
+    door = np.abs(levels[..., :3] - (191, 30, 25)).max(-1) <= 3
+    assert door.mean() > 0.04
+    (background,) = scene.look_beyond.photo_camera.data.background_images
+    assert background.image.colorspace_settings.name == "sRGB"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("gpano_whole_sphere.jpg", "is a 360° picture by its tags"),
+        ("gpano_crop_that_is_2_to_1.jpg", "180° x 90° of one"),
+        ("phone_sweep_5to1.jpg", "sweep panorama"),
+    ],
+)
+def test_what_is_no_photo_is_refused_before_it_is_placed(scene, name, words):
+    with pytest.raises(RuntimeError, match=words):
+        bpy.ops.lookbeyond.place_photo(filepath=str(FIELD / name))
+    assert not scene.objects and not bpy.data.images
+
+
+@pytest.mark.parametrize(
+    ("name", "degrees", "words"),
+    [
+        ("exif_sensor_right.jpg", 63.5, "63.5"),
+        ("exif_sensor_from_before_a_resize.jpg", 65, "not believed"),
+    ],
+)
+def test_sensor_tags_are_believed_as_on_the_command_line(part, scene, name, degrees, words):
+    bpy.ops.lookbeyond.place_photo(filepath=str(FIELD / name))
+    assert math.degrees(scene.look_beyond.fov_x) == pytest.approx(degrees, abs=0.1)
+    assert words in part("session").session.notice
+
+
+def test_an_orientation_that_stands_only_in_xmp_turns_the_photo(scene, tmp_path):
+    packet = (
+        b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        b'<r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<r:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></r:RDF></x:xmpmeta>'
+    )
+    path = picture(tmp_path / "photo.jpg", 120, 80)
+    data = path.read_bytes()
+    path.write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(packet) + 2) + packet + data[2:])
+    bpy.ops.lookbeyond.place_photo(filepath=str(path))
+    photo = scene.look_beyond.photo_camera.data.look_beyond
+    assert (photo.width, photo.height) == (80, 120)
+
+
+def test_linear_light_is_shown_exposed(scene, tmp_path):
+    """A middle grey, which sRGB writes as 118, to a twentieth of a stop."""
+    path = picture(tmp_path / "photo.exr", 120, 80, np.full((80, 120, 3), 0.045))
+    bpy.ops.lookbeyond.place_photo(filepath=str(path))
+    levels = shown_behind(scene.look_beyond.photo_camera)
+    assert np.abs(levels[..., :3] - 118).max() <= 3

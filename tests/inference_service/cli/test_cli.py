@@ -11,7 +11,9 @@ import sys
 from collections import namedtuple
 from pathlib import Path
 
+import cv2
 import numpy as np
+import OpenEXR
 import pytest
 from PIL import Image
 
@@ -21,12 +23,13 @@ from inference_service.client import ServiceError
 from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS
 from lookbeyond.data.rooms import HELD_OUT_SEED, Rooms, render_views
 from lookbeyond.files import load_panorama, read_distance
-from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
+from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, opencv_to_opengl, placed_camera
 from lookbeyond.geometry.transforms import read_transforms, write_transforms
 from tests.support.double import DoublePipeline, DoublePresets
 from tests.support.service import contents, path_cameras, save_photo, shot_request, world_request
 
 ROOT = Path(__file__).parents[3]
+FIELD = ROOT / "tests" / "field"
 Usage = namedtuple("Usage", "total used free")
 
 
@@ -75,7 +78,7 @@ def test_a_photo_becomes_a_world_and_a_world_a_shot(lookbeyond, photo, cameras, 
     numbers = range(1, 10)
     assert set(files) == {
         *(f"frames/{n:04d}.png" for n in numbers),
-        *(f"depth/{n:04d}.exr" for n in numbers),
+        *(f"depth/{n:04d}.{form}" for n in numbers for form in ("exr", "png")),
         "transforms.json",
         "shot.json",
     }
@@ -109,6 +112,60 @@ def test_the_field_of_view_is_read_from_exif_and_said(lookbeyond, tmp_path):
     code, out, _ = lookbeyond("world", "photo.jpg", "--out", "W", "--width", 512)
     assert code == 0 and "field of view 90.0° from the file" in out
     assert load_panorama(tmp_path / "W").photo_camera.fov_x == pytest.approx(math.pi / 2, abs=1e-5)
+
+
+@pytest.mark.parametrize(("size", "fov_deg"), [((128, 96), 67.38), ((96, 128), 53.13)])
+def test_a_given_focal_length_is_the_files_whichever_way_the_photo_is_held(lookbeyond, tmp_path, size, fov_deg):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 27
+    Image.new("RGB", size).save(tmp_path / "tagged.jpg", exif=exif)
+    Image.new("RGB", size).save(tmp_path / "plain.jpg")
+    for name, flags in (("tagged.jpg", []), ("plain.jpg", ["--focal-mm", 27])):
+        assert lookbeyond("world", name, "--out", "W", "--width", 512, *flags)[0] == 0
+        fov_x = load_panorama(tmp_path / "W").photo_camera.fov_x
+        assert math.degrees(fov_x) == pytest.approx(fov_deg, abs=0.01), name
+
+
+def test_what_was_decided_in_reading_a_photo_is_said(lookbeyond, tmp_path):
+    for name, words in (
+        ("photo_display_p3.jpg", "converted to sRGB"),
+        ("exif_sensor_from_before_a_resize.jpg", "focal length is not believed"),
+    ):
+        code, out, _ = lookbeyond("world", FIELD / name, "--out", "W", "--width", 512)
+        assert code == 0 and words in out
+    assert "65° is assumed" in out or "from the photo's lines" in out
+    code, out, _ = lookbeyond("world", FIELD / "exif_sensor_right.jpg", "--out", "W", "--width", 512)
+    assert code == 0 and "field of view 63.5° from the file" in out
+
+
+def test_linear_light_is_exposed_as_asked_for(lookbeyond, tmp_path):
+    """The stand-in's first rows are the photo's mean: 0.09 two stops up is 0.36, which sRGB writes as 162."""
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    OpenEXR.File(header, {"RGB": np.full((96, 128, 3), 0.09, np.float32)}).write(str(tmp_path / "a.exr"))
+    for flags, level, words in (([], 118, "+1.0 stops (found)"), (["--exposure", 2], 162, "+2.0 stops")):
+        code, out, err = lookbeyond("world", "a.exr", "--out", "W", "--width", 512, *flags)
+        assert (code, err) == (0, "") and words in out
+        assert abs(int(load_panorama(tmp_path / "W").colour[0, 0, 0]) - level) <= 1
+    Image.new("RGB", (128, 96)).save(tmp_path / "photo.png")
+    code, _, err = lookbeyond("world", "photo.png", "--out", "W", "--exposure", 1)
+    assert code == 2 and "no picture of linear light" in err
+
+
+def test_a_sphere_is_read_by_its_tags(lookbeyond, tmp_path, monkeypatch):
+    seen = []
+
+    def measured(self, colour, **settings):
+        seen.append((colour, settings["heading_rad"]))
+        return measure(self, colour[..., :3], **settings)
+
+    measure = DoublePipeline.measure_world
+    monkeypatch.setattr(DoublePipeline, "measure_world", measured)
+    code, out, _ = lookbeyond("world", "--panorama", FIELD / "gpano_crop_that_is_2_to_1.jpg", "--out", "W")
+    assert code == 0 and "180° x 90° of the sphere; the rest is made" in out
+    colour, heading_rad = seen[-1]
+    assert colour.shape == (1024, 2048, 4) and (colour[..., 3] == 255).mean() == 0.25 and heading_rad == 0
+    code, out, _ = lookbeyond("world", "--panorama", FIELD / "gpano_whole_sphere.jpg", "--out", "W")
+    assert code == 0 and "roll 12°" in out and seen[-1][0].shape == (512, 1024, 3)
 
 
 def test_pitch_and_roll_are_those_of_the_photos_lines_unless_given(lookbeyond, tmp_path):
@@ -207,6 +264,18 @@ def test_a_photo_that_is_none(lookbeyond, tmp_path, make, words):
 
 
 @pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("gpano_whole_sphere.jpg", "is a 360° picture by its tags"),
+        ("gpano_crop_that_is_2_to_1.jpg", "180° x 90° of one"),
+        ("phone_sweep_5to1.jpg", "sweep panorama"),
+    ],
+)
+def test_what_is_no_photo_is_refused_with_the_way_meant_for_it(lookbeyond, tmp_path, name, words):
+    _refused(lookbeyond("world", FIELD / name, "--out", "W"), words, tmp_path, "W")
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ([], "Give either"),
@@ -260,6 +329,47 @@ def test_paths_that_cannot_be_shot(lookbeyond, photo, tmp_path, make, words):
     path = tmp_path / "path.json"
     make(path)
     _refused(lookbeyond("shot", "W", "--cameras", path, "--out", "S"), words, tmp_path, "S")
+
+
+@pytest.mark.parametrize("name", ["path_is_fisheye.json", "path_distorted.json"])
+def test_a_lens_that_bends_lines_is_never_shot_as_a_pinhole(lookbeyond, photo, tmp_path, name):
+    lookbeyond("world", photo, "--out", "W", "--width", 512)
+    _refused(lookbeyond("shot", "W", "--cameras", FIELD / name, "--out", "S"), name, tmp_path, "S")
+
+
+def test_an_unsorted_path_is_shot_in_the_order_of_its_names(lookbeyond, photo, tmp_path):
+    lookbeyond("world", photo, "--out", "W", "--width", 512)
+    outputs = {}
+    for name in ("path_plain.json", "path_unsorted.json"):
+        code, outputs[name], _ = lookbeyond("shot", "W", "--cameras", FIELD / name, "--out", name.split(".")[0])
+        assert code == 0
+    one, two = (contents(tmp_path / name) for name in ("path_plain", "path_unsorted"))
+    assert {**one, "shot.json": b""} == {**two, "shot.json": b""}
+    assert "order of their file names" in outputs["path_unsorted.json"] and "order" not in outputs["path_plain.json"]
+
+
+def test_the_path_of_nerfstudios_viewer_is_shot(lookbeyond, photo, tmp_path):
+    lookbeyond("world", photo, "--out", "W", "--width", 512)
+    cameras = read_transforms(FIELD / "path_plain.json")
+    fov = math.degrees(2 * math.atan(64 / 140))
+    keys = [{"camera_to_world": opencv_to_opengl(c.camera_to_world).ravel().tolist(), "fov": fov} for c in cameras]
+    content = {"camera_type": "perspective", "render_width": 192, "render_height": 128, "camera_path": keys}
+    (tmp_path / "camera_path.json").write_text(json.dumps(content))
+    code, out, _ = lookbeyond("shot", "W", "--cameras", "camera_path.json", "--out", "S")
+    assert code == 0 and "coordinates of nerfstudio's viewer" in out
+    assert read_transforms(tmp_path / "S/transforms.json") == cameras
+
+
+def test_a_shot_names_its_depth_in_millimetres(lookbeyond, photo, cameras, tmp_path):
+    lookbeyond("world", photo, "--out", "W", "--width", 512)
+    assert lookbeyond("shot", "W", "--cameras", cameras, "--out", "S")[0] == 0
+    about = json.loads((tmp_path / "S/transforms.json").read_text())
+    assert about["depth_unit_scale_factor"] == 0.001
+    for frame in about["frames"]:
+        path = tmp_path / "S" / frame["depth_file_path"]
+        metres = read_distance(path.with_suffix(".exr"))
+        steps = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH)
+        assert steps.dtype == np.uint16 and np.abs(steps / 1000 - metres).max() < 0.00051
 
 
 def test_a_folder_that_is_no_world(lookbeyond, photo, cameras, tmp_path):

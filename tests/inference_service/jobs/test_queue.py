@@ -73,7 +73,7 @@ def test_a_shot_waits_for_its_world_and_goes_on_without_its_client(jobs, store, 
     assert world.state == "done" and jobs.statuses.of(shot).message == "Waiting"
     work(jobs, store)
     assert jobs.statuses.of(shot).state == "done"
-    assert len(shot.artifacts) == 2 * 9 + 2
+    assert len(shot.artifacts) == 3 * 9 + 2
     again, new = jobs.submit(ShotRequest(world_job=world.id, cameras=path_cameras()), "r")
     assert again is shot and not new
     files = {name: world.artifacts[name][0].sha256 for name in (*WORLD_FILES, *WORLD_LAYERS)}
@@ -234,7 +234,7 @@ def test_a_finished_unit_that_is_lost_is_made_again_and_told_again(jobs, store, 
     assert 0 < len(jobs.statuses.of(shot).artifacts) < known and jobs.next_unit().identity == lost
     assert work(jobs, store) == 2 + 1  # it, the last clip and the shot
     told = jobs.statuses.of(shot, after=known)
-    assert told.state == "done" and told.after == 0 and len(told.artifacts) == 2 * 13 + 2
+    assert told.state == "done" and told.after == 0 and len(told.artifacts) == 3 * 13 + 2
     assert all((store.unit(each.unit) / each.own_name).is_file() for each in shot.artifacts.values())
 
 
@@ -435,7 +435,7 @@ def test_world_and_shot_are_handed_in_together(service, tmp_path):
         fetch(client, world, tmp_path / "W")
         fetch(client, client.submit(shot_request(client, tmp_path / "W")), tmp_path / "S2")
     one, two = contents(tmp_path / "S"), contents(tmp_path / "S2")
-    assert len(one) == 20 and {**one, "shot.json": b""} == {**two, "shot.json": b""}
+    assert len(one) == 3 * 9 + 2 and {**one, "shot.json": b""} == {**two, "shot.json": b""}
 
 
 def test_a_world_that_fails_takes_its_shot_along(service, tmp_path):
@@ -483,7 +483,7 @@ def test_an_edited_end_of_a_path_is_all_that_is_made_again(tmp_path, runtime):
         events = fetch(client, job, tmp_path / "S2")
         again = service.server.totals["units_done"] - made
     assert again / (made - 1) <= 0.35
-    assert len([event for event in events if isinstance(event, FileArrived)]) == 2 * 96 + 2
+    assert len([event for event in events if isinstance(event, FileArrived)]) == 3 * 96 + 2
     one, two = contents(tmp_path / "S"), contents(tmp_path / "S2")
     same = [name for name in one if name.startswith("frames/") and one[name] == two[name]]
     assert set(same) >= {f"frames/{i:04d}.png" for i in range(1, 70)}  # the clip of frame 73 begins at frame 69

@@ -108,7 +108,7 @@ def test_a_world_and_a_shot_arrive_whole(service, tmp_path):
     numbers = range(101, 110)
     assert set(files) == {
         *(f"frames/{n:04d}.png" for n in numbers),
-        *(f"depth/{n:04d}.exr" for n in numbers),
+        *(f"depth/{n:04d}.{form}" for n in numbers for form in ("exr", "png")),
         "transforms.json",
         "shot.json",
     }
@@ -491,7 +491,7 @@ def test_a_service_killed_half_way_loses_the_unit_at_hand_and_no_more(tmp_path, 
             # every unit that was finished is still the same one, every file came once and whole
             for unit in units:
                 assert (unit / "unit.json").exists()
-            assert len(arrived) == len(set(arrived)) == 2 * 13 + 2
+            assert len(arrived) == len(set(arrived)) == 3 * 13 + 2
             assert len(list((folder / "frames").iterdir())) == 13
             log = runtime_file().with_name("service.log").read_text()
             lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]

@@ -89,7 +89,7 @@ def test_distortion_is_read_and_a_fisheye_refused(tmp_path):
     with pytest.raises(PathError, match="OPENCV_FISHEYE is no pinhole"):
         read_capture(tmp_path / "b" / "transforms.json")
     write_capture(tmp_path / "c", extra={"camera_model": "OPENCV", "k1": "much"})
-    with pytest.raises(InputError, match="distortion coefficients are not numbers"):
+    with pytest.raises(PathError, match="distortion coefficients are not numbers"):
         read_capture(tmp_path / "c" / "transforms.json")
 
 
@@ -116,16 +116,36 @@ def test_a_bad_capture_is_named_and_the_others_are_read(tmp_path, caplog):
         captures(tmp_path / "good" / "images")
 
 
-def test_the_depths_of_a_finished_shot_are_read_and_a_broken_one_is_named(tmp_path):
-    write_distance(tmp_path / "d.exr", np.full((96, 128), 3, np.float32))
-    np.save(tmp_path / "d.npy", np.full((96, 128, 1), 3, np.float32))
+@pytest.mark.parametrize(("unit", "factor"), [(None, 1000), (0.01, 100)])
+def test_npy_and_png_depth_have_nerfstudios_unit_and_a_finished_shots_exr_metres(tmp_path, unit, factor):
+    """nerfstudio multiplies both by depth_unit_scale_factor, which is 0.001 where the file does not say it."""
+    metres = np.random.default_rng(0).uniform(1, 6, (96, 128)).round(2).astype(np.float32)
+    write_distance(tmp_path / "d.exr", metres if unit is None else metres / unit)
+    np.save(tmp_path / "d.npy", metres[..., None] * factor)
+    cv2.imwrite(str(tmp_path / "d.png"), np.rint(metres * factor).astype(np.uint16))
     write_png(tmp_path / "a.png", np.zeros((96, 128, 3), np.uint8))
-    camera = cameras(1)[0]
-    by_name = [Frame(camera, tmp_path / "a.png", tmp_path / name).read()[1] for name in ("d.exr", "d.npy")]
-    np.testing.assert_array_equal(*by_name)
+    names = ["d.exr", "d.npy", "d.png"]
+    extra = {} if unit is None else {"depth_unit_scale_factor": unit}
+    write_transforms(tmp_path / "transforms.json", cameras(3), ["a.png"] * 3, names, extra)
+    for frame in read_capture(tmp_path / "transforms.json").frames:
+        _, distance, camera = frame.read()
+        depth = distance * (camera.rays() @ camera.forward)
+        np.testing.assert_allclose(depth, metres, rtol=1e-4, err_msg=str(frame.depth))
     (tmp_path / "d.npy").write_bytes(b"")
     with pytest.raises(InputError, match=r"d\.npy cannot be read"):
-        Frame(camera, tmp_path / "a.png", tmp_path / "d.npy").read()
+        Frame(cameras(1)[0], tmp_path / "a.png", tmp_path / "d.npy").read()
+
+
+def test_frames_past_9999_are_in_their_order(tmp_path):
+    (tmp_path / "images").mkdir()
+    numbers = [9998, 9999, 10000, 10001]
+    for number in numbers:
+        write_png(tmp_path / f"images/{number:04d}.png", np.zeros((96, 128, 3), np.uint8))
+    names = sorted(f"images/{number:04d}.png" for number in numbers)
+    assert names[0] == "images/10000.png"
+    write_transforms(tmp_path / "transforms.json", cameras(4), names)
+    move = read_capture(tmp_path / "transforms.json")
+    assert [int(frame.image.stem) for frame in move.frames] == numbers
 
 
 def write_real_estate(folder, name: str, count: int = 3, rotation_of_world=None) -> list[Camera]:

@@ -195,3 +195,17 @@ def test_pluecker_rays_do_not_depend_on_the_world():
     move = placed_camera(1, 1, 1.0, heading_rad=2, pitch_rad=0.5, position=(3, 1, 2)).camera_to_world
     moved = [Camera(7, 5, camera.intrinsics, move @ camera.camera_to_world) for camera in cameras]
     np.testing.assert_allclose(plucker_rays(cameras, cameras[1], 2.0), plucker_rays(moved, moved[1], 2.0), atol=1e-5)
+
+
+def test_what_a_photo_does_not_know_is_not_laid_down():
+    """A hole of hidden magenta: out of the mask with all that touches it, and no trace of it in the canvas."""
+    photo = np.full((192, 256, 4), (40, 90, 60, 255), np.uint8)
+    photo[60:120, 100:180] = (255, 0, 255, 0)
+    camera = placed_camera(256, 192, 1.2)
+    for width in (256, 1024, 4096):
+        canvas, mask = place_photo(photo, camera, width)
+        whole = place_photo(photo[..., :3], camera, width)[1]
+        assert canvas.shape == (width // 2, width, 3) and not (mask & ~whole).any() and mask.any()
+        assert np.abs(canvas[mask].astype(int) - (40, 90, 60)).max() <= 1
+        assert 0.1 < (whole & ~mask).sum() / whole.sum() < 0.16, "the hole is a tenth of the photo, in its middle"
+        assert not canvas[~mask].any()

@@ -10,10 +10,10 @@ from lookbeyond.layout.camera import (
     FROM_FILE,
     FROM_LINES,
     GIVEN,
-    assumed_fov_x_rad,
     camera_from_photo,
     camera_from_segments,
 )
+from lookbeyond.photo.tags import fov_x_assumed
 
 
 def room_lines(camera, rng, count=60, heading=0.4, noise_px=0.3, axes=(0, 1, 2)):
@@ -166,8 +166,8 @@ def test_lines_of_no_direction_in_particular_tell_nothing(count):
 
 
 def test_the_assumed_field_of_view_is_across_the_longer_side():
-    assert assumed_fov_x_rad(900, 600) == pytest.approx(math.radians(65))
-    portrait = placed_camera(600, 900, assumed_fov_x_rad(600, 900))
+    assert fov_x_assumed(900, 600) == pytest.approx(math.radians(65))
+    portrait = placed_camera(600, 900, fov_x_assumed(600, 900))
     assert portrait.resized(600, 900).intrinsics[0, 0] == pytest.approx(450 / math.tan(math.radians(32.5)))
 
 

@@ -257,3 +257,17 @@ def test_worlds_are_read_with_their_place_and_plate(tmp_path, monkeypatch):
     (tmp_path / "room" / "plate.png").unlink()
     with pytest.raises(Exception, match="some are missing"):
         load_panorama(tmp_path / "room")
+
+
+def test_a_photos_hole_shows_nothing_of_any_face():
+    photo = np.full((60, 80, 4), (90, 100, 110, 255), np.uint8)
+    photo[20:40, 30:50] = (255, 0, 255, 0)
+    picture = PhotoPicture.of(photo, placed_camera(160, 120, 1.2))
+    assert picture.camera.width == 80 and not picture.shown[30, 40] and picture.shown[5, 5]
+    _, _, inside = picture.locate(picture.rays().astype(np.float32))
+    np.testing.assert_array_equal(inside, picture.shown)
+    assert picture.border_depth()[19, 40] == pytest.approx(1, abs=0.1) and not picture.border_depth()[30, 40]
+    small = picture.resized(40, 30)
+    assert not small.shown[10:20, 15:25].any() and small.shown[:9].all()
+    np.testing.assert_array_equal(picture.with_holes[..., 3], photo[..., 3])
+    assert PhotoPicture.of(photo[..., :3], picture.camera).shown.all()

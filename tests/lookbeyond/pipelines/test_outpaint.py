@@ -320,3 +320,21 @@ def test_a_diffusers_pipeline_paints_reports_and_repeats(way):
     assert len({steps for _, steps in told}) == 1
     assert np.array_equal(first.colour, build(0).colour)
     assert not np.array_equal(first.colour, build(1).colour)
+
+
+@pytest.mark.parametrize("way, size", [("views", 128), ("canvas", 200)])
+def test_a_part_of_a_sphere_is_completed_by_a_filler_that_knows_the_truth(way, size):
+    """An empty nadir and a missing quarter; what is known stays as it is."""
+    oracle = Oracle()
+    if way == "canvas":  # its truth is turned, as this test's sphere then is
+        oracle.world = truth(2048, HEADING)
+    sphere = oracle.world if way == "views" else truth(2048, HEADING)
+    colour = sphere.astype(np.uint8)
+    known = np.ones((1024, 2048), bool)
+    known[850:], known[:, 200:700] = False, False
+    whole = oracle.complete(np.where(known[..., None], colour, np.uint8(0)), known, way=way, size=size)
+    height, width = whole.shape[:2]
+    wanted = truth(width, HEADING if way == "canvas" else 0.0)
+    error = np.abs(whole.astype(float) - wanted)
+    assert np.median(error) < 2 and np.quantile(error, 0.99) < 12
+    assert all(share > 0 for _, share, _ in oracle.calls)

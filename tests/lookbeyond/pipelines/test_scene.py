@@ -15,6 +15,7 @@ from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.keyframes import anchor_seed, clip_seed, plan_shot
 from lookbeyond.geometry.layout import box_layout
 from lookbeyond.geometry.panorama import Panorama, Place, View
+from lookbeyond.geometry.projection import extract_perspective
 from lookbeyond.geometry.warping import Warped
 from lookbeyond.layout.world import FoundPlace
 from lookbeyond.models.warping import warp_to_views
@@ -284,6 +285,45 @@ def test_a_saved_preset_is_loaded_with_one_autoencoder(tmp_path, monkeypatch):
     presets.revision.cache_clear()
     loaded = ScenePipeline.from_preset("small")
     assert loaded.views.vae is loaded.panorama.vae and len(loaded.revision) == 12
+
+
+def test_what_is_transparent_in_a_photo_is_made_and_never_said_to_be_the_photos(scene, monkeypatch):
+    monkeypatch.setattr(presets, "revision", lambda name: "0123456789ab")
+    photo = np.full((96, 128, 4), (100, 120, 90, 255), np.uint8)
+    photo[30:70, 40:90, 3] = 0
+    camera = placed_camera(128, 96, math.radians(75))
+    hidden = photo.copy()
+    hidden[30:70, 40:90, :3] = (100, 120, 91)
+    world, other = (scene.build_world(picture, camera, width=1024, seed=1) for picture in (photo, hidden))
+    seen = extract_perspective(world.from_photo, camera)
+    assert not seen[34:66, 44:86].any() and (seen[8:22, 8:120] == 255).all() and (seen[78:88, 8:120] == 255).all()
+    whole = scene.build_world(np.ascontiguousarray(photo[..., :3]), camera, width=1024, seed=1)
+    assert (extract_perspective(whole.from_photo, camera)[34:66, 44:86] == 255).all()
+    assert np.abs(world.colour.astype(int) - other.colour)[world.from_photo == 255].max() == 0
+
+
+def test_the_rest_of_a_sphere_is_made_around_the_part_that_is_known(scene, monkeypatch):
+    monkeypatch.setattr(presets, "revision", lambda name: "0123456789ab")
+    rng = np.random.default_rng(0)
+    colour = cv2.resize(rng.integers(0, 255, (16, 32, 3), np.uint8), (1024, 512), interpolation=cv2.INTER_CUBIC)
+    known = np.zeros((512, 1024), bool)
+    known[100:400, 800:] = known[100:400, :300] = True  # across the seam
+    part = np.dstack([np.where(known[..., None], colour, np.uint8(0)), known.astype(np.uint8) * 255])
+    told = []
+    world = scene.measure_world(part, seed=1, callback=lambda *event: told.append(event[1]))
+    inner = world.from_photo == 255
+    assert inner[110:390, 0].all() and inner.sum() > 0.9 * known.sum() and not (world.from_photo[~known]).any()
+    np.testing.assert_array_equal(world.colour[inner], colour[inner])
+    assert np.ptp(world.colour[430:500].astype(int), axis=(0, 1)).min() > 0, "what was unknown is not left black"
+    assert any("Completing" in text for text in told) and any("Measuring" in text for text in told)
+    again = scene.measure_world(part, seed=1)
+    assert np.array_equal(again.colour, world.colour)
+
+
+def test_a_sphere_of_which_nothing_is_known_is_refused(scene, monkeypatch):
+    monkeypatch.setattr(presets, "revision", lambda name: "0123456789ab")
+    with pytest.raises(InputError, match="of the 360° picture is known"):
+        scene.measure_world(np.zeros((512, 1024, 4), np.uint8))
 
 
 @pytest.mark.parametrize(("kind", "steps"), [("room", SETTINGS.panorama_steps), ("open", 0), ("neither", None)])

@@ -1,0 +1,1 @@
+from lookbeyond.photo.pixels import *

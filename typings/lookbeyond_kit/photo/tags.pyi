@@ -1,0 +1,1 @@
+from lookbeyond.photo.tags import *
