@@ -468,6 +468,7 @@ def world(the) -> Iterator[float]:
     space = window_and_area()[1].spaces.active
     space.region_3d.view_perspective = "CAMERA"
     scene.look_beyond.photo_camera.data.show_background_images = False
+    scene.look_beyond.open_world = True
     yield from click("lookbeyond.see_world")
     assert space.shading.type == "MATERIAL"
     yield from drawn_in_colour()
