@@ -426,6 +426,7 @@ def photo(the) -> Iterator[float]:
     scene.look_beyond.camera_height = 1.6
     # A service that has come meanwhile looks for people in it.
     the.service.people = (0.042,)
+    scene.look_beyond.photo_camera.data.look_beyond.looked_at = False
     press("lookbeyond.check_service")
     yield from rest()
     say("people:", scene.look_beyond.photo_camera.data.look_beyond.people)
