@@ -31,11 +31,18 @@ class StepPanel(SidebarPanel):
         elif result:
             row = header.row()
             row.alignment = "RIGHT"
-            row.label(text=result, icon_value=icon) if icon else row.label(text=result, icon="CHECKMARK")
+            if icon:
+                row.label(text=result, icon_value=icon)
+            else:
+                row.label(text=result, icon="ERROR" if self.warns(context.scene) else "CHECKMARK")
 
     def result(self, scene: bpy.types.Scene) -> tuple[str, int]:
         """In a word or two, what the step has made, and the number of an icon of it or 0; empty while there is none."""
         return "", 0
+
+    def warns(self, scene: bpy.types.Scene) -> bool:
+        """Whether the open step shows warnings."""
+        return False
 
     def draw_body(self, layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         """Draw what the open step shows."""

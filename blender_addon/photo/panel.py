@@ -22,8 +22,11 @@ class PhotoPanel(StepPanel, bpy.types.Panel):
             return "", 0
         image = photo_image(settings.photo_camera)
         name = image.name if image is not None else settings.photo_camera.name
-        icon = image.preview.icon_id if image is not None and image.preview is not None else 0
-        return f"{shortened(name)}, {math.degrees(settings.fov_x):.0f}°", icon
+        return f"{shortened(name)}, {math.degrees(settings.fov_x):.0f}°", 0
+
+    def warns(self, scene):
+        photo = scene.look_beyond.photo_camera.data.look_beyond
+        return bool(photo.warnings or photo.people)
 
     def draw_body(self, layout, context):
         settings = context.scene.look_beyond

@@ -115,8 +115,6 @@ def draw_qualities(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
     layout.use_property_split = False
     layout.row(align=True).prop(scene.look_beyond, "quality", expand=True)
     found = [price_watch.shot_price(scene, quality) for quality in QUALITIES]
-    if not any(found):
-        return
     row = layout.row(align=True)
     row.alignment = "EXPAND"
     for price in found:
@@ -124,9 +122,7 @@ def draw_qualities(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
         cell.alignment = "CENTER"
         cell.label(text=time_text(price.seconds if price else None))
     chosen = price_watch.shot_price(scene, scene.look_beyond.quality)
-    if chosen is not None:
-        known = "" if chosen.seconds is not None else "Times are known after the first shot. "
-        layout.label(text=f"{known}{size_text(chosen.stored_bytes)} on disk")
+    layout.label(text=f"{size_text(chosen.stored_bytes)} on disk" if chosen is not None else "")
 
 
 def draw_fine(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:

@@ -56,8 +56,9 @@ class WorldPanel(StepPanel, bpy.types.Panel):
         row.operator("lookbeyond.build_world", icon="WORLD")
         if settings.worlds and not settings.panorama_path:
             row.operator("lookbeyond.reroll_world", text="", icon="FILE_REFRESH")
-        if (price := price_watch.world_price(scene)) is not None and price.seconds is not None:
-            layout.label(text=f"{time_text(price.seconds)}, {size_text(price.stored_bytes)} on disk")
+        price = price_watch.world_price(scene)  # its line is there before it is known: nothing below jumps
+        known = price is not None and price.seconds is not None
+        layout.label(text=f"{time_text(price.seconds)}, {size_text(price.stored_bytes)} on disk" if known else "")
         if settings.panorama_path:
             column = layout.column(align=True)
             column.prop(settings, "panorama_path", text="360° Picture")

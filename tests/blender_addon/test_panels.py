@@ -101,7 +101,7 @@ def draw_all(part) -> list[str]:
         if hasattr(panel, "poll") and not panel.poll(Context()):
             continue
         own = type("Self", (Self,), {"bl_label": panel.bl_label, "step": getattr(panel, "step", "")})
-        for name in ("draw_body", "result"):
+        for name in ("draw_body", "result", "warns"):
             if hasattr(panel, name):
                 setattr(own, name, getattr(panel, name))
         panel.draw(own(), Context())
