@@ -23,9 +23,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 ROOM = 104
 """Beyond the rooms that figures of quality are taken from."""
-SIZES = {"hd": (24, 1920, 1080, 60.0, 1.0), "walk": (48, 384, 256, 65.0, 0.8)}
-"""Frames, width, height, degrees of turn, metres of way."""
-PARTS = ("warp", "walk", "hd", "cold", "long")
+SHOTS = {
+    "walk": ("world", 48, 384, 256, 65.0, 0.8),
+    "room": ("made", 48, 384, 256, 65.0, 0.8),
+    "hd": ("world", 24, 1920, 1080, 60.0, 1.0),
+    "hd room": ("made", 24, 1920, 1080, 60.0, 1.0),
+}
+"""World, frames, width, height, degrees of turn, metres of way. "world" is a room of exact colour and distance
+without a clean plate; "made" is what this build makes of a photo of it, of which the former build leaves the plate."""
+PARTS = ("warp", *SHOTS, "cold", "long")
 
 
 # --- the child: one build ----------------------------------------------------------------------------------
@@ -41,6 +47,20 @@ def cameras(frames: int, width: int, height: int, turn_deg: float, way_m: float)
                       position=(way_m * step, 0, 0))
         for step in np.linspace(0, 1, frames)
     ]  # fmt: skip
+
+
+def of_the_service(name: str, otherwise=None):
+    """A name of the service's client, wherever the build keeps it."""
+    import importlib
+
+    for module in ("inference_service.client", "inference_service.protocol"):
+        try:
+            return getattr(importlib.import_module(module), name)
+        except (AttributeError, ModuleNotFoundError):
+            continue
+    if otherwise is None:
+        raise AttributeError(name)
+    return otherwise
 
 
 class Build:
@@ -73,18 +93,22 @@ class Build:
         warp_to_views(self.sources[source], [camera])
         return {"s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
 
-    def shot(self, frames: int, width: int, height: int, turn_deg: float, way_m: float) -> dict:
+    def shot(self, world: str, frames: int, width: int, height: int, turn_deg: float, way_m: float) -> dict:
         """A shot through the service, warm: from submit to the last file on the client's disk."""
-        from inference_service.client import Client, Finished
-        from inference_service.wire.requests import WORLD_FILES, ShotRequest
-
+        Client, Finished, ShotRequest = (of_the_service(name) for name in ("Client", "Finished", "ShotRequest"))
         if self.service is None:
             self.start_service()
-            self.shot(4, 96, 64, turn_deg, way_m)  # loads the models
+            self.shot(world, 4, 96, 64, turn_deg, way_m)  # loads the models
         self.calls += 1
+        folder = self.world.parent / world
+        names = [*of_the_service("WORLD_FILES"), *of_the_service("WORLD_LAYERS", ())]
+        made = json.loads((folder / "world.json").read_text()).get("place", {}).get("kind", "neither") != "neither"
         path = [camera.to_dict() for camera in cameras(frames, width, height, turn_deg, way_m)]
         with Client(self.service[1]) as client:
-            files = {name: client.upload(self.world / name) for name in WORLD_FILES}
+            files = {
+                name: client.upload(folder / name)
+                for name in names if made or name in of_the_service("WORLD_FILES")
+            }  # fmt: skip
             request = ShotRequest(world=files, cameras=path, seed=self.calls)
             folder = self.scratch / f"shot{self.calls}"
             wall, cpu, peak = time.perf_counter(), self.worker_cpu_s(), PeakWatch(self.worker())
@@ -106,9 +130,7 @@ class Build:
 
     def first_world(self, wait_s: float) -> dict:
         """The first world of a service that has run for so long, from submit to the last file."""
-        from inference_service.client import Client, Finished
-        from inference_service.wire.requests import WorldRequest
-
+        Client, Finished, WorldRequest = (of_the_service(name) for name in ("Client", "Finished", "WorldRequest"))
         self.end_service()
         begun = time.perf_counter()
         self.start_service()
@@ -208,7 +230,7 @@ class Child:
 
 
 def make_world(folder: Path) -> None:
-    """A room of exact colour and distance, and a photo taken in it."""
+    """A room of exact colour and distance, a photo taken in it, and what this build makes of that."""
     import numpy as np
 
     from lookbeyond.data.rooms import render_panoramas
@@ -216,6 +238,7 @@ def make_world(folder: Path) -> None:
     from lookbeyond.files import save_panorama, write_png
     from lookbeyond.geometry.panorama import Panorama
     from lookbeyond.geometry.projection import place_photo
+    from lookbeyond.pipelines.scene import ScenePipeline
 
     scene = held_out_room(ROOM)
     colour, _ = render_panoramas(scene.room, 2048, 4096)
@@ -227,6 +250,10 @@ def make_world(folder: Path) -> None:
     )  # fmt: skip
     save_panorama(folder, world)
     write_png(folder.parent / "photo.png", scene.photo)
+    made = ScenePipeline.from_preset().build_world(
+        scene.photo, scene.camera, camera_height=scene.camera_height, width=4096, room="on"
+    )
+    save_panorama(folder.parent / "made", made)
     (folder.parent / "photo.json").write_text(json.dumps(scene.camera.to_dict()))
 
 
@@ -276,14 +303,14 @@ def main() -> None:
         if "warp" in parts:
             side_by_side(children, "warp_to_views, 1920 x 1080, from a world of 4096", options.repeats, "warp", "world")
             side_by_side(children, "warp_to_views, 1920 x 1080, from an anchor", options.repeats, "warp", "anchor")
-        for part in ("walk", "hd"):
+        for part, shot in SHOTS.items():
             if part in parts:
-                frames, width, height, *_ = SIZES[part]
-                title = f"{frames} frames {width} x {height}, warm"
-                side_by_side(children, title, options.repeats, "shot", *SIZES[part])
+                of, frames, width, height, *_ = shot
+                title = f"{frames} frames {width} x {height}{', a world from a photo' * (of == 'made')}, warm"
+                side_by_side(children, title, options.repeats, "shot", *shot)
         if "long" in parts:
             for frames in (100, 3000):
-                side_by_side(children, f"{frames} frames 96 x 64", 1, "shot", frames, 96, 64, 65.0, 0.8)
+                side_by_side(children, f"{frames} frames 96 x 64", 1, "shot", "world", frames, 96, 64, 65.0, 0.8)
         if "cold" in parts:
             side_by_side(children, "first world, from the start of the service", options.repeats, "first_world", 0.0)
             side_by_side(children, "first world, a service started 30 s ago", options.repeats, "first_world", 30.0)

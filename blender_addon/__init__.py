@@ -1,13 +1,14 @@
 """Look Beyond: from one photo to a 360° world, and to the frames of a camera move.
 
 Each step has a folder: `photo`, `world`, `path`, `shot`. `service` uses the program that runs the models; `status`
-shows what is running. In each folder, `operators` and `panel` are thin and stand beside plain functions. A module lists
-the classes it defines in `CLASSES`; all are registered here.
+shows what is running; `exchange` leads to other programs. In each folder, `operators` and `panel` are thin and stand
+beside plain functions. A module lists the classes it defines in `CLASSES`; all are registered here.
 """
 
 import bpy
 
 from . import command_line, file_events, heartbeat, icons, menus, properties, translations
+from .exchange import operators as exchange_operators
 from .path import operators as path_operators
 from .path import panel as path_panel
 from .path import watch
@@ -40,6 +41,7 @@ CLASSES = (
             world_length,
             path_operators,
             shot_operators,
+            exchange_operators,
             service_operators,
             status_operators,
             # In the order of the sidebar.

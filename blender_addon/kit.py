@@ -34,6 +34,7 @@ from lookbeyond_kit.geometry.coverage import Coverage
 from lookbeyond_kit.geometry.keyframes import plan_shot
 from lookbeyond_kit.geometry.panorama import Panorama
 from lookbeyond_kit.geometry.projection import directions_to_equirectangular, equirectangular_directions
+from lookbeyond_kit.geometry.transforms import read_transforms, write_transforms
 from lookbeyond_kit.geometry.warping import Relief
 from lookbeyond_kit.photo.pixels import as_shown, changes_pixels
 from lookbeyond_kit.photo.tags import (
@@ -84,6 +85,8 @@ __all__ = [
     "placed_camera",
     "plan_shot",
     "read_tags",
+    "read_transforms",
     "runtime_file",
     "why_no_photo",
+    "write_transforms",
 ]

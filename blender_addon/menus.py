@@ -8,6 +8,11 @@ from .status.panel import draw_status_bar
 def draw_import(self: bpy.types.Menu, context: bpy.types.Context) -> None:
     self.layout.operator("lookbeyond.place_photo", text="Photo as Camera (Look Beyond)")
     self.layout.operator("lookbeyond.use_panorama", text="360° Picture as World (Look Beyond)")
+    self.layout.operator("lookbeyond.import_camera_move", text="Camera Move (Look Beyond)")
+
+
+def draw_export(self: bpy.types.Menu, context: bpy.types.Context) -> None:
+    self.layout.menu("LOOKBEYOND_MT_export")
 
 
 def draw_add(self: bpy.types.Menu, context: bpy.types.Context) -> None:
@@ -19,6 +24,7 @@ def draw_add(self: bpy.types.Menu, context: bpy.types.Context) -> None:
 MENUS = (
     (bpy.types.STATUSBAR_HT_header, draw_status_bar),
     (bpy.types.TOPBAR_MT_file_import, draw_import),
+    (bpy.types.TOPBAR_MT_file_export, draw_export),
     (bpy.types.VIEW3D_MT_camera_add, draw_add),
 )
 keys: list[tuple[bpy.types.KeyMap, bpy.types.KeyMapItem]] = []

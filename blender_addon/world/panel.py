@@ -93,6 +93,8 @@ def draw_view(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row = layout.row(align=True)
     row.operator("lookbeyond.add_stage", icon="MESH_UVSPHERE")
     row.prop(context.scene.look_beyond, "stage_columns", text="")
+    if bpy.app.version >= (5, 3, 0):
+        layout.operator("lookbeyond.add_splats", icon="POINTCLOUD_DATA")
 
 
 def draw_prompt(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

@@ -5,12 +5,16 @@ from collections.abc import Sequence
 
 import click
 
+from inference_service.cli.cameras import cameras
 from inference_service.cli.doctor import doctor
 from inference_service.cli.fetch import fetch
 from inference_service.cli.keys import keys
+from inference_service.cli.mesh import mesh
+from inference_service.cli.page import page
 from inference_service.cli.queue import queue
 from inference_service.cli.serve import serve_command
 from inference_service.cli.shot import shot
+from inference_service.cli.splats import splats
 from inference_service.cli.status import status
 from inference_service.cli.store import store
 from inference_service.cli.train import evaluate, train
@@ -27,7 +31,12 @@ def command() -> None:
     """From one photo to a 360° panorama, and from there to the frames of a camera move."""
 
 
-for _part in (world, shot, serve_command, status, queue, keys, store, fetch, doctor, train, evaluate):
+_parts = (
+    *(world, shot, cameras, splats, mesh, page),
+    *(serve_command, status, queue, keys, store, fetch, doctor),
+    *(train, evaluate),
+)
+for _part in _parts:
     command.add_command(_part)
 
 

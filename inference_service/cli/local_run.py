@@ -3,7 +3,7 @@
 import functools
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -44,8 +44,14 @@ class LocalRun:
                 show(1.0, "")
                 done += unit.weight
 
-    def deliver(self, units: Sequence[Unit], out: Path, owned: tuple[str, ...]) -> None:
-        """Copy what the units deliver into the output folder, all at once."""
+    def deliver(
+        self,
+        units: Sequence[Unit],
+        out: Path,
+        owned: tuple[str, ...],
+        finish: Callable[[Path], object] | None = None,
+    ) -> None:
+        """Copy what the units deliver, and what `finish` adds to their folder, into the output folder, all at once."""
         sizes = {a.name: a.size for unit in units for a in self.store.record(unit.identity).artifacts}
         require_space(out, sum(sizes.values()) + MIN_FREE_BYTES // 16)
         with whole_folder(out, owned) as folder:
@@ -53,6 +59,8 @@ class LocalRun:
                 for name, own_name in unit.outputs.items():
                     (folder / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(self.store.unit(unit.identity) / own_name, folder / name)
+            if finish is not None:
+                finish(folder)
         click.echo(f"{out}: done.")
 
 

@@ -1,5 +1,6 @@
-"""`lookbeyond shot`: the frames of a camera path through a world."""
+"""`lookbeyond shot`: the frames of a camera path through a world, or, on one machine of many, some of its clips."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,25 @@ from inference_service.cli import options
 from inference_service.cli.local_run import LocalRun
 from inference_service.wire.requests import ShotRequest
 from inference_service.work.requests import check_shot
+from inference_service.work.unit import Unit
 from inference_service.work.units.plan import read_plan
+from lookbeyond.errors import InputError
 from lookbeyond.files import check_output_folder, load_panorama, world_files
 from lookbeyond.geometry.transforms import read_camera_path, shot_path
 
-SHOT_ENTRIES = ("frames", "depth", "transforms.json", "shot.json")
+SHOT_ENTRIES = ("frames", "depth", "transforms.json", "shot.json", "layers")
+
+
+class ClipRange(click.ParamType):
+    """A-B, or A: clips counted from 1."""
+
+    name = "A-B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> range:
+        first, _, last = str(value).partition("-")
+        if not (first.isdecimal() and (last or first).isdecimal() and 1 <= int(first) <= int(last or first)):
+            self.fail(f"{value!r} is no range of clips; give two numbers from 1, as 3-4.", param, ctx)
+        return range(int(first), int(last or first) + 1)
 
 
 @click.command()
@@ -24,20 +39,35 @@ SHOT_ENTRIES = ("frames", "depth", "transforms.json", "shot.json")
     required=True,
     help="The path: a transforms.json, or the camera_path.json of nerfstudio's viewer.",
 )
-@options.out
+@click.option("--out", type=options.FOLDER, help="Folder for the result; new, or an earlier result.")
 @options.seed
 @options.preset
 @click.option("--tau-position", type=float, default=0.2, show_default=True, help="Reach of an anchor's noise.")
 @click.option("--tau-rotation", type=float, default=0.2, show_default=True, help="The same, for turning.")
 @click.option("--steps", type=int, default=0, help="Denoising steps of every view; 0: the preset's own.")
+@click.option("--layers", is_flag=True, help="A multilayer EXR a frame, too: depth, motion, masks.")
+@click.option("--clips", type=ClipRange(), help="Only make these clips, into the store: for farms, instead of --out.")
 @options.store
-def shot(world: Path, cameras: Path, out: Path, store: Path | None, **settings: Any) -> None:
+def shot(
+    world: Path,
+    cameras: Path,
+    out: Path | None,
+    store: Path | None,
+    layers: bool,
+    clips: range | None,
+    **settings: Any,
+) -> None:
     """Make the frames of a camera path through the folder WORLD that `lookbeyond world` made."""
-    check_output_folder(out, SHOT_ENTRIES)
+    if (out is None) == (clips is None):
+        raise InputError("Give either --out FOLDER for a whole shot, or --clips A-B for a part of it.")
+    if clips is not None and layers:
+        raise InputError("Layers are made of whole shots; leave --layers out with --clips.")
+    if out is not None:
+        check_output_folder(out, SHOT_ENTRIES)
     path = shot_path(read_camera_path(cameras), cameras)
     for sentence in path.said:
         click.echo(f"{cameras}: {sentence}")
-    load_panorama(world)
+    panorama = load_panorama(world)
     run = LocalRun(store)
     files = {name: run.store.add_file(world / name) for name in world_files(world)}
     request = check_shot(ShotRequest(world=files, cameras=[camera.to_dict() for camera in path.cameras], **settings))
@@ -45,5 +75,27 @@ def shot(world: Path, cameras: Path, out: Path, store: Path | None, **settings: 
     plan = request.first_unit(revision)
     run.perform([plan])
     units = request.units(revision, read_plan(run.store, plan.identity))
+    if out is None:
+        made = [unit for unit in units if unit.kind == "clip"]
+        some = [unit for number, unit in enumerate(made, 1) if number in (clips or ())]
+        run.perform(_with_needs(some, units))
+        click.echo(f"{len(some)} of {len(made)} clips are in {run.store.root}.")
+        return
     run.perform(units)
-    run.deliver(units, out, SHOT_ENTRIES)
+
+    def add_layers(folder: Path) -> None:
+        from lookbeyond.exchange.layers import write_layers
+        from lookbeyond.exchange.shots import load_shot
+
+        write_layers(folder / "layers", load_shot(folder), panorama)
+
+    run.deliver(units, out, SHOT_ENTRIES, add_layers if layers else None)
+
+
+def _with_needs(wanted: Sequence[Unit], units: Sequence[Unit]) -> list[Unit]:
+    """The wanted units and, of all, those that they need, in their order."""
+    needed = {unit.identity for unit in wanted}
+    for unit in reversed(units):  # a unit comes after all that it needs
+        if unit.identity in needed:
+            needed.update(unit.needs)
+    return [unit for unit in units if unit.identity in needed]

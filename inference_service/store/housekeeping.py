@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference_service.store.marks import is_alive
+from inference_service.store.marks import is_alive, is_of_this_machine
 from inference_service.store.store import RECORD, Store, remove
 from lookbeyond.errors import LookBeyondError
 from lookbeyond.files import read_json
@@ -34,10 +34,13 @@ class Entry:
 
 
 def sweep(store: Store) -> None:
-    """Remove what processes that died have left half-written."""
+    """Remove what processes that died have left half-written; another machine's only after a day."""
     for path in (store.root / "temporary").iterdir():
-        if not is_alive(path.name.partition("-")[0]):
-            remove(path)
+        mark = path.name.partition("-")[0]
+        with contextlib.suppress(OSError):
+            left = not is_of_this_machine(mark) and time.time() - path.stat().st_mtime > DAY_S
+            if left or not is_alive(mark):
+                remove(path)
 
 
 def entries(store: Store) -> list[Entry]:

@@ -150,9 +150,12 @@ class ScenePipeline:
         if distance is not None and found.open and unseen != "as-painted":
             panorama = bare_panorama(photo, camera, camera_height, width, distance)
         else:
+            steps = self.settings.panorama_steps
+            if found.layout is not None and unseen != "as-painted":
+                steps = max(1, steps // 2)  # the light of surfaces that are drawn over it needs no more
             panorama = self.panorama(
                 photo, camera, camera_height=camera_height, width=width,
-                num_inference_steps=self.settings.panorama_steps, coarse_noise=self.settings.panorama_coarse_noise,
+                num_inference_steps=steps, coarse_noise=self.settings.panorama_coarse_noise,
                 distance=distance, generator=torch.Generator().manual_seed(seed),
                 callback_on_step_end=self._panorama_progress(callback, "Painting the panorama"),
                 **({"prompt": prompt} if prompt else {}),

@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import time
 from collections import namedtuple
 
 import pytest
 
-from inference_service.store import housekeeping
+from inference_service.store import housekeeping, marks
 from inference_service.store.housekeeping import entries, prune, sweep
 from inference_service.store.store import Store
 from inference_service.wire.files import Artifact
@@ -61,6 +62,23 @@ def test_what_the_dead_left_is_swept_and_what_the_living_write_is_not(store):
     (store.root / "temporary" / "4194304-cd").write_text("an upload")
     sweep(store)
     assert list((store.root / "temporary").iterdir()) == [alive]
+
+
+def test_what_another_machine_is_writing_stays_for_a_day(tmp_path, monkeypatch):
+    """Farms share a store: a process of another machine cannot be asked whether it lives."""
+    store = Store(tmp_path)
+    monkeypatch.setattr(marks.platform, "node", lambda: "other")
+    marks.own_mark.cache_clear()
+    half = store.new_temporary()
+    monkeypatch.undo()
+    marks.own_mark.cache_clear()
+    half.mkdir()
+    sweep(store)
+    assert half.exists()
+    day_before = time.time() - 1.5 * housekeeping.DAY_S
+    os.utime(half, (day_before, day_before))
+    sweep(store)
+    assert not half.exists()
 
 
 @pytest.mark.parametrize(

@@ -326,7 +326,7 @@ def test_a_sphere_of_which_nothing_is_known_is_refused(scene, monkeypatch):
         scene.measure_world(np.zeros((512, 1024, 4), np.uint8))
 
 
-@pytest.mark.parametrize(("kind", "steps"), [("room", SETTINGS.panorama_steps), ("open", 0), ("neither", None)])
+@pytest.mark.parametrize(("kind", "steps"), [("room", SETTINGS.panorama_steps // 2), ("open", 0), ("neither", None)])
 def test_diffusion_is_asked_only_for_what_no_drawing_tells(scene, monkeypatch, kind, steps):
     """A room's distance is its layout's, an open place is drawn without any paint."""
     layout = box_layout((0, 0), (4, 5), 0.0, 0.0, 2.6)

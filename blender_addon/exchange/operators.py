@@ -1,0 +1,132 @@
+"""Operators that lead to other programs and back."""
+
+from pathlib import Path
+
+import bpy
+from bpy.props import EnumProperty, StringProperty
+
+from ..operator_bases import NOT_REMEMBERED, ServiceOperator, WorldOperator
+from ..results import absolute, file_name
+from . import camera_import, export, splats
+
+UNITS = (
+    ("m", "Metres", "Most programs"),
+    ("cm", "Centimetres", "Maya and Unreal"),
+    ("mm", "Millimetres", ""),
+    ("ft", "Feet", ""),
+    ("in", "Inches", ""),
+)
+
+
+class FileOperator(ServiceOperator):
+    """Asks for a file in the window, then runs in the background."""
+
+    needs_connection = False
+
+    def suggested_name(self, context: bpy.types.Context) -> str:
+        return ""
+
+    def invoke(self, context, event):
+        self.chosen_in_window = True
+        if name := self.suggested_name(context):
+            self.filepath = name
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        if getattr(self, "chosen_in_window", False):  # called by the file browser
+            return ServiceOperator.invoke(self, context, None)
+        return super().execute(context)
+
+    def path(self) -> Path:
+        return absolute(self.filepath)
+
+
+class ExportWorld(FileOperator, bpy.types.Operator):
+    """Write the scene's world for other programs"""
+
+    bl_idname = "lookbeyond.export_world"
+    bl_label = "Export World"
+
+    filepath: StringProperty(subtype="FILE_PATH", options=NOT_REMEMBERED)
+    kind: EnumProperty(name="Kind", items=[kind[:3] for kind in export.WORLD_KINDS], options=NOT_REMEMBERED)
+
+    @classmethod
+    def reason(cls, context):
+        if not context.scene.look_beyond.world_folder:
+            return "Build a world first"
+        return super().reason(context)
+
+    @classmethod
+    def description(cls, context, properties):
+        return next(words for kind, _, words, _ in export.WORLD_KINDS if kind == properties.kind)
+
+    def suggested_name(self, context):
+        ending = next(ending for kind, _, _, ending in export.WORLD_KINDS if kind == self.kind)
+        return file_name(context.scene.name) + ending
+
+    def prepare(self, context):
+        return export.export_world(context.scene, self.kind, self.path())
+
+
+class ExportCameraMove(FileOperator, bpy.types.Operator):
+    """Write the cameras of the scene's frames: .usda, .chan, .jsx, .json, .txt, or a folder for COLMAP"""
+
+    bl_idname = "lookbeyond.export_camera_move"
+    bl_label = "Export Camera Move"
+
+    filepath: StringProperty(subtype="FILE_PATH", options=NOT_REMEMBERED)
+    unit: EnumProperty(name="Unit", description="What the file counts in", items=UNITS)
+    up: EnumProperty(
+        name="Up", description="Which axis is up, in USD", items=[("z", "Z", "Houdini, Unreal"), ("y", "Y", "Maya")]
+    )
+
+    @classmethod
+    def reason(cls, context):
+        return "" if context.scene.camera else "The scene has no camera"
+
+    def suggested_name(self, context):
+        return file_name(context.scene.camera.name) + ".usda"
+
+    def prepare(self, context):
+        return export.export_camera_move(context, self.path(), self.unit, self.up)
+
+
+class ImportCameraMove(FileOperator, bpy.types.Operator):
+    """Add a camera that moves as another program's file says: transforms.json, USD, .chan, COLMAP, RealEstate10K"""
+
+    bl_idname = "lookbeyond.import_camera_move"
+    bl_label = "Import Camera Move"
+
+    filepath: StringProperty(subtype="FILE_PATH", options=NOT_REMEMBERED)
+    unit: EnumProperty(name="Unit", description="What the file counts in; USD says it itself", items=UNITS)
+
+    def prepare(self, context):
+        return camera_import.import_camera_move(context, self.path(), self.unit)
+
+
+class AddSplats(WorldOperator, bpy.types.Operator):
+    """Add the world as Gaussian splats: it has parallax, and what stands behind things is there"""
+
+    bl_idname = "lookbeyond.add_splats"
+    bl_label = "Add Splats"
+
+    @classmethod
+    def reason(cls, context):
+        return splats.missing_reason(context.scene) or super().reason(context)
+
+    def prepare(self, context):
+        return splats.build_splats(context)
+
+
+class ExportMenu(bpy.types.Menu):
+    bl_idname = "LOOKBEYOND_MT_export"
+    bl_label = "Look Beyond"
+
+    def draw(self, context):
+        for kind, name, _, _ in export.WORLD_KINDS:
+            self.layout.operator("lookbeyond.export_world", text=f"{name}…").kind = kind
+        self.layout.operator("lookbeyond.export_camera_move", text="Camera Move…")
+
+
+CLASSES = (ExportWorld, ExportCameraMove, ImportCameraMove, AddSplats, ExportMenu)
