@@ -85,7 +85,7 @@ def measure_waiting(photo: Path, scratch: Path, repeats: int) -> Iterator[tuple[
             os.environ.pop(variable, None)
         # without any of the two the worker would choose: libgomp's own count is given instead
         os.environ.update(chosen or {"GOMP_SPINCOUNT": "300000"})
-        process, service = start_service([PROGRAM, "serve", "--store", str(scratch / f"store{number}")])
+        process, service = start_service([PROGRAM, "serve", "--no-warm", "--store", str(scratch / f"store{number}")])
         try:
             with Client(service) as client:
                 request = WorldRequest(photo=client.upload(photo), camera=camera, width=1024)

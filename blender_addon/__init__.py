@@ -18,7 +18,7 @@ from .photo import operators as photo_operators
 from .photo import panel as photo_panel
 from .service import operators as service_operators
 from .service import panel as service_panel
-from .service import preferences
+from .service import preferences, price_watch
 from .session import session
 from .shot import operators as shot_operators
 from .shot import panel as shot_panel
@@ -29,34 +29,37 @@ from .world import length as world_length
 from .world import operators as world_operators
 from .world import panel as world_panel
 
-CLASSES = tuple(
-    cls
-    for module in (
-        properties,
-        preferences,
-        photo_operators,
-        handles,
-        photo_length,
-        world_operators,
-        world_length,
-        path_operators,
-        shot_operators,
-        exchange_operators,
-        service_operators,
-        status_operators,
-        # In the order of the sidebar.
-        status_panel,
-        photo_panel,
-        world_panel,
-        path_panel,
-        shot_panel,
-        service_panel,
+CLASSES = (
+    tuple(
+        cls
+        for module in (
+            properties,
+            preferences,
+            photo_operators,
+            handles,
+            photo_length,
+            world_operators,
+            world_length,
+            path_operators,
+            shot_operators,
+            exchange_operators,
+            service_operators,
+            status_operators,
+            # In the order of the sidebar.
+            status_panel,
+            photo_panel,
+            world_panel,
+            path_panel,
+            shot_panel,
+            service_panel,
+        )
+        for cls in module.CLASSES
     )
-    for cls in module.CLASSES
+    + status_panel.LAST_CLASSES
 )
 PARTS = (
     *(properties, menus, background, rendered, watch, sequence),
-    *(heartbeat, file_events, command_line, translations),
+    *(heartbeat, price_watch, file_events, command_line, translations),
 )
 """Modules that register more than classes: properties, menus, handlers, the command, translations."""
 

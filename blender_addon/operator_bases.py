@@ -39,6 +39,8 @@ class ServiceOperator(PollWithReason):
     """Runs a task in the session: in the background when invoked, to the end when executed."""
 
     needs_connection = True
+    starts_service = True
+    """Whether the service is started for it, if it needs one that does not run."""
     can_queue = False
     """Whether it may be started while a task runs, and then waits for its turn."""
 
@@ -71,7 +73,10 @@ class ServiceOperator(PollWithReason):
 
     def begin(self, context: bpy.types.Context) -> bool:
         try:
-            session.enqueue(self.prepare(context))
+            task = self.prepare(context)
+            if self.needs_connection and self.starts_service:
+                task = preferences.with_service(task)
+            session.enqueue(task)
         except ValueError as error:
             session.refuse(str(error))
             self.report({"ERROR"}, str(error))

@@ -8,10 +8,6 @@ CHARACTER_PX = 6.5
 """Mean width of a character of the interface font at scale 1."""
 
 
-STATUS_PANEL = "LOOKBEYOND_PT_status"
-"""Parent of the steps' panels."""
-
-
 class SidebarPanel:
     """A panel in the add-on's tab of the 3D viewport's sidebar."""
 
@@ -20,11 +16,48 @@ class SidebarPanel:
     bl_category = "Look Beyond"
 
 
+class StepPanel(SidebarPanel):
+    """One of the four steps: a heading that opens and closes, and says what was made while it is closed (`folding`)."""
+
+    bl_options = {"HIDE_HEADER"}
+    step = ""
+
+    def draw(self, context: bpy.types.Context) -> None:
+        header, body = self.layout.panel_prop(context.scene.look_beyond, f"open_{self.step}")
+        result, icon = self.result(context.scene)
+        header.label(text=self.bl_label)
+        if body is not None:
+            self.draw_body(body, context)
+        elif result:
+            row = header.row()
+            row.alignment = "RIGHT"
+            if icon:
+                row.label(text=result, icon_value=icon)
+            else:
+                row.label(text=result, icon="ERROR" if self.warns(context.scene) else "CHECKMARK")
+
+    def result(self, scene: bpy.types.Scene) -> tuple[str, int]:
+        """In a word or two, what the step has made, and the number of an icon of it or 0; empty while there is none."""
+        return "", 0
+
+    def warns(self, scene: bpy.types.Scene) -> bool:
+        """Whether the open step shows warnings."""
+        return False
+
+    def draw_body(self, layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+        """Draw what the open step shows."""
+        raise NotImplementedError
+
+
 def draw_wrapped(column: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:
     """Draw a text over as many lines as it needs."""
-    scale = context.preferences.system.ui_scale or 1.0  # 0 without a window
-    for number, line in enumerate(wrapped(text, context.region.width / scale)):
+    for number, line in enumerate(wrapped(text, panel_width_px(context))):
         column.label(text=line, icon=icon if number == 0 else "BLANK1")
+
+
+def panel_width_px(context: bpy.types.Context) -> float:
+    """Width of the region, pixels at interface scale 1."""
+    return context.region.width / (context.preferences.system.ui_scale or 1.0)  # 0 without a window
 
 
 def wrapped(text: str, width_px: float) -> list[str]:

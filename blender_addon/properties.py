@@ -18,6 +18,7 @@ from bpy.props import (
     StringProperty,
 )
 
+from .folding import STEPS, property_of
 from .kit import Camera, CameraError, heading_pitch_roll
 from .path.frames import QUALITIES
 from .photo.camera import photo_camera, set_photo_camera
@@ -57,8 +58,12 @@ def of_camera(read: Callable[[Camera], float], argument: str, default: float, **
             camera = photo_camera(self.id_data)
         except CameraError:
             return default
-        # Matrices are single precision: rounding removes their noise.
-        return default if camera is None else round(float(read(camera)), 6)
+        if camera is None:
+            return default
+        # Matrices are single precision: rounding removes their noise, which would read as 0.00046°.
+        value = float(read(camera))
+        is_angle = options.get("subtype") == "ANGLE"
+        return math.radians(round(math.degrees(value), 3)) if is_angle else round(value, 4)
 
     def set(self: "LookBeyondScene", value: float) -> None:
         set_photo_camera(self.id_data, **{argument: value})
@@ -108,6 +113,10 @@ class LookBeyondCamera(bpy.types.PropertyGroup):
     angle_notes: StringProperty(
         name="Camera", description="Field of view, pitch and roll as the service found them, one per line"
     )
+    found_angles: StringProperty(
+        name="Found Angles",
+        description="Which of them were set by the service: names of `set_photo_camera`'s arguments",
+    )
     looked_at: BoolProperty(name="Looked At", description="Whether the service has analysed this photo")
     base: StringProperty(description=BASE)
 
@@ -118,6 +127,20 @@ class LookBeyondWorld(bpy.types.PropertyGroup):
     folder: StringProperty(name="Folder", subtype="DIR_PATH", options=BLEND_RELATIVE)
     seed: StringProperty(name="Seed", description="As decimal text: seeds may exceed Blender's integers")
     prompt: StringProperty(name="Prompt", description="The description of the place that it was built with")
+    made: StringProperty(name="Made", description="Day and time when it was built")
+
+
+class LookBeyondShot(bpy.types.PropertyGroup):
+    """A take that was shot in a scene; `name` is what the artist calls it."""
+
+    folder: StringProperty(name="Folder", subtype="DIR_PATH", options=BLEND_RELATIVE)
+    camera: StringProperty(name="Camera", description="The camera's name")
+    take: IntProperty(name="Take", description="Number among the takes of its camera, from 1")
+    seed: StringProperty(name="Seed", description="As decimal text: seeds may exceed Blender's integers")
+    world: StringProperty(name="World", subtype="DIR_PATH", options=BLEND_RELATIVE)
+    made: StringProperty(name="Made", description="Day and time when it was shot")
+    first: IntProperty(name="First Frame", description="The scene's number of its first frame")
+    frames: IntProperty(name="Frames", description="Number of frames")
 
 
 class LookBeyondObject(bpy.types.PropertyGroup):
@@ -239,6 +262,9 @@ class LookBeyondScene(bpy.types.PropertyGroup):
         default={"STRIP", "BACKGROUND"},
     )
     worlds: CollectionProperty(name="Worlds", description="Worlds that were made in this scene", type=LookBeyondWorld)
+    world_index: IntProperty(name="Chosen World", description="Index of the world that is chosen in the list")
+    shots: CollectionProperty(name="Takes", description="Takes that were shot in this scene", type=LookBeyondShot)
+    shot_index: IntProperty(name="Chosen Take", description="Index of the take that is chosen in the list")
     made: CollectionProperty(
         name="Objects", description="Objects that the add-on made in this scene", type=LookBeyondObject
     )
@@ -332,7 +358,8 @@ LIVE = {
 }
 
 
-CLASSES = (LookBeyondCamera, LookBeyondWorld, LookBeyondObject, LookBeyondScene)
+LIVE |= {f"open_{step}": property_of(step) for step in STEPS}
+CLASSES = (LookBeyondCamera, LookBeyondWorld, LookBeyondShot, LookBeyondObject, LookBeyondScene)
 
 
 def register() -> None:

@@ -28,6 +28,22 @@ def viewports() -> list[bpy.types.SpaceView3D]:
     return [area.spaces.active for area in areas if area.type == "VIEW_3D"]
 
 
+def look_through(context: bpy.types.Context, camera: bpy.types.Object) -> None:
+    """Look through a camera in the viewport that the context is in, else in the largest one.
+
+    It becomes the scene's, if there is such a viewport.
+    """
+    space = context.space_data
+    if space is None or space.type != "VIEW_3D":
+        window = context.window
+        areas = [] if window is None else [area for area in window.screen.areas if area.type == "VIEW_3D"]
+        space = max(areas, key=lambda area: area.width * area.height).spaces.active if areas else None
+    if space is None:
+        return
+    context.scene.camera, space.use_local_camera = camera, False
+    space.region_3d.view_perspective = "CAMERA"
+
+
 def use_standard_view(view: bpy.types.ColorManagedViewSettings) -> str:
     """Use the view transform Standard, which shows files in their own colours; returns a warning if there is none."""
     try:

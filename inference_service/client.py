@@ -8,7 +8,7 @@ from .wire.client import Client
 from .wire.errors import ServiceError
 from .wire.events import Event, FileArrived, Finished, Preview, Progress
 from .wire.launch import start_service
-from .wire.messages import ALL, Angle, Held, JobStatus, Price, Seen, ServiceStatus
+from .wire.messages import ALL, Angle, Held, JobStatus, Price, PriceQuestion, Seen, ServiceStatus
 from .wire.requests import MAX_CAMERAS, WORLD_FILES, WORLD_LAYERS, ShotRequest, WorldRequest
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "JobStatus",
     "Preview",
     "Price",
+    "PriceQuestion",
     "Progress",
     "Seen",
     "ServiceAddress",

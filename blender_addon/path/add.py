@@ -22,6 +22,15 @@ DEFAULT_LENGTH_M = 1.5
 """Length of a path in an unknown world."""
 MAX_LENGTH_M = 4.0
 """Longest path that is made without being asked for."""
+NAMES: dict[Kind, str] = {
+    "PUSH_IN": "Push In",
+    "WALK": "Walk",
+    "ORBIT": "Orbit",
+    "LOOK_AROUND": "Look Around",
+    "WALK_TO": "Walk To",
+    "CRANE": "Crane",
+}
+"""A camera is called after its move."""
 REACH_SHARE = 0.9
 """Share of the reachable length that such a path uses."""
 LENS = ("sensor_fit", "sensor_width", "sensor_height", "lens", "shift_x", "shift_y", "clip_start", "clip_end")
@@ -61,7 +70,7 @@ def add_path(
     to_world = Matrix.Translation(Vector(start.position) / unit_m) @ Matrix.Rotation(heading, 4, "Z")
     curve = add_curve(context, move.points / unit_m, last_frame - first_frame + 1)
     curve.matrix_world = to_world
-    camera = add_shot_camera(context, scene.look_beyond.photo_camera, start)
+    camera = add_shot_camera(context, NAMES[kind], scene.look_beyond.photo_camera, start)
     follow_curve(camera, curve, look == "ALONG", (first_frame, last_frame), ease)
     if look == "ALONG":
         # The constraint supplies the heading; pitch and roll are the camera's own rotation under it.
@@ -168,9 +177,11 @@ def add_curve(context: bpy.types.Context, points: np.ndarray, frames: int) -> bp
     return curve
 
 
-def add_shot_camera(context: bpy.types.Context, photo: bpy.types.Object | None, start: Camera) -> bpy.types.Object:
+def add_shot_camera(
+    context: bpy.types.Context, name: str, photo: bpy.types.Object | None, start: Camera
+) -> bpy.types.Object:
     """A camera with the photo's lens; constraints set its pose."""
-    camera = add_camera(context, "Shot Camera")
+    camera = add_camera(context, name)
     data = camera.data
     if photo is not None:
         for name in LENS:

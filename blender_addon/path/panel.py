@@ -2,24 +2,31 @@
 
 import bpy
 
-from ..panel_bases import STATUS_PANEL, SidebarPanel, draw_wrapped
+from ..folding import has_path
+from ..listed import shortened
+from ..panel_bases import StepPanel, draw_wrapped
 from .checker import path_checker
+from .frames import scene_frames
 
 
-class PathPanel(SidebarPanel, bpy.types.Panel):
+class PathPanel(StepPanel, bpy.types.Panel):
     bl_idname = "LOOKBEYOND_PT_path"
-    bl_parent_id = STATUS_PANEL
     bl_label = "3  Path"
+    step = "path"
 
-    def draw(self, context):
-        layout = self.layout
+    def result(self, scene):
+        if scene.camera is None or not has_path(scene):
+            return "", 0
+        return f"{shortened(scene.camera.name)}, {len(scene_frames(scene))} fr.", 0
+
+    def draw_body(self, layout, context):
         layout.use_property_split = True
         layout.use_property_decorate = False
         layout.operator_menu_enum("lookbeyond.add_path", "kind", text="Add Camera Path", icon="CURVE_BEZCURVE")
         layout.prop(context.scene, "camera", text="Camera")
         column = layout.column(align=True)
         column.prop(context.scene, "frame_start", text="Frames")
-        column.prop(context.scene, "frame_end", text="to")
+        column.prop(context.scene, "frame_end", text="To")
         column.prop(context.scene.look_beyond, "frames_from", text="Shoot")
         if context.scene.look_beyond.world_folder:
             row = layout.row(align=True)

@@ -96,8 +96,21 @@ def apply_angles(scene: bpy.types.Scene, findings: CameraFindings) -> bool:
             found[f"{name}_rad"] = angle.value_rad
     if found:
         set_photo_camera(scene, **found)
+        photo.found_angles = " ".join(found)
     photo.angle_notes = "\n".join(notes)
     return bool(found)
+
+
+def forget_angles(scene: bpy.types.Scene) -> None:
+    """Set the angles that `apply_angles` found to what is assumed without it."""
+    photo = scene.look_beyond.photo_camera.data.look_beyond
+    assumed = {
+        "fov_x_rad": default_fov_x_rad(photo.width, photo.height),
+        "pitch_rad": 0.0,
+        "roll_rad": 0.0,
+    }
+    set_photo_camera(scene, **{name: assumed[name] for name in photo.found_angles.split()})
+    photo.found_angles = photo.angle_notes = ""
 
 
 def not_analysed(scene: bpy.types.Scene) -> bool:

@@ -12,9 +12,10 @@ from ..operator_bases import IMAGE_GLOB, NOT_REMEMBERED, PollWithReason
 from ..results import absolute, output_folder
 from ..service import preferences
 from ..session import session
-from ..viewports import use_standard_view
-from .analysis import analyse_photo
+from ..viewports import look_through, use_standard_view
+from .analysis import analyse_photo, forget_angles
 from .background import photo_image
+from .camera import linked_reason
 from .image import PhotoError
 from .place import place_photo
 from .plane import show_on_plane
@@ -73,12 +74,9 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
     )
 
     def invoke(self, context, event):
+        self.in_window = True
         if self.filepath:  # dropped into the viewport
-            outcome = self.execute(context)
-            if outcome == {"FINISHED"} and context.region_data is not None:
-                context.scene.camera = context.scene.look_beyond.photo_camera
-                context.region_data.view_perspective = "CAMERA"
-            return outcome
+            return self.execute(context)
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
@@ -101,7 +99,10 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
             session.refuse(str(error))
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        connected = session.service is not None and not bpy.app.background and not preferences.unavailable_reason()
+        usable = session.service is not None or preferences.starts_itself()
+        if getattr(self, "in_window", False):  # a script's scene keeps its camera
+            look_through(context, placed)
+        connected = usable and not bpy.app.background and not preferences.unavailable_reason()
         photo = placed.data.look_beyond
         if not connected and (photo.pitch_assumed or photo.roll_assumed):
             message += " Pitch and roll are assumed to be 0°. The service, when it runs, finds them in the photo."
@@ -109,7 +110,7 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
         session.notice = message
         self.report({"INFO"}, message)
         if connected:
-            session.enqueue(analyse_photo(context.scene, message))
+            session.enqueue(preferences.with_service(analyse_photo(context.scene, message)))
             heartbeat.start()
         return {"FINISHED"}
 
@@ -166,8 +167,26 @@ class LookThroughPhoto(PollWithReason, bpy.types.Operator):
 
     def execute(self, context):
         context.scene.camera = context.scene.look_beyond.photo_camera
-        if context.region_data is not None:
-            context.region_data.view_perspective = "CAMERA"
+        look_through(context, context.scene.camera)
+        return {"FINISHED"}
+
+
+class UndoAngles(PollWithReason, bpy.types.Operator):
+    """Go back to the angles that are assumed for a photo without straight lines"""
+
+    bl_idname = "lookbeyond.undo_angles"
+    bl_label = "Undo Found Angles"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def reason(cls, context):
+        camera = context.scene.look_beyond.photo_camera
+        if camera is None or not camera.data.look_beyond.found_angles:
+            return "No angle was found in the photo's lines"
+        return linked_reason(context.scene)
+
+    def execute(self, context):
+        forget_angles(context.scene)
         return {"FINISHED"}
 
 
@@ -232,4 +251,13 @@ class MatchPhotoColours(PollWithReason, bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (PlacePhoto, PhotoDrop, UseRender, LookThroughPhoto, UsePhotoResolution, PhotoPlane, MatchPhotoColours)
+CLASSES = (
+    PlacePhoto,
+    PhotoDrop,
+    UseRender,
+    LookThroughPhoto,
+    UndoAngles,
+    UsePhotoResolution,
+    PhotoPlane,
+    MatchPhotoColours,
+)

@@ -1,64 +1,77 @@
 """Panels of the step Photo."""
 
+import math
+
 import bpy
 
-from ..panel_bases import STATUS_PANEL, SidebarPanel, draw_wrapped
+from ..listed import shortened
+from ..panel_bases import StepPanel, draw_wrapped
 from ..properties import LookBeyondCamera
+from .background import photo_image
 from .camera import linked_reason
 
 
-class PhotoPanel(SidebarPanel, bpy.types.Panel):
+class PhotoPanel(StepPanel, bpy.types.Panel):
     bl_idname = "LOOKBEYOND_PT_photo"
-    bl_parent_id = STATUS_PANEL
     bl_label = "1  Photo"
+    step = "photo"
 
-    def draw(self, context):
+    def result(self, scene):
+        settings = scene.look_beyond
+        if settings.photo_camera is None:
+            return "", 0
+        image = photo_image(settings.photo_camera)
+        name = image.name if image is not None else settings.photo_camera.name
+        return f"{shortened(name)}, {math.degrees(settings.fov_x):.0f}°", 0
+
+    def warns(self, scene):
+        photo = scene.look_beyond.photo_camera.data.look_beyond
+        return bool(photo.warnings or photo.people)
+
+    def draw_body(self, layout, context):
         settings = context.scene.look_beyond
-        layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
-        layout.operator("lookbeyond.place_photo", icon="IMAGE_DATA", text="Place Photo…")
-        if settings.photo_camera is not None:
-            layout.prop(settings, "photo_camera", text="Camera")
-            linked = linked_reason(context.scene)
-            if linked:
-                draw_wrapped(layout.column(align=True), context, f"{linked}.", "LIBRARY_DATA_DIRECT")
-            column = layout.column(align=True)
-            column.enabled = not linked
-            column.prop(settings, "fov_x")
-            column.prop(settings, "pitch")
-            column.prop(settings, "roll")
-            column.prop(settings, "camera_height")
-            row = layout.row(align=True)
-            row.operator("lookbeyond.adjust_horizon", text="Horizon", icon="DRIVER_ROTATIONAL_DIFFERENCE")
-            row.operator_menu_enum("lookbeyond.align_lines", "kind", text="Two Lines", icon="MOD_EDGESPLIT")
-            draw_known_length(layout, settings, "lookbeyond.measure_height")
-            photo = settings.photo_camera.data.look_beyond
-            for note in angle_notes(photo):
-                draw_wrapped(layout.column(align=True), context, note, "INFO")
-            for warning in (*photo.warnings.splitlines(), *photo.people.splitlines()):
-                draw_wrapped(layout.column(align=True), context, warning, "ERROR")
-        else:
+        row = layout.row()
+        row.scale_y = 1.0 if settings.photo_camera is not None else 1.4
+        row.operator("lookbeyond.place_photo", icon="IMAGE_DATA", text="Place Photo…")
+        if settings.photo_camera is None:
+            layout.operator("lookbeyond.try_example", icon="SHADERFX")
             layout.operator("lookbeyond.use_render", icon="RENDER_STILL")
-
-
-class PhotoScenePanel(SidebarPanel, bpy.types.Panel):
-    bl_idname = "LOOKBEYOND_PT_photo_scene"
-    bl_parent_id = PhotoPanel.bl_idname
-    bl_label = "Scene Like the Photo"
-    bl_options = {"DEFAULT_CLOSED"}
-
-    @classmethod
-    def poll(cls, context):
-        return context.scene.look_beyond.photo_camera is not None
-
-    def draw(self, context):
-        layout = self.layout
+            return
+        layout.prop(settings, "photo_camera", text="Camera")
+        linked = linked_reason(context.scene)
+        if linked:
+            draw_wrapped(layout.column(align=True), context, f"{linked}.", "LIBRARY_DATA_DIRECT")
+        column = layout.column(align=True)
+        column.enabled = not linked
+        column.prop(settings, "fov_x")
+        column.prop(settings, "pitch")
+        column.prop(settings, "roll")
+        column.prop(settings, "camera_height")
         row = layout.row(align=True)
-        row.operator("lookbeyond.look_through_photo", text="Its View")
-        row.operator("lookbeyond.use_photo_resolution", text="Its Size")
-        row.operator("lookbeyond.match_photo_colours", text="Its Colours")
-        layout.operator("lookbeyond.photo_plane", icon="IMAGE_PLANE")
+        row.operator("lookbeyond.adjust_horizon", text="Horizon", icon="DRIVER_ROTATIONAL_DIFFERENCE")
+        row.operator_menu_enum("lookbeyond.align_lines", "kind", text="Two Lines", icon="MOD_EDGESPLIT")
+        draw_known_length(layout, settings, "lookbeyond.measure_height")
+        draw_notes(layout, context, settings.photo_camera.data.look_beyond)
+        heading, body = layout.panel("look_beyond_like_photo", default_closed=True)
+        heading.label(text="Scene Like the Photo")
+        if body is not None:
+            row = body.row(align=True)
+            row.operator("lookbeyond.look_through_photo", text="View")
+            row.operator("lookbeyond.use_photo_resolution", text="Size")
+            row.operator("lookbeyond.match_photo_colours", text="Colours")
+            body.operator("lookbeyond.photo_plane", icon="IMAGE_PLANE")
+
+
+def draw_notes(layout: bpy.types.UILayout, context: bpy.types.Context, photo: LookBeyondCamera) -> None:
+    """Draw where the angles come from, and warnings."""
+    for note in angle_notes(photo):
+        draw_wrapped(layout.column(align=True), context, note, "INFO")
+    if photo.found_angles:
+        layout.operator("lookbeyond.undo_angles", icon="LOOP_BACK")
+    for warning in (*photo.warnings.splitlines(), *photo.people.splitlines()):
+        draw_wrapped(layout.column(align=True), context, warning, "ERROR")
 
 
 def angle_notes(photo: LookBeyondCamera) -> list[str]:
@@ -78,4 +91,4 @@ def draw_known_length(layout: bpy.types.UILayout, settings: bpy.types.PropertyGr
     row.prop(settings, "known_length", text="Metres")
 
 
-CLASSES = (PhotoPanel, PhotoScenePanel)
+CLASSES = (PhotoPanel,)

@@ -68,7 +68,7 @@ def place_photo(
     photo.photo_path, photo.width, photo.height = as_stored(path), width, height
     photo.people, photo.looked_at = "", False
     photo.fov_x_assumed, photo.pitch_assumed, photo.roll_assumed = fov_x_assumed, pitch_rad is None, roll_rad is None
-    photo.angle_notes = ""
+    photo.angle_notes = photo.found_angles = ""
     photo.warnings = "\n".join(photo_warnings(image, focal_35mm or exif.focal_35mm))
     placed.matrix_world = matrix_world_of(camera, unit_m)
     set_photo_background(data, image, former, scene)

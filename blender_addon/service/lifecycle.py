@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ..kit import Client, Progress, ServiceError, launch_service
-from ..tasks import Connected, Event, ServiceLaunched, ServiceStopped, Steps, Succeeded
+from ..tasks import Connected, Event, JobError, ServiceLaunched, ServiceStopped, Steps, Succeeded
 from .jobs import Connect
 
 
@@ -54,6 +54,29 @@ def start_service(command: Sequence[str]) -> Steps:
         yield Succeeded("The service is running.")
 
     return steps
+
+
+def started_first(connect: Connect, command: Callable[[], Sequence[str]], steps: Steps) -> Steps:
+    """The steps, after those that start the service on this machine unless it is running."""
+
+    def started_steps(cancelled: threading.Event) -> Iterator[Event]:
+        try:
+            with connect() as client:
+                yield Connected(client.welcome)
+        except ServiceError as error:
+            if error.code != "not_running":
+                raise
+            yield Progress(0.0, "Starting the service", None)
+            try:
+                process, address = launch_service(command())
+            except JobError as missing:
+                raise ServiceError("not_running", str(missing)) from None
+            yield ServiceLaunched(process)
+            with Client(address) as client:
+                yield Connected(client.welcome)
+        yield from steps(cancelled)
+
+    return started_steps
 
 
 def check_service(connect: Connect) -> Steps:

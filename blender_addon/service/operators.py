@@ -23,8 +23,8 @@ class StartService(ServiceOperator, bpy.types.Operator):
         return super().reason(context)
 
     def prepare(self, context):
-        command = program.service_command(preferences.addon_preferences().service_command)
-        return Task(self.bl_label, lifecycle.start_service(command), analyse_when_connected(context.scene))
+        steps = lifecycle.start_service(preferences.launch_command())
+        return Task(self.bl_label, steps, analyse_when_connected(context.scene))
 
 
 class StopService(ServiceOperator, bpy.types.Operator):
@@ -32,6 +32,7 @@ class StopService(ServiceOperator, bpy.types.Operator):
 
     bl_idname = "lookbeyond.stop_service"
     bl_label = "Stop Service"
+    starts_service = False
 
     def prepare(self, context):
         return Task(self.bl_label, lifecycle.stop_service(preferences.connection()))
@@ -42,6 +43,7 @@ class CheckService(ServiceOperator, bpy.types.Operator):
 
     bl_idname = "lookbeyond.check_service"
     bl_label = "Test Connection"
+    starts_service = False
 
     def prepare(self, context):
         return Task(
@@ -54,6 +56,7 @@ class ReleaseMemory(ServiceOperator, bpy.types.Operator):
 
     bl_idname = "lookbeyond.release_memory"
     bl_label = "Free Memory"
+    starts_service = False
 
     def prepare(self, context):
         return Task(self.bl_label, lifecycle.release_memory(preferences.connection()))
@@ -72,4 +75,14 @@ class CopyCommand(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (StartService, StopService, CheckService, ReleaseMemory, CopyCommand)
+class ShowPreferences(bpy.types.Operator):
+    """Open the preferences of Look Beyond"""
+
+    bl_idname = "lookbeyond.show_preferences"
+    bl_label = "Preferences"
+
+    def execute(self, context):
+        return bpy.ops.preferences.addon_show(module=preferences.LookBeyondPreferences.bl_idname)
+
+
+CLASSES = (ShowPreferences, StartService, StopService, CheckService, ReleaseMemory, CopyCommand)

@@ -1,12 +1,13 @@
 """Panel of the service."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import bpy
 
-from ..panel_bases import STATUS_PANEL, SidebarPanel
+from ..panel_bases import SidebarPanel
 from ..session import session
+from ..tasks import UNREACHABLE
 from . import preferences
 from .presets import fetch_command, preset_status
 from .program import INSTALL_COMMAND, find_program
@@ -14,8 +15,8 @@ from .program import INSTALL_COMMAND, find_program
 
 class ServicePanel(SidebarPanel, bpy.types.Panel):
     bl_idname = "LOOKBEYOND_PT_service"
-    bl_parent_id = STATUS_PANEL
     bl_label = "Service"
+    bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context):
         settings = context.scene.look_beyond
@@ -31,7 +32,9 @@ class ServicePanel(SidebarPanel, bpy.types.Panel):
             row = layout.row(align=True)
             row.operator("lookbeyond.stop_service", icon="PAUSE", text="Stop")
             row.operator("lookbeyond.release_memory")
-        layout.operator("lookbeyond.check_service", text="Test Connection")
+        row = layout.row(align=True)
+        row.operator("lookbeyond.check_service", text="Test")
+        row.operator("lookbeyond.show_preferences", text="Preferences")
         column = layout.column()
         column.use_property_split = True
         column.use_property_decorate = False
@@ -49,17 +52,22 @@ def device_lines(device: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def draw_connect(layout: bpy.types.UILayout) -> None:
-    """Draw how to get a service, while none is connected."""
+def connect_rows() -> list[Callable[[bpy.types.UILayout], object]]:
+    """What gets a service, while none is connected, row by row; nothing where it starts by itself."""
     chosen = preferences.addon_preferences()
     if chosen.address.strip():
-        layout.operator("lookbeyond.check_service", text="Connect", icon="UNLINKED")
-        return
-    if not chosen.service_command.strip() and find_program() is None:
-        row = layout.row(align=True)
-        row.label(text=INSTALL_COMMAND, icon="CONSOLE")
-        row.operator("lookbeyond.copy_command", text="", icon="COPYDOWN").command = INSTALL_COMMAND
-    layout.operator("lookbeyond.start_service", icon="PLAY")
+        return [lambda row: row.operator("lookbeyond.check_service", text="Connect", icon="UNLINKED")]
+    is_there = bool(chosen.service_command.strip()) or find_program() is not None
+    if preferences.starts_itself() and session.error_code not in UNREACHABLE and is_there:
+        return []
+    start = [lambda row: row.operator("lookbeyond.start_service", icon="PLAY")]
+    return start if is_there else [draw_install, *start]
+
+
+def draw_install(row: bpy.types.UILayout) -> None:
+    """Draw the command that installs the service."""
+    row.label(text=INSTALL_COMMAND, icon="CONSOLE")
+    row.operator("lookbeyond.copy_command", text="", icon="COPYDOWN").command = INSTALL_COMMAND
 
 
 def draw_preset_status(layout: bpy.types.UILayout, status: str, preset: str) -> None:

@@ -1,6 +1,7 @@
 """The add-on's preferences: how the service is started, and the address of a remote one."""
 
 import ipaddress
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import bpy
@@ -8,8 +9,10 @@ from bpy.props import BoolProperty, StringProperty
 
 from .. import __package__ as base_package
 from ..kit import Client, ServiceAddress
-from ..tasks import JobError
+from ..tasks import JobError, Task
 from .jobs import Connect
+from .lifecycle import started_first
+from .program import service_command
 
 
 class LookBeyondPreferences(bpy.types.AddonPreferences):
@@ -19,6 +22,17 @@ class LookBeyondPreferences(bpy.types.AddonPreferences):
         name="Service Command",
         description="Command that starts the service; empty: the installed program lookbeyond",
         subtype="FILE_PATH",
+    )
+    start_service: BoolProperty(
+        name="Start the Service When Needed",
+        description="Start the service on this machine when a photo is placed or a job is sent",
+        default=True,
+    )
+    warm_service: BoolProperty(
+        name="Load Models at the Start",
+        description="Let a service that Blender starts load its models at once, so that the first world is not slower"
+        " than the second. Takes their memory until they were not used for ten minutes",
+        default=True,
     )
     keep_service: BoolProperty(
         name="Keep the Service Running",
@@ -39,6 +53,8 @@ class LookBeyondPreferences(bpy.types.AddonPreferences):
         layout = self.layout
         layout.use_property_split = True
         layout.prop(self, "service_command", placeholder="lookbeyond serve")
+        layout.prop(self, "start_service")
+        layout.prop(self, "warm_service")
         layout.prop(self, "keep_service")
         column = layout.column(heading="Remote Service")
         column.prop(self, "address", placeholder="host:port")
@@ -67,6 +83,27 @@ def connection() -> Connect:
         raise JobError("The remote service needs its public key and your own keys: enter both in the preferences.")
     remote = ServiceAddress(address, chosen.server_key.strip(), bpy.path.abspath(chosen.client_keys))
     return lambda: Client(remote)
+
+
+def launch_command() -> list[str]:
+    """The command that starts the service on this machine. Raises `JobError`."""
+    chosen = addon_preferences()
+    command = service_command(chosen.service_command)
+    decided = any(word in ("--warm", "--no-warm") or word.startswith("--warm=") for word in command)
+    return command if chosen.warm_service or decided else [*command, "--no-warm"]
+
+
+def starts_itself() -> bool:
+    """Whether the service of the preferences is started when it is needed."""
+    chosen = addon_preferences()
+    return chosen.start_service and not chosen.address.strip()
+
+
+def with_service(task: Task) -> Task:
+    """A task that starts the service first, if it does not run and the preferences allow it."""
+    if not starts_itself():
+        return task
+    return replace(task, steps=started_first(connection(), launch_command, task.steps))
 
 
 def normal_address(text: str) -> str:

@@ -1,16 +1,20 @@
 """Operators of the step Shoot."""
 
 import time
+from pathlib import Path
 
 import bpy
+from bpy.props import EnumProperty, StringProperty
 
 from ..kit import MAX_CAMERAS, CameraError
-from ..operator_bases import PollWithReason, ServiceOperator, WorldOperator
+from ..list_operators import DeleteOperator, FolderOperator
+from ..operator_bases import NOT_REMEMBERED, PollWithReason, ServiceOperator, WorldOperator
 from ..path.frames import scene_frames
 from ..path.read import CameraReader, can_read_isolated
+from ..results import absolute, file_name
 from ..session import session
 from ..world import stage
-from . import composite, pack, shoot
+from . import composite, pack, play, shoot
 
 READ_AT_ONCE = 120
 """Up to this many frames, cameras are read in one go: that hardly blocks the window."""
@@ -146,4 +150,152 @@ class PackForMoving(WorldOperator, bpy.types.Operator):
         return pack.pack(context)
 
 
-CLASSES = (PreviewDraft, Shoot, SetUpComposite, PackForMoving)
+class TakeOperator(PollWithReason):
+    """Works on the take that is chosen in the list."""
+
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def reason(cls, context):
+        settings = context.scene.look_beyond
+        return "" if settings.shot_index < len(settings.shots) else "Shoot first: there are no takes yet"
+
+    def work(self, context: bpy.types.Context, folder: Path) -> str:
+        """Do it with the take in a folder; returns a sentence, or nothing. Raises ValueError with a sentence."""
+        raise NotImplementedError
+
+    def execute(self, context):
+        settings = context.scene.look_beyond
+        try:
+            message = self.work(context, absolute(settings.shots[settings.shot_index].folder))
+        except (ValueError, OSError) as error:
+            session.refuse(str(error))
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if message:
+            session.clear()
+            session.notice = message
+        return {"FINISHED"}
+
+
+class UseTake(TakeOperator, bpy.types.Operator):
+    """Show the chosen take where the scene's shots are shown"""
+
+    bl_idname = "lookbeyond.use_take"
+    bl_label = "Use Take"
+
+    def work(self, context, folder):
+        return shoot.use_take(context.scene, folder)
+
+
+class PlayTake(TakeOperator, bpy.types.Operator):
+    """Play the chosen take from its first frame, in the sequencer"""
+
+    bl_idname = "lookbeyond.play_take"
+    bl_label = "Play Shot"
+    bl_options = {"REGISTER"}
+
+    def work(self, context, folder):
+        editing = play.choose_strip(context.scene, folder)
+        if not bpy.app.background:
+            play.play(context, editing)
+        return ""
+
+
+class ShootAgain(ServiceOperator, bpy.types.Operator):
+    """Shoot the chosen take again: its seed, with its camera as it is now"""
+
+    bl_idname = "lookbeyond.shoot_again"
+    bl_label = "Shoot Again"
+    can_queue = True
+
+    @classmethod
+    def reason(cls, context):
+        scene = context.scene
+        settings = scene.look_beyond
+        if settings.shot_index >= len(settings.shots):
+            return "Shoot first: there are no takes yet"
+        if settings.shots[settings.shot_index].camera not in scene.objects:
+            return "The camera of this take is no longer in the scene"
+        return Shoot.reason(context)
+
+    def prepare(self, context):
+        settings = context.scene.look_beyond
+        take = settings.shots[settings.shot_index]
+        context.scene.camera, settings.shot_seed = context.scene.objects[take.camera], int(take.seed or 0)
+        return shoot.shoot(context)
+
+
+class LoadTake(FolderOperator, bpy.types.Operator):
+    """Show a shot from its folder, such as one that was made for another file"""
+
+    bl_idname = "lookbeyond.load_take"
+    bl_label = "Load Shot"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def load(self, context, folder):
+        return shoot.use_take(context.scene, folder)
+
+
+class DeleteTake(DeleteOperator, bpy.types.Operator):
+    """Delete the chosen take's files and remove it from the list"""
+
+    bl_idname = "lookbeyond.delete_take"
+    bl_label = "Delete Take"
+    kind = "take"
+
+    @classmethod
+    def entries(cls, settings):
+        return settings.shots, "shot_index", settings.shot_folder
+
+
+class ExportMovie(TakeOperator, bpy.types.Operator):
+    """Write the chosen take as a movie"""
+
+    bl_idname = "lookbeyond.export_movie"
+    bl_label = "Export Movie"
+    bl_options = {"REGISTER"}
+
+    filepath: StringProperty(subtype="FILE_PATH", options=NOT_REMEMBERED)
+    codec: EnumProperty(
+        name="Codec",
+        items=(
+            ("H264", "H.264", "Plays everywhere; colours are compressed"),
+            ("PRORES", "ProRes", "For editing; large files"),
+        ),
+    )
+
+    def invoke(self, context, event):
+        settings = context.scene.look_beyond
+        take = settings.shots[settings.shot_index]
+        self.filepath = str(absolute(take.folder) / f"{file_name(take.name)}.mp4")
+        context.window_manager.fileselect_add(self)
+        self.in_window = True
+        return {"RUNNING_MODAL"}
+
+    def work(self, context, folder):
+        if self.codec not in play.codecs():
+            raise ValueError("This Blender writes no ProRes: choose H.264.")
+        suffix = ".mp4" if self.codec == "H264" else ".mov"
+        path = absolute(self.filepath or str(folder / "shot")).with_suffix(suffix)
+        editing = play.choose_strip(context.scene, folder)
+        play.set_movie_output(editing, path, self.codec)
+        if getattr(self, "in_window", False):
+            bpy.ops.render.render("INVOKE_DEFAULT", animation=True, scene=editing.name)
+            return f"The movie is being written to {path}."
+        bpy.ops.render.render(animation=True, scene=editing.name)
+        return f"The movie is {path}."
+
+
+CLASSES = (
+    PreviewDraft,
+    Shoot,
+    SetUpComposite,
+    PackForMoving,
+    UseTake,
+    PlayTake,
+    ShootAgain,
+    LoadTake,
+    DeleteTake,
+    ExportMovie,
+)

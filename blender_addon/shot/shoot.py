@@ -1,5 +1,6 @@
 """Shoots the frames of the scene's camera in its world with the service."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from ..world.nodes import world_rotation_rad
 from ..world.variants import check_world_files
 from .display import ShotDisplay
 from .frames import ShotFrames
+from .takes import add_take, load_take, stored_shot
 
 
 def shoot(context: bpy.types.Context, cameras: Sequence[Camera] | None = None) -> Task:
@@ -98,6 +100,7 @@ class ShotResult:
         if self._final is None:
             # Stored before the frames are shown: a shot that cannot be shown is not lost.
             scene.look_beyond.shot_folder = as_stored(folder)
+            add_take(scene, folder, self._camera_names(scene)[0], self._request, Path(self._origin.world))
             scene.look_beyond.shot_first, scene.look_beyond.shot_frames = self._request.first_frame, len(self._names)
             self._final = self._display(scene, folder / "frames", self._record(result, folder))
         if not self._final.step(scene):
@@ -122,9 +125,12 @@ class ShotResult:
     ) -> ShotDisplay:
         first_frame = self._request.first_frame
         frames = ShotFrames(folder, self._names, first_frame, self._size, record, first_available)
-        # The cameras may have other names by now.
+        return ShotDisplay(frames, self._camera_names(scene), self._origin.places)
+
+    def _camera_names(self, scene: bpy.types.Scene) -> list[str]:
+        """The names of the shot's cameras, which may be others by now."""
         named = [thing.name for thing in scene.objects if thing.session_uid in self._camera_uids]
-        return ShotDisplay(frames, named or self._origin.cameras or [self._origin.camera], self._origin.places)
+        return named or list(self._origin.cameras) or [self._origin.camera]
 
     def _record(self, result: Succeeded, folder: Path) -> dict[str, object]:
         request = self._request
@@ -141,3 +147,16 @@ class ShotResult:
             "cameras": result.cameras,
             **versions(),
         }
+
+
+def use_take(scene: bpy.types.Scene, folder: Path) -> str:
+    """Show a take as when it was shot; returns where. Raises `RequestError`, `JobError`."""
+    load_take(scene, folder)
+    stored = stored_shot(folder.resolve())
+    request, origin = stored.request, stored.origin
+    assert isinstance(request, ShotRequest)
+    result = ShotResult(JobScene(scene), request, origin)
+    succeeded = Succeeded(folder=folder, job=stored.job, cameras=json.dumps(request.cameras), steps=request.steps)
+    while (message := result.finish(succeeded)) is None:
+        pass
+    return message

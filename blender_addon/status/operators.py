@@ -5,10 +5,11 @@ from bpy.props import IntProperty, StringProperty
 
 from .. import heartbeat, tasks
 from ..operator_bases import PollWithReason, ServiceOperator
+from ..panel_bases import wrapped
 from ..results import absolute
 from ..service import program, unfinished
 from ..session import session
-from . import resume
+from . import example, resume
 
 
 class Resume(ServiceOperator, bpy.types.Operator):
@@ -29,6 +30,19 @@ class Resume(ServiceOperator, bpy.types.Operator):
         task = resume.resume(context, found[0])
         session.unfinished = [folder for folder in session.unfinished if folder != found[0]]
         return task
+
+
+class TryExample(ServiceOperator, bpy.types.Operator):
+    """Try it with a photo that comes with Look Beyond: its world and a small shot, which take about a minute"""
+
+    bl_idname = "lookbeyond.try_example"
+    bl_label = "Try the Example"
+
+    def prepare(self, context):
+        try:
+            return example.example(context)
+        except OSError as error:
+            raise tasks.JobError(f"The example's photo cannot be copied ({error}): choose another output.") from None
 
 
 class Cancel(PollWithReason, bpy.types.Operator):
@@ -64,19 +78,39 @@ class Unqueue(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class OpenFolder(PollWithReason, bpy.types.Operator):
-    """Open the folder of the last result"""
+class OpenFolder(bpy.types.Operator):
+    """Open the folder of these results"""
 
     bl_idname = "lookbeyond.open_folder"
     bl_label = "Open Folder"
 
-    @classmethod
-    def reason(cls, context):
-        return "" if session.folder is not None and session.folder.is_dir() else "There is no result folder"
+    folder: StringProperty(name="Folder", description="Empty: the folder of the last result", options={"SKIP_SAVE"})
 
     def execute(self, context):
-        bpy.ops.wm.path_open(filepath=str(session.folder))
+        folder = absolute(self.folder) if self.folder else session.folder
+        if folder is None or not folder.is_dir():
+            self.report({"ERROR"}, f"The folder {folder} is gone." if folder else "There is no result folder yet.")
+            return {"CANCELLED"}
+        bpy.ops.wm.path_open(filepath=str(folder))
         return {"FINISHED"}
+
+
+class ShowMessage(bpy.types.Operator):
+    """Show the whole message"""
+
+    bl_idname = "lookbeyond.show_message"
+    bl_label = "Whole Message"
+
+    def execute(self, context):
+        return {"FINISHED"}
+
+    def invoke(self, context, event):
+        return context.window_manager.invoke_popup(self, width=420)
+
+    def draw(self, context):
+        column = self.layout.column(align=True)
+        for line in wrapped(session.error or session.notice, 480):
+            column.label(text=line)
 
 
 class CopyLog(bpy.types.Operator):
@@ -112,4 +146,4 @@ class CopyMessage(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (Resume, Cancel, Unqueue, OpenFolder, CopyLog, ClearMessage, CopyMessage)
+CLASSES = (Resume, TryExample, Cancel, Unqueue, OpenFolder, ShowMessage, CopyLog, ClearMessage, CopyMessage)

@@ -1,67 +1,132 @@
-"""The status panel: the running task, messages, unfinished jobs; and the entry in Blender's status bar."""
+"""The strip at the top of the tab, which has one height whatever it shows; what waits; the entry in the status bar."""
+
+from collections.abc import Callable
 
 import bpy
 
 from .. import icons
-from ..panel_bases import STATUS_PANEL, SidebarPanel, draw_wrapped
-from ..service.panel import draw_connect
+from ..panel_bases import SidebarPanel, panel_width_px, wrapped
+from ..service import preferences
+from ..service.panel import connect_rows
 from ..session import session
 from ..tasks import RunningTask
 from ..world.outdated import outdated_reason
 
+ROWS = 5
+"""Rows of the strip."""
+Row = Callable[[bpy.types.UILayout], object]
+"""Draws one row."""
+
 
 class StatusPanel(SidebarPanel, bpy.types.Panel):
-    bl_idname = STATUS_PANEL
+    bl_idname = "LOOKBEYOND_PT_status"
     bl_label = "Look Beyond"
+    bl_options = {"HIDE_HEADER"}
+
+    def draw(self, context):
+        column = self.layout.box().column(align=True)
+        rows = strip_rows(context)[:ROWS]
+        for row in rows:
+            row(column.row(align=True))
+        for _ in range(ROWS - len(rows)):
+            column.row(align=True).label(text="")
+
+
+class WaitingPanel(SidebarPanel, bpy.types.Panel):
+    bl_idname = "LOOKBEYOND_PT_waiting"
+    bl_label = "Preview and Queue"
+
+    @classmethod
+    def poll(cls, context):
+        return bool(session.queue or icons.preview_icon.icon)
 
     def draw(self, context):
         layout = self.layout
-        if session.task is not None:
-            draw_task(layout, session.task)
-        elif session.error or session.notice:
-            draw_message(layout, context)
-        else:
-            layout.label(text=next_step(context.scene))
-        if session.task is None:
-            if session.service is None:
-                draw_connect(layout)
-            for folder in session.unfinished[:3]:
-                row = layout.row(align=True)
-                row.label(text=f"Unfinished: {folder.name}", icon="SORTTIME")
-                row.operator("lookbeyond.resume", text="Resume").folder = str(folder)
+        for number, waiting in enumerate(session.queue):
+            row = layout.row(align=True)
+            row.label(text=f"Then: {waiting.title}", icon="SORTTIME")
+            row.operator("lookbeyond.unqueue", text="", icon="X").index = number
+        if icon := icons.preview_icon.icon:
+            layout.template_icon(icon, scale=8)
 
 
-def draw_task(layout: bpy.types.UILayout, task: RunningTask) -> None:
-    """Draw the running task and the queue."""
-    row = layout.row(align=True)
-    row.progress(factor=task.fraction, text=f"{task.title}  {task.fraction:.0%}{time_left(task)}")
-    row.operator("lookbeyond.cancel", text="", icon="X")
-    column = layout.column()
-    column.label(text=task.message)
-    if task.files:
-        column.label(text=f"{task.files} files have arrived")
-    for number, waiting in enumerate(session.queue):
-        row = column.row(align=True)
-        row.label(text=f"Then: {waiting.title}", icon="SORTTIME")
-        row.operator("lookbeyond.unqueue", text="", icon="X").index = number
-    if icon := icons.preview_icon.icon:
-        layout.template_icon(icon, scale=8)
+def strip_rows(context: bpy.types.Context) -> list[Row]:
+    """What the strip shows, row by row."""
+    if session.task is not None:
+        return task_rows(session.task)
+    if session.error or session.notice:
+        return message_rows(panel_width_px(context))
+    rows: list[Row] = [lambda row, line=line: row.label(text=line) for line in next_step_lines(context)]
+    if session.service is None:
+        rows += connect_rows()
+    for folder in session.unfinished:
+        rows.append(lambda row, folder=folder: draw_unfinished(row, folder))
+    return rows
 
 
-def draw_message(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Draw the error or the notice."""
-    box = layout.box()
+def task_rows(task: RunningTask) -> list[Row]:
+    """The running task: title and cancel, bar, how far it is, what comes then."""
+
+    def draw_title(row: bpy.types.UILayout) -> None:
+        row.label(text=task.title, icon="SORTTIME")
+        row.operator("lookbeyond.cancel", text="", icon="X")
+
+    percent = f"{task.fraction:.0%}{time_left(task)}"
+    waiting = f"Then: {session.queue[0].title}" if session.queue else ""
+    more = f" and {len(session.queue) - 1} more" if len(session.queue) > 1 else ""
+    return [
+        draw_title,
+        lambda row: row.progress(factor=task.fraction, text=percent),
+        lambda row: row.label(text=in_short(task.message)),
+        lambda row: row.label(text=f"{waiting}{more}"),
+    ]
+
+
+def message_rows(width_px: float) -> list[Row]:
+    """The error or the notice in three lines, and what can be done with it."""
     text, icon = (session.error, "ERROR") if session.error else (session.notice, "INFO")
-    column = box.column(align=True)
-    column.alert = bool(session.error)
-    draw_wrapped(column, context, text, icon)
-    row = box.row()
-    row.operator("lookbeyond.copy_message", text="Copy", icon="COPYDOWN")
+    lines = wrapped(text, width_px)
+    is_cut = len(lines) >= ROWS
+    shown = lines[: ROWS - 1]
+    if is_cut:
+        shown[-1] = f"{shown[-1][:-1]}…"
+    rows: list[Row] = [
+        lambda row, line=line, at=at: draw_line(row, line, icon if at == 0 else "BLANK1")
+        for at, line in enumerate(shown)
+    ]
+    blank: list[Row] = [lambda row: row.label(text="")]
+    return [*rows, *(blank * (ROWS - 1 - len(rows))), lambda row: draw_actions(row, is_cut)]
+
+
+def draw_line(row: bpy.types.UILayout, line: str, icon: str) -> None:
+    """Draw a line of the message."""
+    row.alert = bool(session.error)
+    row.label(text=line, icon=icon)
+
+
+def draw_actions(row: bpy.types.UILayout, is_cut: bool) -> None:
+    """Draw what can be done with the message; at its right end, Dismiss."""
+    if is_cut:
+        row.operator("lookbeyond.show_message", text="More", icon="ZOOM_IN")
+    row.operator("lookbeyond.copy_message", text="", icon="COPYDOWN")
     if session.folder is not None:
-        row.operator("lookbeyond.open_folder", text="Folder", icon="FILE_FOLDER")
+        row.operator("lookbeyond.open_folder", text="", icon="FILE_FOLDER")
     if session.error:
-        row.operator("lookbeyond.copy_log")
-    row.operator("lookbeyond.clear_message", text="Dismiss", icon="CHECKMARK")
+        row.operator("lookbeyond.copy_log", text="Log")
+    row.operator("lookbeyond.clear_message", text="Dismiss")
+
+
+def draw_unfinished(row: bpy.types.UILayout, folder) -> None:
+    """Draw an unfinished job."""
+    row.operator("lookbeyond.resume", text="Resume").folder = str(folder)
+    row.label(text=folder.name)
+
+
+def in_short(message: str) -> str:
+    """How far a task is, in one short line: which frame or view, without the steps of diffusion."""
+    if message.startswith(("Frame ", "Key view ")):
+        return message.partition(":")[0]
+    return message.removeprefix("World: ")
 
 
 def time_left(task: RunningTask) -> str:
@@ -72,13 +137,19 @@ def time_left(task: RunningTask) -> str:
     return f", {minutes}:{seconds:02d} left"
 
 
+def next_step_lines(context: bpy.types.Context) -> list[str]:
+    """What the artist can do next, in lines that fit."""
+    return wrapped(next_step(context.scene), panel_width_px(context))
+
+
 def next_step(scene: bpy.types.Scene) -> str:
     """What the artist can do next."""
     settings = scene.look_beyond
     if settings.photo_camera is None and not settings.world_folder:
-        return "Place a photo to begin"
+        return "One photo becomes a world around it, to move a camera through. Place a photo to begin"
     if not settings.world_folder:
-        return "Build the world" if session.service is not None else "Start the service, then build the world"
+        ready = session.service is not None or preferences.starts_itself()
+        return "Build the world" if ready else "Start the service, then build the world"
     if outdated_reason(scene):
         return "Build the world again: its photo or camera changed"
     return "Add a camera path, then shoot" if not settings.shot_folder else "Ready"
@@ -95,3 +166,6 @@ def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:
 
 
 CLASSES = (StatusPanel,)
+"""The strip stands above the steps."""
+LAST_CLASSES = (WaitingPanel,)
+"""What waits stands below them."""

@@ -3,6 +3,7 @@
 import bpy
 from bpy.props import FloatProperty, IntProperty, StringProperty
 
+from ..list_operators import DeleteOperator, FolderOperator, chosen_reason
 from ..operator_bases import IMAGE_GLOB, NOT_REMEMBERED, PollWithReason, ServiceOperator, WorldOperator
 from ..path import watch
 from ..path.checker import path_checker
@@ -154,6 +155,46 @@ class ForgetWorld(PollWithReason, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class RebuildWorld(PhotoOperator, bpy.types.Operator):
+    """Build the chosen world again: its seed and prompt, with the photo's camera as it is now"""
+
+    bl_idname = "lookbeyond.rebuild_world"
+    bl_label = "Build Again"
+
+    @classmethod
+    def reason(cls, context):
+        return super().reason(context) or chosen_reason(context.scene.look_beyond.worlds, "world")
+
+    def prepare(self, context):
+        settings = context.scene.look_beyond
+        world = settings.worlds[settings.world_index]
+        settings.seed, settings.prompt = int(world.seed or 0), world.prompt
+        return build.build_world(context)
+
+
+class LoadWorld(FolderOperator, bpy.types.Operator):
+    """Use a world from its folder, such as one that was built for another file"""
+
+    bl_idname = "lookbeyond.load_world"
+    bl_label = "Load World"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def load(self, context, folder):
+        return variants.load_variant(context.scene, folder)
+
+
+class DeleteWorld(DeleteOperator, bpy.types.Operator):
+    """Delete the chosen world's files and remove it from the list"""
+
+    bl_idname = "lookbeyond.delete_world"
+    bl_label = "Delete World"
+    kind = "world"
+
+    @classmethod
+    def entries(cls, settings):
+        return settings.worlds, "world_index", settings.world_folder
+
+
 class AddStage(WorldOperator, bpy.types.Operator):
     """Add a mesh of the world's distances with the panorama as its texture, to place objects on"""
 
@@ -164,4 +205,15 @@ class AddStage(WorldOperator, bpy.types.Operator):
         return stage.build_stage(context)
 
 
-CLASSES = (BuildWorld, RerollWorld, UsePanorama, UseWorld, SeeWorld, ForgetWorld, AddStage)
+CLASSES = (
+    BuildWorld,
+    RerollWorld,
+    UsePanorama,
+    UseWorld,
+    SeeWorld,
+    ForgetWorld,
+    RebuildWorld,
+    LoadWorld,
+    DeleteWorld,
+    AddStage,
+)

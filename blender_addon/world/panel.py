@@ -3,63 +3,101 @@
 import bpy
 
 from .. import icons
-from ..panel_bases import STATUS_PANEL, SidebarPanel, draw_wrapped
+from ..listed import shortened
+from ..panel_bases import StepPanel, draw_wrapped
 from ..photo.panel import draw_known_length
 from ..results import absolute
+from ..service import price_watch
 from ..service.presets import takes_prompt
+from ..service.prices import size_text, time_text
 from ..session import session
 from .nodes import panorama_node, shows_world
 from .outdated import outdated_reason
+from .variants import out_of_date
 
 
-class WorldPanel(SidebarPanel, bpy.types.Panel):
+class WorldList(bpy.types.UIList):
+    """The scene's worlds: thumbnail, name, whether one is out of date, which one the scene uses."""
+
+    bl_idname = "LOOKBEYOND_UL_worlds"
+
+    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flt_flag=0):
+        scene = context.scene
+        layout.prop(item, "name", text="", emboss=False, icon_value=thumbnail(item))
+        if out_of_date(scene, item):
+            layout.label(text="", icon="ERROR")
+        used = absolute(item.folder) == absolute(scene.look_beyond.world_folder)
+        layout.operator(
+            "lookbeyond.use_world", text="", icon="RADIOBUT_ON" if used else "RADIOBUT_OFF", emboss=False
+        ).index = index
+
+
+class WorldPanel(StepPanel, bpy.types.Panel):
     bl_idname = "LOOKBEYOND_PT_world"
-    bl_parent_id = STATUS_PANEL
     bl_label = "2  World"
+    step = "world"
 
-    def draw(self, context):
+    def result(self, scene):
+        settings = scene.look_beyond
+        if not settings.world_folder:
+            return "", 0
+        folder = absolute(settings.world_folder)
+        used = next((world for world in settings.worlds if absolute(world.folder) == folder), None)
+        name = shortened(used.name) if used is not None else shortened(folder.name)
+        return name, icons.thumbnails.icon(folder / "panorama.png")
+
+    def draw_body(self, layout, context):
         scene = context.scene
         settings = scene.look_beyond
-        layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
-        column = layout.column(align=True)
-        column.prop(settings, "panorama_width", text="Resolution")
-        column.prop(settings, "seed")
-        draw_prompt(column, context)
-        column.prop(settings, "unseen")
-        column.prop(settings, "room")
+        layout.prop(settings, "panorama_width", text="Resolution")
         row = layout.row(align=True)
         row.scale_y = 1.4
         row.operator("lookbeyond.build_world", icon="WORLD")
         if settings.worlds and not settings.panorama_path:
             row.operator("lookbeyond.reroll_world", text="", icon="FILE_REFRESH")
+        price = price_watch.world_price(scene)  # its line is there before it is known: nothing below jumps
+        known = price is not None and price.seconds is not None
+        layout.label(text=f"{time_text(price.seconds)}, {size_text(price.stored_bytes)} on disk" if known else "")
         if settings.panorama_path:
             column = layout.column(align=True)
             column.prop(settings, "panorama_path", text="360° Picture")
             column.prop(settings, "panorama_height")
             draw_known_length(layout, settings, "lookbeyond.measure_panorama")
-        else:
-            layout.operator("lookbeyond.use_panorama", text="Use 360° Picture…")
-        if settings.worlds:
-            draw_variants(layout, settings)
-        node = panorama_node(scene.world)
-        if node is not None:
-            column = layout.column(align=True)
-            column.prop(node.inputs["Strength"], "default_value", text="Strength")
-            column.prop(node.inputs["Heading"], "default_value", text="Rotation")
-            visible = context.space_data is not None and shows_world(context.space_data.shading)
-            layout.operator("lookbeyond.see_world", icon="SHADING_TEXTURE", depress=visible)
+        draw_worlds(layout, context)
         if reason := outdated_reason(scene):
             draw_wrapped(layout, context, reason, "ERROR")
-        if settings.world_folder and settings.place:
-            draw_wrapped(layout, context, settings.place, "HOME")
         if settings.world_folder:
-            row = layout.row(align=True)
-            row.operator("lookbeyond.add_stage", icon="MESH_UVSPHERE")
-            row.prop(settings, "stage_columns", text="")
-            if bpy.app.version >= (5, 3, 0):
-                layout.operator("lookbeyond.add_splats", icon="POINTCLOUD_DATA")
+            draw_view(layout, context)
+        heading, body = layout.panel("look_beyond_world_settings", default_closed=True)
+        heading.label(text="Seed, Prompt and Room")
+        if body is not None:
+            column = body.column(align=True)
+            column.prop(settings, "seed")
+            draw_prompt(column, context)
+            column.prop(settings, "unseen")
+            column.prop(settings, "room")
+            if settings.world_folder and settings.place:
+                draw_wrapped(body, context, settings.place, "HOME")
+            body.operator("lookbeyond.use_panorama", text="Use 360° Picture…")
+
+
+def draw_view(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Draw how the scene's world is shown, and its stage."""
+    node = panorama_node(context.scene.world)
+    if node is not None:
+        row = layout.row(align=True)
+        row.use_property_split = False
+        row.prop(node.inputs["Strength"], "default_value", text="Strength")
+        row.prop(node.inputs["Heading"], "default_value", text="Turn")
+        visible = context.space_data is not None and shows_world(context.space_data.shading)
+        layout.operator("lookbeyond.see_world", icon="SHADING_TEXTURE", depress=visible)
+    row = layout.row(align=True)
+    row.operator("lookbeyond.add_stage", icon="MESH_UVSPHERE")
+    row.prop(context.scene.look_beyond, "stage_columns", text="")
+    if bpy.app.version >= (5, 3, 0):
+        layout.operator("lookbeyond.add_splats", icon="POINTCLOUD_DATA")
 
 
 def draw_prompt(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -74,18 +112,35 @@ def draw_prompt(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         draw_wrapped(layout, context, f"The prompt is not used: {user} takes none.", "INFO")
 
 
-def draw_variants(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:
-    """Draw the worlds of the scene as thumbnails to switch between."""
-    grid = layout.grid_flow(row_major=True, columns=3, even_columns=True, align=True)
-    for number, world in enumerate(settings.worlds):
-        cell = grid.column(align=True)
-        icon = icons.thumbnails.icon(absolute(world.folder) / "panorama.png")
-        if icon:
-            cell.template_icon(icon, scale=3.5)
-        row = cell.row(align=True)
-        current = world.folder == settings.world_folder
-        row.operator("lookbeyond.use_world", text=f"Seed {world.seed}", depress=current).index = number
-        row.operator("lookbeyond.forget_world", text="", icon="X").index = number
+def draw_worlds(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Draw the list of the scene's worlds, and the chosen one large."""
+    settings = context.scene.look_beyond
+    row = layout.row()
+    row.template_list(
+        WorldList.bl_idname, "", settings, "worlds", settings, "world_index", rows=5 if settings.worlds else 2
+    )
+    column = row.column(align=True)
+    column.operator("lookbeyond.load_world", text="", icon="IMPORT")
+    if settings.world_index >= len(settings.worlds):
+        return
+    world = settings.worlds[settings.world_index]
+    column.operator("lookbeyond.rebuild_world", text="", icon="FILE_REFRESH")
+    column.operator("lookbeyond.open_folder", text="", icon="FILE_FOLDER").folder = world.folder
+    column.operator("lookbeyond.forget_world", text="", icon="REMOVE").index = settings.world_index
+    column.operator("lookbeyond.delete_world", text="", icon="TRASH")
+    row = layout.split(factor=0.4)
+    if icon := thumbnail(world):
+        row.template_icon(icon, scale=4.5)
+    column = row.column(align=True)
+    column.label(text=f"Seed {world.seed}")
+    column.label(text=world.made)
+    if reason := out_of_date(context.scene, world):
+        draw_wrapped(layout, context, reason, "ERROR")
 
 
-CLASSES = (WorldPanel,)
+def thumbnail(world: bpy.types.PropertyGroup) -> int:
+    """The number of a world's icon; 0 if its files are gone."""
+    return icons.thumbnails.icon(absolute(world.folder) / "panorama.png")
+
+
+CLASSES = (WorldList, WorldPanel)

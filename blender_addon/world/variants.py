@@ -1,13 +1,16 @@
 """The worlds that were built in a scene, to switch between."""
 
 import contextlib
+import functools
 import json
 from pathlib import Path
 
 import bpy
 
-from ..kit import WORLD_FILES, WorldRequest
+from ..kit import WORLD_FILES, Camera, CameraError, WorldRequest
+from ..listed import date_of
 from ..marks import mark_of
+from ..photo.camera import photo_camera
 from ..results import absolute, as_stored
 from ..service.requests import RequestError, read_request
 from ..tasks import JobError
@@ -44,11 +47,53 @@ def world_record(folder: Path, info: WorldInfo) -> dict[str, object]:
 def add_variant(scene: bpy.types.Scene, folder: Path, name: str, request: WorldRequest) -> None:
     """Add a world to the scene's list, unless it is there."""
     worlds = scene.look_beyond.worlds
-    if any(absolute(world.folder) == folder.resolve() for world in worlds):
+    known = [absolute(world.folder) for world in worlds]
+    if folder.resolve() in known:
+        scene.look_beyond.world_index = known.index(folder.resolve())
         return
     variant = worlds.add()
+    variant.made = date_of(folder)
+    scene.look_beyond.world_index = len(worlds) - 1
     variant.name, variant.folder, variant.seed = f"{name} {request.seed}", as_stored(folder), str(request.seed)
     variant.prompt = request.prompt
+
+
+def load_variant(scene: bpy.types.Scene, folder: Path) -> str:
+    """Put the world in a folder into the scene's list and use it; returns a note. Raises `JobError`, `WorldError`."""
+    check_world_files(folder)
+    info = read_world_info(folder)
+    try:
+        stored = read_request(folder)
+        prompt = stored.request.prompt if isinstance(stored.request, WorldRequest) else ""
+        name = Path(stored.origin.source).stem or folder.name
+    except RequestError:  # the command line writes none
+        prompt, name = "", folder.name
+    add_variant(scene, folder, name, WorldRequest(camera={}, camera_height=0.0, seed=info.seed, prompt=prompt))
+    return use_world(scene, folder)
+
+
+@functools.lru_cache(maxsize=32)
+def built_with(folder: Path) -> Camera | None:
+    """The photo's camera that a world was built with; None if that is unknown."""
+    with contextlib.suppress(RequestError, CameraError):
+        request = read_request(folder).request
+        if isinstance(request, WorldRequest) and request.photo:
+            return Camera.from_dict(request.camera)
+    return None
+
+
+def out_of_date(scene: bpy.types.Scene, world: bpy.types.PropertyGroup) -> str:
+    """Why a world is not what building would give now; empty if nothing is known to have changed."""
+    folder = absolute(world.folder)
+    if not (folder / "world.json").is_file():
+        return "Its files are missing"
+    camera, former = photo_camera(scene), built_with(folder)
+    if camera is None or former is None or scene.look_beyond.panorama_path:
+        return ""
+    if (camera.width, camera.height) != (former.width, former.height):
+        return "Built from another photo"
+    moved = abs(camera.position - former.position).max(), abs(camera.rotation - former.rotation).max()
+    return "The photo's camera was changed since" if max(*moved, abs(camera.fov_x - former.fov_x)) > 1e-3 else ""
 
 
 def unused_seed(scene: bpy.types.Scene) -> int:

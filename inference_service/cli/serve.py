@@ -31,7 +31,8 @@ from lookbeyond.errors import InputError
 @click.option(
     "--idle-min", type=click.FloatRange(0), default=IDLE_S / 60, show_default=True, help="Unload models after this."
 )
-@click.option("--warm", default="", metavar="PRESET", help="Load this preset's models at the start of each worker.")
+@click.option("--warm", metavar="PRESET", help="Load this preset's models at the start.  [default: builtin]")
+@click.option("--no-warm", is_flag=True, help="Load models only when they are first needed.")
 @click.option("--drain-s", type=click.FloatRange(0), default=DRAIN_S, show_default=True, help="Patience when it ends.")
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Prometheus metrics on http://127.0.0.1:PORT.")
 @click.option("--log-json", is_flag=True, help="Log JSON lines instead of text.")
@@ -45,7 +46,8 @@ def serve_command(
     executor: str,
     ray_address: str | None,
     idle_min: float,
-    warm: str,
+    warm: str | None,
+    no_warm: bool,
     drain_s: float,
     metrics_port: int | None,
     log_json: bool,
@@ -57,8 +59,11 @@ def serve_command(
     chosen = parse_devices(devices)
     if warm and executor == "ray":
         raise InputError("--warm is for --executor process: Ray starts its workers when there is work; leave it out.")
-    if warm:
-        presets.get(warm)
+    if warm and no_warm:
+        raise InputError("--warm loads models and --no-warm does not; give one of them.")
+    warmed = "" if no_warm else warm or "builtin"
+    if warmed:
+        presets.get(warmed)
     if ray_address and executor != "ray":
         raise InputError("--ray-address is for --executor ray; give both or neither.")
     _require_no_other()
@@ -67,7 +72,7 @@ def serve_command(
     if executor == "ray":
         make = _ray_executor(chosen, ray_address, threads, 60 * idle_min)
     else:
-        make = functools.partial(ProcessPool, devices=chosen, threads=threads, idle_s=60 * idle_min, warm=warm)
+        make = functools.partial(ProcessPool, devices=chosen, threads=threads, idle_s=60 * idle_min, warm=warmed)
     set_up_logs(log_json, store / "log")
     announce = functools.partial(_announce, metrics_port=metrics_port)
     settings = Settings(drain_s, int(quota_gb * 2**30), max_age_days * DAY_S)

@@ -3,7 +3,7 @@
 import time
 
 from inference_service.jobs.job import ActiveUnit, Job
-from inference_service.jobs.pace import Key, Paces
+from inference_service.jobs.pace import Key, Paces, kind_of, kind_with_steps
 from inference_service.work.requests import CheckedShot
 from inference_service.work.unit import Unit
 
@@ -22,14 +22,15 @@ class Estimates:
         total_s = 0.0
         for unit in job.units:
             if unit.identity not in job.done:
-                pace = self._paces.seconds(unit.preset, unit.kind, live)
+                pace = self._paces.seconds(unit.preset, kind_of(unit), live)
                 if pace is None:
                     return None
                 total_s += self._left_s(unit, pace)
         if job.is_planned:
             return total_s / max(1, self.workers)
         # before its plan, only a shot's length is known
-        pace = self._paces.seconds(job.request.preset, "clip", live)
+        kind = kind_with_steps("clip", getattr(job.request, "steps", 0))
+        pace = self._paces.seconds(job.request.preset, kind, live)
         size = job.request.frames_size if isinstance(job.request, CheckedShot) else 0.0
         return None if pace is None else pace * size / max(1, self.workers)
 
@@ -45,7 +46,8 @@ class Estimates:
     def _live(self) -> dict[Key, float]:
         """The paces of the units at work, in seconds for one unit of size."""
         return {
-            (active.unit.preset, active.unit.kind): (active.moved - active.begun) / (active.unit.size * active.fraction)
+            (active.unit.preset, kind_of(active.unit)): (active.moved - active.begun)
+            / (active.unit.size * active.fraction)
             for active in self._working.values()
             if active.fraction > 0.02
         }

@@ -10,13 +10,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from inference_service.wire.files import written_whole
+from inference_service.wire.messages import PriceQuestion
+from inference_service.work.unit import Unit
 from inference_service.work.units.anchor import ANCHOR_WEIGHT
+from inference_service.work.units.world import WORLD_WEIGHT
 
 USUAL_BYTES = 6e5
 """Stored for 1e5 pixels of a frame, until that is measured: 4 bytes of depth and up to 2 of colour a pixel."""
 
 Key = tuple[str, str]
-"""Preset and kind of unit."""
+"""Preset, and kind of unit with its steps (`kind_with_steps`)."""
+
+
+def kind_with_steps(kind: str, steps: int) -> str:
+    """A kind of unit, made in so many denoising steps; 0: the preset's own number."""
+    return f"{kind} {steps}" if steps else kind
+
+
+def kind_of(unit: Unit) -> str:
+    """The kind of a unit with its steps."""
+    return kind_with_steps(unit.kind, getattr(unit, "steps", 0))
 
 
 @dataclass(frozen=True)
@@ -55,23 +68,29 @@ class Paces:
     def seconds(self, preset: str, kind: str, live: Mapping[Key, float] | None = None) -> float | None:
         """For one unit of size: as measured, else by `live`; None if nothing is known of the preset."""
         known = {**(live or {}), **{key: pace.seconds for key, pace in self._paces.items()}}
-        # a kind that was never made here costs as much, for its size, as what was
-        return known.get((preset, kind)) or max((known[key] for key in known if key[0] == preset), default=None)
+        for name in (kind, kind.partition(" ")[0]):
+            if (preset, name) in known:
+                return known[preset, name]
+        # a kind that was never made here costs as much, for its size, as what was; a world is not sized by pixels
+        others = [known[key] for key in known if key[0] == preset and (key[1] == "world") == (kind == "world")]
+        return max(others, default=None)
 
-    def price(
-        self, preset: str, width: int, height: int, anchors: int, frames: int, workers: int = 1
-    ) -> tuple[float | None, int]:
-        """Seconds (None if nothing was measured) and stored bytes of a shot with so many anchors and frames.
-
-        frames: of all clips together; an anchor counts in both clips that it ends.
-        """
-        size = width * height / 1e5
+    def price(self, asked: PriceQuestion, workers: int = 1) -> tuple[float | None, int]:
+        """Seconds (None if something of it was never measured) and stored bytes; an anchor counts in both clips that it
+        ends."""
+        pixels = asked.width * asked.height / 1e5
+        parts = (  # kind, size, bytes stored while no pace is known
+            (kind_with_steps("anchor", asked.steps), ANCHOR_WEIGHT * asked.anchors * pixels, asked.anchors * pixels),
+            (kind_with_steps("clip", asked.steps), asked.frames * pixels, asked.frames * pixels),
+            ("world", WORLD_WEIGHT * asked.worlds, asked.worlds * pixels),
+        )
         total_s: float | None = 0.0
         total_bytes = 0.0
-        for kind, count in (("anchor", ANCHOR_WEIGHT * anchors), ("clip", float(frames))):
-            pace = self._paces.get((preset, kind))
-            seconds = self.seconds(preset, kind)
-            total_s = None if total_s is None or seconds is None else total_s + seconds * count * size
-            stored = pace.stored_bytes if pace else USUAL_BYTES / (ANCHOR_WEIGHT if kind == "anchor" else 1)
-            total_bytes += stored * count * size
+        for kind, size, usual in parts:
+            if not size:
+                continue
+            seconds = self.seconds(asked.preset, kind)
+            total_s = None if total_s is None or seconds is None else total_s + seconds * size
+            pace = self._paces.get((asked.preset, kind)) or self._paces.get((asked.preset, kind.partition(" ")[0]))
+            total_bytes += pace.stored_bytes * size if pace else USUAL_BYTES * usual
         return None if total_s is None else total_s / max(1, workers), round(total_bytes)

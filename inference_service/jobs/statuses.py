@@ -3,6 +3,7 @@
 from inference_service.jobs.estimates import Estimates
 from inference_service.jobs.job import ActiveUnit, Job, in_order
 from inference_service.wire.messages import JobStatus
+from inference_service.work.units.clip import ShootClip
 
 
 class JobStatuses:
@@ -89,7 +90,14 @@ class JobStatuses:
         active = next(iter(self._active(job)), None)
         if active is None:
             return job.message
-        unit = active.unit
-        same = [other.identity for other in job.units if other.kind == unit.kind]
-        place = f" {same.index(unit.identity) + 1} of {len(same)}" if len(same) > 1 else ""
-        return f"{unit.title}{place}" + (f": {active.message}" if active.message else "")
+        return _place(job, active) + (f": {active.message}" if active.message else "")
+
+
+def _place(job: Job, active: ActiveUnit) -> str:
+    """Which unit of a job is made; of a clip, which of the job's frames."""
+    unit = active.unit
+    if isinstance(unit, ShootClip):
+        ready = sum(name.startswith("frames/") for name in job.artifacts)
+        return f"Frame {min(ready + 1 + int(active.fraction * len(unit.cameras)), job.cameras)} of {job.cameras}"
+    same = [other.identity for other in job.units if other.kind == unit.kind]
+    return unit.title + (f" {same.index(unit.identity) + 1} of {len(same)}" if len(same) > 1 else "")

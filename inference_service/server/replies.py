@@ -201,11 +201,12 @@ def _(message: messages.Reorder, service: Service, asker: Asker) -> None:
 @reply.register
 def _(message: messages.PriceQuestion, service: Service, asker: Asker) -> object:
     presets.get(message.preset)
-    counts = (message.width, message.height, message.anchors, message.frames)
-    if min(counts) < 1 or max(counts) > 10**6:
-        raise InputError("The price of a shot can be asked for sizes, anchors and frames from 1 to a million.")
+    size = (message.width, message.height)
+    counts = (message.anchors, message.frames, message.steps, message.worlds)
+    if min(size) < 1 or min(counts) < 0 or max(size + counts) > 10**6:
+        raise InputError("A price can be asked for sizes from 1 and counts from 0 to a million.")
     queue = service.queue
-    return messages.Price(*queue.paces.price(message.preset, *counts, workers=queue.estimates.workers))
+    return messages.Price(*queue.paces.price(message, workers=queue.estimates.workers))
 
 
 # --- the service itself -----------------------------------------------------------------------------------

@@ -90,9 +90,9 @@ class Client:
         """The state of the service itself: workers, store, when everything will be done."""
         return self._ask(messages.ServiceQuestion())
 
-    def price(self, preset: str, width: int, height: int, anchors: int, frames: int) -> messages.Price:
-        """What a shot would cost here; both counts are its plan's (`plan_shot`), `frames` those of all its clips."""
-        return self._ask(messages.PriceQuestion(preset, width, height, anchors, frames))
+    def price(self, question: messages.PriceQuestion) -> messages.Price:
+        """What a shot, or worlds, would cost here."""
+        return self._ask(question)
 
     def jobs(self) -> list[JobStatus]:
         """All jobs the service knows, in order, without their artifacts."""

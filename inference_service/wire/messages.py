@@ -250,13 +250,20 @@ class Reorder:
 
 @message("PRICE_OF")
 class PriceQuestion:
-    """Ask what a shot would cost here. Both counts are its plan's; `frames` are those of all its clips together."""
+    """Ask what a shot, or worlds, would cost here.
+
+    `width` x `height` pixels are the size of frames or panoramas. `anchors` and `frames` are those of the shot's plan:
+    the frames of all its clips together.
+    """
 
     preset: str
     width: int
     height: int
     anchors: int
     frames: int
+    steps: int = 0
+    """Denoising steps of every view; 0: the preset's own number."""
+    worlds: int = 0
 
 
 @message("PRICE")

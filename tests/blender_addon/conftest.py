@@ -59,6 +59,7 @@ def empty_file(addon):
     session.close()
     session.clear()
     session.service = None
+    importlib.import_module(f"{ADDON}.service.price_watch").prices.close()
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     yield
     session.close()

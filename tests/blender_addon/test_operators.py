@@ -254,6 +254,43 @@ def test_service_command_is_found_or_the_remedy_named(part, tmp_path, monkeypatc
         service_command("nothing_like_it")
 
 
+def test_the_service_starts_by_itself_when_it_is_needed(part, placed, service, session, monkeypatch):
+    from lookbeyond_kit.client import ServiceError
+
+    lifecycle, preferences = part("service.lifecycle"), part("service.preferences")
+    launched = []
+
+    def not_running():
+        if not launched:
+            raise ServiceError("not_running", "The service does not run.")
+        return service
+
+    def launch(command):
+        launched.append(command)
+        return None, "its address"
+
+    monkeypatch.setattr(preferences, "connection", lambda: not_running)
+    monkeypatch.setattr(preferences, "service_command", lambda preference: ["lookbeyond", "serve"])
+    monkeypatch.setattr(lifecycle, "launch_service", launch)
+    monkeypatch.setattr(lifecycle, "Client", lambda address: service)
+    chosen = preferences.addon_preferences()
+    try:
+        chosen.start_service = False
+        with pytest.raises(RuntimeError, match="does not run"):
+            bpy.ops.lookbeyond.build_world()
+        assert not launched
+        chosen.start_service, chosen.warm_service = True, False
+        bpy.ops.lookbeyond.build_world()
+        assert launched == [["lookbeyond", "serve", "--no-warm"]] and placed.look_beyond.world_folder
+        assert session.service is service.welcome
+        bpy.ops.lookbeyond.reroll_world()
+        assert len(launched) == 1
+        chosen.warm_service = True
+        assert preferences.launch_command() == ["lookbeyond", "serve"]
+    finally:
+        chosen.start_service = chosen.warm_service = True
+
+
 def test_addresses_are_normalised_and_the_internet_needs_permission(part):
     preferences, error = part("service.preferences"), part("tasks").JobError
     assert preferences.normal_address(" studio:5555 ") == "tcp://studio:5555"
@@ -408,7 +445,8 @@ def test_saved_into_another_folder_a_file_finds_its_world_and_shot_from_there(pa
         return [Path(bpy.path.abspath(path)).resolve() for path in held()]
 
     there, stored = places(), held()
-    assert len(there) == 4 and all(path.exists() for path in there)  # world, its entry in the list, shot, photo
+    # World, its entry in the list, shot, its entry and the entry's world, photo.
+    assert len(there) == 6 and all(path.exists() for path in there)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "third" / "copy.blend"), copy=True)
     assert held() == stored
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "second" / "scene.blend"))

@@ -1,7 +1,10 @@
 """Every panel draws in every state, and names only what exists."""
 
+import ast
 import importlib
+import time
 import types
+from pathlib import Path
 
 import bpy
 import pytest
@@ -19,6 +22,8 @@ class OperatorSettings:
 
 class Layout:
     """Stands for UILayout: asserts that what is drawn exists, and keeps the texts."""
+
+    all_open = True
 
     def __init__(self, texts: list[str]) -> None:
         self.texts = texts
@@ -38,7 +43,7 @@ class Layout:
     def operator_menu_enum(self, name, property, **options):
         assert property in self.operator(name, **options).names
 
-    def label(self, text="", icon="NONE"):
+    def label(self, text="", icon="NONE", icon_value=0):
         assert icon in icons()
         self.texts.append(text)
 
@@ -52,10 +57,24 @@ class Layout:
     def separator_spacer(self):
         pass
 
+    def template_list(self, listtype_name, list_id, data, name, active_data, active_name, **options):
+        """Draws every item."""
+        cls = getattr(bpy.types, listtype_name)
+        assert active_name in active_data.bl_rna.properties
+        for index, item in enumerate(getattr(data, name)):
+            cls.draw_item(None, Context(), self, data, item, 0, active_data, active_name, index)
+
+    def panel(self, idname, default_closed=False):
+        return self, self
+
+    def panel_prop(self, data, name):
+        self.prop(data, name)
+        return self, self if Layout.all_open or getattr(data, name) else None
+
     def row(self, **options):
         return self
 
-    column = box = grid_flow = row
+    column = box = grid_flow = split = row
 
 
 def icons() -> set[str]:
@@ -81,49 +100,165 @@ def draw_all(part) -> list[str]:
     for panel in (cls for cls in addon.CLASSES if issubclass(cls, bpy.types.Panel)):
         if hasattr(panel, "poll") and not panel.poll(Context()):
             continue
-        panel.draw(Self(), Context())
+        own = type("Self", (Self,), {"bl_label": panel.bl_label, "step": getattr(panel, "step", "")})
+        for name in ("draw_body", "result", "warns"):
+            if hasattr(panel, name):
+                setattr(own, name, getattr(panel, name))
+        panel.draw(own(), Context())
     part("status.panel").draw_status_bar(Self(), Context())
     return texts
 
 
 def test_the_status_says_what_to_do_next(part, scene, photo):
-    assert "Place a photo to begin" in draw_all(part)
+    assert "Place a photo to begin" in " ".join(draw_all(part))
     bpy.ops.lookbeyond.place_photo(filepath=str(photo))
     part("session").session.clear()
-    assert "Start the service, then build the world" in draw_all(part)
+    assert "Build the world" in draw_all(part)
 
 
 def test_a_running_task_shows_progress_time_and_words(part, scene):
     module = part("session")
-    module.session.task = part("tasks").RunningTask("Shoot", 0.42, "Clip 2 of 5", eta_s=83.0, files=7)
+    module.session.task = part("tasks").RunningTask(
+        "Shoot", 0.42, "Frame 31 of 48: Denoising, step 2 of 8", eta_s=83.0, files=7
+    )
     try:
         texts = draw_all(part)
     finally:
         module.session.task = None
-    assert "Shoot  42%, 1:23 left" in texts and "Clip 2 of 5" in texts
+    assert {"Shoot", "42%, 1:23 left", "Frame 31 of 48"} <= set(texts)
 
 
 @pytest.mark.parametrize("width", [120, 260, 600])
 def test_an_error_is_shown_word_for_word(part, scene, width):
-    words = "The service speaks protocol 3 and this add-on 2: update the add-on, then try again; nothing is lost."
-    lines = part("panel_bases").wrapped(words, width)
-    assert " ".join(lines) == words
-    module = part("session")
-    module.session.error = words
+    """What does not fit the strip is in a window of its own."""
+    words = "The service speaks protocol 3 and this add-on 2: update the add-on, then try again; nothing is lost. " * 2
+    words = words.strip()
+    assert " ".join(part("panel_bases").wrapped(words, width)) == words
+    part("session").session.error = words
+    in_strip = [text for text in draw_all(part) if text.rstrip("…") in words and len(text) > 5]
+    assert in_strip[-1].endswith("…") and " ".join(in_strip).rstrip("…") in words
+    texts: list[str] = []
+    part("status.operators").ShowMessage.draw(types.SimpleNamespace(layout=Layout(texts)), Context())
+    assert " ".join(texts) == words
+    part("session").session.error = "The disk is full: free some space."
+    assert "The disk is full: free some space." in " ".join(draw_all(part))
+
+
+class Rows(Layout):
+    """Counts the rows of the strip."""
+
+    count = 0
+
+    def row(self, **options):
+        Rows.count += "align" in options and self.counts
+        return Rows(self.texts, False)
+
+    def column(self, **options):
+        return self
+
+    box = column
+
+    def __init__(self, texts, counts=True):
+        super().__init__(texts)
+        self.counts = counts
+
+
+def test_the_strip_has_one_height(part, scene, photo):
+    """Whatever is told: nothing below it moves."""
+    panel, session = part("status.panel").StatusPanel, part("session").session
+
+    def height():
+        Rows.count = 0
+        panel.draw(types.SimpleNamespace(layout=Rows([])), Context())
+        return Rows.count
+
+    heights = [height()]
+    session.notice = "Short."
+    heights.append(height())
+    session.error = "Many words, that go on and on, " * 9
+    heights.append(height())
+    session.clear()
+    session.unfinished = [photo.parent / str(number) for number in range(9)]
+    heights.append(height())
+    session.unfinished = []
+    session.task = part("tasks").RunningTask("Shoot", 0.42, "Frame 31 of 48", eta_s=83.0)
+    heights.append(height())
+    session.task = None
+    assert set(heights) == {part("status.panel").ROWS}
+
+
+def test_the_next_step_is_open_and_what_is_done_is_a_line(part, scene, service, photo, monkeypatch):
+    monkeypatch.setattr(Layout, "all_open", False)
+
+    def open_steps():
+        return [step for step in part("folding").STEPS if getattr(bpy.context.scene.look_beyond, f"open_{step}")]
+
+    assert open_steps() == ["photo"]
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.0)
+    assert open_steps() == ["world"] and "photo.jpg, 57°" in draw_all(part)
+    scene.look_beyond.open_photo = True
+    assert open_steps() == ["photo", "world"]
+    bpy.ops.lookbeyond.build_world()
+    assert open_steps() == ["path"] and "photo 0" in draw_all(part)
+    bpy.ops.lookbeyond.add_path(kind="ORBIT")
+    assert open_steps() == ["shot"] and "Orbit, 6 fr." in draw_all(part)
+    scene.look_beyond.open_shot = False
+    bpy.ops.lookbeyond.shoot()
+    assert open_steps() == [] and "Orbit 1" in draw_all(part)
+
+
+def test_the_price_stands_beside_quality_and_world(part, scene, service):
+    watch = part("service.price_watch")
+    bpy.ops.lookbeyond.check_service()
+    assert not watch.tick() or not service.priced
+    scene.look_beyond.world_folder = "somewhere"
+    ticks_until(watch, lambda: len(watch.prices.known) >= 4)
     texts = draw_all(part)
-    assert words in " ".join(texts)
+    # six frames between two anchors; a draft is half as large and takes half the steps
+    draft, normal, final = (watch.shot_question(scene, quality) for quality in ("DRAFT", "NORMAL", "FINAL"))
+    assert (draft.width, draft.height, draft.anchors, draft.frames, draft.steps) == (48, 32, 2, 6, 4)
+    assert (normal.width, normal.steps, final.steps) == (96, 0, 16)
+    assert texts.count("10 s") == 3 and "6.0 MB on disk" in texts and "20 s, 1.0 MB on disk" in texts
+    asked = len(service.priced)
+    watch.tick()
+    assert len(service.priced) == asked, "what is known is not asked again"
+    scene.frame_end += 50
+    assert "10 s" not in draw_all(part)
+    ticks_until(watch, lambda: watch.shot_price(scene, "FINAL") is not None)
+    assert any(text.endswith("min") for text in draw_all(part))
+
+
+def ticks_until(watch, condition):
+    ends = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < ends
+        watch.tick()
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "–"), (0.2, "1 s"), (7.4, "7 s"), (24, "25 s"), (58, "1 min"), (190, "3 min"), (4700, "1 h 20 min")],
+)
+def test_times_are_told_as_one_says_them(part, seconds, text):
+    assert part("service.prices").time_text(seconds) == text
 
 
 def test_every_translated_text_is_one_of_ours(addon, part):
     """A translation of a text that nobody shows any more is dead."""
+    folder = Path(addon.__file__).parent
     shown = set()
-    for cls in addon.CLASSES:
-        shown.add(getattr(cls, "bl_label", ""))
-    moves = bpy.ops.lookbeyond.add_path.get_rna_type().properties["kind"].enum_items
-    settings = bpy.types.Scene.bl_rna.properties["look_beyond"].fixed_type.properties
-    shown |= {item.name for item in moves} | {setting.name for setting in settings}
-    others = {"Resume", "Cancel"}
-    assert set(part("translations").GERMAN) <= shown | others
+    for file in folder.rglob("*.py"):
+        if file.name != "translations.py":
+            literals = (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant))
+            shown |= {node.value for node in literals if isinstance(node.value, str)}
+    assert set(part("translations").GERMAN) <= shown
+
+
+def test_every_heading_and_button_is_translated(addon, part):
+    kinds = (bpy.types.Operator, bpy.types.Panel)
+    labels = {cls.bl_label for cls in addon.CLASSES if issubclass(cls, kinds)} - {"Look Beyond"}
+    assert labels <= set(part("translations").GERMAN), labels - set(part("translations").GERMAN)
 
 
 def test_every_operator_has_a_tooltip_and_every_property_words(addon):
@@ -248,6 +383,29 @@ def test_the_camera_is_held_as_the_photos_lines_say(part, scene, service, photo)
     service.held = held(pitch=0.3)
     look(part, scene)
     assert settings.pitch == pytest.approx(-0.1, abs=1e-4), "it was found already"
+
+
+def test_found_angles_can_be_undone(part, scene, service, photo):
+    settings = scene.look_beyond
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), pitch=0.05)
+    with pytest.raises(RuntimeError, match="poll"):
+        bpy.ops.lookbeyond.undo_angles()
+    assumed = settings.fov_x
+    service.held = held()
+    look(part, scene)
+    assert settings.roll == pytest.approx(0.02, abs=1e-4) and settings.pitch == pytest.approx(0.05, abs=1e-4)
+    assert bpy.ops.lookbeyond.undo_angles() == {"FINISHED"}
+    # The pitch was the artist's.
+    assert (settings.fov_x, settings.pitch, settings.roll) == pytest.approx((assumed, 0.05, 0.0), abs=1e-4)
+    assert "from the photo's lines" not in " ".join(draw_all(part))
+
+
+def test_angles_have_no_float_noise(part, scene, photo):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    camera = scene.look_beyond.photo_camera
+    camera.rotation_euler.x += 8e-6
+    bpy.context.view_layer.update()
+    assert scene.look_beyond.pitch == 0.0
 
 
 def test_what_the_artist_has_set_meanwhile_stays(part, scene, service, photo):

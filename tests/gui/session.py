@@ -298,7 +298,7 @@ def begin() -> SimpleNamespace:
         repo="user_default", filepath=str(HOST / "extension.zip"), enable_on_install=True
     )
     assert ADDON in bpy.context.preferences.addons
-    if FILE.exists():
+    if FILE.exists() and STAGE != "example":
         bpy.ops.wm.open_mainfile(filepath=str(FILE))
     bpy.types.SpaceView3D.draw_handler_add(lambda: redraws.__setitem__(0, redraws[0] + 1), (), "WINDOW", "POST_PIXEL")
     service = played_service()
@@ -320,6 +320,41 @@ def show_tab() -> Iterator[float]:
 
 
 # --- the stages ---------------------------------------------------------------------------------------------
+
+
+def example(the) -> Iterator[float]:
+    """By the mouse alone, from an empty tab to a shot that plays."""
+    service, session = the.service, the.session
+    bpy.data.objects.remove(bpy.data.objects["Cube"])
+    bpy.context.scene.look_beyond.output_folder = str(STATE / "results")
+    yield from show_tab()
+    yield from screenshot("20_empty")
+    service.holds = True
+    yield from click("lookbeyond.try_example")
+    yield from until(lambda: session.task and session.task.message.startswith("Denoising") and session.preview)
+    yield 1.0
+    yield from screenshot("21_example_builds")
+    service.holds = False
+    yield from until(lambda: len(bpy.context.scene.look_beyond.shots) == 1)
+    yield from rest()
+    yield from redrawn(6)
+    yield from screenshot("22_example_shot")
+    assert not session.error, session.error
+    yield from click("lookbeyond.play_take", (0.45, 0.6, 0.8))
+    yield from until(lambda: any(w.screen.is_animation_playing for w in bpy.context.window_manager.windows))
+    yield 3.0
+    subprocess.run(["import", "-window", "root", str(HOST / "23_example_plays.png")], check=True)
+    say(
+        "two clicks from an empty tab to a shot that plays:", [w.scene.name for w in bpy.context.window_manager.windows]
+    )
+    for window in list(bpy.context.window_manager.windows)[1:]:
+        with bpy.context.temp_override(window=window):
+            bpy.ops.screen.animation_cancel(restore_frame=False)
+            bpy.ops.wm.window_close()
+    for step in ("photo", "world", "path", "shot"):
+        for other in ("photo", "world", "path", "shot"):
+            setattr(bpy.context.scene.look_beyond, f"open_{other}", other == step)
+        yield from screenshot(f"24_{step}_open")
 
 
 def photo(the) -> Iterator[float]:
@@ -391,6 +426,7 @@ def photo(the) -> Iterator[float]:
     scene.look_beyond.camera_height = 1.6
     # A service that has come meanwhile looks for people in it.
     the.service.people = (0.042,)
+    scene.look_beyond.photo_camera.data.look_beyond.looked_at = False
     press("lookbeyond.check_service")
     yield from rest()
     say("people:", scene.look_beyond.photo_camera.data.look_beyond.people)
@@ -433,6 +469,7 @@ def world(the) -> Iterator[float]:
     space = window_and_area()[1].spaces.active
     space.region_3d.view_perspective = "CAMERA"
     scene.look_beyond.photo_camera.data.show_background_images = False
+    scene.look_beyond.open_world = True
     yield from click("lookbeyond.see_world")
     assert space.shading.type == "MATERIAL"
     yield from drawn_in_colour()
@@ -642,7 +679,7 @@ def steps() -> Iterator[float]:
     the = begin()
     yield 0.5
     yield from globals()[STAGE](the)
-    if STAGE != "long":
+    if STAGE not in ("example", "long"):
         bpy.ops.wm.save_as_mainfile(filepath=str(FILE))
     kept = STATE / "beats.json"
     former = json.loads(kept.read_text()) if kept.exists() else {}

@@ -40,6 +40,7 @@ class PlayedService:
         self.depth = distance_file(folder / "depth.exr", room_distance(96)[:64])
         self.uploads: list[str] = []
         self.requests: list[object] = []
+        self.priced: list[object] = []
         self.cancelled: list[str] = []
         self.fails: Exception | None = None
         self.people: tuple[float, ...] = ()
@@ -80,6 +81,12 @@ class PlayedService:
 
         self.looked_with = fov_x_rad
         return Seen(True, self.people, self.held)
+
+    def price(self, question):
+        from lookbeyond_kit.client import Price
+
+        self.priced.append(question)
+        return Price(2.0 * question.frames + 20.0 * question.worlds, 1_000_000 * (question.frames + question.worlds))
 
     def submit(self, request) -> str:
         self.requests.append(request)

@@ -16,7 +16,7 @@ ANCHOR_WEIGHT = 1.5
 class FillAnchor(ShotUnit, tag="anchor", frozen=True, kw_only=True):
     """Files: colour.png, distance.exr, from_photo.png, view.json."""
 
-    title = "Anchor"
+    title = "Key view"
 
     before: tuple[str, ...]
     """The anchors it is conditioned on, nearest first."""

@@ -14,6 +14,9 @@ from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.layout.camera import camera_from_photo
 from lookbeyond.photo.reading import read_photo, read_sphere
 
+WORLD_WEIGHT = 10.0
+"""A world counts for this many frames of a clip."""
+
 
 class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
     """Files: panorama.png, distance.exr, from_photo.png, world.json, and the layers of `WORLD_LAYERS`."""
@@ -37,7 +40,7 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
 
     @property
     def weight(self) -> float:
-        return 10.0
+        return WORLD_WEIGHT
 
     @property
     def input_files(self) -> set[str]:

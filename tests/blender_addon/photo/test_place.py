@@ -2,6 +2,7 @@
 
 import math
 import struct
+import types
 from pathlib import Path
 
 import bpy
@@ -241,6 +242,21 @@ def test_the_photo_stands_on_a_plane_as_far_away_as_asked(scene, photo):
     corner = plane.matrix_world @ Vector((half, half * 80 / 120, 0))
     assert tuple(world_to_camera_view(scene, camera, corner)) == pytest.approx((1, 1, 2.5), abs=1e-4)
     assert tuple(plane.data.size) == (120, 80)
+
+
+def test_looking_through_a_camera_makes_it_the_scenes(part, scene, photo):
+    other = bpy.data.objects.new("Other", bpy.data.cameras.new("Other"))
+    scene.collection.objects.link(other)
+    scene.camera = other
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    assert scene.camera == other, "a script's scene keeps its camera"
+    areas = [area for screen in bpy.data.screens for area in screen.areas if area.type == "VIEW_3D"]
+    space = areas[0].spaces.active
+    space.use_local_camera, space.region_3d.view_perspective = True, "PERSP"
+    placed = scene.look_beyond.photo_camera
+    part("viewports").look_through(types.SimpleNamespace(space_data=space, scene=scene), placed)
+    assert scene.camera == placed
+    assert space.region_3d.view_perspective == "CAMERA" and not space.use_local_camera
 
 
 FIELD = Path(__file__).parents[2] / "field"

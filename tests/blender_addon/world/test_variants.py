@@ -126,3 +126,35 @@ def test_what_is_finished_is_remembered_for_undo_in_a_tick_of_its_own(part, monk
     finish = module.undoable("Shoot", lambda done: calls.append(done) or next(words))
     assert [finish(1), finish(2), finish(3)] == [None, None, "All is there."]
     assert calls == [1, 2, "Shoot"]
+
+
+def test_a_world_says_why_it_is_out_of_date(part, world):
+    reason, entry = part("world.variants").out_of_date, world.look_beyond.worlds[0]
+    assert entry.made and reason(world, entry) == ""
+    world.look_beyond.camera_height = 2.0
+    assert reason(world, entry) == "The photo's camera was changed since"
+    assert bpy.ops.lookbeyond.rebuild_world() == {"FINISHED"}
+    assert reason(world, world.look_beyond.worlds[-1]) == ""
+    shutil.rmtree(world.look_beyond.worlds[0].folder)
+    assert reason(world, world.look_beyond.worlds[0]) == "Its files are missing"
+
+
+def test_a_world_that_no_scene_uses_is_deleted(world):
+    bpy.ops.lookbeyond.reroll_world()
+    first, second = (Path(entry.folder) for entry in world.look_beyond.worlds)
+    assert world.look_beyond.world_index == 1
+    with pytest.raises(RuntimeError, match="poll"):
+        bpy.ops.lookbeyond.delete_world()
+    world.look_beyond.world_index = 0
+    assert bpy.ops.lookbeyond.delete_world() == {"FINISHED"}
+    assert not first.exists() and second.exists() and len(world.look_beyond.worlds) == 1
+
+
+def test_a_world_is_loaded_from_its_folder(part, world, tmp_path):
+    folder = tmp_path / "elsewhere"
+    shutil.copytree(world.look_beyond.worlds[0].folder, folder)
+    assert bpy.ops.lookbeyond.load_world(directory=str(folder)) == {"FINISHED"}
+    assert shown(part, world) == folder
+    assert [entry.name for entry in world.look_beyond.worlds] == ["photo 0", "photo 0"]
+    with pytest.raises(RuntimeError, match="is missing"):
+        bpy.ops.lookbeyond.load_world(directory=str(tmp_path))

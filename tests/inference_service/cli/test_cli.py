@@ -422,6 +422,16 @@ def test_open_networks_and_impossible_settings_are_refused(lookbeyond, tmp_path,
         _refused(lookbeyond("serve", "--bind", bind, "--store", tmp_path / "s"), words, tmp_path)
 
 
+def test_a_service_warms_its_workers_unless_told_not_to(lookbeyond, tmp_path, runtime, monkeypatch):
+    warmed = []
+    monkeypatch.setattr(serve, "serve", lambda *of, executor, **named: warmed.append(executor.keywords["warm"]))
+    for options in ((), ("--warm", "builtin"), ("--no-warm",)):
+        lookbeyond("serve", "--store", tmp_path / "s", *options)
+    assert warmed == ["builtin", "builtin", ""]
+    _refused(lookbeyond("serve", "--warm", "builtin", "--no-warm", "--store", tmp_path / "s"), "one of them", tmp_path)
+    _refused(lookbeyond("serve", "--warm", "nonsense", "--store", tmp_path / "s"), "nonsense", tmp_path)
+
+
 def test_a_second_service_is_refused(lookbeyond, tmp_path, service, monkeypatch):
     monkeypatch.setattr(serve, "find_service", lambda: service.address)
     _refused(lookbeyond("serve"), "already runs", tmp_path)

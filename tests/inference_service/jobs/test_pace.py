@@ -3,6 +3,7 @@
 import pytest
 
 from inference_service.jobs.pace import Paces
+from inference_service.wire.messages import PriceQuestion
 
 
 @pytest.fixture
@@ -11,7 +12,7 @@ def file(tmp_path):
 
 
 def test_nothing_measured_has_a_size_but_no_time(file):
-    seconds, stored = Paces(file).price("builtin", 1920, 1080, 2, 13)
+    seconds, stored = Paces(file).price(PriceQuestion("builtin", 1920, 1080, 2, 13))
     assert seconds is None
     # five bytes or so a pixel of every frame, anchors included
     assert 15 * 1920 * 1080 * 4 < stored < 15 * 1920 * 1080 * 7
@@ -22,18 +23,18 @@ def test_a_shot_costs_what_its_units_took(file):
     # an anchor of 1e5 pixels took 3 s, a clip of ten such frames 20 s
     paces.measured("builtin", "anchor", 1.5, 3.0, 6e5)
     paces.measured("builtin", "clip", 10.0, 20.0, 5e6)
-    seconds, stored = paces.price("builtin", 400, 250, anchors=3, frames=20)
+    seconds, stored = paces.price(PriceQuestion("builtin", 400, 250, 3, 20))
     assert seconds == pytest.approx(3 * 3 + 20 * 2)
     assert stored == pytest.approx(3 * 6e5 + 20 * 5e5)
-    assert paces.price("builtin", 800, 500, 3, 20)[0] == pytest.approx(4 * seconds)
-    assert paces.price("builtin", 400, 250, 3, 20, workers=2)[0] == pytest.approx(seconds / 2)
-    assert paces.price("other", 400, 250, 3, 20)[0] is None
+    assert paces.price(PriceQuestion("builtin", 800, 500, 3, 20))[0] == pytest.approx(4 * seconds)
+    assert paces.price(PriceQuestion("builtin", 400, 250, 3, 20), workers=2)[0] == pytest.approx(seconds / 2)
+    assert paces.price(PriceQuestion("other", 400, 250, 3, 20))[0] is None
 
 
 def test_what_was_not_made_yet_costs_as_much_as_what_was(file):
     paces = Paces(file)
     paces.measured("builtin", "anchor", 1.5, 3.0, 6e5)
-    assert paces.price("builtin", 400, 250, 2, 10)[0] == pytest.approx(2 * 3 + 10 * 2)
+    assert paces.price(PriceQuestion("builtin", 400, 250, 2, 10))[0] == pytest.approx(2 * 3 + 10 * 2)
 
 
 def test_it_outlives_the_service_and_a_damaged_file(file):
@@ -44,3 +45,18 @@ def test_it_outlives_the_service_and_a_damaged_file(file):
     assert Paces(file).seconds("builtin", "clip") == 3  # half of it is the last one's
     file.write_text('{"builtin": 3}')
     assert Paces(file).seconds("builtin", "clip") is None
+
+
+def test_steps_have_paces_of_their_own(file):
+    paces = Paces(file)
+    paces.measured("builtin", "clip", 10.0, 20.0, 5e6)
+    paces.measured("builtin", "clip 4", 10.0, 12.0, 5e6)
+    price = {steps: paces.price(PriceQuestion("builtin", 400, 250, 0, 10, steps))[0] for steps in (0, 4, 16)}
+    assert price == {0: pytest.approx(20), 4: pytest.approx(12), 16: pytest.approx(20)}
+
+
+def test_a_world_is_not_priced_by_frames_nor_frames_by_a_world(file):
+    paces = Paces(file)
+    paces.measured("builtin", "world", 10.0, 30.0, 2e7)
+    assert paces.price(PriceQuestion("builtin", 4096, 2048, 0, 0, worlds=1)) == (pytest.approx(30), 20_000_000)
+    assert paces.price(PriceQuestion("builtin", 400, 250, 2, 13))[0] is None

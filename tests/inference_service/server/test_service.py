@@ -30,7 +30,7 @@ from inference_service.store.housekeeping import sweep
 from inference_service.store.store import Store
 from inference_service.wire import connection
 from inference_service.wire.files import file_sha256
-from inference_service.wire.messages import Put
+from inference_service.wire.messages import PriceQuestion, Put
 from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, ShotRequest, WorldRequest
 from inference_service.work.perform import perform_unit
 from inference_service.work.requests import check
@@ -50,6 +50,7 @@ from tests.support.service import (
     running,
     save_photo,
     shot_request,
+    until,
     world_request,
 )
 
@@ -62,6 +63,34 @@ def make_world(client, folder, **settings):
     name = "W" + "-".join(map(str, settings.values()))
     fetch(client, client.submit(world_request(client, folder, **settings)), folder / name)
     return folder / name
+
+
+# --- what is known before a job ---------------------------------------------------------------------------
+
+
+def test_a_price_is_known_once_something_was_made(tmp_path):
+    asked = PriceQuestion("builtin", 96, 64, 2, 9)
+    world = PriceQuestion("builtin", 512, 256, 0, 0, worlds=1)
+    with running(tmp_path, worker_command()) as service, service.client() as client:
+        assert client.price(asked).seconds is None and client.price(world).seconds is None
+        folder = make_world(client, tmp_path)
+        assert client.price(world).seconds > 0 and client.price(asked).seconds is None
+        fetch(client, client.submit(shot_request(client, folder)), tmp_path / "S")
+        price = client.price(asked)
+        # as large as what was made: nine frames between two anchors
+        stored = sum(len(data) for data in contents(tmp_path / "S").values())
+        assert price.seconds > 0 and stored / 3 < price.stored_bytes < 3 * stored
+        assert client.price(PriceQuestion("builtin", 192, 128, 2, 9)).seconds == pytest.approx(4 * price.seconds)
+        for wrong in (PriceQuestion("builtin", 0, 64, 2, 9), PriceQuestion("builtin", 96, 64, -1, 9)):
+            with pytest.raises(ServiceError, match="from 1 and counts from 0"):
+                client.price(wrong)
+        with pytest.raises(ServiceError, match="nonsense"):
+            client.price(PriceQuestion("nonsense", 96, 64, 2, 9))
+
+
+def test_a_warmed_worker_has_loaded_its_models_before_the_first_job(tmp_path):
+    with running(tmp_path, worker_command(), warm="builtin") as service, service.client() as client:
+        until(lambda: [device.get("loaded") for device in client.service_status().devices] == ["builtin"])
 
 
 # --- results ---------------------------------------------------------------------------------------------

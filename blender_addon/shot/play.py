@@ -1,0 +1,79 @@
+"""Plays a take in a sequencer, and writes it as a movie."""
+
+from pathlib import Path
+from typing import Literal
+
+import bpy
+
+from ..tasks import JobError
+from .strip import is_own_strip, sequencer_scene_of, strips_of
+
+Codec = Literal["H264", "PRORES"]
+
+
+def choose_strip(scene: bpy.types.Scene, folder: Path) -> bpy.types.Scene:
+    """Let the sequencer of the scene's shots show the take in a folder; returns its scene. Raises `JobError`."""
+    editing = sequencer_scene_of(scene)
+    strips = [strip for strip in strips_of(editing) if is_own_strip(strip)] if editing is not None else []
+    shown = [strip for strip in strips if Path(bpy.path.abspath(strip.directory)).resolve() == folder / "frames"]
+    if editing is None or not shown:
+        raise JobError("This take has no strip: press Use first.")
+    for strip in strips:
+        strip.mute = strip != shown[-1]
+    first = int(shown[-1].frame_final_start)
+    editing.frame_start, editing.frame_end = first, first + len(shown[-1].elements) - 1
+    editing.frame_set(first)
+    return editing
+
+
+def play(context: bpy.types.Context, editing: bpy.types.Scene) -> None:
+    """Play a scene's sequencer from its first frame: in a sequencer that is open, else in a window of its own."""
+    manager = context.window_manager
+    for window in manager.windows:
+        if window.screen.is_animation_playing:
+            with context.temp_override(window=window):  # pyright: ignore[reportGeneralTypeIssues]
+                bpy.ops.screen.animation_cancel(restore_frame=False)
+    areas = [(window, area) for window in manager.windows for area in window.screen.areas]
+    place = next((one for one in areas if one[1].type == "SEQUENCE_EDITOR"), None)
+    if place is None:
+        bpy.ops.wm.window_new()
+        window = manager.windows[-1]
+        area = max(window.screen.areas, key=lambda area: area.width * area.height)
+        area.type = "SEQUENCE_EDITOR"
+    else:
+        window, area = place
+    if hasattr(window.workspace, "sequencer_scene"):  # 5.x: not the window's scene
+        window.workspace.sequencer_scene = editing
+    elif window.parent is not None:
+        window.scene = editing
+    space = area.spaces.active
+    if place is None:
+        space.view_type = "PREVIEW"
+        space.show_region_header = True
+    editing.frame_set(editing.frame_start)
+    with context.temp_override(window=window, area=area):  # pyright: ignore[reportGeneralTypeIssues]
+        bpy.ops.screen.animation_play()
+
+
+def set_movie_output(editing: bpy.types.Scene, path: Path, codec: Codec) -> None:
+    """Let a scene render its sequencer into a movie."""
+    render = editing.render
+    settings = render.image_settings
+    if hasattr(settings, "media_type"):
+        settings.media_type = "VIDEO"
+    settings.file_format = "FFMPEG"
+    render.ffmpeg.format = "MPEG4" if codec == "H264" else "QUICKTIME"
+    render.ffmpeg.codec = codec
+    if codec == "H264":
+        render.ffmpeg.constant_rate_factor = "HIGH"
+        # H.264 halves the colours' resolution: odd sides are cut by a pixel.
+        render.resolution_x -= render.resolution_x % 2
+        render.resolution_y -= render.resolution_y % 2
+    render.filepath, render.use_file_extension = str(path), False
+    render.use_sequencer = True
+
+
+def codecs() -> tuple[Codec, ...]:
+    """What this Blender's ffmpeg offers of the codecs that artists hand on."""
+    known = bpy.types.FFmpegSettings.bl_rna.properties["codec"].enum_items.keys()
+    return ("H264", "PRORES") if "PRORES" in known else ("H264",)
