@@ -20,6 +20,7 @@ from lookbeyond_kit.client import (
 )
 from lookbeyond_kit.client import Held as CameraFindings
 from lookbeyond_kit.client import Seen as PhotoFindings
+from lookbeyond_kit.client import find_program as find_on_path
 from lookbeyond_kit.client import start_service as launch_service
 from lookbeyond_kit.geometry.cameras import (
     LEVEL,
@@ -80,6 +81,7 @@ __all__ = [
     "equirectangular_directions",
     "fov_x_assumed",
     "fov_x_of_focal",
+    "find_on_path",
     "heading_pitch_roll",
     "launch_service",
     "opencv_to_opengl",

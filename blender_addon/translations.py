@@ -24,6 +24,7 @@ GERMAN = {
     "Check Path": "Pfad prüfen",
     "Show What Is Known": "Bekanntes zeigen",
     "Start Service": "Dienst starten",
+    "Install the service's wheel": "Das Wheel des Dienstes installieren",
     "Stop Service": "Dienst beenden",
     "Test Connection": "Verbindung prüfen",
     "Free Memory": "Speicher freigeben",

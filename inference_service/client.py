@@ -7,7 +7,7 @@ from .wire.address import ServiceAddress, find_service, runtime_file
 from .wire.client import Client
 from .wire.errors import ServiceError
 from .wire.events import Event, FileArrived, Finished, Preview, Progress
-from .wire.launch import start_service
+from .wire.launch import find_program, start_service
 from .wire.messages import ALL, Angle, Held, JobStatus, Price, PriceQuestion, Seen, ServiceStatus
 from .wire.requests import MAX_CAMERAS, WORLD_FILES, WORLD_LAYERS, ShotRequest, WorldRequest
 
@@ -33,6 +33,7 @@ __all__ = [
     "ServiceStatus",
     "ShotRequest",
     "WorldRequest",
+    "find_program",
     "find_service",
     "runtime_file",
     "start_service",

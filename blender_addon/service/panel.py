@@ -66,7 +66,7 @@ def connect_rows() -> list[Callable[[bpy.types.UILayout], object]]:
 
 def draw_install(row: bpy.types.UILayout) -> None:
     """Draw the command that installs the service."""
-    row.label(text=INSTALL_COMMAND, icon="CONSOLE")
+    row.label(text="Install the service's wheel", icon="CONSOLE")
     row.operator("lookbeyond.copy_command", text="", icon="COPYDOWN").command = INSTALL_COMMAND
 
 

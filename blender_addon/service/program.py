@@ -2,15 +2,14 @@
 
 import os
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
-from ..kit import KIT_VERSION, runtime_file
+from ..kit import KIT_VERSION, find_on_path, runtime_file
 from ..tasks import JobError
 
-INSTALL_COMMAND = "pip install lookbeyond"
-"""Installs the service on this machine; `pipx` and `uv tool` work as well."""
+INSTALL_COMMAND = f"pip install lookbeyond-{KIT_VERSION}-py3-none-any.whl"
+"""Installs the service on this machine from the file that comes with the extension; `pipx` and `uv tool` do, too."""
 
 
 def find_program() -> str | None:
@@ -21,7 +20,9 @@ def find_program() -> str | None:
     usual += sorted(home.glob("Library/Python/3.*/bin")) if sys.platform == "darwin" else []
     if appdata := os.environ.get("APPDATA"):
         usual += [*sorted(Path(appdata).glob("Python/Python3*/Scripts")), Path(appdata) / "uv/tools/lookbeyond/Scripts"]
-    return shutil.which("lookbeyond") or shutil.which("lookbeyond", path=os.pathsep.join(map(str, usual)))
+    path = os.pathsep.join([os.environ.get("PATH", ""), *map(str, usual)])
+    found = find_on_path("lookbeyond", path)
+    return None if found is None else str(found)
 
 
 def service_command(preference: str) -> list[str]:
@@ -35,7 +36,7 @@ def service_command(preference: str) -> list[str]:
             words = [str(Path(preference).expanduser())]
         else:
             words = shlex.split(preference, posix=os.name != "nt")
-        if shutil.which(words[0]) is None:
+        if not Path(words[0]).expanduser().is_file() and find_on_path(words[0], os.environ.get("PATH", "")) is None:
             raise JobError(f"There is no program {words[0]}: correct the service command in the add-on's preferences.")
         return words if "serve" in words else [*words, "serve"]
     program = find_program()

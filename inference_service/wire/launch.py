@@ -59,8 +59,13 @@ def _other_service(path: Path, before: bytes, deadline: float) -> ServiceAddress
     return None
 
 
-def find_program(name: str, path: str, endings: Sequence[str]) -> Path | None:
-    """A program in the folders of a PATH; never in the current one, where Windows looks first."""
+def find_program(name: str, path: str, endings: Sequence[str] | None = None) -> Path | None:
+    """A program in the folders of a PATH; never in the current one, where Windows looks first.
+
+    endings: of file names; None: the system's own.
+    """
+    if endings is None:
+        endings = (*os.environ.get("PATHEXT", ".EXE").split(os.pathsep), "") if os.name == "nt" else ("",)
     for folder in path.split(os.pathsep):
         if Path(folder).is_absolute():
             for ending in endings:
@@ -71,12 +76,11 @@ def find_program(name: str, path: str, endings: Sequence[str]) -> Path | None:
 
 
 def _installed_command() -> list[str]:
-    endings = os.environ.get("PATHEXT", ".EXE").split(os.pathsep) if os.name == "nt" else ("",)
-    program = find_program("lookbeyond", os.environ.get("PATH", ""), endings)
+    program = find_program("lookbeyond", os.environ.get("PATH", ""))
     if program is None:
         raise ServiceError(
             "not_running",
-            "The command `lookbeyond` is not on the PATH; install it with `pip install lookbeyond`, "
+            "The command `lookbeyond` is not on the PATH; install the wheel that comes with the extension by pip, "
             "or name the command in the add-on's preferences.",
         )
     return [str(program), "serve"]
