@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lookbeyond.files import whole_file
+from lookbeyond.whole import whole_file
 
 from .camera_move import Z_UP_TO_Y_DOWN, CameraMove
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from lookbeyond.errors import InputError
-from lookbeyond.files import whole_folder
 from lookbeyond.geometry.cameras import Camera, CameraError, PathError
+from lookbeyond.whole import whole_folder
 
 from .camera_move import CameraMove
 from .extras import optional

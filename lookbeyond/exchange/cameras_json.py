@@ -4,9 +4,9 @@ import json
 import math
 from pathlib import Path
 
-from lookbeyond.files import whole_file
 from lookbeyond.geometry.cameras import PathError, opencv_to_opengl
 from lookbeyond.geometry.transforms import read_camera_path, shot_path, write_transforms
+from lookbeyond.whole import whole_file
 
 from .camera_move import FPS, CameraMove, fov_y
 

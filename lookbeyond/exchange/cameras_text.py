@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lookbeyond.files import whole_file
 from lookbeyond.geometry.cameras import LEVEL, Camera, CameraError, PathError, opencv_to_opengl, opengl_to_opencv
 from lookbeyond.geometry.transforms import read_realestate10k
+from lookbeyond.whole import whole_file
 
 from .camera_move import FPS, Z_UP_TO_Y_UP, CameraMove, fov_y, simple_intrinsics, turned
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lookbeyond.files import whole_file
 from lookbeyond.geometry.cameras import Camera, CameraError, PathError, opencv_to_opengl, opengl_to_opencv
+from lookbeyond.whole import whole_file
 
 from .camera_move import FPS, Z_UP_TO_Y_UP, CameraMove, turned
 from .extras import optional

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookbeyond.errors import InputError
-from lookbeyond.files import storage_errors, whole_file
 from lookbeyond.geometry.layout import RoomLayout, signed_area
 from lookbeyond.geometry.panorama import Panorama
+from lookbeyond.whole import storage_errors, whole_file
 
 from .stage import Box
 

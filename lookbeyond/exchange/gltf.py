@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookbeyond.files import storage_errors, whole_file
+from lookbeyond.whole import storage_errors, whole_file
 
 from .camera_move import Z_UP_TO_Y_UP
 from .extras import optional

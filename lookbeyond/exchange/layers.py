@@ -19,11 +19,11 @@ import OpenEXR
 from numpy.typing import NDArray
 
 from lookbeyond.errors import StorageError
-from lookbeyond.files import storage_errors, whole_file
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.warping import Warped, warp_to_view
 from lookbeyond.photo.quiet import quiet_stderr
+from lookbeyond.whole import storage_errors, whole_file
 
 from .shots import Shot
 from .splats import surface_normals

@@ -20,9 +20,10 @@ import cv2
 import numpy as np
 
 from lookbeyond.errors import InputError
-from lookbeyond.files import whole_folder, write_video
+from lookbeyond.files import write_video
 from lookbeyond.geometry.cameras import heading_pitch_roll
 from lookbeyond.geometry.panorama import Panorama
+from lookbeyond.whole import whole_folder
 
 from .camera_move import FPS, fov_y
 from .floor_plan import floor_plan, plan_corner

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookbeyond.errors import InputError
-from lookbeyond.files import storage_errors, whole_file
+from lookbeyond.whole import storage_errors, whole_file
 
 from .splats import Splats
 

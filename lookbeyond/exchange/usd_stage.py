@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lookbeyond.files import whole_file, whole_folder
+from lookbeyond.whole import whole_file, whole_folder
 
 from .cameras_usd import _pxr
 from .gltf import jpeg
