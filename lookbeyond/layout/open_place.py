@@ -176,7 +176,7 @@ def _lay_ground(rgb, picture: PhotoPicture, painted: Panorama, place: OpenPlace,
         low = place.picture.rays()[..., 2] < 0
         everywhere = colours[low].mean(0) if low.sum() > 50 else np.float32([45, 0, 6])
         colour = np.broadcast_to(everywhere, points.shape).astype(np.float32)
-    light = FaceLight(colour, colour, colour, np.ones(cover.shape, bool), cover)
+    light = FaceLight(colour, colour, colour, np.ones(cover.shape, bool), cover, cover > 0.5)
     pattern = seen_pattern(face, light, picture, seen, texel, unit)
     pattern = patterns_of([face], [pattern], [light], texel, unit, painted.seed)[0]
     base = cv2.resize(colour, pattern.shape[1::-1], interpolation=cv2.INTER_LINEAR)

@@ -193,6 +193,8 @@ class FaceLight:
     """[rows, columns]: on the face, and not hidden from the panorama's origin by another wall."""
     seen: NDArray[np.float32]
     """[rows, columns] 0..1: how much of a texel the photo shows."""
+    in_photo: NDArray[np.bool_]
+    """[rows, columns]: inside the photo's borders, whatever stands before it there."""
 
 
 CHROMA_SHARE, LIGHTNESS_SHARE = 1.0, 0.9
@@ -240,13 +242,13 @@ def light_of_faces(
         shown = taken[..., :3] / np.maximum(cover, 1e-3)[..., None]
         cover = np.clip(cover * 2 - 1, 0, 1)
         smooth = _without_things(believed, visible, hidden, texel_m / unit)
-        parts.append((face, believed, visible, shown, cover, smooth))
+        parts.append((face, believed, visible, shown, cover, smooth, hidden < 0.5))
     means = _class_offsets(parts)
     result = []
-    for face, believed, visible, shown, cover, smooth in parts:
+    for face, believed, visible, shown, cover, smooth, in_photo in parts:
         offset = _tied(shown - smooth, cover, means[face.kind], texel_m / unit)
         colour = smooth + offset
-        result.append(FaceLight(colour.astype(np.float32), believed, smooth, visible, cover))
+        result.append(FaceLight(colour.astype(np.float32), believed, smooth, visible, cover, in_photo))
     return result
 
 
@@ -304,7 +306,7 @@ def _class_offsets(parts) -> dict[str, NDArray]:
     means = {}
     for kind in ("wall", "floor", "ceiling"):
         own = [part for part in parts if part[0].kind == kind]
-        offsets = [(shown - smooth)[cover > 0.5] for _, _, _, shown, cover, smooth in own]
+        offsets = [(shown - smooth)[cover > 0.5] for _, _, _, shown, cover, smooth, _ in own]
         values = np.concatenate(offsets) if offsets else np.zeros((0, 3))
         mean = np.median(values, 0) if len(values) > 30 else np.zeros(3)
         means[kind] = mean * np.array([LIGHTNESS_SHARE, CHROMA_SHARE, CHROMA_SHARE])

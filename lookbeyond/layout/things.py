@@ -23,6 +23,8 @@ DOOR_WIDTHS_M = 0.45, 1.9
 FRAME_M = 0.07
 MARGIN_M = 0.12
 """Between a thing and the wall's ends, what was seen, and other things."""
+FROM_PHOTO_M = 0.35
+"""Between a thing and the photo: what it shows at its border may go on, a screen that it cuts above all."""
 FROM_FLOOR_M = 0.45
 """A blob that comes as near to the floor stands on it."""
 
@@ -48,7 +50,9 @@ def find_things(face: Face, light: FaceLight, texel_m: float) -> list[Thing]:
     rows, columns = light.visible.shape
     height, width = rows * texel_m, columns * texel_m
     margin = round(MARGIN_M / texel_m)
-    unseen = (light.seen < 0.05) & light.visible
+    reach = np.ones((2 * round(FROM_PHOTO_M / texel_m) + 1,) * 2, np.uint8)
+    near = cv2.dilate((light.in_photo & light.visible).astype(np.uint8), reach) > 0
+    unseen = (light.seen < 0.05) & light.visible & ~near
     free = cv2.erode(unseen.astype(np.uint8), np.ones((2 * margin + 1,) * 2)) > 0
     change = light.believed[..., 0] - light.smooth[..., 0]
     limit = np.maximum(STANDS_OUT, SHARE * light.smooth[..., 0])

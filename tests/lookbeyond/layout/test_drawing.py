@@ -152,7 +152,8 @@ def test_dark_blobs_to_the_floor_are_doors_and_bright_ones_windows():
     believed = smooth.copy()
     believed[20:, 15:38, 0] = 30
     believed[15:40, 60:90, 0] = 92
-    light = FaceLight(smooth, believed, smooth, np.ones(shape, bool), np.zeros(shape, np.float32))
+    nothing = np.zeros(shape, bool)
+    light = FaceLight(smooth, believed, smooth, ~nothing, nothing.astype(np.float32), in_photo=nothing)
     kinds = {thing.kind: thing for thing in find_things(face, light, 0.04)}
     assert set(kinds) == {"door", "window"}
     assert kinds["door"].bottom_m == pytest.approx(shape[0] * 0.04)
@@ -160,6 +161,10 @@ def test_dark_blobs_to_the_floor_are_doors_and_bright_ones_windows():
     # what the photo shows is not drawn over
     seen = replace(light, seen=np.ones(shape, np.float32))
     assert find_things(face, seen, 0.04) == []
+    # nor is anything hung beside what the photo's border cuts
+    beside = nothing.copy()
+    beside[:, 94:] = True  # 16 cm from the bright blob
+    assert [thing.kind for thing in find_things(face, replace(light, in_photo=beside), 0.04)] == ["door"]
 
 
 def test_a_screen_that_the_border_cuts_ends_upright():
