@@ -34,6 +34,8 @@ FURNITURE = 0.75
 CLUSTERS = 6
 WALL_CHROMA, PAINT_CHROMA = 26, 14
 """How far, in units of Lab's chroma, a wall's colour may be from what diffusion believed, and from another wall's."""
+LEAK_CHROMA = 16.0
+"""How far a pixel's chroma may be from its surface's."""
 EDGE = 4.0
 """Change of colour from pixel to pixel, in units of Lab, that light alone does not make on one surface."""
 
@@ -126,7 +128,9 @@ def _grown(smooth: NDArray, area: NDArray, mode: NDArray, reach: float) -> NDArr
     far = np.bincount(pieces.ravel(), weights=np.minimum(away, 80).ravel(), minlength=count) / np.maximum(size, 1)
     taken = (seeds > 0.35 * size) & (far < 2.5 * reach)
     taken[0] = False
-    mask = taken[pieces]
+    change = smooth - mode
+    # a thing out of focus has no edge to the wall behind it; no light changes a surface's chroma as much
+    mask = taken[pieces] & (np.hypot(change[..., 1], change[..., 2]) < LEAK_CHROMA)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
     mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
     mean = _local_mean(smooth, mask, 0.03 * max(area.shape))
