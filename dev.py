@@ -17,7 +17,7 @@ import sys
 
 # The Pythons that PyPI has a current bpy for, and the bpy of each that differs from it most.
 BLENDER = {(3, 11): "5.0.1", (3, 13): "5.2.3"}
-OTHER_BLENDER = {(3, 11): "4.2.23", (3, 13): "5.1.2"}
+OTHER_BLENDER = {(3, 11): "4.2.23", (3, 13): "5.3.0"}
 
 if sys.version_info[:2] not in BLENDER:
     sys.exit(

@@ -1,7 +1,6 @@
 """Exports the scene's world, its shot and its camera move."""
 
 import hashlib
-import json
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import bpy
 
+from ..json_files import read_json
 from ..kit import write_transforms
 from ..moved import present_path
 from ..path.frames import scene_frames
@@ -48,7 +48,7 @@ def export_world(scene: bpy.types.Scene, kind: str, path: Path) -> Task:
 def _is_of_world(shot: Path, world: Path) -> bool:
     """Whether the shot lies there, with the panorama of this world; the program says more where it does not fit."""
     try:
-        about = json.loads((shot / "shot.json").read_text(encoding="utf-8"))
+        about = read_json(shot / "shot.json")
         panorama = hashlib.sha256((world / "panorama.png").read_bytes()).hexdigest()
         return about["world"]["panorama.png"] == panorama
     except (OSError, ValueError, KeyError, TypeError):

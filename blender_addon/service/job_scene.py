@@ -7,6 +7,7 @@ from pathlib import Path
 
 import bpy
 
+from ..json_files import is_foreign_share
 from ..results import file_name, output_folder, unsaved_folder
 from . import requests
 
@@ -79,4 +80,7 @@ def open_blend_file(results_folder: Path) -> str:
 
 def results_folders() -> list[Path]:
     """Folders that may hold results of the open file."""
-    return list(dict.fromkeys([*map(output_folder, bpy.data.scenes), unsaved_folder()]))
+    folders = dict.fromkeys([*map(output_folder, bpy.data.scenes), unsaved_folder()])
+    if os.name != "nt":
+        return list(folders)
+    return [folder for folder in folders if not is_foreign_share(str(folder), bpy.data.filepath)]

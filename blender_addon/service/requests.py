@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from ..json_files import read_json
 from ..kit import KIT_VERSION, ShotRequest, WorldRequest
 
 FILE_NAME = "request.json"
@@ -76,7 +77,7 @@ def stored_request(job: str, service: str, origin: JobOrigin, request: WorldRequ
 def read_request(folder: Path) -> StoredRequest:
     """The request.json of a folder. Raises `RequestError`."""
     try:
-        content = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+        content = read_json(folder / FILE_NAME)
         values = content["request"]
         request = ShotRequest(**values) if "cameras" in values else WorldRequest(**values)
         origin = JobOrigin(**content["about"])
@@ -111,7 +112,7 @@ def set_owners(folder: Path, files: Sequence[str]) -> None:
 def _update_request(folder: Path, change: Callable[[dict], None]) -> None:
     file = folder / FILE_NAME
     with _lock:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
         change(content)
         _replace_json(file, content)
 

@@ -1,12 +1,12 @@
 """world.json: where a world's panorama was seen from. No bpy here."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..json_files import read_json
 from ..kit import Camera
 from .distance import WorldError
 
@@ -33,7 +33,7 @@ class WorldInfo:
 def read_world_info(folder: Path) -> WorldInfo:
     """The world.json of a world's folder. Raises `WorldError`."""
     try:
-        content = json.loads((folder / "world.json").read_text(encoding="utf-8"))
+        content = read_json(folder / "world.json")
         x, y, z = (float(value) for value in content["origin"])
         return WorldInfo(
             heading_rad=round(math.radians(float(content["heading"])), 6) + 0.0,

@@ -1,0 +1,32 @@
+"""JSON files that a .blend file leads to: read as strangers' files. No bpy here."""
+
+import json
+import stat
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+MOST_BYTES = 64 * 2**20
+"""More than any record of ours: a request of 10 000 cameras has a few megabytes."""
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises OSError or ValueError, also for what is no regular file (a pipe would never
+    end), is too large, or is nested too deeply."""
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise ValueError(f"{path.name} is not a file")
+    if about.st_size > MOST_BYTES:
+        raise ValueError(f"{path.name} has {about.st_size // 2**20} MiB")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError(f"{path.name} is nested too deeply") from None
+
+
+def is_foreign_share(folder: str, blend_file: str) -> bool:
+    r"""Whether a Windows path lies on a network share (\\server\share) that the open .blend file does not lie on.
+
+    Merely looking there would tell that server who is logged in.
+    """
+    share = PureWindowsPath(folder).drive
+    return share.startswith("\\\\") and share.lower() != PureWindowsPath(blend_file).drive.lower()
