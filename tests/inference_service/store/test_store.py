@@ -145,3 +145,20 @@ def test_what_killed_clients_left_beside_results_is_swept_and_no_living_ones_fil
         sweep_leftovers(tmp_path)
         assert len(list(tmp_path.iterdir())) == 2
     assert {path.name for path in tmp_path.iterdir()} == {".mine.txt", "frame.png"}
+
+
+def test_a_store_behind_a_link_is_a_store_and_strays_are_nobodys(tmp_path):
+    (tmp_path / "disk").mkdir()
+    try:
+        (tmp_path / "store").symlink_to(tmp_path / "disk", target_is_directory=True)
+    except OSError:
+        pytest.skip("links need a privilege here")
+    store = Store(tmp_path / "store")
+    _commit(store, UNIT)
+    for folder in (store.root, *(path for path in store.root.iterdir() if path.is_dir()), store.unit(UNIT)):
+        (folder / ".DS_Store").write_bytes(b"\0")
+    again = Store(tmp_path / "store")
+    sweep(again)
+    assert again.has_unit(UNIT) and [entry.name for entry in entries(again) if UNIT in entry.name]
+    prune(again, set(), quota_bytes=0, spare_s=0)
+    assert (tmp_path / "store").is_symlink() and not again.has_unit(UNIT)
