@@ -429,7 +429,7 @@ def test_ray_gives_the_same_bytes_as_the_processes_though_an_actor_is_killed(tmp
     with running(tmp_path / "process", worker_command()) as service, service.client() as client:
         results.append(_world_and_shot(client, tmp_path / "process"))
     files = [{name: data for name, data in contents(folder).items() if name != "shot.json"} for folder in results]
-    assert files[0] == files[1] and len(files[0]) == 2 * 17 + 1
+    assert files[0] == files[1] and len(files[0]) == 3 * 17 + 1
 
 
 def test_a_ray_worker_whose_device_has_failed_is_replaced(tmp_path, runtime):
