@@ -14,7 +14,7 @@ from ..kit import Camera, Coverage, Panorama, equirectangular_directions
 from .distance import WorldError, read_distance
 from .info import WorldInfo, read_world_info
 
-DISTANCE_FILE = "distance.exr"
+DISTANCE_FILE, PLATE_DISTANCE_FILE, PLATE_FILE = "distance.exr", "plate_distance.exr", "plate.png"
 MASK_WIDTH_PX = 256
 """Width of the mask of what the photo saw."""
 
@@ -45,10 +45,19 @@ class WorldGeometry:
         return length > 1e-6 and length > float(self.panorama.distance_at(offset))
 
 
-def load_world_geometry(folder: Path) -> WorldGeometry:
-    """The distances of the world in a folder. Raises `WorldError`."""
+def has_plate(folder: Path) -> bool:
+    """Whether a world has a clean plate that is not the panorama once more."""
+    plate, own = folder / PLATE_DISTANCE_FILE, folder / DISTANCE_FILE
+    try:
+        return (folder / PLATE_FILE).is_file() and plate.read_bytes() != own.read_bytes()
+    except OSError:
+        return False
+
+
+def load_world_geometry(folder: Path, distances: str = DISTANCE_FILE) -> WorldGeometry:
+    """The distances of the world in a folder, or those of its clean plate. Raises `WorldError`."""
     info = read_world_info(folder)
-    file = folder / DISTANCE_FILE
+    file = folder / distances
     distance = read_distance(file)
     height, width = distance.shape
     if width != 2 * height or not (np.isfinite(distance) & (distance > 0)).all():

@@ -5,6 +5,7 @@ Unlike the panorama alone, which is infinitely far away, it shows parallax: for 
 
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import bpy
 
@@ -18,11 +19,13 @@ from ..service.job_scene import JobScene
 from ..tasks import Event, Succeeded, Task
 from ..undo import undoable
 from ..viewports import viewports
-from .geometry import WorldGeometry, load_world_geometry
+from .geometry import PLATE_DISTANCE_FILE, PLATE_FILE, WorldGeometry, has_plate, load_world_geometry
 from .nodes import panorama_image, panorama_node
 from .stage_mesh import IncrementalMesh, stage_surface
 
-MAKER, CATCHER = "stage", "stage_shadows"
+MAKER, CATCHER, PLATE = "stage", "stage_shadows", "stage_plate"
+PLATE_SCALE = 1.01
+"""The plate stands a little behind the stage: where both show the same wall, neither flickers."""
 
 
 def build_stage(context: bpy.types.Context, preview: bool = False) -> Task:
@@ -31,28 +34,32 @@ def build_stage(context: bpy.types.Context, preview: bool = False) -> Task:
     folder, columns = absolute(scene.look_beyond.world_folder), int(scene.look_beyond.stage_columns)
     job_scene = JobScene(scene)
     computed: list[tuple[WorldGeometry, IncrementalMesh]] = []
-    complete: list[bpy.types.Mesh] = []
+    complete: list[bpy.types.Mesh] = []  # the stage's, then the plate's
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
         yield Progress(0.0, "Reading the world's distances", None)
-        world = load_world_geometry(present_path(folder))
+        worlds = [load_world_geometry(present_path(folder))]
+        if has_plate(present_path(folder)):
+            worlds.append(load_world_geometry(present_path(folder), PLATE_DISTANCE_FILE))
         yield Progress(0.5, "Computing the stage", None)
-        computed.append((world, IncrementalMesh(stage_surface(world, columns))))
+        computed.extend((world, IncrementalMesh(stage_surface(world, columns))) for world in worlds)
         yield Succeeded()
 
     def finish(result: Succeeded) -> str | None:
         scene = job_scene.find()
         if scene is None:
             return "The stage's scene is no longer open."
-        world, incremental_mesh = computed[0]
-        mesh = incremental_mesh.step()
-        if mesh is None:
-            return None
-        if not complete:
-            complete.append(mesh)
-            return None  # placing it gets a tick of its own
+        if len(complete) < len(computed):
+            mesh = computed[len(complete)][1].step()
+            if mesh is not None:
+                complete.append(mesh)
+            return None  # placing them gets a tick of its own
         record = {"folder": str(folder), "columns": columns, **versions()}
-        stage = place_stage(scene, world, mesh, record)
+        stage = place_stage(scene, computed[0][0], complete[0], record)
+        if len(complete) > 1:
+            place_plate(scene, stage, computed[1][0].folder, complete[1])
+        else:
+            remove_plate(scene)
         set_stage_visible(scene, True)
         for space in viewports():
             (preview_through_camera if preview else show_texture)(space)
@@ -66,14 +73,54 @@ def find_stage(scene: bpy.types.Scene) -> bpy.types.Object | None:
     return find_marked(made_objects(scene), maker=MAKER)
 
 
+def find_plate(scene: bpy.types.Scene) -> bpy.types.Object | None:
+    """What stands behind the scene's stage: the mesh of its world's clean plate; None if it has none."""
+    return find_marked(made_objects(scene), maker=PLATE)
+
+
 def set_stage_visible(scene: bpy.types.Scene, visible: bool) -> bool:
-    """Show or hide the stage in the viewports, like the eye in the outliner; returns whether that changed anything."""
-    changed, stage = False, find_stage(scene)
-    for layer in scene.view_layers if stage is not None else ():
-        if stage.name in layer.objects and stage.hide_get(view_layer=layer) == visible:
-            stage.hide_set(not visible, view_layer=layer)
-            changed = True
+    """Show or hide stage and plate in the viewports, like the eye in the outliner; returns whether that changed
+    anything."""
+    changed = False
+    for thing in filter(None, (find_stage(scene), find_plate(scene))):
+        for layer in scene.view_layers:
+            if thing.name in layer.objects and thing.hide_get(view_layer=layer) == visible:
+                thing.hide_set(not visible, view_layer=layer)
+                changed = True
     return changed
+
+
+def place_plate(scene: bpy.types.Scene, stage: bpy.types.Object, folder: Path, mesh: bpy.types.Mesh) -> None:
+    """Put the mesh of the clean plate behind the stage, or give the existing one this mesh. It moves with the stage."""
+    mesh.materials.append(stage_material(panorama_image(folder / PLATE_FILE)))
+    mesh.name = "Clean Plate"
+    set_marks(mesh, {"maker": PLATE})
+    plate = find_plate(scene)
+    if plate is not None and len(plate.users_scene) > 1:  # the other scenes keep it
+        remove_plate(scene)
+        plate = None
+    if plate is None:
+        plate = bpy.data.objects.new(mesh.name, mesh)
+        scene.collection.objects.link(plate)
+        set_marks(plate, {"maker": PLATE})
+        remember_made(scene, plate)
+    else:
+        former, plate.data = plate.data, mesh
+        if not former.users and mark_of(former, "maker") == PLATE:
+            bpy.data.meshes.remove(former)
+    plate.parent, plate.scale, plate.hide_render = stage, (PLATE_SCALE,) * 3, True
+
+
+def remove_plate(scene: bpy.types.Scene) -> None:
+    """Take the clean plate out of a scene whose world has none; other scenes keep theirs."""
+    plate = find_plate(scene)
+    if plate is None:
+        return
+    if len(plate.users_scene) > 1:
+        if scene.collection.objects.get(plate.name) == plate:
+            scene.collection.objects.unlink(plate)
+        return
+    bpy.data.objects.remove(plate)
 
 
 def place_stage(

@@ -283,3 +283,27 @@ def test_the_world_is_seen_at_a_press_and_not_at_the_next(part, scene, folder):
         shading.type, shading.use_scene_world = "MATERIAL", False  # Blender's own light is not the world
         bpy.ops.lookbeyond.see_world()
         assert shading.type == "MATERIAL" and shading.use_scene_world
+
+
+def test_the_clean_plate_stands_behind_the_stage(part, world, folder):
+    """Where a camera looks past furniture it sees the wall, not a tear."""
+    stages = part("world.stage")
+    assert bpy.ops.lookbeyond.add_stage() == {"FINISHED"}
+    assert stages.find_plate(world) is None  # this world has no plate
+    smooth_panorama(folder / "plate.png")
+    distance_file(folder / "plate_distance.exr", 1.5 * room_distance(256, heading=HEADING))
+    assert bpy.ops.lookbeyond.add_stage() == {"FINISHED"}
+    stage, plate = stages.find_stage(world), stages.find_plate(world)
+    assert plate.parent == stage and plate.hide_render
+    bpy.context.view_layer.update()
+    assert np.allclose(plate.matrix_world.translation, ORIGIN)
+    for direction in ((1, 0, 0), (0, 1, 0.2), (-1, 0.3, -0.4)):
+        near, far = (thing.ray_cast((0, 0, 0), direction)[1].length for thing in (stage, plate))
+        assert far == pytest.approx(1.5 * near, rel=0.03)
+    stages.set_stage_visible(world, False)
+    assert plate.hide_get()
+    assert bpy.ops.lookbeyond.add_stage() == {"FINISHED"}
+    assert stages.find_plate(world) == plate and not plate.hide_get()
+    (folder / "plate.png").unlink()
+    assert bpy.ops.lookbeyond.add_stage() == {"FINISHED"}
+    assert stages.find_plate(world) is None
