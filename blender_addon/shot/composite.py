@@ -113,8 +113,8 @@ def is_plain_render(node: bpy.types.Node, scene: bpy.types.Scene) -> bool:
 
 
 def as_output(path: str) -> str:
-    """A path as a render's output path: from Blender 5.0 on, braces mean variables there unless they are doubled."""
-    return path if bpy.app.version < (5, 0, 0) else path.replace("{", "{{").replace("}", "}}")
+    """A path as a render's output path: from Blender 4.5 on, braces mean variables there unless they are doubled."""
+    return path if bpy.app.version < (4, 5, 0) else path.replace("{", "{{").replace("}", "}}")
 
 
 def _show_shot(scene: bpy.types.Scene, tree: bpy.types.NodeTree, folder: Path, first_frame: int, frames: int) -> None:
