@@ -37,7 +37,8 @@ def report(out: Path) -> dict:
 def test_everything_is_delivered_under_the_scenes_frame_numbers(out: Path):
     numbers = [f"{number:04d}" for number in range(1, SETTINGS.frames + 1)]
     assert sorted(path.name for path in (out / "frames").iterdir()) == [f"{n}.png" for n in numbers]
-    assert sorted(path.name for path in (out / "depth").iterdir()) == [f"{n}.exr" for n in numbers]
+    depths = [f"{n}.{kind}" for n in numbers for kind in ("exr", "png")]
+    assert sorted(path.name for path in (out / "depth").iterdir()) == depths
     for name in ("panorama.png", "distance.exr", "transforms.json", "shot.mp4", "scene.blend", "preview.png"):
         assert (out / name).stat().st_size > 0
     assert read_png(out / "panorama.png").shape == (SETTINGS.panorama_width // 2, SETTINGS.panorama_width, 3)
