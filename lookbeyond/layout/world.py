@@ -89,20 +89,6 @@ def draw_place(
     return replace(painted, place=found.place)
 
 
-def understand_place(
-    photo: NDArray[np.uint8],
-    painted: Panorama,
-    network: LayoutNetwork,
-    room: Room = "auto",
-    unseen: Unseen = "dressed",
-) -> Panorama:
-    """The world around a photo that was painted already: `find_place` and `draw_place` at once."""
-    camera = painted.photo_camera
-    if camera is None:
-        raise ValueError("a place is understood from its photo: this panorama has none")
-    return draw_place(photo, painted, find_place(photo, camera, painted.camera_height, network, room), unseen)
-
-
 def understand_panorama(panorama: Panorama, network: LayoutNetwork, room: Room = "auto") -> Panorama:
     """An existing 360° picture's place found out: where it is a room for sure, its planes and its clean plate.
 

@@ -225,25 +225,31 @@ def fit(layout: RoomLayout | None, place: str, **options):
                      distance_camera=None, **(values | options))  # fmt: skip
 
 
+def understood(photo: PhotoPicture, painted: Panorama, room: world.Room = "auto", unseen: world.Unseen = "dressed"):
+    """The world around a photo, its place found and drawn."""
+    found = world.find_place(photo.pixels, photo.camera, painted.camera_height, network=None, room=room)
+    return world.draw_place(photo.pixels, painted, found, unseen)
+
+
 def test_a_room_that_is_not_sure_leaves_the_world_as_it_was_painted(monkeypatch):
     room, photo, painted = box_world()
     monkeypatch.setattr(world, "fit_layout", lambda *_, **__: fit(room, "neither"))
-    made = world.understand_place(photo.pixels, painted, network=None)
+    made = understood(photo, painted)
     assert made.colour is painted.colour and made.plate is None
     assert made.place == Place("neither", 0.7, "Because.")
-    overruled = world.understand_place(photo.pixels, painted, network=None, room="on")
+    overruled = understood(photo, painted, room="on")
     assert overruled.place.kind == "room" and overruled.layout is room and overruled.plate is not None
 
 
 def test_the_photo_stays_and_as_painted_keeps_the_paint(monkeypatch):
     room, photo, painted = box_world()
     monkeypatch.setattr(world, "fit_layout", lambda *_, **__: fit(room, "room"))
-    drawn = world.understand_place(photo.pixels, painted, network=None)
+    drawn = understood(photo, painted)
     kept = drawn.from_photo == 255
     assert kept.sum() > 2000
     difference = np.abs(drawn.colour.astype(int) - painted.colour)[kept]
     assert np.quantile(difference, 0.95) <= 2  # but for resampling along edges
-    painted_on = world.understand_place(photo.pixels, painted, network=None, unseen="as-painted")
+    painted_on = understood(photo, painted, unseen="as-painted")
     assert painted_on.colour is painted.colour
     np.testing.assert_array_equal(painted_on.distance, drawn.distance)
 
@@ -251,7 +257,7 @@ def test_the_photo_stays_and_as_painted_keeps_the_paint(monkeypatch):
 def test_worlds_are_read_with_their_place_and_plate(tmp_path, monkeypatch):
     room, photo, painted = box_world()
     monkeypatch.setattr(world, "fit_layout", lambda *_, **__: fit(room, "room"))
-    made = world.understand_place(photo.pixels, painted, network=None)
+    made = understood(photo, painted)
     for name, one in (("room", made), ("open", replace(made, layout=None)), ("painted", painted)):
         save_panorama(tmp_path / name, one)
         again = load_panorama(tmp_path / name)
