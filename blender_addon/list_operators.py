@@ -6,7 +6,7 @@ import bpy
 from bpy.props import StringProperty
 
 from . import listed
-from .operator_bases import NOT_REMEMBERED, PollWithReason
+from .operator_bases import NOT_REMEMBERED, PollWithReason, refuse
 from .results import absolute
 from .service.prices import size_text
 from .session import session
@@ -34,9 +34,7 @@ class FolderOperator(PollWithReason):
         try:
             message = self.load(context, absolute(self.directory))
         except (ValueError, OSError) as error:
-            session.refuse(str(error))
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return refuse(self, error)
         session.clear()
         session.notice = message
         return {"FINISHED"}
@@ -88,9 +86,7 @@ class DeleteOperator(PollWithReason):
         try:
             listed.delete_results(folder)
         except (ValueError, OSError) as error:
-            session.refuse(str(error))
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return refuse(self, error)
         entries, index, _ = self.entries(context.scene.look_beyond)
         at = getattr(context.scene.look_beyond, index)
         entries.remove(at)

@@ -19,6 +19,13 @@ NOT_REMEMBERED = {"SKIP_SAVE"}
 IMAGE_GLOB = "*.jpg;*.jpeg;*.png;*.webp;*.tif;*.tiff;*.bmp"
 
 
+def refuse(operator: bpy.types.Operator, error: Exception) -> set[str]:
+    """Say in the panel and in Blender's own report why an operator has done nothing; returns what it is to return."""
+    session.refuse(str(error))
+    operator.report({"ERROR"}, str(error))
+    return {"CANCELLED"}
+
+
 class PollWithReason:
     """Says why the operator cannot run: `reason` returns a sentence, or nothing."""
 
@@ -78,8 +85,7 @@ class ServiceOperator(PollWithReason):
                 task = preferences.with_service(task)
             session.enqueue(task)
         except ValueError as error:
-            session.refuse(str(error))
-            self.report({"ERROR"}, str(error))
+            refuse(self, error)
             return False
         return True
 

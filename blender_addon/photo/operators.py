@@ -8,7 +8,7 @@ from bpy.props import FloatProperty, StringProperty
 
 from .. import heartbeat
 from ..kit import CameraError
-from ..operator_bases import IMAGE_GLOB, NOT_REMEMBERED, PollWithReason
+from ..operator_bases import IMAGE_GLOB, NOT_REMEMBERED, PollWithReason, refuse
 from ..results import absolute, output_folder
 from ..service import preferences
 from ..session import session
@@ -96,9 +96,7 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
                 heading_rad=self.heading,
             )
         except (PhotoError, CameraError) as error:
-            session.refuse(str(error))
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return refuse(self, error)
         usable = session.service is not None or preferences.starts_itself()
         if getattr(self, "in_window", False):  # a script's scene keeps its camera
             look_through(context, placed)
@@ -148,22 +146,24 @@ class UseRender(PollWithReason, bpy.types.Operator):
             files = (folder / f"render_{number:03d}.png" for number in itertools.count(1))
             place_render(context, next(file for file in files if not file.exists()))
         except (PhotoError, CameraError, RuntimeError, OSError) as error:
-            session.refuse(str(error))
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return refuse(self, error)
         return {"FINISHED"}
 
 
-class LookThroughPhoto(PollWithReason, bpy.types.Operator):
+class PhotoOperator(PollWithReason):
+    """Works on the placed photo."""
+
+    @classmethod
+    def reason(cls, context):
+        return "" if context.scene.look_beyond.photo_camera else "Place a photo first"
+
+
+class LookThroughPhoto(PhotoOperator, bpy.types.Operator):
     """Make the photo's camera the scene's camera and look through it"""
 
     bl_idname = "lookbeyond.look_through_photo"
     bl_label = "Look Through Photo's Camera"
     bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def reason(cls, context):
-        return "" if context.scene.look_beyond.photo_camera else "Place a photo first"
 
     def execute(self, context):
         context.scene.camera = context.scene.look_beyond.photo_camera
@@ -190,16 +190,12 @@ class UndoAngles(PollWithReason, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class UsePhotoResolution(PollWithReason, bpy.types.Operator):
+class UsePhotoResolution(PhotoOperator, bpy.types.Operator):
     """Set the scene's resolution to that of the photo"""
 
     bl_idname = "lookbeyond.use_photo_resolution"
     bl_label = "Use Photo's Resolution"
     bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def reason(cls, context):
-        return "" if context.scene.look_beyond.photo_camera else "Place a photo first"
 
     def execute(self, context):
         size = context.scene.look_beyond.photo_camera.data.look_beyond
@@ -209,7 +205,7 @@ class UsePhotoResolution(PollWithReason, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class PhotoPlane(PollWithReason, bpy.types.Operator):
+class PhotoPlane(PhotoOperator, bpy.types.Operator):
     """Show the photo on a plane that fills its camera's frame"""
 
     bl_idname = "lookbeyond.photo_plane"
@@ -219,10 +215,6 @@ class PhotoPlane(PollWithReason, bpy.types.Operator):
     distance: FloatProperty(
         name="Distance (m)", description="Distance from the camera, in metres", default=3.0, min=0.01
     )
-
-    @classmethod
-    def reason(cls, context):
-        return "" if context.scene.look_beyond.photo_camera else "Place a photo first"
 
     def execute(self, context):
         camera = context.scene.look_beyond.photo_camera

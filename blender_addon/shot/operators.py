@@ -8,7 +8,7 @@ from bpy.props import EnumProperty, StringProperty
 
 from ..kit import MAX_CAMERAS, CameraError
 from ..list_operators import DeleteOperator, FolderOperator
-from ..operator_bases import NOT_REMEMBERED, PollWithReason, ServiceOperator, WorldOperator
+from ..operator_bases import NOT_REMEMBERED, PollWithReason, ServiceOperator, WorldOperator, refuse
 from ..path.frames import scene_frames
 from ..path.read import CameraReader, can_read_isolated
 from ..results import absolute, file_name
@@ -91,9 +91,7 @@ class Shoot(ServiceOperator, bpy.types.Operator):
             self.slice_ended_s = time.monotonic()
         except CameraError as error:
             self.cancel(context)
-            session.refuse(str(error))
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return refuse(self, error)
         context.window_manager.progress_update(self.reader.share)
         if not ready:
             return {"RUNNING_MODAL"}
@@ -127,9 +125,7 @@ class SetUpComposite(PollWithReason, bpy.types.Operator):
         try:
             message = composite.composite_shot(context.scene)
         except (ValueError, OSError) as error:
-            session.refuse(str(error))
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return refuse(self, error)
         session.clear()
         session.notice = message
         self.report({"INFO"}, message)
@@ -169,9 +165,7 @@ class TakeOperator(PollWithReason):
         try:
             message = self.work(context, absolute(settings.shots[settings.shot_index].folder))
         except (ValueError, OSError) as error:
-            session.refuse(str(error))
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return refuse(self, error)
         if message:
             session.clear()
             session.notice = message

@@ -4,11 +4,10 @@ import bpy
 from bpy.props import FloatProperty, IntProperty, StringProperty
 
 from ..list_operators import DeleteOperator, FolderOperator, chosen_reason
-from ..operator_bases import IMAGE_GLOB, NOT_REMEMBERED, PollWithReason, ServiceOperator, WorldOperator
+from ..operator_bases import IMAGE_GLOB, NOT_REMEMBERED, PollWithReason, ServiceOperator, WorldOperator, refuse
 from ..path import watch
 from ..path.checker import path_checker
 from ..results import absolute
-from ..session import session
 from . import build, stage, variants
 from .nodes import panorama_node, shows_world
 
@@ -112,9 +111,7 @@ class UseWorld(PollWithReason, bpy.types.Operator):
         try:
             note = variants.use_world(context.scene, absolute(worlds[self.index].folder))
         except (ValueError, OSError) as error:
-            session.refuse(str(error))
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return refuse(self, error)
         if note:
             self.report({"INFO"}, note)
         path_checker.invalidate()
