@@ -209,6 +209,7 @@ def run(python: Path, *arguments: str | Path) -> bool:
 def lint() -> bool:
     python = python_of(SERVICE_ENVIRONMENT)
     results = [
+        run(python, "-m", "ruff", "format", "--check", "."),
         run(python, "-m", "ruff", "check", "."),
         run(program_of(SERVICE_ENVIRONMENT, "lint-imports")),
         run(python, "-m", "pyright", "--warnings"),

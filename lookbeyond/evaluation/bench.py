@@ -106,9 +106,7 @@ def evaluate_panorama(
     return result, np.concatenate(row, 1)
 
 
-def evaluate_walk(
-    pipeline: ScenePipeline, scene: Scene, options: argparse.Namespace
-) -> tuple[Result, np.ndarray]:
+def evaluate_walk(pipeline: ScenePipeline, scene: Scene, options: argparse.Namespace) -> tuple[Result, np.ndarray]:
     """The whole way, from the photo to the frames of a walk, beside the same way with the world as painted."""
     width, height = options.size
     cameras = scene.path("walk", 9, width, height, reach_m=2.0 * options.motion)
@@ -487,9 +485,9 @@ def evaluate(pipeline: ScenePipeline, options: argparse.Namespace, folder: Path,
         found = Result()
         if options.samples:
             still = remembered(
-                folder, key, lambda scene=scene: evaluate_panorama(
-                    pipeline, scene, options.samples, networks, options.room
-                ),
+                folder,
+                key,
+                lambda scene=scene: evaluate_panorama(pipeline, scene, options.samples, networks, options.room),
             )
             stills[prefix].append((still, scene.hidden))
             found.figures |= {prefix + metric: values for metric, values in still.figures.items()}

@@ -69,9 +69,7 @@ def judge_walls(scene: Scene, fit: LayoutFit, distance: np.ndarray) -> dict[str,
     }  # fmt: skip
     figures: dict[str, dict[str, float]] = {}
     for where, mask in (("seen", shown), ("hidden", ~shown)):
-        figures[f"walls, {where} AbsRel"] = {
-            name: metrics.absrel(found, truth, mask) for name, found in walls.items()
-        }
+        figures[f"walls, {where} AbsRel"] = {name: metrics.absrel(found, truth, mask) for name, found in walls.items()}
     figures["room: sure"] = {"ours": float(fit.place == "room")}
     assert scene.distance is not None and fit.distance_camera is not None
     rays = fit.distance_camera.rays()

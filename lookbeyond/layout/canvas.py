@@ -78,9 +78,7 @@ def place_on_canvas(photo: NDArray[np.uint8], camera: Camera, bend: float = 0.0)
     return Canvas(np.where(known[..., None], pixels, 0).astype(np.uint8), known, heading)
 
 
-def grid_in_photo(
-    values: NDArray, camera: Camera, columns: int, rows: int
-) -> NDArray[np.float32]:
+def grid_in_photo(values: NDArray, camera: Camera, columns: int, rows: int) -> NDArray[np.float32]:
     """Values [CELL_ROWS, CELL_COLUMNS] of the canvas along the rays of `camera` at another resolution: [rows, columns].
 
     Beyond the canvas its border goes on.

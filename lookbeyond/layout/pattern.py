@@ -127,8 +127,12 @@ def repeats(seen: SeenPattern, texel_m: float) -> bool:
 
 
 def patterns_of(
-    faces: Sequence[Face], seen: Sequence[SeenPattern], lights: Sequence[FaceLight], texel_m: float,
-    unit: float, seed: int
+    faces: Sequence[Face],
+    seen: Sequence[SeenPattern],
+    lights: Sequence[FaceLight],
+    texel_m: float,
+    unit: float,
+    seed: int,
 ) -> list[NDArray[np.float32]]:
     """The pattern of every face [rows, columns, 3], everywhere."""
     rng = np.random.default_rng(seed)

@@ -54,9 +54,7 @@ def map_faces(layout: RoomLayout, origin: ArrayLike, width: int, heading_rad: fl
     return FaceMap(face, distance, origin, azimuth, tangent, reach, wall)
 
 
-def render_faces(
-    faces: Sequence[Face], textures: Sequence[NDArray], texel_m: float, view: FaceMap
-) -> NDArray:
+def render_faces(faces: Sequence[Face], textures: Sequence[NDArray], texel_m: float, view: FaceMap) -> NDArray:
     """The textures [rows, columns, C] of all faces as a panorama [h, w, C], bilinear."""
     height, width = view.face.shape
     result = np.zeros((height, width, *textures[0].shape[2:]), textures[0].dtype)

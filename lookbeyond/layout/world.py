@@ -71,9 +71,7 @@ def find_place(
     return FoundPlace(place)
 
 
-def draw_place(
-    photo: NDArray[np.uint8], painted: Panorama, found: FoundPlace, unseen: Unseen = "dressed"
-) -> Panorama:
+def draw_place(photo: NDArray[np.uint8], painted: Panorama, found: FoundPlace, unseen: Unseen = "dressed") -> Panorama:
     """The world around a photo: its place as it was found, in the light of the painted panorama.
 
     Where it is neither a room nor an open place, everything is as it was painted.

@@ -55,9 +55,9 @@ def as_photographed(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         image *= (1 - rng.uniform(0, 0.45) * (x * x + y * y) / 2)[..., None]
     if rng.uniform() < 0.3:  # light that falls in from one side
         slope = rng.normal(0, 0.35, 2)
-        image *= np.exp(
-            slope[0] * np.linspace(-1, 1, width)[None] + slope[1] * np.linspace(-1, 1, height)[:, None]
-        )[..., None]
+        image *= np.exp(slope[0] * np.linspace(-1, 1, width)[None] + slope[1] * np.linspace(-1, 1, height)[:, None])[
+            ..., None
+        ]
     if rng.uniform() < 0.35:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.3))
     if rng.uniform() < 0.6:

@@ -61,8 +61,12 @@ def photos(folder: Path | None, out: Path) -> Iterator[tuple[str, NDArray[np.uin
         height, width = (round(side * min(1.0, LONGEST / max(pixels.shape))) for side in pixels.shape[:2])
         pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
         found = camera_from_photo(pixels, photo.fov_x_rad)
-        yield path.stem, pixels, placed_camera(
-            width, height, found.fov_x.value_rad, pitch_rad=found.pitch.value_rad, roll_rad=found.roll.value_rad
+        yield (
+            path.stem,
+            pixels,
+            placed_camera(
+                width, height, found.fov_x.value_rad, pitch_rad=found.pitch.value_rad, roll_rad=found.roll.value_rad
+            ),
         )
 
 

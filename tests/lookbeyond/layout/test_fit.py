@@ -24,9 +24,7 @@ from lookbeyond.layout.fit import fit_layout, fit_layout_panorama
 from lookbeyond.models.layout_network import CEILING, FLOOR, WALL, LayoutNetwork, LayoutPrediction
 
 BOX = RoomLayout(np.array([[3.2, -2.1], [3.2, 2.4], [-1.8, 2.4], [-1.8, -2.1]]), -1.5, 1.1)
-L_SHAPE = RoomLayout(
-    np.array([[4.0, -2.0], [4.0, 1.1], [2.2, 1.1], [2.2, 2.6], [-1.7, 2.6], [-1.7, -2.0]]), -1.5, 1.2
-)
+L_SHAPE = RoomLayout(np.array([[4.0, -2.0], [4.0, 1.1], [2.2, 1.1], [2.2, 2.6], [-1.7, 2.6], [-1.7, -2.0]]), -1.5, 1.2)
 HEIGHT = 1.5
 PAINTS = np.array([[200, 190, 170], [150, 150, 160], [180, 120, 90], [90, 120, 150], [170, 170, 120], [120, 90, 130]])
 
@@ -223,7 +221,7 @@ def test_a_photo_of_nothing_is_no_room_and_says_why(kind):
     assert found.place == "neither" and found.layout is None
     assert 0 <= found.confidence < fit.SURE and found.reason.endswith(".")
     assert np.isfinite(found.distance_inside).all() and (found.distance_inside > 0).all()
-    assert fit_layout(photo, camera, 1.5, network) .confidence == found.confidence
+    assert fit_layout(photo, camera, 1.5, network).confidence == found.confidence
 
 
 def test_what_lies_on_the_canvas_is_what_the_photo_shows():
