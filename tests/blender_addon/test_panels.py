@@ -62,7 +62,7 @@ class Layout:
         cls = getattr(bpy.types, listtype_name)
         assert active_name in active_data.bl_rna.properties
         for index, item in enumerate(getattr(data, name)):
-            cls.draw_item(None, Context(), self, data, item, 0, active_data, active_name, index)
+            cls.draw_item(cls, Context(), self, data, item, 0, active_data, active_name, index)
 
     def panel(self, idname, default_closed=False):
         return self, self
