@@ -32,6 +32,7 @@ GERMAN = {
     "Open Folder": "Ordner öffnen",
     "Copy Log": "Protokoll kopieren",
     "Preview Draft": "Entwurf ansehen",
+    "Preview": "Vorschau",
     "Shoot": "Drehen",
     "Set Up Compositing": "Compositing einrichten",
     "Pack for Moving": "Zum Umziehen packen",

@@ -7,6 +7,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 
 from ..kit import CameraError
 from ..operator_bases import PollWithReason
+from ..session import session
 from ..world import stage
 from ..world.distance import WorldError
 from . import watch
@@ -95,6 +96,7 @@ class AddPath(PollWithReason, bpy.types.Operator):
         except CameraError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        session.clear()  # what was said of the world is read by now: the strip says what comes next
         path_checker.invalidate()
         watch.schedule()
         return {"FINISHED"}

@@ -14,6 +14,8 @@ INTERVAL_S = 0.005
 MANY_OBJECTS = 300
 """In scenes with more objects the path is only checked on request: reading it makes Blender sort them again."""
 _handles: list[object] = []
+_has_played = [False]
+"""Whether the scene played at the last beat."""
 
 
 def schedule() -> None:
@@ -26,11 +28,17 @@ def beat() -> float | None:
     """One beat of the timer; returns the seconds to the next, None when there is nothing to do."""
     if bpy.app.is_job_running("RENDER") or bpy.app.is_job_running("OBJECT_BAKE"):
         return 1.0
-    # A temporary scene could disturb the modal operator that is running; while the scene plays, every frame would have
-    # the path read anew.
+    # A temporary scene could disturb the modal operator that is running. When playback ends, Blender goes back to the
+    # frame where it began, and evaluates that a little later.
     windows = bpy.context.window_manager.windows
-    if any(window.modal_operators or window.screen.is_animation_playing for window in windows):
+    if any(window.screen.is_animation_playing for window in windows):
+        _has_played[0] = True
         return PAUSE_S
+    if any(window.modal_operators for window in windows):
+        return PAUSE_S
+    if _has_played[0]:
+        _has_played[0] = False
+        path_checker.invalidate()
     if (pause_s := path_checker.pause_s()) > 0:
         return pause_s
     scene = bpy.context.scene

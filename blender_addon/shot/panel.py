@@ -78,7 +78,7 @@ class ShootPanel(StepPanel, bpy.types.Panel):
         row = layout.row(align=True)
         row.scale_y = 1.4
         row.operator("lookbeyond.shoot", icon="RENDER_ANIMATION")
-        row.operator("lookbeyond.preview_draft", text="", icon="HIDE_OFF")
+        row.operator("lookbeyond.preview_draft", text="Preview", icon="PLAY")
         TakeList.draw_list(layout, context)
         if (frames := composited_frames(scene)) and (note := other_camera_note(scene, Path(frames).parent)):
             draw_wrapped(layout, context, note, "ERROR")

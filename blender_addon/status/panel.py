@@ -5,6 +5,7 @@ from collections.abc import Callable
 import bpy
 
 from .. import icons
+from ..folding import has_path
 from ..panel_bases import SidebarPanel, panel_width_px, wrapped
 from ..service import preferences
 from ..service.panel import connect_rows
@@ -152,7 +153,9 @@ def next_step(scene: bpy.types.Scene) -> str:
         return "Build the world" if ready else "Start the service, then build the world"
     if reason := outdated_reason(scene):
         return "Build the world again: its photo or camera changed" if "build it" in reason else reason
-    return "Add a camera path, then shoot" if not settings.shot_folder else "Ready"
+    if not has_path(scene):
+        return "Add a camera path"
+    return "Preview the move, or shoot it" if not settings.shot_folder else "Ready"
 
 
 def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:

@@ -7,7 +7,7 @@
 set -euo pipefail
 here=$(dirname "$(realpath "$0")"); project=$(realpath "$here/../..")
 root=${1:?usage: check.sh ROOT [OUT [STAGE ...]]}; out=$(realpath -m "${2:-$project/out/gui}")
-all="example draft photo world picture360 path shot long"; stages=${*:3}; stages=${stages:-$all}
+all="example draft photo world picture360 path shot lit long"; stages=${*:3}; stages=${stages:-$all}
 [ "$(id -u)" = 0 ] || { echo "check.sh: skipped: it needs root to enter $root" >&2; exit 3; }
 [ -x "$root/usr/bin/blender" ] || { echo "check.sh: skipped: there is no Blender in $root" >&2; exit 3; }
 root=$(realpath "$root")

@@ -416,7 +416,7 @@ def draft(the) -> Iterator[float]:
     yield from rest()
     yield from screenshot("32_path")
     before, drafted = (clicks.count, clicks.looked_s), time.monotonic()
-    yield from click("lookbeyond.preview_draft", (0.92,))
+    yield from click("lookbeyond.preview_draft", (0.75,))
     yield from until(lambda: window.screen.is_animation_playing)
     say_clicks("a draft of the stage plays", began)
     yield 2.0
@@ -425,7 +425,7 @@ def draft(the) -> Iterator[float]:
     yield from rest()
     paused = time.monotonic()
     clicks.count, clicks.looked_s = before
-    yield from click("lookbeyond.shoot")
+    yield from click("lookbeyond.shoot", (0.3,))
     yield from until(lambda: window.screen.is_animation_playing)
     say_clicks("a draft of frames plays", began + paused - drafted)
     yield 2.0
@@ -666,6 +666,14 @@ def path(the) -> Iterator[float]:
     view.view_rotation = Euler((math.radians(58), 0.0, math.radians(35))).to_quaternion()
     yield from redrawn(6)
     yield from screenshot("11_stage")
+    # What of it is photo, invented and hole.
+    scene.look_beyond.open_path = True
+    yield from redrawn()
+    yield from click("lookbeyond.show_known")
+    assert part("world.stage").shows_known(space)
+    yield from screenshot("11_known")
+    yield from click("lookbeyond.show_known")
+    assert not part("world.stage").shows_known(space)
 
 
 def shot(the) -> Iterator[float]:
@@ -676,7 +684,7 @@ def shot(the) -> Iterator[float]:
     scene.render.resolution_x, scene.render.resolution_y = 768, 432
     yield from show_tab()
     service.holds = True
-    yield from click("lookbeyond.shoot")
+    yield from click("lookbeyond.shoot", (0.3,))
     key("ctrl+shift+F12")  # and once more by its key
     yield from until(lambda: session.queue)
     yield from until(lambda: session.task and session.task.message.startswith("Denoising") and session.preview)
@@ -701,6 +709,15 @@ def shot(the) -> Iterator[float]:
         thing.select_set(False)
     yield from redrawn(6)
     yield from screenshot("13_shot")
+    # Seen from outside, the frames are on a card at the camera.
+    part("world.stage").set_stage_visible(scene, True)
+    space.region_3d.view_perspective = "PERSP"
+    space.region_3d.view_location, space.region_3d.view_distance = scene.camera.matrix_world.translation, 3.0
+    space.region_3d.view_rotation = Euler((math.radians(65), 0.0, math.radians(-60))).to_quaternion()
+    yield from redrawn(6)
+    yield from screenshot("13_card")
+    part("world.stage").set_stage_visible(scene, False)
+    space.region_3d.view_perspective = "CAMERA"
     in_viewport(lambda: bpy.ops.lookbeyond.set_up_composite())
     say("composite:", session.notice)
     from lookbeyond_kit import client
@@ -730,6 +747,34 @@ def shot(the) -> Iterator[float]:
     yield from rest()
     say("after a render in the middle:", session.notice, session.error)
     assert scene.look_beyond.shot_folder != former and not session.error
+
+
+def lit(the) -> Iterator[float]:
+    """Objects of the artist on the stage are lit by the world; a second photo asks what it is; a world is an asset."""
+    scene, session = bpy.context.scene, the.session
+    space = window_and_area()[1].spaces.active
+    yield from show_tab()
+    scene.look_beyond.open_world = True
+    yield from click("lookbeyond.mark_world", (0.8,))
+    say("assets:", [world.name for world in bpy.data.worlds if world.asset_data])
+    yield from screenshot("15_asset")
+    in_viewport(lambda: bpy.ops.mesh.primitive_monkey_add(size=0.8, location=(1.6, 0.3, 0.5)))
+    space.shading.type = "SOLID"
+    press("lookbeyond.preview_draft")
+    yield from stopped()
+    yield from rest()
+    assert space.shading.type == "MATERIAL" and not session.error
+    yield from drawn_in_colour()
+    yield from screenshot("15_lit")
+    space.shading.type = "SOLID"
+    cameras = len(bpy.data.cameras)
+    in_viewport(lambda: bpy.ops.lookbeyond.place_photo("INVOKE_DEFAULT", filepath=str(HOST / "room" / "panorama.png")))
+    yield from redrawn()
+    yield from screenshot("16_second_photo")
+    assert len(bpy.data.cameras) == cameras
+    key("Return")  # the first choice is a second place
+    yield from until(lambda: len(bpy.data.cameras) == cameras + 1, 20.0)
+    say("a second photo:", [thing.name for thing in scene.objects if thing.type == "CAMERA"])
 
 
 def long(the) -> Iterator[float]:
