@@ -7,7 +7,7 @@ import bpy
 from .panel_bases import draw_wrapped
 from .results import absolute
 
-PICTURE_SCALE = 5.5
+PICTURE_SCALE = 5.0
 """Size of the chosen entry's picture, in rows."""
 
 

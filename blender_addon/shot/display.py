@@ -85,7 +85,7 @@ class ShotDisplay:
         stage = find_stage(scene)
         if frames.first_available or stage is None or not set_stage_visible(scene, False):
             return "They play behind the camera."
-        return f"They play behind the camera; {stage.name}, which covered them, is hidden."
+        return "They play behind the camera; the stage is hidden."
 
     def _note_compositor(self, scene: bpy.types.Scene) -> str:
         return other_shot_note(scene, self._frames.folder.parent)
