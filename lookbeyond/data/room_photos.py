@@ -103,9 +103,10 @@ class _Site:
     """[2, 3] colour at the horizon and overhead, of open places."""
 
 
-def draw_photos(seeds: Sequence[int], device: str = "cpu") -> list[RoomPhoto]:
-    """The photos of these seeds, rendered together."""
-    sites = [_draw_site(np.random.default_rng((int(seed), _STREAM))) for seed in seeds]
+def draw_photos(seeds: Sequence[int], device: str = "cpu", as_drawn: bool = False) -> list[RoomPhoto]:
+    """The photos of these seeds, rendered together; `as_drawn`: of the rooms of `rooms`, nothing built over them."""
+    draw = _draw_site_as_drawn if as_drawn else _draw_site
+    sites = [draw(np.random.default_rng((int(seed), _STREAM))) for seed in seeds]
     rooms = Rooms(**{
         field.name: torch.from_numpy(np.stack([s.room[field.name] for s in sites]).astype(np.float32)).to(device)
         for field in fields(Rooms)
@@ -174,6 +175,20 @@ def _draw_site(rng: np.random.Generator) -> _Site:
     horizon = rng.uniform(0.65, 1.0) * warm
     overhead = horizon * (rng.uniform(0.3, 0.95), rng.uniform(0.5, 0.97), 1.0) * rng.uniform(0.8, 1.05)
     return _Site(room, shell, blocks, camera, is_open, np.stack([horizon, overhead]).clip(0, 1))
+
+
+def _draw_site_as_drawn(rng: np.random.Generator) -> _Site:
+    """A room of `rooms` from the place that it was laid around: many of these photos show one wall from near by."""
+    room = draw_room(rng)
+    shell, blocks = room["shell"][:, :2], np.zeros((0, 5))
+    room["yaw"] = np.array(-_heading(rng, shell, blocks))
+    aspect = float(rng.choice(_ASPECTS[:4]))
+    width = int(math.sqrt(RAYS * aspect)) // 2 * 2
+    camera = placed_camera(
+        width, RAYS // width // 2 * 2, math.radians(rng.uniform(55, 100)),
+        pitch_rad=math.radians(rng.uniform(-14, 12)), roll_rad=math.radians(rng.uniform(-4, 4)),
+    )  # fmt: skip
+    return _Site(room, shell, blocks, camera, False, np.zeros((2, 3)))
 
 
 def _heading(rng: np.random.Generator, shell: np.ndarray, blocks: np.ndarray) -> float:
