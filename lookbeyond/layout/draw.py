@@ -62,7 +62,7 @@ def draw_room(
     the painted panorama's own distance where it is not given. dressed: doors, windows and pictures where diffusion
     believed in them.
     """
-    width = width or painted.colour.shape[1]
+    width = int(width or painted.colour.shape[1])
     unit = (painted.origin[2] - layout.floor_z) / 1.6
     faces = faces_of(layout)
     area = sum(face.width_m * face.height_m for face in faces)

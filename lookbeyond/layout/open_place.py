@@ -63,7 +63,7 @@ def understand(picture: PhotoPicture) -> OpenPlace:
 
 def draw_open(picture: PhotoPicture, painted: Panorama, width: int | None = None) -> DrawnPlace:
     """Ground to the horizon, sky above, and the photo's horizon around; `width` pixels, or the painted panorama's."""
-    width = width or painted.colour.shape[1]
+    width = int(width or painted.colour.shape[1])
     unit = painted.camera_height / 1.6
     small = picture.at_most(WORKING_WIDTH)
     place = understand(small)
