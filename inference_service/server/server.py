@@ -80,6 +80,7 @@ class Server(Service):
                         with surviving_shortage():
                             self.gate.admit()
                 self._answer_prepared()
+                self._go_on()
                 self.front.flush()
                 if self.stopping.is_set():
                     if drain_until is None:
@@ -181,7 +182,15 @@ class Server(Service):
         self.dispatcher.dispatch()
 
     def _hurries(self) -> bool:
-        return self.front.is_behind or self.preparer.is_busy
+        return self.front.is_behind or self.preparer.is_busy or self.queue.expands
+
+    def _go_on(self) -> None:
+        if self.queue.expands:
+            try:
+                self.queue.take_expanded()
+            except LookBeyondError as error:  # a full disk must not end the service
+                log.error("%s", error)
+            self.dispatcher.dispatch()
 
     def _answer_prepared(self) -> None:
         prepared = list(self.preparer.done())
