@@ -139,6 +139,7 @@ class Server(Service):
             self._reload_at = now + RELOAD_INTERVAL_S
             self._reload_clients()
             self.last_status = self.status()
+        self.front.bound_incoming()
         self.sessions.forget_silent()
         if now >= self._probe_at:
             self._probe_at = now + PROBE_INTERVAL_S

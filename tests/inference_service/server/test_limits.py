@@ -1,15 +1,19 @@
 """Limits are what the documents say: a message is counted before it is kept, a long path holds nobody up."""
 
 import math
+import subprocess
+import sys
 import threading
 import time
 
+import psutil
 import pytest
 import zmq
 
 from benchmarks.fuzz import Sender
 from inference_service.client import ShotRequest
 from inference_service.server.dispatch import Dispatcher
+from inference_service.server.incoming import MAX_UNFINISHED_BYTES, Incoming
 from inference_service.server.server import Server
 from inference_service.wire import codec, messages
 from lookbeyond.geometry.cameras import placed_camera
@@ -96,6 +100,55 @@ def test_a_message_of_too_many_frames_is_refused_and_the_next_is_answered(servic
     assert rude.answers["protocol"] == 1 and rude.answers["PONG"]
 
 
+FLOOD = """
+import json, sys, time
+import zmq
+address, server_key, keys = sys.argv[1:4]
+keys = json.load(open(keys))
+context = zmq.Context()
+for _ in range(int(sys.argv[4])):
+    socket = context.socket(zmq.DEALER)
+    socket.curve_serverkey = server_key.encode()
+    socket.curve_publickey, socket.curve_secretkey = keys["public"].encode(), keys["secret"].encode()
+    socket.connect(address)
+    frame = b"x" * (15 << 20)
+    for _ in range(int(sys.argv[5])):
+        socket.send(frame, zmq.SNDMORE, copy=False)
+    socket.send(b"end")
+print("sent", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's counts")
+@pytest.mark.parametrize(("connections", "frames"), [(1, 100), (12, 12)])
+def test_messages_without_an_end_take_no_more_memory_than_is_allowed(service: Service, tmp_path, connections, frames):
+    address = service.address
+    command = [sys.executable, "-c", FLOOD, address.address, address.server_key, address.client_keys]
+    own = psutil.Process()
+    with service.client() as client:
+        client.ping()
+        before, most = own.memory_info().rss, 0
+        flood = subprocess.Popen(
+            [*command, str(connections), str(frames)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert flood.stdout and flood.stdout.readline() == "sent\n"
+            deadline = time.monotonic() + 120
+            while service.server.totals["overflows"] < max(1, connections - 8) and time.monotonic() < deadline:
+                most = max(most, own.memory_info().rss)
+                client.ping()
+                time.sleep(0.005)
+            ended = service.server.totals["overflows"]
+        finally:
+            flood.kill()
+            flood.wait()
+        client.ping()
+    allowed = MAX_UNFINISHED_BYTES + (96 << 20)
+    print(f"{ended} ended; {(most - before) / 2**20:.0f} MiB more at most, of {connections * frames * 15} MiB sent")
+    assert ended and most - before < allowed
+
+
 def test_of_a_long_message_no_more_than_four_frames_are_kept_at_once():
     from inference_service.server.front import MAX_FRAMES, FrontSocket
 
@@ -108,7 +161,7 @@ def test_of_a_long_message_no_more_than_four_frames_are_kept_at_once():
         dealer.send_multipart([b"y", b"z"])
         assert router.poll(5000)
         front = FrontSocket.__new__(FrontSocket)
-        front.router = router
+        front.router, front._incoming = router, Incoming(port)
         received: list[list] = []
         while len(received) < 2:
             received += front.received()
