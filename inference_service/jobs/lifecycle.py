@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 MAX_ENDED_JOBS = 1000
 """Ended jobs beyond these are forgotten, the oldest first; what they made stays in the store."""
+LOOKED_AT_BYTES = 2 << 20
+"""Of the lists of what done jobs made: so much is looked for at the start, some ten thousand files. Of what is missing
+of the others, those who fetch it will tell."""
 LONG = 200
 """Frames of a shot from which on its units are worked out in a thread."""
 DAMAGED = "What the store had of %s was damaged and has been removed; submit the job again to send it."
@@ -64,11 +67,12 @@ class Lifecycle:
         """Take up the jobs of the database where they were left."""
         self._loading = True
         self._jobs |= {job.id: job for job in self._database.load()}
+        listed, left = self._database.listed(), LOOKED_AT_BYTES
         for job in list(self._jobs.values()):
-            if job.id not in self._jobs:  # there were too many
-                continue
-            if job.state in ENDED:
-                self._load_ended(job)
+            if job.id in self._jobs and job.state in ENDED:  # or there were too many
+                size = listed.get(job.id)
+                left -= size if size and job.state == "done" else 0
+                self._load_ended(job, is_listed=size is not None, looks=left >= 0)
         for job in list(self._jobs.values()):
             if job.is_active:
                 try:
@@ -79,22 +83,21 @@ class Lifecycle:
         self._forget_old()
         self._loading = False
 
-    def _load_ended(self, job: Job) -> None:
+    def _load_ended(self, job: Job, is_listed: bool, looks: bool) -> None:
+        """`is_listed`: whether the database knows what it made; `looks`: see whether that was pruned or damaged."""
         job.message = ENDED[job.state]
         if isinstance(job.request, UnknownRequest):
             return
-        files = self._database.listing(job.id)
         if job.state != "done":
-            if files is None:  # written by an older version
+            if not is_listed:  # written by an older version
                 self._database.end(job)
                 job.request = without_cameras(job.request)
-        elif files is None:
+        elif not is_listed or looks and (files := self._database.listing(job.id)) is None:
             job.state = "queued"
             self.begin(job)
             if job.state == "queued":
                 self._forget(job)
-        # looked at again, for its files may have been pruned
-        elif not all([self._store.has_whole_unit(unit) for unit in units_of(files)]):
+        elif looks and not all([self._store.has_whole_unit(unit) for unit in units_of(files)]):
             self._forget(job)
 
     def recall(self, job: Job) -> None:
@@ -102,7 +105,10 @@ class Lifecycle:
         if job.is_active:
             return
         if job.id not in self._recalled and not job.artifacts:
-            job.artifacts = self._database.listing(job.id) or {}
+            files = self._database.listing(job.id)
+            if files is None and job.state == "done":
+                return self._list_again(job)
+            job.artifacts = files or {}
             job.done = units_of(job.artifacts)
         self._recalled[job.id] = len(job.artifacts)
         self._recalled.move_to_end(job.id)
@@ -110,6 +116,12 @@ class Lifecycle:
             other = self._jobs.get(self._recalled.popitem(last=False)[0])
             if other and not other.is_active:
                 other.artifacts, other.done, other.identities = {}, set(), set()
+
+    def _list_again(self, job: Job) -> None:
+        try:
+            self.reopen(job)
+        except StorageError as error:
+            self.end(job, "failed", "lost", str(error))
 
     def begin(self, job: Job, first: Unit | None = None) -> None:
         """Begin with a job's first unit (`first`, if it is at hand), unless it has to wait for its world."""
