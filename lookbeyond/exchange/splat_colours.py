@@ -17,8 +17,8 @@ DAMPING = 0.8
 EDGE = 0.1
 """Of 1: a larger difference between neighbours would leave a halo that no colour makes good."""
 SOFTENED = 0.2
-"""Squared pixels that the drawing widens every splat by: two thirds of what the common rasterisers do at the photo's own
-resolution; at twice that resolution they do less."""
+"""Squared pixels that the drawing widens every splat by: two thirds of what the common rasterisers do at the photo's
+own resolution; at twice that resolution they do less."""
 BRIGHTEST = 1.4
 """Colours go no farther than SPZ can hold, and not below 0: there rasterisers cut them."""
 
