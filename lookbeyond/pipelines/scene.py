@@ -289,7 +289,7 @@ class ScenePipeline:
             return [source, target]
         make = _ClipSettings(seed, tau_position, tau_rotation, steps, callback)
         if not self._keeps_detail:
-            dense, asked = denser(cameras, self.views.frames_per_pass or 0)
+            dense, asked = denser(cameras, self.views.pass_length(len(cameras)))
             output, guidance, panorama, warped = self._made_clip(panorama, source, target, dense, make)
             frames = self._finish(output, guidance, panorama, warped, dense)
             return [source, *(frames[place] for place in asked[1:-1]), target]
@@ -298,12 +298,10 @@ class ScenePipeline:
         views = {place: frame.view() for place, frame in enumerate(told) if frame.whole}
         if torn:
             width, height = self._network_size(source.camera)
-            # whoever wants a pass of a certain length gets the whole clip
-            places = list(range(len(told))) if self.views.frames_per_pass else torn
+            places = list(range(len(told))) if self.views.whole_clips else torn
             small = [camera.resized(width, height) for camera in cameras]
-            small, asked = denser(
-                [small[0], *(small[place + 1] for place in places), small[-1]], self.views.frames_per_pass or 0
-            )
+            small = [small[0], *(small[place + 1] for place in places), small[-1]]
+            small, asked = denser(small, self.views.pass_length(len(small)))
             ends = [shrunk_view(view, width, height) for view in (source, target)]
             ask = self._leaves_room([told[place] for place in torn])
             output, guidance, *_ = self._made_clip(panorama, *ends, small, make, ask)
@@ -450,9 +448,8 @@ def _views_progress(callback: Callback | None, message: str):
         if callback is None:
             return
         preview = None
-        if step % 3 == 0:  # the frame that is farthest from both anchors
-            latents = state["clean"][:, : pipeline.vae.config.latent_channels]
-            preview = image_bytes(pipeline._decode(latents[len(latents) // 2 :][:1])[0])
+        if step % 3 == 0:
+            preview = image_bytes(pipeline.preview(state["clean"]))
         callback(0.9 * step / state["steps"], f"{message}, step {step} of {state['steps']}", preview)
 
     return on_step
