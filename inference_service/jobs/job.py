@@ -49,6 +49,8 @@ class Job:
     message: str = "Waiting"
     relisted: bool = False
     """Whether artifacts were withdrawn or reordered: clients that ask for the later ones are sent all of them again."""
+    findings: tuple[str, ...] | None = None
+    """What its monitors found, once it is done and that was read."""
     memory_plan: str = ""
     """How its models were fitted into the device's memory, as a worker reported."""
 

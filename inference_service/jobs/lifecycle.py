@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from inference_service.jobs.database import JobDatabase, without_cameras
+from inference_service.jobs.findings import findings_of
 from inference_service.jobs.job import ACTIVE, ENDED, ActiveUnit, Attempts, Delivery, Job
 from inference_service.store.record import Damaged
 from inference_service.store.store import Store
@@ -97,6 +98,8 @@ class Lifecycle:
         if job.id not in self._recalled and not job.artifacts:
             job.artifacts = self._database.listing(job.id) or {}
             job.done = units_of(job.artifacts)
+        if job.findings is None and job.state == "done":
+            job.findings = findings_of(job, self._store)
         self._recalled[job.id] = len(job.artifacts)
         self._recalled.move_to_end(job.id)
         while len(self._recalled) > 1 and sum(self._recalled.values()) > MAX_RECALLED:
@@ -165,7 +168,7 @@ class Lifecycle:
         """A done job goes on, for something it made is no longer in the store."""
         request = self._database.request(job)
         job.request, job.state, job.relisted = request, "queued", True
-        job.identities, job.done, job.artifacts = set(), set(), {}
+        job.identities, job.done, job.artifacts, job.findings = set(), set(), {}, None
         self._recalled.pop(job.id, None)
         self._database.save(job)
         self.begin(job)
