@@ -30,6 +30,10 @@ from lookbeyond.monitors.seam import seam_jump
 from lookbeyond.pipelines.scene import ScenePipeline
 
 FRAMES, WIDTH, HEIGHT = 9, 192, 128
+VISIBLE = 8
+"""Levels by which a hundredth of a frame's pixels must differ for a fault to be one."""
+TRIES = 12
+"""Draws until a fault is one; the last counts in any case."""
 SHOTS = (("turn", "true"), ("walk", "true"), ("walk", "made"), ("there and back", "made"))
 FAULTS = ("shifted anchor", "swapped frame", "seam", "repainted corner")
 
@@ -57,11 +61,19 @@ def made_shots(pipeline: ScenePipeline, room: int) -> list[Shot]:
         panorama, cameras = made if which == "made" else true, scene.path(kind, FRAMES, WIDTH, HEIGHT)
         views = shoot(pipeline, panorama, cameras, 0.2, 0.2, true)
         plan = plan_shot(cameras, true, frames_per_clip=pipeline.frames_per_clip)
-        anchor = int(rng.choice([each.frame for each in plan.anchors]))
-        wrong = _turned(cameras[anchor], rng)
-        shifted = pipeline.fill_anchor(panorama, wrong, (), seed=anchor_seed(0, wrong))
+        for _ in range(TRIES):
+            anchor = int(rng.choice([each.frame for each in plan.anchors]))
+            wrong = _turned(cameras[anchor], rng)
+            shifted = pipeline.fill_anchor(panorama, wrong, (), seed=anchor_seed(0, wrong))
+            if _differs(shifted.colour, views[anchor].colour):
+                break
         shots.append(Shot(panorama, views, anchor, replace(shifted, camera=cameras[anchor])))
     return shots
+
+
+def _differs(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether a fault can be seen at all: a bare wall that is shifted, or two frames of one pose, are no faults."""
+    return float((np.abs(one.astype(int) - other).max(-1) > VISIBLE).mean()) > 0.01
 
 
 def _turned(camera: Camera, rng: np.random.Generator) -> Camera:
@@ -81,9 +93,12 @@ def spoil(shot: Shot, fault: str, rng: np.random.Generator, donor: Shot) -> tupl
         views[shot.anchor] = shot.shifted
         return shot.panorama, views, {shot.anchor}
     if fault == "swapped frame":
-        apart = int(rng.integers(2, FRAMES - 2))
-        first = int(rng.integers(0, FRAMES - apart))
-        one, other = views[first], views[first + apart]
+        for _ in range(TRIES):
+            apart = int(rng.integers(2, FRAMES - 2))
+            first = int(rng.integers(0, FRAMES - apart))
+            one, other = views[first], views[first + apart]
+            if _differs(one.colour, other.colour):
+                break
         views[first] = replace(other, camera=one.camera)
         views[first + apart] = replace(one, camera=other.camera)
         return shot.panorama, views, {first, first + apart}

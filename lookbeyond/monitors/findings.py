@@ -34,12 +34,12 @@ class WatchedFrame:
 
 @dataclass(frozen=True)
 class Limits:
-    """What is still usual. Chosen on rooms 100 to 119 (`benchmarks/monitors.py`), whose clean shots stay below them."""
+    """What is still usual. Chosen on rooms 100 to 102 (`benchmarks/monitors.py`): clean shots stay far below."""
 
-    misaligned: float = 0.05
-    contradicted: float = 0.02
-    flicker: float = 0.05
-    seam_jump: float = 3.0
+    misaligned: float = 0.03
+    contradicted: float = 0.015
+    flicker: float = 0.03
+    seam_jump: float = 1.6
 
 
 LIMITS = Limits()

@@ -28,7 +28,7 @@ SURFACE_WIDTH = 256
 """Width of the distance map that the panorama is drawn by."""
 OFF_PX = 2.0 * WATCHED_WIDTH / 384
 """What counts as off its place: two pixels of a frame 384 wide, in pixels of a watched frame."""
-TEXTURE = 1.0
+TEXTURE = 0.6
 """Slope, grey levels a pixel, from which on a place has something that a flow can hold on to."""
 LEAST_DIFFERENCE = 3
 """Levels of a smoothed channel; smaller differences are rounding."""
