@@ -18,6 +18,8 @@ from lookbeyond.layout.world import FoundPlace, Room, Unseen, draw_place, find_p
 from lookbeyond.models.autoencoder import spatial_scale_factor
 from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.models.warping import WarpedViews
+from lookbeyond.monitors.findings import WatchedFrame
+from lookbeyond.monitors.frames import watch_frames
 from lookbeyond.presets.memory import MemoryPlan
 
 from .full_size import FEATHER_PX, ToldFrame, faded, shrunk_view, tell_frames
@@ -309,6 +311,11 @@ class ScenePipeline:
             output = ViewsPipelineOutput(output.colour[asked], output.distance[asked])
             views |= zip(torn, _laid([told[place] for place in torn], output, guidance[asked]), strict=True)
         return [source, *(views[place] for place in range(len(told))), target]
+
+    @staticmethod
+    def watch(panorama: Panorama, views: Sequence[View]) -> list[WatchedFrame]:
+        """What the monitors say of frames that were made from a panorama."""
+        return watch_frames(panorama, views)
 
     def _made_clip(
         self,
