@@ -174,8 +174,12 @@ def test_a_warm_start_takes_its_share_of_the_steps_from_the_noised_guidance(ours
     near = []
     for strength, taken in ((0.25, 2), (0.5, 4), (1.0, 8)):
         latents, levels = [], []
-        options = {"callback_on_step_end": lambda p, s, t, state, to=latents, at=levels: (to.append(state["latents"]),
-                                                                                       at.append(float(t)))}  # fmt: skip
+        options = {
+            "callback_on_step_end": lambda p, s, t, state, to=latents, at=levels: (
+                to.append(state["latents"]),
+                at.append(float(t)),
+            )
+        }
         shoot(ours, passes, weights, num_inference_steps=8, strength=strength, **options)
         assert len(latents) == taken
         clean = ours._encode_video(ours_guidance(ours, passes, weights))
