@@ -1,4 +1,4 @@
-"""Wan VACE as the views stage: its own pipeline as the oracle, and what goes beyond it. Networks are tiny and random."""
+"""Wan VACE as the views stage: its own pipeline as the oracle, and what goes beyond it. Networks: tiny and random."""
 
 import math
 
