@@ -177,6 +177,10 @@ class JobDatabase:
         except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
             raise StorageError("The job list no longer has what this job asked for; submit the job again.") from error
 
+    def listed(self) -> dict[str, int]:
+        """The ended jobs of which it is known what they made, and the bytes that tell it."""
+        return dict(self.connection.execute("SELECT id, length(listing) FROM details"))
+
     def listing(self, id: str) -> dict[str, Delivery] | None:
         """The files that an ended job made; None if that is not known."""
         try:

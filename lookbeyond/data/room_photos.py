@@ -103,23 +103,27 @@ class _Site:
     """[2, 3] colour at the horizon and overhead, of open places."""
 
 
-def draw_photos(seeds: Sequence[int], device: str = "cpu") -> list[RoomPhoto]:
-    """The photos of these seeds, rendered together."""
-    sites = [_draw_site(np.random.default_rng((int(seed), _STREAM))) for seed in seeds]
+def draw_photos(seeds: Sequence[int], device: str = "cpu", as_drawn: bool = False, rays: int = RAYS) -> list[RoomPhoto]:
+    """The photos of these seeds, rendered together, of about so many pixels.
+
+    as_drawn: of the rooms of `rooms`, nothing built over them.
+    """
+    draw = _draw_site_as_drawn if as_drawn else _draw_site
+    sites = [draw(np.random.default_rng((int(seed), _STREAM)), rays) for seed in seeds]
     rooms = Rooms(**{
         field.name: torch.from_numpy(np.stack([s.room[field.name] for s in sites]).astype(np.float32)).to(device)
         for field in fields(Rooms)
     })  # fmt: skip
-    rays = np.zeros((len(sites), RAYS, 3), np.float32)
-    rays[..., 0] = 1
+    wanted = np.zeros((len(sites), rays, 3), np.float32)
+    wanted[..., 0] = 1
     for k, site in enumerate(sites):
         own = site.camera.rays().reshape(-1, 3)
-        rays[k, : len(own)] = own
-    directions = torch.from_numpy(rays).to(device)
+        wanted[k, : len(own)] = own
+    directions = torch.from_numpy(wanted).to(device)
     colours, distances = rooms.render(torch.zeros_like(directions), directions, 0.008)
     return [
         _as_photo(site, ray, colour.numpy(), distance.numpy())
-        for site, ray, colour, distance in zip(sites, rays, colours.cpu(), distances.cpu(), strict=True)
+        for site, ray, colour, distance in zip(sites, wanted, colours.cpu(), distances.cpu(), strict=True)
     ]
 
 
@@ -156,7 +160,7 @@ def _level_reach(site: _Site, rays: np.ndarray, yaw: float) -> np.ndarray:
     return np.minimum(distance / level, above / np.maximum(rays[:, 2], 1e-6))
 
 
-def _draw_site(rng: np.random.Generator) -> _Site:
+def _draw_site(rng: np.random.Generator, rays: int) -> _Site:
     is_open = rng.uniform() < OPEN_SHARE
     room, shell, blocks = _open_place(rng) if is_open else _built_over(rng)
     heading = _heading(rng, shell, blocks)
@@ -165,15 +169,29 @@ def _draw_site(rng: np.random.Generator) -> _Site:
     aspect = float(rng.choice(_ASPECTS))
     tangent = math.tan(long_side / 2) * min(1.0, aspect)
     pitch = rng.normal(-3, 6.5) if rng.uniform() < 0.93 else rng.choice([-1, 1]) * rng.uniform(15, 35)
-    width = int(math.sqrt(RAYS * aspect)) // 2 * 2
+    width = int(math.sqrt(rays * aspect)) // 2 * 2
     camera = placed_camera(
-        width, RAYS // width // 2 * 2, 2 * math.atan(tangent),
+        width, rays // width // 2 * 2, 2 * math.atan(tangent),
         pitch_rad=math.radians(float(np.clip(pitch, -35, 35))), roll_rad=math.radians(rng.normal(0, 1.2)),
     )  # fmt: skip
     warm = np.array([1.0, rng.uniform(0.96, 1), rng.uniform(0.9, 1)])
     horizon = rng.uniform(0.65, 1.0) * warm
     overhead = horizon * (rng.uniform(0.3, 0.95), rng.uniform(0.5, 0.97), 1.0) * rng.uniform(0.8, 1.05)
     return _Site(room, shell, blocks, camera, is_open, np.stack([horizon, overhead]).clip(0, 1))
+
+
+def _draw_site_as_drawn(rng: np.random.Generator, rays: int) -> _Site:
+    """A room of `rooms` from the place that it was laid around: many of these photos show one wall from near by."""
+    room = draw_room(rng)
+    shell, blocks = room["shell"][:, :2], np.zeros((0, 5))
+    room["yaw"] = np.array(-_heading(rng, shell, blocks))
+    aspect = float(rng.choice(_ASPECTS[:4]))
+    width = int(math.sqrt(rays * aspect)) // 2 * 2
+    camera = placed_camera(
+        width, rays // width // 2 * 2, math.radians(rng.uniform(55, 100)),
+        pitch_rad=math.radians(rng.uniform(-14, 12)), roll_rad=math.radians(rng.uniform(-4, 4)),
+    )  # fmt: skip
+    return _Site(room, shell, blocks, camera, False, np.zeros((2, 3)))
 
 
 def _heading(rng: np.random.Generator, shell: np.ndarray, blocks: np.ndarray) -> float:

@@ -153,6 +153,19 @@ class ViewsPipeline(DiffusionPipeline):
         return self.unet.config.num_frames if self._is_svd() else None
 
     @property
+    def whole_clips(self) -> bool:
+        """Whether a pass is a run of frames one after the other, not some of them."""
+        return self.frames_per_pass is not None
+
+    def pass_length(self, count: int) -> int:
+        """How many frames a pass has to have that is to hold `count`."""
+        return max(count, self.frames_per_pass or 0)
+
+    def preview(self, clean: torch.Tensor) -> torch.Tensor:
+        """[3, H, W] in -1..1: the frame that is farthest from both anchors, from clean latents [N, C, h, w]."""
+        return self._decode(clean[len(clean) // 2 :][:1, : self.vae.config.latent_channels])[0]
+
+    @property
     def frames_per_walk(self) -> int | None:
         """How many frames the walk to an anchor has, of which only the last is wanted: no more than SVD began with.
 
