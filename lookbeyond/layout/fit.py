@@ -139,7 +139,7 @@ class _Room:
         corners = self.corners()
         if signed_area(corners) <= 0.1 or not _CEILING_RANGE[0] <= self.ceiling <= _CEILING_RANGE[1]:
             return False
-        distance, wall = self.trace(_AZIMUTHS)
+        distance, _ = self.trace(_AZIMUTHS)
         if not np.isfinite(distance).all() or distance.min() < _FLOOR_AT_LEAST:
             return False
         return len(self.offsets) == 4 or _simple(corners)

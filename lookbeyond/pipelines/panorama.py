@@ -397,7 +397,7 @@ def refine_distance(distance: np.ndarray, image: np.ndarray) -> np.ndarray:
 
     A guided filter (He et al. 2010) of the logarithm of distance with the image uint8 [H, W, 3] as the guide.
     """
-    height, width = image.shape[:2]
+    _, width = image.shape[:2]
     margin = width // 8
     guide = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     logs = enlarge(np.log(distance).astype(np.float32), width, cv2.INTER_LINEAR)
