@@ -125,7 +125,7 @@ def find_photo_camera(scene: bpy.types.Scene, path: Path) -> bpy.types.Object | 
     A duplicate of the camera has the same properties and is not meant.
     """
     for camera in made_objects(scene):
-        if camera.type == "CAMERA" and (photo_path := camera.data.look_beyond.photo_path):
-            if absolute(photo_path) == path.resolve():
-                return camera
+        photo_path = camera.data.look_beyond.photo_path if camera.type == "CAMERA" else ""
+        if photo_path and absolute(photo_path) == path.resolve():
+            return camera
     return None

@@ -16,6 +16,7 @@ from ..service.prices import size_text, time_text
 from ..session import session
 from .agreement import other_camera_note
 from .composite import composited_frames
+from .monitors import draw_monitors
 from .takes import out_of_date
 
 
@@ -80,6 +81,7 @@ class ShootPanel(StepPanel, bpy.types.Panel):
         row.operator("lookbeyond.shoot", icon="RENDER_ANIMATION")
         row.operator("lookbeyond.preview_draft", text="Preview", icon="PLAY")
         TakeList.draw_list(layout, context)
+        draw_monitors(layout, context)
         if (frames := composited_frames(scene)) and (note := other_camera_note(scene, Path(frames).parent)):
             draw_wrapped(layout, context, note, "ERROR")
         heading, body = layout.panel("look_beyond_show_in", default_closed=True)

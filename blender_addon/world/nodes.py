@@ -108,7 +108,7 @@ def panorama_node(world: bpy.types.World | None) -> bpy.types.Node | None:
 
 def shows_world(shading: bpy.types.View3DShading) -> bool:
     """Whether a viewport shows the scene's world."""
-    return shading.type == "MATERIAL" and shading.use_scene_world or shading.type == "RENDERED"
+    return (shading.type == "MATERIAL" and shading.use_scene_world) or shading.type == "RENDERED"
 
 
 def panorama_group(panorama: Path, heading_rad: float) -> bpy.types.NodeTree:

@@ -72,9 +72,10 @@ def camera_of_world(scene: bpy.types.Scene, stored: StoredRequest) -> bpy.types.
     """The camera of the photo that a world was built from: the scene's, else another that was placed in it."""
     chosen = scene.look_beyond.photo_camera
     for placed in dict.fromkeys([chosen, *made_objects(scene)]):
-        if placed is not None and placed.type == "CAMERA" and (photo := placed.data.look_beyond.photo_path):
-            if is_of(Path(bpy.path.abspath(photo, library=placed.data.library)).resolve(), stored):
-                return placed
+        if placed is None or placed.type != "CAMERA" or not (photo := placed.data.look_beyond.photo_path):
+            continue
+        if is_of(Path(bpy.path.abspath(photo, library=placed.data.library)).resolve(), stored):
+            return placed
     return None
 
 

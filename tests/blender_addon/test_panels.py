@@ -83,8 +83,7 @@ def icons() -> set[str]:
 
 
 class Context:
-    class region:
-        width = 260
+    region = types.SimpleNamespace(width=260)
 
     def __getattr__(self, name):
         return getattr(bpy.context, name)

@@ -155,7 +155,7 @@ def test_an_edit_of_the_curve_is_seen(part, view, world):
     last = bpy.context.active_object.data.splines[0].bezier_points[-1]
     last.co.x += 3
     last.handle_left.x += 3
-    (walls, far) = view.check_now(world)
+    (walls, _far) = view.check_now(world)
     assert "passes through a surface" in walls
 
 

@@ -135,7 +135,7 @@ def test_cycles_sees_on_it_what_the_warp_shows(part, world, stage, folder, tmp_p
     camera = bpy.data.objects.new("Camera", data)
     world.collection.objects.link(camera)
     world.camera = camera
-    camera.location, camera.rotation_euler = np.array(ORIGIN) + (0.4, 0.4, -0.2), (1.45, 0, -0.6)
+    camera.location, camera.rotation_euler = np.add(ORIGIN, (0.4, 0.4, -0.2)), (1.45, 0, -0.6)
     data.lens = 22
     world.render.resolution_x, world.render.resolution_y = 96, 64
     world.render.engine = "CYCLES"
@@ -166,11 +166,11 @@ def test_a_turned_world_is_shot_as_it_is_seen(part, world, service, tmp_path):
     camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
     world.collection.objects.link(camera)
     world.camera = camera
-    camera.location, camera.rotation_euler = np.array(ORIGIN) + (0.5, 0, 0), (math.pi / 2, 0, -math.pi / 2)
+    camera.location, camera.rotation_euler = np.add(ORIGIN, (0.5, 0, 0)), (math.pi / 2, 0, -math.pi / 2)
     part("world.nodes").panorama_node(world.world).inputs["Heading"].default_value = HEADING + math.pi / 2
     assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
     pose = np.array(service.requests[-1].cameras[0]["camera_to_world"])
-    assert np.allclose(pose[:3, 3], np.array(ORIGIN) + (0, -0.5, 0), atol=1e-5)
+    assert np.allclose(pose[:3, 3], np.add(ORIGIN, (0, -0.5, 0)), atol=1e-5)
     assert np.allclose(pose[:3, 2], (0, -1, 0), atol=1e-5)
 
 
