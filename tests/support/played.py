@@ -28,9 +28,9 @@ class Welcome:
 class PlayedService:
     """Stands for the client, playing a service that answers at once: what it was asked lies in the lists.
 
-    `fails` is raised instead of a result; while `holds` is set, jobs go on and on, as models do, for `holds_s` at most; while
-    `go_on` is cleared, no file arrives, and every file takes `pace_s` to. It is used in the I/O thread, so that
-    its files are made beforehand, in `folder`.
+    `fails` is raised instead of a result; while `holds` is set, jobs go on and on, as models do, for `holds_s` at
+    most; while `go_on` is cleared, no file arrives, and every file takes `pace_s` to. It is used in the I/O thread,
+    so that its files are made beforehand, in `folder`.
     """
 
     def __init__(self, folder: Path) -> None:
