@@ -636,7 +636,7 @@ def path(the) -> Iterator[float]:
     yield from mouse(("MOVE", x + 60, y), ("MOVE", x + 180, y))
     drawn, before, began = redraws[0], view.check, time.monotonic()
     xdo("click", 1)
-    yield from until(lambda: view.check is not before and view.idle and view._batches is not None)
+    yield from until(lambda: view.check is not before and view.idle)
     say(
         f"after the edit: {view.warnings} drawn {time.monotonic() - began:.2f} s later,"
         f" {len(view.check.cameras)} cameras read in {len(view.slices_s)} slices of at most"
