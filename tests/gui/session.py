@@ -30,6 +30,8 @@ FILE = STATE / "scene.blend"
 ADDON = "bl_ext.user_default.look_beyond"
 STAGE = os.environ["GUI_STAGE"]
 WIDTH, HEIGHT = map(int, os.environ["GUI_SIZE"].split("x"))
+KEYCODES = {"F11": "95", "F12": "96"}
+"""Function keys by number: by name, xdotool holds Alt as well, because their fifth level is the one that it finds."""
 FRESH = ("example", "draft")
 """Stages that begin in a new file and leave none."""
 LOG = (HOST / "log.txt").open("a")
@@ -147,6 +149,8 @@ def key(name: str, at: tuple[int, int] | None = None) -> None:
     """Press a key, such as ctrl+shift+F12, with the mouse over the viewport."""
     region = viewport()
     x, y = at or (region.x + 300, region.y + 300)
+    for function_key, code in KEYCODES.items():
+        name = name.replace(function_key, code)
     xdo("mousemove", x, from_top(y), "key", name)
 
 
