@@ -15,7 +15,7 @@ PICTURES = {
     "stage": "11_stage",
     "path": "09_path_too_far",
     "known": "11_known",
-    "shot": "13_shot",
+    "shot": "35_shot",
     "card": "13_card",
 }
 TAB = ("20_empty", "30_placed", "21_example_builds", "31_built", "32_path", "35_shot")
@@ -25,6 +25,9 @@ GAP_PX = 12
 
 def main(out: Path, smaller: Path | None) -> None:
     for name, screenshot in PICTURES.items():
+        if not (out / f"{screenshot}.png").exists():
+            print(f"artist_{name}.jpg stays: there is no {screenshot}.png")
+            continue
         picture = Image.open(out / f"{screenshot}.png").convert("RGB")
         save(picture.resize((1080, round(1080 * picture.height / picture.width)), Image.Resampling.LANCZOS), name)
     save(tab(out), "tab")
