@@ -1,6 +1,7 @@
 """What lies on disk is believed only while it is what it was: damage is noticed, removed, and made or sent again."""
 
 import json
+import os
 import random
 import shutil
 from pathlib import Path
@@ -9,8 +10,11 @@ import pytest
 
 from inference_service.cli import local_run, main
 from inference_service.jobs.queue import JobQueue
+from inference_service.server.uploads import Upload, keep, receive
 from inference_service.store.record import RECORD, Damaged
 from inference_service.store.store import Store
+from inference_service.wire.files import file_sha256
+from inference_service.wire.messages import Put, Stored
 from inference_service.wire.requests import ShotRequest, WorldRequest
 from inference_service.work.perform import perform_unit
 from inference_service.work.units.plan import read_plan
@@ -159,6 +163,92 @@ def test_a_job_whose_photo_was_damaged_says_so_and_is_made_once_it_is_sent_again
     again, _ = jobs.submit(request, "r")
     _work(jobs, store)
     assert again.state == "done"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_a_power_cut_takes_from_finished_units_is_made_again(store, tmp_path, seed):
+    """Units have their names before their bytes are on the disk: any of these may be lost, the list of jobs and what
+    was uploaded are not."""
+    with_seed = random.Random(seed)
+
+    def accept(jobs, store) -> list[str]:
+        world, _ = jobs.submit(_photo(store, tmp_path), "r")
+        return [world.id, jobs.submit(ShotRequest(world_job=world.id, cameras=path_cameras(12)), "r")[0].id]
+
+    def made(jobs, store, ids) -> dict[str, bytes]:
+        assert [jobs.jobs[id].state for id in ids] == ["done", "done"]
+        files = {}
+        for id in ids:
+            for name, each in jobs.recall(jobs.jobs[id]).artifacts.items():
+                if name != "shot.json":  # holds seconds
+                    files[f"{id} {name}"] = (store.read_unit(each.unit) / each.own_name).read_bytes()
+        return files
+
+    quiet = Store(tmp_path / "quiet")
+    jobs = JobQueue(quiet)
+    ids = accept(jobs, quiet)
+    _work(jobs, quiet)
+    expected = made(jobs, quiet, ids)
+    jobs.close()
+
+    jobs = JobQueue(store)
+    assert accept(jobs, store) == ids
+    uploaded = {path for path in (store.root / "files").rglob("*") if path.is_file()}
+    for _ in range(with_seed.choice((1, 2, 3, 5, 8, 100))):  # so many units, then the power goes
+        if (unit := jobs.next_unit()) is not None:
+            jobs.started(unit)
+            perform_unit(unit, store, lambda preset: DoublePipeline(), lambda *_: None)
+            jobs.finished(unit.identity)
+    jobs.close()
+    lost = 0
+    for part in ("units", "files"):
+        for path in sorted((store.root / part).rglob("*")):
+            if path.is_file() and path not in uploaded and with_seed.random() < 0.3:
+                lost += 1
+                kind = with_seed.choice(("gone", *KINDS))
+                path.unlink() if kind == "gone" else damage(path, kind, with_seed)
+    assert lost
+    store = Store(store.root)
+    jobs = JobQueue(store)
+    for _ in range(20):  # what looks whole is found out when it is fetched
+        assert accept(jobs, store) == ids
+        _work(jobs, store)
+        for id in ids:
+            for each in {each.unit for each in jobs.recall(jobs.jobs[id]).artifacts.values()}:
+                if store.discard_if_damaged(each, afresh=False):
+                    jobs.lost(each)
+                    jobs.reopen(jobs.jobs[id])
+        if all(jobs.jobs[id].state == "done" for id in ids):
+            break
+    assert made(jobs, store, ids) == expected
+    jobs.close()
+
+
+def test_an_upload_is_on_the_disk_before_its_client_hears_of_it(store, tmp_path, monkeypatch):
+    photo, steps = save_photo(tmp_path / "photo.png"), []
+    sha256, folder = file_sha256(photo), store.file(file_sha256(photo)).parent
+    fsync, replace = os.fsync, os.replace
+
+    def synced(descriptor):
+        steps.append(("fsync", Path(os.readlink(f"/proc/self/fd/{descriptor}"))))
+        fsync(descriptor)
+
+    def replaced(source, target):
+        steps.append(("replace", Path(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    uploads: dict[str, Upload] = {}
+    whole = receive(store, uploads, Put(sha256, photo.stat().st_size, 0), photo.read_bytes(), 0)
+    assert isinstance(whole, Upload) and not store.has_file(sha256)
+    assert keep(store, whole, sha256) == Stored(sha256, whole.size, True) and store.has_file(sha256)
+    assert steps == [
+        ("fsync", whole.path),
+        ("replace", store.file(sha256)),
+        ("fsync", folder),
+        ("fsync", folder.parent),
+    ]
 
 
 def test_the_command_line_delivers_no_damage(tmp_path, monkeypatch, capsys):
