@@ -149,7 +149,7 @@ class JobDatabase:
                 continue
             yield self._job(*row)
 
-    def _job(self, id, position, kind, text, revision, state, error_code, error, changed, crc) -> Job:  # noqa: ANN001
+    def _job(self, id, position, kind, text, revision, state, error_code, error, changed, crc) -> Job:
         reason = ""
         request: Checked = UnknownRequest(str(kind))
         if kind == "unknown":

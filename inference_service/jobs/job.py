@@ -66,6 +66,8 @@ class Job:
     message: str = "Waiting"
     relisted: bool = False
     """Whether artifacts were withdrawn or reordered: clients that ask for the later ones are sent all of them again."""
+    findings: tuple[str, ...] | None = None
+    """What its monitors found, once it is done and that was read."""
     memory_plan: str = ""
     """How its models were fitted into the device's memory, as a worker reported."""
     _left: WorkLeft | None = None
@@ -115,6 +117,7 @@ class Job:
     def start_over(self) -> None:
         """All its units have to be looked for again, or made again."""
         self.units, self.identities, self.done, self.artifacts = [], set(), set(), {}
+        self.findings = None
         self.relisted, self._left = True, None
 
     def left(self) -> WorkLeft:

@@ -13,6 +13,7 @@ import msgspec
 
 from inference_service.jobs.database import JobDatabase, without_cameras
 from inference_service.jobs.expansion import Expanded, deliveries, expand
+from inference_service.jobs.findings import findings_of
 from inference_service.jobs.job import ACTIVE, ENDED, ActiveUnit, Attempts, Delivery, Job
 from inference_service.store.record import Damaged
 from inference_service.store.store import Store
@@ -92,7 +93,7 @@ class Lifecycle:
             if not is_listed:  # written by an older version
                 self._database.end(job)
                 job.request = without_cameras(job.request)
-        elif not is_listed or looks and (files := self._database.listing(job.id)) is None:
+        elif not is_listed or (looks and (files := self._database.listing(job.id)) is None):
             job.state = "queued"
             self.begin(job)
             if job.state == "queued":
@@ -110,6 +111,8 @@ class Lifecycle:
                 return self._list_again(job)
             job.artifacts = files or {}
             job.done = units_of(job.artifacts)
+        if job.findings is None and job.state == "done":
+            job.findings = findings_of(job, self._store)
         self._recalled[job.id] = len(job.artifacts)
         self._recalled.move_to_end(job.id)
         while len(self._recalled) > 1 and sum(self._recalled.values()) > MAX_RECALLED:

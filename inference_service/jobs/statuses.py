@@ -64,6 +64,7 @@ class JobStatuses:
             error_code=job.error_code,
             artifacts=tuple(artifacts),
             after=after,
+            findings=job.findings or (),
         )
 
     def _state(self, job: Job) -> str:

@@ -139,7 +139,7 @@ class Store:
             place.parent.mkdir(parents=True, exist_ok=True)
             if durable:
                 sync(path)
-            os.replace(path, place)
+            path.replace(place)
             if durable:
                 for folder in (place.parent, place.parents[1]):
                     sync(folder)
@@ -241,7 +241,7 @@ class Store:
         """Copy a unit's file to a place outside the store, checked on the way. Damaged if it is not what it was."""
         checksum, source = Checksum(artifact), self.unit(identity) / artifact.name
         try:
-            with open(source, "rb", buffering=0) as file, storage_errors(target), open(target, "wb") as copy:
+            with source.open("rb", buffering=0) as file, storage_errors(target), target.open("wb") as copy:
                 while piece := file.read(CHUNK_BYTES):
                     checksum.update(piece)
                     copy.write(piece)
@@ -266,7 +266,7 @@ class Store:
         with storage_errors(place):
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
-                os.replace(folder, place)
+                folder.replace(place)
             except OSError:
                 if not self.has_unit(identity):  # otherwise somebody else was first, with the same content
                     raise
@@ -294,7 +294,7 @@ class Store:
         # renamed first: a unit that is half removed must never pass for a whole one
         doomed = self.new_temporary()
         with contextlib.suppress(OSError):
-            os.replace(path, doomed)
+            path.replace(doomed)
             remove(doomed)
 
     def _place(self, kind: str, name: str) -> Path:

@@ -176,5 +176,5 @@ def test_of_a_long_message_no_more_than_four_frames_are_kept_at_once():
 
 @pytest.mark.parametrize("kind", ["world", "nothing"])
 def test_a_large_message_is_refused_with_its_own_id(service: Service, kind):
-    with service.client() as client, pytest.raises(Exception, match="not complete|world or a shot"):
+    with service.client() as client, pytest.raises(Exception, match=r"not complete|world or a shot"):
         client.connection.ask(messages.Submit(kind, {"seed": "x" * 200_000}))

@@ -165,62 +165,72 @@ def test_a_job_whose_photo_was_damaged_says_so_and_is_made_once_it_is_sent_again
     assert again.state == "done"
 
 
+def _accepted(jobs, store, tmp_path) -> list[str]:
+    """A world and a shot through it, submitted; their jobs."""
+    world, _ = jobs.submit(_photo(store, tmp_path), "r")
+    return [world.id, jobs.submit(ShotRequest(world_job=world.id, cameras=path_cameras(12)), "r")[0].id]
+
+
+def _made(jobs, store, ids) -> dict[str, bytes]:
+    assert [jobs.jobs[id].state for id in ids] == ["done", "done"]
+    return {
+        f"{id} {name}": (store.read_unit(each.unit) / each.own_name).read_bytes()
+        for id in ids
+        for name, each in jobs.recall(jobs.jobs[id]).artifacts.items()
+        if name != "shot.json"  # holds seconds
+    }
+
+
+def _power_cut(store, uploaded, rng) -> int:
+    """Lose, in part or whole, some of what nobody waited for; how many files."""
+    lost = 0
+    for path in sorted([*store.root.glob("units/**/*"), *store.root.glob("files/**/*")]):
+        if path.is_file() and path not in uploaded and rng.random() < 0.3:
+            lost += 1
+            kind = rng.choice(("gone", *KINDS))
+            path.unlink() if kind == "gone" else damage(path, kind, rng)
+    return lost
+
+
+def _fetched(jobs, store, id) -> None:
+    """What looks whole and is not is found out when it is fetched."""
+    for each in {each.unit for each in jobs.recall(jobs.jobs[id]).artifacts.values()}:
+        if store.discard_if_damaged(each, afresh=False):
+            jobs.lost(each)
+            jobs.reopen(jobs.jobs[id])
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_what_a_power_cut_takes_from_finished_units_is_made_again(store, tmp_path, seed):
     """Units have their names before their bytes are on the disk: any of these may be lost, the list of jobs and what
     was uploaded are not."""
-    with_seed = random.Random(seed)
-
-    def accept(jobs, store) -> list[str]:
-        world, _ = jobs.submit(_photo(store, tmp_path), "r")
-        return [world.id, jobs.submit(ShotRequest(world_job=world.id, cameras=path_cameras(12)), "r")[0].id]
-
-    def made(jobs, store, ids) -> dict[str, bytes]:
-        assert [jobs.jobs[id].state for id in ids] == ["done", "done"]
-        files = {}
-        for id in ids:
-            for name, each in jobs.recall(jobs.jobs[id]).artifacts.items():
-                if name != "shot.json":  # holds seconds
-                    files[f"{id} {name}"] = (store.read_unit(each.unit) / each.own_name).read_bytes()
-        return files
-
-    quiet = Store(tmp_path / "quiet")
+    rng, quiet = random.Random(seed), Store(tmp_path / "quiet")
     jobs = JobQueue(quiet)
-    ids = accept(jobs, quiet)
+    ids = _accepted(jobs, quiet, tmp_path)
     _work(jobs, quiet)
-    expected = made(jobs, quiet, ids)
+    expected = _made(jobs, quiet, ids)
     jobs.close()
 
     jobs = JobQueue(store)
-    assert accept(jobs, store) == ids
-    uploaded = {path for path in (store.root / "files").rglob("*") if path.is_file()}
-    for _ in range(with_seed.choice((1, 2, 3, 5, 8, 100))):  # so many units, then the power goes
+    assert _accepted(jobs, store, tmp_path) == ids
+    uploaded = {path for path in store.root.glob("files/**/*") if path.is_file()}
+    for _ in range(rng.choice((1, 2, 3, 5, 8, 100))):  # so many units, then the power goes
         if (unit := jobs.next_unit()) is not None:
             jobs.started(unit)
             perform_unit(unit, store, lambda preset: DoublePipeline(), lambda *_: None)
             jobs.finished(unit.identity)
     jobs.close()
-    lost = 0
-    for part in ("units", "files"):
-        for path in sorted((store.root / part).rglob("*")):
-            if path.is_file() and path not in uploaded and with_seed.random() < 0.3:
-                lost += 1
-                kind = with_seed.choice(("gone", *KINDS))
-                path.unlink() if kind == "gone" else damage(path, kind, with_seed)
-    assert lost
+    assert _power_cut(store, uploaded, rng)
     store = Store(store.root)
     jobs = JobQueue(store)
-    for _ in range(20):  # what looks whole is found out when it is fetched
-        assert accept(jobs, store) == ids
+    for _ in range(20):
+        assert _accepted(jobs, store, tmp_path) == ids
         _work(jobs, store)
         for id in ids:
-            for each in {each.unit for each in jobs.recall(jobs.jobs[id]).artifacts.values()}:
-                if store.discard_if_damaged(each, afresh=False):
-                    jobs.lost(each)
-                    jobs.reopen(jobs.jobs[id])
+            _fetched(jobs, store, id)
         if all(jobs.jobs[id].state == "done" for id in ids):
             break
-    assert made(jobs, store, ids) == expected
+    assert _made(jobs, store, ids) == expected
     jobs.close()
 
 
@@ -230,7 +240,7 @@ def test_an_upload_is_on_the_disk_before_its_client_hears_of_it(store, tmp_path,
     fsync, replace = os.fsync, os.replace
 
     def synced(descriptor):
-        steps.append(("fsync", Path(os.readlink(f"/proc/self/fd/{descriptor}"))))
+        steps.append(("fsync", Path(f"/proc/self/fd/{descriptor}").readlink()))
         fsync(descriptor)
 
     def replaced(source, target):
