@@ -123,7 +123,7 @@ def raw_service(arguments: list[str]) -> None:
             router.send_multipart([peer, data], copy=False)
 
 
-def pull_raw(files: list[Path], window: int, folder: Path | None, from_memory: bool = True) -> Pull:
+def pull_raw(paths: list[Path], window: int, folder: Path | None, from_memory: bool = True) -> Pull:
     """Fetch these files, or as many bytes, with a bare DEALER from a bare ROUTER in another process, with CURVE.
 
     They are written into `folder`, or nowhere.
@@ -134,7 +134,7 @@ def pull_raw(files: list[Path], window: int, folder: Path | None, from_memory: b
     process = subprocess.Popen([sys.executable, __file__, "raw", keys], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     port = int(process.stdout.readline())
-    sizes = [(path, path.stat().st_size) for path in files]
+    sizes = [(path, path.stat().st_size) for path in paths]
     chunk = files.CHUNK_BYTES
     pieces = [(path, at, min(chunk, size - at)) for path, size in sizes for at in range(0, size, chunk)]
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
