@@ -30,7 +30,7 @@ def findings_of(job: Job, store: Store) -> tuple[str, ...]:
     if delivery is None:
         return ()
     try:
-        with open(store.unit(delivery.unit) / delivery.own_name, "rb") as file:
+        with (store.unit(delivery.unit) / delivery.own_name).open("rb") as file:
             about = file.read(MAX_MONITORS_BYTES)
         # into structs at once: of a long shot the rest is never made into objects
         if job.kind == "shot":

@@ -403,7 +403,7 @@ def _kept(study: Study, folder: Path, key: str, make: Callable[[], Result], what
         return None
     part = path.with_suffix(".part")
     part.write_text(json.dumps({"figures": result.figures, "frames": result.frames}), "utf-8")
-    os.replace(part, path)
+    part.replace(path)
     return result
 
 
