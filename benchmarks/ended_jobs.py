@@ -105,7 +105,9 @@ def main() -> None:
         out = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
     listed, files, seconds, at_start, after = json.loads(out)
     print(f"{listed} ended jobs of {options.frames} frames, {stored / 1e6:.0f} MB on the disk; {files} files asked for")
-    print(f"memory: {at_start:.1f} MB more after the start, {after:.1f} MB after the questions (allowed: {MEMORY_MB:.0f})")
+    print(
+        f"memory: {at_start:.1f} MB more after the start, {after:.1f} MB after the questions (allowed: {MEMORY_MB:.0f})"
+    )
     print(f"the start took {seconds:.1f} s")
     if listed != options.jobs or not files or max(at_start, after) > MEMORY_MB:
         sys.exit("ended jobs take too much, or were forgotten")

@@ -9,7 +9,6 @@ world made of its photo. They are kept in --work and not made again.
 """
 
 import argparse
-import os
 import pickle
 import time
 from collections.abc import Callable
@@ -154,7 +153,7 @@ def main() -> None:
         if not path.exists():
             part = path.with_suffix(".part")
             part.write_bytes(pickle.dumps(made_shots(pipeline, room)))
-            os.replace(part, path)
+            part.replace(path)
     found = dict.fromkeys(FAULTS, 0)
     alarms: list[str] = []
     spread: list[str] = []

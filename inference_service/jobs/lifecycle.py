@@ -93,7 +93,7 @@ class Lifecycle:
             if not is_listed:  # written by an older version
                 self._database.end(job)
                 job.request = without_cameras(job.request)
-        elif not is_listed or looks and (files := self._database.listing(job.id)) is None:
+        elif not is_listed or (looks and (files := self._database.listing(job.id)) is None):
             job.state = "queued"
             self.begin(job)
             if job.state == "queued":

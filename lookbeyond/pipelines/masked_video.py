@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from lookbeyond.errors import InputError, OutOfMemory
 
 from .depth import DepthPipeline
-from .guidance import Guidance, image_tensor
+from .guidance import image_tensor
 from .views import Pass, ViewsPipeline, ViewsPipelineOutput
 
 WALK_FRAMES = 17
