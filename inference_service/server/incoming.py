@@ -59,7 +59,7 @@ class Incoming:
     def _unfinished(self, heard: set[int]) -> dict[int, tuple[int, int]]:
         """By inode: bytes of an unfinished message, and the descriptor."""
         unfinished = {}
-        for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        for descriptor in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
             with contextlib.suppress(OSError):  # closed meanwhile
                 about = os.fstat(descriptor)
                 if not stat.S_ISSOCK(about.st_mode):
