@@ -6,7 +6,6 @@ side, lens and shift as they make the same picture. What even that cannot hold i
 """
 
 import math
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -50,7 +49,7 @@ def write_camera_file(
             made = Path(folder) / f"camera{kind}"
             with bpy.context.temp_override(scene=scene, view_layer=scene.view_layers[0]):  # pyright: ignore
                 _EXPORTERS[kind](made, scene, UNITS[unit])
-            os.replace(made, path)
+            made.replace(path)
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise JobError(f"Blender could not write {path} ({reason}): choose another folder.") from None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import click
 
 from inference_service.cli.cameras import cameras
+from inference_service.cli.compare import compare
 from inference_service.cli.doctor import doctor
 from inference_service.cli.fetch import fetch
 from inference_service.cli.keys import keys
@@ -18,7 +19,7 @@ from inference_service.cli.shot import shot
 from inference_service.cli.splats import splats
 from inference_service.cli.status import status
 from inference_service.cli.store import store
-from inference_service.cli.train import evaluate, train
+from inference_service.cli.train import evaluate, study, train
 from inference_service.cli.world import world
 from inference_service.client import ServiceError
 from lookbeyond import __version__
@@ -33,9 +34,9 @@ def command() -> None:
 
 
 _parts = (
-    *(world, shot, cameras, splats, mesh, page),
+    *(world, shot, compare, cameras, splats, mesh, page),
     *(serve_command, status, queue, keys, store, fetch, doctor),
-    *(train, evaluate),
+    *(train, evaluate, study),
 )
 for _part in _parts:
     command.add_command(_part)

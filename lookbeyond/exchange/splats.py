@@ -308,7 +308,7 @@ def _quaternions(rotation: NDArray) -> NDArray[np.float32]:
 
 def _covering(mask: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:
     """A mask at another size: whatever a pixel of it touches."""
-    rows, columns = mask.shape
+    _, columns = mask.shape
     if width < columns:
         share = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
         return share > 0

@@ -333,7 +333,7 @@ def test_a_part_of_a_sphere_is_completed_by_a_filler_that_knows_the_truth(way, s
     known = np.ones((1024, 2048), bool)
     known[850:], known[:, 200:700] = False, False
     whole = oracle.complete(np.where(known[..., None], colour, np.uint8(0)), known, way=way, size=size)
-    height, width = whole.shape[:2]
+    _height, width = whole.shape[:2]
     wanted = truth(width, HEADING if way == "canvas" else 0.0)
     error = np.abs(whole.astype(float) - wanted)
     assert np.median(error) < 2 and np.quantile(error, 0.99) < 12
