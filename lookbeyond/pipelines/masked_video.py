@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from lookbeyond.errors import InputError, OutOfMemory
 
 from .depth import DepthPipeline
-from .guidance import Guidance, image_tensor
+from .guidance import image_tensor
 from .views import Pass, ViewsPipeline, ViewsPipelineOutput
 
 WALK_FRAMES = 17
@@ -196,6 +196,12 @@ class MaskedVideoPipeline(WanVACEPipeline):
         multiple = self._multiple()
         rows, columns = (_span(open_.any(1 - axis), MARGIN_PX, LEAST_TILE_PX, multiple) for axis in (0, 1))
         return WorkPart(frames, rows, columns)
+
+    def _prepare(self) -> None:
+        """Nothing stands outside of the networks (see `ViewsPipeline`)."""
+
+    def _networks(self) -> list:
+        return [self.transformer]
 
     def preview(self, clean: torch.Tensor) -> torch.Tensor:
         """[3, H, W] in -1..1: the frame in the middle, from clean latents [1, C, T, h, w]."""

@@ -6,8 +6,8 @@ from diffusers import (
     AutoencoderKLWan,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
-    UniPCMultistepScheduler,
     UNetSpatioTemporalConditionModel,
+    UniPCMultistepScheduler,
     WanVACEPipeline,
     WanVACETransformer3DModel,
 )
