@@ -152,7 +152,9 @@ def _exposures(
                 "give photos of one exposure, or check that their cameras look where they should"
             )
         if most > 0.1:
-            said.append(f"{names[index]} is made {float(stops[index].mean()):+.1f} stops brighter to match.")
+            mean = float(stops[index].mean())
+            way = "brighter" if mean > 0 else "darker"
+            said.append(f"{names[index]} is made {abs(mean):.1f} stops {way} to match.")
     return 2.0**stops, said
 
 
