@@ -322,7 +322,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     steps = presets.get("flux-klein-360").panorama_steps
     once = klein_flops() / 1e12
     print(
-        f"\nflux-klein-360: {once:.1f} TFLOP a forward, {2 * 2 * steps * once:.0f} a panorama: the canvas and its seam, "
+        f"\nflux-klein-360: {once:.1f} TFLOP a forward, {4 * steps * once:.0f} a panorama: the canvas and its seam, "
         f"{steps} guided steps each"
     )
     print_memory()

@@ -69,6 +69,10 @@ class MaskedVideoPipeline(WanVACEPipeline):
         >>> frames = pipeline(passes, weights, num_inference_steps=30, max_guidance_scale=5.0).colour
     """
 
+    model_cpu_offload_seq = "text_encoder->transformer"
+    # it works between two forwards of the network, for previews
+    _exclude_from_cpu_offload = ["vae"]
+
     def __init__(self, tokenizer, text_encoder, vae, scheduler, transformer=None, transformer_2=None,
                  boundary_ratio=None):  # fmt: skip
         super().__init__(tokenizer, text_encoder, vae, scheduler, transformer, transformer_2, boundary_ratio)
