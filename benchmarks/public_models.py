@@ -11,6 +11,7 @@ trained ones do and make no pictures.
 """
 
 import argparse
+import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -115,7 +116,7 @@ def clips_of_a_walk(pipeline: MaskedVideoPipeline, count: int, height: int, widt
     room, most = panorama_of_noise(1024, "a quarter"), PRESET.frames_per_clip - 1
     cameras = walk(count, width // 4, height // 4)
     ends = [*range(0, count - 1, most), count - 1]
-    paths = [(cameras[first : last + 1], True) for first, last in zip(ends, ends[1:], strict=False)]
+    paths = [(cameras[first : last + 1], True) for first, last in itertools.pairwise(ends)]
     for last in ends[1:]:  # the first anchor stands where the photo was taken, and sees all
         paths.append((denser([cameras[0], cameras[last]], pipeline.frames_per_walk)[0], False))
     clips = []

@@ -117,7 +117,7 @@ def raw_service(arguments: list[str]) -> None:
                 return
             data: bytes | memoryview = memory[: int(size)]
             if name:
-                with open(name, "rb", buffering=0) as file:
+                with Path(name.decode()).open("rb", buffering=0) as file:
                     file.seek(int(offset))
                     data = file.read(int(size))
             router.send_multipart([peer, data], copy=False)
@@ -146,7 +146,7 @@ def pull_raw(files: list[Path], window: int, folder: Path | None, from_memory: b
         before, begun = cpu_s(psutil.Process(process.pid)), time.perf_counter()
         asked = number = 0
         for index, (_, size) in enumerate(sizes):
-            with open(folder / str(index), "wb") if folder else contextlib.nullcontext() as file:
+            with (folder / str(index)).open("wb") if folder else contextlib.nullcontext() as file:
                 for _ in range(0, size, chunk):
                     while asked < len(pieces) and asked - number < window:
                         path, offset, count = pieces[asked]

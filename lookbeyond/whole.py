@@ -62,7 +62,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         with storage_errors(path):
-            os.replace(temporary, path)
+            temporary.replace(path)
     finally:
         if lock is not None:
             os.close(lock)
@@ -109,14 +109,14 @@ def whole_folder(path: Path, owned: tuple[str, ...]) -> Iterator[Path]:
 def _take_place(new: Path, path: Path) -> None:
     """Put the folder `new` at `path`; what was there is then where `new` was, or gone."""
     if not path.exists():
-        os.replace(new, path)
+        new.replace(path)
     elif not exchange(new, path):
         replaced = new.with_name(new.name + REPLACED)
-        os.replace(path, replaced)  # killed from here on, `_recover` puts it back
+        path.replace(replaced)  # killed from here on, `_recover` puts it back
         try:
-            os.replace(new, path)
+            new.replace(path)
         except BaseException:
-            os.replace(replaced, path)
+            replaced.replace(path)
             raise
         shutil.rmtree(replaced, ignore_errors=True)
 
@@ -127,7 +127,7 @@ def _recover(path: Path) -> None:
     left = list(_leftovers(path, pattern))
     for each in left:
         if each.name.endswith(REPLACED) and not path.exists():
-            os.replace(each, path)
+            each.replace(path)
     for each in left:
         shutil.rmtree(each, ignore_errors=True)
 

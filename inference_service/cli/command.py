@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import click
 
 from inference_service.cli.cameras import cameras
+from inference_service.cli.compare import compare
 from inference_service.cli.doctor import doctor
 from inference_service.cli.fetch import fetch
 from inference_service.cli.keys import keys
@@ -34,7 +35,7 @@ def command() -> None:
 
 
 _parts = (
-    *(world, photos, shot, cameras, splats, mesh, page),
+    *(world, photos, shot, compare, cameras, splats, mesh, page),
     *(serve_command, status, queue, keys, store, fetch, doctor),
     *(train, evaluate),
 )

@@ -11,9 +11,12 @@ from inference_service.server.front import FrontSocket
 from inference_service.server.sessions import Sessions
 from inference_service.store.store import Store
 from inference_service.wire.messages import PreviewHint, ProgressHint
+from inference_service.work.unit import Unit
+from inference_service.work.units.clip import ShootClip, read_watched
 from inference_service.workers import messages as worker
 from inference_service.workers.executor import Executor
 from lookbeyond.errors import LookBeyondError
+from lookbeyond.monitors.findings import is_off
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +78,10 @@ class Dispatcher:
             case worker.UnitDone(identity=identity, seconds=seconds):
                 self._totals["units_done"] += 1
                 self._log(logging.INFO, "unit done", identity, seconds=seconds)
+                active = self._queue.working.get(identity)
                 self._queue.finished(identity)
+                if active is not None:
+                    self._count_watched(active.unit)
             case worker.UnitReturned(identity=identity) | worker.UnitFailed(identity=identity, code="cancelled"):
                 self._log(logging.INFO, "unit cancelled", identity)
                 self._queue.interrupted(identity)
@@ -91,6 +97,12 @@ class Dispatcher:
             case worker.NoWorkers(reason=reason):
                 for job in self._queue.active():
                     self._queue.give_up(job, reason)
+
+    def _count_watched(self, unit: Unit) -> None:
+        if isinstance(unit, ShootClip):
+            frames = read_watched(self._store, unit.identity, len(unit.cameras)).frames
+            self._totals["frames_watched"] += len(frames)
+            self._totals["frames_off"] += sum(is_off(frame) for frame in frames)
 
     def _progressed(self, report: worker.UnitProgress) -> None:
         self._queue.progressed(report.identity, report.fraction, report.message)

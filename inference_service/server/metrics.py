@@ -13,6 +13,8 @@ TOTALS = {
     "messages": "Messages that clients sent.",
     "refused": "Messages that were answered with an error.",
     "unhandled": "Messages that met an error of the service's own.",
+    "frames_watched": "Frames that the monitors looked at.",
+    "frames_off": "Frames of which a monitor's figure was above its limit.",
     "bytes_sent": "Bytes of results that were sent.",
 }
 

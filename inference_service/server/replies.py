@@ -101,7 +101,7 @@ def _(message: messages.Get, service: Service, asker: Asker) -> object:
     if message.offset == 0:
         service.store.touch_unit(unit)
     try:
-        piece = service.pieces.read(f"{service.store.unit(unit)}/{name}", message.offset, message.size)
+        piece = service.pieces.read(service.store.unit(unit) / name, message.offset, message.size)
     except FileNotFoundError as error:
         raise ProtocolError("lost", "The file is gone from the store; submit the job again.") from error
     except OSError as error:

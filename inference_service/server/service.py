@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -100,7 +101,8 @@ class Service:
         self.preparer = Preparer(self.presets.revision)
         self.store = Store(store)
         sweep(self.store)
-        self.queue = JobQueue(self.store, self._job_changed)
+        self._expander = ThreadPoolExecutor(1, "units")
+        self.queue = JobQueue(self.store, self._job_changed, self._expander)
         self.housekeeper = Housekeeper(
             self.store, self.queue.inputs, self.settings.quota_bytes, self.settings.max_age_s
         )
@@ -123,6 +125,7 @@ class Service:
     def close(self) -> None:
         """Close the job list and all sockets."""
         self.preparer.close()
+        self._expander.shutdown(cancel_futures=True)
         self.queue.close()
         self.gate.close()
         self.context.destroy(linger=0)

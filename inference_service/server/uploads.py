@@ -28,7 +28,7 @@ class Upload:
 
     def append(self, piece: bytes) -> None:
         """Add a piece. StorageError if it cannot be written."""
-        with storage_errors(self.path.parent), open(self.path, "ab") as file:
+        with storage_errors(self.path.parent), self.path.open("ab") as file:
             file.write(piece)
         self.hash.update(piece)
         self.received += len(piece)

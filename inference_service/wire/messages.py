@@ -154,6 +154,8 @@ class JobStatus:
     artifacts: tuple[Artifact, ...] = ()
     after: int = 0
     """How many artifacts were left out, as asked for."""
+    findings: tuple[str, ...] = ()
+    """Of a finished job: what its monitors found wrong, such as "Frames 31–38 drift"."""
 
 
 @message("LIST")

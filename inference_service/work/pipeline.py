@@ -7,6 +7,7 @@ import numpy as np
 
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.monitors.findings import WatchedFrame
 
 Callback = Callable[[float, str, np.ndarray | None], None]
 """Called with the fraction done, a message and perhaps a picture, uint8 [h, w, 3]; may raise Cancelled."""
@@ -78,6 +79,8 @@ class Pipeline(Protocol):
         callback: Callback | None,
         steps: int = 0,
     ) -> list[View]: ...
+
+    def watch(self, panorama: Panorama, views: Sequence[View]) -> list[WatchedFrame]: ...
 
 
 Pipelines = Callable[[str], Pipeline]

@@ -11,6 +11,7 @@ from lookbeyond.errors import InputError
 from lookbeyond.files import read_distance, read_json, read_png
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import View
+from lookbeyond.monitors.findings import MAX_MONITORS_BYTES
 
 from .cameras_json import read_json_move
 
@@ -56,7 +57,7 @@ def load_shot(folder: Path) -> Shot:
                 f"The folder {folder} is not a shot: {name} is missing; "
                 "make one with `lookbeyond shot WORLD --cameras FILE --out FOLDER`."
             )
-    move, about = read_json_move(folder / "transforms.json"), read_json(folder / "shot.json")
+    move, about = read_json_move(folder / "transforms.json"), read_json(folder / "shot.json", MAX_MONITORS_BYTES)
     cameras, frames = move.cameras, [folder / name for name in move.file_names()]
     # whatever a frame's entry says: beside it there is the OpenEXR file, in metres
     depths = [folder / "depth" / f"{frame.stem}.exr" for frame in frames]

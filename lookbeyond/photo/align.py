@@ -85,7 +85,7 @@ def _features(photo: NDArray[np.uint8], camera: Camera) -> tuple[NDArray[np.floa
     if around is None:
         return np.zeros((0, 3)), np.zeros((0, 128), np.float32)
     # OpenCV counts from the middle of the first pixel
-    pixels = np.array([[*point.pt, 1.0] for point in points]) + (0.5, 0.5, 0)
+    pixels = np.array([[point.pt[0] + 0.5, point.pt[1] + 0.5, 1.0] for point in points])
     rays = pixels @ np.linalg.inv(camera.intrinsics).T
     return rays / np.linalg.norm(rays, axis=1, keepdims=True), around
 

@@ -196,7 +196,7 @@ def _fineness(photo: NDArray[np.uint8], camera: Camera) -> float:
 def _laid_beside(colour, known, source, canvas, seen, index: int) -> None:
     """A coarser photo laid beside the finer ones on a sphere, in place: seen where those see nothing, and as far
     inside their border as the seam of least difference goes."""
-    height, width = known.shape
+    width = known.shape[1]
     shared = known & seen
     share = (seen & ~known).astype(np.float32)
     if shared.any():

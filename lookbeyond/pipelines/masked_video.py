@@ -4,7 +4,7 @@ holes."""
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -71,7 +71,7 @@ class MaskedVideoPipeline(WanVACEPipeline):
 
     model_cpu_offload_seq = "text_encoder->transformer"
     # it works between two forwards of the network, for previews
-    _exclude_from_cpu_offload = ["vae"]
+    _exclude_from_cpu_offload: ClassVar = ["vae"]
 
     def __init__(self, tokenizer, text_encoder, vae, scheduler, transformer=None, transformer_2=None,
                  boundary_ratio=None):  # fmt: skip

@@ -18,6 +18,8 @@ from lookbeyond.layout.world import FoundPlace, Room, Unseen, draw_place, find_p
 from lookbeyond.models.autoencoder import spatial_scale_factor
 from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.models.warping import WarpedViews
+from lookbeyond.monitors.findings import WatchedFrame
+from lookbeyond.monitors.frames import watch_frames
 from lookbeyond.presets.memory import MemoryPlan
 
 from .full_size import FEATHER_PX, ToldFrame, faded, shrunk_view, tell_frames
@@ -30,6 +32,8 @@ from .views import WHOLLY_KNOWN, Pass, ViewsPipeline, ViewsPipelineOutput, spati
 Callback = Callable[[float, str, np.ndarray | None], None]
 """(share of the unit done 0..1, what is being done, preview uint8 [h, w, 3] or None); may raise to stop the work."""
 
+LIGHT_WIDTH = 1024
+"""Width of a panorama, pixels, of which only the light is used: what is drawn over it is as wide as was asked for."""
 TONE_PX = 12
 """Scale, in pixels of a frame, above which light and colour are the guidance's, not the network's."""
 
@@ -147,14 +151,16 @@ class ScenePipeline:
             found = find_place(photo, camera, camera_height, self.layout, room)
         unseen = unseen or self.settings.unseen
         distance = found.distance(camera, camera_height, DISTANCE_WIDTH)
-        if distance is not None and found.open and unseen != "as-painted":
-            panorama = bare_panorama(photo, camera, camera_height, width, distance)
+        drawn = found.drawn and unseen != "as-painted"
+        painted_width = min(width, LIGHT_WIDTH) if drawn else width
+        if distance is not None and found.open and drawn:
+            panorama = bare_panorama(photo, camera, camera_height, painted_width, distance)
         else:
             steps = self.settings.panorama_steps
-            if found.layout is not None and unseen != "as-painted":
+            if drawn:
                 steps = max(1, steps // 2)  # the light of surfaces that are drawn over it needs no more
             panorama = self.panorama(
-                photo, camera, camera_height=camera_height, width=width,
+                photo, camera, camera_height=camera_height, width=painted_width,
                 num_inference_steps=steps, coarse_noise=self.settings.panorama_coarse_noise,
                 distance=distance, generator=torch.Generator().manual_seed(seed),
                 callback_on_step_end=self._panorama_progress(callback, "Painting the panorama"),
@@ -163,7 +169,7 @@ class ScenePipeline:
         panorama = self._signed(panorama, seed)
         if callback is not None and found.drawn:
             callback(0.9, "Drawing the place", panorama.shrunk(512).colour)
-        return draw_place(photo, panorama, found, unseen)
+        return draw_place(photo, panorama, found, unseen, width)
 
     def measure_world(
         self,
@@ -305,6 +311,11 @@ class ScenePipeline:
             output = ViewsPipelineOutput(output.colour[asked], output.distance[asked])
             views |= zip(torn, _laid([told[place] for place in torn], output, guidance[asked]), strict=True)
         return [source, *(views[place] for place in range(len(told))), target]
+
+    @staticmethod
+    def watch(panorama: Panorama, views: Sequence[View]) -> list[WatchedFrame]:
+        """What the monitors say of frames that were made from a panorama."""
+        return watch_frames(panorama, views)
 
     def _made_clip(
         self,

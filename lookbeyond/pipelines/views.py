@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -127,8 +127,8 @@ class ViewsPipeline(DiffusionPipeline):
 
     model_cpu_offload_seq = "image_encoder->unet"
     # their weights are used in the middle of the UNet's forward, or between two of them, for previews
-    _exclude_from_cpu_offload = ["raymap_encoder", "unet_backward", "vae"]
-    _optional_components = ["unet_backward", "raymap_encoder"]
+    _exclude_from_cpu_offload: ClassVar = ["raymap_encoder", "unet_backward", "vae"]
+    _optional_components: ClassVar = ["unet_backward", "raymap_encoder"]
 
     def __init__(self, vae, image_encoder, unet, scheduler, unet_backward=None, raymap_encoder=None, *,
                  unet_weights: Path | None = None, lora: Path | None = None):  # fmt: skip

@@ -205,7 +205,7 @@ class Preset:
             for name in STAGES:
                 if found := self.stage(name):
                     owner, stage = found
-                    for part in _SAVED_PARTS[stage.folder] if stage.folder in _SAVED_PARTS else ():
+                    for part in _SAVED_PARTS.get(stage.folder, ()):
                         if not list((owner.folder / stage.folder / part).glob("*.safetensors")):
                             return (
                                 f"the weights of {stage.folder}/{part} are not in {owner.folder}; "

@@ -19,6 +19,7 @@ import numpy as np
 from lookbeyond.geometry.cameras import heading_pitch_roll
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.projection import extract_perspective, sample_equirectangular
+from lookbeyond.monitors.findings import WatchedFrame
 
 STEPS = 12
 SLOW_STEP_S = 0.05
@@ -103,6 +104,15 @@ class DoublePipeline:
         self._steps(int(panorama.colour[-1, 0, 0]), callback, message, source.colour)
         inner = [self.fill_anchor(panorama, camera, (), seed=seed) for camera in cameras[1:-1]]
         return [source, *inner, target]
+
+    def watch(self, panorama, views):
+        """Quick: how far the frames' mean is from the panorama's own, seen from its place."""
+        frames = []
+        for view in views:
+            told = extract_perspective(panorama.colour, view.camera, panorama.heading_rad)
+            other = float((abs(told.astype(int) - view.colour) > 16).any(-1).mean())
+            frames.append(WatchedFrame(None, other, None, 0.0, 1.0, 0.0))
+        return frames
 
 
 class DoublePresets:

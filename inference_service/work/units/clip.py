@@ -2,16 +2,32 @@
 
 from pathlib import Path
 
+import msgspec
+
+from inference_service.store.record import Damaged
 from inference_service.store.store import Store
 from inference_service.work.inputs import read_anchor, read_world
 from inference_service.work.pipeline import Callback, Pipelines
 from inference_service.work.unit import ShotUnit
-from lookbeyond.files import save_frames
+from lookbeyond.errors import InputError
+from lookbeyond.files import read_json, save_frames, write_json
 from lookbeyond.geometry.cameras import Camera
+from lookbeyond.monitors.findings import WatchedFrame
+from lookbeyond.monitors.seam import seam_jump
+
+MONITORS = "monitors.json"
+
+
+class WatchedClip(msgspec.Struct, frozen=True):
+    """What monitors.json holds."""
+
+    seam_jump: float
+    """Of the panorama."""
+    frames: tuple[WatchedFrame, ...]
 
 
 class ShootClip(ShotUnit, tag="clip", frozen=True, kw_only=True):
-    """Files: frames/0001.png ..., depth/0001.exr and .png ..., numbered from its own first frame."""
+    """Files: frames/0001.png ..., depth/0001.exr and .png ..., numbered from its own first frame; monitors.json."""
 
     title = "Clip"
     not_hashed = ("first_numbers",)
@@ -51,8 +67,9 @@ class ShootClip(ShotUnit, tag="clip", frozen=True, kw_only=True):
         return names
 
     def run(self, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
-        views = pipelines(self.preset).shoot_clip(
-            read_world(self.world, store),
+        pipeline, world = pipelines(self.preset), read_world(self.world, store)
+        views = pipeline.shoot_clip(
+            world,
             read_anchor(self.source, store),
             read_anchor(self.target, store),
             self.cameras,
@@ -63,3 +80,18 @@ class ShootClip(ShotUnit, tag="clip", frozen=True, kw_only=True):
             steps=self.steps,
         )
         save_frames(output, views)
+        watched = WatchedClip(seam_jump(world), tuple(pipeline.watch(world, views)))
+        write_json(output / MONITORS, msgspec.to_builtins(watched))
+
+
+def read_watched(store: Store, identity: str, frames: int) -> WatchedClip:
+    """What a finished clip of so many frames was found to be. Damaged if its file is not what it was."""
+    if not store.discard_if_damaged(identity, MONITORS, afresh=False):
+        try:
+            watched = msgspec.convert(read_json(store.unit(identity) / MONITORS), WatchedClip)
+            if len(watched.frames) == frames:
+                return watched
+        except (msgspec.ValidationError, InputError):
+            pass
+        store.discard(store.unit(identity))
+    raise Damaged("What was noted of a clip was damaged and has been removed with it; the clip is made again.")

@@ -7,9 +7,11 @@ import msgspec
 from inference_service.store.store import Store
 from inference_service.work.pipeline import Callback, Pipelines
 from inference_service.work.unit import ShotUnit
+from inference_service.work.units.clip import read_watched
 from lookbeyond.files import DEPTH_PNG_UNIT_M, write_json
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.transforms import write_transforms
+from lookbeyond.monitors.findings import WatchedFrame, monitors_json
 
 
 class ShotAnchor(msgspec.Struct, frozen=True):
@@ -104,4 +106,15 @@ class SummariseShot(ShotUnit, tag="shot", frozen=True, kw_only=True):
                 for clip in self.clips
             ],
             "timings": {"work_s": round(sum(seconds.values()), 3)},
+            "monitors": self._monitors(store),
         }
+
+    def _monitors(self, store: Store) -> dict:
+        frames: dict[int, WatchedFrame] = {}
+        seam_jump = 1.0
+        for clip in self.clips:
+            watched = read_watched(store, clip.clip, clip.last - clip.first + 1)
+            seam_jump = watched.seam_jump
+            for number, frame in enumerate(watched.frames, clip.first):
+                frames.setdefault(number, frame)  # the frame that two clips share has one before it in the first
+        return monitors_json([frames[number] for number in range(len(self.cameras))], self.first_frame, seam_jump)

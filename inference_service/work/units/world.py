@@ -8,10 +8,11 @@ from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS
 from inference_service.work.pipeline import Callback, Pipelines, Room, Unseen
 from inference_service.work.unit import Unit
 from lookbeyond.errors import InputError
-from lookbeyond.files import save_panorama
+from lookbeyond.files import save_panorama, write_json
 from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.layout.camera import camera_from_photo
+from lookbeyond.monitors.seam import seam_jump
 from lookbeyond.photo.reading import read_photo, read_sphere
 
 WORLD_WEIGHT = 10.0
@@ -19,7 +20,10 @@ WORLD_WEIGHT = 10.0
 
 
 class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
-    """Files: panorama.png, distance.exr, from_photo.png, world.json, and the layers of `WORLD_LAYERS`."""
+    """Files: panorama.png, distance.exr, from_photo.png, world.json, and the layers of `WORLD_LAYERS`.
+
+    world.json also says how large the jump at the panorama's seam is.
+    """
 
     title = "World"
     is_shared = True
@@ -55,7 +59,9 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
             "camera_height": self.camera_height, "room": self.room, "seed": self.seed, "callback": callback,
         }  # fmt: skip
         make = self._measured if self.panorama else self._built
-        save_panorama(output, make(store, pipelines, settings))
+        world = make(store, pipelines, settings)
+        save_panorama(output, world)
+        write_json(output / "world.json", world.to_json_dict() | {"seam_jump": round(seam_jump(world), 3)})
 
     def _measured(self, store: Store, pipelines: Pipelines, settings: dict[str, Any]) -> Panorama:
         sphere = read_sphere(store.read_file(self.panorama), store.name(self.panorama))

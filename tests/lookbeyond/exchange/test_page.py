@@ -172,7 +172,7 @@ def test_a_finger_looks_around_and_two_zoom(browser, tour):
 def test_a_mark_leads_to_the_next_room_and_keys_lead_back(page):
     page.page.get_by_label("Go to Study").click()
     page.until("document.body.dataset.room === '1'")
-    yaw, pitch, fov = page.looks()
+    _yaw, _pitch, _fov = page.looks()
     rows, columns = [60, 80], [80, 330]
     page.page.wait_for_timeout(200)
     wanted = expected(world(2.0), *page.looks(), rows, columns)
@@ -233,7 +233,7 @@ def test_what_is_missing_is_said_and_nothing_is_left(shot_folder, tmp_path):
         write_page(tmp_path / "tour", [])
     shot = load_shot(shot_folder)
     assert world_of(shot, [tmp_path, shot_folder / "W"]) == 1
-    with pytest.raises(InputError, match="another world than those given.*give the folder of its world"):
+    with pytest.raises(InputError, match=r"another world than those given.*give the folder of its world"):
         world_of(shot, [tmp_path])
     gone = replace(shot, frames=[shot_folder / "frames" / "gone.png"] * 12)
     with pytest.raises(InputError):
@@ -241,9 +241,9 @@ def test_what_is_missing_is_said_and_nothing_is_left(shot_folder, tmp_path):
     copy = tmp_path / "cut"
     shutil.copytree(shot_folder, copy)
     (copy / "depth" / "0007.exr").unlink()
-    with pytest.raises(InputError, match="0007.exr is missing; shoot it again"):
+    with pytest.raises(InputError, match=r"0007.exr is missing; shoot it again"):
         load_shot(copy)
-    with pytest.raises(InputError, match="shot.json is missing"):
+    with pytest.raises(InputError, match=r"shot.json is missing"):
         (copy / "shot.json").unlink()
         load_shot(copy)
     assert [path.name for path in tmp_path.iterdir()] == ["cut"]

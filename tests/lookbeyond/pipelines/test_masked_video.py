@@ -290,7 +290,7 @@ def test_bad_input_is_named_with_the_remedy(ours, components):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     handle = components["text_encoder"].register_forward_pre_hook(full)
-    with pytest.raises(OutOfMemory, match="too little memory for the text encoder .*; close other programs"):
+    with pytest.raises(OutOfMemory, match=r"too little memory for the text encoder .*; close other programs"):
         shoot(ours, passes, weights, prompt="something not said before")
     handle.remove()
 

@@ -349,7 +349,7 @@ def test_a_part_of_a_sphere_is_completed_by_a_filler_that_knows_the_truth(way, s
     known = np.ones((1024, 2048), bool)
     known[850:], known[:, 200:700] = False, False
     whole = oracle.complete(np.where(known[..., None], colour, np.uint8(0)), known, way=way, size=size)
-    height, width = whole.shape[:2]
+    _height, width = whole.shape[:2]
     wanted = truth(width, HEADING if way == "canvas" else 0.0)
     error = np.abs(whole.astype(float) - wanted)
     assert np.median(error) < 2 and np.quantile(error, 0.99) < 12
@@ -407,9 +407,9 @@ def test_the_rows_at_the_poles_have_no_more_detail_than_a_sphere():
 def test_green_in_a_photo_and_a_way_without_a_mask_are_refused():
     photo, camera = np.full((48, 64, 3), 100, np.uint8), placed_camera(64, 48, 1.2)
     photo[10:20, 10:20] = 20, 250, 30
-    with pytest.raises(InputError, match="of the photo is the pure green .*choose another preset .*flux-klein"):
+    with pytest.raises(InputError, match=r"of the photo is the pure green .*choose another preset .*flux-klein"):
         Canvas()(photo, camera, width=512)
-    with pytest.raises(InputError, match='Flux2KleinPipeline takes no mask; correct the preset: .* "canvas"'):
+    with pytest.raises(InputError, match=r'Flux2KleinPipeline takes no mask; correct the preset: .* "canvas"'):
         OutpaintPipeline(tiny_klein_base(), Meter(), {"way": "views"})
 
 
@@ -422,5 +422,5 @@ def test_a_lora_of_another_model_is_refused_by_name(tmp_path):
     other.transformer.add_adapter(LoraConfig(r=2, target_modules=["to_q"], init_lora_weights=False))
     type(other).save_lora_weights(tmp_path, get_peft_model_state_dict(other.transformer))
     component = Component(folder=str(tmp_path), files=("pytorch_lora_weights.safetensors",))
-    with pytest.raises(InputError, match="panorama/lora: .* is no LoRA for Flux2KleinPipeline .*take one that was"):
+    with pytest.raises(InputError, match=r"panorama/lora: .* is no LoRA for Flux2KleinPipeline .*take one that was"):
         _add_lora("panorama/lora", tiny_klein_base(), tmp_path, component)

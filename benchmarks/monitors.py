@@ -1,0 +1,227 @@
+"""Do the monitors find what is wrong with a shot, are they silent where nothing is, and what do they cost?
+
+    python benchmarks/monitors.py --rooms 300-324             faults put into 100 clean shots, each kind into each
+    python benchmarks/monitors.py --rooms 100-102 --spread    the figures themselves: what limits are chosen from
+    python benchmarks/monitors.py --cost                      processor seconds beside the shot's own
+
+Four shots of every drawn room: a turn and a walk through its true panorama, a walk and a way there and back through the
+world made of its photo. They are kept in --work and not made again.
+"""
+
+import argparse
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from lookbeyond.evaluation.bench import shoot
+from lookbeyond.evaluation.scenes import held_out_room
+from lookbeyond.geometry.cameras import Camera, placed_camera
+from lookbeyond.geometry.keyframes import anchor_seed, plan_shot
+from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.monitors.findings import LIMITS, Finding, findings
+from lookbeyond.monitors.frames import watch_frames
+from lookbeyond.monitors.seam import seam_jump
+from lookbeyond.pipelines.scene import ScenePipeline
+
+FRAMES, WIDTH, HEIGHT = 9, 192, 128
+VISIBLE = 8
+"""Levels by which a hundredth of a frame's pixels must differ for a fault to be one."""
+TRIES = 12
+"""Draws until a fault is one; the last counts in any case."""
+SHOTS = (("turn", "true"), ("walk", "true"), ("walk", "made"), ("there and back", "made"))
+FAULTS = ("shifted anchor", "swapped frame", "seam", "repainted corner")
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A clean shot, and what is needed to spoil it."""
+
+    panorama: Panorama
+    views: list[View]
+    anchor: int
+    """The frame of one of its anchors."""
+    shifted: View
+    """That anchor as it is made for a camera that is off by one to three degrees."""
+
+
+def made_shots(pipeline: ScenePipeline, room: int) -> list[Shot]:
+    """The shots of a room; the same every time."""
+    scene = held_out_room(room)
+    rng = np.random.default_rng(room)
+    true = scene.sharp_panorama
+    made = pipeline.build_world(scene.photo, scene.camera, camera_height=scene.camera_height, width=1024)
+    shots = []
+    for kind, which in SHOTS:
+        panorama, cameras = made if which == "made" else true, scene.path(kind, FRAMES, WIDTH, HEIGHT)
+        views = shoot(pipeline, panorama, cameras, 0.2, 0.2, true)
+        plan = plan_shot(cameras, true, frames_per_clip=pipeline.frames_per_clip)
+        for _ in range(TRIES):
+            anchor = int(rng.choice([each.frame for each in plan.anchors]))
+            wrong = _turned(cameras[anchor], rng)
+            shifted = pipeline.fill_anchor(panorama, wrong, (), seed=anchor_seed(0, wrong))
+            if _differs(shifted.colour, views[anchor].colour):
+                break
+        shots.append(Shot(panorama, views, anchor, replace(shifted, camera=cameras[anchor])))
+    return shots
+
+
+def _differs(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether a fault can be seen at all: a bare wall that is shifted, or two frames of one pose, are no faults."""
+    return float((np.abs(one.astype(int) - other).max(-1) > VISIBLE).mean()) > 0.01
+
+
+def _turned(camera: Camera, rng: np.random.Generator) -> Camera:
+    """The camera turned about its own axes, by one to three degrees in some direction across its view."""
+    angle, way = np.radians(rng.uniform(1, 3)), rng.uniform(0, 2 * np.pi)
+    axis = np.array([np.cos(way), np.sin(way), 0.0])
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    pose = camera.camera_to_world.copy()
+    pose[:3, :3] = pose[:3, :3] @ (np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)
+    return replace(camera, camera_to_world=pose)
+
+
+def spoil(shot: Shot, fault: str, rng: np.random.Generator, donor: Shot) -> tuple[Panorama, list[View], set[int]]:
+    """The shot with a fault in it, and the indices of the frames that have it (none: the panorama)."""
+    views = list(shot.views)
+    if fault == "shifted anchor":
+        views[shot.anchor] = shot.shifted
+        return shot.panorama, views, {shot.anchor}
+    if fault == "swapped frame":
+        for _ in range(TRIES):
+            apart = int(rng.integers(2, FRAMES - 2))
+            first = int(rng.integers(0, FRAMES - apart))
+            one, other = views[first], views[first + apart]
+            if _differs(one.colour, other.colour):
+                break
+        views[first] = replace(other, camera=one.camera)
+        views[first + apart] = replace(one, camera=other.camera)
+        return shot.panorama, views, {first, first + apart}
+    if fault == "seam":
+        return replace(shot.panorama, colour=_seamed(shot.panorama.colour, rng)), views, set()
+    at = int(rng.integers(FRAMES))
+    views[at] = replace(views[at], colour=_repainted(views[at].colour, donor.views[at].colour, rng))
+    return shot.panorama, views, {at}
+
+
+def _seamed(colour: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The panorama's light grows around it, by 6 to 15 %, and falls back at the wrap."""
+    share = rng.uniform(0.06, 0.15) * rng.choice([-1, 1])
+    gain = 1 + share * (np.linspace(0, 1, colour.shape[1]) - 0.5)
+    return np.clip(colour * gain[None, :, None], 0, 255).round().astype(np.uint8)
+
+
+def _repainted(colour: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One corner of a frame, a quarter to two fifths of each side, shows a part of another room's frame instead."""
+    share = rng.uniform(0.25, 0.4)
+    height, width = (round(share * side) for side in colour.shape[:2])
+    flip = np.s_[:: int(rng.choice([-1, 1])), :: int(rng.choice([-1, 1]))]
+    result = colour.copy()
+    result[flip][:height, :width] = other[flip][:height, :width]
+    return result
+
+
+def look(panorama: Panorama, views: list[View]) -> list[Finding]:
+    return findings(watch_frames(panorama, views), 0, seam_jump(panorama))
+
+
+def is_found(found: list[Finding], bad: set[int]) -> bool:
+    """Whether what was found is where the fault is."""
+    if not bad:
+        return any(each.kind == "seam" for each in found)
+    return any(each.first <= at <= each.last for each in found if each.kind != "seam" for at in bad)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rooms", default="300-324", help="seeds of rooms, first-last")
+    parser.add_argument("--work", type=Path, default=Path("out/monitors"), help="where shots are kept")
+    parser.add_argument("--spread", action="store_true", help="print the figures of clean shots and of spoilt ones")
+    parser.add_argument("--cost", action="store_true", help="processor seconds only")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    pipeline = ScenePipeline.from_preset("builtin", "cpu")
+    if options.cost:
+        return print_cost(pipeline)
+    first, last = map(int, options.rooms.split("-"))
+    paths = [options.work / f"{room}_{pipeline.revision}.pickle" for room in range(first, last + 1)]
+    for room, path in enumerate(tqdm(paths, desc="shooting", unit="room"), first):
+        if not path.exists():
+            part = path.with_suffix(".part")
+            part.write_bytes(pickle.dumps(made_shots(pipeline, room)))
+            part.replace(path)
+    found = dict.fromkeys(FAULTS, 0)
+    alarms: list[str] = []
+    spread: list[str] = []
+    shots = 0
+    for number, path in enumerate(tqdm(paths, desc="watching", unit="room"), first):
+        donors = pickle.loads(paths[(number + 1 - first) % len(paths)].read_bytes())
+        for (kind, which), shot, donor in zip(SHOTS, pickle.loads(path.read_bytes()), donors, strict=True):
+            name, shots = f"room {number}, {kind}, {which} panorama", shots + 1
+            if clean := look(shot.panorama, shot.views):
+                alarms.append(f"{name}: " + "; ".join(each.text for each in clean))
+            for fault in FAULTS:
+                spoilt = spoil(shot, fault, np.random.default_rng([number, shots, FAULTS.index(fault)]), donor)
+                hit = is_found(look(*spoilt[:2]), spoilt[2])
+                found[fault] += hit
+                if not hit or options.spread:
+                    spread.append(_figures(f"{name}, {fault}{'' if hit else ' MISSED'}", *spoilt))
+            if options.spread:
+                spread.append(_figures(f"{name}, clean", shot.panorama, shot.views, set(range(FRAMES))))
+    print("\n".join(spread))
+    print(f"{shots} shots of {FRAMES} frames, rooms {options.rooms}, {pipeline.preset} {pipeline.revision}; {LIMITS}")
+    for fault, count in found.items():
+        print(f"{fault}: found in {count} of {shots}")
+    print(f"clean: {len(alarms)} false alarms in {shots}")
+    print("\n".join(alarms))
+
+
+def _figures(name: str, panorama: Panorama, views: list[View], bad: set[int]) -> str:
+    watched = watch_frames(panorama, views)
+    frames = [watched[at] for at in sorted(bad)]
+    most = {
+        name: max((getattr(frame, name) or 0.0 for frame in frames), default=0.0)
+        for name in ("misaligned", "contradicted", "flicker")
+    }
+    figures = ", ".join(f"{name} {value:.3f}" for name, value in most.items())
+    return f"{name}: {figures}, seam {seam_jump(panorama):.2f}"
+
+
+def print_cost(pipeline: ScenePipeline) -> None:
+    """Processor seconds of the monitors and of the frames that they watch; encoding and transport come on top."""
+    for name, size, room in (
+        ("holes made", (384, 256), "off"),
+        ("room drawn", (384, 256), "auto"),
+        ("room drawn", (1920, 1080), "auto"),
+    ):
+        scene = held_out_room(100)
+        world = pipeline.build_world(
+            scene.photo, scene.camera, camera_height=scene.camera_height, width=4096, room=room
+        )
+        way = np.linspace(0, 0.8, 24)
+        cameras = [
+            placed_camera(*size, np.radians(75), heading_rad=float(step), position=(0.0, 0.0, 0.0 + float(step) / 2))
+            for step in way
+        ]
+        shoot(pipeline, world, cameras[:3], 0.2, 0.2)  # what is made once for a world, and compiled once for ever
+        views, own_s = _timed(lambda world=world, cameras=cameras: shoot(pipeline, world, cameras, 0.2, 0.2))
+        watch_frames(world, views[:2])
+        _, watching_s = _timed(lambda world=world, views=views: (watch_frames(world, views), seam_jump(world)))
+        print(
+            f"{name}, {size[0]}x{size[1]}: {1e3 * own_s / len(views):.1f} ms a frame, "
+            f"watching {1e3 * watching_s / len(views):.2f} ms ({watching_s / own_s:.1%})"
+        )
+
+
+def _timed(work: Callable[[], object]) -> tuple:
+    began = time.process_time()
+    result = work()
+    return result, time.process_time() - began
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""What the monitors of a finished job found: in a shot's shot.json, in a world's world.json."""
+
+import msgspec
+
+from inference_service.jobs.job import Job
+from inference_service.store.store import Store
+from lookbeyond.errors import InputError
+from lookbeyond.files import read_json
+from lookbeyond.monitors.findings import MAX_MONITORS_BYTES, findings
+
+
+class _Found(msgspec.Struct, frozen=True):
+    text: str
+
+
+class _Monitors(msgspec.Struct, frozen=True):
+    findings: tuple[_Found, ...] = ()
+
+
+class _Shot(msgspec.Struct, frozen=True):
+    monitors: _Monitors = _Monitors()
+
+
+class _World(msgspec.Struct, frozen=True):
+    seam_jump: float = 1.0
+
+
+def findings_of(job: Job, store: Store) -> tuple[str, ...]:
+    """One sentence for each; none where the file is gone or cannot be read, for that is told when it is fetched."""
+    name = "shot.json" if job.kind == "shot" else "world.json"
+    delivery = job.artifacts.get(name)
+    if delivery is None:
+        return ()
+    try:
+        about = read_json(store.unit(delivery.unit) / delivery.own_name, MAX_MONITORS_BYTES)
+        if job.kind == "shot":
+            return tuple(found.text for found in msgspec.convert(about, _Shot).monitors.findings)
+        return tuple(found.text for found in findings((), seam_jump=msgspec.convert(about, _World).seam_jump))
+    except (InputError, msgspec.ValidationError):
+        return ()

@@ -1,0 +1,40 @@
+"""The seam of a panorama: the jump where its last column meets its first."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookbeyond.geometry.panorama import Panorama
+
+SEAM_WIDTH = 1024
+"""Panoramas are looked at no finer than this: pixels."""
+NEIGHBOURS = 16
+"""Columns on each side of the wrap whose own jumps say what is usual there."""
+BAND = 8
+"""Rows that are judged together."""
+
+
+def seam_jump(panorama: Panorama) -> float:
+    """The jump across the wrap beside the jumps between the columns near it; about 1 where there is no seam.
+
+    A seam shows in every row, an edge of the place that stands there by chance in some: the panorama is cut into bands
+    of rows, and the median over the bands counts, each weighted by what it covers of the sphere. A jump is what the
+    columns on both sides, carried on in a straight line, do not foretell.
+    """
+    return jump_at_wrap(panorama.shrunk(SEAM_WIDTH).colour)
+
+
+def jump_at_wrap(colour: NDArray[np.uint8]) -> float:
+    """`seam_jump` of an equirectangular picture [H, W, 3] as it is."""
+    near = np.concatenate([colour[:, -NEIGHBOURS - 2 :], colour[:, : NEIGHBOURS + 2]], 1).astype(np.float32)
+    height = len(near) // BAND * BAND
+    bands = near[:height].reshape(-1, BAND, *near.shape[1:]).mean(1)
+    left = 1.5 * bands[:, 1:-2] - 0.5 * bands[:, :-3]
+    right = 1.5 * bands[:, 2:-1] - 0.5 * bands[:, 3:]
+    jumps = np.abs(left - right).max(-1)
+    middle = jumps.shape[1] // 2
+    usual = np.delete(jumps, middle, 1)
+    ratio = (jumps[:, middle] + 0.5) / (np.quantile(usual, 0.9, axis=1) + 0.5)
+    weight = np.cos((np.arange(len(bands)) + 0.5) / len(bands) * np.pi - np.pi / 2)
+    order = np.argsort(ratio)
+    share = np.cumsum(weight[order])
+    return float(ratio[order[np.searchsorted(share, share[-1] / 2)]])
