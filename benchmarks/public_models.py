@@ -196,17 +196,54 @@ def count_levers(count: int = 100, models: Sequence[str] = ("vace", "vace-14b"))
     return counted
 
 
-def klein_flops(height: int = 720, width: int = 1440) -> float:
-    """Of one forward of FLUX.2 klein for a canvas that it is shown: both are in the sequence."""
+CANVAS = (720, 1440)
+KLEIN = {
+    "full": {"num_layers": 5, "num_single_layers": 20, "num_attention_heads": 24, "joint_attention_dim": 7680},
+    "tiny": {"patch_size": 1, "num_layers": 1, "num_single_layers": 1, "attention_head_dim": 16,
+             "num_attention_heads": 2, "joint_attention_dim": 48, "axes_dims_rope": (4, 4, 4, 4)},
+}  # fmt: skip
+
+
+def klein(kind: str, height: int, width: int) -> tuple[Flux2Transformer2DModel, tuple]:
+    """FLUX.2 klein's transformer, and its inputs for a canvas that it is shown: both are in the sequence."""
+    tokens = 2 * (height // 16) * (width // 16)
+    network = Flux2Transformer2DModel(**KLEIN[kind], guidance_embeds=False).eval()
+    words = torch.zeros(1, 512, KLEIN[kind]["joint_attention_dim"])
+    places = torch.zeros(tokens, 4), torch.zeros(512, 4)
+    return network, (torch.zeros(1, tokens, network.config.in_channels), words, torch.zeros(1), *places, None)
+
+
+def klein_flops(kind: str = "full", height: int = CANVAS[0], width: int = CANVAS[1]) -> float:
+    """Of one forward."""
     with counting() as counter:
-        tokens = 2 * (height // 16) * (width // 16)
-        Flux2Transformer2DModel(
-            num_layers=5, num_single_layers=20, num_attention_heads=24, joint_attention_dim=7680, guidance_embeds=False
-        )(
-            torch.empty(1, tokens, 128), torch.empty(1, 512, 7680), torch.zeros(1), torch.zeros(tokens, 4),
-            torch.zeros(512, 4), None,
-        )  # fmt: skip
+        network, arguments = klein(kind, height, width)
+        network(*arguments)
     return float(counter.get_total_flops())
+
+
+@torch.no_grad()
+def run_klein(kind: str, size: tuple[int, int], device: str, steps: int) -> dict[str, float]:
+    """The forwards of one panorama on random weights: the canvas and its seam, every step guided."""
+    dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
+    rate = matmul_rate(device)
+    with torch.device(device):
+        network, arguments = klein(kind, *size)
+    torch.nn.Module.to(network, dtype)
+    arguments = tuple(value.to(dtype) if torch.is_tensor(value) else value for value in arguments)
+    network(*arguments)
+    forget_peak(device)
+    clock = Clock(device)
+    began = clock.now()
+    for _ in range(2 * 2 * steps):
+        network(*arguments)
+    seconds = clock.now() - began
+    used = 4 * steps * klein_flops(kind, *size) / seconds / rate
+    print(
+        f"\nflux-klein-360: {4 * steps} forwards for a canvas of {size[0]} x {size[1]}: {seconds:.2f} s, {used:.1%} of "
+        f"the matrix product's rate, {peak_gb(device):.1f} GB",
+        flush=True,
+    )
+    return {"seconds": seconds, "utilisation": used, "peak_gb": peak_gb(device)}
 
 
 def print_memory() -> None:
@@ -262,6 +299,7 @@ def passes_of(room: Panorama, cameras: Sequence[Camera], device: str) -> tuple[l
     return passes, spatial_weights(cameras, [cameras[0], cameras[-1]], 3.0)
 
 
+@torch.no_grad()
 def run(model: str, frames: int, size: tuple[int, int], device: str, steps: int = 0) -> dict[str, dict[str, Any]]:
     """One clip by every lever on random weights: seconds, the share of the matrix product's rate, the peak of memory.
 
@@ -306,7 +344,9 @@ def run(model: str, frames: int, size: tuple[int, int], device: str, steps: int 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", choices=("vace", "vace-14b"), help="measure on random weights; else only count")
+    parser.add_argument(
+        "--run", choices=("vace", "vace-14b", "flux-klein-360"), help="measure on random weights; else only count"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--size", default=f"{HEIGHT}x{WIDTH}", help="rows x columns, multiples of 16")
     parser.add_argument("--frames", type=int, default=81, help="of a clip that is run: 4 k + 1")
@@ -315,9 +355,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.run:
         height, width = (int(side) for side in options.size.split("x"))
+        if options.run == "flux-klein-360":
+            steps = options.steps or presets.get(options.run).panorama_steps
+            kind, canvas = ("tiny", (64, 128)) if options.tiny else ("full", CANVAS)
+            run_klein(kind, canvas, options.device, steps)
+            return
         model, frames = (options.run, options.frames) if not options.tiny else ("tiny", 9)
-        with torch.no_grad():
-            run(model, frames, (32, 64) if options.tiny else (height, width), options.device, options.steps)
+        run(model, frames, (32, 64) if options.tiny else (height, width), options.device, options.steps)
         return
     count_levers()
     steps = presets.get("flux-klein-360").panorama_steps
