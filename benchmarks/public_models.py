@@ -159,7 +159,8 @@ def work_of(setup: Setup, clips: Sequence[Clip], pipeline: MaskedVideoPipeline) 
 
 @cache
 def flops(model: str, network: str, frames: int, height: int, width: int) -> float:
-    """Of one forward, counted on tensors without data; one reference image beside the frames."""
+    """Of one forward, counted on tensors without data; one reference image beside the frames. All models have one
+    autoencoder."""
     latents = (frames - 1) // 4 + 1
     with counting() as counter:
         if network == "transformer":
@@ -176,7 +177,11 @@ def flops(model: str, network: str, frames: int, height: int, width: int) -> flo
 
 
 def flops_of(work: Counter, model: str, only: str = "") -> float:
-    return sum(count * flops(model, *what) for what, count in work.items() if only in ("", what[0]))
+    return sum(
+        count * flops(model if what[0] == "transformer" else "", *what)
+        for what, count in work.items()
+        if only in ("", what[0])
+    )
 
 
 def count_levers(count: int = 100, models: Sequence[str] = ("vace", "vace-14b")) -> dict[str, dict[str, float]]:
