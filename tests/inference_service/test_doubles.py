@@ -4,6 +4,8 @@ import inspect
 
 import pytest
 
+from benchmarks.incremental import Paced
+from benchmarks.transport import Noise
 from inference_service.server.presets import Presets
 from inference_service.work.pipeline import Pipeline
 from inference_service.workers.executor import Executor
@@ -24,6 +26,8 @@ def methods(cls: type) -> list[str]:
     [
         (Pipeline, ScenePipeline),
         (Pipeline, DoublePipeline),
+        (Pipeline, Noise),
+        (Pipeline, Paced),
         (Executor, ProcessPool),
         (Executor, RayPool),
         (Executor, StuckAtTheThirdClip),
