@@ -40,5 +40,7 @@ def test_every_call_of_the_protocol_is_taken(protocol, cls):
     for name in methods(protocol):
         wanted = inspect.signature(getattr(protocol, name)).parameters.values()
         positional = [parameter for parameter in wanted if parameter.kind is not parameter.KEYWORD_ONLY]
+        if isinstance(inspect.getattr_static(cls, name), staticmethod):
+            positional = positional[1:]  # it needs no self
         keywords = {parameter.name: None for parameter in wanted if parameter.kind is parameter.KEYWORD_ONLY}
         inspect.signature(getattr(cls, name)).bind(*positional, **keywords)
