@@ -62,7 +62,7 @@ OVERHEAD = 0.03
 class Noise(DoublePipeline):
     """Frames that no encoder makes smaller, made in no time."""
 
-    def fill_anchor(self, panorama: Panorama, camera: Camera, before, *, seed, callback=None) -> View:
+    def fill_anchor(self, panorama: Panorama, camera: Camera, before, *, seed, callback=None, **settings) -> View:
         shape = camera.height, camera.width
         colour = np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
         return View(camera, colour, np.full(shape, 3, np.float32), np.zeros(shape, np.uint8))

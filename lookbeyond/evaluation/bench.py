@@ -26,7 +26,7 @@ import torch
 from tqdm import tqdm
 
 from lookbeyond.geometry.cameras import Camera
-from lookbeyond.geometry.keyframes import MAX_ROTATION_RAD, anchor_seed, clip_seed, plan_shot
+from lookbeyond.geometry.keyframes import anchor_seed, clip_seed, plan_shot
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.layout.fit import built_in_network, fit_layout
 from lookbeyond.layout.world import Room, understand_panorama
@@ -163,11 +163,11 @@ def shoot(
     tau_position: float,
     tau_rotation: float,
     planned_in: Panorama | None = None,
-    max_rotation_rad: float = MAX_ROTATION_RAD,
+    max_translation: float | None = None,
 ) -> list[View]:
     """All frames of a path, as the service shoots them; it is planned in `panorama` or, if given, in another one."""
     plan = plan_shot(
-        cameras, planned_in or panorama, frames_per_clip=pipeline.frames_per_clip, max_rotation_rad=max_rotation_rad
+        cameras, planned_in or panorama, frames_per_clip=pipeline.frames_per_clip, max_translation=max_translation
     )
     anchors: list[View] = []
     for anchor in plan.anchors:

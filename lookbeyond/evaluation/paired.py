@@ -53,7 +53,7 @@ def claim(name: str, reference: str, figure: str, unit: str, higher_is_better: b
     unit = f" {unit}" if unit else ""
     said = f"{found.mean:+.2f}{unit}"
     if found.interval is None:
-        few = f"{found.rooms} rooms are too few to claim anything"
+        few = f"{found.rooms} of the {LEAST_ROOMS} rooms that a claim takes"
         return f"{figure}: {name} minus {reference} is {said}; {few}{_wanted(found, unit)}."
     said += f" [{found.interval[0]:+.2f}, {found.interval[1]:+.2f}], {found.rooms} rooms"
     if not found.is_told:

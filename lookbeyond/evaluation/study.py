@@ -67,8 +67,8 @@ class Setting:
     turn_deg: float = 90.0
     speed: float = 1.0
     """By which the frames are fewer."""
-    overlap_deg: float = 40.0
-    """Farthest turn between two keyframes."""
+    spacing: float = 0.25
+    """Farthest way between two keyframes, in median distances."""
     weights: str = "spatial"
     raymap: str = "on"
     anchors: str = "both"
@@ -115,7 +115,7 @@ SAMPLER = {"guidance": "off", "strength": 1.0, "path": "uneven"}
 def experiments(size: str) -> list[Experiment]:
     """Those of a size: "quick", "default" or "full"."""
     quick = size == "quick"
-    overlaps = (40.0, 20.0, 80.0) if quick else (40.0, 10.0, 20.0, 30.0, 60.0, 80.0)
+    spacings = (0.25, 0.1, 0.5) if quick else (0.25, 0.05, 0.1, 0.15, 0.35, 0.5, 1.0)
     factors = (0.8, 0.5, 0.95) if quick else (0.8, 0.5, 0.6, 0.7, 0.9, 0.95)
     taus = (0.2, 1.0) if quick else (0.2, 0.05, 0.1, 0.5, 1.0)
     lengths = (2.0, 0.5, 4.0) if quick else (2.0, 0.25, 0.5, 1.0, 3.0, 4.0)
@@ -133,13 +133,10 @@ def experiments(size: str) -> list[Experiment]:
             "keyframes", "Keyframes from the panorama alone, or walked in from those before them", "",
             (SHIPPED, replace(SHIPPED, label="panorama only", anchors="rotation"),
              replace(SHIPPED, label="walk-in only", anchors="walk")),
-            "The paper makes keyframes of a moving camera by walking the panorama's view in; it prints no figure of "
-            "either kind alone.",
         ),
         Experiment(
-            "overlap", "How much keyframes overlap", "farthest turn between keyframes, degrees",
-            tuple(Setting(f"{each:g}°", each, path="turn", overlap_deg=each, turn_deg=160.0) for each in overlaps),
-            "The paper fixes the keyframes by hand.",
+            "overlap", "How much keyframes overlap", "way between keyframes, in median distances",
+            tuple(Setting(f"every {each:g}", each, spacing=each) for each in spacings),
         ),
         Experiment(
             "walk-in", "How far a keyframe is walked in", "walk as a share of the free way",
@@ -164,7 +161,7 @@ def experiments(size: str) -> list[Experiment]:
                 Setting(f"τ_T {go:g}, τ_q {turn:g}", go, f"{turn:g}", tau_position=go, tau_rotation=turn, **SAMPLER)
                 for go in taus for turn in taus
             ),
-            "The paper does not print a sweep.", grid=True,
+            grid=True,
         ),
         Experiment(
             "distance", "How wrong a distance may be", "error",
@@ -172,7 +169,6 @@ def experiments(size: str) -> list[Experiment]:
                 Setting(f"{kind} {each:g}", each, f"{kind}, {units[kind]}", wrong=kind, by=each)
                 for kind, amounts in errors.items() for each in amounts
             )),
-            "The paper names wrong depth as a failure and prints no figure.",
         ),
         Experiment(
             "paths", "How far a path may go", "",
@@ -251,7 +247,7 @@ class Walker:
         try:
             views = shoot(
                 pipeline, told, cameras, setting.tau_position, setting.tau_rotation, planned_in,
-                math.radians(setting.overlap_deg),
+                setting.spacing * panorama.median_distance(),
             )  # fmt: skip
         finally:
             pipeline.ablation, pipeline.settings = Ablation(), self._settings
@@ -514,7 +510,7 @@ def about(options: argparse.Namespace, pipeline: ScenePipeline) -> dict[str, str
         "TSED": f"thresholds {', '.join(f'{each:g}' for each in metrics.TSED_THRESHOLDS_PX)} px of a frame 256 wide, "
                 f"at least {metrics.LEAST_MATCHES} matches a pair, otherwise no figure",
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} "
-                   f"threads, {options.device}",
+                   f"thread(s), {options.device}",
         "libraries": f"Python {platform.python_version()}, torch {torch.__version__}, OpenCV {cv2.__version__}",
         "date": time.strftime("%Y-%m-%d"),
     }  # fmt: skip

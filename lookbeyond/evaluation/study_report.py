@@ -124,7 +124,6 @@ def _panorama_sections(study: "Study") -> list[Section]:
                         claim(OURS, method, figure, unit, more, difference(values[OURS], values[method]))
                     )
         section.plot = _bars(table.get("hidden PSNR, one sample", {}), "hidden PSNR, dB")
-        section.paper = "The paper prints no PSNR of panoramas; its FID is of networks that are not here."
         sections.append(section)
     return sections
 
@@ -134,7 +133,6 @@ def _course_sections(study: "Study") -> list[Section]:
         return []
     section = Section("Frames against their number, as shipped")
     section.plot = _courses(study.courses)
-    section.paper = "The paper shows frames up to number 100 without a curve; ours are those of one walk."
     return [section]
 
 
@@ -175,12 +173,14 @@ def _plot(experiment: "Experiment", table: dict[str, dict[str, list[float]]]) ->
         if setting.x is not None:
             lines.setdefault(setting.line, []).append(setting)
     shared = lines.pop("", []) if len(lines) > 1 else []
+    if len(lines) > 1:  # each has its own unit
+        return _lines(lines, shared, table, [name for name in ("PSNR", "PSNR in holes", "mTSED") if name in names])
     figure, axes = _figure(math.ceil(len(names) / 2), 2)
     for place, name in zip(axes, names):
         if lines:
-            for colour, (line, settings) in zip(COLOURS, lines.items()):
-                points = sorted((each.x, _mean(table[each.label].get(name, []))) for each in [*shared, *settings])
-                place.plot(*zip(*points), "o-", color=colour, label=line, markersize=4)
+            (settings,) = lines.values()
+            points = sorted((each.x, _mean(table[each.label].get(name, []))) for each in settings)
+            place.plot(*zip(*points), "o-", color=COLOURS[0], markersize=4)
             place.set_xlabel(experiment.axis, fontsize=8)
         else:
             labels = list(table)
@@ -194,9 +194,23 @@ def _plot(experiment: "Experiment", table: dict[str, dict[str, list[float]]]) ->
         place.tick_params(labelsize=7)
     for place in axes[len(names) :]:
         place.axis("off")
-    if len(lines) > 1:
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=7)
+    return _png(figure)
+
+
+def _lines(
+    lines: dict[str, list[Any]], shared: list[Any], table: dict[str, dict[str, list[float]]], names: list[str]
+) -> bytes:
+    """A row a kind, a column a figure."""
+    figure, axes = _figure(len(lines), len(names), 1.9)
+    places = iter(axes)
+    for colour, (line, settings) in zip(COLOURS, lines.items()):
+        for name in names:
+            place = next(places)
+            points = sorted((each.x, _mean(table[each.label].get(name, []))) for each in [*shared, *settings])
+            place.plot(*zip(*points), "o-", color=colour, markersize=4)
+            place.set_title(name, fontsize=8)
+            place.set_xlabel(line, fontsize=8)
+            place.tick_params(labelsize=7)
     return _png(figure)
 
 

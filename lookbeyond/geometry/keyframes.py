@@ -23,8 +23,6 @@ REACH = 0.8
 """Share of the free distance that a camera may go: more leaves too little of its view known."""
 CONE_RAD = math.radians(10)
 """Half angle of the cone around a displacement in which the nearest distance counts as free."""
-MAX_ROTATION_RAD = math.radians(40)
-"""Farthest that a camera turns between two anchors."""
 MAX_BEFORE = 3
 """Most earlier anchors that a new anchor is conditioned on."""
 GROUP = 128
@@ -67,7 +65,7 @@ def plan_shot(
     panorama: Panorama,
     *,
     frames_per_clip: int = 13,
-    max_rotation_rad: float = MAX_ROTATION_RAD,
+    max_rotation_rad: float = math.radians(40),
     max_translation: float | None = None,
     first_frame: int = 1,
 ) -> ShotPlan:
