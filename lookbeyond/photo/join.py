@@ -155,7 +155,7 @@ def _exposures(
             mean = float(stops[index].mean())
             way = "brighter" if mean > 0 else "darker"
             said.append(f"{names[index]} is made {abs(mean):.1f} stops {way} to match.")
-    return 2.0**stops, said
+    return np.exp2(stops).astype(np.float64), said
 
 
 def _check_alike(one, other, both: NDArray[np.bool_], name: str, other_name: str) -> None:
