@@ -83,7 +83,7 @@ def _victims(folder: Path) -> list[Path]:
     store = [path for part in ("files", "units") for path in (folder / "store" / part).rglob("*") if path.is_file()]
     results = [path for name in "WS" for path in (folder / name).rglob("*") if path.is_file()]
     jobs = folder / "store" / "jobs.sqlite"
-    return sorted(store + (results + [jobs] if jobs.exists() else []))
+    return sorted(store + ([*results, jobs] if jobs.exists() else []))
 
 
 def cases(root: Path, count: int, rng: random.Random, log: Log) -> Counter[str]:

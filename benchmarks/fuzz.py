@@ -26,7 +26,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ class Known:
     files: tuple[tuple[str, str], ...] = tuple(dict.fromkeys(requests.WORLD_FILES, HASH).items())
     """The world's: name and hash."""
     frame: str = "frames/0001.png"
-    begun: WorldRequest = WorldRequest(photo=HASH, camera=photo_camera(), width=512)
+    begun: WorldRequest = field(default_factory=lambda: WorldRequest(photo=HASH, camera=photo_camera(), width=512))
     """What is cancelled and handed in again and again, and so never done."""
     job: str = HASH
     unit: str = HASH

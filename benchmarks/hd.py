@@ -9,6 +9,7 @@ of exact colour and distance, 4096 wide; each shot has a seed of its own, so tha
 """
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -122,7 +123,7 @@ class Build:
             assert ended
             took = time.perf_counter() - wall
         errors = [abs(at + eta - took) / max(took - at, 1.0) for at, fraction, eta in told if fraction > 0.1]
-        gaps = [b[0] - a[0] for a, b in zip(told, told[1:])]
+        gaps = [b[0] - a[0] for a, b in itertools.pairwise(told)]
         return {
             "s": took, "cpu_s": self.worker_cpu_s() - cpu, "peak_gb": peak.stop(),
             "eta_error": statistics.median(errors) if errors else first_eta, "eta_gap_s": max(gaps, default=took),

@@ -146,7 +146,7 @@ class Scene:
 
     def _client(self) -> subprocess.Popen:
         arguments = [str(value) for value in (self.folder, self.first, self.jobs, self.frames)]
-        with open(self.folder / "client.log", "ab") as log:
+        with (self.folder / "client.log").open("ab") as log:
             return subprocess.Popen([sys.executable, __file__, "client", *arguments], stdout=log, stderr=log)
 
     def _remember(self) -> None:

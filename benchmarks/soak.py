@@ -150,7 +150,7 @@ def soak(folder: Path, seconds: float, count: int, rng: random.Random, at_least:
 
 def _client(folder: Path, rng: random.Random) -> subprocess.Popen:
     arguments = [sys.executable, __file__, "client", str(folder), str(rng.randrange(10**9))]
-    with open(folder / "clients.log", "ab") as log:
+    with (folder / "clients.log").open("ab") as log:
         return subprocess.Popen(arguments, stdout=log, stderr=log)
 
 

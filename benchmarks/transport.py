@@ -62,7 +62,7 @@ OVERHEAD = 0.03
 class Noise(DoublePipeline):
     """Frames that no encoder makes smaller, made in no time."""
 
-    def fill_anchor(self, panorama: Panorama, camera: Camera, before, *, seed, callback=None) -> View:
+    def fill_anchor(self, panorama: Panorama, camera: Camera, before, *, seed, callback=None, **settings) -> View:
         shape = camera.height, camera.width
         colour = np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
         return View(camera, colour, np.full(shape, 3, np.float32), np.zeros(shape, np.uint8))
@@ -117,13 +117,13 @@ def raw_service(arguments: list[str]) -> None:
                 return
             data: bytes | memoryview = memory[: int(size)]
             if name:
-                with open(name, "rb", buffering=0) as file:
+                with Path(name.decode()).open("rb", buffering=0) as file:
                     file.seek(int(offset))
                     data = file.read(int(size))
             router.send_multipart([peer, data], copy=False)
 
 
-def pull_raw(files: list[Path], window: int, folder: Path | None, from_memory: bool = True) -> Pull:
+def pull_raw(paths: list[Path], window: int, folder: Path | None, from_memory: bool = True) -> Pull:
     """Fetch these files, or as many bytes, with a bare DEALER from a bare ROUTER in another process, with CURVE.
 
     They are written into `folder`, or nowhere.
@@ -134,7 +134,7 @@ def pull_raw(files: list[Path], window: int, folder: Path | None, from_memory: b
     process = subprocess.Popen([sys.executable, __file__, "raw", keys], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     port = int(process.stdout.readline())
-    sizes = [(path, path.stat().st_size) for path in files]
+    sizes = [(path, path.stat().st_size) for path in paths]
     chunk = files.CHUNK_BYTES
     pieces = [(path, at, min(chunk, size - at)) for path, size in sizes for at in range(0, size, chunk)]
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
@@ -146,7 +146,7 @@ def pull_raw(files: list[Path], window: int, folder: Path | None, from_memory: b
         before, begun = cpu_s(psutil.Process(process.pid)), time.perf_counter()
         asked = number = 0
         for index, (_, size) in enumerate(sizes):
-            with open(folder / str(index), "wb") if folder else contextlib.nullcontext() as file:
+            with (folder / str(index)).open("wb") if folder else contextlib.nullcontext() as file:
                 for _ in range(0, size, chunk):
                     while asked < len(pieces) and asked - number < window:
                         path, offset, count = pieces[asked]

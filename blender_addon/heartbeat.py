@@ -1,5 +1,7 @@
 """Ticks the session on Blender's main thread while a task runs, and redraws what shows it."""
 
+import time
+
 import bpy
 
 from .icons import preview_icon
@@ -8,6 +10,9 @@ from .session import session
 INTERVAL_S = 0.1
 SOON_S = 0.01
 """Time to the next beat when this one left work to do."""
+CLOCK_S = 1.0
+"""The time left is drawn anew so often, also while the service says nothing."""
+_drawn_s = [0.0]
 
 
 def start() -> None:
@@ -21,7 +26,7 @@ def beat() -> float | None:
     # Creating datablocks during a render crashes Blender: results wait in the queue.
     if bpy.app.is_job_running("RENDER") or bpy.app.is_job_running("OBJECT_BAKE"):
         return 1.0
-    if session.tick():
+    if session.tick() or time.monotonic() - _drawn_s[0] > CLOCK_S:
         preview_icon.show(session.preview)
         redraw()
     if not session.busy:
@@ -30,11 +35,12 @@ def beat() -> float | None:
 
 
 def redraw() -> None:
-    """Redraw the sidebars and the status bar, but not the viewports."""
+    """Redraw the sidebars, the preferences and the status bar, but not the viewports."""
+    _drawn_s[0] = time.monotonic()
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            for region in area.regions if area.type == "VIEW_3D" else ():
-                if region.type == "UI":
+            for region in area.regions if area.type in ("VIEW_3D", "PREFERENCES") else ():
+                if region.type == "UI" or area.type == "PREFERENCES":
                     region.tag_redraw()
         # A script cannot tag the status bar; resetting its text redraws it. A modal operator may own that text.
         if not window.modal_operators:

@@ -25,6 +25,7 @@ from .photo.camera import photo_camera, set_photo_camera
 from .photo.exif import DEFAULT_FOV_RAD
 from .service.presets import preset_status
 from .session import session
+from .world.stage import is_plate_visible, set_plate_visible
 
 BLEND_RELATIVE = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 BASE = "Folder that relative paths start from: that of the .blend file, unless they come from another one"
@@ -257,9 +258,15 @@ class LookBeyondScene(bpy.types.PropertyGroup):
             ("BACKGROUND", "Background", "As the background of the camera that shot them"),
             ("PLANE", "Plane", "On a plane that fills the camera's frame"),
             ("COMPOSITE", "Compositor", "In the compositor, with depth, to put Blender's objects into the shot"),
+            ("CARD", "Card", "On a card at the camera, which is also seen from outside"),
         ),
         options={"ENUM_FLAG"},
-        default={"STRIP", "BACKGROUND"},
+        default={"STRIP", "BACKGROUND", "CARD"},
+    )
+    play_finished: BoolProperty(
+        name="Play When Finished",
+        description="Play a finished shot in the viewport that looks through its camera. Esc stops it",
+        default=True,
     )
     worlds: CollectionProperty(name="Worlds", description="Worlds that were made in this scene", type=LookBeyondWorld)
     world_index: IntProperty(name="Chosen World", description="Index of the world that is chosen in the list")
@@ -337,6 +344,12 @@ LIVE = {
         min=0.01,
         soft_max=10.0,
         precision=2,
+    ),
+    "show_plate": BoolProperty(
+        name="Clean Plate",
+        description="Show the room without what stands in it behind the stage, where the stage is torn",
+        get=lambda settings: is_plate_visible(settings.id_data),
+        set=lambda settings, visible: set_plate_visible(settings.id_data, visible),
     ),
     "quality": EnumProperty(
         name="Quality",

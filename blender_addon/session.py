@@ -208,7 +208,7 @@ class Session:
     def _handle(self, event: Event, task: RunningTask) -> None:
         match event:
             case Progress():
-                task.fraction, task.eta_s = event.fraction, event.eta_s
+                task.fraction, task.eta_s, task.told_s = event.fraction, event.eta_s, time.monotonic()
                 if not task.cancelled.is_set():
                     task.message = event.message
             case PreviewFile():
@@ -225,20 +225,23 @@ class Session:
             case ServiceStopped():
                 self.service = None  # its process ends by itself
             case Failed():
-                failed = self._current
-                self._end()
-                if failed is not None and failed.on_failed is not None:
-                    self._failed.append(failed)
-                    failed.on_failed()
-                self.error_code = event.code
-                if event.code == "cancelled":
-                    self.notice = f"{task.title} was cancelled."
-                else:
-                    self.error = event.message
-                if event.code in UNREACHABLE:
-                    self.service = None
+                self._fail(event, task)
             case Succeeded():
                 self._result = event
+
+    def _fail(self, event: Failed, task: RunningTask) -> None:
+        failed = self._current
+        self._end()
+        if failed is not None and failed.on_failed is not None:
+            self._failed.append(failed)
+            failed.on_failed()
+        self.error_code = event.code
+        if event.code == "cancelled":
+            self.notice = f"{task.title} was cancelled."
+        else:
+            self.error = event.message
+        if event.code in UNREACHABLE:
+            self.service = None
 
     def _apply_result(self, result: Succeeded) -> None:
         finish = self._current.finish if self._current is not None else None

@@ -5,6 +5,8 @@ A language is complete when each text below has it; what it lacks stays English.
 
 import bpy
 
+from .german_tips import TIPS
+
 GERMAN = {
     "Place Photo": "Foto platzieren",
     "Use Render as Photo": "Rendering als Foto nehmen",
@@ -32,6 +34,7 @@ GERMAN = {
     "Open Folder": "Ordner öffnen",
     "Copy Log": "Protokoll kopieren",
     "Preview Draft": "Entwurf ansehen",
+    "Preview": "Vorschau",
     "Shoot": "Drehen",
     "Set Up Compositing": "Compositing einrichten",
     "Pack for Moving": "Zum Umziehen packen",
@@ -67,7 +70,6 @@ GERMAN = {
     "Load Models at the Start": "Modelle beim Start laden",
     "Delete": "Löschen",
     "Play": "Abspielen",
-    "Movie": "Film",
     "More": "Mehr",
     "Dismiss": "Schließen",
     "Draft": "Entwurf",
@@ -86,12 +88,51 @@ GERMAN = {
     "3  Path": "3  Pfad",
     "4  Shoot": "4  Dreh",
     "Service": "Dienst",
+    "Colours on the Stage": "Farben auf der Bühne",
+    "Mark World as Asset": "Welt als Asset kennzeichnen",
+    "Asset": "Asset",
+    "Photo": "Foto",
+    "Resolution": "Auflösung",
+    "Unseen Part": "Ungesehener Teil",
+    "Room": "Raum",
+    "Strength": "Stärke",
+    "Turn": "Drehung",
+    "Quality": "Qualität",
+    "Size": "Größe",
+    "Steps": "Schritte",
+    "Tolerance": "Toleranz",
+    "Output": "Ausgabe",
+    "Field of View": "Blickwinkel",
+    "Pitch": "Neigung",
+    "Roll": "Rollen",
+    "Height (m)": "Höhe (m)",
+    "Metres": "Meter",
+    "Horizon": "Horizont",
+    "Two Lines": "Zwei Linien",
+    "Known Length": "Bekannte Länge",
+    "Place Photo…": "Foto platzieren…",
+    "Frames": "Bilder",
+    "Background": "Hintergrund",
+    "Plane": "Ebene",
+    "Strip": "Streifen",
+    "Invented": "Erfunden",
+    "Hole": "Loch",
+    "Cannot Be Shot": "Nicht drehbar",
+    "Walk": "Gehen",
+    "To 3D Cursor": "Zum 3D-Cursor",
+    "Clean Plate": "Leerer Raum",
+    "Card": "Karte",
+    "Play When Finished": "Abspielen, wenn fertig",
+    "A Second Place": "Ein zweiter Ort",
+    "A Replacement": "Ein Ersatz",
+    "Second Photo": "Zweites Foto",
 }
 CONTEXTS = ("*", "Operator")
 
 
 def register() -> None:
-    texts = {(context, text): translated for text, translated in GERMAN.items() for context in CONTEXTS}
+    german = (GERMAN | TIPS).items()
+    texts = {(context, text): translated for text, translated in german for context in CONTEXTS}
     bpy.app.translations.register(__package__, {"de_DE": texts, "de": texts})
 
 

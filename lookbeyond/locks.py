@@ -31,6 +31,6 @@ def open_locked(path: Path) -> int | None:
             os.close(descriptor)
             return None
         with contextlib.suppress(OSError):  # else it was removed before it was locked
-            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
                 return descriptor
         os.close(descriptor)

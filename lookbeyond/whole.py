@@ -48,6 +48,17 @@ def require_space(folder: Path, needed_bytes: int) -> None:
         )
 
 
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk, safe from a power cut. OSError if that fails."""
+    if path.is_dir() and sys.platform == "win32":  # which syncs no folders
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path` (same suffix) that takes its place when the block ends well."""
@@ -62,7 +73,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         with storage_errors(path):
-            os.replace(temporary, path)
+            temporary.replace(path)
     finally:
         if lock is not None:
             os.close(lock)
@@ -109,14 +120,14 @@ def whole_folder(path: Path, owned: tuple[str, ...]) -> Iterator[Path]:
 def _take_place(new: Path, path: Path) -> None:
     """Put the folder `new` at `path`; what was there is then where `new` was, or gone."""
     if not path.exists():
-        os.replace(new, path)
+        new.replace(path)
     elif not exchange(new, path):
         replaced = new.with_name(new.name + REPLACED)
-        os.replace(path, replaced)  # killed from here on, `_recover` puts it back
+        path.replace(replaced)  # killed from here on, `_recover` puts it back
         try:
-            os.replace(new, path)
+            new.replace(path)
         except BaseException:
-            os.replace(replaced, path)
+            replaced.replace(path)
             raise
         shutil.rmtree(replaced, ignore_errors=True)
 
@@ -127,7 +138,7 @@ def _recover(path: Path) -> None:
     left = list(_leftovers(path, pattern))
     for each in left:
         if each.name.endswith(REPLACED) and not path.exists():
-            os.replace(each, path)
+            each.replace(path)
     for each in left:
         shutil.rmtree(each, ignore_errors=True)
 

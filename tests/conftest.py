@@ -5,7 +5,7 @@ import tempfile
 
 # No test meets a service, or results, that the person who runs it has on this machine; none needs a network.
 os.environ["LOOKBEYOND_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="look-beyond-tests-")
-os.environ["LOOKBEYOND_PRESETS_DIR"] = os.path.join(os.environ["LOOKBEYOND_RUNTIME_DIR"], "presets")
+os.environ["LOOKBEYOND_PRESETS_DIR"] = f"{os.environ['LOOKBEYOND_RUNTIME_DIR']}/presets"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 try:

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import bpy
-import numpy as np
 
-from ..cameras import matrix_world_of, metres_per_unit, render_size
+from ..cameras import metres_per_unit, render_size
 from ..kit import Camera, read_transforms
 from ..photo.place import add_camera
 from ..service.job_scene import JobScene
@@ -17,10 +16,9 @@ from ..service.preferences import addon_preferences
 from ..tasks import Event, JobError, Succeeded, Task
 from ..undo import undoable
 from ..viewports import select_only
+from .camera_files import TITLES
+from .keys import SQUARE, key_camera
 from .program import program_command, run_program
-
-SQUARE = 1e-3
-"""Pixels whose sides differ by less than this share are square."""
 
 
 def import_camera_move(context: bpy.types.Context, path: Path, unit: str) -> Task:
@@ -31,6 +29,9 @@ def import_camera_move(context: bpy.types.Context, path: Path, unit: str) -> Tas
     scene = context.scene
     if not path.exists():
         raise JobError(f"There is no file {path}: choose it again.")
+    if path.suffix.lower() in TITLES:
+        title = TITLES[path.suffix.lower()]
+        raise JobError(f"Blender reads {title} itself: use File › Import › {title}.")
     width, height = render_size(scene)
     job_scene, moves = JobScene(scene), []
     program = program_command(addon_preferences().service_command)
@@ -63,34 +64,12 @@ def add_moving_camera(
     placed = add_camera(context, name)
     data = placed.data
     data.sensor_fit, data.sensor_width = "HORIZONTAL", 36.0
-    placed.rotation_mode = "QUATERNION"
-    unit_m = metres_per_unit(scene)
-    lenses = np.array([_lens(camera, data.sensor_width) for camera in cameras])
-    animated = [bool(np.ptp(values) > 1e-6) for values in lenses.T]
-    before = None
-    for frame, (camera, lens) in enumerate(zip(cameras, lenses), first_frame):
-        placed.matrix_world = matrix_world_of(camera, unit_m)
-        if before is not None:
-            placed.rotation_quaternion.make_compatible(before)  # or it would turn the long way between two keys
-        before = placed.rotation_quaternion.copy()
-        placed.keyframe_insert("location", frame=frame)
-        placed.keyframe_insert("rotation_quaternion", frame=frame)
-        for prop, value, moves in zip(("lens", "shift_x", "shift_y"), lens, animated):
-            setattr(data, prop, value)
-            if moves:
-                data.keyframe_insert(prop, frame=frame)
+    key_camera(placed, cameras, first_frame, metres_per_unit(scene))
     scene.camera = placed
     if scene.frame_start > first_frame or scene.frame_end < first_frame + len(cameras) - 1:
         scene.frame_start, scene.frame_end = first_frame, first_frame + len(cameras) - 1
     select_only(context, placed)
     return placed
-
-
-def _lens(camera: Camera, sensor_mm: float) -> tuple[float, float, float]:
-    """Focal length in millimetres, and shift to the right and up as shares of the frame's width."""
-    (fx, _, cx), (_, _, cy), _ = camera.intrinsics
-    width, height = camera.width, camera.height
-    return fx / width * sensor_mm, (width / 2 - cx) / width, (cy - height / 2) / width
 
 
 def _told(scene: bpy.types.Scene, cameras: Sequence[Camera], first_frame: int) -> str:

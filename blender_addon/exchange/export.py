@@ -16,6 +16,7 @@ from ..path.read import shot_cameras
 from ..results import absolute
 from ..service.preferences import addon_preferences
 from ..tasks import Event, JobError, Succeeded, Task
+from . import camera_files
 from .program import program_command, run_program
 
 WORLD_KINDS = (
@@ -63,6 +64,13 @@ def export_camera_move(context: bpy.types.Context, path: Path, unit: str, up: st
     scene = context.scene
     cameras = shot_cameras(context)
     first, fps = scene_frames(scene).start, _fps(scene)
+    if path.suffix.lower() in camera_files.TITLES:
+        name, rate = scene.camera.name, (scene.render.fps, scene.render.fps_base)
+
+        def finish(result: Succeeded) -> str:
+            return " ".join(camera_files.write_camera_file(path, name, cameras, first, rate, unit))
+
+        return Task("Export Camera Move", lambda cancelled: iter([Succeeded(folder=path.parent)]), finish)
     program = program_command(addon_preferences().service_command)
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:

@@ -70,7 +70,7 @@ class ExportWorld(FileOperator, bpy.types.Operator):
 
 
 class ExportCameraMove(FileOperator, bpy.types.Operator):
-    """Write the cameras of the scene's frames: .usda, .chan, .jsx, .json, .txt, or a folder for COLMAP"""
+    """Write the cameras of the scene's frames: .usda, .abc, .fbx, .chan, .jsx, .json, .txt, or a folder for COLMAP"""
 
     bl_idname = "lookbeyond.export_camera_move"
     bl_label = "Export Camera Move"

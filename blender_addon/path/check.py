@@ -47,16 +47,16 @@ class PathCheck:
         self.anchors = anchor_frames(self.cameras, world.median_distance_m, frames_per_clip)
         yield
 
-    def summary(self) -> str:
-        """In words, of what the views are made that can be shot; empty if none can."""
+    def shares(self) -> tuple[str, str, str]:
+        """How much of the views that can be shot is photo, invented and hole, as text; empty texts if none can."""
         views = [known for known, excess_m in zip(self.known, self.excess_m, strict=True) if excess_m <= 0]
         if not views:
-            return ""
+            return "", "", ""
         photo, invented, hole = (
             f"{min(shares):.0%}" + (f"–{max(shares):.0%}" if round(max(shares), 2) > round(min(shares), 2) else "")
             for shares in zip(*((known.photo, known.invented, known.hole) for known in views), strict=True)
         )
-        return f"Photo {photo}, invented {invented}, holes {hole}"
+        return photo, invented, hole
 
     def warnings(self) -> list[str]:
         """Sentences for the artist on what is wrong with the path."""

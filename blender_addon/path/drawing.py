@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..kit import Camera, Known
+from ..known import BEYOND, HOLE, INVENTED, LEGEND, PHOTO
 from .check import PathCheck
 
 if TYPE_CHECKING:
@@ -12,11 +13,8 @@ if TYPE_CHECKING:
 
 FRUSTUM_M = 0.12
 """Size of the drawn frusta."""
-PHOTO_COLOUR = (0.25, 0.85, 0.35)
-INVENTED_COLOUR = (0.2, 0.55, 1.0)
-HOLE_COLOUR = (1.0, 0.15, 0.1)
-BEYOND_COLOUR = (0.9, 0.1, 0.75)
-"""Where nothing can be shot."""
+LEGEND_PX = (60, 14)
+"""Place of the legend in the viewport, pixels at interface scale 1: beside the toolbar."""
 
 
 class PathDrawing:
@@ -45,6 +43,31 @@ class PathDrawing:
         gpu.state.blend_set("NONE")
 
 
+def draw_legend(scale: float) -> None:
+    """Draw what the colours mean into the lower left of the viewport whose draw handler is running."""
+    import blf
+    import gpu
+    from bpy.app.translations import pgettext_iface
+    from gpu_extras.batch import batch_for_shader
+
+    shader, font, x, y = gpu.shader.from_builtin("UNIFORM_COLOR"), 0, LEGEND_PX[0] * scale, LEGEND_PX[1] * scale
+    blf.size(font, 12 * scale)
+    blf.enable(font, blf.SHADOW)
+    blf.shadow(font, 3, 0.0, 0.0, 0.0, 1.0)
+    blf.color(font, 1.0, 1.0, 1.0, 1.0)
+    side = 11 * scale
+    for kind in LEGEND:
+        corners = [(x, y), (x + side, y), (x, y + side), (x + side, y + side)]
+        shader.bind()
+        shader.uniform_float("color", (*kind.colour, 1.0))
+        batch_for_shader(shader, "TRI_STRIP", {"pos": corners}).draw(shader)
+        word = pgettext_iface(kind.word)
+        blf.position(font, x + 1.6 * side, y + 1, 0)
+        blf.draw(font, word)
+        x += 1.6 * side + blf.dimensions(font, word)[0] + 16 * scale
+    blf.disable(font, blf.SHADOW)
+
+
 def path_lines(check: PathCheck, unit_m: float) -> tuple[np.ndarray, np.ndarray]:
     """Ends [2 N, 3] of the drawn lines in Blender units, and their colours [2 N, 4]."""
     if not check.cameras:
@@ -66,9 +89,9 @@ def colour(known: Known, excess_m: float) -> tuple[float, float, float, float]:
     """Green for the photo, blue for what was invented, red for holes, mixed by their shares; magenta where nothing can
     be shot."""
     if excess_m > 0:
-        return (*BEYOND_COLOUR, 1.0)
+        return (*BEYOND.colour, 1.0)
     shares = np.array([known.photo, known.invented, known.hole])
-    red, green, blue = shares @ np.array([PHOTO_COLOUR, INVENTED_COLOUR, HOLE_COLOUR])
+    red, green, blue = shares @ np.array([PHOTO.colour, INVENTED.colour, HOLE.colour])
     return float(red), float(green), float(blue), 1.0
 
 

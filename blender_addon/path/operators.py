@@ -7,6 +7,8 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 
 from ..kit import CameraError
 from ..operator_bases import PollWithReason
+from ..session import session
+from ..world import stage
 from ..world.distance import WorldError
 from . import watch
 from .add import add_path
@@ -94,6 +96,7 @@ class AddPath(PollWithReason, bpy.types.Operator):
         except CameraError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        session.clear()  # what was said of the world is read by now: the strip says what comes next
         path_checker.invalidate()
         watch.schedule()
         return {"FINISHED"}
@@ -120,4 +123,25 @@ class CheckPath(PollWithReason, bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (AddPath, CheckPath)
+class ShowKnown(PollWithReason, bpy.types.Operator):
+    """Show in this viewport, in colours, what of the stage is photo, invented and hole; press again for its picture"""
+
+    bl_idname = "lookbeyond.show_known"
+    bl_label = "Colours on the Stage"
+
+    @classmethod
+    def reason(cls, context):
+        if context.space_data is None or context.space_data.type != "VIEW_3D":
+            return "This needs a 3D viewport: press the button in the viewport's sidebar"
+        return "" if stage.shows_tint(stage.find_stage(context.scene)) else "Add the stage first"
+
+    def execute(self, context):
+        space = context.space_data
+        if stage.shows_known(space):
+            stage.show_stage(context.scene, space)
+        else:
+            stage.show_known(space)
+        return {"FINISHED"}
+
+
+CLASSES = (AddPath, CheckPath, ShowKnown)

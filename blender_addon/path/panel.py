@@ -3,10 +3,22 @@
 import bpy
 
 from ..folding import has_path
+from ..known import HOLE, INVENTED, PHOTO
 from ..listed import shortened
 from ..panel_bases import StepPanel, draw_wrapped
+from ..world.stage import shows_known
 from .checker import path_checker
 from .frames import scene_frames
+
+MOVES = (
+    ("PUSH_IN", "Push In", "FORWARD"),
+    ("WALK", "Walk", "CON_FOLLOWPATH"),
+    ("ORBIT", "Orbit", "FORCE_VORTEX"),
+    ("LOOK_AROUND", "Look Around", "VIEW_PAN"),
+    ("CRANE", "Crane", "SORT_DESC"),
+    ("WALK_TO", "To 3D Cursor", "PIVOT_CURSOR"),
+)
+"""The moves as buttons: kind, text, icon."""
 
 
 class PathPanel(StepPanel, bpy.types.Panel):
@@ -22,7 +34,7 @@ class PathPanel(StepPanel, bpy.types.Panel):
     def draw_body(self, layout, context):
         layout.use_property_split = True
         layout.use_property_decorate = False
-        layout.operator_menu_enum("lookbeyond.add_path", "kind", text="Add Camera Path", icon="CURVE_BEZCURVE")
+        draw_moves(layout)
         layout.prop(context.scene, "camera", text="Camera")
         column = layout.column(align=True)
         column.prop(context.scene, "frame_start", text="Frames")
@@ -33,18 +45,35 @@ class PathPanel(StepPanel, bpy.types.Panel):
             row.use_property_split = False  # its name needs the space
             row.prop(context.scene.look_beyond, "show_path")
             row.operator("lookbeyond.check_path", text="", icon="FILE_REFRESH")
+            shows = context.space_data is not None and shows_known(context.space_data)
+            layout.operator("lookbeyond.show_known", icon="COLOR", depress=shows)
             draw_path_warnings(layout, context)
 
 
+def draw_moves(layout: bpy.types.UILayout) -> None:
+    """Draw a button for each camera move: a click adds a path."""
+    column = layout.column(align=True)
+    column.scale_y = 1.2
+    for pair in (MOVES[:2], MOVES[2:4], MOVES[4:]):
+        row = column.row(align=True)
+        for kind, text, icon in pair:
+            row.operator("lookbeyond.add_path", text=text, icon=icon).kind = kind
+
+
 def draw_path_warnings(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Draw the warnings of the last check, and what the views are made of."""
+    """Draw what the views are made of, as the legend of the path's colours, and the warnings of the last check."""
     if not context.scene.look_beyond.show_path or (path_checker.check is None and not path_checker.warnings):
         return
+    shares = ("", "", "") if path_checker.check is None else path_checker.check.shares()
+    if shares[0]:
+        rows = layout.column(align=True)
+        for kind, share in zip((PHOTO, INVENTED, HOLE), shares, strict=True):
+            row = rows.row()
+            row.label(text=kind.word, icon=kind.icon)
+            row.label(text=share)
     column = layout.column(align=True)
     for warning in path_checker.warnings:
         draw_wrapped(column, context, warning, "ERROR")
-    if path_checker.check is not None and (summary := path_checker.check.summary()):
-        column.label(text=summary, icon="HIDE_OFF")
 
 
 CLASSES = (PathPanel,)

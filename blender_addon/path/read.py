@@ -133,7 +133,7 @@ def can_read_isolated(context: bpy.types.Context, trust_proven: bool = False) ->
     if camera is None:
         return True  # no frame has a camera, which reading reports
     own = scene.animation_data
-    if scene.rigidbody_world is not None or own and (own.action or own.nla_tracks or own.drivers):
+    if scene.rigidbody_world is not None or (own and (own.action or own.nla_tracks or own.drivers)):
         return False
     handlers = frame_handlers()
     if handlers and not (trust_proven and handlers in _proven):

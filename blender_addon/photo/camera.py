@@ -14,7 +14,13 @@ def photo_camera(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None =
 
     `depsgraph` includes constraints, drivers and animation.
     """
-    placed = scene.look_beyond.photo_camera
+    return camera_of_photo(scene, scene.look_beyond.photo_camera, depsgraph)
+
+
+def camera_of_photo(
+    scene: bpy.types.Scene, placed: bpy.types.Object | None, depsgraph: bpy.types.Depsgraph | None = None
+) -> Camera | None:
+    """The same of any camera of the scene that has a photo; None if this one has none."""
     if placed is None or placed.type != "CAMERA" or not placed.data.look_beyond.width:
         return None
     size = placed.data.look_beyond

@@ -4,7 +4,7 @@ import itertools
 import math
 
 import bpy
-from bpy.props import FloatProperty, StringProperty
+from bpy.props import EnumProperty, FloatProperty, StringProperty
 
 from .. import heartbeat
 from ..kit import CameraError
@@ -17,7 +17,7 @@ from .analysis import analyse_photo, forget_angles
 from .background import photo_image
 from .camera import linked_reason
 from .image import PhotoError
-from .place import place_photo
+from .place import place_photo, replaceable_camera
 from .plane import show_on_plane
 from .render import place_render
 
@@ -72,6 +72,16 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
         subtype="ANGLE",
         options=NOT_REMEMBERED,
     )
+    role: EnumProperty(
+        name="Second Photo",
+        description="What a photo is in a scene that has another one",
+        items=(
+            ("ASK", "Ask", "Ask in the window; a script's photo is a second place"),
+            ("SECOND", "A Second Place", "A camera and worlds of its own; the former photo stays"),
+            ("REPLACE", "A Replacement", "The former photo's camera becomes this one's; worlds of that photo stay"),
+        ),
+        options={"SKIP_SAVE", "HIDDEN"},
+    )
 
     def invoke(self, context, event):
         self.in_window = True
@@ -80,10 +90,33 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
+    def ask(self, context, former):
+        """Let the artist say what a second photo is: the choice calls this operator again."""
+        filepath = self.filepath
+
+        def draw(menu, context):
+            menu.layout.operator_context = "INVOKE_DEFAULT"
+            for role, text, icon in (("SECOND", "A Second Place", "ADD"), ("REPLACE", "A Replacement", "FILE_REFRESH")):
+                button = menu.layout.operator(self.bl_idname, text=text, icon=icon)
+                button.filepath, button.role = filepath, role
+
+        context.window_manager.popup_menu(draw, title=f"There is {former.name} already. This Photo Is")
+        return {"FINISHED"}
+
     def execute(self, context):
         if not self.filepath:
             self.report({"ERROR"}, "No photo was chosen: choose an image file.")
             return {"CANCELLED"}
+        in_window = getattr(self, "in_window", False)
+        former = replaceable_camera(context.scene, absolute(self.filepath))
+        if in_window and self.role == "ASK" and former is not None:
+            return self.ask(context, former)
+        replaces = former if self.role == "REPLACE" else None
+        height, heading = self.height, self.heading
+        if replaces is not None:  # the same place, seen anew: its scale and direction stay, unless they are given
+            seen = context.scene.look_beyond
+            height = height if self.properties.is_property_set("height") else seen.camera_height
+            heading = heading if self.properties.is_property_set("heading") else seen.heading
         try:
             placed, message = place_photo(
                 context,
@@ -92,14 +125,17 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
                 fov_x_rad=self.fov_x,
                 pitch_rad=self.pitch if self.properties.is_property_set("pitch") else None,
                 roll_rad=self.roll if self.properties.is_property_set("roll") else None,
-                height_m=self.height,
-                heading_rad=self.heading,
+                height_m=height,
+                heading_rad=heading,
+                replaces=replaces,
             )
         except (PhotoError, CameraError) as error:
             return refuse(self, error)
         usable = session.service is not None or preferences.starts_itself()
-        if getattr(self, "in_window", False):  # a script's scene keeps its camera
+        if in_window:  # a script's scene keeps its camera
             look_through(context, placed)
+            if not context.scene.look_beyond.is_property_set("quality"):
+                context.scene.look_beyond.quality = "DRAFT"  # the first shot is to be seen soon
         connected = usable and not bpy.app.background and not preferences.unavailable_reason()
         photo = placed.data.look_beyond
         if not connected and (photo.pitch_assumed or photo.roll_assumed):

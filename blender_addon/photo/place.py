@@ -29,14 +29,16 @@ def place_photo(
     roll_rad: float | None = None,
     height_m: float = 1.6,
     heading_rad: float = 0.0,
+    replaces: bpy.types.Object | None = None,
 ) -> tuple[bpy.types.Object, str]:
     """Make the camera of a photo, or update it; returns the camera and a sentence on its field of view.
 
     The field of view is `fov_x_rad` (horizontal), else that of `focal_35mm` (35 mm equivalent, millimetres), else
     that of the EXIF, else 65 degrees across the longer side. `heading_rad` is counter-clockwise from +X; `pitch_rad`
     > 0 looks up; `roll_rad` > 0 turns the camera clockwise, seen from behind; None, for these two: 0 until the service
-    finds them (`analysis`). The floor is z = 0. Nothing else in the scene changes, except that a scene without a
-    camera gets this one. Raises `PhotoError`.
+    finds them (`analysis`). The floor is z = 0. Another photo gets another camera, unless it `replaces` that of a
+    former one, which then takes its name, too. Nothing else in the scene changes, except that a scene without a camera
+    gets this one. Raises `PhotoError`.
     """
     try:
         exif = read_exif(path)
@@ -46,6 +48,9 @@ def place_photo(
         raise PhotoError(f"{path.name} {reason}.")
     scene = context.scene
     placed = find_photo_camera(scene, path)
+    if placed is None and replaces is not None:
+        placed = replaces
+        placed.name = placed.data.name = f"Photo {path.stem}"
     former = None if placed is None else photo_image(placed)
     image = load_photo(path, exif)
     width, height = image.size[0], image.size[1]
@@ -106,13 +111,21 @@ def field_of_view(fov_x_rad: float, focal_35mm: float, exif: Exif, width: int, h
     )
 
 
+def replaceable_camera(scene: bpy.types.Scene, path: Path) -> bpy.types.Object | None:
+    """The camera of the scene's photo, if this file is another one, and the add-on may change it; else None."""
+    placed = scene.look_beyond.photo_camera
+    if placed not in made_objects(scene) or find_photo_camera(scene, path) is not None:
+        return None
+    return placed
+
+
 def find_photo_camera(scene: bpy.types.Scene, path: Path) -> bpy.types.Object | None:
     """The camera that the add-on made for this photo in this scene; None if it was not placed yet.
 
     A duplicate of the camera has the same properties and is not meant.
     """
     for camera in made_objects(scene):
-        if camera.type == "CAMERA" and (photo_path := camera.data.look_beyond.photo_path):
-            if absolute(photo_path) == path.resolve():
-                return camera
+        photo_path = camera.data.look_beyond.photo_path if camera.type == "CAMERA" else ""
+        if photo_path and absolute(photo_path) == path.resolve():
+            return camera
     return None

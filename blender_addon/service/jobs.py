@@ -1,7 +1,6 @@
 """Steps that send a job to the service and receive its results. No bpy here."""
 
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -121,7 +120,7 @@ def frame_names(request: ShotRequest) -> list[str]:
 
 def check_frames(folder: Path, request: ShotRequest) -> None:
     """Raise `JobError` if a frame is missing."""
-    present = set(os.listdir(folder)) if folder.is_dir() else set()
+    present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     missing = next((name for name in frame_names(request) if name not in present), None)
     if missing is not None:
         raise JobError(f"The frame {missing} did not arrive in {folder.parent}: shoot again.")

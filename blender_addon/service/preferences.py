@@ -9,6 +9,7 @@ from bpy.props import BoolProperty, StringProperty
 
 from .. import __package__ as base_package
 from ..kit import Client, ServiceAddress
+from ..session import session
 from ..tasks import JobError, Task
 from .jobs import Connect
 from .lifecycle import started_first
@@ -61,6 +62,22 @@ class LookBeyondPreferences(bpy.types.AddonPreferences):
         if self.address:
             column.prop(self, "server_key")
             column.prop(self, "client_keys")
+        draw_test(layout)
+
+
+def draw_test(layout: bpy.types.UILayout) -> None:
+    """Draw the button that tests the service, and what came of it: the tab need not be open."""
+    row = layout.row()
+    row.operator("lookbeyond.check_service", icon="LINKED" if session.service is not None else "UNLINKED")
+    reason, column = unavailable_reason(), layout.column(align=True)
+    if session.task is not None:
+        column.label(text=f"{session.task.title}: {session.task.message}", icon="SORTTIME")
+    elif reason or session.error:
+        column.alert = True
+        column.label(text=reason or session.error, icon="ERROR")
+    elif session.service is not None:
+        devices = ", ".join(str(device.get("title") or device.get("name", "")) for device in session.service.devices)
+        column.label(text=f"Service {session.service.service} answers, with {devices}.", icon="CHECKMARK")
 
 
 def addon_preferences() -> LookBeyondPreferences:

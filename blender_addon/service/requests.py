@@ -94,7 +94,7 @@ def known_request(folder: Path) -> StoredRequest | None:
         return None
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _read_once(modified_ns: int, folder: Path) -> StoredRequest:
     return read_request(folder)
 

@@ -6,7 +6,7 @@ from functools import partial
 import bpy
 
 from ..marks import is_local, set_marks
-from ..photo.plane import show_on_plane
+from ..photo.plane import show_on_card, show_on_plane
 from ..viewports import use_standard_view
 from ..world.stage import find_stage, set_stage_visible
 from .composite import is_composited, other_shot_note, set_up_composite
@@ -22,8 +22,8 @@ class ShotDisplay:
     """Shows a shot in the requested places, step by step, so that the window stays responsive.
 
     STRIP is the sequencer of a separate scene, because a strip in the artist's scene would replace its render;
-    BACKGROUND is the background of the `cameras` that render the frames (their names), PLANE an image in front of each,
-    COMPOSITE the compositor's input. The
+    BACKGROUND is the background of the `cameras` that render the frames (their names), CARD an image at each, which
+    they do not see themselves, PLANE one in front of each, COMPOSITE the compositor's input. The
     same frames again refresh what shows them; other frames get a new strip above the previous ones, which stay. Between
     two steps the artist may undo or remove what the first one made, so each step looks up its datablocks anew.
     """
@@ -34,7 +34,7 @@ class ShotDisplay:
         self._messages: list[str] = []
         if "STRIP" in places:
             self._steps += [self._make_sequencer_scene, self._extend_strip]
-        for place in ("BACKGROUND", "PLANE"):
+        for place in ("BACKGROUND", "CARD", "PLANE"):
             self._steps += [partial(self._show_at_camera, place, camera) for camera in cameras if place in places]
         self._steps.append(self._composite if "COMPOSITE" in places else self._note_compositor)
 
@@ -76,15 +76,16 @@ class ShotDisplay:
             return f"The camera {camera.name} is linked and cannot show them; the frames are in {frames.folder}."
         image = frame_sequence(frames)
         set_marks(image, {"shot_frames": len(frames.names), **frames.record})
-        if place == "PLANE":
-            plane = show_on_plane(scene, camera, image, frames.size)
+        if place in ("CARD", "PLANE"):
+            is_card = place == "CARD"
+            plane = show_on_card(scene, camera, image) if is_card else show_on_plane(scene, camera, image, frames.size)
             set_frame_range(plane.image_user, len(frames.names), frames.first_frame, scene.frame_current)
-            return "They play on a plane in front of the camera."
+            return "" if is_card else "They play on a plane in front of the camera."
         set_shot_background(camera.data, image, len(frames.names), frames.first_frame, scene.frame_current)
         stage = find_stage(scene)
         if frames.first_available or stage is None or not set_stage_visible(scene, False):
             return "They play behind the camera."
-        return f"They play behind the camera; {stage.name}, which covered them, is hidden."
+        return "They play behind the camera; the stage is hidden."
 
     def _note_compositor(self, scene: bpy.types.Scene) -> str:
         return other_shot_note(scene, self._frames.folder.parent)

@@ -1,6 +1,7 @@
 """What the monitors found of the chosen take: a strip of colour over its frames, and where something is wrong."""
 
 import functools
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def cells(levels: tuple[float | None, ...], most: int = CELLS) -> list[float | N
     """The worst level of each of at most so many runs of frames that are about equally long."""
     count = min(most, len(levels))
     edges = [round(len(levels) * at / count) for at in range(count + 1)] if count else []
-    runs = [levels[first:last] for first, last in zip(edges, edges[1:])]
+    runs = [levels[first:last] for first, last in itertools.pairwise(edges)]
     return [max((level for level in run if level is not None), default=None) for run in runs]
 
 

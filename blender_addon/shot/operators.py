@@ -23,7 +23,7 @@ MIN_SLICE_S, MAX_SLICE_S = 0.012, 0.1
 
 
 class PreviewDraft(WorldOperator, bpy.types.Operator):
-    """Preview the shot at once: show the stage through the scene's camera"""
+    """Preview the shot at once: play the stage through the scene's camera"""
 
     bl_idname = "lookbeyond.preview_draft"
     bl_label = "Preview Draft"
@@ -35,7 +35,8 @@ class PreviewDraft(WorldOperator, bpy.types.Operator):
         return super().reason(context)
 
     def prepare(self, context):
-        return stage.build_stage(context, preview=True)
+        task = stage.build_stage(context, preview=True)
+        return task if bpy.app.background else play.played(task, context.scene, "The draft plays. Esc stops it.")
 
 
 class Shoot(ServiceOperator, bpy.types.Operator):
@@ -107,7 +108,9 @@ class Shoot(ServiceOperator, bpy.types.Operator):
 
     def prepare(self, context):
         reader = getattr(self, "reader", None)
-        return shoot.shoot(context, reader.cameras if reader is not None else None)
+        task = shoot.shoot(context, reader.cameras if reader is not None else None)
+        plays = context.scene.look_beyond.play_finished and not bpy.app.background
+        return play.played(task, context.scene) if plays else task
 
 
 class SetUpComposite(PollWithReason, bpy.types.Operator):

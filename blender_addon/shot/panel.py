@@ -8,6 +8,7 @@ from .. import icons
 from ..listed import shortened
 from ..panel_bases import StepPanel, draw_wrapped
 from ..path.frames import QUALITIES
+from ..result_lists import ResultList, is_used
 from ..results import absolute
 from ..service import price_watch
 from ..service.presets import step_count
@@ -19,18 +20,40 @@ from .monitors import draw_monitors
 from .takes import out_of_date
 
 
-class TakeList(bpy.types.UIList):
-    """The scene's takes: thumbnail, name, whether one is out of date, which one is shown."""
+class TakeList(ResultList, bpy.types.UIList):
+    """The scene's takes."""
 
     bl_idname = "LOOKBEYOND_UL_takes"
+    entries, index, load = "shots", "shot_index", "lookbeyond.load_take"
+    buttons = (
+        ("lookbeyond.use_take", "CHECKMARK"),
+        ("lookbeyond.shoot_again", "FILE_REFRESH"),
+        ("lookbeyond.open_folder", "FILE_FOLDER"),
+        ("lookbeyond.delete_take", "TRASH"),
+    )
 
-    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flt_flag=0):
-        scene = context.scene
-        layout.prop(item, "name", text="", emboss=False, icon_value=thumbnail(item))
-        if out_of_date(scene, item):
-            layout.label(text="", icon="ERROR")
-        if absolute(item.folder) == absolute(scene.look_beyond.shot_folder):
-            layout.label(text="", icon="RADIOBUT_ON")
+    @staticmethod
+    def thumbnail(entry):
+        return icons.thumbnails.icon(absolute(entry.folder) / "frames" / f"{entry.first:04d}.png")
+
+    @staticmethod
+    def outdated(scene, entry):
+        return out_of_date(scene, entry)
+
+    @staticmethod
+    def lines(entry):
+        return (f"{entry.frames} frames", f"Seed {entry.seed}", entry.made)
+
+    @staticmethod
+    def draw_used(layout, scene, entry, index):
+        used = is_used(entry.folder, scene.look_beyond.shot_folder)
+        layout.label(text="", icon="RADIOBUT_ON" if used else "BLANK1")
+
+    @staticmethod
+    def draw_actions(layout, scene, entry):
+        row = layout.row(align=True)
+        row.operator("lookbeyond.play_take", text="Play", icon="PLAY")
+        row.operator("lookbeyond.export_movie", text="", icon="FILE_MOVIE")
 
 
 class ShootPanel(StepPanel, bpy.types.Panel):
@@ -42,7 +65,7 @@ class ShootPanel(StepPanel, bpy.types.Panel):
         shots = scene.look_beyond.shots
         if not shots:
             return "", 0
-        return shortened(shots[-1].name), thumbnail(shots[-1])
+        return shortened(shots[-1].name), TakeList.thumbnail(shots[-1])
 
     def draw_body(self, layout, context):
         scene = context.scene
@@ -56,8 +79,8 @@ class ShootPanel(StepPanel, bpy.types.Panel):
         row = layout.row(align=True)
         row.scale_y = 1.4
         row.operator("lookbeyond.shoot", icon="RENDER_ANIMATION")
-        row.operator("lookbeyond.preview_draft", text="", icon="HIDE_OFF")
-        draw_takes(layout, context)
+        row.operator("lookbeyond.preview_draft", text="Preview", icon="PLAY")
+        TakeList.draw_list(layout, context)
         draw_monitors(layout, context)
         if (frames := composited_frames(scene)) and (note := other_camera_note(scene, Path(frames).parent)):
             draw_wrapped(layout, context, note, "ERROR")
@@ -71,51 +94,18 @@ class ShootPanel(StepPanel, bpy.types.Panel):
             draw_fine(body, scene.look_beyond)
 
 
-def draw_takes(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Draw the list of the scene's takes; of the chosen one a picture, and what can be done with it."""
-    settings = context.scene.look_beyond
-    row = layout.row()
-    row.template_list(
-        TakeList.bl_idname, "", settings, "shots", settings, "shot_index", rows=5 if settings.shots else 2
-    )
-    column = row.column(align=True)
-    column.operator("lookbeyond.load_take", text="", icon="IMPORT")
-    if settings.shot_index >= len(settings.shots):
-        return
-    take = settings.shots[settings.shot_index]
-    column.operator("lookbeyond.use_take", text="", icon="CHECKMARK")
-    column.operator("lookbeyond.shoot_again", text="", icon="FILE_REFRESH")
-    column.operator("lookbeyond.open_folder", text="", icon="FILE_FOLDER").folder = take.folder
-    column.operator("lookbeyond.delete_take", text="", icon="TRASH")
-    row = layout.split(factor=0.4)
-    if icon := thumbnail(take):
-        row.template_icon(icon, scale=4.5)
-    column = row.column(align=True)
-    column.label(text=f"{take.frames} frames, seed {take.seed}")
-    column.label(text=take.made)
-    row = column.row(align=True)
-    row.operator("lookbeyond.play_take", text="Play", icon="PLAY")
-    row.operator("lookbeyond.export_movie", text="Movie", icon="FILE_MOVIE")
-    if reason := out_of_date(context.scene, take):
-        draw_wrapped(layout, context, reason, "ERROR")
-
-
 def draw_places(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:
     """Draw where the frames are shown, and what can be made of them."""
     column = layout.column(align=True)
     column.use_property_split = False
-    for pair in (("STRIP", "BACKGROUND"), ("PLANE", "COMPOSITE")):
+    for pair in (("STRIP", "BACKGROUND"), ("CARD", "PLANE"), ("COMPOSITE",)):
         row = column.row(align=True)
         for place in pair:
             row.prop_enum(settings, "show_in", place)
+    column.prop(settings, "play_finished")
     if settings.shot_folder:
         layout.operator("lookbeyond.set_up_composite", icon="NODE_COMPOSITING")
         layout.operator("lookbeyond.pack", icon="PACKAGE")
-
-
-def thumbnail(take: bpy.types.PropertyGroup) -> int:
-    """The number of a take's icon: its first frame; 0 if that is gone."""
-    return icons.thumbnails.icon(absolute(take.folder) / "frames" / f"{take.first:04d}.png")
 
 
 def draw_qualities(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:

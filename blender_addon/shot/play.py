@@ -1,11 +1,13 @@
 """Plays a take in a sequencer, and writes it as a movie."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import bpy
 
-from ..tasks import JobError
+from ..service.job_scene import JobScene
+from ..tasks import JobError, Succeeded, Task
 from .strip import is_own_strip, sequencer_scene_of, strips_of
 
 Codec = Literal["H264", "PRORES"]
@@ -53,6 +55,40 @@ def play(context: bpy.types.Context, editing: bpy.types.Scene) -> None:
     editing.frame_set(editing.frame_start)
     with context.temp_override(window=window, area=area):  # pyright: ignore[reportGeneralTypeIssues]
         bpy.ops.screen.animation_play()
+
+
+def play_in_viewport(scene: bpy.types.Scene) -> bool:
+    """Play a scene from its first frame in a viewport that looks through its camera; returns whether one does.
+
+    Not while the artist does something else: while an operator waits for the mouse, in edit modes, during playback.
+    """
+    for window in bpy.context.window_manager.windows:
+        is_free = not window.modal_operators and not window.screen.is_animation_playing
+        active = window.view_layer.objects.active
+        for area in window.screen.areas if window.scene == scene and is_free else ():
+            region = next((region for region in area.regions if region.type == "WINDOW"), None)
+            space = area.spaces.active
+            if area.type != "VIEW_3D" or space.region_3d.view_perspective != "CAMERA" or region is None:
+                continue
+            if active is not None and active.mode != "OBJECT":
+                return False
+            scene.frame_set(scene.frame_start)
+            with bpy.context.temp_override(window=window, area=area, region=region):  # pyright: ignore[reportGeneralTypeIssues]
+                bpy.ops.screen.animation_play()
+            return True
+    return False
+
+
+def played(task: Task, scene: bpy.types.Scene, notice: str = "") -> Task:
+    """A task after which its scene plays, where a viewport looks through its camera; `notice` says so, if given."""
+    job_scene, finish = JobScene(scene), task.finish
+
+    def finish_and_play(result: Succeeded) -> str | None:
+        message = finish(result) if finish is not None else ""
+        shown = job_scene.find() if message is not None else None
+        return notice or message if shown is not None and play_in_viewport(shown) else message
+
+    return replace(task, finish=finish_and_play)
 
 
 def set_movie_output(editing: bpy.types.Scene, path: Path, codec: Codec) -> None:

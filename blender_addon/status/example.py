@@ -12,6 +12,7 @@ from ..path.checker import scene_world_geometry
 from ..photo.place import place_photo
 from ..results import output_folder
 from ..session import session
+from ..shot.play import played
 from ..shot.shoot import shoot
 from ..tasks import Succeeded, Task
 from ..viewports import look_through
@@ -47,7 +48,8 @@ def example(context: bpy.types.Context) -> Task:
         message = build(result)
         if message is not None and bpy.context.scene == scene and settings.world_folder:
             add_path(bpy.context, kind="PUSH_IN", world=scene_world_geometry(scene))
-            session.queue.insert(0, shoot(bpy.context))
+            shot = shoot(bpy.context)
+            session.queue.insert(0, shot if bpy.app.background else played(shot, scene))
         return message
 
     return replace(task, finish=finish)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import bpy
 
 from .. import icons
+from ..folding import has_path
 from ..panel_bases import SidebarPanel, panel_width_px, wrapped
 from ..service import preferences
 from ..service.panel import connect_rows
@@ -131,9 +132,9 @@ def in_short(message: str) -> str:
 
 def time_left(task: RunningTask) -> str:
     """The remaining time as text; empty if it is unknown."""
-    if task.eta_s is None:
+    if task.left_s is None:
         return ""
-    minutes, seconds = divmod(round(task.eta_s), 60)
+    minutes, seconds = divmod(round(task.left_s), 60)
     return f", {minutes}:{seconds:02d} left"
 
 
@@ -150,9 +151,11 @@ def next_step(scene: bpy.types.Scene) -> str:
     if not settings.world_folder:
         ready = session.service is not None or preferences.starts_itself()
         return "Build the world" if ready else "Start the service, then build the world"
-    if outdated_reason(scene):
-        return "Build the world again: its photo or camera changed"
-    return "Add a camera path, then shoot" if not settings.shot_folder else "Ready"
+    if reason := outdated_reason(scene):
+        return "Build the world again: its photo or camera changed" if "build it" in reason else reason
+    if not has_path(scene):
+        return "Add a camera path"
+    return "Preview the move, or shoot it" if not settings.shot_folder else "Ready"
 
 
 def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:

@@ -37,7 +37,22 @@ def set_scene_world(scene: bpy.types.Scene, panorama: Path, heading_rad: float, 
         former = scene.world
     if scene.world is None or former is not None:
         scene.world = bpy.data.worlds.new("Look Beyond")
-    world = scene.world
+    add_panorama_node(scene.world, group, heading_rad)
+    set_marks(scene.world, record)
+    if former is None:
+        return override_note(scene)
+    if not is_local(former):
+        note = (
+            f"The previous world, {former.name}, is linked and stays as it is; this scene has a world of its own now."
+        )
+    else:
+        former.use_fake_user = True
+        note = f"The previous world, {former.name}, is kept in the file."
+    return f"{note} {override_note(scene)}".strip()
+
+
+def add_panorama_node(world: bpy.types.World, group: bpy.types.NodeTree, heading_rad: float) -> None:
+    """Let a world show a panorama's node group."""
     if bpy.app.version < (5, 0, 0):
         world.use_nodes = True
     nodes = world.node_tree.nodes
@@ -49,17 +64,6 @@ def set_scene_world(scene: bpy.types.Scene, panorama: Path, heading_rad: float, 
     output = next((one for one in nodes if one.type == "OUTPUT_WORLD"), None) or nodes.new("ShaderNodeOutputWorld")
     node.location = (output.location.x - 260, output.location.y - 180)
     world.node_tree.links.new(node.outputs["Background"], output.inputs["Surface"])
-    set_marks(world, record)
-    if former is None:
-        return override_note(scene)
-    if not is_local(former):
-        note = (
-            f"The previous world, {former.name}, is linked and stays as it is; this scene has a world of its own now."
-        )
-    else:
-        former.use_fake_user = True
-        note = f"The previous world, {former.name}, is kept in the file."
-    return f"{note} {override_note(scene)}".strip()
 
 
 def override_note(scene: bpy.types.Scene) -> str:
@@ -104,7 +108,7 @@ def panorama_node(world: bpy.types.World | None) -> bpy.types.Node | None:
 
 def shows_world(shading: bpy.types.View3DShading) -> bool:
     """Whether a viewport shows the scene's world."""
-    return shading.type == "MATERIAL" and shading.use_scene_world or shading.type == "RENDERED"
+    return (shading.type == "MATERIAL" and shading.use_scene_world) or shading.type == "RENDERED"
 
 
 def panorama_group(panorama: Path, heading_rad: float) -> bpy.types.NodeTree:

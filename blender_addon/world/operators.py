@@ -8,7 +8,7 @@ from ..operator_bases import IMAGE_GLOB, NOT_REMEMBERED, PollWithReason, Service
 from ..path import watch
 from ..path.checker import path_checker
 from ..results import absolute
-from . import build, stage, variants
+from . import asset, build, stage, variants
 from .nodes import panorama_node, shows_world
 
 
@@ -139,16 +139,28 @@ class SeeWorld(PollWithReason, bpy.types.Operator):
 
 
 class ForgetWorld(PollWithReason, bpy.types.Operator):
-    """Remove this world from the list; its files are kept"""
+    """Remove the chosen world from the list; its files are kept"""
 
     bl_idname = "lookbeyond.forget_world"
     bl_label = "Forget World"
     bl_options = {"REGISTER", "UNDO"}
 
-    index: IntProperty(name="Number", description="Index among the scene's worlds, from 0", min=0)
+    index: IntProperty(
+        name="Number",
+        description="Index among the scene's worlds, from 0; -1: the chosen one",
+        default=-1,
+        min=-1,
+        options=NOT_REMEMBERED,
+    )
+
+    @classmethod
+    def reason(cls, context):
+        return chosen_reason(context.scene.look_beyond.worlds, "world")
 
     def execute(self, context):
-        context.scene.look_beyond.worlds.remove(self.index)
+        settings = context.scene.look_beyond
+        settings.worlds.remove(settings.world_index if self.index < 0 else self.index)
+        settings.world_index = max(0, min(settings.world_index, len(settings.worlds) - 1))
         return {"FINISHED"}
 
 
@@ -192,6 +204,28 @@ class DeleteWorld(DeleteOperator, bpy.types.Operator):
         return settings.worlds, "world_index", settings.world_folder
 
 
+class MarkWorld(PollWithReason, bpy.types.Operator):
+    """Make the chosen world an asset of this file, with its picture, to drag it into other scenes and files"""
+
+    bl_idname = "lookbeyond.mark_world"
+    bl_label = "Mark World as Asset"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def reason(cls, context):
+        return chosen_reason(context.scene.look_beyond.worlds, "world")
+
+    def execute(self, context):
+        settings = context.scene.look_beyond
+        entry = settings.worlds[settings.world_index]
+        try:
+            world = asset.mark_world(absolute(entry.folder), entry.name)
+        except (ValueError, OSError) as error:
+            return refuse(self, error)
+        self.report({"INFO"}, f"{world.name} is in the asset browser, under Current File.")
+        return {"FINISHED"}
+
+
 class AddStage(WorldOperator, bpy.types.Operator):
     """Add a mesh of the world's distances with the panorama as its texture, to place objects on"""
 
@@ -212,5 +246,6 @@ CLASSES = (
     RebuildWorld,
     LoadWorld,
     DeleteWorld,
+    MarkWorld,
     AddStage,
 )

@@ -1,4 +1,4 @@
-"""Whether a scene's world still belongs to its photo and to the photo's camera."""
+"""Whether worlds still belong to their photos and to the cameras of these."""
 
 import math
 from functools import lru_cache
@@ -9,47 +9,74 @@ import bpy
 import numpy as np
 
 from ..kit import Camera, CameraError, WorldRequest, heading_pitch_roll
+from ..made import made_objects
 from ..moved import present_path
-from ..photo.camera import photo_camera
+from ..photo.camera import camera_of_photo
 from ..results import absolute
-from ..service.requests import known_request
+from ..service.requests import StoredRequest, known_request
 from .nodes import world_rotation_rad
 
 TOLERANCE_RAD, TOLERANCE_M = math.radians(0.1), 0.005
 
 
 def outdated_reason(scene: bpy.types.Scene) -> str:
-    """A sentence if photo or camera have changed since the scene's world was built; empty if it is up to date.
+    """A sentence if the scene's world is not of its photo, or `variant_reason`; empty if it is up to date.
 
     Nothing is said of worlds without a record, such as those of the command line.
     """
     settings = scene.look_beyond
-    stored = known_request(absolute(settings.world_folder)) if settings.world_folder else None
+    if not settings.world_folder:
+        return ""
+    folder = absolute(settings.world_folder)
+    stored, picture = known_request(folder), settings.panorama_path or settings.photo_path
+    if stored is not None and picture and not is_of(absolute(picture), stored):
+        return f"This world is of another picture, {Path(stored.origin.source).name}: build it again."
+    return variant_reason(scene, folder)
+
+
+def variant_reason(scene: bpy.types.Scene, folder: Path) -> str:
+    """A sentence if the files of a world are gone, or if its picture's camera has changed since it was built.
+
+    The camera is that of the world's own picture, which need not be the one that the scene has chosen.
+    """
+    if not (folder / "world.json").is_file():
+        return "Its files are missing."
+    stored, settings = known_request(folder), scene.look_beyond
     if stored is None or not isinstance(stored.request, WorldRequest):
         return ""
-    request = stored.request
-    picture = settings.panorama_path or settings.photo_path
-    if not picture:
-        return ""
-    if not is_same_file(absolute(picture), Path(stored.origin.source), request.panorama or request.photo):
-        return f"This world is of another picture, {Path(stored.origin.source).name}: build it again."
-    changed = []
+    request, changed = stored.request, []
     try:
         built = Camera.from_dict(request.camera)
-        if settings.panorama_path:
+        if request.panorama:
+            if not settings.panorama_path or not is_of(absolute(settings.panorama_path), stored):
+                return ""
             turn = settings.panorama_heading - heading_pitch_roll(built)[0]
             if abs(math.remainder(turn, math.tau)) > TOLERANCE_RAD:
                 changed.append("heading")
             if abs(settings.panorama_height - request.camera_height) > TOLERANCE_M:
                 changed.append("height")
-        elif (camera := photo_camera(scene)) is not None:
-            changed = changes(camera, built, world_rotation_rad(scene, heading_pitch_roll(built)[0]))
+        elif (placed := camera_of_world(scene, stored)) is not None:
+            used = settings.world_folder and absolute(settings.world_folder) == folder
+            rotation_rad = world_rotation_rad(scene, heading_pitch_roll(built)[0]) if used else 0.0
+            camera = camera_of_photo(scene, placed)
+            changed = changes(camera, built, rotation_rad) if camera is not None else []
     except CameraError:
         return ""
     if not changed:
         return ""
     names = f"{', '.join(changed[:-1])} and {changed[-1]}" if len(changed) > 1 else changed[0]
     return f"The {names} of the camera changed since this world was built: build it again."
+
+
+def camera_of_world(scene: bpy.types.Scene, stored: StoredRequest) -> bpy.types.Object | None:
+    """The camera of the photo that a world was built from: the scene's, else another that was placed in it."""
+    chosen = scene.look_beyond.photo_camera
+    for placed in dict.fromkeys([chosen, *made_objects(scene)]):
+        if placed is None or placed.type != "CAMERA" or not (photo := placed.data.look_beyond.photo_path):
+            continue
+        if is_of(Path(bpy.path.abspath(photo, library=placed.data.library)).resolve(), stored):
+            return placed
+    return None
 
 
 def changes(now: Camera, built: Camera, rotation_rad: float) -> list[str]:
@@ -65,6 +92,13 @@ def changes(now: Camera, built: Camera, rotation_rad: float) -> list[str]:
     if not np.allclose(now.position, built.position, atol=TOLERANCE_M):
         found.append("position" if abs(now.position[2] - built.position[2]) <= TOLERANCE_M else "height")
     return found
+
+
+def is_of(picture: Path, stored: StoredRequest) -> bool:
+    """Whether a world was built from a picture."""
+    request = stored.request
+    digest = request.panorama or request.photo if isinstance(request, WorldRequest) else ""
+    return is_same_file(picture, Path(stored.origin.source), digest)
 
 
 def is_same_file(file: Path, source: Path, digest: str) -> bool:

@@ -6,30 +6,49 @@ from .. import icons
 from ..listed import shortened
 from ..panel_bases import StepPanel, draw_wrapped
 from ..photo.panel import draw_known_length
+from ..result_lists import ResultList, is_used
 from ..results import absolute
 from ..service import price_watch
 from ..service.presets import takes_prompt
 from ..service.prices import size_text, time_text
 from ..session import session
 from .nodes import panorama_node, shows_world
-from .outdated import outdated_reason
-from .variants import out_of_date
+from .outdated import outdated_reason, variant_reason
+from .stage import find_plate
 
 
-class WorldList(bpy.types.UIList):
-    """The scene's worlds: thumbnail, name, whether one is out of date, which one the scene uses."""
+class WorldList(ResultList, bpy.types.UIList):
+    """The scene's worlds."""
 
     bl_idname = "LOOKBEYOND_UL_worlds"
+    entries, index, load = "worlds", "world_index", "lookbeyond.load_world"
+    buttons = (
+        ("lookbeyond.rebuild_world", "FILE_REFRESH"),
+        ("lookbeyond.open_folder", "FILE_FOLDER"),
+        ("lookbeyond.forget_world", "REMOVE"),
+        ("lookbeyond.delete_world", "TRASH"),
+    )
 
-    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flt_flag=0):
-        scene = context.scene
-        layout.prop(item, "name", text="", emboss=False, icon_value=thumbnail(item))
-        if out_of_date(scene, item):
-            layout.label(text="", icon="ERROR")
-        used = absolute(item.folder) == absolute(scene.look_beyond.world_folder)
-        layout.operator(
-            "lookbeyond.use_world", text="", icon="RADIOBUT_ON" if used else "RADIOBUT_OFF", emboss=False
-        ).index = index
+    @staticmethod
+    def thumbnail(entry):
+        return icons.thumbnails.icon(absolute(entry.folder) / "panorama.png")
+
+    @staticmethod
+    def outdated(scene, entry):
+        return variant_reason(scene, absolute(entry.folder))
+
+    @staticmethod
+    def lines(entry):
+        return (f"Seed {entry.seed}", entry.made)
+
+    @staticmethod
+    def draw_used(layout, scene, entry, index):
+        icon = "RADIOBUT_ON" if is_used(entry.folder, scene.look_beyond.world_folder) else "RADIOBUT_OFF"
+        layout.operator("lookbeyond.use_world", text="", icon=icon, emboss=False).index = index
+
+    @staticmethod
+    def draw_actions(layout, scene, entry):
+        layout.operator("lookbeyond.mark_world", text="Asset", icon="ASSET_MANAGER")
 
 
 class WorldPanel(StepPanel, bpy.types.Panel):
@@ -65,8 +84,8 @@ class WorldPanel(StepPanel, bpy.types.Panel):
             column.prop(settings, "panorama_path", text="360° Picture")
             column.prop(settings, "panorama_height")
             draw_known_length(layout, settings, "lookbeyond.measure_panorama")
-        draw_worlds(layout, context)
-        if reason := outdated_reason(scene):
+        WorldList.draw_list(layout, context)
+        if (reason := outdated_reason(scene)) and reason != listed_reason(scene):
             draw_wrapped(layout, context, reason, "ERROR")
         if settings.world_folder:
             draw_view(layout, context)
@@ -83,6 +102,12 @@ class WorldPanel(StepPanel, bpy.types.Panel):
             body.operator("lookbeyond.use_panorama", text="Use 360° Picture…")
 
 
+def listed_reason(scene: bpy.types.Scene) -> str:
+    """What the list says of its chosen world."""
+    worlds, at = scene.look_beyond.worlds, scene.look_beyond.world_index
+    return WorldList.outdated(scene, worlds[at]) if at < len(worlds) else ""
+
+
 def draw_view(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """Draw how the scene's world is shown, and its stage."""
     node = panorama_node(context.scene.world)
@@ -96,6 +121,9 @@ def draw_view(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row = layout.row(align=True)
     row.operator("lookbeyond.add_stage", icon="MESH_UVSPHERE")
     row.prop(context.scene.look_beyond, "stage_columns", text="")
+    if find_plate(context.scene) is not None:
+        icon = "HIDE_OFF" if context.scene.look_beyond.show_plate else "HIDE_ON"
+        row.prop(context.scene.look_beyond, "show_plate", text="", icon=icon)
     if bpy.app.version >= (5, 3, 0):
         layout.operator("lookbeyond.add_splats", icon="POINTCLOUD_DATA")
 
@@ -110,37 +138,6 @@ def draw_prompt(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row.prop(settings, "prompt", placeholder="description of the place" if is_used else "not for this preset")
     if settings.prompt and not is_used:
         draw_wrapped(layout, context, f"The prompt is not used: {user} takes none.", "INFO")
-
-
-def draw_worlds(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Draw the list of the scene's worlds, and the chosen one large."""
-    settings = context.scene.look_beyond
-    row = layout.row()
-    row.template_list(
-        WorldList.bl_idname, "", settings, "worlds", settings, "world_index", rows=5 if settings.worlds else 2
-    )
-    column = row.column(align=True)
-    column.operator("lookbeyond.load_world", text="", icon="IMPORT")
-    if settings.world_index >= len(settings.worlds):
-        return
-    world = settings.worlds[settings.world_index]
-    column.operator("lookbeyond.rebuild_world", text="", icon="FILE_REFRESH")
-    column.operator("lookbeyond.open_folder", text="", icon="FILE_FOLDER").folder = world.folder
-    column.operator("lookbeyond.forget_world", text="", icon="REMOVE").index = settings.world_index
-    column.operator("lookbeyond.delete_world", text="", icon="TRASH")
-    row = layout.split(factor=0.4)
-    if icon := thumbnail(world):
-        row.template_icon(icon, scale=4.5)
-    column = row.column(align=True)
-    column.label(text=f"Seed {world.seed}")
-    column.label(text=world.made)
-    if reason := out_of_date(context.scene, world):
-        draw_wrapped(layout, context, reason, "ERROR")
-
-
-def thumbnail(world: bpy.types.PropertyGroup) -> int:
-    """The number of a world's icon; 0 if its files are gone."""
-    return icons.thumbnails.icon(absolute(world.folder) / "panorama.png")
 
 
 CLASSES = (WorldList, WorldPanel)

@@ -21,9 +21,11 @@ from ..undo import undoable
 from ..viewports import viewports
 from .geometry import PLATE_DISTANCE_FILE, PLATE_FILE, WorldGeometry, has_plate, load_world_geometry
 from .nodes import panorama_image, panorama_node
-from .stage_mesh import IncrementalMesh, stage_surface
+from .stage_mesh import TINT, IncrementalMesh, stage_surface
 
 MAKER, CATCHER, PLATE = "stage", "stage_shadows", "stage_plate"
+LIT = ("MESH", "SURFACE", "META", "FONT", "CURVES", "POINTCLOUD", "VOLUME")
+"""Types of objects whose surfaces light falls on."""
 PLATE_SCALE = 1.01
 """The plate stands a little behind the stage: where both show the same wall, neither flickers."""
 
@@ -42,7 +44,9 @@ def build_stage(context: bpy.types.Context, preview: bool = False) -> Task:
         if has_plate(present_path(folder)):
             worlds.append(load_world_geometry(present_path(folder), PLATE_DISTANCE_FILE))
         yield Progress(0.5, "Computing the stage", None)
-        computed.extend((world, IncrementalMesh(stage_surface(world, columns))) for world in worlds)
+        computed.extend(
+            (world, IncrementalMesh(stage_surface(world, columns, is_plate=at > 0))) for at, world in enumerate(worlds)
+        )
         yield Succeeded()
 
     def finish(result: Succeeded) -> str | None:
@@ -62,7 +66,10 @@ def build_stage(context: bpy.types.Context, preview: bool = False) -> Task:
             remove_plate(scene)
         set_stage_visible(scene, True)
         for space in viewports():
-            (preview_through_camera if preview else show_texture)(space)
+            show_stage(scene, space)
+            if preview and space.region_3d is not None:
+                space.region_3d.view_perspective = "CAMERA"
+                space.shading.show_backface_culling = False
         return f"The stage has {len(stage.data.polygons)} faces. Renders show it once you set up compositing."
 
     return Task("Stage", steps, undoable("Add Stage", finish))
@@ -88,6 +95,21 @@ def set_stage_visible(scene: bpy.types.Scene, visible: bool) -> bool:
                 thing.hide_set(not visible, view_layer=layer)
                 changed = True
     return changed
+
+
+def is_plate_visible(scene: bpy.types.Scene) -> bool:
+    """Whether the eye of the scene's clean plate is open."""
+    plate = find_plate(scene)
+    layers = [layer for layer in scene.view_layers if plate is not None and plate.name in layer.objects]
+    return any(plate is not None and not plate.hide_get(view_layer=layer) for layer in layers)
+
+
+def set_plate_visible(scene: bpy.types.Scene, visible: bool) -> None:
+    """Show or hide the clean plate alone."""
+    plate = find_plate(scene)
+    for layer in scene.view_layers:
+        if plate is not None and plate.name in layer.objects:
+            plate.hide_set(not visible, view_layer=layer)
 
 
 def place_plate(scene: bpy.types.Scene, stage: bpy.types.Object, folder: Path, mesh: bpy.types.Mesh) -> None:
@@ -206,6 +228,7 @@ def stage_material(image: bpy.types.Image, maker: str = MAKER) -> bpy.types.Mate
             return material
     material = bpy.data.materials.new(f"Look Beyond {'Stage' if maker == MAKER else 'Shadows'} {image.name}")
     set_marks(material, {"maker": maker})
+    material.use_backface_culling = True  # one looks into the room from outside
     if bpy.app.version < (5, 0, 0):
         material.use_nodes = True
     tree = material.node_tree
@@ -229,17 +252,45 @@ def stage_material(image: bpy.types.Image, maker: str = MAKER) -> bpy.types.Mate
     return material
 
 
+def show_stage(scene: bpy.types.Scene, space: bpy.types.SpaceView3D) -> None:
+    """Let a viewport in solid mode show the stage's picture; with objects of the artist, lit by the world.
+
+    Solid mode is quicker, but it would show them as silhouettes: the stage must not be shaded.
+    """
+    shading = space.shading
+    if shading.type != "SOLID":
+        return
+    if has_lit_objects(scene):
+        shading.type, shading.use_scene_world = "MATERIAL", True
+    else:
+        show_texture(space)
+
+
+def has_lit_objects(scene: bpy.types.Scene) -> bool:
+    """Whether the scene has visible objects with surfaces that the add-on did not make."""
+    own = set(made_objects(scene))
+    return any(thing.type in LIT and thing not in own and thing.visible_get() for thing in scene.objects)
+
+
 def show_texture(space: bpy.types.SpaceView3D) -> None:
     """Let a viewport in solid mode show the panorama on the stage, and see into it from outside."""
     shading = space.shading
-    if shading.type == "SOLID":
-        shading.light, shading.color_type, shading.show_backface_culling = "FLAT", "TEXTURE", True
+    shading.light, shading.color_type = "FLAT", "TEXTURE"
+    shading.show_backface_culling = True
 
 
-def preview_through_camera(space: bpy.types.SpaceView3D) -> None:
-    """Let a viewport show the stage through the scene's camera."""
-    space.shading.type = "SOLID"
-    show_texture(space)
-    space.shading.show_backface_culling = False
-    if space.region_3d is not None:
-        space.region_3d.view_perspective = "CAMERA"
+def show_known(space: bpy.types.SpaceView3D) -> None:
+    """Let a viewport show in colours what of the stage is photo, invented and hole (see `known`)."""
+    shading = space.shading
+    shading.type, shading.light, shading.color_type = "SOLID", "STUDIO", "VERTEX"
+    shading.show_backface_culling = True
+
+
+def shows_known(space: bpy.types.SpaceView3D) -> bool:
+    """Whether a viewport shows in colours what is photo, invented and hole."""
+    return space.type == "VIEW_3D" and space.shading.type == "SOLID" and space.shading.color_type == "VERTEX"
+
+
+def shows_tint(stage: bpy.types.Object | None) -> bool:
+    """Whether a stage has these colours: those of former versions have none."""
+    return stage is not None and stage.data.color_attributes.get(TINT) is not None

@@ -9,8 +9,11 @@ import bpy
 import numpy as np
 
 from ..kit import Panorama, Relief, equirectangular_directions
+from ..known import HOLE, INVENTED, PHOTO, linear
 from .geometry import WorldGeometry
 
+TINT = "Known"
+"""The mesh's colours: what is photo, invented and hole."""
 FACES_AT_ONCE = 200
 """Faces between two checks of the time."""
 
@@ -29,10 +32,15 @@ class StageSurface:
     """[E, 2] int32; Blender could find them itself, but would block the window."""
     corner_edges: np.ndarray
     """[4 F] int32: the edge from each corner of a face to the next."""
+    tint: np.ndarray
+    """[N, 4] float32, linear: the colour of what each vertex is, photo or invented or hole."""
 
 
-def stage_surface(world: WorldGeometry, columns: int) -> StageSurface:
-    """Quads between the centres of the panorama's pixels, except where the surface is torn. No bpy here."""
+def stage_surface(world: WorldGeometry, columns: int, is_plate: bool = False) -> StageSurface:
+    """Quads between the centres of the panorama's pixels, except where the surface is torn. No bpy here.
+
+    What the clean plate shows nobody saw: all of it counts as hole.
+    """
     distance = world.panorama.distance
     step = max(1, distance.shape[1] // columns)
     distance = np.ascontiguousarray(distance[step // 2 :: step, step // 2 :: step])
@@ -51,7 +59,20 @@ def stage_surface(world: WorldGeometry, columns: int) -> StageSurface:
     )
     quads = np.stack(corners, 1).astype(np.int32)
     edges, corner_edges = quad_edges(quads, len(vertices))
-    return StageSurface(vertices.astype(np.float32), quads, uv.reshape(-1, 2).astype(np.float32), edges, corner_edges)
+    tint = np.full((height, width, 4), (*linear(HOLE.colour), 1.0), np.float32)
+    if not is_plate:
+        mask = world.panorama.from_photo
+        rows, columns_of = ((np.arange(n) + 0.5) / n for n in (height, width))
+        seen = mask[np.ix_((rows * mask.shape[0]).astype(int), (columns_of * mask.shape[1]).astype(int))] > 127
+        tint[..., :3] = np.where(seen[..., None], linear(PHOTO.colour), linear(INVENTED.colour))
+    return StageSurface(
+        vertices.astype(np.float32),
+        quads,
+        uv.reshape(-1, 2).astype(np.float32),
+        edges,
+        corner_edges,
+        tint.reshape(-1, 4),
+    )
 
 
 def quad_edges(quads: np.ndarray, vertex_count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -101,6 +122,7 @@ class IncrementalMesh:
             (".corner_vert", "value", surface.quads),
             (".corner_edge", "value", surface.corner_edges),
             ("Panorama", "vector", surface.uv),
+            (TINT, "color", surface.tint),
         )
         sizes = {
             "vertices": surface.vertices,
@@ -112,11 +134,16 @@ class IncrementalMesh:
             *(partial(self._add, name, len(of)) for name, of in sizes.items()),
             self._start_faces,
             lambda mesh: bool(mesh.uv_layers.new(name="Panorama")),
+            self._add_tint,
             *(partial(self._set, *one) for one in values),
         ]
 
     def _add(self, name: str, number: int, mesh: bpy.types.Mesh) -> bool:
         getattr(mesh, name).add(number)
+        return True
+
+    def _add_tint(self, mesh: bpy.types.Mesh) -> bool:
+        mesh.color_attributes.active_color = mesh.color_attributes.new(TINT, "FLOAT_COLOR", "POINT")
         return True
 
     def _set(self, name: str, kind: str, values: np.ndarray, mesh: bpy.types.Mesh) -> bool:

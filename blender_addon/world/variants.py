@@ -1,16 +1,14 @@
 """The worlds that were built in a scene, to switch between."""
 
 import contextlib
-import functools
 import json
 from pathlib import Path
 
 import bpy
 
-from ..kit import WORLD_FILES, Camera, CameraError, WorldRequest
+from ..kit import WORLD_FILES, WorldRequest
 from ..listed import date_of
 from ..marks import mark_of
-from ..photo.camera import photo_camera
 from ..results import absolute, as_stored
 from ..service.requests import RequestError, read_request
 from ..tasks import JobError
@@ -70,30 +68,6 @@ def load_variant(scene: bpy.types.Scene, folder: Path) -> str:
         prompt, name = "", folder.name
     add_variant(scene, folder, name, WorldRequest(camera={}, camera_height=0.0, seed=info.seed, prompt=prompt))
     return use_world(scene, folder)
-
-
-@functools.lru_cache(maxsize=32)
-def built_with(folder: Path) -> Camera | None:
-    """The photo's camera that a world was built with; None if that is unknown."""
-    with contextlib.suppress(RequestError, CameraError):
-        request = read_request(folder).request
-        if isinstance(request, WorldRequest) and request.photo:
-            return Camera.from_dict(request.camera)
-    return None
-
-
-def out_of_date(scene: bpy.types.Scene, world: bpy.types.PropertyGroup) -> str:
-    """Why a world is not what building would give now; empty if nothing is known to have changed."""
-    folder = absolute(world.folder)
-    if not (folder / "world.json").is_file():
-        return "Its files are missing"
-    camera, former = photo_camera(scene), built_with(folder)
-    if camera is None or former is None or scene.look_beyond.panorama_path:
-        return ""
-    if (camera.width, camera.height) != (former.width, former.height):
-        return "Built from another photo"
-    moved = abs(camera.position - former.position).max(), abs(camera.rotation - former.rotation).max()
-    return "The photo's camera was changed since" if max(*moved, abs(camera.fov_x - former.fov_x)) > 1e-3 else ""
 
 
 def unused_seed(scene: bpy.types.Scene) -> int:

@@ -149,7 +149,7 @@ class JobDatabase:
                 continue
             yield self._job(*row)
 
-    def _job(self, id, position, kind, text, revision, state, error_code, error, changed, crc) -> Job:  # noqa: ANN001
+    def _job(self, id, position, kind, text, revision, state, error_code, error, changed, crc) -> Job:
         reason = ""
         request: Checked = UnknownRequest(str(kind))
         if kind == "unknown":
@@ -176,6 +176,10 @@ class JobDatabase:
             return from_json(found[0], CHECKED[job.kind])
         except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
             raise StorageError("The job list no longer has what this job asked for; submit the job again.") from error
+
+    def listed(self) -> dict[str, int]:
+        """The ended jobs of which it is known what they made, and the bytes that tell it."""
+        return dict(self.connection.execute("SELECT id, length(listing) FROM details"))
 
     def listing(self, id: str) -> dict[str, Delivery] | None:
         """The files that an ended job made; None if that is not known."""

@@ -20,14 +20,19 @@ class Estimates:
         """Seconds that all workers together still need for a job, or None if unknown."""
         live = self._live()
         total_s = 0.0
-        for unit in job.units:
-            if unit.identity not in job.done:
-                pace = self._paces.seconds(unit.preset, kind_of(unit), live)
+        for (preset, kind), size in job.left().sizes.items():
+            if size > 1e-6:
+                pace = self._paces.seconds(preset, kind, live)
                 if pace is None:
                     return None
-                total_s += self._left_s(unit, pace)
+                total_s += pace * size
+        for identity, active in self._working.items():
+            if identity in job.identities and identity not in job.done:
+                unit = active.unit
+                pace = self._paces.seconds(unit.preset, kind_of(unit), live) or 0.0
+                total_s += self._left_s(unit, pace) - pace * unit.size
         if job.is_planned:
-            return total_s / max(1, self.workers)
+            return max(0.0, total_s) / max(1, self.workers)
         # before its plan, only a shot's length is known
         kind = kind_with_steps("clip", getattr(job.request, "steps", 0))
         pace = self._paces.seconds(job.request.preset, kind, live)

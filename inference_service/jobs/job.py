@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from inference_service.jobs.pace import Key, kind_of
 from inference_service.wire.files import Artifact
 from inference_service.work.requests import Checked, CheckedShot
 from inference_service.work.unit import Unit
@@ -24,6 +25,22 @@ class Delivery(NamedTuple):
     unit: str
     own_name: str
     """In the unit's folder."""
+
+
+@dataclass
+class WorkLeft:
+    """What there is still to do for a job, without the progress of units at work."""
+
+    whole: float = 0.0
+    """The weight of all its units."""
+    weight: float = 0.0
+    """Of those that are not done."""
+    sizes: Counter[Key] = field(default_factory=Counter)
+    """Of those that are not done, by what their pace is known by."""
+
+    def add(self, unit: Unit, times: int) -> None:
+        self.weight += times * unit.weight
+        self.sizes[unit.preset, kind_of(unit)] += times * unit.size  # type: ignore[assignment]  # sizes are no counts
 
 
 @dataclass
@@ -53,6 +70,7 @@ class Job:
     """What its monitors found, once it is done and that was read."""
     memory_plan: str = ""
     """How its models were fitted into the device's memory, as a worker reported."""
+    _left: WorkLeft | None = None
 
     @property
     def kind(self) -> str:
@@ -81,7 +99,35 @@ class Job:
         """Add units it needs; those it knows already (a plan may be read again) stay as they are."""
         new = [unit for unit in units if unit.identity not in self.identities]
         self.units += new
+        self._left = None
         self.identities |= {unit.identity for unit in new}
+
+    def made(self, unit: Unit) -> None:
+        """One of its units is done."""
+        if self._left and unit.identity not in self.done:
+            self._left.add(unit, -1)
+        self.done.add(unit.identity)
+
+    def lost(self, identity: str) -> None:
+        """A unit that was done has to be made again."""
+        self.done.remove(identity)
+        self.artifacts = {name: each for name, each in self.artifacts.items() if each.unit != identity}
+        self.relisted, self._left = True, None
+
+    def start_over(self) -> None:
+        """All its units have to be looked for again, or made again."""
+        self.units, self.identities, self.done, self.artifacts = [], set(), set(), {}
+        self.findings = None
+        self.relisted, self._left = True, None
+
+    def left(self) -> WorkLeft:
+        """What there is still to do: counted once, for a long shot has thousands of units."""
+        if self._left is None:
+            self._left = WorkLeft(sum(unit.weight for unit in self.units))
+            for unit in self.units:
+                if unit.identity not in self.done:
+                    self._left.add(unit, 1)
+        return self._left
 
     def next_unit(self, working: Container[str]) -> Unit | None:
         """The first unit that can be begun now, or None."""

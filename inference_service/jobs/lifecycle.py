@@ -4,14 +4,15 @@ Results lie in the store, so that after a restart a job goes on with the first u
 """
 
 import collections
-import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future
 
 import msgspec
 
 from inference_service.jobs.database import JobDatabase, without_cameras
+from inference_service.jobs.expansion import Expanded, deliveries, expand
 from inference_service.jobs.findings import findings_of
 from inference_service.jobs.job import ACTIVE, ENDED, ActiveUnit, Attempts, Delivery, Job
 from inference_service.store.record import Damaged
@@ -19,13 +20,18 @@ from inference_service.store.store import Store
 from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS
 from inference_service.work.requests import CheckedShot, UnknownRequest
 from inference_service.work.unit import Unit
-from inference_service.work.units.plan import PlanShot, read_plan
+from inference_service.work.units.plan import PlanShot
 from lookbeyond.errors import InputError, LookBeyondError, StorageError
 
 log = logging.getLogger(__name__)
 
 MAX_ENDED_JOBS = 1000
 """Ended jobs beyond these are forgotten, the oldest first; what they made stays in the store."""
+LOOKED_AT_BYTES = 2 << 20
+"""Of the lists of what done jobs made: so much is looked for at the start, some ten thousand files. Of what is missing
+of the others, those who fetch it will tell."""
+LONG = 200
+"""Frames of a shot from which on its units are worked out in a thread."""
 DAMAGED = "What the store had of %s was damaged and has been removed; submit the job again to send it."
 MAX_RECALLED = 50_000
 """Files of ended jobs that are kept in memory; those of all others lie in the database."""
@@ -47,7 +53,11 @@ class Lifecycle:
         database: JobDatabase,
         attempts: Attempts,
         changed: Callable[[Job], None],
+        thread: Executor | None = None,
     ):
+        self._thread = thread
+        self._expanding: dict[str, tuple[str, Future[Expanded]]] = {}
+        """Jobs whose units are being worked out in the thread, and the plans they are worked out from."""
         self._jobs, self._working, self._store = jobs, working, store
         self._database, self._attempts, self._changed = database, attempts, changed
         self._loading = False
@@ -58,11 +68,12 @@ class Lifecycle:
         """Take up the jobs of the database where they were left."""
         self._loading = True
         self._jobs |= {job.id: job for job in self._database.load()}
+        listed, left = self._database.listed(), LOOKED_AT_BYTES
         for job in list(self._jobs.values()):
-            if job.id not in self._jobs:  # there were too many
-                continue
-            if job.state in ENDED:
-                self._load_ended(job)
+            if job.id in self._jobs and job.state in ENDED:  # or there were too many
+                size = listed.get(job.id)
+                left -= size if size and job.state == "done" else 0
+                self._load_ended(job, is_listed=size is not None, looks=left >= 0)
         for job in list(self._jobs.values()):
             if job.is_active:
                 try:
@@ -73,22 +84,21 @@ class Lifecycle:
         self._forget_old()
         self._loading = False
 
-    def _load_ended(self, job: Job) -> None:
+    def _load_ended(self, job: Job, is_listed: bool, looks: bool) -> None:
+        """`is_listed`: whether the database knows what it made; `looks`: see whether that was pruned or damaged."""
         job.message = ENDED[job.state]
         if isinstance(job.request, UnknownRequest):
             return
-        files = self._database.listing(job.id)
         if job.state != "done":
-            if files is None:  # written by an older version
+            if not is_listed:  # written by an older version
                 self._database.end(job)
                 job.request = without_cameras(job.request)
-        elif files is None:
+        elif not is_listed or (looks and (files := self._database.listing(job.id)) is None):
             job.state = "queued"
             self.begin(job)
             if job.state == "queued":
                 self._forget(job)
-        # looked at again, for its files may have been pruned
-        elif not all([self._store.has_whole_unit(unit) for unit in units_of(files)]):
+        elif looks and not all([self._store.has_whole_unit(unit) for unit in units_of(files)]):
             self._forget(job)
 
     def recall(self, job: Job) -> None:
@@ -96,7 +106,10 @@ class Lifecycle:
         if job.is_active:
             return
         if job.id not in self._recalled and not job.artifacts:
-            job.artifacts = self._database.listing(job.id) or {}
+            files = self._database.listing(job.id)
+            if files is None and job.state == "done":
+                return self._list_again(job)
+            job.artifacts = files or {}
             job.done = units_of(job.artifacts)
         if job.findings is None and job.state == "done":
             job.findings = findings_of(job, self._store)
@@ -107,6 +120,12 @@ class Lifecycle:
             if other and not other.is_active:
                 other.artifacts, other.done, other.identities = {}, set(), set()
 
+    def _list_again(self, job: Job) -> None:
+        try:
+            self.reopen(job)
+        except StorageError as error:
+            self.end(job, "failed", "lost", str(error))
+
     def begin(self, job: Job, first: Unit | None = None) -> None:
         """Begin with a job's first unit (`first`, if it is at hand), unless it has to wait for its world."""
         if not job.waits_for:
@@ -114,10 +133,12 @@ class Lifecycle:
             job.add_units([first or job.request.first_unit(job.revision)])
             self.advance(job)
 
-    def advance(self, job: Job) -> None:
-        """Take in what the store has of a job's units; after its plan it knows the rest of them."""
-        for unit in job.units:  # grows when the plan is read
-            if unit.identity in job.done or not self._store.has_whole_unit(unit.identity):
+    def advance(self, job: Job, only: str = "") -> None:
+        """Take in what the store has of a job's units, or of one of them; after its plan it knows the rest of them."""
+        for unit in list(job.units):
+            if unit.identity in job.done or only not in ("", unit.identity):
+                continue
+            if not self._store.has_whole_unit(unit.identity):
                 continue
             try:
                 self._take_in(job, unit)
@@ -129,19 +150,54 @@ class Lifecycle:
         self.settle(job)
 
     def _take_in(self, job: Job, unit: Unit) -> None:
-        record = self._store.record(unit.identity)
+        found = [(unit, deliveries(self._store, unit))]
         if isinstance(unit, PlanShot) and isinstance(job.request, CheckedShot):
-            plan = read_plan(self._store, unit.identity, len(job.request.cameras))
-            job.add_units(job.request.units(job.revision, plan))
-        files = {artifact.name: artifact for artifact in record.artifacts}
-        if not files.keys() >= set(unit.outputs.values()):
-            self._store.discard(self._store.unit(unit.identity))
-            raise Damaged("Finished work in the store lacks files and has been removed; it is made again.")
-        job.done.add(unit.identity)
-        for name, own_name in unit.outputs.items():
-            if name not in job.artifacts:
-                artifact = dataclasses.replace(files[own_name], name=name)
-                job.artifacts[name] = Delivery(artifact, unit.identity, own_name)
+            expanded = self._expand(job, job.request, unit)
+            if expanded is None:
+                return
+            job.add_units(each.unit for each in expanded)
+            found += [(each.unit, each.files) for each in expanded if each.files is not None]
+        for made, files in found:
+            job.made(made)
+            for name, delivery in files.items():
+                job.artifacts.setdefault(name, delivery)
+
+    def _expand(self, job: Job, request: CheckedShot, plan: Unit) -> Expanded | None:
+        """The units that follow from a plan; None: the thread works them out."""
+        arguments = (self._store, request, job.revision, plan.identity)
+        if self._loading or self._thread is None or len(request.cameras) < LONG:
+            return expand(*arguments)
+        identity, future = self._expanding.get(job.id, ("", None))
+        if future is None or identity != plan.identity:
+            self._expanding[job.id] = plan.identity, self._thread.submit(expand, *arguments)
+            return None
+        if not future.done():
+            return None
+        del self._expanding[job.id]
+        return future.result()
+
+    def is_expanding(self, job: Job) -> bool:
+        """Whether its units are being worked out: until then there is nothing to begin."""
+        return job.id in self._expanding
+
+    @property
+    def expands(self) -> bool:
+        return len(self._expanding) > 0
+
+    def take_expanded(self) -> None:
+        """Go on with the jobs whose units are worked out."""
+        for id in [id for id, (_, future) in self._expanding.items() if future.done()]:
+            job = self._jobs.get(id)
+            if job is None or not job.is_active:
+                del self._expanding[id]
+                continue
+            try:
+                self.advance(job)
+            except Exception as error:
+                self._expanding.pop(id, None)
+                log.exception("the units of a job could not be worked out", extra={"job": id})
+                text = str(error) if isinstance(error, LookBeyondError) else "Its plan could not be read; shoot again."
+                self.end(job, "failed", getattr(error, "code", "failed"), text)
 
     def settle(self, job: Job) -> None:
         """End a job of which there is nothing more to make."""
@@ -159,16 +215,14 @@ class Lifecycle:
         """A finished unit is no longer in the store: the jobs that go on make it again."""
         for job in self._jobs.values():
             if job.is_active and identity in job.done:
-                job.done.remove(identity)
-                job.artifacts = {name: each for name, each in job.artifacts.items() if each.unit != identity}
-                job.relisted = True
+                job.lost(identity)
                 self._changed(job)
 
     def reopen(self, job: Job) -> None:
         """A done job goes on, for something it made is no longer in the store."""
         request = self._database.request(job)
-        job.request, job.state, job.relisted = request, "queued", True
-        job.identities, job.done, job.artifacts, job.findings = set(), set(), {}, None
+        job.request, job.state = request, "queued"
+        job.start_over()
         self._recalled.pop(job.id, None)
         self._database.save(job)
         self.begin(job)
@@ -204,7 +258,7 @@ class Lifecycle:
                 return
             self.reopen(world)
         job.request = msgspec.structs.replace(request, world={})
-        job.units, job.identities, job.done, job.artifacts, job.relisted = [], set(), set(), {}, True
+        job.start_over()
         self._changed(job)
 
     def is_whole(self, job: Job) -> bool:
@@ -240,6 +294,7 @@ class Lifecycle:
             self._database.end(job)
         finally:
             job.units = []
+            self._expanding.pop(job.id, None)
             job.request = without_cameras(job.request)
             self.recall(job)
             self._changed(job)

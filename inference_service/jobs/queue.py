@@ -4,6 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 
 from inference_service.jobs.database import JobDatabase
 from inference_service.jobs.estimates import Estimates
@@ -28,10 +29,11 @@ MAX_CRASHES = 2
 class JobQueue:
     """All jobs of a service. `changed(job)` is called whenever a job's status changes.
 
+    `thread`: where the units of long shots are worked out; `take_expanded` then goes on with those shots.
     Raises InputError when another service uses the same store.
     """
 
-    def __init__(self, store: Store, changed: Callable[[Job], None] = lambda job: None):
+    def __init__(self, store: Store, changed: Callable[[Job], None] = lambda job: None, thread: Executor | None = None):
         self._store, self._changed = store, changed
         self.jobs: dict[str, Job] = {}
         self.working: dict[str, ActiveUnit] = {}
@@ -41,7 +43,7 @@ class JobQueue:
         self.statuses = JobStatuses(self.jobs, self.working, self.estimates)
         self._attempts = Attempts()
         self.database = JobDatabase(store.root / "jobs.sqlite")
-        self._life = Lifecycle(self.jobs, self.working, store, self.database, self._attempts, changed)
+        self._life = Lifecycle(self.jobs, self.working, store, self.database, self._attempts, changed, thread)
         self._life.load()
 
     def close(self) -> None:
@@ -52,7 +54,7 @@ class JobQueue:
     def next_unit(self) -> Unit | None:
         """The first unit of the first job that can be begun now, or None."""
         for job in in_order(self.jobs):
-            if job.state == "queued" and (unit := job.next_unit(self.working)):
+            if job.state == "queued" and not self._life.is_expanding(job) and (unit := job.next_unit(self.working)):
                 return unit
         return None
 
@@ -188,12 +190,21 @@ class JobQueue:
             self.paces.measured(unit.preset, kind_of(unit), unit.size, seconds, self._stored_bytes(identity))
         self._attempts.finish(identity)
         for job in self._knowing(identity):  # also where it was cancelled too late
-            self._life.advance(job)
+            self._life.advance(job, identity)
 
     def _stored_bytes(self, identity: str) -> int:
         with contextlib.suppress(OSError, LookBeyondError):
             return sum(artifact.size for artifact in self._store.record(identity).artifacts)
         return 0
+
+    @property
+    def expands(self) -> bool:
+        """Whether the thread works out the units of a long shot."""
+        return self._life.expands
+
+    def take_expanded(self) -> None:
+        """Go on with the shots whose units the thread has worked out."""
+        self._life.take_expanded()
 
     def lost(self, identity: str) -> None:
         """A finished unit is no longer in the store: the jobs that go on make it again."""

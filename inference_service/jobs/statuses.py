@@ -80,10 +80,9 @@ class JobStatuses:
             return 1.0
         if not job.is_planned:
             return 0.0
-        total = sum(unit.weight for unit in job.units)
-        done = sum(unit.weight for unit in job.units if unit.identity in job.done)
+        left = job.left()
         partly = sum(active.unit.weight * active.fraction for active in self._active(job))
-        return min((done + partly) / total, 1.0)
+        return min((left.whole - left.weight + partly) / left.whole, 1.0)
 
     def _message(self, job: Job) -> str:
         if job.is_active and job.waits_for:

@@ -10,6 +10,7 @@ import zmq
 
 from inference_service.security.gate import Gate
 from inference_service.security.keys import KeyPair
+from inference_service.server.incoming import Incoming
 from inference_service.server.outbox import Frames, Outboxes, Overflow
 from inference_service.server.pieces import COPY_BYTES
 from inference_service.server.sessions import Sessions
@@ -69,6 +70,8 @@ class FrontSocket:
         self._outboxes = Outboxes(self._send_now)
         self.endpoint = self.router.getsockopt_string(zmq.LAST_ENDPOINT)
         """What is bound."""
+        self._incoming = Incoming(int(self.endpoint.rpartition(":")[2]))
+        self._all_read = True
 
     @property
     def own_address(self) -> str:
@@ -83,10 +86,12 @@ class FrontSocket:
 
         Of one with more than `MAX_FRAMES` frames, the others are let go one by one.
         """
+        self._all_read = False
         for _ in range(100):
             try:
                 frames = [self.router.recv(zmq.NOBLOCK, copy=False)]
             except zmq.Again:
+                self._all_read = True
                 return
             more = frames[0].more
             while more:
@@ -95,7 +100,13 @@ class FrontSocket:
                 if len(frames) > MAX_FRAMES:
                     frames.pop()
                 frames.append(frame)
+            self._incoming.heard(frames[-1])
             yield frames
+
+    def bound_incoming(self) -> None:
+        """End connections whose unfinished messages take too much memory."""
+        if self._all_read:
+            self._totals["overflows"] += self._incoming.bound()
 
     @property
     def is_behind(self) -> bool:

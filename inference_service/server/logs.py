@@ -41,7 +41,7 @@ class TextFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
 
-    def formatMessage(self, record: logging.LogRecord) -> str:
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
         fields = [f"{key}={str(value)[:12] if key in ('job', 'unit') else value}" for key, value in _short(record)]
         return " ".join([super().formatMessage(record), *fields])
 

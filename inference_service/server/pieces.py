@@ -5,6 +5,7 @@ New memory costs a page fault for every 4 KiB, which takes longer than reading t
 
 import collections
 import mmap
+from pathlib import Path
 
 import zmq
 
@@ -31,10 +32,10 @@ class Pieces:
             self._under_way.clear()
         self._idle = True
 
-    def read(self, path: str, offset: int, size: int) -> bytes | zmq.Frame:
+    def read(self, path: Path, offset: int, size: int) -> bytes | zmq.Frame:
         """Up to `size` bytes of a file from `offset` on, as something to be sent once. OSError if it is gone."""
         size = max(0, min(size, CHUNK_BYTES))
-        with open(path, "rb", buffering=0) as file:
+        with path.open("rb", buffering=0) as file:
             if offset:
                 file.seek(offset)
             if size < COPY_BYTES:

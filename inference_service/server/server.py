@@ -80,6 +80,7 @@ class Server(Service):
                         with surviving_shortage():
                             self.gate.admit()
                 self._answer_prepared()
+                self._go_on()
                 self.front.flush()
                 if self.stopping.is_set():
                     if drain_until is None:
@@ -132,12 +133,11 @@ class Server(Service):
 
     def _tick(self) -> None:
         now = time.monotonic()
-        while self.late_replies:
-            self.front.send(*self.late_replies.popleft())
         if now >= self._reload_at:
             self._reload_at = now + RELOAD_INTERVAL_S
             self._reload_clients()
             self.last_status = self.status()
+        self.front.bound_incoming()
         self.sessions.forget_silent()
         if now >= self._probe_at:
             self._probe_at = now + PROBE_INTERVAL_S
@@ -181,7 +181,18 @@ class Server(Service):
         self.dispatcher.dispatch()
 
     def _hurries(self) -> bool:
-        return self.front.is_behind or self.preparer.is_busy
+        return self.front.is_behind or self.preparer.is_busy or self.queue.expands or len(self.writing) > 0
+
+    def _go_on(self) -> None:
+        self.writing = [each for each in self.writing if not each.done()]
+        while self.late_replies:
+            self.front.send(*self.late_replies.popleft())
+        if self.queue.expands:
+            try:
+                self.queue.take_expanded()
+            except LookBeyondError as error:  # a full disk must not end the service
+                log.error("%s", error)
+            self.dispatcher.dispatch()
 
     def _answer_prepared(self) -> None:
         prepared = list(self.preparer.done())

@@ -25,7 +25,7 @@ from inference_service.store.record import RECORD, Damaged, Record, read_record
 from inference_service.wire.files import CHUNK_BYTES, Artifact, Checksum, artifact_of, file_sha256
 from inference_service.wire.requests import HASH_PATTERN
 from lookbeyond.errors import StorageError
-from lookbeyond.whole import require_space, storage_errors
+from lookbeyond.whole import require_space, storage_errors, sync
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())  # the command line says it in its own words
@@ -132,12 +132,17 @@ class Store:
         self.give_name(sha256, path.name)
         return sha256
 
-    def adopt_file(self, path: Path, sha256: str) -> None:
-        """Move a file of the store's own, whose hash is known, to its place."""
+    def adopt_file(self, path: Path, sha256: str, durable: bool = False) -> None:
+        """Move a file of the store's own, whose hash is known, to its place; `durable`: for good, on the disk."""
         place = self.file(sha256)
         with storage_errors(place):
             place.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, place)
+            if durable:
+                sync(path)
+            path.replace(place)
+            if durable:
+                for folder in (place.parent, place.parents[1]):
+                    sync(folder)
 
     def touch_file(self, sha256: str) -> None:
         """Record that a file is in use: it is pruned last."""
@@ -236,7 +241,7 @@ class Store:
         """Copy a unit's file to a place outside the store, checked on the way. Damaged if it is not what it was."""
         checksum, source = Checksum(artifact), self.unit(identity) / artifact.name
         try:
-            with open(source, "rb", buffering=0) as file, storage_errors(target), open(target, "wb") as copy:
+            with source.open("rb", buffering=0) as file, storage_errors(target), target.open("wb") as copy:
                 while piece := file.read(CHUNK_BYTES):
                     checksum.update(piece)
                     copy.write(piece)
@@ -261,7 +266,7 @@ class Store:
         with storage_errors(place):
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
-                os.replace(folder, place)
+                folder.replace(place)
             except OSError:
                 if not self.has_unit(identity):  # otherwise somebody else was first, with the same content
                     raise
@@ -289,7 +294,7 @@ class Store:
         # renamed first: a unit that is half removed must never pass for a whole one
         doomed = self.new_temporary()
         with contextlib.suppress(OSError):
-            os.replace(path, doomed)
+            path.replace(doomed)
             remove(doomed)
 
     def _place(self, kind: str, name: str) -> Path:

@@ -54,7 +54,7 @@ class Client:
         path = Path(path)
         try:
             sha256, size = file_sha256(path), path.stat().st_size
-            with open(path, "rb") as file:
+            with path.open("rb") as file:
                 stored = self._ask(messages.Put(sha256, size, 0, path.name))
                 while not stored.complete:
                     file.seek(stored.received)

@@ -312,7 +312,7 @@ def _check_descriptors() -> None:
     try:
         with contextlib.ExitStack() as stack:
             for _ in range(DESCRIPTORS):
-                stack.enter_context(open(os.devnull, "rb"))
+                stack.enter_context(Path(os.devnull).open("rb"))
     except OSError as error:
         raise ServiceError(
             "not_running",

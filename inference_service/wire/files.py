@@ -30,14 +30,14 @@ class Artifact:
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def artifact_of(path: Path, name: str) -> Artifact:
     """Read a finished file and describe it."""
     sha256, crc32, size = hashlib.sha256(), 0, 0
-    with open(path, "rb", buffering=0) as file:
+    with path.open("rb", buffering=0) as file:
         while piece := file.read(CHUNK_BYTES):
             sha256.update(piece)
             crc32, size = zlib.crc32(piece, crc32), size + len(piece)
@@ -64,16 +64,17 @@ class Checksum:
 
 
 @contextlib.contextmanager
-def written_whole(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
+def written_whole(path: Path, mode: int = 0o666, durable: bool = False) -> Iterator[BinaryIO]:
     """A new file beside `path`, open for writing, that replaces `path` when the block ends without an error.
 
-    Missing folders are created. `mode`: its permissions where the system has such, before the umask.
+    Missing folders are created. `mode`: its permissions where the system has such, before the umask. `durable`: it is
+    on the disk before it has its name.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
     def create() -> BinaryIO:
         while True:
-            file = open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode))
+            file = open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
             lock(file.fileno())  # until it is whole: `sweep_leftovers` then sees that its writer lives
             if temporary.exists():  # it was not swept just before
                 return file
@@ -87,7 +88,10 @@ def written_whole(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     try:
         with file:
             yield file
-        os.replace(temporary, path)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

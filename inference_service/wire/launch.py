@@ -89,7 +89,7 @@ def _installed_command() -> list[str]:
 def _start(command: Sequence[str], log: Path) -> subprocess.Popen:
     try:
         if log.exists():
-            os.replace(log, log.with_name(f"{log.name}.1"))
+            log.replace(log.with_name(f"{log.name}.1"))
         with open(log, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as output:
             return subprocess.Popen(
                 list(command),

@@ -34,7 +34,7 @@ def sweep_leftovers(folder: Path) -> None:
     with contextlib.suppress(OSError):
         for path in [Path(entry.path) for entry in os.scandir(folder) if TEMPORARY.fullmatch(entry.name)]:
             with contextlib.suppress(OSError):
-                with open(path, "rb+") as file:
+                with path.open("rb+") as file:
                     dead = lock(file.fileno())
                 if dead:
                     path.unlink()

@@ -124,9 +124,9 @@ class Pool(ABC, Generic[SomeSlot]):
 
     def cancel(self, identity: str) -> None:
         for slot in self._slots:
-            if slot.unit and slot.unit.identity == identity and not slot.unwanted:
-                if self._ask_to_stop(slot, identity):
-                    slot.unwanted, slot.kill_at = True, time.monotonic() + self._cancel_patience_s
+            makes_it = slot.unit and slot.unit.identity == identity and not slot.unwanted
+            if makes_it and self._ask_to_stop(slot, identity):
+                slot.unwanted, slot.kill_at = True, time.monotonic() + self._cancel_patience_s
 
     def devices(self) -> list[dict]:
         return [slot.describe() for slot in self._slots]

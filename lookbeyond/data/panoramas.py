@@ -106,10 +106,14 @@ def read_shard(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         raise InputError(f"The file {path} is no shard of panoramas; delete it and make it again.") from error
 
 
+SHARDS = "[!.]*.npz"
+"""Names of shards; those that begin with a dot are still being written (`whole.whole_file`)."""
+
+
 def shards_in(folders: Iterable[Path]) -> list[Path]:
     """The shards that lie in folders by now, each folder's first, each folder's second …; InputError for none."""
     folders = list(folders)
-    paths = [(path.stem, number, path) for number, folder in enumerate(folders) for path in folder.glob("*.npz")]
+    paths = [(path.stem, number, path) for number, folder in enumerate(folders) for path in folder.glob(SHARDS)]
     if not paths:
         names = ", ".join(str(folder) for folder in folders) or "what was given"
         raise InputError(f"There are no shards in {names}; make some with `lookbeyond train rooms`.")

@@ -10,7 +10,7 @@ Photo `seed` is always the same. `rooms.Rooms` is left as it is: other weights a
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -103,23 +103,27 @@ class _Site:
     """[2, 3] colour at the horizon and overhead, of open places."""
 
 
-def draw_photos(seeds: Sequence[int], device: str = "cpu") -> list[RoomPhoto]:
-    """The photos of these seeds, rendered together."""
-    sites = [_draw_site(np.random.default_rng((int(seed), _STREAM))) for seed in seeds]
+def draw_photos(seeds: Sequence[int], device: str = "cpu", as_drawn: bool = False, rays: int = RAYS) -> list[RoomPhoto]:
+    """The photos of these seeds, rendered together, of about so many pixels.
+
+    as_drawn: of the rooms of `rooms`, nothing built over them.
+    """
+    draw = _draw_site_as_drawn if as_drawn else _draw_site
+    sites = [draw(np.random.default_rng((int(seed), _STREAM)), rays) for seed in seeds]
     rooms = Rooms(**{
         field.name: torch.from_numpy(np.stack([s.room[field.name] for s in sites]).astype(np.float32)).to(device)
         for field in fields(Rooms)
     })  # fmt: skip
-    rays = np.zeros((len(sites), RAYS, 3), np.float32)
-    rays[..., 0] = 1
+    wanted = np.zeros((len(sites), rays, 3), np.float32)
+    wanted[..., 0] = 1
     for k, site in enumerate(sites):
         own = site.camera.rays().reshape(-1, 3)
-        rays[k, : len(own)] = own
-    directions = torch.from_numpy(rays).to(device)
+        wanted[k, : len(own)] = own
+    directions = torch.from_numpy(wanted).to(device)
     colours, distances = rooms.render(torch.zeros_like(directions), directions, 0.008)
     return [
         _as_photo(site, ray, colour.numpy(), distance.numpy())
-        for site, ray, colour, distance in zip(sites, rays, colours.cpu(), distances.cpu(), strict=True)
+        for site, ray, colour, distance in zip(sites, wanted, colours.cpu(), distances.cpu(), strict=True)
     ]
 
 
@@ -156,7 +160,7 @@ def _level_reach(site: _Site, rays: np.ndarray, yaw: float) -> np.ndarray:
     return np.minimum(distance / level, above / np.maximum(rays[:, 2], 1e-6))
 
 
-def _draw_site(rng: np.random.Generator) -> _Site:
+def _draw_site(rng: np.random.Generator, rays: int) -> _Site:
     is_open = rng.uniform() < OPEN_SHARE
     room, shell, blocks = _open_place(rng) if is_open else _built_over(rng)
     heading = _heading(rng, shell, blocks)
@@ -165,15 +169,29 @@ def _draw_site(rng: np.random.Generator) -> _Site:
     aspect = float(rng.choice(_ASPECTS))
     tangent = math.tan(long_side / 2) * min(1.0, aspect)
     pitch = rng.normal(-3, 6.5) if rng.uniform() < 0.93 else rng.choice([-1, 1]) * rng.uniform(15, 35)
-    width = int(math.sqrt(RAYS * aspect)) // 2 * 2
+    width = int(math.sqrt(rays * aspect)) // 2 * 2
     camera = placed_camera(
-        width, RAYS // width // 2 * 2, 2 * math.atan(tangent),
+        width, rays // width // 2 * 2, 2 * math.atan(tangent),
         pitch_rad=math.radians(float(np.clip(pitch, -35, 35))), roll_rad=math.radians(rng.normal(0, 1.2)),
     )  # fmt: skip
     warm = np.array([1.0, rng.uniform(0.96, 1), rng.uniform(0.9, 1)])
     horizon = rng.uniform(0.65, 1.0) * warm
     overhead = horizon * (rng.uniform(0.3, 0.95), rng.uniform(0.5, 0.97), 1.0) * rng.uniform(0.8, 1.05)
     return _Site(room, shell, blocks, camera, is_open, np.stack([horizon, overhead]).clip(0, 1))
+
+
+def _draw_site_as_drawn(rng: np.random.Generator, rays: int) -> _Site:
+    """A room of `rooms` from the place that it was laid around: many of these photos show one wall from near by."""
+    room = draw_room(rng)
+    shell, blocks = room["shell"][:, :2], np.zeros((0, 5))
+    room["yaw"] = np.array(-_heading(rng, shell, blocks))
+    aspect = float(rng.choice(_ASPECTS[:4]))
+    width = int(math.sqrt(rays * aspect)) // 2 * 2
+    camera = placed_camera(
+        width, rays // width // 2 * 2, math.radians(rng.uniform(55, 100)),
+        pitch_rad=math.radians(rng.uniform(-14, 12)), roll_rad=math.radians(rng.uniform(-4, 4)),
+    )  # fmt: skip
+    return _Site(room, shell, blocks, camera, False, np.zeros((2, 3)))
 
 
 def _heading(rng: np.random.Generator, shell: np.ndarray, blocks: np.ndarray) -> float:
@@ -302,42 +320,41 @@ def _within(blocks: np.ndarray, points: np.ndarray, margin: float) -> np.ndarray
     return inside
 
 
-def _dress_walls(rng: np.random.Generator, centre, half, blocks, put, look) -> None:
-    """Doors, skirting, cornices, and rows of things that hide where the wall meets the floor."""
-    white = np.full(3, rng.uniform(0.6, 0.92))
-    wood = WOODS[rng.integers(len(WOODS))] * rng.uniform(0.8, 1.2)
-    trim = white if rng.uniform() < 0.65 else wood
+@dataclass(frozen=True)
+class _Walls:
+    """The walls of a room that is being furnished; `put` places a box, `look` makes its surface."""
 
-    def on_wall(face: int, along: float, z: float, width: float, depth: float, height: float, surface) -> None:
+    rng: np.random.Generator
+    centre: np.ndarray
+    half: np.ndarray
+    put: Callable[..., None]
+    look: Callable[..., np.ndarray]
+
+    def place(self, face: int, along: float, z: float, width: float, depth: float, height: float, surface) -> None:
+        """A box (half sizes) against a wall."""
         axis, sign = face // 2, 1 if face % 2 else -1
-        p, size = np.array(centre[:2], float), np.zeros(2)
-        p[axis] += sign * (half[axis] - depth)
+        p, size = np.array(self.centre[:2], float), np.zeros(2)
+        p[axis] += sign * (self.half[axis] - depth)
         p[1 - axis] += along
         size[axis], size[1 - axis] = depth, width
-        put(*p, z, *size, height, 0.0, surface)
+        self.put(*p, z, *size, height, 0.0, surface)
 
-    def sides(face: int) -> float:
-        return half[1 - face // 2]
+    def side(self, face: int) -> float:
+        return self.half[1 - face // 2]
 
-    if rng.uniform() < 0.55:
-        rise = rng.uniform(0.03, 0.08)
-        for face in range(4):
-            on_wall(face, 0, rise, sides(face), 0.01, rise, look(trim))
-        for x, y, hx, hy, yaw in blocks:
-            put(x, y, rise, hx + 0.015, hy + 0.015, rise, yaw, look(trim))
-    if rng.uniform() < 0.25:
-        drop = rng.uniform(0.03, 0.1)
-        for face in range(4):
-            on_wall(face, 0, 2 * half[2] - drop, sides(face), rng.uniform(0.02, 0.06), drop, look(white))
-    for _ in range(int(rng.integers(0, 3))):  # doors that are shut
+    def shut_door(self, white: np.ndarray, wood: np.ndarray, trim: np.ndarray) -> None:
+        rng, look = self.rng, self.look
         face, width = int(rng.integers(4)), rng.uniform(0.36, 0.5)
-        along = rng.uniform(-1, 1) * max(sides(face) - width - 0.1, 0)
+        along = rng.uniform(-1, 1) * max(self.side(face) - width - 0.1, 0)
         leaf = look(white if rng.uniform() < 0.5 else wood, "wood" if rng.uniform() < 0.5 else "plain", 0.5)
-        on_wall(face, along, 1.05, width + 0.07, 0.012, 1.05, look(trim))
-        on_wall(face, along, 1.0, width, 0.018, 1.0, leaf)
-    for _ in range(int(rng.choice([0, 1, 1, 2, 3]))):  # counters, wardrobes, beds and sofas in a row, curtains
+        self.place(face, along, 1.05, width + 0.07, 0.012, 1.05, look(trim))
+        self.place(face, along, 1.0, width, 0.018, 1.0, leaf)
+
+    def row(self, white: np.ndarray, wood: np.ndarray) -> None:
+        """A counter, wardrobes, beds and sofas in a row, a curtain, or shelves."""
+        rng, look, half = self.rng, self.look, self.half
         face = int(rng.integers(4))
-        side = sides(face)
+        side = self.side(face)
         width = side * rng.uniform(0.35, 1.0)
         along = rng.uniform(-1, 1) * (side - width)
         colour = (FABRICS[rng.integers(len(FABRICS))], wood, white)[rng.integers(3)] * rng.uniform(0.8, 1.15)
@@ -346,20 +363,42 @@ def _dress_walls(rng: np.random.Generator, centre, half, blocks, put, look) -> N
         kind = rng.uniform()
         if kind < 0.35:
             height, depth = rng.uniform(0.2, 0.5), rng.uniform(0.15, 0.5)
-            on_wall(face, along, height, width, depth, height, surface)
+            self.place(face, along, height, width, depth, height, surface)
             if rng.uniform() < 0.5:  # a worktop or seat of another colour, and what hangs above
-                on_wall(face, along, 2 * height, width, depth + 0.02, 0.02, look(colour * 0.6))
-                on_wall(face, along, rng.uniform(1.5, 1.9), width * 0.8, 0.17, 0.3, surface)
+                self.place(face, along, 2 * height, width, depth + 0.02, 0.02, look(colour * 0.6))
+                self.place(face, along, rng.uniform(1.5, 1.9), width * 0.8, 0.17, 0.3, surface)
         elif kind < 0.6:
             height = min(rng.uniform(0.8, 1.25), half[2])
-            on_wall(face, along * 0.9, height, min(width, 1.2), rng.uniform(0.2, 0.32), height, surface)
+            self.place(face, along * 0.9, height, min(width, 1.2), rng.uniform(0.2, 0.32), height, surface)
         elif kind < 0.8:
-            on_wall(face, along, half[2] - 0.05, width, rng.uniform(0.03, 0.08), half[2] - 0.05, surface)
+            self.place(face, along, half[2] - 0.05, width, rng.uniform(0.03, 0.08), half[2] - 0.05, surface)
         else:  # books and pictures from end to end
             tile = FIRST_PICTURE + rng.integers(PICTURES)
             shelf = np.array([tile, 1 / rng.uniform(0.8, 2), 1, 1, 1, 0, 0])
             height = rng.uniform(0.5, 1.15)
-            on_wall(face, along, height, width, rng.uniform(0.1, 0.18), height, shelf)
+            self.place(face, along, height, width, rng.uniform(0.1, 0.18), height, shelf)
+
+
+def _dress_walls(rng: np.random.Generator, centre, half, blocks, put, look) -> None:
+    """Doors, skirting, cornices, and rows of things that hide where the wall meets the floor."""
+    white = np.full(3, rng.uniform(0.6, 0.92))
+    wood = WOODS[rng.integers(len(WOODS))] * rng.uniform(0.8, 1.2)
+    trim = white if rng.uniform() < 0.65 else wood
+    walls = _Walls(rng, centre, half, put, look)
+    if rng.uniform() < 0.55:
+        rise = rng.uniform(0.03, 0.08)
+        for face in range(4):
+            walls.place(face, 0, rise, walls.side(face), 0.01, rise, look(trim))
+        for x, y, hx, hy, yaw in blocks:
+            put(x, y, rise, hx + 0.015, hy + 0.015, rise, yaw, look(trim))
+    if rng.uniform() < 0.25:
+        drop = rng.uniform(0.03, 0.1)
+        for face in range(4):
+            walls.place(face, 0, 2 * half[2] - drop, walls.side(face), rng.uniform(0.02, 0.06), drop, look(white))
+    for _ in range(int(rng.integers(0, 3))):
+        walls.shut_door(white, wood, trim)
+    for _ in range(int(rng.choice([0, 1, 1, 2, 3]))):
+        walls.row(white, wood)
     for _ in range(int(rng.choice([0, 0, 1, 2]))):  # something that stands in the way
         x, y = centre[:2] + rng.uniform(-0.8, 0.8, 2) * half[:2]
         height = rng.uniform(0.2, 0.55)

@@ -3,7 +3,7 @@
 A room is a box shell with doorways (a second shell lies behind each) and windows (a big shell of sky and ground
 behind each), furnished with composite furniture made of boxes and ellipsoids, papered and floored from the
 texture bank, and lit by a ceiling lamp, a second lamp and its windows. The photographer stands at the origin,
-the floor lies at z = -camera_height, Z is up, lengths are metres: the world of the command line (DESIGN.md).
+the floor lies at z = -camera_height, Z is up, lengths are metres: the world of the command line (docs/reading.md).
 
 Room `seed` is the same room whatever batch it is drawn in, on every device.
 """
@@ -120,7 +120,39 @@ def _intersect(rooms: Rooms, origins, directions):
         surface = torch.where(through, FACES * (1 + k) + annex_face, surface)
         bound_centre = torch.where(through[..., None], rooms.annexes[:, k, None, 0], bound_centre)
 
-    # boxes: the slab method in each box's own frame
+    box_t, box = _nearest_box(rooms, origins, directions)
+    hit_box = box_t < distance
+    distance = torch.where(hit_box, box_t, distance)
+    surface = torch.where(hit_box, FIRST_BOX + box, surface)
+
+    round_t, ball = _nearest_ellipsoid(rooms, origins, directions)
+    hit_ball = round_t < distance
+    distance = torch.where(hit_ball, round_t, distance)
+    surface = torch.where(hit_ball, FIRST_BALL + ball, surface)
+    hit_box = hit_box & ~hit_ball
+
+    point = origins + distance[..., None] * directions
+    rows = torch.arange(batch, device=origins.device)[:, None]
+    # the frame of the surface: local point and outward normal
+    chosen = rooms.boxes[rows, box]
+    local = torch.where(hit_box[..., None], _rotate(point - chosen[..., :3], -chosen[..., 6]), point - bound_centre)
+    relative = local / chosen[..., 3:6]
+    box_axis = relative.abs().argmax(-1)
+    box_face = box_axis * 2 + (torch.gather(relative, -1, box_axis[..., None])[..., 0] > 0)
+    face = torch.where(hit_box, box_face, surface % FACES)
+    axis, sign = face // 2, torch.where((face % 2 == 1) == hit_box, 1.0, -1.0)
+    normal = torch.nn.functional.one_hot(axis, 3) * sign[..., None]
+    normal = torch.where(hit_box[..., None], _rotate(normal, chosen[..., 6]), normal)
+    shape = rooms.ellipsoids[rows, ball]
+    round_normal = torch.nn.functional.normalize((point - shape[..., :3]) / shape[..., 3:] ** 2, dim=-1)
+    normal = torch.where(hit_ball[..., None], round_normal, normal)
+    u = torch.where(axis == 0, local[..., 1], local[..., 0])
+    v = torch.where(axis == 2, local[..., 1], local[..., 2])
+    return distance, surface, torch.stack([u, v], -1), normal, point
+
+
+def _nearest_box(rooms: Rooms, origins, directions):
+    """Distance [B, N] to the nearest box (inf: none), and which; the slab method in each box's own frame."""
     centres, halves, yaws = (
         rooms.boxes[:, None, :, :3],
         rooms.boxes[:, None, :, 3:6],
@@ -147,41 +179,17 @@ def _intersect(rooms: Rooms, origins, directions):
         near = torch.maximum(near, middle - extent)
         far = torch.minimum(far, middle + extent)
     near = torch.where((near < far) & (near > 1e-3), near, torch.inf)
-    box_t, box = near.min(-1)
-    hit_box = box_t < distance
-    distance = torch.where(hit_box, box_t, distance)
-    surface = torch.where(hit_box, FIRST_BOX + box, surface)
+    return near.min(-1)
 
-    # ellipsoids: a sphere in the frame scaled by the radii
+
+def _nearest_ellipsoid(rooms: Rooms, origins, directions):
+    """Distance [B, N] to the nearest ellipsoid (inf: none), and which; a sphere in the frame scaled by the radii."""
     radii = rooms.ellipsoids[:, None, :, 3:]
     o, d = (origins[:, :, None] - rooms.ellipsoids[:, None, :, :3]) / radii, directions[:, :, None] / radii
     a, b, c = (d * d).sum(-1), (o * d).sum(-1), (o * o).sum(-1) - 1
     root = b * b - a * c
     t = torch.where(root > 0, (-b - root.clamp_min(0).sqrt()) / a, torch.inf)
-    round_t, ball = torch.where(t > 1e-3, t, torch.inf).min(-1)
-    hit_ball = round_t < distance
-    distance = torch.where(hit_ball, round_t, distance)
-    surface = torch.where(hit_ball, FIRST_BALL + ball, surface)
-    hit_box = hit_box & ~hit_ball
-
-    point = origins + distance[..., None] * directions
-    rows = torch.arange(batch, device=origins.device)[:, None]
-    # the frame of the surface: local point and outward normal
-    chosen = rooms.boxes[rows, box]
-    local = torch.where(hit_box[..., None], _rotate(point - chosen[..., :3], -chosen[..., 6]), point - bound_centre)
-    relative = local / chosen[..., 3:6]
-    box_axis = relative.abs().argmax(-1)
-    box_face = box_axis * 2 + (torch.gather(relative, -1, box_axis[..., None])[..., 0] > 0)
-    face = torch.where(hit_box, box_face, surface % FACES)
-    axis, sign = face // 2, torch.where((face % 2 == 1) == hit_box, 1.0, -1.0)
-    normal = torch.nn.functional.one_hot(axis, 3) * sign[..., None]
-    normal = torch.where(hit_box[..., None], _rotate(normal, chosen[..., 6]), normal)
-    shape = rooms.ellipsoids[rows, ball]
-    round_normal = torch.nn.functional.normalize((point - shape[..., :3]) / shape[..., 3:] ** 2, dim=-1)
-    normal = torch.where(hit_ball[..., None], round_normal, normal)
-    u = torch.where(axis == 0, local[..., 1], local[..., 0])
-    v = torch.where(axis == 2, local[..., 1], local[..., 2])
-    return distance, surface, torch.stack([u, v], -1), normal, point
+    return torch.where(t > 1e-3, t, torch.inf).min(-1)
 
 
 def _sample_bank(bank, tile, uv, level):

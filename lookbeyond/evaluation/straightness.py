@@ -73,7 +73,7 @@ def border_jump(picture: NDArray[np.uint8], camera: Camera, layout: RoomLayout, 
     Bands BORDER_DEG wide just outside, just inside, and one further in are compared where all three lie on one face of
     the room; medians over the border, so that things which the border cuts count little. 1: the border cannot be seen.
     """
-    height, width = picture.shape[:2]
+    _, width = picture.shape[:2]
     lightness = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 0]
     across, before = [], []
     step = math.radians(BORDER_DEG)

@@ -47,7 +47,7 @@ def write_glb(path: Path, parts: Sequence[MeshPart], textures: Mapping[str, NDAr
                 type=kind,
                 count=len(array),
                 **limits,
-            )  # fmt: skip
+            )
         )
         return len(content.accessors) - 1
 

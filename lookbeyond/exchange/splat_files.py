@@ -56,7 +56,7 @@ def write_ply(path: Path, splats: Splats) -> None:
     table[:, 10:] = rotation
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(splats)}"]
     header += [*(f"property float {name}" for name in PROPERTIES), "end_header", ""]
-    with whole_file(path) as temporary, storage_errors(path), open(temporary, "wb") as file:
+    with whole_file(path) as temporary, storage_errors(path), temporary.open("wb") as file:
         file.write("\n".join(header).encode())
         table.tofile(file)
 
@@ -112,12 +112,16 @@ def write_spz(path: Path, splats: Splats) -> None:
         _smallest_three(rotation),
     ]
     header = struct.pack("<IIIBBBB", SPZ_MAGIC, SPZ_VERSION, len(splats), 0, SPZ_FRACTION_BITS, 0, 0)
-    with whole_file(path) as temporary, storage_errors(path), open(temporary, "wb") as file:
+    with (
+        whole_file(path) as temporary,
+        storage_errors(path),
+        temporary.open("wb") as file,
         # a name or a time in the gzip header would make equal splats unequal files
-        with gzip.GzipFile("", "wb", compresslevel=2, fileobj=file, mtime=0) as packed:
-            packed.write(header)
-            for part in parts:
-                packed.write(np.ascontiguousarray(part).data)
+        gzip.GzipFile("", "wb", compresslevel=2, fileobj=file, mtime=0) as packed,
+    ):
+        packed.write(header)
+        for part in parts:
+            packed.write(np.ascontiguousarray(part).data)
 
 
 def _bytes(values: NDArray) -> NDArray[np.uint8]:

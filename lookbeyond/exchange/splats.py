@@ -19,7 +19,7 @@ from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.projection import extract_perspective
 from lookbeyond.geometry.warping import relief_of, warp_to_view
 
-from .splat_colours import beforehand
+from .splat_colours import SIGMAS, beforehand, sizes
 
 UNSEEN_WIDTH = 2048
 """Pixels around of what the photo did not see: it holds no finer detail."""
@@ -230,11 +230,14 @@ def _photo_splats(world: Panorama, photo_camera: Camera) -> Splats:
     distance = 1 / relief_of(world).inverse_distance(*np.moveaxis(rays.astype(np.float32), -1, 0))
     from_photo = extract_perspective(world.from_photo, camera, world.heading_rad)
     photo = View(camera, extract_perspective(world.colour, camera, world.heading_rad), distance, from_photo)
-    colour = beforehand(photo.colour.astype(np.float32) / 255, distance * (rays @ camera.forward), SIGMA, OPACITY)
-    return _frame_splats(photo, from_photo > 0, colour)
+    picture = photo.colour.astype(np.float32) / 255
+    size = sizes(picture)
+    colour = beforehand(picture, distance * (rays @ camera.forward), size, OPACITY)
+    return _frame_splats(photo, from_photo > 0, colour, np.array(SIGMAS)[size])
 
 
-def _frame_splats(frame: View, mask: NDArray[np.bool_], colour: NDArray) -> Splats:
+def _frame_splats(frame: View, mask: NDArray[np.bool_], colour: NDArray, sigma: NDArray | float = SIGMA) -> Splats:
+    """sigma: [H, W] or one number, pixels."""
     camera = frame.camera
     rays = camera.rays().astype(np.float32)
     normal = surface_normals(rays, frame.distance, wraps=False)[mask]
@@ -246,15 +249,17 @@ def _frame_splats(frame: View, mask: NDArray[np.bool_], colour: NDArray) -> Spla
         side = camera.rotation[:, axis].astype(np.float32) / np.float32(camera.intrinsics[axis, axis])
         sides.append((side - (ray @ side)[:, None] * ray) * cosine[:, None])
     right, down = sides
-    return _discs(camera.position, ray, right, down, frame.distance[mask], normal, colour[mask])
+    sigma = np.broadcast_to(np.float32(sigma), mask.shape)[mask]
+    return _discs(camera.position, ray, right, down, frame.distance[mask], normal, colour[mask], sigma[:, None])
 
 
 # --- discs ------------------------------------------------------------------------------------------------
 
 
 def _discs(
-    origin: NDArray, ray: NDArray, right: NDArray, down: NDArray, distance: NDArray, normal: NDArray, colour: NDArray
-) -> Splats:
+    origin: NDArray, ray: NDArray, right: NDArray, down: NDArray, distance: NDArray, normal: NDArray, colour: NDArray,
+    sigma: NDArray | float = SIGMA,
+) -> Splats:  # fmt: skip
     """Discs on surfaces with `normal` [n, 3] as large as pixels whose sides, on the unit sphere, are right and down.
 
     The pixel's cone meets the tangent plane: a side e on the sphere becomes r (e - ray (n.e) / (n.ray)).
@@ -273,7 +278,7 @@ def _discs(
     lengths = np.stack([np.linalg.norm(first, axis=1), np.linalg.norm(second, axis=1)], 1)
     lengths = np.maximum(lengths, 1e-9)
     first, second = first / lengths[:, :1], second / lengths[:, 1:]
-    scale = np.float32(SIGMA) * lengths
+    scale = np.float32(sigma) * lengths
     scale = np.concatenate([scale, THIN * scale.min(1, keepdims=True)], 1)
     axes = np.stack([first, second, np.cross(first, second)], -1)
     position = origin + ray * distance[:, None]
@@ -303,7 +308,7 @@ def _quaternions(rotation: NDArray) -> NDArray[np.float32]:
 
 def _covering(mask: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:
     """A mask at another size: whatever a pixel of it touches."""
-    rows, columns = mask.shape
+    _, columns = mask.shape
     if width < columns:
         share = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
         return share > 0

@@ -25,6 +25,10 @@ CONE_RAD = math.radians(10)
 """Half angle of the cone around a displacement in which the nearest distance counts as free."""
 MAX_BEFORE = 3
 """Most earlier anchors that a new anchor is conditioned on."""
+GROUP = 128
+"""Most anchors that lie in one box when they are searched."""
+SLACK = 1e-5
+"""What rough scores may be wrong by: poses are rounded to 1e-6."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,7 @@ def check_path(cameras: Sequence[Camera], panorama: Panorama, first_frame: int =
         raise PathError(f"the path has {len(cameras)} camera; give at least 2 frames")
     size = (cameras[0].width, cameras[0].height)
     nearest = _nearest(panorama)
+    everywhere = REACH * float(nearest[1].min())
     for number, camera in enumerate(cameras, first_frame):
         if (camera.width, camera.height) != size:
             raise PathError(
@@ -117,7 +122,7 @@ def check_path(cameras: Sequence[Camera], panorama: Panorama, first_frame: int =
             )
         displacement = camera.position - panorama.position
         length = float(np.linalg.norm(displacement))
-        if length < 1e-3:
+        if length < 1e-3 or length <= everywhere:
             continue
         free = _reach(nearest, displacement)
         if length > free:
@@ -166,26 +171,28 @@ class _Helpful:
     """Finds the nearest of the anchors whose frames can overlap a camera's: nearness is their turn plus their
     distance over `scale`.
 
-    All anchors at once are looked through roughly, and only the few nearest exactly: a path of thousands of anchors
-    is planned in seconds.
+    Anchors lie in groups, each within a box, and only groups that can hold one of the nearest are looked through,
+    roughly; the few nearest are compared exactly. So the time for a path grows with its length, not with its square.
     """
 
     def __init__(self, anchors: Sequence[Anchor], scale: float, most: int):
         self._anchors, self._scale = anchors, scale
-        self._rotations = np.empty((most, 9))
-        self._positions = np.empty((most, 3))
+        self._points = np.empty((most, 12))
+        """Rotations over the root of 2 (two are at most their turn apart) and positions over the scale."""
         self._fovs = np.empty(most)
-        self._known = 0
+        self._known, self._widest = 0, 0.0
+        groups = 2 + 2 * most // GROUP
+        self._count = 1
+        """Of groups."""
+        self._rows, self._sizes = np.empty((groups, GROUP + 1), np.intp), np.zeros(groups, np.intp)
+        self._low, self._high = np.full((groups, 12), np.inf), np.full((groups, 12), -np.inf)
 
     def __call__(self, camera: Camera) -> tuple[int, ...]:
         """Up to `MAX_BEFORE` of the anchors so far, the nearest first."""
         for anchor in self._anchors[self._known :]:
-            self._rotations[self._known] = anchor.camera.rotation.ravel()
-            self._positions[self._known] = anchor.camera.position
-            self._fovs[self._known] = anchor.camera.fov_x
-            self._known += 1
+            self._add(anchor.camera)
         near = {}
-        for number in self._candidates(camera).tolist():
+        for number in self._candidates(camera).tolist() if self._known else ():
             other = self._anchors[number].camera
             turn = rotation_angle(other.rotation, camera.rotation)
             moved = float(np.linalg.norm(other.position - camera.position)) / self._scale
@@ -193,20 +200,69 @@ class _Helpful:
                 near[number] = turn + moved
         return tuple(sorted(near, key=lambda number: (near[number], -number))[:MAX_BEFORE])
 
+    def _add(self, camera: Camera) -> None:
+        row, point = self._known, self._point(camera)
+        self._points[row], self._fovs[row] = point, camera.fov_x
+        self._known, self._widest = row + 1, max(self._widest, camera.fov_x)
+        group = int(np.argmin(np.add(*self._gaps(point)))) if row else 0
+        size = self._sizes[group]
+        self._rows[group, size] = row
+        if size < GROUP:
+            self._sizes[group] += 1
+            self._low[group] = np.minimum(self._low[group], point)
+            self._high[group] = np.maximum(self._high[group], point)
+            return
+        rows = self._rows[group].copy()
+        axis = np.argmax(np.ptp(self._points[rows], 0))
+        rows = rows[np.argsort(self._points[rows, axis])]
+        for place, half in ((group, rows[: GROUP // 2]), (self._count, rows[GROUP // 2 :])):
+            self._rows[place, : len(half)], self._sizes[place] = half, len(half)
+            self._low[place], self._high[place] = self._points[half].min(0), self._points[half].max(0)
+        self._count += 1
+
+    def _point(self, camera: Camera) -> NDArray[np.float64]:
+        return np.concatenate((camera.rotation.ravel() / math.sqrt(2), camera.position / self._scale))
+
+    def _gaps(self, point: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """How far every group's box is from a point, in rotation and in position."""
+        low, high = self._low[: self._count], self._high[: self._count]
+        return _lengths(np.maximum(np.maximum(low - point, point - high), 0))
+
     def _candidates(self, camera: Camera) -> NDArray[np.intp]:
         """The anchors among which the nearest are, and few others."""
-        known, slack = self._known, 1e-6
-        cosines = (self._rotations[:known] @ camera.rotation.ravel() - 1) / 2
-        turns = np.arccos(np.clip(cosines, -1, 1))  # right to 1e-7
-        away = self._positions[:known] - camera.position
-        moved = np.sqrt(np.einsum("ni,ni->n", away, away)) / self._scale
-        overlap = (turns < 0.9 * np.maximum(camera.fov_x, self._fovs[:known]) + slack) & (moved < 1 + slack)
+        point, fov = self._point(camera), camera.fov_x
+        turns, moved = self._gaps(point)
+        reach = 2 * math.sin(0.45 * max(fov, self._widest))  # of rotations that can overlap
+        possible = (turns < reach + SLACK) & (moved < 1 + SLACK)
+        if not possible.any():
+            return np.empty(0, np.intp)
+        gaps = np.where(possible, turns + moved, np.inf)
+        group = int(np.argmin(gaps))
+        found, last = self._rough(point, fov, self._rows[group, : self._sizes[group]])
+        others = np.flatnonzero(gaps < last + SLACK)
+        if len(others) > 1:
+            rows = [self._rows[each, : self._sizes[each]] for each in others if each != group]
+            found, _ = self._rough(point, fov, np.concatenate((found, *rows)))
+        return found
+
+    def _rough(self, point: NDArray[np.float64], fov: float, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], float]:
+        """Of some anchors, those among which the nearest are; how far the last of them is, or infinite if all count."""
+        chords, moved = _lengths(self._points[rows] - point)
+        turns = 2 * np.arcsin(np.minimum(chords / 2, 1))
+        overlap = (turns < 0.9 * np.maximum(fov, self._fovs[rows]) + SLACK) & (moved < 1 + SLACK)
         scores = (turns + moved)[overlap]
         # those too near the edge to be certain may be struck off: a few more than are wanted
-        wanted = MAX_BEFORE + int(np.count_nonzero(np.abs(moved - 1) < slack)) + 2
-        if len(scores) > wanted:
-            overlap[overlap] = scores <= np.partition(scores, wanted)[wanted] + slack
-        return np.flatnonzero(overlap)
+        wanted = MAX_BEFORE + int(np.count_nonzero(np.abs(moved - 1) < SLACK)) + 2
+        if len(scores) <= wanted:
+            return rows[overlap], math.inf
+        last = float(np.partition(scores, wanted)[wanted])
+        return rows[overlap][scores <= last + SLACK], last
+
+
+def _lengths(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The lengths of the two parts of points [N, 12]."""
+    squares = points * points
+    return np.sqrt(squares[:, :9].sum(1)), np.sqrt(squares[:, 9:].sum(1))
 
 
 def _nearest(panorama: Panorama) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

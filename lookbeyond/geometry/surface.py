@@ -4,6 +4,7 @@ Vertices are the middles of the map's pixels. Where the surface is torn (`warpin
 tear: each side goes on, as steeply as it came, for half a cell. (`warping.Relief` keeps its distance there.)
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -100,7 +101,7 @@ def _surface(source: Panorama | View) -> Surface:
             ends = [ray / end[:, None] for ray, end in zip(rays, ends, strict=True)]
             centre = directions(*middle) / centre[:, None]
             outline = [ends[0], *(points[corner] for corner in at), ends[1]]
-            for first, second in zip(outline[:-1], outline[1:], strict=True):
+            for first, second in itertools.pairwise(outline):
                 loose.append(np.stack([centre, first, second], 1))
                 cell.append(row * len(torn[0]) + column)
     return _in_blocks(points, ~torn, np.concatenate(loose), np.concatenate(cell))

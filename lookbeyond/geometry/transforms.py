@@ -153,7 +153,7 @@ def write_transforms(
     content = {"camera_model": "PINHOLE"} | (intrinsics[0] if shared else {}) | dict(extra or {})
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps(content | {"frames": frames}, indent=1), encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def read_realestate10k(path: str | os.PathLike, width: int, height: int) -> list[Camera]:

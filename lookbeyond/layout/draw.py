@@ -15,7 +15,6 @@ from lookbeyond.geometry.projection import equirectangular_directions
 from .cut import cut_edges, extend_cut
 from .faces import Face, faces_of, sample
 from .pattern import patterns_of, seen_pattern
-from .photo import lay_photo
 from .picture import PhotoPicture, Picture, SpherePicture
 from .render import map_faces, render_faces, soften_edges
 from .surfaces import COARSE_M, WORKING_WIDTH, FaceLight, find_clean, lab, light_of_faces
@@ -51,17 +50,19 @@ def draw_room(
     painted: Panorama,
     layout: RoomLayout,
     *,
+    width: int | None = None,
     measured: NDArray[np.float32] | None = None,
     dressed: bool = True,
 ) -> DrawnPlace:
-    """A room in the surfaces of a picture and in the light that diffusion believed, of the painted panorama's size.
+    """A room in the surfaces of a picture and in the light that diffusion believed.
 
     painted: what diffusion made of the picture (or the picture itself, where that is a panorama); its seed tells what
-    is drawn by chance. measured: [h', w'] metres along the picture's rays, which tells what stands before the walls;
+    is drawn by chance. width: of what is drawn, pixels; None: the painted panorama's.
+    measured: [h', w'] metres along the picture's rays, which tells what stands before the walls;
     the painted panorama's own distance where it is not given. dressed: doors, windows and pictures where diffusion
     believed in them.
     """
-    width = painted.colour.shape[1]
+    width = int(width or painted.colour.shape[1])
     unit = (painted.origin[2] - layout.floor_z) / 1.6
     faces = faces_of(layout)
     area = sum(face.width_m * face.height_m for face in faces)
@@ -111,7 +112,7 @@ def _laid_over(
 ) -> NDArray[np.uint8]:
     """A picture over a panorama [H, W, 3] as far as `share` [H, W] says."""
     if isinstance(picture, PhotoPicture):
-        return lay_photo(picture.with_holes, picture.camera, heading_rad, colour.astype(np.float32), only=share)[0]
+        return picture.placed(colour.shape[1], heading_rad).over(colour, only=share)
     mixed = colour + share[..., None] * (picture.pixels.astype(np.float32) - colour)
     return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
 

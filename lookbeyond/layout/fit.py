@@ -139,7 +139,7 @@ class _Room:
         corners = self.corners()
         if signed_area(corners) <= 0.1 or not _CEILING_RANGE[0] <= self.ceiling <= _CEILING_RANGE[1]:
             return False
-        distance, wall = self.trace(_AZIMUTHS)
+        distance, _ = self.trace(_AZIMUTHS)
         if not np.isfinite(distance).all() or distance.min() < _FLOOR_AT_LEAST:
             return False
         return len(self.offsets) == 4 or _simple(corners)
@@ -423,6 +423,22 @@ def fit_layout(
     inside = np.exp(grid_in_photo(told.distance, small, small.width, small.height)) * camera_height
     sky = measure_sky(photo, level).evidence
     return _outcome(evidence, room, contrast, sky, camera.position, heading, camera_height, inside, small)
+
+
+def fit_signs(
+    photo: NDArray[np.uint8], camera: Camera, network: LayoutNetwork
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]] | None:
+    """What the gate judges a photo's fit by, for calibrating it; None where no room could be fitted.
+
+    Returns the signs (`SIGNS`), the level distance [256] of the fitted walls in units of the camera's height, columns
+    as `data.room_photos.column_azimuths`, and which of them the photo shows. The camera looks along heading 0.
+    """
+    canvas = place_on_canvas(photo, camera)
+    evidence = _Evidence(_ask(network, [canvas])[0], canvas.known_cells, [_View(photo, camera)])
+    room, contrast = _best_room(evidence)
+    if room is None:
+        return None
+    return _signs(evidence, room, contrast), room.trace(_AZIMUTHS)[0], evidence.seen
 
 
 def fit_layout_panorama(
@@ -760,7 +776,7 @@ def _simplified(evidence: _Evidence, room: _Room) -> _Room:
 
 
 def _signs(evidence: _Evidence, room: _Room, contrast: float) -> NDArray:
-    """What tells whether a fit is right, [SIGNS]: see `_SIGNS`."""
+    """What tells whether a fit is right, [SIGNS]: see `SIGNS`."""
     told, span = evidence.told, evidence.span
     distance, _ = room.trace(_AZIMUTHS)
     seen = evidence.seen
@@ -784,7 +800,7 @@ def _signs(evidence: _Evidence, room: _Room, contrast: float) -> NDArray:
     return np.array([unsure, apart, kinds, found, min(length, 1.0), things, muddle, ended, contrast])
 
 
-_SIGNS = ("unsure", "apart", "kinds", "found", "length", "things", "muddle", "ended", "contrast")
+SIGNS = ("unsure", "apart", "kinds", "found", "length", "things", "muddle", "ended", "contrast")
 """Log of the mean scale of the seen walls; mean |log| between them and the room's; cost of the kinds; share of the
 room's visible edges on which there is a line; their length in the photo's borders; share of things; entropy of the
 kinds; share of columns whose wall is seen to end at floor or ceiling; how far the lines agree on the walls'
@@ -798,7 +814,7 @@ validated, of those said to be right with 0.0–0.2, …, 0.8–1.0 there were 9
 
 def _judge(evidence: _Evidence, room: _Room | None, contrast: float, sky: float) -> tuple[float, Place, str]:
     """Confidence, place, and the reason in words. sky: evidence of it, 0..1."""
-    signs, sure = np.zeros(len(_SIGNS)), 0.0
+    signs, sure = np.zeros(len(SIGNS)), 0.0
     if room is not None:
         signs = _signs(evidence, room, contrast)
         sure = float(1 / (1 + np.exp(-(_SIGN_BASE + _SIGN_WEIGHTS @ signs))))
@@ -812,7 +828,7 @@ def _judge(evidence: _Evidence, room: _Room | None, contrast: float, sky: float)
         shape = "A room of four walls" if walls == 4 else f"A room with {walls} walls"
         how = "put where the photo's lines are" if sure >= SURE else "but the photo hardly tells where they are"
         return sure, "room", f"{shape}, {how}."
-    by_name = dict(zip(_SIGNS, signs, strict=True))
+    by_name = dict(zip(SIGNS, signs, strict=True))
     if by_name["ended"] < 0.3:
         why = "no wall is seen down to the floor or up to the ceiling, so nothing tells how far away it is"
     elif by_name["things"] > 0.45:

@@ -17,7 +17,6 @@ from lookbeyond.geometry.projection import equirectangular_directions
 from .draw import DrawnPlace
 from .faces import faces_of, sample
 from .pattern import patterns_of, seen_pattern
-from .photo import lay_photo
 from .picture import PhotoPicture
 from .render import map_faces, render_faces
 from .sky import segment_sky
@@ -62,9 +61,9 @@ def understand(picture: PhotoPicture) -> OpenPlace:
     return OpenPlace(picture, sky, ground)
 
 
-def draw_open(picture: PhotoPicture, painted: Panorama) -> DrawnPlace:
-    """Ground to the horizon, sky above, and the photo's horizon around, of the painted panorama's size."""
-    width = painted.colour.shape[1]
+def draw_open(picture: PhotoPicture, painted: Panorama, width: int | None = None) -> DrawnPlace:
+    """Ground to the horizon, sky above, and the photo's horizon around; `width` pixels, or the painted panorama's."""
+    width = int(width or painted.colour.shape[1])
     unit = painted.camera_height / 1.6
     small = picture.at_most(WORKING_WIDTH)
     place = understand(small)
@@ -84,7 +83,7 @@ def draw_open(picture: PhotoPicture, painted: Panorama) -> DrawnPlace:
     distance = cv2.resize(distance, painted.distance.shape[::-1], interpolation=cv2.INTER_NEAREST)
     bare = np.clip(rgb + 0.5, 0, 255).astype(np.uint8)
     known = cv2.resize((sky | ground).astype(np.float32), (width, width // 2), interpolation=cv2.INTER_LINEAR)
-    plate, _ = lay_photo(picture.with_holes, picture.camera, painted.heading_rad, rgb, only=known)
+    plate = picture.placed(width, painted.heading_rad).over(rgb, only=known)
     plane = ground_distance(painted.camera_height, painted.distance.shape[1])
     return DrawnPlace(bare, distance, plate, np.maximum(plane, distance))
 

@@ -44,7 +44,7 @@ def seen_pattern(
     """picture: at full size; unit as in `light_of_faces`."""
     rows, columns = face.shape(texel_m)
     nothing = SeenPattern(np.zeros((rows, columns, 3), np.float32), np.zeros((rows, columns), bool))
-    if light.seen.max(initial=0) < 0.5 or face.kind == "floor" and not _broad(seen, face.number):
+    if light.seen.max(initial=0) < 0.5 or (face.kind == "floor" and not _broad(seen, face.number)):
         return nothing
     points = face.points(texel_m)
     small_x, small_y, inside = seen.picture.locate(points)

@@ -1,5 +1,8 @@
 """A photo, or a part of a sphere, laid over a panorama, at its own resolution."""
 
+from dataclasses import dataclass
+from typing import Self
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -11,33 +14,53 @@ FEATHER_DEG = 0.5
 """Width of the band inside the photo's border in which it fades into what was made."""
 
 
-def lay_photo(
-    photo: NDArray[np.uint8],
-    camera: Camera,
-    heading_rad: float,
-    colour: NDArray[np.float32],
-    only: NDArray[np.float32] | None = None,
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The photo laid over a panorama float32 [H, 2H, 3] (0..255): colour uint8 and from_photo uint8 [H, 2H].
+@dataclass(frozen=True, eq=False)
+class PlacedPhoto:
+    """A photo where a panorama of one size shows it: placed once, laid over as many pictures of that size as wanted."""
 
-    photo: uint8 [h, w, 3], or [h, w, 4] whose last channel says what it knows (`place_photo`).
-    only: [H, 2H] 0..1, how much of the photo counts where. `colour` is overwritten.
-    """
-    width = colour.shape[1]
-    sharp, mask = place_photo(photo, camera, width, heading_rad)
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not rows.size:
-        return np.clip(colour + 0.5, 0, 255).astype(np.uint8), np.zeros(mask.shape, np.uint8)
-    # one pixel more on each side, where there is one, is outside the photo
-    window = np.s_[max(0, rows[0] - 1) : rows[-1] + 2, max(0, columns[0] - 1) : columns[-1] + 2]
-    band = FEATHER_DEG / 360 * width
-    alpha = np.clip(cv2.distanceTransform(mask[window].astype(np.uint8), cv2.DIST_L2, 5) / band, 0, 1)
-    if only is not None:
-        alpha *= only[window]
-    colour[window] += alpha[..., None] * (sharp[window] - colour[window])
-    from_photo = np.zeros(mask.shape, np.uint8)
-    from_photo[window] = alpha * 255 + 0.5
-    return np.clip(colour + 0.5, 0, 255).astype(np.uint8), from_photo
+    width: int
+    """Of the panorama, pixels."""
+    window: tuple[slice, slice]
+    """Rows and columns around what the photo shows."""
+    colour: NDArray[np.uint8]
+    """[rows, columns, 3] of the window."""
+    alpha: NDArray[np.float32]
+    """[rows, columns] 0..1 of the window: inside its border the photo fades into what is beneath."""
+
+    @classmethod
+    def of(cls, photo: NDArray[np.uint8], camera: Camera, width: int, heading_rad: float) -> Self:
+        """photo: uint8 [h, w, 3], or [h, w, 4] whose last channel says what it knows (`place_photo`)."""
+        sharp, mask = place_photo(photo, camera, width, heading_rad)
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        window = np.s_[:0, :0]
+        if rows.size:  # one pixel more on each side, where there is one, is outside the photo
+            window = np.s_[max(0, rows[0] - 1) : rows[-1] + 2, max(0, columns[0] - 1) : columns[-1] + 2]
+        alpha = np.zeros(mask[window].shape, np.float32)
+        if rows.size:
+            depth = cv2.distanceTransform(mask[window].astype(np.uint8), cv2.DIST_L2, 5)
+            alpha = np.clip(depth / (FEATHER_DEG / 360 * width), 0, 1).astype(np.float32)
+        return cls(width, window, np.ascontiguousarray(sharp[window]), alpha)
+
+    def over(
+        self, beneath: NDArray[np.uint8 | np.float32], only: NDArray[np.float32] | None = None
+    ) -> NDArray[np.uint8]:
+        """[H, 2H, 3]: laid over a panorama of that size (0..255); only: [H, 2H] 0..1, how much it counts where."""
+        laid = _as_bytes(beneath)
+        alpha = self.alpha if only is None else self.alpha * only[self.window]
+        under = beneath[self.window].astype(np.float32)
+        laid[self.window] = _as_bytes(under + alpha[..., None] * (self.colour - under))
+        return laid
+
+    @property
+    def from_photo(self) -> NDArray[np.uint8]:
+        """[H, 2H]: 255 where the panorama shows the photo alone."""
+        share = np.zeros((self.width // 2, self.width), np.uint8)
+        share[self.window] = self.alpha * 255 + 0.5
+        return share
+
+
+def _as_bytes(colour: NDArray) -> NDArray[np.uint8]:
+    return colour.copy() if colour.dtype == np.uint8 else np.clip(colour + 0.5, 0, 255).astype(np.uint8)
 
 
 def lay_sphere(

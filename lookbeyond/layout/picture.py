@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import cv2
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.projection import equirectangular_directions
+
+from .photo import PlacedPhoto
 
 Located = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]
 """Columns and rows of points, and whether the picture shows them."""
@@ -69,6 +71,7 @@ class PhotoPicture(Picture):
     camera: Camera
     known: NDArray[np.bool_] | None = None
     """[h, w]: False where the photo is transparent; None where it is known everywhere."""
+    _placed: dict[tuple[int, float], PlacedPhoto] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, photo: NDArray[np.uint8], camera: Camera) -> Self:
@@ -87,6 +90,13 @@ class PhotoPicture(Picture):
         if self.known is None:
             return self.pixels
         return np.dstack([self.pixels, np.where(self.known, np.uint8(255), np.uint8(0))])
+
+    def placed(self, width: int, heading_rad: float) -> PlacedPhoto:
+        """Where a panorama `width` pixels wide shows it; found once for a size."""
+        key = width, heading_rad
+        if key not in self._placed:
+            self._placed[key] = PlacedPhoto.of(self.with_holes, self.camera, width, heading_rad)
+        return self._placed[key]
 
     @property
     def position(self) -> NDArray[np.float64]:

@@ -74,7 +74,7 @@ def segment_sky(picture: PhotoPicture) -> NDArray[np.bool_]:
     lightness, _, yellow = cv2.split(colours)
     calm = (slopes(colours) < 0.75 * EDGE) & (up > 0.01)
     calm &= ((lightness > 50) & (yellow < -4)) | ((lightness > 78) & (yellow < 12)) | ((lightness > 60) & (yellow < 4))
-    count, pieces = cv2.connectedComponents(calm.astype(np.uint8), connectivity=4)
+    _, pieces = cv2.connectedComponents(calm.astype(np.uint8), connectivity=4)
     at_top = np.unique(pieces[:3])
     sky = np.isin(pieces, at_top[at_top > 0])
     sky = cv2.morphologyEx(sky.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0

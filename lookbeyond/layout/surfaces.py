@@ -172,7 +172,7 @@ def find_surface(smooth, area, trust, expected, kind, most_chroma=WALL_CHROMA) -
         own = labels[:, 0] == number
         change = mode - expected
         chroma = float(np.hypot(change[1], change[2]))
-        if own.sum() < 0.03 * len(own) or kind == "wall" and (not -20 < change[0] < 45 or chroma > most_chroma):
+        if own.sum() < 0.03 * len(own) or (kind == "wall" and (not -20 < change[0] < 45 or chroma > most_chroma)):
             continue
         spread = float(np.median(_difference(pixels[chosen][own], mode)))
         mask = _grown(smooth, area, mode, float(np.clip(3.0 * spread, 7, 14)))

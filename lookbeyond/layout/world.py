@@ -14,7 +14,6 @@ from lookbeyond.models.layout_network import LayoutNetwork
 from .draw import DrawnPlace, draw_room
 from .fit import fit_layout, fit_layout_panorama
 from .open_place import draw_open, ground_distance
-from .photo import lay_photo
 from .picture import PhotoPicture, Picture, SpherePicture
 from .render import map_faces
 
@@ -71,9 +70,16 @@ def find_place(
     return FoundPlace(place)
 
 
-def draw_place(photo: NDArray[np.uint8], painted: Panorama, found: FoundPlace, unseen: Unseen = "dressed") -> Panorama:
+def draw_place(
+    photo: NDArray[np.uint8],
+    painted: Panorama,
+    found: FoundPlace,
+    unseen: Unseen = "dressed",
+    width: int | None = None,
+) -> Panorama:
     """The world around a photo: its place as it was found, in the light of the painted panorama.
 
+    width: of the world, pixels; None: the painted panorama's, as it must be where its own pixels are shown.
     Where it is neither a room nor an open place, everything is as it was painted.
     """
     camera = painted.photo_camera
@@ -81,9 +87,9 @@ def draw_place(photo: NDArray[np.uint8], painted: Panorama, found: FoundPlace, u
         raise ValueError("a place is drawn around its photo: this panorama has none")
     picture = PhotoPicture.of(photo, camera)
     if found.layout is not None:
-        return with_room(picture, painted, found.layout, found.place, unseen, measured=found.measured)
+        return with_room(picture, painted, found.layout, found.place, unseen, width=width, measured=found.measured)
     if found.open:
-        return _with_place(picture, painted, draw_open(picture, painted), found.place, unseen)
+        return _with_place(picture, painted, draw_open(picture, painted, width), found.place, unseen)
     return replace(painted, place=found.place)
 
 
@@ -110,10 +116,11 @@ def with_room(
     place: Place,
     unseen: Unseen = "dressed",
     *,
+    width: int | None = None,
     measured: NDArray[np.float32] | None = None,
 ) -> Panorama:
     """The panorama of a room with its surfaces drawn; arguments as of `draw_room`."""
-    drawn = draw_room(picture, painted, layout, measured=measured, dressed=unseen != "plain")
+    drawn = draw_room(picture, painted, layout, width=width, measured=measured, dressed=unseen != "plain")
     return replace(_with_place(picture, painted, drawn, place, unseen), layout=layout)
 
 
@@ -121,7 +128,7 @@ def _with_place(picture: Picture, painted: Panorama, drawn: DrawnPlace, place: P
     """The painted panorama with a drawn place's distance and clean plate and, unless "as-painted", its colour."""
     colour, from_photo = painted.colour, painted.from_photo
     if unseen != "as-painted" and isinstance(picture, PhotoPicture):
-        drawn_colour = drawn.colour.astype(np.float32)
-        colour, from_photo = lay_photo(picture.with_holes, picture.camera, painted.heading_rad, drawn_colour)
+        placed = picture.placed(drawn.colour.shape[1], painted.heading_rad)
+        colour, from_photo = placed.over(drawn.colour), placed.from_photo
     plate = Plate(drawn.plate, drawn.plate_distance)
     return replace(painted, colour=colour, from_photo=from_photo, distance=drawn.distance, plate=plate, place=place)

@@ -104,6 +104,8 @@ class Autoencoder(ModelMixin, ConfigMixin):
 
 def spatial_scale_factor(vae) -> int:
     """Pixels per latent, for ours and for diffusers' autoencoders alike."""
+    if factor := getattr(vae.config, "scale_factor_spatial", None):  # Wan's
+        return factor
     levels = len(vae.config.block_out_channels)
     return 2**levels if isinstance(vae, Autoencoder) else 2 ** (levels - 1)
 

@@ -135,6 +135,19 @@ def _outside(box, matrix, top, bottom, width):
 
 
 @_compiled
+def _draw_loose(corners, seen, matrix, top, bottom, inverse):
+    """A triangle that is none of the grid's: its corners [3, 3], and as many rows or more to project them into."""
+    ahead0 = _projected(corners[0], matrix, seen[0])
+    ahead1 = _projected(corners[1], matrix, seen[1])
+    ahead2 = _projected(corners[2], matrix, seen[2])
+    a, b, c = seen[0], seen[1], seen[2]
+    if ahead0 and ahead1 and ahead2:
+        _triangle(a[0], a[1], a[2], b[0], b[1], b[2], c[0], c[1], c[2], top, bottom, inverse)
+    elif ahead0 or ahead1 or ahead2:
+        _clipped(corners[0], corners[1], corners[2], matrix, top, bottom, inverse)
+
+
+@_compiled
 def draw(points, whole, loose, loose_from, boxes, matrix, top, bottom, inverse):
     """A `Surface`'s arrays into the rows top..bottom - 1 of `inverse` [H, W], 1 / depth of the nearest surface.
 
@@ -166,14 +179,7 @@ def draw(points, whole, loose, loose_from, boxes, matrix, top, bottom, inverse):
                     _clipped(above[x], above[x + 1], below[x], matrix, top, bottom, inverse)
                     _clipped(above[x + 1], below[x + 1], below[x], matrix, top, bottom, inverse)
         for number in range(loose_from[block], loose_from[block + 1]):
-            ahead0 = _projected(loose[number, 0], matrix, seen[0, 0])
-            ahead1 = _projected(loose[number, 1], matrix, seen[0, 1])
-            ahead2 = _projected(loose[number, 2], matrix, seen[0, 2])
-            a, b, c = seen[0, 0], seen[0, 1], seen[0, 2]
-            if ahead0 and ahead1 and ahead2:
-                _triangle(a[0], a[1], a[2], b[0], b[1], b[2], c[0], c[1], c[2], top, bottom, inverse)
-            elif ahead0 or ahead1 or ahead2:
-                _clipped(loose[number, 0], loose[number, 1], loose[number, 2], matrix, top, bottom, inverse)
+            _draw_loose(loose[number], seen[0], matrix, top, bottom, inverse)
 
 
 def _arctangent_terms(number: int = 7) -> tuple[np.float32, ...]:
@@ -255,7 +261,7 @@ def sample_bytes(image, coords, known, top, bottom, sphere, sampled):
                     sampled[row, column, k] = 0
                 continue
             x, y = coords[row, column, 0] * width - half, coords[row, column, 1] * height - half
-            left, above = int(math.floor(x)), int(math.floor(y))
+            left, above = math.floor(x), math.floor(y)
             right_share, below_share = np.float32(x - left), np.float32(y - above)
             right, below = left + 1, above + 1
             left_above, right_above, left_below, right_below = left, right, left, right

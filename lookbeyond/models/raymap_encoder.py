@@ -6,6 +6,7 @@ cross-attentions. The adapters' outputs start at zero and stand outside the UNet
 stay as they were published, and without rays it computes what it always did.
 """
 
+import itertools
 import math
 
 import torch
@@ -75,7 +76,7 @@ class RaymapEncoder(ModelMixin, ConfigMixin):
         super().__init__()
         widths = (6, *block_out_channels)
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(before, after, 3, stride=2, padding=1) for before, after in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(before, after, 3, stride=2, padding=1) for before, after in itertools.pairwise(widths)
         )
         self.project = nn.Conv2d(widths[-1], token_channels, 1)
         self.norm = nn.LayerNorm(token_channels)

@@ -3,6 +3,7 @@
 `geometry.warping` answers the same by walking every ray, in NumPy alone; this is held to it.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -100,7 +101,7 @@ def _in_bands(frames: int, height: int, work: Callable[[int, int, int], None]) -
     threads = torch.get_num_threads()
     each = 1 if threads == 1 else min(height, -(-2 * threads // frames))
     edges = np.linspace(0, height, each + 1).astype(int).tolist()
-    bands = [(number, *rows) for number in range(frames) for rows in zip(edges[:-1], edges[1:], strict=True)]
+    bands = [(number, *rows) for number in range(frames) for rows in itertools.pairwise(edges)]
     if threads == 1:
         for band in bands:
             work(*band)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -12,7 +13,7 @@ def quiet_stderr() -> Iterator[None]:
     with _Stderr.turning:
         if not _Stderr.silent:
             _Stderr.saved = os.dup(2)
-            with open(os.devnull, "wb") as null:
+            with Path(os.devnull).open("wb") as null:
                 os.dup2(null.fileno(), 2)
         _Stderr.silent += 1
     try:

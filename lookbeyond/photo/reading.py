@@ -191,7 +191,7 @@ def _tags(path: Path, name: str) -> PhotoTags:
 
 
 def _head(path: Path, name: str) -> bytes:
-    with _file_errors(name), open(path, "rb") as file:
+    with _file_errors(name), path.open("rb") as file:
         return file.read(64)
 
 
@@ -202,7 +202,7 @@ def _decoded(path: Path, name: str, tags: PhotoTags, stops: float | None) -> _De
         stored = _read_exr(path, name) if head.startswith(_EXR) else _read_hdr(path, name)
     else:
         stored = _read_stored(path, name, head, tags)
-    stored = turn(stored, tags.orientation) if not head[4:8] == b"ftyp" else stored
+    stored = turn(stored, tags.orientation) if head[4:8] != b"ftyp" else stored
     colour, known = stored[..., :3], None
     if stored.shape[2] == 4:
         known = _known(stored[..., 3], name)
@@ -248,7 +248,7 @@ def _read_stored(path: Path, name: str, head: bytes, tags: PhotoTags) -> NDArray
 
 def _bytes_turned_by_nobody(path: Path, tags: PhotoTags) -> bytes | None:
     """A TIFF's bytes with its orientation said to be upright, and those of a deep PNG; None for other files."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         head = file.read(32)
         tiff = head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
         if not tiff and not (head[:8] == b"\x89PNG\r\n\x1a\n" and head[24:25] == b"\x10"):
@@ -408,7 +408,7 @@ def _exr_pixels(part, names: list[str], name: str) -> NDArray[np.float32]:
 
 
 def _read_hdr(path: Path, name: str) -> NDArray[np.float32]:
-    with _file_errors(name), open(path, "rb") as file:
+    with _file_errors(name), path.open("rb") as file:
         size = re.search(rb"\n[-+]Y\s+(\d+)\s+[-+]X\s+(\d+)\s*\n", file.read(1 << 16))
     if size:
         _check_size((int(size[2]), int(size[1])), name)

@@ -5,6 +5,7 @@ WebP, TIFF, BigTIFF, AVIF and HEIC; EXIF, TIFF tags, XMP (also its GPano), ICC p
 not decoded, and whatever is broken counts as absent.
 """
 
+import contextlib
 import math
 import mmap
 import re
@@ -151,7 +152,7 @@ class PhotoTags:
 
 def read_tags(path: Path) -> PhotoTags:
     """What an image file says of itself; defaults for what it does not say, or says brokenly. Raises OSError."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         try:
             # Not read whole: EXIF may stand anywhere, in WebP behind the pixels, in TIFF where its writer liked.
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -219,10 +220,9 @@ def _parts(data: mmap.mmap) -> _Parts:
     )
     for matches, read in readers:
         if matches:
-            try:
+            # cut off: what was found by then stands
+            with contextlib.suppress(struct.error, LookupError, ValueError, zlib.error, OverflowError):
                 read(data, parts)
-            except (struct.error, LookupError, ValueError, zlib.error, OverflowError):
-                pass  # cut off: what was found by then stands
     return parts
 
 
@@ -449,10 +449,8 @@ def _inflated(data: bytes, most: int) -> bytes:
 
 def _tags_of(parts: _Parts) -> PhotoTags:
     folder = _Folder()
-    try:
+    with contextlib.suppress(struct.error, LookupError, ValueError, OverflowError):
         folder = _exif_folder(parts.exif)
-    except (struct.error, LookupError, ValueError, OverflowError):
-        pass
     numbers = folder.numbers
     profile, packets = parts.profile, list(parts.xmp)
     if parts.is_tiff:

@@ -18,7 +18,7 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import extract_perspective, place_photo
-from lookbeyond.layout.photo import lay_photo
+from lookbeyond.layout.photo import PlacedPhoto
 from lookbeyond.models.autoencoder import encode_images, spatial_scale_factor
 from lookbeyond.models.image_encoder import embed_images
 
@@ -376,7 +376,8 @@ def compose(
 
     whole: uint8 [H, 2H, 3], the panorama at the network's resolution.
     """
-    return lay_photo(photo, camera, heading_rad, enlarge(whole.astype(np.float32), width))
+    placed = PlacedPhoto.of(photo, camera, width, heading_rad)
+    return placed.over(enlarge(whole.astype(np.float32), width)), placed.from_photo
 
 
 def bare_panorama(
@@ -396,7 +397,7 @@ def refine_distance(distance: np.ndarray, image: np.ndarray) -> np.ndarray:
 
     A guided filter (He et al. 2010) of the logarithm of distance with the image uint8 [H, W, 3] as the guide.
     """
-    height, width = image.shape[:2]
+    _, width = image.shape[:2]
     margin = width // 8
     guide = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     logs = enlarge(np.log(distance).astype(np.float32), width, cv2.INTER_LINEAR)

@@ -32,6 +32,8 @@ from .views import WHOLLY_KNOWN, Pass, ViewsPipeline, ViewsPipelineOutput, spati
 Callback = Callable[[float, str, np.ndarray | None], None]
 """(share of the unit done 0..1, what is being done, preview uint8 [h, w, 3] or None); may raise to stop the work."""
 
+LIGHT_WIDTH = 1024
+"""Width of a panorama, pixels, of which only the light is used: what is drawn over it is as wide as was asked for."""
 TONE_PX = 12
 """Scale, in pixels of a frame, above which light and colour are the guidance's, not the network's."""
 
@@ -149,14 +151,16 @@ class ScenePipeline:
             found = find_place(photo, camera, camera_height, self.layout, room)
         unseen = unseen or self.settings.unseen
         distance = found.distance(camera, camera_height, DISTANCE_WIDTH)
-        if distance is not None and found.open and unseen != "as-painted":
-            panorama = bare_panorama(photo, camera, camera_height, width, distance)
+        drawn = found.drawn and unseen != "as-painted"
+        painted_width = min(width, LIGHT_WIDTH) if drawn else width
+        if distance is not None and found.open and drawn:
+            panorama = bare_panorama(photo, camera, camera_height, painted_width, distance)
         else:
             steps = self.settings.panorama_steps
-            if found.layout is not None and unseen != "as-painted":
+            if drawn:
                 steps = max(1, steps // 2)  # the light of surfaces that are drawn over it needs no more
             panorama = self.panorama(
-                photo, camera, camera_height=camera_height, width=width,
+                photo, camera, camera_height=camera_height, width=painted_width,
                 num_inference_steps=steps, coarse_noise=self.settings.panorama_coarse_noise,
                 distance=distance, generator=torch.Generator().manual_seed(seed),
                 callback_on_step_end=self._panorama_progress(callback, "Painting the panorama"),
@@ -165,7 +169,7 @@ class ScenePipeline:
         panorama = self._signed(panorama, seed)
         if callback is not None and found.drawn:
             callback(0.9, "Drawing the place", panorama.shrunk(512).colour)
-        return draw_place(photo, panorama, found, unseen)
+        return draw_place(photo, panorama, found, unseen, width)
 
     def measure_world(
         self,
@@ -287,7 +291,7 @@ class ScenePipeline:
             return [source, target]
         make = _ClipSettings(seed, tau_position, tau_rotation, steps, callback)
         if not self._keeps_detail:
-            dense, asked = denser(cameras, self.views.frames_per_pass or 0)
+            dense, asked = denser(cameras, self.views.pass_length(len(cameras)))
             output, guidance, panorama, warped = self._made_clip(panorama, source, target, dense, make)
             frames = self._finish(output, guidance, panorama, warped, dense)
             return [source, *(frames[place] for place in asked[1:-1]), target]
@@ -296,12 +300,10 @@ class ScenePipeline:
         views = {place: frame.view() for place, frame in enumerate(told) if frame.whole}
         if torn:
             width, height = self._network_size(source.camera)
-            # whoever wants a pass of a certain length gets the whole clip
-            places = list(range(len(told))) if self.views.frames_per_pass else torn
+            places = list(range(len(told))) if self.views.whole_clips else torn
             small = [camera.resized(width, height) for camera in cameras]
-            small, asked = denser(
-                [small[0], *(small[place + 1] for place in places), small[-1]], self.views.frames_per_pass or 0
-            )
+            small = [small[0], *(small[place + 1] for place in places), small[-1]]
+            small, asked = denser(small, self.views.pass_length(len(small)))
             ends = [shrunk_view(view, width, height) for view in (source, target)]
             ask = self._leaves_room([told[place] for place in torn])
             output, guidance, *_ = self._made_clip(panorama, *ends, small, make, ask)
@@ -453,9 +455,8 @@ def _views_progress(callback: Callback | None, message: str):
         if callback is None:
             return
         preview = None
-        if step % 3 == 0:  # the frame that is farthest from both anchors
-            latents = state["clean"][:, : pipeline.vae.config.latent_channels]
-            preview = image_bytes(pipeline._decode(latents[len(latents) // 2 :][:1])[0])
+        if step % 3 == 0:
+            preview = image_bytes(pipeline.preview(state["clean"]))
         callback(0.9 * step / state["steps"], f"{message}, step {step} of {state['steps']}", preview)
 
     return on_step

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -127,8 +127,8 @@ class ViewsPipeline(DiffusionPipeline):
 
     model_cpu_offload_seq = "image_encoder->unet"
     # their weights are used in the middle of the UNet's forward, or between two of them, for previews
-    _exclude_from_cpu_offload = ["raymap_encoder", "unet_backward", "vae"]
-    _optional_components = ["unet_backward", "raymap_encoder"]
+    _exclude_from_cpu_offload: ClassVar = ["raymap_encoder", "unet_backward", "vae"]
+    _optional_components: ClassVar = ["unet_backward", "raymap_encoder"]
 
     def __init__(self, vae, image_encoder, unet, scheduler, unet_backward=None, raymap_encoder=None, *,
                  unet_weights: Path | None = None, lora: Path | None = None):  # fmt: skip
@@ -151,6 +151,19 @@ class ViewsPipeline(DiffusionPipeline):
     def frames_per_pass(self) -> int | None:
         """How many frames a pass has to have; None: any number."""
         return self.unet.config.num_frames if self._is_svd() else None
+
+    @property
+    def whole_clips(self) -> bool:
+        """Whether a pass is a run of frames one after the other, not some of them."""
+        return self.frames_per_pass is not None
+
+    def pass_length(self, count: int) -> int:
+        """How many frames a pass has to have that is to hold `count`."""
+        return max(count, self.frames_per_pass or 0)
+
+    def preview(self, clean: torch.Tensor) -> torch.Tensor:
+        """[3, H, W] in -1..1: the frame that is farthest from both anchors, from clean latents [N, C, h, w]."""
+        return self._decode(clean[len(clean) // 2 :][:1, : self.vae.config.latent_channels])[0]
 
     @property
     def frames_per_walk(self) -> int | None:

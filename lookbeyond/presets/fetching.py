@@ -55,7 +55,7 @@ def fetch(download: Download) -> Path:
 
     require_space(cache_folder(), download.bytes + SPARE_BYTES)
     _remove_broken(download)
-    with _hub_errors(download.hub, download.revision):
+    with _HubErrors(download.hub, download.revision):
         folder = snapshot_download(
             download.hub, revision=download.revision, allow_patterns=list(download.patterns), max_workers=4
         )
@@ -93,7 +93,7 @@ def _download(hub: str, revision: str, parts: list[tuple[str, Component]]) -> Do
     quiet = are_progress_bars_disabled()
     disable_progress_bars()
     try:
-        with _hub_errors(hub, revision):
+        with _HubErrors(hub, revision):
             found = snapshot_download(hub, revision=revision, allow_patterns=list(patterns), dry_run=True)
     finally:
         if not quiet:
@@ -117,7 +117,7 @@ def _download(hub: str, revision: str, parts: list[tuple[str, Component]]) -> Do
     )  # fmt: skip
 
 
-class _hub_errors:
+class _HubErrors:
     """Turns the hub's errors into ours."""
 
     def __init__(self, hub: str, revision: str):
@@ -153,7 +153,9 @@ class _hub_errors:
         elif any(getattr(e, "errno", None) == 28 for e in causes):
             raise StorageError(f"the disk is full; free some space, then run this again to go on with {self.hub}")
         elif (
-            status is not None and status >= 500 or isinstance(error, (OSError, errors.DryRunError)) or _network(causes)
+            (status is not None and status >= 500)
+            or isinstance(error, (OSError, errors.DryRunError))
+            or _network(causes)
         ):
             message = (
                 f"{self.hub} cannot be loaded from {endpoint} ({_first_line(causes[-1])}); check the network, set "

@@ -4,6 +4,7 @@ import contextlib
 import fnmatch
 import hashlib
 import importlib
+import itertools
 import json
 import math
 import os
@@ -108,33 +109,48 @@ def problem(owner: Preset, role: str, component: Component, asked: str = "") -> 
     if not component.hub:
         remedy = f"copy {source} again"
     present = files(folder, component)
-    names = {path.name for path in present}
+    troubles = (_unlike_listing(folder, component), _damaged(present), _incomplete(folder, component, present))
+    trouble = next(itertools.chain(*troubles), "")
+    return f"{role}: {trouble}; {remedy}" if trouble else ""
+
+
+def _unlike_listing(folder: Path, component: Component) -> Iterator[str]:
+    """Files that the hub listed when it was fetched, and that are missing or of another size."""
     for name, about in listing(folder).items():
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns(component)):
             if not (folder / name).exists():
-                return f"{role}: {folder / name} is missing; {remedy}"
-            if (size := (folder / name).stat().st_size) != about.get("size", size):
-                return f"{role}: {folder / name} is {size} bytes long instead of {about['size']}; {remedy}"
+                yield f"{folder / name} is missing"
+            elif (size := (folder / name).stat().st_size) != about.get("size", size):
+                yield f"{folder / name} is {size} bytes long instead of {about['size']}"
+
+
+def _damaged(present: Sequence[Path]) -> Iterator[str]:
+    names = {path.name for path in present}
     for path in present:
         if not path.exists():  # a link in the cache whose file was removed
-            return f"{role}: {path} is gone; {remedy}"
+            yield f"{path} is gone"
+            continue
         if ".safetensors.index." in path.name:
-            for shard in sorted(set(_read_json(path).get("weight_map", {}).values())):
-                if shard not in names:
-                    return f"{role}: {path.parent / shard} is missing; {remedy}"
+            shards = set(_read_json(path).get("weight_map", {}).values())
+            yield from (f"{path.parent / shard} is missing" for shard in sorted(shards - names))
         if path.suffix == ".safetensors" and (trouble := _broken(path)):
-            return f"{role}: {path} is {trouble}; {remedy}"
+            yield f"{path} is {trouble}"
+
+
+def _incomplete(folder: Path, component: Component, present: Sequence[Path]) -> Iterator[str]:
+    """Parts of the component of which nothing, or nothing that can be loaded, is there."""
     if component.loads.endswith("Scheduler"):
-        return "" if present else f"{role}: {folder / component.subfolder} holds no configuration; {remedy}"
+        if not present:
+            yield f"{folder / component.subfolder} holds no configuration"
+        return
     for part in component.parts or ("",):
         place = folder / component.subfolder / part
         if part.startswith(("scheduler", "tokenizer", "feature_extractor")):
             if not place.is_dir():
-                return f"{role}: {place} is missing; {remedy}"
+                yield f"{place} is missing"
         elif not any(path.suffix == ".safetensors" and path.parent == place for path in present):
             kind = f" of the variant {component.variant}" if component.variant else ""
-            return f"{role}: {place} holds no safetensors{kind}; {remedy}"
-    return ""
+            yield f"{place} holds no safetensors{kind}"
 
 
 def files(folder: Path, component: Component) -> list[Path]:

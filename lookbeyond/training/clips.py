@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from lookbeyond.data.captures import captures, read_capture
 from lookbeyond.data.footage import Frame, Move
+from lookbeyond.data.panoramas import SHARDS
 from lookbeyond.data.reading import read_each
 from lookbeyond.data.realestate10k import annotations, read_move
 from lookbeyond.data.rooms import Rooms, compile_renderer, render_views
@@ -310,7 +311,7 @@ def read_clips(path: Path) -> dict[str, np.ndarray]:
 
 def clip_shards(folders: Sequence[Path]) -> list[Path]:
     """The shards that lie in folders by now, in a fixed order; InputError when there are none."""
-    paths = [path for folder in folders for path in sorted(folder.glob("*.npz"))]
+    paths = [path for folder in folders for path in sorted(folder.glob(SHARDS))]
     if not paths:
         names = ", ".join(map(str, folders))
         raise InputError(f"There are no clips in {names}; make some with `lookbeyond train clips`.")
@@ -328,7 +329,7 @@ def main(argv: list[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     vae = Autoencoder.from_pretrained(options.vae).eval()
     compile_renderer()
-    shards = sorted(options.rooms.glob("*.npz"))
+    shards = sorted(options.rooms.glob(SHARDS))
     for number in tqdm(own_share(options, -(-options.count // CLIPS_PER_SHARD)), unit="shard"):
         path = options.out / f"{number:05d}.npz"
         if path.exists():

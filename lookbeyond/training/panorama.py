@@ -150,10 +150,8 @@ class LatentPanoramas:
         for k in rng.integers(len(self.images), size=self.batch):
             columns, openness = self.latents[k].shape[-1], self.openness[k]
             measured.append(openness is not None)
-            if openness is None:
-                column = rng.integers(columns)
-            else:  # people photograph where there is something to see
-                column = rng.choice(len(openness), p=openness) // 2
+            # people photograph where there is something to see
+            column = rng.integers(columns) if openness is None else rng.choice(len(openness), p=openness) // 2
             shift = columns // 2 - column
             latents.append(self.latents[k].roll(shift, -1))
             images.append(np.roll(self.images[k], shift * SCALE, 1))

@@ -1,6 +1,7 @@
 """Renders photos of procedural rooms, with what is true of them, into shards for `lookbeyond train layout`.
 
     lookbeyond train photos --out photos --count 24000
+    lookbeyond train photos --out boxes --count 24000 --as-drawn
 
 A shard is an .npz of 64 photos (`lookbeyond.data.room_photos`): their pixels, one after the other and padded, their
 cameras, the log-distance of 2 x 2 pixels, and the walls around. Shards that are there already are kept, so a run
@@ -90,6 +91,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
     parser.add_argument("--count", type=int, default=24000, help="how many photos")
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument(
+        "--as-drawn", action="store_true", help="rooms that are boxes, as the other networks learn from, not built over"
+    )
     parser.add_argument("--device", default="cpu")
     add_share(parser)
     options: argparse.Namespace = parser.parse_args(argv)
@@ -103,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
             first = options.first_seed + shard * PHOTOS_PER_SHARD
             seeds = range(first, first + PHOTOS_PER_SHARD)
             parts = (seeds[k : k + AT_ONCE] for k in range(0, len(seeds), AT_ONCE))
-            photos = [photo for part in parts for photo in draw_photos(part, options.device)]
+            photos = [photo for part in parts for photo in draw_photos(part, options.device, options.as_drawn)]
             with whole_file(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, **pack(photos))
 

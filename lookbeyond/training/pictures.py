@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from lookbeyond.data.matterport3d import skyboxes
-from lookbeyond.data.panoramas import panorama_pictures, write_shards
+from lookbeyond.data.panoramas import SHARDS, panorama_pictures, write_shards
 from lookbeyond.errors import InputError
 
 
@@ -36,6 +36,6 @@ def folders(accelerator: Accelerator, options: argparse.Namespace) -> list[Path]
     share = accelerator.process_index, accelerator.num_processes
     made = write_shards(pictures, options.out / "panoramas", options.height, share=share, progress=bar)
     accelerator.wait_for_everyone()
-    if not any(made.glob("*.npz")):
+    if not any(made.glob(SHARDS)):
         raise InputError(f"None of the {len(pictures)} panoramas can be read; the warnings above say why of each.")
     return [*options.rooms, made]

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 
+from lookbeyond.data.panoramas import SHARDS
 from lookbeyond.errors import InputError
 
 from . import loop
@@ -60,7 +61,7 @@ class Work:
 
     def first_of(self, folder: Path) -> None:
         """Waits for what is rendered beside to have made a first shard."""
-        while not any(folder.glob("*.npz")):
+        while not any(folder.glob(SHARDS)):
             if all(process.poll() is not None for process in self.beside):
                 raise loop.TrainingError(f"Nothing was rendered into {folder}; the lines above say why.")
             self._wait()

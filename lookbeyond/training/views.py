@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from lookbeyond.data.panoramas import SHARDS
 from lookbeyond.errors import InputError
 from lookbeyond.models.image_encoder import built_in_encoder, embed_images
 from lookbeyond.models.views_unet import ViewsUNet
@@ -156,7 +157,7 @@ def clip_folders(accelerator: Accelerator, options: argparse.Namespace) -> list[
     share = accelerator.process_index, accelerator.num_processes
     made = cut_clips(moves, vae, options.out / "clips", options.clips_per_move, share=share)
     accelerator.wait_for_everyone()
-    if not any(made.glob("*.npz")):
+    if not any(made.glob(SHARDS)):
         raise InputError(f"None of the {len(moves)} camera moves can be used; the warnings above say why of each.")
     return [*options.clips, made]
 

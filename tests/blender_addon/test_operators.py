@@ -208,7 +208,7 @@ def test_a_shot_that_cannot_be_says_why(world, change, words):
 def test_a_world_that_was_moved_is_named(session, world, tmp_path):
     bpy.ops.lookbeyond.add_path()
     (tmp_path / "results").rename(tmp_path / "elsewhere")
-    with pytest.raises(RuntimeError, match="panorama.png is missing"):
+    with pytest.raises(RuntimeError, match=r"panorama.png is missing"):
         bpy.ops.lookbeyond.shoot()
     assert "build the world again" in session.error
 

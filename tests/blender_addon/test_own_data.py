@@ -503,7 +503,7 @@ def test_the_panorama_of_a_linked_file_is_not_used_for_ones_own(part, service, p
     library = library_with(tmp_path, "library.blend", make)
     with bpy.data.libraries.load(str(library), link=True) as (there, wanted):
         wanted.node_groups = there.node_groups
-    (linked,) = bpy.data.node_groups
+    (_linked,) = bpy.data.node_groups
     make()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
@@ -523,7 +523,7 @@ def test_a_shot_of_a_linked_camera_is_shown_beside_it_and_says_so(part, built, t
 
     library = library_with(tmp_path, "library.blend", make)
     bpy.ops.wm.open_mainfile(filepath=str(scene_file))
-    with bpy.data.libraries.load(str(library), link=True) as (there, wanted):
+    with bpy.data.libraries.load(str(library), link=True) as (_there, wanted):
         wanted.objects = ["Dolly"]
     scene = bpy.context.scene
     scene.camera = bpy.data.objects["Dolly"]

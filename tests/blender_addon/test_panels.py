@@ -62,7 +62,7 @@ class Layout:
         cls = getattr(bpy.types, listtype_name)
         assert active_name in active_data.bl_rna.properties
         for index, item in enumerate(getattr(data, name)):
-            cls.draw_item(None, Context(), self, data, item, 0, active_data, active_name, index)
+            cls.draw_item(cls, Context(), self, data, item, 0, active_data, active_name, index)
 
     def panel(self, idname, default_closed=False):
         return self, self
@@ -83,8 +83,7 @@ def icons() -> set[str]:
 
 
 class Context:
-    class region:
-        width = 260
+    region = types.SimpleNamespace(width=260)
 
     def __getattr__(self, name):
         return getattr(bpy.context, name)
@@ -126,6 +125,61 @@ def test_a_running_task_shows_progress_time_and_words(part, scene):
     finally:
         module.session.task = None
     assert {"Shoot", "42%, 1:23 left", "Frame 31 of 48"} <= set(texts)
+
+
+def test_the_time_left_runs_down_while_nothing_is_told(part, monkeypatch):
+    task = part("tasks").RunningTask("Shoot", 0.42, "Frame 31 of 48", eta_s=83.0)
+    time_left = part("status.panel").time_left
+    assert time_left(task) == ", 1:23 left"
+    task.told_s -= 3.0
+    assert time_left(task) == ", 1:20 left"
+    task.told_s -= 200.0
+    assert time_left(task) == ", 0:00 left"
+    task.eta_s = None
+    assert time_left(task) == ""
+
+
+def test_the_window_is_drawn_anew_every_second_of_a_task(part, monkeypatch):
+    heartbeat, session, drawn = part("heartbeat"), part("session").session, []
+    monkeypatch.setattr(heartbeat, "redraw", lambda: drawn.append(1))
+    monkeypatch.setattr(session, "tick", lambda: False)
+    session.task = part("tasks").RunningTask("Shoot")
+    heartbeat._drawn_s[0] = time.monotonic()
+    heartbeat.beat()
+    assert not drawn
+    heartbeat._drawn_s[0] -= 1.1
+    heartbeat.beat()
+    session.task = None
+    assert drawn == [1]
+
+
+def test_the_address_is_tested_where_it_is_typed(part, scene, service, monkeypatch):
+    """In the preferences: what is wrong with it at once, and what a test has found out."""
+    preferences, session = part("service.preferences"), part("session").session
+
+    def drawn() -> str:
+        texts: list[str] = []
+        preferences.draw_test(Layout(texts))
+        return " ".join(texts)
+
+    assert "answers" not in drawn()
+    bpy.ops.lookbeyond.check_service()
+    assert drawn() == "Service 0.1.0 answers, with CPU."
+    session.task = part("tasks").RunningTask("Test Connection", message="Waiting for the workers to start")
+    assert drawn() == "Test Connection: Waiting for the workers to start"
+    session.task = None
+    session.refuse("Nothing answers at studio:5555: start the service there.")
+    assert drawn() == session.error
+    monkeypatch.undo()
+    chosen = preferences.addon_preferences()
+    chosen.address = "studio"
+    try:
+        assert "studio is not an address" in drawn()
+        bpy.context.preferences.system.use_online_access = True
+        chosen.address = "127.0.0.1:5555"
+        assert "needs its public key" in drawn()
+    finally:
+        chosen.address = ""
 
 
 @pytest.mark.parametrize("width", [120, 260, 600])
@@ -249,16 +303,21 @@ def test_every_translated_text_is_one_of_ours(addon, part):
     folder = Path(addon.__file__).parent
     shown = set()
     for file in folder.rglob("*.py"):
-        if file.name != "translations.py":
+        if file.name not in ("translations.py", "german_tips.py"):
             literals = (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant))
             shown |= {node.value for node in literals if isinstance(node.value, str)}
-    assert set(part("translations").GERMAN) <= shown
+    assert set(part("translations").GERMAN | part("translations").TIPS) <= shown
 
 
 def test_every_heading_and_button_is_translated(addon, part):
     kinds = (bpy.types.Operator, bpy.types.Panel)
     labels = {cls.bl_label for cls in addon.CLASSES if issubclass(cls, kinds)} - {"Look Beyond"}
     assert labels <= set(part("translations").GERMAN), labels - set(part("translations").GERMAN)
+
+
+def test_every_tooltip_is_translated(addon, part):
+    tips = {cls.__doc__ for cls in addon.CLASSES if issubclass(cls, bpy.types.Operator)}
+    assert tips <= set(part("translations").TIPS), tips - set(part("translations").TIPS)
 
 
 def test_every_operator_has_a_tooltip_and_every_property_words(addon):

@@ -7,7 +7,7 @@
 set -euo pipefail
 here=$(dirname "$(realpath "$0")"); project=$(realpath "$here/../..")
 root=${1:?usage: check.sh ROOT [OUT [STAGE ...]]}; out=$(realpath -m "${2:-$project/out/gui}")
-all="example photo world picture360 path shot long"; stages=${*:3}; stages=${stages:-$all}
+all="example draft photo world picture360 path shot lit long"; stages=${*:3}; stages=${stages:-$all}
 [ "$(id -u)" = 0 ] || { echo "check.sh: skipped: it needs root to enter $root" >&2; exit 3; }
 [ -x "$root/usr/bin/blender" ] || { echo "check.sh: skipped: there is no Blender in $root" >&2; exit 3; }
 root=$(realpath "$root")
@@ -21,7 +21,7 @@ mkdir -p "$out/tests/support"
 cp "$here/session.py" "$here/frames.py" "$out/"; cp "$project"/tests/support/*.py "$out/tests/support/"
 [ -e "$out/room/photo.png" ] || "$service_python" "$here/room.py" "$out/room"
 mkdir -p "$root/host"
-export SIZE=${GUI_SIZE:-1440x1000} ROOT=$root OUT=$out LIMIT=${GUI_TIMEOUT_S:-600} STAGES=$stages
+export SIZE=${GUI_SIZE:-1600x900} ROOT=$root OUT=$out LIMIT=${GUI_TIMEOUT_S:-600} STAGES=$stages
 unshare -m bash -c '
 mount --bind /proc "$ROOT/proc"; mount --bind /dev "$ROOT/dev"; mount --bind "$OUT" "$ROOT/host"
 chroot "$ROOT" /bin/bash -c "
@@ -29,10 +29,10 @@ export HOME=/tmp/gui_home LIBGL_ALWAYS_SOFTWARE=1 XDG_RUNTIME_DIR=/tmp/gui_xdg
 export BLENDER_USER_RESOURCES=\$(mktemp -d); mkdir -p \$HOME \$XDG_RUNTIME_DIR
 n=\$((200 + RANDOM % 500)); Xvfb :\$n -screen 0 ${SIZE}x24 +extension GLX -nolisten tcp >/tmp/xvfb.log 2>&1 & x=\$!
 for i in \$(seq 100); do [ -e /tmp/.X11-unix/X\$n ] && break; sleep 0.1; done
-export DISPLAY=:\$n; rc=0
+export DISPLAY=:\$n GUI_SIZE=$SIZE; rc=0
 for GUI_STAGE in $STAGES; do
     export GUI_STAGE
-    timeout $LIMIT blender --window-geometry 0 0 ${SIZE/x/ } --enable-event-simulate --python /host/session.py \
+    timeout $LIMIT blender --window-geometry 0 0 ${SIZE/x/ } --python /host/session.py \
         >/host/blender_\$GUI_STAGE.txt 2>&1 || { rc=\$?; echo \"check.sh: Blender ended with \$rc in \$GUI_STAGE\" >&2; break; }
     grep -q \"^the stage \$GUI_STAGE is complete\" /host/log.txt || { rc=1; break; }
 done

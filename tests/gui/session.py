@@ -29,8 +29,11 @@ STATE = HOST / "state"
 FILE = STATE / "scene.blend"
 ADDON = "bl_ext.user_default.look_beyond"
 STAGE = os.environ["GUI_STAGE"]
+WIDTH, HEIGHT = map(int, os.environ["GUI_SIZE"].split("x"))
+FRESH = ("example", "draft")
+"""Stages that begin in a new file and leave none."""
 LOG = (HOST / "log.txt").open("a")
-LONG_S = 240.0
+LONG_S = 150.0
 """How long anything may take on a machine that others use, too."""
 bpy.context.preferences.view.show_splash = False
 
@@ -79,6 +82,14 @@ def until(condition, limit_s: float = LONG_S) -> Iterator[float]:
 redraws = [0]
 
 
+def stopped() -> Iterator[float]:
+    """Until the scene plays; then Esc stops it."""
+    yield from until(lambda: window_and_area()[0].screen.is_animation_playing, 90.0)
+    yield 1.0
+    key("Escape")
+    yield from until(lambda: not window_and_area()[0].screen.is_animation_playing, 30.0)
+
+
 def redrawn(times: int = 3) -> Iterator[float]:
     """Until the viewport has been drawn so often anew, and panels have come to rest."""
     for _ in range(times):
@@ -91,6 +102,10 @@ def redrawn(times: int = 3) -> Iterator[float]:
 
 def screenshot(name: str) -> Iterator[float]:
     yield from redrawn()
+    region = sidebar()
+    (HOST / "sidebar.json").write_text(
+        json.dumps([region.x, from_top(region.y + region.height), region.width, region.height])
+    )
     subprocess.run(["import", "-window", "root", str(HOST / f"{name}.png")], check=True)
 
 
@@ -102,7 +117,7 @@ def drawn_in_colour() -> Iterator[float]:
         area.tag_redraw()
         subprocess.run(["import", "-window", "root", str(screen)], check=True)
         pixels = pixels_of(screen).astype(int)
-        y, x = 1000 - region.y - region.height // 2, region.x + region.width // 3
+        y, x = HEIGHT - region.y - region.height // 2, region.x + region.width // 3
         return float(np.ptp(pixels[y - 60 : y + 60, x - 100 : x + 100], axis=-1).mean()) > 4
 
     _, area = window_and_area()
@@ -118,22 +133,30 @@ def rest() -> Iterator[float]:
     yield from until(lambda: not session.busy and view.idle)
 
 
-def key(type: str, at: tuple[int, int] | None = None, **held: bool) -> None:
-    region, window = viewport(), window_and_area()[0]
+def xdo(*words: object) -> None:
+    """Real events of mouse and keyboard (XTEST), as the X server sends them to any program."""
+    subprocess.run(["xdotool", *map(str, words)], check=True)
+
+
+def from_top(y: int) -> int:
+    """A row of the screen, for one of the window, which Blender counts from below."""
+    return HEIGHT - 1 - y
+
+
+def key(name: str, at: tuple[int, int] | None = None) -> None:
+    """Press a key, such as ctrl+shift+F12, with the mouse over the viewport."""
+    region = viewport()
     x, y = at or (region.x + 300, region.y + 300)
-    window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
-    for value in ("PRESS", "RELEASE"):
-        window.event_simulate(type=type, value=value, x=x, y=y, **held)
+    xdo("mousemove", x, from_top(y), "key", name)
 
 
 def mouse(*steps: tuple[str, int, int]) -> Iterator[float]:
     """MOVE, PRESS and RELEASE at places of the window."""
-    window = window_and_area()[0]
     for what, x, y in steps:
-        window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
+        xdo("mousemove", x, from_top(y))
         yield 0.1
         if what != "MOVE":
-            window.event_simulate(type="LEFTMOUSE", value=what, x=x, y=y)
+            xdo("mousedown" if what == "PRESS" else "mouseup", 1)
             yield 0.1
 
 
@@ -152,38 +175,44 @@ def under_the_mouse() -> str:
     return manager.clipboard
 
 
-def click(operator: str, columns: tuple[float, ...] = (0.5,)) -> Iterator[float]:
+clicks = SimpleNamespace(count=0, looked_s=0.0, scrolled=0)
+"""What the artist's hand has done: clicks, the seconds in which this program looked for buttons, pages scrolled."""
+
+
+def click(operator: str, columns: tuple[float, ...] = (0.5,), setting: str = "") -> Iterator[float]:
     """With the mouse: look for the button in the sidebar from top to bottom, scrolling, and press it.
 
-    `columns` is where in a row it may be, as shares of the sidebar's width.
+    `columns` is where in a row it may be, as shares of the sidebar's width; `setting` is part of its arguments.
     """
-    region, window = sidebar(), window_and_area()[0]
+    region, began = sidebar(), time.monotonic()
     middle = region.x + region.width // 2, region.y + region.height // 2
 
-    def scroll(kind: str) -> None:
-        window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=middle[0], y=middle[1])
-        for _ in range(8):
-            window.event_simulate(type=kind, value="PRESS", x=middle[0], y=middle[1])
+    def scroll(button: int) -> None:
+        xdo("mousemove", middle[0], from_top(middle[1]), "click", "--repeat", 8, "--delay", 5, button)
 
     for _ in range(4):
-        scroll("WHEELUPMOUSE")
+        scroll(4)
         yield 0.1
-    for _ in range(5):
+    for page in range(5):
         yield from redrawn(1)
         for y in range(region.y + region.height - 12, region.y + 12, -16):
             for column in columns:
                 x = int(region.x + column * (region.width - 30))  # beside the tabs
-                window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
-                yield 0.03
-                if under_the_mouse().startswith(f"bpy.ops.{operator}("):
-                    yield from mouse(("PRESS", x, y), ("RELEASE", x, y))
-                    say(f"clicked {operator} at {x}, {y}")
-                    for _ in range(4):
-                        scroll("WHEELUPMOUSE")
+                xdo("mousemove", x, from_top(y))
+                yield 0.04
+                found = under_the_mouse()
+                if found.startswith(f"bpy.ops.{operator}(") and setting in found:
+                    clicks.looked_s += time.monotonic() - began
+                    clicks.count, clicks.scrolled = clicks.count + 1, clicks.scrolled + page
+                    xdo("click", 1)
+                    yield 0.2
+                    say(f"clicked {found} at {x}, {y}{f', {page} pages down' if page else ''}")
+                    for _ in range(4 if page else 0):
+                        scroll(4)
                         yield 0.1
                     yield from mouse(("MOVE", viewport().x + 20, viewport().y + 20))  # where no tooltip comes up
                     return
-        scroll("WHEELDOWNMOUSE")
+        scroll(5)
         yield 0.1
     raise LookupError(f"there is no button for {operator}")
 
@@ -221,6 +250,7 @@ def played_service():
             work = STATE / "played"
             work.mkdir(parents=True, exist_ok=True)
             super().__init__(work)
+            self.holds_s = LONG_S
             self.preview = preview_of(HOST / "room" / "panorama.png", work)
             self.room = {name: str(work / f"{name}.npy") for name in ("colours", "distance")}
             np.save(self.room["colours"], pixels_of(HOST / "room" / "panorama.png"))
@@ -298,7 +328,7 @@ def begin() -> SimpleNamespace:
         repo="user_default", filepath=str(HOST / "extension.zip"), enable_on_install=True
     )
     assert ADDON in bpy.context.preferences.addons
-    if FILE.exists() and STAGE != "example":
+    if FILE.exists() and STAGE not in FRESH:
         bpy.ops.wm.open_mainfile(filepath=str(FILE))
     bpy.types.SpaceView3D.draw_handler_add(lambda: redraws.__setitem__(0, redraws[0] + 1), (), "WINDOW", "POST_PIXEL")
     service = played_service()
@@ -336,6 +366,7 @@ def example(the) -> Iterator[float]:
     yield from screenshot("21_example_builds")
     service.holds = False
     yield from until(lambda: len(bpy.context.scene.look_beyond.shots) == 1)
+    yield from stopped()
     yield from rest()
     yield from redrawn(6)
     yield from screenshot("22_example_shot")
@@ -357,6 +388,62 @@ def example(the) -> Iterator[float]:
         yield from screenshot(f"24_{step}_open")
 
 
+def draft(the) -> Iterator[float]:
+    """From a photo on the desktop to a draft that plays: of the stage, and of frames that were shot."""
+    scene = bpy.context.scene
+    bpy.data.objects.remove(bpy.data.objects["Cube"])
+    scene.frame_end, scene.look_beyond.output_folder = 24, str(STATE / "results_draft")
+    scene.render.resolution_x, scene.render.resolution_y = 768, 512
+    window, _ = window_and_area()
+    yield from show_tab()
+    began = time.monotonic()
+    in_viewport(
+        lambda: bpy.ops.wm.drop_import_file(
+            "INVOKE_DEFAULT", directory=str(HOST / "room"), files=[{"name": "photo.png"}]
+        )
+    )
+    clicks.count = 1  # the drop
+    yield from redrawn()
+    key("p")  # Place Photo, in the menu of what can be done with a picture
+    clicks.count += 1
+    yield from until(lambda: scene.look_beyond.photo_camera is not None)
+    yield from rest()
+    yield from screenshot("30_placed")
+    yield from click("lookbeyond.build_world")
+    yield from until(lambda: bool(scene.look_beyond.world_folder))
+    yield from rest()
+    yield from screenshot("31_built")
+    yield from click("lookbeyond.add_path", (0.25, 0.75), "PUSH_IN")
+    yield from rest()
+    yield from screenshot("32_path")
+    before, drafted = (clicks.count, clicks.looked_s), time.monotonic()
+    yield from click("lookbeyond.preview_draft", (0.75,))
+    yield from until(lambda: window.screen.is_animation_playing)
+    say_clicks("a draft of the stage plays", began)
+    yield 2.0
+    subprocess.run(["import", "-window", "root", str(HOST / "33_draft_plays.png")], check=True)
+    yield from stopped()
+    yield from rest()
+    paused = time.monotonic()
+    clicks.count, clicks.looked_s = before
+    yield from click("lookbeyond.shoot", (0.3,))
+    yield from until(lambda: window.screen.is_animation_playing)
+    say_clicks("a draft of frames plays", began + paused - drafted)
+    yield 2.0
+    subprocess.run(["import", "-window", "root", str(HOST / "34_shot_plays.png")], check=True)
+    yield from stopped()
+    yield from screenshot("35_shot")
+    assert scene.look_beyond.quality == "DRAFT" and clicks.count <= 5
+    assert not clicks.scrolled or HEIGHT < 900, "a button was out of sight"
+
+
+def say_clicks(what: str, began: float) -> None:
+    say(
+        f"{what} after {clicks.count} clicks (a drop is one) and {time.monotonic() - began:.0f} s, of which"
+        f" {clicks.looked_s:.0f} s went into finding buttons; load {os.getloadavg()[0]:.1f}"
+    )
+
+
 def photo(the) -> Iterator[float]:
     """A photo is dropped, and its camera stood upright by the mouse."""
     scene = bpy.context.scene
@@ -374,8 +461,7 @@ def photo(the) -> Iterator[float]:
     yield from redrawn()
     yield from screenshot("02_drop_menu")
     window, _ = window_and_area()
-    for value in ("PRESS", "RELEASE"):
-        window.event_simulate(type="P", value=value, x=60, y=25)
+    key("p")
     yield from until(lambda: scene.look_beyond.photo_camera is not None)
     say("drop:", dropped, [thing.name for thing in scene.objects])
     yield from rest()
@@ -391,7 +477,7 @@ def photo(the) -> Iterator[float]:
     yield from mouse(("PRESS", x, y), ("MOVE", x, y - 40))
     yield from screenshot("04_horizon")
     yield from mouse(("RELEASE", x, y - 40))
-    key("RET")
+    key("Return")
     yield from until(lambda: not window.modal_operators)
     say(f"horizon: pitch {scene.look_beyond.pitch:.3f}, roll {scene.look_beyond.roll:.3f}")
     assert abs(scene.look_beyond.roll) > 0.01, "the handle did not turn the camera"
@@ -404,7 +490,7 @@ def photo(the) -> Iterator[float]:
     x, y = on_screen((0.25 * camera.width, 0.3 * camera.height))
     yield from mouse(("PRESS", x, y), ("MOVE", x + 30, y), ("RELEASE", x + 30, y))
     yield from screenshot("05_lines")
-    key("RET")
+    key("Return")
     yield from until(lambda: not window.modal_operators)
     say(f"two lines: pitch {scene.look_beyond.pitch:.3f}, roll {scene.look_beyond.roll:.3f}")
     assert abs(scene.look_beyond.pitch) > 0.01, "the line did not turn the camera"
@@ -457,10 +543,10 @@ def world(the) -> Iterator[float]:
     assert not session.error and len(scene.look_beyond.worlds) == 2, session.error
     # Ctrl-Z brings the former world back, and the list as it was; Shift-Ctrl-Z this one.
     folder = scene.look_beyond.world_folder
-    key("Z", ctrl=True)
+    key("ctrl+z")
     yield from until(lambda: bpy.context.scene.look_beyond.world_folder != folder)
     assert len(bpy.context.scene.look_beyond.worlds) == 1
-    key("Z", ctrl=True, shift=True)
+    key("ctrl+shift+z")
     yield from until(lambda: bpy.context.scene.look_beyond.world_folder == folder)
     scene = bpy.context.scene
     assert len(scene.look_beyond.worlds) == 2
@@ -529,7 +615,7 @@ def path(the) -> Iterator[float]:
     yield from rest()
     space = window_and_area()[1].spaces.active
     space.region_3d.view_perspective = "PERSP"
-    in_viewport(lambda: bpy.ops.view3d.view_axis(type="STATUS_PANEL"))
+    in_viewport(lambda: bpy.ops.view3d.view_axis(type="TOP"))
     assert space.shading.color_type == "TEXTURE" and space.shading.show_backface_culling
     space.region_3d.view_location, space.region_3d.view_distance = (2.0, -0.4, 0.0), 7.0
     yield from rest()
@@ -537,7 +623,7 @@ def path(the) -> Iterator[float]:
     yield from screenshot("08_path")
     # The curve's last point is taken by the mouse, moved by G, and put back by Ctrl-Z.
     curve, region = bpy.context.view_layer.objects.active, viewport()
-    key("TAB")
+    key("Tab")
     yield from until(lambda: bpy.context.mode == "EDIT_CURVE")
     yield from redrawn()
     end = curve.matrix_world @ curve.data.splines[0].bezier_points[-1].co
@@ -545,12 +631,11 @@ def path(the) -> Iterator[float]:
     x, y = int(region.x + place.x), int(region.y + place.y)
     yield from mouse(("PRESS", x, y), ("RELEASE", x, y))
     yield from redrawn()
-    key("G", at=(x, y))
+    key("g", at=(x, y))
     yield from until(lambda: bool(window_and_area()[0].modal_operators))
     yield from mouse(("MOVE", x + 60, y), ("MOVE", x + 180, y))
     drawn, before, began = redraws[0], view.check, time.monotonic()
-    for value in ("PRESS", "RELEASE"):
-        window_and_area()[0].event_simulate(type="LEFTMOUSE", value=value, x=x + 180, y=y)
+    xdo("click", 1)
     yield from until(lambda: view.check is not before and view.idle and view._batches is not None)
     say(
         f"after the edit: {view.warnings} drawn {time.monotonic() - began:.2f} s later,"
@@ -560,14 +645,15 @@ def path(the) -> Iterator[float]:
     )
     assert view.warnings
     yield from screenshot("09_path_too_far")
-    key("Z", ctrl=True)
+    key("ctrl+z")
     yield 0.3
     yield from rest()
     assert not view.warnings, view.warnings
-    key("TAB")
+    key("Tab")
     yield from until(lambda: bpy.context.mode == "OBJECT")
     scene = bpy.context.scene
-    press("lookbeyond.preview_draft")
+    key("ctrl+shift+F11")  # Preview Draft
+    yield from stopped()
     yield from rest()
     assert part("world.stage").find_stage(scene) is not None and not session.error, session.error
     scene.frame_set(60)
@@ -581,6 +667,14 @@ def path(the) -> Iterator[float]:
     view.view_rotation = Euler((math.radians(58), 0.0, math.radians(35))).to_quaternion()
     yield from redrawn(6)
     yield from screenshot("11_stage")
+    # What of it is photo, invented and hole.
+    scene.look_beyond.open_path = True
+    yield from redrawn()
+    yield from click("lookbeyond.show_known")
+    assert part("world.stage").shows_known(space)
+    yield from screenshot("11_known")
+    yield from click("lookbeyond.show_known")
+    assert not part("world.stage").shows_known(space)
 
 
 def shot(the) -> Iterator[float]:
@@ -591,8 +685,8 @@ def shot(the) -> Iterator[float]:
     scene.render.resolution_x, scene.render.resolution_y = 768, 432
     yield from show_tab()
     service.holds = True
-    yield from click("lookbeyond.shoot")
-    key("F12", ctrl=True, shift=True)  # and once more by its key
+    yield from click("lookbeyond.shoot", (0.3,))
+    key("ctrl+shift+F12")  # and once more by its key
     yield from until(lambda: session.queue)
     yield from until(lambda: session.task and session.task.message.startswith("Denoising") and session.preview)
     yield 1.0
@@ -616,6 +710,15 @@ def shot(the) -> Iterator[float]:
         thing.select_set(False)
     yield from redrawn(6)
     yield from screenshot("13_shot")
+    # Seen from outside, the frames are on a card at the camera.
+    part("world.stage").set_stage_visible(scene, True)
+    space.region_3d.view_perspective = "PERSP"
+    space.region_3d.view_location, space.region_3d.view_distance = scene.camera.matrix_world.translation, 3.0
+    space.region_3d.view_rotation = Euler((math.radians(65), 0.0, math.radians(-60))).to_quaternion()
+    yield from redrawn(6)
+    yield from screenshot("13_card")
+    part("world.stage").set_stage_visible(scene, False)
+    space.region_3d.view_perspective = "CAMERA"
     in_viewport(lambda: bpy.ops.lookbeyond.set_up_composite())
     say("composite:", session.notice)
     from lookbeyond_kit import client
@@ -647,6 +750,34 @@ def shot(the) -> Iterator[float]:
     assert scene.look_beyond.shot_folder != former and not session.error
 
 
+def lit(the) -> Iterator[float]:
+    """Objects of the artist on the stage are lit by the world; a second photo asks what it is; a world is an asset."""
+    scene, session = bpy.context.scene, the.session
+    space = window_and_area()[1].spaces.active
+    yield from show_tab()
+    scene.look_beyond.open_world = True
+    yield from click("lookbeyond.mark_world", (0.8,))
+    say("assets:", [world.name for world in bpy.data.worlds if world.asset_data])
+    yield from screenshot("15_asset")
+    in_viewport(lambda: bpy.ops.mesh.primitive_monkey_add(size=0.8, location=(1.6, 0.3, 0.5)))
+    space.shading.type = "SOLID"
+    press("lookbeyond.preview_draft")
+    yield from stopped()
+    yield from rest()
+    assert space.shading.type == "MATERIAL" and not session.error
+    yield from drawn_in_colour()
+    yield from screenshot("15_lit")
+    space.shading.type = "SOLID"
+    cameras = len(bpy.data.cameras)
+    in_viewport(lambda: bpy.ops.lookbeyond.place_photo("INVOKE_DEFAULT", filepath=str(HOST / "room" / "panorama.png")))
+    yield from redrawn()
+    yield from screenshot("16_second_photo")
+    assert len(bpy.data.cameras) == cameras
+    key("Return")  # the first choice is a second place
+    yield from until(lambda: len(bpy.data.cameras) == cameras + 1, 20.0)
+    say("a second photo:", [thing.name for thing in scene.objects if thing.type == "CAMERA"])
+
+
 def long(the) -> Iterator[float]:
     """A long path is read slice by slice: Esc leaves it, and otherwise it is shot. Blender is quit in mid-job."""
     service, session = the.service, the.session
@@ -659,7 +790,7 @@ def long(the) -> Iterator[float]:
         yield 0.02
         if leave:
             assert window.modal_operators, "the path was read at once"
-            key("ESC")
+            key("Escape")
         yield from until(lambda: not window.modal_operators)
         yield from rest()
         say("a long path:", session.notice, session.error)
@@ -679,7 +810,7 @@ def steps() -> Iterator[float]:
     the = begin()
     yield 0.5
     yield from globals()[STAGE](the)
-    if STAGE not in ("example", "long"):
+    if STAGE not in (*FRESH, "long"):
         bpy.ops.wm.save_as_mainfile(filepath=str(FILE))
     kept = STATE / "beats.json"
     former = json.loads(kept.read_text()) if kept.exists() else {}

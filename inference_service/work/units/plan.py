@@ -63,7 +63,7 @@ def read_plan(store: Store, identity: str, frames: int) -> Plan:
     try:
         plan = msgspec.convert(read_json(folder / "plan.json", MAX_PLAN_BYTES), Plan)
         if all(_follows(plan, anchor, i, frames) for i, anchor in enumerate(plan.anchors)) and all(
-            0 <= clip.first < clip.last < frames and 0 <= min(clip.source, clip.target)
+            0 <= clip.first < clip.last < frames and min(clip.source, clip.target) >= 0
             and max(clip.source, clip.target) < len(plan.anchors) for clip in plan.clips
         ):  # fmt: skip
             return plan

@@ -136,7 +136,7 @@ def test_the_world_goes_out_and_takes_its_own_shot_along(scene, world, program, 
 
 
 def test_what_the_program_refuses_is_said_word_for_word(scene, world, program, tmp_path, part):
-    with pytest.raises(RuntimeError, match="This cannot be; do something else."):
+    with pytest.raises(RuntimeError, match=r"This cannot be; do something else\."):
         bpy.ops.lookbeyond.export_world(filepath=str(tmp_path / "refuse.ply"), kind="SPLATS")
     with pytest.raises(RuntimeError, match="There is no file"):
         bpy.ops.lookbeyond.import_camera_move(filepath=str(tmp_path / "gone.chan"))

@@ -146,7 +146,7 @@ def test_leaving_what_can_be_known_and_walls_are_said_with_their_frames(part, vi
     assert walls.startswith(f"Frames {first_wall}–100: the camera passes through a surface")
     assert far.startswith(f"Frames {first_far}–{first_wall - 1}: up to 0.6 m beyond")
     draw = part("path.drawing")
-    assert np.allclose(draw.path_lines(view.check, 1.0)[1][2 * 98, :3], draw.BEYOND_COLOUR)
+    assert np.allclose(draw.path_lines(view.check, 1.0)[1][2 * 98, :3], part("known").BEYOND.colour)
 
 
 def test_an_edit_of_the_curve_is_seen(part, view, world):
@@ -155,7 +155,7 @@ def test_an_edit_of_the_curve_is_seen(part, view, world):
     last = bpy.context.active_object.data.splines[0].bezier_points[-1]
     last.co.x += 3
     last.handle_left.x += 3
-    (walls, far) = view.check_now(world)
+    (walls, _far) = view.check_now(world)
     assert "passes through a surface" in walls
 
 
@@ -342,11 +342,12 @@ def test_looking_around_is_told_to_be_mostly_invented(part, view, world):
     assert said.endswith("of the view is not in the photo: it was invented with the world.") and "up to 100%" in said
     at_start, behind = view.check.known[0], view.check.known[50]
     assert at_start.photo > 0.9 and behind.invented > 0.9
-    assert view.check.summary().startswith("Photo 0%–") and "invented" in view.check.summary()
+    photo, invented, hole = view.check.shares()
+    assert photo.startswith("0%–") and invented.endswith("–100%") and hole.endswith("%")
     module = part("path.drawing")
     (_, green, blue, _), (_, behind_green, behind_blue, _) = (module.colour(each, -1) for each in (at_start, behind))
     assert green > blue and behind_blue > behind_green
-    assert np.allclose(module.colour(part("kit").Known(0.0, 0.0), -1)[:3], module.HOLE_COLOUR)
+    assert np.allclose(module.colour(part("kit").Known(0.0, 0.0), -1)[:3], part("known").HOLE.colour)
 
 
 def test_a_given_360_picture_is_no_invention(part, view, scene, photo, service, tmp_path):
@@ -364,3 +365,22 @@ def test_stretched_time_is_another_path(view, world):
     assert not view.is_outdated(world)
     world.render.frame_map_new = 200
     assert view.is_outdated(world)
+
+
+def test_a_camera_that_carries_its_frames_is_read_once(part, world, monkeypatch):
+    """Reading it is no edit of what it carries: else it would be read again and again."""
+    watch, checker = part("path.watch"), part("path.checker").path_checker
+    bpy.ops.lookbeyond.add_path(kind="WALK")
+    bpy.ops.lookbeyond.shoot()
+    assert [child.name for child in world.camera.children] == ["Walk Card"]
+    world.frame_set(world.frame_start)
+    bpy.context.view_layer.update()
+    checker.invalidate()
+    ends, reads = time.monotonic() + 20, 0
+    while not checker.idle:
+        assert time.monotonic() < ends, f"read {reads} times"
+        reads += not checker._states and checker._thread is None
+        watch.beat()
+        bpy.context.view_layer.update()
+        time.sleep(0.01)
+    assert checker.check is not None

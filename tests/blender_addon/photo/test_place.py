@@ -327,3 +327,55 @@ def test_linear_light_is_shown_exposed(scene, tmp_path):
     bpy.ops.lookbeyond.place_photo(filepath=str(path))
     levels = shown_behind(scene.look_beyond.photo_camera)
     assert np.abs(levels[..., :3] - 118).max() <= 3
+
+
+def test_a_second_photo_is_a_second_place_unless_it_replaces_the_first(part, scene, photo, tmp_path):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), fov_x=1.2, height=2.4, heading=0.5)
+    first = scene.look_beyond.photo_camera
+    other, third = (picture(tmp_path / name, 96, 64) for name in ("other.jpg", "third.jpg"))
+    bpy.ops.lookbeyond.place_photo(filepath=str(other))
+    second = scene.look_beyond.photo_camera
+    assert second != first and first.data.look_beyond.photo_path and len(scene.objects) == 2
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    assert scene.look_beyond.photo_camera == first, "a photo that was placed before has its camera"
+    scene.look_beyond.camera_height = 2.4
+    bpy.ops.lookbeyond.place_photo(filepath=str(third), role="REPLACE")
+    assert scene.look_beyond.photo_camera == first and first.name == "Photo third" and len(scene.objects) == 2
+    assert (first.data.look_beyond.width, first.data.look_beyond.height) == (96, 64)
+    assert scene.look_beyond.camera_height == pytest.approx(2.4, abs=1e-4)  # the place's scale stays
+    shown = [image.image.name for image in first.data.background_images]
+    assert shown == ["third.jpg"]
+
+
+def test_in_the_window_a_second_photo_asks_what_it_is(part, scene, photo, tmp_path, monkeypatch):
+    """Nothing is done before the artist has chosen; a photo that is placed already does not ask."""
+    asked = []
+    operator = part("photo.operators").PlacePhoto
+    monkeypatch.setattr(operator, "ask", lambda self, context, former: asked.append(former.name) or {"FINISHED"})
+    monkeypatch.setattr(operator, "in_window", True, raising=False)
+    other = picture(tmp_path / "other.jpg", 96, 64)
+    for file, role in ((photo, "ASK"), (photo, "ASK"), (other, "ASK"), (other, "SECOND"), (other, "ASK")):
+        bpy.ops.lookbeyond.place_photo(filepath=str(file), role=role)
+    assert asked == ["Photo photo"]
+    assert [camera.name for camera in scene.objects] == ["Photo photo", "Photo other"]
+
+
+def test_a_camera_of_the_artists_is_never_replaced(part, scene, photo, tmp_path):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    mine = scene.look_beyond.photo_camera.copy()
+    mine.data = mine.data.copy()
+    scene.collection.objects.link(mine)
+    scene.look_beyond.photo_camera = mine
+    bpy.ops.lookbeyond.place_photo(filepath=str(picture(tmp_path / "other.jpg", 96, 64)), role="REPLACE")
+    assert scene.look_beyond.photo_camera != mine and mine.data.look_beyond.width == 120
+
+
+def test_the_first_shot_of_a_photo_placed_in_the_window_is_a_draft(part, scene, photo, monkeypatch):
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    assert scene.look_beyond.quality == "NORMAL", "a script's scene keeps its settings"
+    monkeypatch.setattr(part("photo.operators").PlacePhoto, "in_window", True, raising=False)
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    assert scene.look_beyond.quality == "DRAFT"
+    scene.look_beyond.quality = "FINAL"
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
+    assert scene.look_beyond.quality == "FINAL"

@@ -238,3 +238,21 @@ def test_every_camera_that_a_marker_switches_to_has_the_frames_behind_it(part, s
     images = [camera.data.background_images[0].image for camera in cameras]
     assert images[0] == images[1] and images[0]["look_beyond_shot_frames"] == 6
     assert not scene.look_beyond.photo_camera.data.background_images[1:]
+
+
+def test_a_card_at_the_camera_is_seen_from_outside_and_not_by_the_camera(part, scene, camera, frames):
+    """It carries the frames wherever the camera goes, upright, in the shape of the frame."""
+    camera.location, camera.rotation_euler = (1, 2, 3), (1.2, 0.1, 0.4)
+    scene.render.pixel_aspect_x, scene.render.pixel_aspect_y = 1.0, 2.0
+    show_shot(part, scene, camera.name, shot_of(part, frames), ("CARD",))
+    bpy.context.view_layer.update()
+    (card,) = camera.children
+    behind = camera.matrix_world.inverted() @ card.matrix_world.translation
+    assert behind.z > 0 and behind.xy.length < 1e-6 and card.hide_render and card.hide_select
+    wide, high = (card.empty_display_size * scale for scale in card.scale[:2])
+    assert high / wide == pytest.approx(2.0)  # of an image of 96 x 64: 96 x 128
+    assert (card.image_user.frame_start, card.image_user.frame_duration, card.image_user.frame_offset) == (11, 6, 10)
+    scene.frame_set(13)
+    show_shot(part, scene, camera.name, shot_of(part, frames), ("CARD", "PLANE"))
+    assert shown_file(card.data, card.image_user, scene) == "0013.png"
+    assert sorted(thing.name for thing in camera.children) == ["Shot Camera Card", "Shot Camera Plane"]

@@ -105,7 +105,7 @@ def test_a_take_is_loaded_from_its_folder(shot, tmp_path):
     assert [(take.name, Path(take.folder)) for take in shot.look_beyond.shots] == [("Orbit 1", folder)]
     (folder / "frames" / "0013.png").unlink()
     shot.look_beyond.shots.clear()
-    with pytest.raises(RuntimeError, match="0013.png is missing"):
+    with pytest.raises(RuntimeError, match=r"0013.png is missing"):
         bpy.ops.lookbeyond.load_take(directory=str(folder))
     with pytest.raises(RuntimeError, match="cannot be read"):
         bpy.ops.lookbeyond.load_take(directory=str(tmp_path))

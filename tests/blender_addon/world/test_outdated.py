@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from pathlib import Path
 
 import bpy
 import pytest
@@ -67,9 +68,9 @@ def test_another_photo_is_named_and_a_copy_of_the_same_one_is_none(world, reason
     bpy.ops.lookbeyond.place_photo(filepath=str(copy), fov_x=1.2, heading=0.5, height=1.7)
     assert "another picture" in reason(world)  # the played service invents its hashes
     folder = bpy.path.abspath(world.look_beyond.world_folder)
-    file = f"{folder}/request.json"
-    content = open(file).read().replace(service.requests[0].photo, hashlib.sha256(photo.read_bytes()).hexdigest())
-    open(file, "w").write(content)
+    file = Path(folder, "request.json")
+    copied = hashlib.sha256(photo.read_bytes()).hexdigest()
+    file.write_text(file.read_text().replace(service.requests[0].photo, copied))
     assert reason(world) == ""
 
 
@@ -99,7 +100,7 @@ def test_a_deleted_photo_camera_is_gone_from_the_panel(part, world, reason):
     bpy.context.view_layer.update()
     assert world.look_beyond.photo_camera is None and part("photo.camera").photo_camera(world) is None
     assert not bpy.ops.lookbeyond.photo_plane.poll() and reason(world) == ""
-    with pytest.raises(RuntimeError, match="[Pp]hoto"):
+    with pytest.raises(RuntimeError, match=r"[Pp]hoto"):
         bpy.ops.lookbeyond.build_world()
 
 

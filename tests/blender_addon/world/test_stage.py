@@ -135,7 +135,7 @@ def test_cycles_sees_on_it_what_the_warp_shows(part, world, stage, folder, tmp_p
     camera = bpy.data.objects.new("Camera", data)
     world.collection.objects.link(camera)
     world.camera = camera
-    camera.location, camera.rotation_euler = np.array(ORIGIN) + (0.4, 0.4, -0.2), (1.45, 0, -0.6)
+    camera.location, camera.rotation_euler = np.add(ORIGIN, (0.4, 0.4, -0.2)), (1.45, 0, -0.6)
     data.lens = 22
     world.render.resolution_x, world.render.resolution_y = 96, 64
     world.render.engine = "CYCLES"
@@ -166,11 +166,11 @@ def test_a_turned_world_is_shot_as_it_is_seen(part, world, service, tmp_path):
     camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
     world.collection.objects.link(camera)
     world.camera = camera
-    camera.location, camera.rotation_euler = np.array(ORIGIN) + (0.5, 0, 0), (math.pi / 2, 0, -math.pi / 2)
+    camera.location, camera.rotation_euler = np.add(ORIGIN, (0.5, 0, 0)), (math.pi / 2, 0, -math.pi / 2)
     part("world.nodes").panorama_node(world.world).inputs["Heading"].default_value = HEADING + math.pi / 2
     assert bpy.ops.lookbeyond.shoot() == {"FINISHED"}
     pose = np.array(service.requests[-1].cameras[0]["camera_to_world"])
-    assert np.allclose(pose[:3, 3], np.array(ORIGIN) + (0, -0.5, 0), atol=1e-5)
+    assert np.allclose(pose[:3, 3], np.add(ORIGIN, (0, -0.5, 0)), atol=1e-5)
     assert np.allclose(pose[:3, 2], (0, -1, 0), atol=1e-5)
 
 
@@ -307,3 +307,75 @@ def test_the_clean_plate_stands_behind_the_stage(part, world, folder):
     (folder / "plate.png").unlink()
     assert bpy.ops.lookbeyond.add_stage() == {"FINISHED"}
     assert stages.find_plate(world) is None
+
+
+def tints(thing) -> np.ndarray:
+    """[N, 3] linear colours of an object's vertices."""
+    values = np.empty(4 * len(thing.data.vertices), np.float32)
+    thing.data.color_attributes["Known"].data.foreach_get("color", values)
+    return values.reshape(-1, 4)[:, :3]
+
+
+def test_the_stage_knows_what_the_photo_showed_and_the_plate_that_nobody_saw_it(part, world, folder):
+    """Where the photo's frame lies the stage is green, elsewhere blue; the plate is red."""
+    known, geometry = part("known"), part("kit")
+    camera = geometry.placed_camera(60, 40, math.radians(65), heading_rad=HEADING, position=ORIGIN)
+    about = json.loads((folder / "world.json").read_text())
+    (folder / "world.json").write_text(json.dumps(about | {"photo_camera": camera.to_dict()}))
+    smooth_panorama(folder / "plate.png")
+    distance_file(folder / "plate_distance.exr", 1.5 * room_distance(256, heading=HEADING))
+    bpy.ops.lookbeyond.add_stage()
+    stage, plate = part("world.stage").find_stage(world), part("world.stage").find_plate(world)
+    bpy.context.view_layer.update()
+    corners = np.array([stage.matrix_world @ vertex.co for vertex in stage.data.vertices])
+    pixels, depth = camera.project(corners)
+    margin = 2.0  # the mask is coarse
+    inside = (depth > 0) & (pixels > margin).all(-1) & (pixels < np.array((60, 40)) - margin).all(-1)
+    outside = (depth <= 0) | (pixels < -margin).any(-1) | (pixels > np.array((60, 40)) + margin).any(-1)
+    colours = tints(stage)
+    assert inside.sum() > 100 and np.allclose(colours[inside], known.linear(known.PHOTO.colour), atol=1e-5)
+    assert outside.sum() > 1000 and np.allclose(colours[outside], known.linear(known.INVENTED.colour), atol=1e-5)
+    assert np.allclose(tints(plate), known.linear(known.HOLE.colour), atol=1e-5)
+    assert stage.data.color_attributes.active_color.name == "Known"
+
+
+def test_the_artists_objects_are_lit_by_the_world_and_an_empty_stage_is_quick(part, stage, world):
+    stages, space = part("world.stage"), viewport()["area"].spaces.active
+    assert space.shading.type == "SOLID" and space.shading.color_type == "TEXTURE"
+    mesh = bpy.data.meshes.new("Chair")
+    mesh.from_pydata([(0, 0, 0), (1, 0, 0), (0, 1, 0)], [], [(0, 1, 2)])
+    chair = bpy.data.objects.new("Chair", mesh)
+    world.collection.objects.link(chair)
+    chair.hide_set(True)
+    bpy.ops.lookbeyond.add_stage()
+    assert space.shading.type == "SOLID"
+    chair.hide_set(False)
+    bpy.ops.lookbeyond.add_path(kind="WALK")
+    bpy.ops.lookbeyond.preview_draft()
+    assert space.shading.type == "MATERIAL" and space.shading.use_scene_world
+    assert space.region_3d.view_perspective == "CAMERA"
+    assert all(slot.material.use_backface_culling for slot in stages.find_stage(world).material_slots)
+
+
+def test_the_colours_on_the_stage_are_shown_and_put_away_again(part, stage, world):
+    space = viewport()["area"].spaces.active
+    with bpy.context.temp_override(**viewport()):
+        bpy.ops.lookbeyond.show_known()
+        assert part("world.stage").shows_known(space) and space.shading.color_type == "VERTEX"
+        bpy.ops.lookbeyond.show_known()
+        assert not part("world.stage").shows_known(space) and space.shading.color_type == "TEXTURE"
+        bpy.data.objects.remove(stage)
+        assert not bpy.ops.lookbeyond.show_known.poll()
+
+
+def test_the_clean_plate_is_shown_and_hidden_by_its_button(part, world, folder):
+    smooth_panorama(folder / "plate.png")
+    distance_file(folder / "plate_distance.exr", 1.5 * room_distance(256, heading=HEADING))
+    assert not world.look_beyond.show_plate
+    bpy.ops.lookbeyond.add_stage()
+    stage, plate = part("world.stage").find_stage(world), part("world.stage").find_plate(world)
+    assert world.look_beyond.show_plate
+    world.look_beyond.show_plate = False
+    assert plate.hide_get() and not stage.hide_get() and not world.look_beyond.show_plate
+    world.look_beyond.show_plate = True
+    assert not plate.hide_get()

@@ -6,7 +6,10 @@ import types
 from pathlib import Path
 
 import bpy
+import numpy as np
 import pytest
+
+from tests.support.pictures import picture
 
 
 @pytest.fixture
@@ -129,14 +132,54 @@ def test_what_is_finished_is_remembered_for_undo_in_a_tick_of_its_own(part, monk
 
 
 def test_a_world_says_why_it_is_out_of_date(part, world):
-    reason, entry = part("world.variants").out_of_date, world.look_beyond.worlds[0]
-    assert entry.made and reason(world, entry) == ""
+    def reason(at):
+        return part("world.outdated").variant_reason(world, Path(world.look_beyond.worlds[at].folder))
+
+    assert world.look_beyond.worlds[0].made and reason(0) == ""
     world.look_beyond.camera_height = 2.0
-    assert reason(world, entry) == "The photo's camera was changed since"
+    assert reason(0) == "The height of the camera changed since this world was built: build it again."
     assert bpy.ops.lookbeyond.rebuild_world() == {"FINISHED"}
-    assert reason(world, world.look_beyond.worlds[-1]) == ""
+    assert reason(-1) == ""
     shutil.rmtree(world.look_beyond.worlds[0].folder)
-    assert reason(world, world.look_beyond.worlds[0]) == "Its files are missing"
+    assert reason(0) == "Its files are missing."
+
+
+def test_a_world_of_another_photo_is_compared_with_that_photos_camera(part, world, tmp_path):
+    """A second place does not make the first one's world out of date."""
+    first, folder = world.look_beyond.photo_camera, Path(world.look_beyond.world_folder)
+    bpy.ops.lookbeyond.place_photo(filepath=str(picture(tmp_path / "other.jpg", 96, 64)), fov_x=0.8)
+    reason = part("world.outdated").variant_reason
+    assert world.look_beyond.photo_camera != first and reason(world, folder) == ""
+    assert "another picture" in part("world.outdated").outdated_reason(world)
+    first.location.z += 0.3
+    bpy.context.view_layer.update()
+    assert reason(world, folder).startswith("The height of the camera changed")
+
+
+def test_a_world_is_an_asset_on_request(part, world):
+    """With its picture; it stays what it is when the scene uses another world; marked again, it is the same one."""
+    bpy.ops.lookbeyond.reroll_world()
+    world.look_beyond.world_index = 0
+    world.look_beyond.worlds[0].name = "Boat Shed"
+    assert world.world.asset_data is None and bpy.ops.lookbeyond.mark_world() == {"FINISHED"}
+    asset = bpy.data.worlds["Boat Shed"]
+    assert asset != world.world and asset.asset_data.tags[0].name == "Look Beyond"
+    shows = part("world.nodes").panorama_node(asset)
+    image = next(node.image for node in shows.node_tree.nodes if node.type == "TEX_ENVIRONMENT")
+    assert Path(bpy.path.abspath(image.filepath)).parent == Path(world.look_beyond.worlds[0].folder)
+    pixels = np.array(asset.preview.image_pixels_float[:]).reshape(256, 256, 4)
+    expected = np.array(image.pixels[:]).reshape(32, 64, -1)[..., :3]
+    assert np.allclose(pixels[64:192].reshape(32, 4, 64, 4, 4).mean((1, 3))[..., :3], expected, atol=0.08)
+    assert not pixels[:64].any() and not pixels[192:].any()
+    bpy.ops.lookbeyond.mark_world()
+    assert [one.name for one in bpy.data.worlds if one.asset_data] == ["Boat Shed"]
+
+
+def test_the_chosen_world_is_forgotten_and_its_files_stay(world):
+    bpy.ops.lookbeyond.reroll_world()
+    folder = Path(world.look_beyond.worlds[1].folder)
+    assert bpy.ops.lookbeyond.forget_world() == {"FINISHED"}
+    assert folder.is_dir() and len(world.look_beyond.worlds) == 1 and world.look_beyond.world_index == 0
 
 
 def test_a_world_that_no_scene_uses_is_deleted(world):

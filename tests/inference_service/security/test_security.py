@@ -8,6 +8,7 @@ import stat
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import zmq
@@ -143,7 +144,7 @@ def test_a_list_that_is_damaged_or_not_private_is_refused(tmp_path):
 def test_what_a_service_writes_about_itself_is_private(service):
     for path in (service.folder / "runtime").rglob("*.json"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with open(service.folder / "runtime" / "service.json") as file:
+    with (service.folder / "runtime" / "service.json").open() as file:
         assert "secret" not in file.read()
 
 
@@ -253,15 +254,18 @@ def test_a_service_open_to_the_network_serves_its_own_machine_too(tmp_path, runt
 def test_a_list_that_gets_damaged_lets_nobody_else_in(tmp_path, runtime):
     guest = load_or_make_keys(tmp_path / "guest.json")
     allow_client(allowed_clients_file(), "guest", guest.public)
-    with running(tmp_path, worker_command()) as service:
-        with Client(_address(service, tmp_path, guest), timeout_s=10) as client, service.client() as owner:
-            allowed_clients_file().write_text("{")
-            with pytest.raises(ServiceError) as error:
-                deadline = time.monotonic() + 10
-                while time.monotonic() < deadline:
-                    client.ping()
-            assert error.value.code == "wrong_key"
-            owner.ping()
+    with (
+        running(tmp_path, worker_command()) as service,
+        Client(_address(service, tmp_path, guest), timeout_s=10) as client,
+        service.client() as owner,
+    ):
+        allowed_clients_file().write_text("{")
+        with pytest.raises(ServiceError) as error:
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                client.ping()
+        assert error.value.code == "wrong_key"
+        owner.ping()
 
 
 def test_a_plaintext_peer_gets_no_answer(service):
@@ -287,7 +291,7 @@ def test_random_bytes_do_no_harm(service):
 
 
 def test_a_message_of_another_version_is_answered_with_the_side_to_update(service):
-    keys = json.loads(open(service.address.client_keys).read())
+    keys = json.loads(Path(service.address.client_keys).read_text())
     with zmq.Context() as context, context.socket(zmq.DEALER) as other:
         other.linger = 0
         other.curve_publickey, other.curve_secretkey = keys["public"].encode(), keys["secret"].encode()

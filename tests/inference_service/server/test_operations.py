@@ -360,7 +360,7 @@ def small_disk(tmp_path):
 def fill(disk: Path) -> Path:
     """A file that takes all the space that is left."""
     filler = disk / "filler"
-    with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
         while file.write(b"x" * 1_000_000):
             pass
     return filler
@@ -372,7 +372,7 @@ def test_a_disk_that_fills_up_is_said_and_the_queue_goes_on_when_there_is_space(
         while client.status(job).fraction == 0:
             time.sleep(0.01)
         filler = fill(small_disk)  # in the middle of the work
-        with pytest.raises(ServiceError, match="space|full") as error:
+        with pytest.raises(ServiceError, match=r"space|full") as error:
             fetch(client, job, tmp_path / "W")
         assert error.value.code == "storage"
         with pytest.raises(ServiceError, match="free some") as error:

@@ -97,7 +97,7 @@ def test_a_key_that_others_may_read_is_noticed_while_the_service_runs(service, c
 def test_what_a_service_prints_is_kept_within_bounds(runtime, monkeypatch):
     monkeypatch.setattr(logs, "LOG_BYTES", 1000)
     runtime.mkdir()
-    with open(runtime / "service.log", "ab") as log:
+    with (runtime / "service.log").open("ab") as log:
         log.write(b"x" * 999)
         log.flush()
         logs.rotate_screen(log.fileno())

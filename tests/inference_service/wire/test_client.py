@@ -47,7 +47,7 @@ def test_a_service_too_busy_to_open_its_door_is_not_taken_for_a_stranger(service
     free, admit = threading.Event(), Gate.admit
     monkeypatch.setattr(Gate, "admit", lambda gate: (free.wait(30), admit(gate)))
     elsewhere = dataclasses.replace(service.address, pid=0)  # there, it may be a stranger for all that can be known
-    with pytest.raises(ServiceError, match="or the service is too busy .* try again, then check"):
+    with pytest.raises(ServiceError, match=r"or the service is too busy .* try again, then check"):
         Client(elsewhere, timeout_s=10)
     threading.Timer(1.5 * HANDSHAKE_S, free.set).start()
     with service.client() as client:  # its own user's client waits for it, beyond the first handshake
@@ -60,15 +60,17 @@ def test_who_follows_a_job_is_asked_twice_a_second_also_while_a_file_comes_slowl
         until(lambda: near.status(job).state == "done")
         largest = max(near.status(job).artifacts, key=lambda artifact: artifact.size)
     bytes_per_s = largest.size / 4
-    with slow_line(service.address.address, bytes_per_s) as address:
-        with Client(dataclasses.replace(service.address, address=address, pid=0)) as client:
-            events = client.follow(job, tmp_path / "left")
-            while "Fetching" not in getattr(next(events), "message", ""):
-                pass
-            events.close()  # in the middle of a file: nothing of it stays
-            assert not [name for name in contents(tmp_path / "left") if Path(name).name.startswith(".")]
-            events = list(client.follow(job, tmp_path / "whole"))
-            client.ping()
+    with (
+        slow_line(service.address.address, bytes_per_s) as address,
+        Client(dataclasses.replace(service.address, address=address, pid=0)) as client,
+    ):
+        events = client.follow(job, tmp_path / "left")
+        while "Fetching" not in getattr(next(events), "message", ""):
+            pass
+        events.close()  # in the middle of a file: nothing of it stays
+        assert not [name for name in contents(tmp_path / "left") if Path(name).name.startswith(".")]
+        events = list(client.follow(job, tmp_path / "whole"))
+        client.ping()
     told = [event for event in events if f"Fetching {largest.name}" == getattr(event, "message", "")]
     assert len(told) >= 2 / LISTEN_S and isinstance(events[-1], Finished)
     assert {e.name for e in events if isinstance(e, FileArrived)} == set(contents(tmp_path / "whole"))

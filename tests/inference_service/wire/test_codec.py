@@ -131,7 +131,7 @@ def test_mutated_messages_raise_nothing_but_protocol_errors(decoder, data):
 
 
 def test_the_protocol_knows_the_version_of_the_package():
-    assert messages.SERVICE_VERSION == lookbeyond.__version__
+    assert lookbeyond.__version__ == messages.SERVICE_VERSION
 
 
 def test_unknown_fields_are_ignored():

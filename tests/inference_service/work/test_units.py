@@ -199,7 +199,7 @@ def test_a_camera_out_of_reach_is_an_input_error_that_names_the_frame(store, tmp
     world = make_world(store, tmp_path)
     cameras = path_cameras(3)
     cameras[2]["camera_to_world"][0][3] = 50.0
-    with pytest.raises(InputError, match="(?i)frame 103"):  # as the artist's scene counts
+    with pytest.raises(InputError, match=r"(?i)frame 103"):  # as the artist's scene counts
         make_shot(store, ShotRequest(world=world, cameras=cameras, first_frame=101))
 
 
@@ -207,7 +207,7 @@ def test_a_photo_of_another_shape_than_its_camera_is_refused(store, tmp_path):
     photo = store.add_file(save_photo(tmp_path / "photo.png"))
     camera = placed_camera(128, 128, 1.2).to_dict()
     unit = check(WorldRequest(photo=photo, camera=camera, width=512)).first_unit("r")
-    with pytest.raises(InputError, match="128x128.*photo.png.*128x96"):
+    with pytest.raises(InputError, match=r"128x128.*photo.png.*128x96"):
         perform_unit(unit, store, pipelines, quiet)
 
 
@@ -215,7 +215,7 @@ def test_a_file_that_is_no_image_is_called_by_its_name(store, tmp_path):
     note = tmp_path / "note.jpg"
     note.write_text("hello")
     unit = check(WorldRequest(photo=store.add_file(note), width=512)).first_unit("r")
-    with pytest.raises(InputError, match="note.jpg is not an image"):
+    with pytest.raises(InputError, match=r"note.jpg is not an image"):
         perform_unit(unit, store, pipelines, quiet)
     assert not store.has_unit(unit.identity)
 
@@ -285,7 +285,7 @@ def test_a_full_disk_in_the_middle_is_a_storage_error(store, tmp_path, monkeypat
 
     monkeypatch.setattr(world_unit, "save_panorama", full)
     unit = _world_unit(store, tmp_path)
-    with pytest.raises(StorageError, match="no space left.*free some"):
+    with pytest.raises(StorageError, match=r"no space left.*free some"):
         perform_unit(unit, store, pipelines, quiet)
     assert not store.has_unit(unit.identity)
     assert not list((store.root / "temporary").iterdir())
@@ -343,7 +343,7 @@ def test_every_kind_of_unit_comes_back_from_its_json_and_has_a_weight(store, tmp
 def test_a_prompt_reaches_the_pipeline_and_names_another_world(store, tmp_path, monkeypatch):
     """Without one, worlds are called as they were before there were prompts; where none is heard it is refused."""
     plain = WorldRequest(photo=store.add_file(save_photo(tmp_path / "photo.png")), width=512)
-    with pytest.raises(InputError, match="'builtin' takes no prompt; leave it out, or choose one that does: .*flux"):
+    with pytest.raises(InputError, match=r"'builtin' takes no prompt; leave it out, or choose one that does: .*flux"):
         check(dataclasses.replace(plain, prompt="a barn"))
     with pytest.raises(InputError, match="only measured"):
         check(WorldRequest(panorama=HASH, preset="sd", prompt="a barn"))
@@ -366,7 +366,7 @@ def test_a_shots_world_has_all_its_layers_or_none():
     for world in (WORLD, WORLD | LAYERS):
         assert check(ShotRequest(world=world, cameras=path_cameras())).world == world
     some = WORLD | {"plate.png": HASH}
-    with pytest.raises(InputError, match="layout.json where the world has them"):
+    with pytest.raises(InputError, match=r"layout.json where the world has them"):
         check(ShotRequest(world=some, cameras=path_cameras()))
 
 

@@ -175,7 +175,7 @@ def test_a_memory_plan_that_changes_with_the_work_is_told_again(tmp_path):
 
 def test_weights_that_cannot_be_read_are_a_typed_error(tmp_path):
     store = Store(tmp_path / "store")
-    with pytest.raises(StorageError, match="weights of the preset builtin cannot be read.*install them again"):
+    with pytest.raises(StorageError, match=r"weights of the preset builtin cannot be read.*install them again"):
         CachedPipelines(load_nothing, "cpu")("builtin")
     pipelines = CachedPipelines(load_nothing, "cpu")
     ended = UnitRun(world_unit(store, tmp_path), store, pipelines, set(), lambda _: None).run()

@@ -147,3 +147,9 @@ def test_two_processes_share_the_work(tmp_path, monkeypatch):
     found = panorama_pictures(tmp_path / "in")[:2]
     folders = [write_shards(found, tmp_path / "out", 64, share=(rank, 2)) for rank in (0, 1)]
     assert folders[0] == folders[1] and len(shards_in(folders[:1])) == 2 and truth.any()
+
+
+def test_a_shard_that_is_being_written_is_not_there_yet(tmp_path):
+    (tmp_path / "00000.npz").write_bytes(b"whole")
+    (tmp_path / ".00001.12ab34cd.npz").write_bytes(b"begun")
+    assert shards_in([tmp_path]) == [tmp_path / "00000.npz"]

@@ -60,7 +60,7 @@ def test_photos_are_of_many_kinds(photos):
     assert len(shapes) > 3 and all(h * w <= RAYS and h * w > 0.97 * RAYS for h, w in shapes)
     corners = [int((photo.wall != np.roll(photo.wall, 1)).sum()) for photo in photos if not photo.is_open]
     assert 4 in corners and max(corners) > 5, "boxes and others"
-    many = [room_photos._draw_site(np.random.default_rng((seed, 14))) for seed in range(150)]
+    many = [room_photos._draw_site(np.random.default_rng((seed, 14)), room_photos.RAYS) for seed in range(150)]
     assert 0.03 < np.mean([site.is_open for site in many]) < 0.15
     assert 0.5 < np.mean([len(site.blocks) > 0 for site in many if not site.is_open]) < 0.8
     for site in many:  # nobody stands in a wall
@@ -71,7 +71,9 @@ def test_photos_are_of_many_kinds(photos):
 
 
 def test_open_places_have_sky_and_no_ceiling(photos):
-    (seed,) = [k for k in range(60) if room_photos._draw_site(np.random.default_rng((k, 14))).is_open][:1]
+    (seed,) = [
+        k for k in range(60) if room_photos._draw_site(np.random.default_rng((k, 14)), room_photos.RAYS).is_open
+    ][:1]
     (photo,) = draw_photos([seed])
     assert photo.is_open
     up = photo.camera.rays()[..., 2] > 0.25

@@ -50,7 +50,7 @@ def test_what_both_cameras_truly_see_has_no_error(move):
     points = np.random.default_rng(0).uniform((2, -1, -1), (5, 1, 1), (30, 3))
     p, q = first.project(points)[0], second.project(points)[0]
     assert metrics.epipolar_distance(p, q, first, second).max() < 1e-6
-    assert np.median(metrics.epipolar_distance(p, q + (0, 3), first, second)) > 1
+    assert np.median(metrics.epipolar_distance(p, np.add(q, (0, 3)), first, second)) > 1
 
 
 def test_matches_of_a_turned_picture_agree_with_the_turn_and_know_the_holes():

@@ -208,7 +208,7 @@ def test_nukes_rotation_order(tmp_path):
     np.testing.assert_array_equal(rows[:, 0], np.arange(1, 8))
     rotation = Rotation.from_euler("zxy", rows[:, [6, 4, 5]], degrees=True).as_matrix()
     for matrix, camera in zip(rotation, move.cameras, strict=True):
-        right, down, forward = camera.rotation.T
+        _right, down, forward = camera.rotation.T
         np.testing.assert_allclose(matrix[:, 2], -np.array([forward[0], forward[2], -forward[1]]), atol=1e-8)
         np.testing.assert_allclose(matrix[:, 1], -np.array([down[0], down[2], -down[1]]), atol=1e-8)
 
@@ -297,7 +297,7 @@ def test_bad_files_get_a_sentence_with_the_remedy_and_leave_nothing(tmp_path):
 def test_what_is_no_model_of_ours_is_not_overwritten(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="thesis.tex"):
+    with pytest.raises(InputError, match=r"thesis.tex"):
         write_move(tmp_path / "model", move_with())
     assert (tmp_path / "model" / "thesis.tex").exists()
 

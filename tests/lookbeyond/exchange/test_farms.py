@@ -9,7 +9,8 @@ import pytest
 
 FARMS = Path(__file__).parents[3] / "farms"
 
-# What Flamenco Manager gives a job type's script, after its documentation; `frameChunker` for plain ranges.
+# What Flamenco Manager gives a job type's script; `frameChunker` as the manager's own was seen to answer: it merges
+# three neighbours and more into "3-5", and writes two as "1,2".
 MANAGER = """
 const author = {
     Task: (name, type) => ({ name, type, commands: [], after: [],
@@ -17,10 +18,18 @@ const author = {
     Command: (name, parameters) => ({ name, parameters }),
 };
 function frameChunker(range, size) {
-    const [first, last] = range.split("-").map(Number), chunks = [];
-    for (let at = first; at <= last; at += size) {
-        const end = Math.min(last, at + size - 1);
-        chunks.push(end > at ? at + "-" + end : String(at));
+    const numbers = [], chunks = [];
+    for (const part of range.split(",")) {
+        const [first, last] = part.split("-").map(Number);
+        for (let at = first; at <= (last || first); at++) numbers.push(at);
+    }
+    while (numbers.length) {
+        const runs = [];
+        for (const number of numbers.splice(0, size)) {
+            const run = runs[runs.length - 1];
+            if (run && run[run.length - 1] + 1 === number) run.push(number); else runs.push([number]);
+        }
+        chunks.push(runs.map((run) => run.length > 2 ? run[0] + "-" + run[run.length - 1] : run.join(",")).join(","));
     }
     return chunks;
 }
@@ -65,8 +74,19 @@ def test_flamenco_shares_clips_out_and_puts_them_together():
     assert tasks[-1]["after"] == [task["name"] for task in tasks[:-1]]
 
 
+@pytest.mark.parametrize(
+    "clips, size, shared", [("1-7", 3, ["1-3", "4-6", "7-7"]), ("1-3,7,8", 5, ["1-3", "7-8"]), ("4", 2, ["4-4"])]
+)
+def test_whatever_way_the_manager_writes_a_chunk(clips, size, shared):
+    tasks = compiled(
+        {"world": "/w", "cameras": "/c", "output": "/s", "store": "/st", "clips": clips, "chunk_size": size}
+    )
+    commands = [command for task in tasks[:-1] for command in task["commands"]]
+    assert [command["parameters"]["args"][-1] for command in commands] == shared
+
+
 def test_flamenco_shoots_a_blender_scene_on_one_machine():
-    (task,) = compiled({"blend_file": "/a.blend", "output": "/s"})
+    (task,) = compiled({"blendfile": "/a.blend", "output": "/s"})
     assert words(task)[:6] == ["{blender}", "-b", "/a.blend", "--command", "lookbeyond", "shot"]
     (alone,) = compiled({"world": "/w", "cameras": "/c.json", "output": "/s"})
     assert "--clips" not in words(alone)

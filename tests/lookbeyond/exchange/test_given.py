@@ -55,7 +55,7 @@ def test_a_shot_finds_its_world_whatever_the_order(folders):
 
 
 def test_what_does_not_belong_together_is_said(folders):
-    with pytest.raises(InputError, match="another world than those given.*kitchen.*give the folder of its world"):
+    with pytest.raises(InputError, match=r"another world than those given.*kitchen.*give the folder of its world"):
         sorted_out([folders / "walk", folders / "kitchen"])
     with pytest.raises(InputError, match="none was given"):
         sorted_out([folders / "walk"])
@@ -75,5 +75,5 @@ def test_a_frame_of_another_size_or_without_depth_is_said(folders):
     with pytest.raises(InputError, match="32 x 24 pixels, as its camera; shoot again"):
         given.shots[0].view(0)
     (folders / "walk/depth/1.exr").write_bytes(b"no EXR")
-    with pytest.raises(InputError, match="1.exr cannot be read as an OpenEXR image with a channel Y"):
+    with pytest.raises(InputError, match=r"1.exr cannot be read as an OpenEXR image with a channel Y"):
         given.shots[0].view(1)

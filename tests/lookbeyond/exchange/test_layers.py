@@ -65,7 +65,7 @@ def test_positions_depth_and_normals_are_the_rooms(walk):
 
 
 def test_masks_share_the_frame_out(walk):
-    _, world, views, layers = walk
+    _, world, _views, layers = walk
     photo, invented, filled = (layers[f"Mask.{channel}"].astype(float) for channel in "RGB")
     np.testing.assert_allclose(photo + invented + filled, 1, atol=1e-3)
     directions = np.stack([layers[f"Position.{axis}"] for axis in "XYZ"], -1) - world.position

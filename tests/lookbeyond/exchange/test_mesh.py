@@ -1,9 +1,9 @@
 """A world as geometry: faces where the room is, pictures that fit, files that other readers accept."""
 
 import json
-import xml.etree.ElementTree as xml
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -182,7 +182,7 @@ def test_usd_stage_is_complete_and_keeps_its_pictures_beside_it(stage, tmp_path)
 
 def test_the_floor_plan_tells_lengths_area_and_things(stage, world, tmp_path):
     write_floor_plan(tmp_path / "plan.svg", world, stage.boxes)
-    root = xml.parse(tmp_path / "plan.svg").getroot()
+    root = ElementTree.parse(tmp_path / "plan.svg").getroot()
     texts = ["".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert sorted(texts[:-1]) == sorted(["5.00 m", "3.00 m", "2.00 m", "2.00 m", "3.00 m", "5.00 m"])
     assert texts[-1] == "21.0 m², 2.60 m high"

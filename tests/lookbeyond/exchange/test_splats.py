@@ -80,7 +80,7 @@ def test_discs_lie_on_the_surfaces_they_show(room):
     scene, _, splats = room
     on_floor = np.abs(splats.position[:, 2] + scene.camera_height) < 0.01
     on_floor &= np.linalg.norm(splats.position[:, :2], axis=1) < 2
-    w, x, y, z = splats.rotation[on_floor].T
+    _w, x, y, _z = splats.rotation[on_floor].T
     upright = np.abs(1 - 2 * (x * x + y * y))
     assert on_floor.sum() > 500
     assert np.median(upright) > 0.999
@@ -193,6 +193,6 @@ def test_a_ply_cut_short_and_other_files_are_refused_with_the_remedy(few, tmp_pa
     with pytest.raises(InputError, match=r"\.ply or \.spz"):
         write_splats(tmp_path / "s.splat", few)
     far = replace(few, position=few.position + 3000)
-    with pytest.raises(InputError, match="write a .ply instead"):
+    with pytest.raises(InputError, match=r"write a .ply instead"):
         write_splats(tmp_path / "far.spz", far)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["s.ply"]

@@ -105,7 +105,7 @@ def test_unusable_files_are_refused_by_name(tmp_path, content, words):
 
 @pytest.mark.parametrize("name", ["path_is_fisheye", "path_distorted"])
 def test_what_is_no_pinhole_is_never_shot_as_one(name):
-    with pytest.raises(PathError, match="pinhole|bends lines"):
+    with pytest.raises(PathError, match=r"pinhole|bends lines"):
         read_transforms(FIELD / f"{name}.json")
 
 
@@ -164,7 +164,7 @@ def test_the_path_of_nerfstudios_viewer_is_read(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(PathError, match="nowhere.json"):
+    with pytest.raises(PathError, match=r"nowhere.json"):
         read_transforms(tmp_path / "nowhere.json")
 
 
@@ -181,10 +181,10 @@ def test_realestate10k(tmp_path):
     np.testing.assert_allclose(first.camera_to_world, placed_camera(640, 360, 1.0).camera_to_world, atol=1e-12)
     np.testing.assert_allclose(second.position, [1, 0, 0], atol=1e-12)
     file.write_text("\n".join([*lines, "1 2 three"]))
-    with pytest.raises(PathError, match="clip.txt, line 4"):
+    with pytest.raises(PathError, match=r"clip.txt, line 4"):
         read_realestate10k(file, 640, 360)
     file.write_text("\n".join([lines[0], lines[1].replace(" 0.5 0.5 0 0 ", " 0.5 0.5 0.1 0 ")]))
-    with pytest.raises(PathError, match="clip.txt, line 2: the lens bends lines"):
+    with pytest.raises(PathError, match=r"clip.txt, line 2: the lens bends lines"):
         read_realestate10k(file, 640, 360)
     file.write_text("https://example.org/video\n")
     with pytest.raises(PathError, match="no cameras"):

@@ -168,7 +168,7 @@ def test_dark_blobs_to_the_floor_are_doors_and_bright_ones_windows():
 
 
 def test_a_screen_that_the_border_cuts_ends_upright():
-    room, photo, painted = box_world()
+    room, _photo, _painted = box_world()
     camera = placed_camera(320, 240, math.radians(60), heading_rad=math.radians(-13), pitch_rad=math.radians(-14),
                            position=tuple(ORIGIN))  # fmt: skip
     pixels = picture_of(room, camera.rays())

@@ -119,12 +119,12 @@ def test_what_does_not_belong_together_is_refused(tmp_path):
     other = reversed_unet()
     with torch.no_grad():
         other.conv_in.weight[0, 0, 0, 0] += 1
-    with pytest.raises(InputError, match="conv_in.weight"):
+    with pytest.raises(InputError, match=r"conv_in.weight"):
         ReversedMotion.from_unet(other, svd_unet())
     motion = ReversedMotion.from_unet(reversed_unet(), svd_unet())
     with pytest.raises(InputError, match="another architecture"):
         motion.install(svd_unet(block_out_channels=(64, 64)))
-    with pytest.raises(InputError, match="config.json"):
+    with pytest.raises(InputError, match=r"config.json"):
         ReversedMotion.from_pretrained(tmp_path)
     (tmp_path / "config.json").write_text('{"_class_name": "AutoencoderKL"}')
     with pytest.raises(InputError, match="holds a AutoencoderKL"):

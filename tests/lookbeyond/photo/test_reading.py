@@ -144,7 +144,7 @@ def test_every_mode_becomes_rgb(tmp_path, mode):
 
 def test_a_panorama_is_twice_as_wide_as_high(tmp_path):
     assert read_panorama_image(_save(tmp_path / "good.png", 256, 128)).shape == (128, 256, 3)
-    with pytest.raises(InputError, match="256x100.*twice as wide"):
+    with pytest.raises(InputError, match=r"256x100.*twice as wide"):
         read_panorama_image(_save(tmp_path / "bad.png", 256, 100))
 
 
@@ -199,7 +199,7 @@ def _palette(pixels):
 
 def test_a_photo_that_is_transparent_all_over_is_refused(tmp_path):
     Image.new("RGBA", (100, 80), (1, 2, 3, 0)).save(tmp_path / "a.png")
-    with pytest.raises(InputError, match="a.png is transparent all over"):
+    with pytest.raises(InputError, match=r"a.png is transparent all over"):
         read_photo(tmp_path / "a.png")
     Image.new("RGBA", (100, 80), (1, 2, 3, 255)).save(tmp_path / "b.png")
     assert read_photo(tmp_path / "b.png").known is None
@@ -469,7 +469,7 @@ def _tilted(width, heading, pitch, roll):
 
 @pytest.mark.parametrize("pose", [(0, 0, 0), (0, 10, 0), (0, 0, 12), (0, -20, 7)])
 def test_a_tilted_sphere_is_levelled(tmp_path, pose):
-    heading, pitch, roll = pose
+    _heading, pitch, roll = pose
     path = _sphere_jpeg(tmp_path / "a.jpg", _tilted(256, *pose), PosePitchDegrees=pitch, PoseRollDegrees=roll)
     sphere = read_sphere(path)
     truth = _world(equirectangular_directions(256, 128))
@@ -553,7 +553,7 @@ def test_a_photo_is_not_taken_for_a_sphere(tmp_path):
     block = Image.Exif()
     block.get_ifd(0x8769)[0xA405] = 27
     Image.fromarray(photo).save(tmp_path / "a.jpg", exif=block.tobytes())
-    with pytest.raises(InputError, match="a.jpg is a photo that a lens of 27 mm took"):
+    with pytest.raises(InputError, match=r"a.jpg is a photo that a lens of 27 mm took"):
         read_sphere(tmp_path / "a.jpg")
     Image.fromarray(photo).save(tmp_path / "b.jpg")
     assert any("is it a 360° picture" in said for said in read_sphere(tmp_path / "b.jpg").said)

@@ -35,7 +35,7 @@ def test_known_pixels_stay_and_made_ones_stay_in_range():
     filled = guidance.filled()
     assert torch.equal(filled.colour * known, guidance.colour * known)
     assert torch.equal(filled.distance * known, guidance.distance * known)
-    assert filled.colour.abs().max() <= 1 and 1 <= filled.distance.min() and filled.distance.max() <= 4
+    assert filled.colour.abs().max() <= 1 and filled.distance.min() >= 1 and filled.distance.max() <= 4
 
 
 def test_frames_without_holes_or_without_anything_known_stay_finite():

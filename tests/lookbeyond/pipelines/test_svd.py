@@ -1,5 +1,7 @@
 """Stable Video Diffusion in the views pipeline: its own pipeline as the oracle, and what goes beyond it."""
 
+import itertools
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -87,7 +89,7 @@ def test_ten_steps_are_align_your_steps_all_eleven_values():
 def test_other_numbers_of_steps_keep_align_your_steps_ends(steps):
     sigmas = align_your_steps(steps)
     assert len(sigmas) == steps + 1 and sigmas[-1] == 0 and sigmas[0] == pytest.approx(700)
-    assert all(one > other for one, other in zip(sigmas, sigmas[1:], strict=False))
+    assert all(one > other for one, other in itertools.pairwise(sigmas))
     if steps > 1:
         assert sigmas[-2] == pytest.approx(0.034)
 
@@ -96,7 +98,7 @@ def test_a_schedule_is_shortened_without_jumps():
     sigmas = align_your_steps(10)
     assert shortened(sigmas, 1.0) == sigmas and shortened(sigmas, 0.5) == sigmas[5:]
     starts = [shortened(sigmas, strength)[0] for strength in np.linspace(0.02, 1, 50)]
-    assert all(one <= other for one, other in zip(starts, starts[1:], strict=False))
+    assert all(one <= other for one, other in itertools.pairwise(starts))
     between = shortened(sigmas, 0.55)
     assert between[1:] == sigmas[5:] and between[0] == pytest.approx((sigmas[4] * sigmas[5]) ** 0.5)
     assert shortened(sigmas, 0.0) == sigmas[-2:]  # one step is left

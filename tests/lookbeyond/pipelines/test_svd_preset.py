@@ -259,7 +259,7 @@ def test_weights_of_another_network_are_named(local, repositories):
     other = svd_unet(block_out_channels=(64, 64))
     add_lora(other, rank=2)
     save_lora(other, folder / "lora")
-    with pytest.raises(InputError, match="lora.*another model"):
+    with pytest.raises(InputError, match=r"lora.*another model"):
         load_stage(presets.get(name), "views", torch.float32)
     distilled = local("svd-xt-lcm")
     values = json.loads((presets.get(distilled).folder / "preset.json").read_text())

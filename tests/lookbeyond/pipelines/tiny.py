@@ -1,13 +1,17 @@
-"""Tiny random components of both families, ours and Stable Video Diffusion's: architecture without weights."""
+"""Tiny random components: ours, Stable Video Diffusion's, Wan VACE's. Architecture without weights."""
 
 import torch
 from diffusers import (
     AutoencoderKLTemporalDecoder,
+    AutoencoderKLWan,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     UNetSpatioTemporalConditionModel,
+    UniPCMultistepScheduler,
+    WanVACEPipeline,
+    WanVACETransformer3DModel,
 )
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, T5Tokenizer, UMT5Config, UMT5EncoderModel
 
 from lookbeyond.models.autoencoder import Autoencoder
 from lookbeyond.models.panorama_transformer import PanoramaTransformer
@@ -74,3 +78,26 @@ def svd_views_pipeline() -> ViewsPipeline:
         interpolation_type="linear", timestep_spacing="leading", steps_offset=1,
     )  # fmt: skip
     return ViewsPipeline(vae.eval(), image_encoder(), network, scheduler)
+
+
+def wan_vace(**options) -> WanVACEPipeline:
+    """Wan VACE's classes as its repository on the hub holds them, seeded."""
+    torch.manual_seed(0)
+    pieces = [
+        ("<pad>", 0.0),
+        ("</s>", 0.0),
+        ("<unk>", -2.0),
+        *((letter, -3.0) for letter in "▁abcdefghijklmnopqrstuvwxyz,"),
+    ]
+    tokenizer = T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=512)
+    encoder = UMT5EncoderModel(
+        UMT5Config(vocab_size=len(pieces), d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
+    )
+    vae = AutoencoderKLWan(base_dim=8, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1)
+    sizes = {"num_attention_heads": 2, "attention_head_dim": 12, "text_dim": 16, "freq_dim": 16, "ffn_dim": 24,
+             "num_layers": 3, "vace_layers": [0, 2], "rope_max_seq_len": 32}  # fmt: skip
+    transformer = randomized(WanVACETransformer3DModel(**(sizes | options)))
+    scheduler = UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, num_train_timesteps=1000, flow_shift=3.0
+    )
+    return WanVACEPipeline(tokenizer, encoder.eval(), vae.eval(), scheduler, transformer)

@@ -174,7 +174,7 @@ def test_no_network_and_no_leave_are_told_apart(hub, tmp_path, monkeypatch):
         downloads(preset)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(InputError, match="acme/video cannot be loaded from http://127.0.0.1:9"):
+    with pytest.raises(InputError, match=r"acme/video cannot be loaded from http://127.0.0.1:9"):
         downloads(preset)
 
 

@@ -86,7 +86,7 @@ def test_the_work_at_hand_is_planned_not_the_largest_there_could_be(svd_xt):
         return plan_for(svd_xt, "cuda", "bfloat16", size=size, frames=frames, free_bytes=free_gb * GB)
 
     assert planned(1024, 576, 80).peak_gb == plan_for(svd_xt, "cuda", "bfloat16", free_bytes=80 * GB).peak_gb
-    with pytest.raises(InputError, match="'svd-xt' does not fit for frames of 1920 x 1088: at least .* GB") as error:
+    with pytest.raises(InputError, match=r"'svd-xt' does not fit for frames of 1920 x 1088: at least .* GB") as error:
         planned(1920, 1088, 16)
     assert planned(1920, 1088, error.value.needed_gb + 0.1).offload == "group"
     with pytest.raises(InputError, match="1024 x 576"):

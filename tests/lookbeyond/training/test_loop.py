@@ -80,7 +80,7 @@ def test_rows_that_were_logged_after_the_checkpoint_are_logged_again(tmp_path):
 def test_a_finished_run_is_gone_on_with_in_another_folder(tmp_path):
     train(options(tmp_path / "one", "--steps", "2"))
     begin_anew()
-    model, losses, _ = train(options(tmp_path / "two", "--steps", "1", "--continue-from", str(tmp_path / "one")))
+    _model, losses, _ = train(options(tmp_path / "two", "--steps", "1", "--continue-from", str(tmp_path / "one")))
     assert len(losses) == 1 and checkpoint.read(tmp_path / "two" / checkpoint.NAME).step == 1
     before = load_file(tmp_path / "one" / checkpoint.NAME)
     after = load_file(tmp_path / "two" / checkpoint.NAME)

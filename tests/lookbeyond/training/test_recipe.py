@@ -107,7 +107,7 @@ def test_what_was_trained_in_several_folders_becomes_a_preset_of_ones_own(tmp_pa
     sizes = {"block_out_channels": (16, 16), "layers_per_block": (1, 1), "attention_heads": 2}
     image_encoder().save_pretrained(tmp_path / "b/image_encoder")
     weights = ["--weights", *(str(tmp_path / name) for name in "abc"), "--out", str(tmp_path / "presets/mine")]
-    with pytest.raises(InputError, match="no views_image_encoder in .*; train it first"):
+    with pytest.raises(InputError, match=r"no views_image_encoder in .*; train it first"):
         preset.main(weights)
     ViewsUNet(**sizes, image_embed_dim=16).save_pretrained(tmp_path / "c/unet")
     image_encoder().save_pretrained(tmp_path / "c/views_image_encoder")
@@ -129,7 +129,7 @@ def test_what_was_trained_in_several_folders_becomes_a_preset_of_ones_own(tmp_pa
     layout = tmp_path / "presets/mine/layout"
     assert LayoutNetwork.from_pretrained(layout, torch_dtype=torch.float16).dtype == torch.float16
     assert "_name_or_path" not in json.loads((layout / "config.json").read_text())
-    with pytest.raises(InputError, match="no vae in .*; train it first"):
+    with pytest.raises(InputError, match=r"no vae in .*; train it first"):
         preset.main(["--weights", str(tmp_path / "d"), "--out", str(tmp_path / "presets/other")])
 
 

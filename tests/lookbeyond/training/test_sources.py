@@ -71,7 +71,7 @@ def test_a_clip_of_a_shot_is_told_by_its_anchors_warped_by_their_depth(tmp_path)
     for name, own in (("forward", 0), ("backward", -1)):
         known = clip[name][:, -1]
         assert known[own].min() == 1, "an anchor knows itself"
-        assert 0.6 < known[2].mean(), "and most of what is between"
+        assert known[2].mean() > 0.6, "and most of what is between"
         np.testing.assert_allclose(clip[name][own, :4], clip["clean"][own, :4], atol=0.02)
         # where the warp saw something, its distance is the true one (but for edges)
         told, truth = (
@@ -120,7 +120,7 @@ def test_the_anchors_of_a_clip_do_not_look_past_each_other():
     move = Move("turning", tuple(clips.Frame(camera, camera) for camera in cameras))  # type: ignore[arg-type]
     for seed in range(30):
         chosen = clips.choose_frames(move, np.random.default_rng(seed))
-        assert len(set(chosen)) == 6 and chosen == sorted(chosen) and 0 <= chosen[0] and chosen[-1] < 60
+        assert len(set(chosen)) == 6 and chosen == sorted(chosen) and chosen[0] >= 0 and chosen[-1] < 60
         assert chosen[-1] - chosen[0] <= max(5, clips.MOST_TURN_RAD / 0.15 + 1)
     with pytest.raises(InputError, match="turning has 3 frames"):
         clips.choose_frames(Move("turning", move.frames[:3]), np.random.default_rng(0))
@@ -225,7 +225,7 @@ def test_the_papers_network_is_trained_on_published_latents_and_told_by_a_frozen
 
 def test_a_network_that_cannot_break_the_seam_has_no_use_for_a_loss_against_it(tmp_path):
     options = ["--rooms", str(tmp_path), "--vae", str(tmp_path), "--out", str(tmp_path / "out")]
-    with pytest.raises(InputError, match="only with --network dit-xl-2-plain: a turn .* passes through"):
+    with pytest.raises(InputError, match=r"only with --network dit-xl-2-plain: a turn .* passes through"):
         panorama.main([*options, "--cycle-loss", "1"])
     with pytest.raises(InputError, match="--cycle-loss is -1; give 0 or more"):
         panorama.main([*options, "--network", "dit-xl-2-plain", "--cycle-loss", "-1"])
