@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from lookbeyond.errors import InputError, OutOfMemory
 
 from .depth import DepthPipeline
+from .fusion import Pass, fused_guidance
 from .guidance import image_tensor
-from .views import Pass, ViewsPipeline, ViewsPipelineOutput
+from .views import ViewsPipelineOutput
 
 WALK_FRAMES = 17
 """Of the walk to an anchor, of which only the last frame is wanted."""
@@ -130,7 +131,7 @@ class MaskedVideoPipeline(WanVACEPipeline):
         """
         cameras = passes[0].cameras
         _check(passes, weights, self.pass_length(len(weights)))
-        guidance = ViewsPipeline._fused_guidance(passes, weights)
+        guidance = fused_guidance(passes, weights)
         height, width = guidance.colour.shape[-2:]
         videos = [self.video_and_mask(one, backward=bool(index), both=len(passes) == 2)
                   for index, one in enumerate(passes)]  # fmt: skip
