@@ -335,6 +335,16 @@ def evaluate(*arguments: str | Path) -> bool:
     return run(program_of(SERVICE_ENVIRONMENT, "lookbeyond"), "evaluate", *arguments)
 
 
+def study(*arguments: str) -> bool:
+    """The study, with the eight panoramas that Blender brings (CC0) unless others are named."""
+    if "--panoramas" not in arguments:
+        folders = BLENDER_ENVIRONMENT.glob("[Ll]ib/**/site-packages/bpy/*/datafiles/studiolights/world")
+        arguments = (*arguments, "--panoramas", str(next(folders)))
+    if "--out" not in arguments:
+        arguments = ("--out", str(ROOT / "report"), *arguments)
+    return run(program_of(SERVICE_ENVIRONMENT, "lookbeyond"), "study", *arguments)
+
+
 def demo(out: Path) -> bool:
     return run(python_of(SERVICE_ENVIRONMENT), "-m", "tests.end_to_end.demo", "--out", out)
 
@@ -354,11 +364,12 @@ def main() -> int:
     demo_parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo", help="default: %(default)s")
     commands.add_parser("evaluate", help="the bench; what follows is handed to `lookbeyond evaluate`", add_help=False)
     commands.add_parser("look", help="real photos and what becomes of them; --photos FOLDER for others", add_help=False)
+    commands.add_parser("study", help="the paper's experiments; the rest goes to `lookbeyond study`", add_help=False)
     test_parser = commands.add_parser("test", help="every check and test")
     test_parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"some of: {', '.join(STAGES)}")
     test_parser.add_argument("--coverage", action="store_true", help="count the lines that the method's tests run")
     arguments, further = parser.parse_known_args()
-    if further and arguments.command not in ("evaluate", "look"):
+    if further and arguments.command not in ("evaluate", "look", "study"):
         parser.error(f"unrecognized arguments: {' '.join(further)}")
     if arguments.command == "test" and not set(arguments.stages) <= set(STAGES):
         parser.error(f"a stage is one of: {', '.join(STAGES)}")
@@ -374,6 +385,8 @@ def main() -> int:
         done = test(arguments.stages, arguments.coverage)
     elif arguments.command == "evaluate":
         done = evaluate(*further)
+    elif arguments.command == "study":
+        done = study(*further)
     elif arguments.command == "look":
         done = look(*further)
     elif arguments.command == "build":

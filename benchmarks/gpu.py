@@ -94,7 +94,7 @@ FULL = {
         "fusion_hidden_size": 64, "head_hidden_size": 32,
     },
 }  # fmt: skip
-TABLES = ("clip", "shot", "panorama")
+TABLES = ("clip", "shot", "panorama", "public")
 STAGES = ("UNet", "encode", "decode")
 """Stages whose arithmetic is counted; the last two are the autoencoder's."""
 
@@ -624,6 +624,15 @@ def measure(
             name = f"{steps} steps, {'bf16' if dtype == torch.bfloat16 else 'TF32'}{', compiled' if faster else ''}"
             seconds, peak = measure_panorama(sizes, steps, dtype, faster, device)
             table.steps(name, seconds, dit_flops(sizes) * steps, peak)
+    if "public" in tables:  # this year's models, which have a program of their own
+        from benchmarks import public_models
+
+        kind, canvas, steps = ("tiny", (64, 128), 2) if tiny else ("full", public_models.CANVAS, 25)
+        clip = ("tiny", 9, (32, 64)) if tiny else ("vace", 81, (480, 832))
+        report["public"] = {
+            "vace": public_models.run(*clip, device, steps=2 if tiny else 0),
+            "flux-klein-360": public_models.run_klein(kind, canvas, device, steps),
+        }
     same = {row: report["clip"][row]["psnr_db"] for lever in LEVERS if lever.exact
             and (row := lever.name) in report.get("clip", {})}  # fmt: skip
     least = 35 if device.startswith("cuda") else 60

@@ -5,6 +5,8 @@ A language is complete when each text below has it; what it lacks stays English.
 
 import bpy
 
+from .german_tips import TIPS
+
 GERMAN = {
     "Place Photo": "Foto platzieren",
     "Use Render as Photo": "Rendering als Foto nehmen",
@@ -90,6 +92,29 @@ GERMAN = {
     "Mark World as Asset": "Welt als Asset kennzeichnen",
     "Asset": "Asset",
     "Photo": "Foto",
+    "Resolution": "Auflösung",
+    "Unseen Part": "Ungesehener Teil",
+    "Room": "Raum",
+    "Strength": "Stärke",
+    "Turn": "Drehung",
+    "Quality": "Qualität",
+    "Size": "Größe",
+    "Steps": "Schritte",
+    "Tolerance": "Toleranz",
+    "Output": "Ausgabe",
+    "Field of View": "Blickwinkel",
+    "Pitch": "Neigung",
+    "Roll": "Rollen",
+    "Height (m)": "Höhe (m)",
+    "Metres": "Meter",
+    "Horizon": "Horizont",
+    "Two Lines": "Zwei Linien",
+    "Known Length": "Bekannte Länge",
+    "Place Photo…": "Foto platzieren…",
+    "Frames": "Bilder",
+    "Background": "Hintergrund",
+    "Plane": "Ebene",
+    "Strip": "Streifen",
     "Invented": "Erfunden",
     "Hole": "Loch",
     "Cannot Be Shot": "Nicht drehbar",
@@ -106,7 +131,8 @@ CONTEXTS = ("*", "Operator")
 
 
 def register() -> None:
-    texts = {(context, text): translated for text, translated in GERMAN.items() for context in CONTEXTS}
+    german = (GERMAN | TIPS).items()
+    texts = {(context, text): translated for text, translated in german for context in CONTEXTS}
     bpy.app.translations.register(__package__, {"de_DE": texts, "de": texts})
 
 

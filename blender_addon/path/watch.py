@@ -61,9 +61,14 @@ def scene_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> Non
     if scene.name == ISOLATED_SCENE or len(scene.objects) > MANY_OBJECTS or not path_checker.is_wanted(scene):
         return
     for update in depsgraph.updates:
-        # Reading cameras also updates collections, which is no edit.
-        moved = isinstance(update.id, bpy.types.Object) and (update.is_updated_transform or update.is_updated_geometry)
-        if moved or isinstance(update.id, (bpy.types.Action, bpy.types.Camera, bpy.types.Curve)):
+        # Reading cameras also updates collections and image empties that they carry, which is no edit.
+        is_object = isinstance(update.id, bpy.types.Object)
+        reshaped = is_object and update.is_updated_geometry and update.id.type != "EMPTY"
+        if (
+            reshaped
+            or (is_object and update.is_updated_transform)
+            or isinstance(update.id, (bpy.types.Action, bpy.types.Camera, bpy.types.Curve))
+        ):
             path_checker.invalidate()
             schedule()
             return

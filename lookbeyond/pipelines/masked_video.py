@@ -4,7 +4,7 @@ holes."""
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -69,6 +69,10 @@ class MaskedVideoPipeline(WanVACEPipeline):
         >>> weights = spatial_weights(cameras, [source.camera, target.camera], scale=2.5)
         >>> frames = pipeline(passes, weights, num_inference_steps=30, max_guidance_scale=5.0).colour
     """
+
+    model_cpu_offload_seq = "text_encoder->transformer"
+    # it works between two forwards of the network, for previews
+    _exclude_from_cpu_offload: ClassVar = ["vae"]
 
     def __init__(self, tokenizer, text_encoder, vae, scheduler, transformer=None, transformer_2=None,
                  boundary_ratio=None):  # fmt: skip
@@ -197,6 +201,12 @@ class MaskedVideoPipeline(WanVACEPipeline):
         multiple = self._multiple()
         rows, columns = (_span(open_.any(1 - axis), MARGIN_PX, LEAST_TILE_PX, multiple) for axis in (0, 1))
         return WorkPart(frames, rows, columns)
+
+    def _prepare(self) -> None:
+        """Nothing stands outside of the networks (see `ViewsPipeline`)."""
+
+    def _networks(self) -> list:
+        return [self.transformer]
 
     def preview(self, clean: torch.Tensor) -> torch.Tensor:
         """[3, H, W] in -1..1: the frame in the middle, from clean latents [1, C, T, h, w]."""

@@ -303,16 +303,21 @@ def test_every_translated_text_is_one_of_ours(addon, part):
     folder = Path(addon.__file__).parent
     shown = set()
     for file in folder.rglob("*.py"):
-        if file.name != "translations.py":
+        if file.name not in ("translations.py", "german_tips.py"):
             literals = (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant))
             shown |= {node.value for node in literals if isinstance(node.value, str)}
-    assert set(part("translations").GERMAN) <= shown
+    assert set(part("translations").GERMAN | part("translations").TIPS) <= shown
 
 
 def test_every_heading_and_button_is_translated(addon, part):
     kinds = (bpy.types.Operator, bpy.types.Panel)
     labels = {cls.bl_label for cls in addon.CLASSES if issubclass(cls, kinds)} - {"Look Beyond"}
     assert labels <= set(part("translations").GERMAN), labels - set(part("translations").GERMAN)
+
+
+def test_every_tooltip_is_translated(addon, part):
+    tips = {cls.__doc__ for cls in addon.CLASSES if issubclass(cls, bpy.types.Operator)}
+    assert tips <= set(part("translations").TIPS), tips - set(part("translations").TIPS)
 
 
 def test_every_operator_has_a_tooltip_and_every_property_words(addon):

@@ -250,6 +250,7 @@ def played_service():
             work = STATE / "played"
             work.mkdir(parents=True, exist_ok=True)
             super().__init__(work)
+            self.holds_s = LONG_S
             self.preview = preview_of(HOST / "room" / "panorama.png", work)
             self.room = {name: str(work / f"{name}.npy") for name in ("colours", "distance")}
             np.save(self.room["colours"], pixels_of(HOST / "room" / "panorama.png"))

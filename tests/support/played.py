@@ -28,9 +28,9 @@ class Welcome:
 class PlayedService:
     """Stands for the client, playing a service that answers at once: what it was asked lies in the lists.
 
-    `fails` is raised instead of a result; while `holds` is set, jobs go on and on, as models do; while
-    `go_on` is cleared, no file arrives, and every file takes `pace_s` to. It is used in the I/O thread, so that
-    its files are made beforehand, in `folder`.
+    `fails` is raised instead of a result; while `holds` is set, jobs go on and on, as models do, for `holds_s` at
+    most; while `go_on` is cleared, no file arrives, and every file takes `pace_s` to. It is used in the I/O thread,
+    so that its files are made beforehand, in `folder`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,7 +48,7 @@ class PlayedService:
         self.looked_with = 0.0
         self.devices: tuple[dict, ...] = ({"name": "CPU"},)
         self.welcome = Welcome()
-        self.holds = False
+        self.holds, self.holds_s = False, 20.0
         self.pace_s = 0.0
         self.go_on = threading.Event()
         self.go_on.set()
@@ -102,7 +102,7 @@ class PlayedService:
         yield client.Progress(0.25, "Denoising 5 of 20", 12.0)
         yield client.Preview(self.preview)
         shown = time.monotonic()
-        ends = shown + 20
+        ends = shown + self.holds_s
         while self.holds and time.monotonic() < ends:
             if job in self.cancelled:
                 raise client.ServiceError("cancelled", "The job was cancelled.")

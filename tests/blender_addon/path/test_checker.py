@@ -365,3 +365,22 @@ def test_stretched_time_is_another_path(view, world):
     assert not view.is_outdated(world)
     world.render.frame_map_new = 200
     assert view.is_outdated(world)
+
+
+def test_a_camera_that_carries_its_frames_is_read_once(part, world, monkeypatch):
+    """Reading it is no edit of what it carries: else it would be read again and again."""
+    watch, checker = part("path.watch"), part("path.checker").path_checker
+    bpy.ops.lookbeyond.add_path(kind="WALK")
+    bpy.ops.lookbeyond.shoot()
+    assert [child.name for child in world.camera.children] == ["Walk Card"]
+    world.frame_set(world.frame_start)
+    bpy.context.view_layer.update()
+    checker.invalidate()
+    ends, reads = time.monotonic() + 20, 0
+    while not checker.idle:
+        assert time.monotonic() < ends, f"read {reads} times"
+        reads += not checker._states and checker._thread is None
+        watch.beat()
+        bpy.context.view_layer.update()
+        time.sleep(0.01)
+    assert checker.check is not None

@@ -1,4 +1,4 @@
-"""Wan VACE as the views stage: its own pipeline as the oracle, and what goes beyond it; tiny random networks."""
+"""Wan VACE as the views stage: its own pipeline as the oracle, and what goes beyond it. Networks are tiny, random."""
 
 import math
 
@@ -175,11 +175,11 @@ def test_a_warm_start_takes_its_share_of_the_steps_from_the_noised_guidance(ours
     for strength, taken in ((0.25, 2), (0.5, 4), (1.0, 8)):
         latents, levels = [], []
 
-        def note(pipeline, step, timestep, state, latents=latents, levels=levels):
+        def keep(pipeline, step, timestep, state, latents=latents, levels=levels):
             latents.append(state["latents"])
             levels.append(float(timestep))
 
-        shoot(ours, passes, weights, num_inference_steps=8, strength=strength, callback_on_step_end=note)
+        shoot(ours, passes, weights, num_inference_steps=8, strength=strength, callback_on_step_end=keep)
         assert len(latents) == taken
         clean = ours._encode_video(ours_guidance(ours, passes, weights))
         near.append((latents[-1] - clean).detach().abs().mean().item())

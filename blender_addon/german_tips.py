@@ -1,0 +1,135 @@
+"""The operators' tooltips in German."""
+
+TIPS = {
+    "Write the scene's world for other programs": "Die Welt der Szene für andere Programme ausgeben",
+    "Write the cameras of the scene's frames: .usda, .abc, .fbx, .chan, .jsx, .json, .txt, or a folder for COLMAP": (
+        "Die Kameras der Bilder ausgeben: .usda, .abc, .fbx, .chan, .jsx, .json, .txt, oder einen Ordner für COLMAP"
+    ),
+    "Add a camera that moves as another program's file says: transforms.json, USD, .chan, COLMAP, RealEstate10K": (
+        "Eine Kamera, die sich bewegt, wie es die Datei eines anderen Programms sagt: transforms.json, USD, .chan,"
+        " COLMAP, RealEstate10K"
+    ),
+    "Add the world as Gaussian splats: it has parallax, and what stands behind things is there": (
+        "Die Welt als Gauß-Splats hinzufügen: mit Parallaxe und dem, was hinter den Dingen steht"
+    ),
+    "Add an editable curve and a camera that follows it": (
+        "Eine Kurve, die sich bearbeiten lässt, und eine Kamera, die ihr folgt"
+    ),
+    "Check how much of each view along the path the world covers, and where the path goes too far": (
+        "Prüfen, wie viel die Welt von jedem Blick auf dem Pfad zeigt, und wo der Pfad zu weit geht"
+    ),
+    "Show in this viewport, in colours, what of the stage is photo, invented and hole; press again for its picture": (
+        "In dieser Ansicht farbig zeigen, was an der Bühne Foto, erfunden und Loch ist; noch einmal drücken: ihr Bild"
+    ),
+    "Drag two handles onto the photo's horizon to set pitch and roll": (
+        "Zwei Griffe auf den Horizont des Fotos ziehen: setzt Neigung und Rollen"
+    ),
+    "Drag two lines along vertical edges, or along parallel horizontal edges, to set pitch and roll": (
+        "Zwei Linien an senkrechte oder an parallele waagerechte Kanten legen: setzt Neigung und Rollen"
+    ),
+    "Click the ends of a known length in the photo to set the camera's height, and so the scale of the world": (
+        "Die Enden einer bekannten Länge im Foto anklicken: setzt die Höhe der Kamera und so den Maßstab der Welt"
+    ),
+    "Create the camera that took this photo": "Die Kamera erzeugen, die dieses Foto aufgenommen hat",
+    "Use the last render of the scene's camera as the photo": "Das letzte Rendering der Szenenkamera als Foto nehmen",
+    "Make the photo's camera the scene's camera and look through it": (
+        "Die Kamera des Fotos zur Kamera der Szene machen und durch sie blicken"
+    ),
+    "Go back to the angles that are assumed for a photo without straight lines": (
+        "Zurück zu den Winkeln, die für ein Foto ohne gerade Linien angenommen werden"
+    ),
+    "Set the scene's resolution to that of the photo": "Die Auflösung der Szene auf die des Fotos setzen",
+    "Show the photo on a plane that fills its camera's frame": (
+        "Das Foto auf einer Ebene zeigen, die das Bild seiner Kamera füllt"
+    ),
+    "Show the photo in its own colours, which Blender's default view transform changes": (
+        "Das Foto in seinen eigenen Farben zeigen, die Blenders übliche Darstellung verändert"
+    ),
+    "Start the program that runs the models on this machine": (
+        "Das Programm starten, das auf diesem Rechner die Modelle ausführt"
+    ),
+    "Stop the service; finished results are kept": "Den Dienst beenden; fertige Ergebnisse bleiben",
+    "Connect to the service and show its devices": "Mit dem Dienst verbinden und seine Geräte zeigen",
+    "Unload the models to free their memory; they load again when they are needed": (
+        "Die Modelle entladen, um ihren Speicher freizugeben; sie werden bei Bedarf wieder geladen"
+    ),
+    "Copy the command, to be pasted into a terminal on the service's machine": (
+        "Den Befehl kopieren, um ihn in ein Terminal auf dem Rechner des Dienstes einzufügen"
+    ),
+    "Open the preferences of Look Beyond": "Die Einstellungen von Look Beyond öffnen",
+    "Preview the shot at once: play the stage through the scene's camera": (
+        "Den Dreh sofort ansehen: die Bühne durch die Kamera der Szene abspielen"
+    ),
+    "Shoot the frames of the scene's camera in the world": "Die Bilder der Kamera der Szene in der Welt drehen",
+    "Set up the compositor so that Blender renders the scene's objects into the shot, with correct occlusion": (
+        "Den Compositor so einrichten, dass Blender die Objekte der Szene in den Dreh rendert, richtig verdeckt"
+    ),
+    "Copy all files of the scene's worlds and shots beside the .blend file and use the copies": (
+        "Alle Dateien der Welten und Drehs neben die .blend-Datei kopieren und die Kopien verwenden"
+    ),
+    "Show the chosen take where the scene's shots are shown": (
+        "Den gewählten Take dort zeigen, wo die Drehs der Szene erscheinen"
+    ),
+    "Play the chosen take from its first frame, in the sequencer": (
+        "Den gewählten Take vom ersten Bild an im Sequencer abspielen"
+    ),
+    "Shoot the chosen take again: its seed, with its camera as it is now": (
+        "Den gewählten Take noch einmal drehen: mit seinem Seed und seiner Kamera, wie sie jetzt ist"
+    ),
+    "Show a shot from its folder, such as one that was made for another file": (
+        "Einen Dreh aus seinem Ordner zeigen, etwa einen, der für eine andere Datei entstand"
+    ),
+    "Delete the chosen take's files and remove it from the list": (
+        "Die Dateien des gewählten Takes löschen und ihn aus der Liste nehmen"
+    ),
+    "Write the chosen take as a movie": "Den gewählten Take als Film ausgeben",
+    "Resume this unfinished job; what was finished before is kept": (
+        "Diesen unfertigen Auftrag weitermachen; was schon fertig war, bleibt"
+    ),
+    "Try it with a photo that comes with Look Beyond: its world and a small shot, which take about a minute": (
+        "Mit einem mitgelieferten Foto ausprobieren: seine Welt und ein kleiner Dreh, etwa eine Minute"
+    ),
+    "Cancel the running task; finished results are kept": "Die laufende Aufgabe abbrechen; fertige Ergebnisse bleiben",
+    "Remove this task from the queue": "Diese Aufgabe aus der Warteschlange nehmen",
+    "Open the folder of these results": "Den Ordner dieser Ergebnisse öffnen",
+    "Show the whole message": "Die ganze Meldung zeigen",
+    "Copy the message and the service's log to the clipboard, for a support request": (
+        "Meldung und Protokoll des Dienstes in die Zwischenablage kopieren, für eine Anfrage"
+    ),
+    "Dismiss the message": "Die Meldung schließen",
+    "Copy the message to the clipboard": "Die Meldung in die Zwischenablage kopieren",
+    "Click the ends of a known length in the 360° picture to set its camera's height, and so the scale of the world": (
+        "Die Enden einer bekannten Länge im 360°-Bild anklicken: setzt die Höhe seiner Kamera und den Maßstab der Welt"
+    ),
+    "Extend the photo to a panorama, or use the 360° picture, and make it the scene's world": (
+        "Das Foto zum Panorama erweitern oder das 360°-Bild nehmen, und es zur Welt der Szene machen"
+    ),
+    "Build the world from an existing 360° picture; only distances are computed": (
+        "Die Welt aus einem vorhandenen 360°-Bild bauen; nur Abstände werden berechnet"
+    ),
+    "Build another world from the same photo, with a new seed; the others are kept": (
+        "Aus demselben Foto eine andere Welt bauen, mit neuem Seed; die übrigen bleiben"
+    ),
+    "Switch the scene to this world": "Die Szene auf diese Welt umstellen",
+    "Show the world in this viewport; press again to return to solid mode": (
+        "Die Welt in dieser Ansicht zeigen; noch einmal drücken: zurück zu Solid"
+    ),
+    "Remove the chosen world from the list; its files are kept": (
+        "Die gewählte Welt aus der Liste nehmen; ihre Dateien bleiben"
+    ),
+    "Build the chosen world again: its seed and prompt, with the photo's camera as it is now": (
+        "Die gewählte Welt noch einmal bauen: mit ihrem Seed und Prompt und der Kamera des Fotos, wie sie jetzt ist"
+    ),
+    "Use a world from its folder, such as one that was built for another file": (
+        "Eine Welt aus ihrem Ordner verwenden, etwa eine, die für eine andere Datei entstand"
+    ),
+    "Delete the chosen world's files and remove it from the list": (
+        "Die Dateien der gewählten Welt löschen und sie aus der Liste nehmen"
+    ),
+    "Make the chosen world an asset of this file, with its picture, to drag it into other scenes and files": (
+        "Die gewählte Welt mit ihrem Bild zum Asset dieser Datei machen, um sie in andere Szenen und Dateien zu ziehen"
+    ),
+    "Add a mesh of the world's distances with the panorama as its texture, to place objects on": (
+        "Ein Mesh aus den Abständen der Welt mit dem Panorama als Textur, um Objekte darauf zu stellen"
+    ),
+}
