@@ -13,18 +13,6 @@ another version of it. Until they stand, only the standard library is used. What
 long as pyproject.toml and this file ask for the same things.
 """
 
-import sys
-
-# The Pythons that PyPI has a current bpy for, and the bpy of each that differs from it most.
-BLENDER = {(3, 11): "5.0.1", (3, 13): "5.2.3"}
-OTHER_BLENDER = {(3, 11): "4.2.23", (3, 13): "5.3.0"}
-
-if sys.version_info[:2] not in BLENDER:
-    sys.exit(
-        "Look Beyond is set up with Python 3.11 or 3.13, for which Blender is published, and this is Python"
-        f" {sys.version_info[0]}.{sys.version_info[1]}: run the same command with python3.11 or python3.13."
-    )
-
 import argparse
 import ctypes
 import hashlib
@@ -34,11 +22,14 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import time
-import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+# The Pythons that PyPI has a current bpy for, and the bpy of each that differs from it most.
+BLENDER = {(3, 11): "5.0.1", (3, 13): "5.2.3"}
+OTHER_BLENDER = {(3, 11): "4.2.23", (3, 13): "5.3.0"}
 ROOT = Path(__file__).resolve().parent
 SERVICE_ENVIRONMENT = ROOT / ".venv"
 BLENDER_ENVIRONMENT = ROOT / ".venv-blender"
@@ -66,6 +57,55 @@ class SetupError(Exception):
 
 def say(message: str) -> None:
     print(f"» {message}", flush=True)
+
+
+# --- the Python ----------------------------------------------------------------------------------------------
+
+
+def other_pythons() -> Iterator[list[str]]:
+    """Commands that may start a Python which Blender is published for: on PATH, of pyenv, the py launcher or uv."""
+    for major, minor in BLENDER:
+        version = f"{major}.{minor}"
+        yield [f"python{version}"]
+        pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+        for python in sorted(pyenv.glob(f"versions/{version}.*/bin/python"), reverse=True):
+            yield [str(python)]
+        yield ["py", f"-{version}"]
+        yield ["uv", "run", "--no-project", "--python", version, "python"]
+
+
+def right_python() -> list[str] | None:
+    """The first of `other_pythons` that starts and is what it should be; None if there is none."""
+    check = "import sys; print(*sys.version_info[:2])"
+    for command in other_pythons():
+        if shutil.which(command[0]):
+            said = subprocess.run([*command, "-c", check], capture_output=True, text=True).stdout.split()
+            if said in [[str(part) for part in version] for version in BLENDER]:
+                return command
+    return None
+
+
+def how_to_get_python() -> str:
+    """One line that installs a Python which Blender is published for."""
+    if shutil.which("uv"):
+        return "uv python install 3.13"
+    if os.name == "nt":
+        return "winget install Python.Python.3.13"
+    if sys.platform == "darwin":
+        return "brew install python@3.13"
+    return "curl -LsSf https://astral.sh/uv/install.sh | sh && ~/.local/bin/uv python install 3.13"
+
+
+def run_in_right_python() -> int:
+    command = right_python()
+    if command is None:
+        print(
+            "dev.py: Look Beyond is set up with Python 3.11 or 3.13, for which Blender is published, and none was found"
+            f" here. Get one, then run this again: {how_to_get_python()}",
+            file=sys.stderr,
+        )
+        return 1
+    return subprocess.run([*command, *sys.argv]).returncode
 
 
 # --- the machine --------------------------------------------------------------------------------------------
@@ -172,9 +212,15 @@ def make_environment(environment: Path, requirements: Sequence[str], proof: str,
     say(f"{environment.name} stands after {time.monotonic() - started:.0f} s")
 
 
+def read_pyproject() -> dict:
+    import tomllib  # which the Python that only looks for another need not have
+
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
 def set_up() -> None:
     install_system_libraries()
-    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    pyproject = read_pyproject()
     packaging = {part: pyproject[part] for part in ("build-system", "project", "dependency-groups")}
     make_environment(
         SERVICE_ENVIRONMENT,
@@ -186,7 +232,7 @@ def set_up() -> None:
 
 
 def make_blender(environment: Path, version: str) -> None:
-    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["blender"]
+    tools = read_pyproject()["dependency-groups"]["blender"]
     # Blender 4.2 was built with NumPy 1 and, as the only one, does not say so.
     own = ["numpy<2"] if version.startswith("4.2") else []
     make_environment(environment, [f"bpy=={version}", *own, *tools], "import bpy", "")
@@ -217,10 +263,10 @@ def lint() -> bool:
     return all(results)
 
 
-def test_method() -> bool:
+def test_method(*options: str) -> bool:
     return run(
         python_of(SERVICE_ENVIRONMENT),
-        *("-m", "pytest", "tests", "--ignore=tests/blender_addon", "--ignore=tests/end_to_end"),
+        *("-m", "pytest", "tests", "--ignore=tests/blender_addon", "--ignore=tests/end_to_end", *options),
     )
 
 
@@ -255,12 +301,14 @@ STAGES: dict[str, Callable[[], bool]] = {
 }
 
 
-def test(names: Sequence[str]) -> bool:
+def test(names: Sequence[str], coverage: bool) -> bool:
+    # counting lines makes Python's share of the tests a third slower, so it is asked for
+    stages = STAGES | ({"method": lambda: test_method("--cov", "--cov-report=term")} if coverage else {})
     outcomes = {}
-    for name in names or STAGES:
+    for name in names or stages:
         say(f"test: {name}")
         started = time.monotonic()
-        outcomes[name] = (STAGES[name](), time.monotonic() - started)
+        outcomes[name] = (stages[name](), time.monotonic() - started)
     for name, (passed, seconds) in outcomes.items():
         say(f"{name}: {'passed' if passed else 'FAILED'} in {seconds:.0f} s")
     return all(passed for passed, _ in outcomes.values())
@@ -287,6 +335,16 @@ def evaluate(*arguments: str | Path) -> bool:
     return run(program_of(SERVICE_ENVIRONMENT, "lookbeyond"), "evaluate", *arguments)
 
 
+def study(*arguments: str) -> bool:
+    """The study, with the eight panoramas that Blender brings (CC0) unless others are named."""
+    if "--panoramas" not in arguments:
+        folders = BLENDER_ENVIRONMENT.glob("[Ll]ib/**/site-packages/bpy/*/datafiles/studiolights/world")
+        arguments = (*arguments, "--panoramas", str(next(folders)))
+    if "--out" not in arguments:
+        arguments = ("--out", str(ROOT / "report"), *arguments)
+    return run(program_of(SERVICE_ENVIRONMENT, "lookbeyond"), "study", *arguments)
+
+
 def demo(out: Path) -> bool:
     return run(python_of(SERVICE_ENVIRONMENT), "-m", "tests.end_to_end.demo", "--out", out)
 
@@ -306,10 +364,12 @@ def main() -> int:
     demo_parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo", help="default: %(default)s")
     commands.add_parser("evaluate", help="the bench; what follows is handed to `lookbeyond evaluate`", add_help=False)
     commands.add_parser("look", help="real photos and what becomes of them; --photos FOLDER for others", add_help=False)
+    commands.add_parser("study", help="the paper's experiments; the rest goes to `lookbeyond study`", add_help=False)
     test_parser = commands.add_parser("test", help="every check and test")
     test_parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"some of: {', '.join(STAGES)}")
+    test_parser.add_argument("--coverage", action="store_true", help="count the lines that the method's tests run")
     arguments, further = parser.parse_known_args()
-    if further and arguments.command not in ("evaluate", "look"):
+    if further and arguments.command not in ("evaluate", "look", "study"):
         parser.error(f"unrecognized arguments: {' '.join(further)}")
     if arguments.command == "test" and not set(arguments.stages) <= set(STAGES):
         parser.error(f"a stage is one of: {', '.join(STAGES)}")
@@ -322,9 +382,11 @@ def main() -> int:
     if arguments.command == "demo":
         done = demo(arguments.out.resolve())
     elif arguments.command == "test":
-        done = test(arguments.stages)
+        done = test(arguments.stages, arguments.coverage)
     elif arguments.command == "evaluate":
         done = evaluate(*further)
+    elif arguments.command == "study":
+        done = study(*further)
     elif arguments.command == "look":
         done = look(*further)
     elif arguments.command == "build":
@@ -334,6 +396,6 @@ def main() -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        sys.exit(main() if sys.version_info[:2] in BLENDER else run_in_right_python())
     except KeyboardInterrupt:
         sys.exit(130)

@@ -53,9 +53,9 @@ class Paced(DoublePipeline):
 
     frames_per_clip = 13
 
-    def fill_anchor(self, panorama: Panorama, camera: Camera, before, *, seed, callback=None) -> View:
+    def fill_anchor(self, panorama: Panorama, camera: Camera, before, *, seed, callback=None, **settings) -> View:
         time.sleep(1.5 * FRAME_S)
-        return super().fill_anchor(panorama, camera, before, seed=seed, callback=callback)
+        return super().fill_anchor(panorama, camera, before, seed=seed, callback=callback, **settings)
 
     def shoot_clip(self, panorama, source, target, cameras, *, seed, callback=None, **settings) -> list[View]:
         time.sleep(FRAME_S * len(cameras))

@@ -62,7 +62,7 @@ OVERHEAD = 0.03
 class Noise(DoublePipeline):
     """Frames that no encoder makes smaller, made in no time."""
 
-    def fill_anchor(self, panorama: Panorama, camera: Camera, before, *, seed, callback=None) -> View:
+    def fill_anchor(self, panorama: Panorama, camera: Camera, before, *, seed, callback=None, **settings) -> View:
         shape = camera.height, camera.width
         colour = np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
         return View(camera, colour, np.full(shape, 3, np.float32), np.zeros(shape, np.uint8))
@@ -123,7 +123,7 @@ def raw_service(arguments: list[str]) -> None:
             router.send_multipart([peer, data], copy=False)
 
 
-def pull_raw(files: list[Path], window: int, folder: Path | None, from_memory: bool = True) -> Pull:
+def pull_raw(paths: list[Path], window: int, folder: Path | None, from_memory: bool = True) -> Pull:
     """Fetch these files, or as many bytes, with a bare DEALER from a bare ROUTER in another process, with CURVE.
 
     They are written into `folder`, or nowhere.
@@ -134,7 +134,7 @@ def pull_raw(files: list[Path], window: int, folder: Path | None, from_memory: b
     process = subprocess.Popen([sys.executable, __file__, "raw", keys], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     port = int(process.stdout.readline())
-    sizes = [(path, path.stat().st_size) for path in files]
+    sizes = [(path, path.stat().st_size) for path in paths]
     chunk = files.CHUNK_BYTES
     pieces = [(path, at, min(chunk, size - at)) for path, size in sizes for at in range(0, size, chunk)]
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:

@@ -1,8 +1,9 @@
 """JSON files that a .blend file leads to: read as strangers' files. No bpy here."""
 
 import json
+import os
 import stat
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
 MOST_BYTES = 64 * 2**20
@@ -30,3 +31,8 @@ def is_foreign_share(folder: str, blend_file: str) -> bool:
     """
     share = PureWindowsPath(folder).drive
     return share.startswith("\\\\") and share.lower() != PureWindowsPath(blend_file).drive.lower()
+
+
+def may_look_at(folder: PurePath, name: str, blend_file: str, on_windows: bool = os.name == "nt") -> bool:
+    """Whether a file that strangers' data names, from a folder on, may be looked at: no foreign share on Windows."""
+    return not on_windows or not is_foreign_share(str(PureWindowsPath(folder) / name), blend_file)

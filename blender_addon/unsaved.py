@@ -4,6 +4,7 @@ import contextlib
 import shutil
 from pathlib import Path
 
+from .json_files import may_look_at
 from .moved import remember_moved
 from .paths import Redirection, referenced_paths, unused_path
 from .results import unsaved_folder
@@ -78,7 +79,9 @@ def request_of(folder: Path) -> StoredRequest | None:
 
 def has_other_owner(request: StoredRequest, folder: Path, file: Path) -> bool:
     """Whether a result belongs to another .blend file that exists."""
-    owners = [(folder.parents[1] / owner).resolve() for owner in request.origin.files if owner]
+    results = folder.parents[1]
+    seen = [owner for owner in request.origin.files if owner and may_look_at(results, owner, str(file))]
+    owners = [(results / owner).resolve() for owner in seen]
     return any(owner.is_file() and owner != file.resolve() for owner in owners)
 
 

@@ -48,6 +48,17 @@ def require_space(folder: Path, needed_bytes: int) -> None:
         )
 
 
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk, safe from a power cut. OSError if that fails."""
+    if path.is_dir() and sys.platform == "win32":  # which syncs no folders
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path` (same suffix) that takes its place when the block ends well."""

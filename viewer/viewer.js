@@ -11,7 +11,7 @@ const FOV = 75, WIDEST = 100, NARROWEST = 25, TURN_A_KEY = 4, MOST_PITCH = 89;
 const tour = window.lookBeyond;
 const stage = document.getElementById("stage");
 const waiting = new Map(), textures = new Map();
-const state = { room: 0, yaw: 0, pitch: 0, fov: FOV, shot: null, sensors: false };
+const state = { room: 0, yaw: 0, pitch: 0, roll: 0, fov: FOV, shot: null, sensors: false };
 
 let renderer;
 try {
@@ -94,7 +94,8 @@ async function enter(number, yaw = tour.rooms[number].yaw, pitch = tour.rooms[nu
 
 // --- looking around -------------------------------------------------------------------------------------------
 
-const radians = (degrees) => (degrees * Math.PI) / 180;
+const radians = (angle) => (angle * Math.PI) / 180;
+const degrees = (angle) => (angle * 180) / Math.PI;
 
 function direction(yaw, pitch) { // world (Z up) -> three (Y up)
   const level = Math.cos(radians(pitch));
@@ -121,10 +122,10 @@ stage.addEventListener("pointermove", (event) => {
   const before = fingers.get(event.pointerId);
   if (!before) return;
   const now = [event.clientX, event.clientY];
-  const degrees = state.fov / stage.clientHeight;
+  const perPixel = state.fov / stage.clientHeight;
   if (fingers.size === 1) {
     closeShot();
-    turn((now[0] - before[0]) * degrees, (now[1] - before[1]) * degrees);
+    turn((now[0] - before[0]) * perPixel, (now[1] - before[1]) * perPixel);
   } else {
     const other = [...fingers].find(([id]) => id !== event.pointerId)[1];
     const apart = (place) => Math.hypot(place[0] - other[0], place[1] - other[1]);
@@ -204,7 +205,7 @@ function play(number) {
   // a little wider than the shot, so that its frame lies in the panorama it was taken in
   const shape = stage.clientWidth / stage.clientHeight;
   const tall = Math.max(1.2, (1.2 * shot.aspect) / shape);
-  state.fov = Math.min(WIDEST, (2 * Math.atan(Math.tan(radians(shot.fov) / 2) * tall) * 180) / Math.PI);
+  state.fov = Math.min(WIDEST, degrees(2 * Math.atan(Math.tan(radians(shot.fov) / 2) * tall)));
   film.src = shot.film;
   film.hidden = false;
   document.getElementById("close").hidden = false;
@@ -262,32 +263,61 @@ function turnPlan() {
 }
 function gazeYaw() {
   const ahead = camera.getWorldDirection(new Vector3());
-  return (Math.atan2(-ahead.z, ahead.x) * 180) / Math.PI;
+  return degrees(Math.atan2(-ahead.z, ahead.x));
 }
 
 // --- phones and headsets --------------------------------------------------------------------------------------
 
 const gyroscope = document.getElementById("gyroscope"), headset = document.getElementById("headset");
-let sensed = null;
-const fromSensors = (event) => {
-  if (event.alpha === null || event.beta === null) return;
-  const turned = window.screen.orientation?.angle ?? 0;
-  const upright = Math.abs(turned) % 180 === 0;
-  const tilt = upright ? event.beta - 90 : (turned === 90 ? -event.gamma : event.gamma) - 90;
-  const now = { yaw: event.alpha + turned, pitch: tilt };
-  if (sensed) turn(((now.yaw - sensed.yaw + 540) % 360) - 180, now.pitch - sensed.pitch);
-  sensed = now;
-};
+const WAIT_FOR_SENSORS_MS = 1500;
+let sensedYaw = null, noSensors = 0;
+
+// Where the back of the phone looks and how it is rolled, degrees, from the angles of the browser's event (Z, X', Y'':
+// https://www.w3.org/TR/orientation-event/). The angles themselves jump when the phone is held upright, these do not.
+function gaze(event) {
+  const [a, b, c] = [event.alpha, event.beta, event.gamma].map(radians);
+  const turned = radians(window.screen.orientation?.angle ?? window.orientation ?? 0);
+  const [sa, ca, sb, cb, sc, cc] = [Math.sin(a), Math.cos(a), Math.sin(b), Math.cos(b), Math.sin(c), Math.cos(c)];
+  const ahead = [-(ca * sc + sa * sb * cc), -(sa * sc - ca * sb * cc), -cb * cc];
+  // how high the screen's upper side and its right side point
+  const rightUp = -cb * sc * Math.cos(turned) - sb * Math.sin(turned);
+  const upUp = -cb * sc * Math.sin(turned) + sb * Math.cos(turned);
+  return {
+    yaw: degrees(Math.atan2(ahead[1], ahead[0])),
+    pitch: degrees(Math.asin(Math.max(-1, Math.min(1, ahead[2])))),
+    roll: degrees(Math.atan2(-rightUp, upUp)),
+  };
+}
+
+function fromSensors(event) {
+  if (event.alpha === null || event.beta === null || event.gamma === null) return;
+  clearTimeout(noSensors);
+  const now = gaze(event);
+  // which way the phone looked first does not matter; up and down do
+  turn(sensedYaw === null ? 0 : ((now.yaw - sensedYaw + 540) % 360) - 180, now.pitch - state.pitch);
+  state.roll = now.roll;
+  sensedYaw = now.yaw;
+}
+
+function useSensors(on, words = "Turn with the phone") {
+  clearTimeout(noSensors);
+  Object.assign(state, { sensors: on, roll: 0 });
+  sensedYaw = null;
+  window[on ? "addEventListener" : "removeEventListener"]("deviceorientation", fromSensors);
+  gyroscope.setAttribute("aria-pressed", on);
+  gyroscope.textContent = words;
+}
+
 if ("DeviceOrientationEvent" in window && matchMedia("(pointer: coarse)").matches) {
   gyroscope.hidden = false;
   gyroscope.addEventListener("click", async () => {
-    if (!state.sensors && DeviceOrientationEvent.requestPermission) {
-      if ((await DeviceOrientationEvent.requestPermission().catch(() => "denied")) !== "granted") return;
+    if (state.sensors) return useSensors(false);
+    if (DeviceOrientationEvent.requestPermission) { // iPhones ask, and only upon a press
+      const answer = await DeviceOrientationEvent.requestPermission().catch(() => "denied");
+      if (answer !== "granted") return useSensors(false, "The phone did not allow it");
     }
-    state.sensors = !state.sensors;
-    sensed = null;
-    window[state.sensors ? "addEventListener" : "removeEventListener"]("deviceorientation", fromSensors);
-    gyroscope.setAttribute("aria-pressed", state.sensors);
+    useSensors(true);
+    noSensors = setTimeout(() => useSensors(false, "The phone tells no turns here"), WAIT_FOR_SENSORS_MS);
   });
 }
 if (renderer && navigator.xr) {
@@ -297,8 +327,15 @@ if (renderer && navigator.xr) {
   headset.addEventListener("click", async () => {
     const session = await navigator.xr.requestSession("immersive-vr").catch(() => null);
     if (!session) return;
+    closeShot();
     renderer.xr.enabled = true;
-    session.addEventListener("end", () => { renderer.xr.enabled = false; });
+    sphere.rotation.y = radians(90 - state.yaw); // a headset's first look is along -z: there lies what one saw
+    session.addEventListener("end", () => {
+      renderer.xr.enabled = false;
+      sphere.rotation.y = 0;
+      sphere.position.set(0, 0, 0);
+    });
+    renderer.xr.setReferenceSpaceType("local"); // which every headset has
     await renderer.xr.setSession(session);
   });
 }
@@ -318,11 +355,13 @@ function draw() {
     camera.updateProjectionMatrix();
     camera.position.set(0, 0, 0);
     camera.lookAt(direction(state.yaw, state.pitch));
+    camera.rotateZ(-radians(state.roll));
     camera.updateMatrixWorld();
     moveMarks();
     fitFilm();
     turnPlan();
-    document.body.dataset.looks = `${state.yaw.toFixed(1)} ${state.pitch.toFixed(1)} ${state.fov.toFixed(1)}`;
+    const { yaw, pitch, fov, roll } = state;
+    document.body.dataset.looks = [yaw, pitch, fov, roll].map((angle) => angle.toFixed(1)).join(" ");
   } else {
     sphere.position.copy(renderer.xr.getCamera().position);
   }

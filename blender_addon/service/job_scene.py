@@ -7,7 +7,7 @@ from pathlib import Path
 
 import bpy
 
-from ..json_files import is_foreign_share
+from ..json_files import may_look_at
 from ..results import file_name, output_folder, unsaved_folder
 from . import requests
 
@@ -81,6 +81,4 @@ def open_blend_file(results_folder: Path) -> str:
 def results_folders() -> list[Path]:
     """Folders that may hold results of the open file."""
     folders = dict.fromkeys([*map(output_folder, bpy.data.scenes), unsaved_folder()])
-    if os.name != "nt":
-        return list(folders)
-    return [folder for folder in folders if not is_foreign_share(str(folder), bpy.data.filepath)]
+    return [folder for folder in folders if may_look_at(folder, "", bpy.data.filepath)]

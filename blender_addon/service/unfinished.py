@@ -5,6 +5,7 @@ from pathlib import Path
 
 import bpy
 
+from ..json_files import may_look_at
 from ..results import output_folder
 from ..session import session
 from .job_scene import JobScene, open_blend_file, results_folders
@@ -28,7 +29,8 @@ def is_of_open_file(origin: JobOrigin, results_folder: Path) -> bool:
     """Whether a job belongs to the open file. If its own file is unknown or gone, the scene's name decides."""
     if open_blend_file(results_folder) in origin.files:
         return True
-    if any(file != "" and (results_folder / file).is_file() for file in origin.files):
+    seen = [file for file in origin.files if file and may_look_at(results_folder, file, bpy.data.filepath)]
+    if any((results_folder / file).is_file() for file in seen):
         return False
     return any(scene.name == origin.scene and output_folder(scene) == results_folder for scene in bpy.data.scenes)
 

@@ -13,13 +13,14 @@ from inference_service.cli.keys import keys
 from inference_service.cli.local_run import Outcome
 from inference_service.cli.mesh import mesh
 from inference_service.cli.page import page
+from inference_service.cli.photos import photos
 from inference_service.cli.queue import queue
 from inference_service.cli.serve import serve_command
 from inference_service.cli.shot import shot
 from inference_service.cli.splats import splats
 from inference_service.cli.status import status
 from inference_service.cli.store import store
-from inference_service.cli.train import evaluate, train
+from inference_service.cli.train import evaluate, study, train
 from inference_service.cli.world import world
 from inference_service.client import ServiceError
 from lookbeyond import __version__
@@ -34,9 +35,9 @@ def command() -> None:
 
 
 _parts = (
-    *(world, shot, compare, cameras, splats, mesh, page),
+    *(world, photos, shot, compare, cameras, splats, mesh, page),
     *(serve_command, status, queue, keys, store, fetch, doctor),
-    *(train, evaluate),
+    *(train, evaluate, study),
 )
 for _part in _parts:
     command.add_command(_part)

@@ -1,4 +1,4 @@
-"""`lookbeyond train` and `lookbeyond evaluate`: what follows is handed to the stage, or the bench."""
+"""`lookbeyond train`, `evaluate` and `study`: what follows is handed to the stage, the bench, or the study."""
 
 import importlib
 import pkgutil
@@ -32,3 +32,10 @@ def train(stage: str, arguments: tuple[str, ...]) -> None:
 def evaluate(arguments: tuple[str, ...]) -> None:
     """Measure the quality of a preset; `lookbeyond evaluate --help` says how."""
     importlib.import_module("lookbeyond.evaluation.bench").main(list(arguments))
+
+
+@click.command(context_settings=_forwarded, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def study(arguments: tuple[str, ...]) -> None:
+    """Run the paper's experiments and write a report; `lookbeyond study --help` says how."""
+    importlib.import_module("lookbeyond.evaluation.study").main(list(arguments))

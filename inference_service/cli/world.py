@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, WorldRequ
 from inference_service.work.requests import ROOMS, UNSEEN, check
 from lookbeyond.errors import InputError
 from lookbeyond.files import read_json, write_png
-from lookbeyond.geometry.cameras import Camera, placed_camera
+from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
+from lookbeyond.geometry.transforms import read_camera_path
 from lookbeyond.layout.camera import FROM_FILE, GIVEN, camera_from_photo
+from lookbeyond.photo.join import join_photos
 from lookbeyond.photo.reading import Photo, Sphere, read_photo, read_sphere
 from lookbeyond.photo.tags import fov_x_of_focal
 from lookbeyond.whole import check_output_folder
@@ -41,8 +44,14 @@ class Angle(click.ParamType):
 
 
 @click.command()
-@click.argument("photo", type=click.Path(path_type=Path), required=False)
+@click.argument("photos", metavar="[PHOTO]...", type=click.Path(path_type=Path), nargs=-1)
 @click.option("--panorama", type=click.Path(path_type=Path), help="An existing 360° picture instead of a photo.")
+@click.option(
+    "--cameras",
+    "cameras_file",
+    type=click.Path(path_type=Path),
+    help="Where several PHOTOs of one place look: `lookbeyond photos align` writes it.",
+)
 @options.out
 @click.option("--fov-x", "fov_x_deg", type=float, help="The photo's horizontal field of view, degrees.")
 @click.option("--focal-mm", type=float, help="Or its focal length as 35 mm equivalent (36 mm: the longer side).")
@@ -70,8 +79,9 @@ class Angle(click.ParamType):
 @options.preset
 @options.store
 def world(
-    photo: Path | None,
+    photos: tuple[Path, ...],
     panorama: Path | None,
+    cameras_file: Path | None,
     out: Path,
     fov_x_deg: float | None,
     focal_mm: float | None,
@@ -82,16 +92,34 @@ def world(
     store: Path | None,
     **settings: Any,
 ) -> None:
-    """Make the panorama around PHOTO, with distance; or only the distance of --panorama."""
-    if (photo is None) == (panorama is None):
+    """Make the panorama around PHOTO, or several of one place, with distance; or only the distance of --panorama."""
+    if bool(photos) == (panorama is not None):
         raise InputError("Give either a PHOTO or --panorama PICTURE to build a world from.")
+    if (len(photos) > 1) != (cameras_file is not None):
+        raise InputError(
+            "Several photos of one place need --cameras PHOTOS.json, and one photo has no use for it; "
+            "`lookbeyond photos align` writes such a file."
+        )
+    if len(photos) > 1 and (
+        settings["prompt"] or any(v is not None for v in (fov_x_deg, focal_mm, pitch_rad, roll_rad))
+    ):
+        raise InputError(
+            "Several photos have their fields of view and directions from --cameras and take no prompt; "
+            "leave --fov-x, --focal-mm, --pitch, --roll and --prompt out."
+        )
+    photo = photos[0] if photos else None
     if panorama and any(value is not None for value in (fov_x_deg, focal_mm, pitch_rad, roll_rad)):
         raise InputError("A 360° picture has no field of view, pitch or roll; leave these out with --panorama.")
     check_output_folder(out, ENTRIES)
     settings["unseen"] = unseen or ""
     run = LocalRun(store)
     picture: Photo | Sphere
-    if photo is not None:
+    if cameras_file is not None:
+        sphere = _joined(photos, cameras_file, settings.pop("width"), stops, settings)
+        picture, panorama, photo = sphere, next(iter(photos)), None
+        stops = 0.0  # what is stored is what was made of the photos, not one of them
+        request = WorldRequest(panorama=_stored(run, panorama, sphere, stops), **settings)
+    elif photo is not None:
         picture = image = read_photo(photo, stops=stops)
         _report(photo, image, stops)
         height, width = image.pixels.shape[:2]
@@ -119,6 +147,39 @@ def world(
     place = read_json(out / "world.json").get("place", {})
     if place.get("reason"):
         click.echo(f"{out}: {place['reason']} (confidence {place['confidence']:.2f})")
+
+
+def _joined(
+    photos: Sequence[Path], cameras_file: Path, width: int, stops: float | None, settings: dict[str, Any]
+) -> Sphere:
+    """The part of a sphere that several photos show; `settings` get the first one's camera."""
+    pictures = [read_photo(path, stops=stops) for path in photos]
+    for path, picture in zip(photos, pictures, strict=True):
+        _report(path, picture, stops)
+    cameras = _cameras_of(photos, cameras_file)
+    heading_rad = heading_pitch_roll(cameras[0])[0]
+    joined = join_photos(
+        [picture.with_holes for picture in pictures], cameras, width, heading_rad, [path.name for path in photos]
+    )
+    for sentence in joined.said:
+        click.echo(sentence)
+    settings["camera"] = cameras[0].to_dict()
+    return Sphere(joined.colour, joined.known, heading_rad, stops=0.0)
+
+
+def _cameras_of(photos: Sequence[Path], cameras_file: Path) -> list[Camera]:
+    """A camera for each photo, by the names of their files, or by their order where the file names none of them."""
+    frames = read_camera_path(cameras_file).frames
+    named = {Path(frame.file_path).name: frame.camera for frame in frames if frame.file_path}
+    if all(path.name in named for path in photos):
+        return [named[path.name] for path in photos]
+    if not any(path.name in named for path in photos) and len(frames) == len(photos):
+        return [frame.camera for frame in frames]
+    missing = [path.name for path in photos if path.name not in named]
+    raise InputError(
+        f"{cameras_file} has {len(frames)} cameras and none for {', '.join(missing)}; have it written anew by "
+        "`lookbeyond photos align`, or name its file_path so."
+    )
 
 
 def _report(path: Path, picture: Photo | Sphere, stops: float | None) -> None:

@@ -4,8 +4,6 @@ import msgspec
 
 from inference_service.jobs.job import Job
 from inference_service.store.store import Store
-from lookbeyond.errors import InputError
-from lookbeyond.files import read_json
 from lookbeyond.monitors.findings import MAX_MONITORS_BYTES, findings
 
 
@@ -32,9 +30,11 @@ def findings_of(job: Job, store: Store) -> tuple[str, ...]:
     if delivery is None:
         return ()
     try:
-        about = read_json(store.unit(delivery.unit) / delivery.own_name, MAX_MONITORS_BYTES)
+        with (store.unit(delivery.unit) / delivery.own_name).open("rb") as file:
+            about = file.read(MAX_MONITORS_BYTES)
+        # into structs at once: of a long shot the rest is never made into objects
         if job.kind == "shot":
-            return tuple(found.text for found in msgspec.convert(about, _Shot).monitors.findings)
-        return tuple(found.text for found in findings((), seam_jump=msgspec.convert(about, _World).seam_jump))
-    except (InputError, msgspec.ValidationError):
+            return tuple(found.text for found in msgspec.json.decode(about, type=_Shot).monitors.findings)
+        return tuple(found.text for found in findings((), seam_jump=msgspec.json.decode(about, type=_World).seam_jump))
+    except (OSError, msgspec.MsgspecError):
         return ()

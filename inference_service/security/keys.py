@@ -110,5 +110,5 @@ def make_private_folder(path: Path) -> None:
 
 def write_private_json(path: Path, value: dict) -> None:
     """Write a JSON file whole that only its user may read (0600)."""
-    with storage_errors(path), written_whole(path, mode=0o600) as file:
+    with storage_errors(path), written_whole(path, mode=0o600, durable=True) as file:
         file.write(json.dumps(value).encode())

@@ -12,7 +12,7 @@ from inference_service.jobs.queue import MAX_WAITING_CAMERAS, MAX_WAITING_JOBS
 from inference_service.jobs.submission import prepare
 from inference_service.server.preparer import request_of
 from inference_service.server.service import LATER, Asker, Reply, Service
-from inference_service.server.uploads import receive
+from inference_service.server.uploads import keep, receive
 from inference_service.wire import messages
 from inference_service.wire.codec import VERSION
 from inference_service.wire.errors import ProtocolError
@@ -82,7 +82,12 @@ def _(message: messages.Leave, service: Service, asker: Asker) -> None:
 
 @reply.register
 def _(message: messages.Put, service: Service, asker: Asker) -> object:
-    return receive(service.store, asker.session.uploads, message, asker.payload, service.sessions.promised_bytes())
+    uploads, promised_bytes = asker.session.uploads, service.sessions.promised_bytes()
+    received = receive(service.store, uploads, message, asker.payload, promised_bytes)
+    if isinstance(received, messages.Stored):
+        return received
+    service.in_thread(lambda: asker.reply_later(keep(service.store, received, message.sha256)))
+    return LATER
 
 
 @reply.register

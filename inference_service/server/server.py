@@ -133,8 +133,6 @@ class Server(Service):
 
     def _tick(self) -> None:
         now = time.monotonic()
-        while self.late_replies:
-            self.front.send(*self.late_replies.popleft())
         if now >= self._reload_at:
             self._reload_at = now + RELOAD_INTERVAL_S
             self._reload_clients()
@@ -183,9 +181,12 @@ class Server(Service):
         self.dispatcher.dispatch()
 
     def _hurries(self) -> bool:
-        return self.front.is_behind or self.preparer.is_busy or self.queue.expands
+        return self.front.is_behind or self.preparer.is_busy or self.queue.expands or len(self.writing) > 0
 
     def _go_on(self) -> None:
+        self.writing = [each for each in self.writing if not each.done()]
+        while self.late_replies:
+            self.front.send(*self.late_replies.popleft())
         if self.queue.expands:
             try:
                 self.queue.take_expanded()

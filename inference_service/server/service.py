@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -101,7 +101,9 @@ class Service:
         self.preparer = Preparer(self.presets.revision)
         self.store = Store(store)
         sweep(self.store)
-        self._expander = ThreadPoolExecutor(1, "units")
+        self._expander, self._writer = ThreadPoolExecutor(1, "units"), ThreadPoolExecutor(1, "files")
+        self.writing: list[Future[None]] = []
+        """What waits for the disk; then come late replies."""
         self.queue = JobQueue(self.store, self._job_changed, self._expander)
         self.housekeeper = Housekeeper(
             self.store, self.queue.inputs, self.settings.quota_bytes, self.settings.max_age_s
@@ -126,6 +128,7 @@ class Service:
         """Close the job list and all sockets."""
         self.preparer.close()
         self._expander.shutdown(cancel_futures=True)
+        self._writer.shutdown()
         self.queue.close()
         self.gate.close()
         self.context.destroy(linger=0)
@@ -139,6 +142,10 @@ class Service:
             self.hurry.set()
         self.dispatcher.paused = True
         self.stopping.set()
+
+    def in_thread(self, work: Callable[[], None]) -> None:
+        """Do what waits for the disk, and then replies late; one after the other."""
+        self.writing.append(self._writer.submit(work))
 
     def job(self, id: str) -> Job:
         """A job by its id; ProtocolError if there is none."""

@@ -8,9 +8,9 @@ from typing import Any
 from inference_service.store.store import MIN_FREE_BYTES, Store
 from inference_service.wire.errors import ProtocolError
 from inference_service.wire.files import CHUNK_BYTES, MAX_FILE_BYTES
-from inference_service.wire.messages import Put, Stored
+from inference_service.wire.messages import Error, Put, Stored
 from inference_service.wire.requests import HASH_PATTERN
-from lookbeyond.errors import InputError, LookBeyondError
+from lookbeyond.errors import InputError, LookBeyondError, sentence
 from lookbeyond.whole import require_space, storage_errors
 
 MAX_UPLOADS = 8
@@ -34,8 +34,8 @@ class Upload:
         self.received += len(piece)
 
 
-def receive(store: Store, uploads: dict[str, Upload], put: Put, piece: bytes, promised_bytes: int) -> Stored:
-    """Take in a piece of a file; how much of the file is there now.
+def receive(store: Store, uploads: dict[str, Upload], put: Put, piece: bytes, promised_bytes: int) -> Stored | Upload:
+    """Take in a piece of a file; how much of the file is there now, or the whole of it, which is to be kept.
 
     `promised_bytes`: what all unfinished uploads are still to send. Raises ProtocolError for an impossible piece,
     InputError for a file that is too large or has changed, StorageError for a full disk.
@@ -72,8 +72,17 @@ def receive(store: Store, uploads: dict[str, Upload], put: Put, piece: bytes, pr
     if upload.hash.hexdigest() != put.sha256:
         upload.path.unlink(missing_ok=True)
         raise InputError(f"{put.name[:100] or 'The file'} changed while it was being sent; send it again.")
-    store.adopt_file(upload.path, put.sha256)
-    return Stored(put.sha256, upload.size, True)
+    return upload
+
+
+def keep(store: Store, upload: Upload, sha256: str) -> Stored | Error:
+    """Put a whole file into the store, on the disk for good: jobs that need it survive a power cut. In any thread."""
+    try:
+        store.adopt_file(upload.path, sha256, durable=True)
+        return Stored(sha256, upload.size, True)
+    except LookBeyondError as error:
+        upload.path.unlink(missing_ok=True)
+        return Error(error.code, sentence(str(error)))
 
 
 def _begin(store: Store, uploads: dict[str, Upload], put: Put, promised_bytes: int) -> Upload:

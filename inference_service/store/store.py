@@ -25,7 +25,7 @@ from inference_service.store.record import RECORD, Damaged, Record, read_record
 from inference_service.wire.files import CHUNK_BYTES, Artifact, Checksum, artifact_of, file_sha256
 from inference_service.wire.requests import HASH_PATTERN
 from lookbeyond.errors import StorageError
-from lookbeyond.whole import require_space, storage_errors
+from lookbeyond.whole import require_space, storage_errors, sync
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())  # the command line says it in its own words
@@ -132,12 +132,17 @@ class Store:
         self.give_name(sha256, path.name)
         return sha256
 
-    def adopt_file(self, path: Path, sha256: str) -> None:
-        """Move a file of the store's own, whose hash is known, to its place."""
+    def adopt_file(self, path: Path, sha256: str, durable: bool = False) -> None:
+        """Move a file of the store's own, whose hash is known, to its place; `durable`: for good, on the disk."""
         place = self.file(sha256)
         with storage_errors(place):
             place.parent.mkdir(parents=True, exist_ok=True)
+            if durable:
+                sync(path)
             path.replace(place)
+            if durable:
+                for folder in (place.parent, place.parents[1]):
+                    sync(folder)
 
     def touch_file(self, sha256: str) -> None:
         """Record that a file is in use: it is pruned last."""

@@ -64,10 +64,11 @@ class Checksum:
 
 
 @contextlib.contextmanager
-def written_whole(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
+def written_whole(path: Path, mode: int = 0o666, durable: bool = False) -> Iterator[BinaryIO]:
     """A new file beside `path`, open for writing, that replaces `path` when the block ends without an error.
 
-    Missing folders are created. `mode`: its permissions where the system has such, before the umask.
+    Missing folders are created. `mode`: its permissions where the system has such, before the umask. `durable`: it is
+    on the disk before it has its name.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
@@ -87,6 +88,9 @@ def written_whole(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     try:
         with file:
             yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 A room is a box shell with doorways (a second shell lies behind each) and windows (a big shell of sky and ground
 behind each), furnished with composite furniture made of boxes and ellipsoids, papered and floored from the
 texture bank, and lit by a ceiling lamp, a second lamp and its windows. The photographer stands at the origin,
-the floor lies at z = -camera_height, Z is up, lengths are metres: the world of the command line (DESIGN.md).
+the floor lies at z = -camera_height, Z is up, lengths are metres: the world of the command line (docs/reading.md).
 
 Room `seed` is the same room whatever batch it is drawn in, on every device.
 """

@@ -25,7 +25,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.keyframes import anchor_seed, clip_seed, plan_shot
 from lookbeyond.geometry.panorama import Panorama, View
@@ -164,9 +163,12 @@ def shoot(
     tau_position: float,
     tau_rotation: float,
     planned_in: Panorama | None = None,
+    max_translation: float | None = None,
 ) -> list[View]:
     """All frames of a path, as the service shoots them; it is planned in `panorama` or, if given, in another one."""
-    plan = plan_shot(cameras, planned_in or panorama, frames_per_clip=pipeline.frames_per_clip)
+    plan = plan_shot(
+        cameras, planned_in or panorama, frames_per_clip=pipeline.frames_per_clip, max_translation=max_translation
+    )
     anchors: list[View] = []
     for anchor in plan.anchors:
         before = [anchors[k] for k in anchor.before]
@@ -473,8 +475,6 @@ def evaluate(pipeline: ScenePipeline, options: argparse.Namespace, folder: Path,
     """The whole table, and the results of every path for the plots."""
     places = [("", (lambda seed=seed: held_out_room(seed)), f"room_{seed:03d}") for seed in range(options.rooms)]
     if options.panoramas:
-        if not options.panoramas.is_dir():
-            raise InputError(f"{options.panoramas}: there is no such folder; give one that holds panoramas")
         for scene in real_scenes(options.panoramas):
             places.append(("real ", (lambda scene=scene: scene), scene.name.replace(" ", "_")))
     everything: list[Result] = []

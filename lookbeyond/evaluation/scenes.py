@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 
+from lookbeyond.data.other_rooms import OtherKind, other_room
 from lookbeyond.data.panoramas import read_picture
 from lookbeyond.data.rooms import HELD_OUT_SEED, Rooms, render_panoramas, render_views
 from lookbeyond.errors import InputError
@@ -131,7 +132,15 @@ class Scene:
 
 def held_out_room(seed: int) -> Scene:
     """Room number `seed` >= 0 of those that training never draws; the photo looks where the room is open."""
-    room = Rooms.from_seeds([HELD_OUT_SEED + seed])
+    return _photographed(Rooms.from_seeds([HELD_OUT_SEED + seed]), seed, f"room {seed}")
+
+
+def other_scene(kind: OtherKind, seed: int) -> Scene:
+    """The same of a kind of room that no network was trained on."""
+    return _photographed(other_room(kind, seed), seed, f"{kind} {seed}")
+
+
+def _photographed(room: Rooms, seed: int, name: str) -> Scene:
     _, distance = render_panoramas(room, 64, 128)
     rng = np.random.default_rng(seed)
     openness = distance[0, 0, 28:36].mean(0).numpy()
@@ -140,22 +149,34 @@ def held_out_room(seed: int) -> Scene:
     colour, distance = render_panoramas(room, WIDTH // 2, WIDTH)
     camera = _photo_camera(rng, heading_rad=0.0)
     height = float(room.camera_height[0])
-    return Scene(f"room {seed}", to_bytes(colour[0]), camera, height, distance[0, 0].numpy(), room)
+    return Scene(name, to_bytes(colour[0]), camera, height, distance[0, 0].numpy(), room)
 
 
 def real_scenes(folder: Path, photos: int = 4) -> Iterator[Scene]:
     """Photos of the panoramas (2:1, any type that can be read, HDR tone-mapped) in a folder, evenly around each."""
+    for path in panorama_files(folder):
+        yield from scenes_of_panorama(path, photos)
+
+
+def panorama_files(folder: Path) -> list[Path]:
+    """The panoramas in a folder, by their names. InputError where there is none."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder; give one that holds panoramas")
     paths = sorted(
         path for path in folder.iterdir() if path.suffix.lower() in (".exr", ".hdr", ".png", ".jpg", ".jpeg")
     )
     if not paths:
         raise InputError(f"{folder}: no panoramas there; give a folder of .exr, .hdr, .png or .jpg files")
-    for path in paths:
-        image = cv2.resize(read_picture(path), (WIDTH, WIDTH // 2), interpolation=cv2.INTER_AREA)
-        for photo in range(photos):
-            rng = np.random.default_rng(photo)
-            truth = np.roll(image, WIDTH * photo // photos, 1)
-            yield Scene(f"{path.stem} {photo + 1}", truth, _photo_camera(rng, 0.0), camera_height=1.6)
+    return paths
+
+
+def scenes_of_panorama(path: Path, photos: int = 4) -> Iterator[Scene]:
+    """Photos of one panorama, evenly around it. InputError where it cannot be read."""
+    image = cv2.resize(read_picture(path), (WIDTH, WIDTH // 2), interpolation=cv2.INTER_AREA)
+    for photo in range(photos):
+        rng = np.random.default_rng(photo)
+        truth = np.roll(image, WIDTH * photo // photos, 1)
+        yield Scene(f"{path.stem} {photo + 1}", truth, _photo_camera(rng, 0.0), camera_height=1.6)
 
 
 def to_bytes(colour: torch.Tensor) -> np.ndarray:

@@ -46,14 +46,15 @@ def floor_plan(world: Panorama, boxes: list[Box] | tuple[Box, ...] = ()) -> str:
     shapes += _measures(layout, at)
     shapes += _viewpoint(world, at)
     area = f"{signed_area(layout.corners):.1f} m², {layout.height:.2f} m high"
-    if layout.confidence < SURE:
-        area += " (the photo hardly tells where the walls are)"
+    if layout.confidence < SURE:  # below the room: above it, it would be wider than a small room's plan
+        note = "The photo hardly tells where the walls are"
+        shapes.append(f'<text class="note" x="{width / 2:.3f}" y="{height - 0.12:.3f}">{note}</text>')
     shapes.append(f'<text class="title" x="{width / 2:.3f}" y="0.3">{escape(area)}</text>')
     style = (
         f".room{{fill:#fbfaf7;stroke:#333;stroke-width:{WALL_M}}}"
         ".thing{fill:#d9dee3;stroke:#8894a0;stroke-width:.015}"
         ".view{fill:#e8a33d;fill-opacity:.25}.eye{fill:#c77b0a}"
-        "text{font-family:sans-serif;font-size:.16px;fill:#333;text-anchor:middle}.title{font-size:.2px}"
+        "text{font-family:sans-serif;font-size:.16px;fill:#333;text-anchor:middle}.title{font-size:.2px}.note{font-size:.13px}"
     )
     pixels = (width * PIXELS_PER_METRE, height * PIXELS_PER_METRE)
     return (

@@ -19,14 +19,12 @@ from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.projection import extract_perspective
 from lookbeyond.geometry.warping import relief_of, warp_to_view
 
-from .splat_colours import at_edges, beforehand
+from .splat_colours import SIGMAS, beforehand, sizes
 
 UNSEEN_WIDTH = 2048
 """Pixels around of what the photo did not see: it holds no finer detail."""
 SIGMA = 0.6
 """Standard deviation of a splat, in pixels: the smallest that leaves no gaps between neighbours."""
-PHOTO_SIGMA, EDGE_SIGMA = 0.6, 0.4
-"""Of the photo's own splats; the second where colours change: there wide ones leave halos."""
 OPACITY = 0.99
 """What rasterisers cut opacity at."""
 THIN = 0.1
@@ -233,9 +231,9 @@ def _photo_splats(world: Panorama, photo_camera: Camera) -> Splats:
     from_photo = extract_perspective(world.from_photo, camera, world.heading_rad)
     photo = View(camera, extract_perspective(world.colour, camera, world.heading_rad), distance, from_photo)
     picture = photo.colour.astype(np.float32) / 255
-    edge = at_edges(picture)
-    colour = beforehand(picture, distance * (rays @ camera.forward), edge, (PHOTO_SIGMA, EDGE_SIGMA), OPACITY)
-    return _frame_splats(photo, from_photo > 0, colour, np.where(edge, EDGE_SIGMA, PHOTO_SIGMA))
+    size = sizes(picture)
+    colour = beforehand(picture, distance * (rays @ camera.forward), size, OPACITY)
+    return _frame_splats(photo, from_photo > 0, colour, np.array(SIGMAS)[size])
 
 
 def _frame_splats(frame: View, mask: NDArray[np.bool_], colour: NDArray, sigma: NDArray | float = SIGMA) -> Splats:

@@ -21,12 +21,14 @@ from lookbeyond.errors import InputError, LookBeyondError
 from lookbeyond.models import panorama_transformer, views_unet  # noqa: F401
 from lookbeyond.models.autoencoder import Autoencoder
 from lookbeyond.presets import Component, Preset, memory, weights
-from lookbeyond.presets.memory import MEASURES_IN, MemoryPlan, plan_for
+from lookbeyond.presets.memory import KEPT_IN, MEASURES_IN, MemoryPlan, plan_for
 
 from .depth import DepthPipeline, MeasuredPanorama
+from .fusion import Pass
+from .masked_video import MaskedVideoPipeline
 from .outpaint import OutpaintPipeline
 from .panorama import PanoramaPipeline
-from .views import FRAMES_DECODED_AT_ONCE, ROWS_AT_ONCE, Pass, ViewsPipeline, ViewsPipelineOutput
+from .views import FRAMES_DECODED_AT_ONCE, ROWS_AT_ONCE, ViewsPipeline, ViewsPipelineOutput
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,11 @@ def load_component(preset: Preset, role: str, component: Component, dtype: torch
         _check_kind(role, folder, kind)
     options: dict[str, Any] = {"local_files_only": True}
     if not component.loads.endswith("Scheduler"):
-        options |= {"torch_dtype" if component.loads.startswith(("diffusers", "lookbeyond")) else "dtype": dtype}
+        options |= {
+            "torch_dtype" if component.loads.startswith(("diffusers", "lookbeyond")) else "dtype": _types(
+                component, dtype
+            )
+        }
         options |= {"variant": component.variant} if component.variant else {}
         options |= {"use_safetensors": True}
     if component.parts:
@@ -74,6 +80,15 @@ def load_component(preset: Preset, role: str, component: Component, dtype: torch
             f"put such weights there, or correct the preset {preset.name!r}"
         ) from error
     return loaded.eval() if isinstance(loaded, torch.nn.Module) else loaded
+
+
+def _types(component: Component, dtype: torch.dtype) -> torch.dtype | dict[str, torch.dtype]:
+    """What a component's weights are loaded as; of a whole pipeline some networks may have a type of their own."""
+    family = component.loads.rpartition(".")[2]
+    own = {
+        part: getattr(torch, KEPT_IN[f"{family}/{part}"]) for part in component.parts if f"{family}/{part}" in KEPT_IN
+    }
+    return own | {"default": dtype} if own else dtype
 
 
 def load_stage(preset: Preset, name: str, dtype: torch.dtype, vae: Any = None) -> Any:
@@ -98,6 +113,11 @@ def load_stage(preset: Preset, name: str, dtype: torch.dtype, vae: Any = None) -
         if lora is not None:
             _add_lora(f"{name}/lora", parts["inpaint"], lora, stage.components["lora"])
         return OutpaintPipeline(parts["inpaint"], meter, stage.settings)
+    if stage.pipeline == "masked-video":
+        lora = parts.pop("lora", None)
+        if lora is not None:
+            _add_lora(f"{name}/lora", parts["video"], lora, stage.components["lora"])
+        return HeldMaskedVideo(**parts["video"].components)
     if stage.pipeline == "depth":
         return DepthPipeline(**parts).with_settings(stage.settings)
     return (HeldViews if stage.pipeline == "views" else SAVED[stage.pipeline])(**parts)
@@ -161,16 +181,24 @@ def _one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
-class HeldViews(ViewsPipeline):
-    """`ViewsPipeline` that has its memory planned before each clip, by its `holding`."""
+class _Held:
+    """A pipeline of views that has its memory planned before each clip, by its `holding`."""
 
     holding: "Holding | None" = None
 
     def __call__(self, passes: Sequence[Pass], weights: np.ndarray, **options: Any) -> ViewsPipelineOutput:
         if self.holding is not None:
-            height, width = self._pad(passes[0].guidance.colour[:1]).shape[-2:]  # as the networks see them
+            height, width = self.grid.pad(passes[0].guidance.colour[:1]).shape[-2:]  # as the networks see them
             self.holding.plan_again(width, height, len(weights))
         return super().__call__(passes, weights, **options)
+
+
+class HeldViews(_Held, ViewsPipeline):
+    """`ViewsPipeline`, planned."""
+
+
+class HeldMaskedVideo(_Held, MaskedVideoPipeline):
+    """`MaskedVideoPipeline`, planned."""
 
 
 class Holding:
@@ -236,6 +264,8 @@ def place(pipeline: Any, how: MemoryPlan | None, device: str) -> None:
                         getattr(component, method)()
         if isinstance(pipeline, ViewsPipeline):
             pipeline.rows_at_once = pipeline.frames_decoded_at_once = 1
+        if isinstance(pipeline, MaskedVideoPipeline):
+            pipeline.rows_at_once = 1
         if how.device.startswith("mps"):  # without fused attention the maps are as large as everything else
             pipeline.enable_attention_slicing()
     # the built-in networks are small, and their autoencoder has no hook by which it could be brought
@@ -270,15 +300,19 @@ def let_go(pipeline: Any) -> None:
             module._compiled_call_impl = None
     if isinstance(pipeline, ViewsPipeline):
         pipeline.rows_at_once, pipeline.frames_decoded_at_once = ROWS_AT_ONCE, FRAMES_DECODED_AT_ONCE
+    if isinstance(pipeline, MaskedVideoPipeline):
+        pipeline.rows_at_once = ROWS_AT_ONCE
 
 
-def quicken(pipeline: ViewsPipeline, *, channels_last: bool = True, compiled: bool = False) -> None:
+def quicken(
+    pipeline: ViewsPipeline | MaskedVideoPipeline, *, channels_last: bool = True, compiled: bool = False
+) -> None:
     """Convolutions' weights in the order that tensor cores read them, and networks `compiled`: same results, sooner.
 
     Compiling takes minutes at the first frames of each size.
     """
-    pipeline._prepare()  # hooks first: the graph then goes through them
-    for network in {id(part): part for part in (*pipeline._networks(), pipeline.vae)}.values():
+    pipeline.prepare()  # hooks first: the graph then goes through them
+    for network in {id(part): part for part in (*pipeline.networks(), pipeline.vae)}.values():
         for module in network.modules():
             if channels_last and isinstance(module, torch.nn.Conv2d):
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -327,6 +361,6 @@ def load_pipelines(preset: Preset, device: str) -> tuple[Any, Any, Holding]:
     for pipeline in pipelines:
         pipeline.set_progress_bar_config(disable=True)
     holding.hold(pipelines)
-    if isinstance(views, HeldViews):
+    if isinstance(views, _Held):
         views.holding = holding
     return panorama, views, holding

@@ -17,10 +17,16 @@ from lookbeyond.geometry.projection import place_photo
 
 from .depth import measured_around
 from .panorama import PanoramaPipelineOutput, shrunk_part
-from .sphere import covering_cameras, fill_canvas, fill_views, plan_views
+from .sphere import covering_cameras, even_poles, fill_canvas, fill_views, plan_views
 
 SIZE, FOV_DEG = 1024, 90.0
 """Of the square views in which is painted: pixels, and what they span."""
+GREEN = (0, 255, 0)
+"""What says "empty" to models that are shown a canvas and no mask."""
+LIKE_GREEN = 70
+"""A pixel whose red, green and blue all differ by less from that is taken for it."""
+MOST_GREEN = 1e-3
+"""Share of a photo's pixels that may be."""
 MEASURING_STEPS = 40
 """Steps that measuring the distance is expected to take, for the share that is reported as done."""
 
@@ -59,7 +65,8 @@ class OutpaintPipeline:
 
     Args:
         inpaint: called with image and mask_image (PIL, white is to be filled), prompt, height, width, generator,
-            num_inference_steps; gives `.images`.
+            num_inference_steps; gives `.images`. One that takes no mask_image is shown `GREEN` where it is to fill:
+            FLUX.2 klein with a LoRA for it. That only works straight in the panorama (`way` "canvas").
         meter: measures the distance of a finished panorama: `PanoramaPipeline` or `DepthPipeline`.
         settings: further keyword arguments of this pipeline's call.
     """
@@ -69,6 +76,11 @@ class OutpaintPipeline:
         known = {*inspect.signature(self.paint).parameters, *inspect.signature(type(inpaint).__call__).parameters}
         if unknown := sorted(set(self.settings) - known):
             raise InputError(f"{type(inpaint).__name__} takes no {', '.join(unknown)}; correct the preset's settings")
+        self.masked = inpaint is None or "mask_image" in inspect.signature(type(inpaint).__call__).parameters
+        if not self.masked and self.settings.get("way", "views") != "canvas":
+            raise InputError(
+                f'{type(inpaint).__name__} takes no mask; correct the preset: its `way` can only be "canvas"'
+            )
 
     @property
     def pipelines(self) -> list[Any]:
@@ -120,6 +132,7 @@ class OutpaintPipeline:
         way: Literal["views", "canvas"] = "views",
         size: int = SIZE,
         fov_deg: float = FOV_DEG,
+        trigger: str = "",
         prompt: str = "",
         prompt_up: str = "",
         prompt_down: str = "",
@@ -135,10 +148,12 @@ class OutpaintPipeline:
                 seam and then both poles are painted once more from within.
             size: side of the square views in pixels; "canvas": the panorama's height.
             fov_deg: what a view spans.
+            trigger: words that a LoRA was trained with; they go before the prompt.
             prompt: what the place is; empty is allowed. `prompt_up`, `prompt_down`: of views that look up or down.
             options: of the inpainting pipeline's call (strength, guidance_scale, negative_prompt, ...).
         """
         heading, _, _ = heading_pitch_roll(camera)
+        prompt = f"{trigger} {prompt}".strip()
         canvas, seen = place_photo(photo, camera, _width(way, size, fov_deg), heading)
         # the outermost pixels only continue the photo's border
         seen = cv2.erode(seen.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
@@ -165,7 +180,9 @@ class OutpaintPipeline:
         """
         options = self.settings | settings
         way, size, fov_deg = options.pop("way", "views"), options.pop("size", SIZE), options.pop("fov_deg", FOV_DEG)
+        trigger = options.pop("trigger", "")
         words = tuple(options.pop(name, "") for name in ("prompt", "prompt_up", "prompt_down"))
+        words = (f"{trigger} {words[0]}".strip(), *words[1:])
         canvas, seen = shrunk_part(colour, known, _width(way, size, fov_deg))
         progress = _Progress(self, callback_on_step_end, 0)
         return self._fill(
@@ -189,7 +206,10 @@ class OutpaintPipeline:
         """A panorama uint8 [H, 2H, 3] known on `seen` [H, 2H], its rest painted. words: ahead, of views up, of down."""
         fov = math.radians(fov_deg)
         prompt, prompt_up, prompt_down = words
-        if way == "canvas":
+        if not self.masked:
+            _check_no_green(canvas, seen)
+            order, calls = [], 2
+        elif way == "canvas":
             order = [camera for camera in covering_cameras(size, fov, heading) if abs(camera.forward[2]) > 0.99]
             calls = 2 + len(order)
         else:
@@ -213,6 +233,8 @@ class OutpaintPipeline:
             return self._inpaint(image, holes, prompt, columns, progress, options)
 
         whole = fill_canvas(canvas, seen, paint_canvas)
+        if not self.masked:
+            return even_poles(whole, seen)
         height = whole.shape[0]
         # rows around the poles are stretched beyond what such models know
         rows = np.arange(height)
@@ -230,11 +252,25 @@ class OutpaintPipeline:
         known = inspect.signature(self.inpaint.__call__).parameters
         if "callback_on_step_end" in known:
             options = options | {"callback_on_step_end": progress}
+        if self.masked:
+            options = options | {"mask_image": Image.fromarray(holes.astype(np.uint8) * 255)}
+        else:
+            image = np.where(holes[..., None], np.array(GREEN, np.uint8), image)
         output = self.inpaint(
-            prompt=prompt, image=Image.fromarray(image), mask_image=Image.fromarray(holes.astype(np.uint8) * 255),
-            height=height, width=width, output_type="np", **options,
-        )  # fmt: skip
+            prompt=prompt, image=Image.fromarray(image), height=height, width=width, output_type="np", **options
+        )
         return np.asarray(output.images[0], np.float32) * 255
+
+
+def _check_no_green(canvas: np.ndarray, seen: np.ndarray) -> None:
+    """InputError for photos in which a model would take something green for empty canvas."""
+    alike = (np.abs(canvas.astype(np.int16) - GREEN) < LIKE_GREEN).all(-1) & seen
+    share = float(alike.sum() / max(1, seen.sum()))
+    if share > MOST_GREEN:
+        raise InputError(
+            f"{share:.1%} of the photo is the pure green that means empty canvas to this preset's model, which would "
+            "paint it over; choose another preset (flux-klein takes any photo), or tone the green down"
+        )
 
 
 def _width(way: str, size: int, fov_deg: float) -> int:

@@ -140,6 +140,27 @@ def fill_canvas(
     return np.clip(result + 0.5, 0, 255).astype(np.uint8)
 
 
+def even_poles(panorama: np.ndarray, fixed: np.ndarray) -> np.ndarray:
+    """A panorama uint8 [H, 2H, 3] whose rows have no more detail than the sphere has there, the outermost ones none.
+
+    A network that paints the equirectangular picture does not know that its top row is one point. Each row is averaged
+    over as many pixels as there are in one at the horizon; `fixed` pixels bool [H, 2H] stay.
+    """
+    height, width = fixed.shape
+    result = panorama.copy()
+    for row in range(height):
+        reach = min(width, round(1 / math.cos((0.5 - (row + 0.5) / height) * math.pi)))
+        if reach < 3:
+            continue
+        reach -= 1 - reach % 2  # around each pixel alike
+        line = panorama[row].astype(np.float64)
+        wrapped = np.concatenate([line[width - reach // 2 :], line, line[: reach // 2]]) if reach < width else line
+        sums = np.concatenate([np.zeros((1, 3)), wrapped.cumsum(0)])
+        mean = (sums[reach:] - sums[:-reach]) / reach if reach < width else line.mean(0, keepdims=True)
+        result[row] = np.where(fixed[row, :, None], panorama[row], np.clip(mean + 0.5, 0, 255).astype(np.uint8))
+    return result
+
+
 def keep_light(painted: np.ndarray, image: np.ndarray, known: np.ndarray) -> np.ndarray:
     """A filled picture [h, w, 3] with its known part's error of light taken off it, smoothly continued into the holes.
 

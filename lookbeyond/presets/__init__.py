@@ -46,6 +46,7 @@ ROLES = {
     "views": (
         "vae", "image_encoder", "unet", "scheduler", "unet_backward", "raymap_encoder", "unet_weights", "lora"
     ),
+    "masked-video": ("video", "lora"),
     "depth": ("model",),
 }  # fmt: skip
 """The components that each pipeline knows."""
@@ -86,6 +87,8 @@ class Component(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Size of its files, 1e9 bytes, as expected before anything is known."""
     parameters_m: dict[str, float] = {}
     """Millions of parameters by part ("unet", "text_encoder", ...): what memory is planned with before it is here."""
+    working: dict[str, float] = {}
+    """How many times the usual working values of its class a part takes: a larger network of the same class."""
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -97,8 +100,9 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     preset: str = ""
     """The name of the preset that this stage is taken from."""
-    pipeline: Literal["", "panorama", "outpaint", "views", "depth"] = ""
-    """Which of our pipelines: `PanoramaPipeline`, `OutpaintPipeline`, `ViewsPipeline`, `DepthPipeline`."""
+    pipeline: Literal["", "panorama", "outpaint", "views", "masked-video", "depth"] = ""
+    """Which of our pipelines: `PanoramaPipeline`, `OutpaintPipeline`, `ViewsPipeline`, `MaskedVideoPipeline`,
+    `DepthPipeline`."""
     folder: str = ""
     """A saved pipeline, relative to the preset's folder."""
     components: dict[str, Component] = {}

@@ -17,6 +17,8 @@ GB = 1e9
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 MEASURES_IN = "float32"
 """Of depth estimators, on every device: in bfloat16 the metres that they give have steps of centimetres."""
+KEPT_IN: Mapping[str, str] = {"WanVACEPipeline/vae": "float32"}
+"""Networks that are used in a type of their own by those who made them, on every device."""
 RESERVE = 0.08
 """Share of the free memory left to the kernels' workspaces and to fragmentation."""
 CONTEXT_GB = 0.5
@@ -31,8 +33,12 @@ LAYERS: Mapping[str, float] = {
     "StableDiffusionXLInpaintPipeline/text_encoder_2": 0.101,
     "Flux2KleinInpaintPipeline/transformer": 0.044,
     "Flux2KleinInpaintPipeline/text_encoder": 0.103,
+    "Flux2KleinPipeline/transformer": 0.044,
+    "Flux2KleinPipeline/text_encoder": 0.103,
     "FluxFillPipeline/transformer": 0.0096,
     "FluxFillPipeline/text_encoder_2": 0.037,
+    "WanVACEPipeline/transformer": 0.0132,
+    "WanVACEPipeline/text_encoder": 0.193,
 }
 """Share of a network's weights that its two largest layers have; where its files are here, they are counted in them."""
 LAYERS_OF_OTHERS = 0.35
@@ -49,6 +55,8 @@ class Working:
     frames: int = 1
     """Most frames of a clip that it works on at once."""
     chunked_frames: int = 1
+    beside: int = 0
+    """Frames at work beside those of the clip: of four to a latent, a reference image and the first frame have one."""
 
 
 STAYS = ("vae", "unet_backward", "raymap_encoder")
@@ -62,7 +70,11 @@ WORKING: Mapping[str, Working] = {
     "StableDiffusionInpaintPipeline/unet": Working(261, 261),
     "StableDiffusionXLInpaintPipeline/unet": Working(158, 158),
     "Flux2KleinInpaintPipeline/transformer": Working(550, 550),
+    "Flux2KleinPipeline/transformer": Working(550, 550),  # with one reference image of the same size
     "FluxFillPipeline/transformer": Working(235, 235),
+    # two passes at once, or one; the autoencoder works on the frames of one latent, and keeps all frames that it made
+    "WanVACEPipeline/transformer": Working(97, 48.5, CLIP, CLIP, beside=7),
+    "WanVACEPipeline/vae": Working(5100, 1050),
     "AutoModelForDepthEstimation": Working(103, 103),
     "vae": Working(769, 200),
 }
@@ -193,13 +205,16 @@ def parts_of(preset: Preset, size: tuple[int, int] | None = None, frames: int = 
                 known = (WORKING[kind] for kind in _kinds(component, name) if kind in WORKING)
                 working = next(known, Working(0, 0))
                 most, least = (
-                    min(at_once, frames if stage == "views" else 1)
+                    min(at_once, frames + working.beside if stage == "views" else 1)
                     for at_once in (working.frames, working.chunked_frames)
                 )
+                pixels_at_work = pixels * component.working.get(name, 1.0)
+                kept_in = next((KEPT_IN[kind] for kind in _kinds(component, name) if kind in KEPT_IN), dtype)
                 parts.append(
                     Part(
                         f"{stage}/{role}" + (f"/{name}" if component.parts else ""), count,
-                        working.whole * pixels * most, working.chunked * pixels * least, layers, dtype,
+                        working.whole * pixels_at_work * most, working.chunked * pixels_at_work * least, layers,
+                        kept_in,
                     )
                 )  # fmt: skip
     return parts

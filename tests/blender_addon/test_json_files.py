@@ -52,3 +52,22 @@ def test_opening_a_file_survives_what_lies_in_its_results(part, tmp_path):
 )
 def test_a_file_from_elsewhere_makes_nobody_look_at_its_server(part, folder, blend, foreign):
     assert part("json_files").is_foreign_share(folder, blend) is foreign
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "allowed"),
+    [
+        (r"C:\work\results", "../a.blend", True),
+        (r"C:\work\results", "//evil/share/a.blend", False),
+        (r"C:\work\results", r"\\evil\share\a.blend", False),
+        (r"C:\work\results", r"\\?\UNC\evil\share\a.blend", False),
+        (r"C:\work\results", "D:/b.blend", True),
+        (r"\\studio\projects\results", "../a.blend", False),
+    ],
+)
+def test_no_name_in_strangers_data_makes_windows_look_at_a_server(part, folder, name, allowed):
+    from pathlib import PureWindowsPath
+
+    may_look_at = part("json_files").may_look_at
+    assert may_look_at(PureWindowsPath(folder), name, r"C:\work\b.blend", on_windows=True) is allowed
+    assert may_look_at(PureWindowsPath(folder), name, r"C:\work\b.blend", on_windows=False)

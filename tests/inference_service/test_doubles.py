@@ -4,6 +4,8 @@ import inspect
 
 import pytest
 
+from benchmarks.incremental import Paced
+from benchmarks.transport import Noise
 from inference_service.server.presets import Presets
 from inference_service.work.pipeline import Pipeline
 from inference_service.workers.executor import Executor
@@ -24,6 +26,8 @@ def methods(cls: type) -> list[str]:
     [
         (Pipeline, ScenePipeline),
         (Pipeline, DoublePipeline),
+        (Pipeline, Noise),
+        (Pipeline, Paced),
         (Executor, ProcessPool),
         (Executor, RayPool),
         (Executor, StuckAtTheThirdClip),
@@ -36,5 +40,7 @@ def test_every_call_of_the_protocol_is_taken(protocol, cls):
     for name in methods(protocol):
         wanted = inspect.signature(getattr(protocol, name)).parameters.values()
         positional = [parameter for parameter in wanted if parameter.kind is not parameter.KEYWORD_ONLY]
+        if isinstance(inspect.getattr_static(cls, name), staticmethod):
+            positional = positional[1:]  # it needs no self
         keywords = {parameter.name: None for parameter in wanted if parameter.kind is parameter.KEYWORD_ONLY}
         inspect.signature(getattr(cls, name)).bind(*positional, **keywords)

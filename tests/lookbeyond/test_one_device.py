@@ -22,15 +22,17 @@ from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.models.reversed_motion import ReversedMotion
 from lookbeyond.pipelines.depth import DepthPipeline, MeasuredPanorama
 from lookbeyond.pipelines.guidance import Guidance
+from lookbeyond.pipelines.masked_video import MaskedVideoPipeline
 from lookbeyond.pipelines.outpaint import OutpaintPipeline
 from lookbeyond.pipelines.scene import ScenePipeline
+from lookbeyond.pipelines.views import ViewsPipeline
 from lookbeyond.training import loop
 from tests.lookbeyond.models.test_reversed_motion import reversed_unet
 from tests.lookbeyond.pipelines import test_scene, test_svd
 from tests.lookbeyond.pipelines.test_depth import tiny_depth_anything
 from tests.lookbeyond.pipelines.test_outpaint import tiny_fill, tiny_inpainting, tiny_xl
 from tests.lookbeyond.pipelines.test_scene import room  # noqa: F401, a fixture
-from tests.lookbeyond.pipelines.tiny import panorama_pipeline, svd_unet, views_pipeline
+from tests.lookbeyond.pipelines.tiny import panorama_pipeline, svd_unet, views_pipeline, wan_vace
 from tests.lookbeyond.pretend import pretended_gpu
 from tests.lookbeyond.training.test_loop import fresh_state  # noqa: F401, a fixture
 from tests.lookbeyond.training.test_trainers import TRAINERS, arguments, data, small  # noqa: F401, fixtures
@@ -96,11 +98,15 @@ def test_a_photo_becomes_a_shot(device, room):  # noqa: F811
     assert np.abs(shots[0] - shots[1]).mean() < 1
 
 
-@pytest.mark.parametrize("make", [views_pipeline, *test_svd.MAKERS])
+def masked_video_pipeline() -> MaskedVideoPipeline:
+    return MaskedVideoPipeline(**wan_vace().components)
+
+
+@pytest.mark.parametrize("make", [views_pipeline, masked_video_pipeline, *test_svd.MAKERS])
 def test_what_was_hidden_is_made_and_measured(device, make, room):  # noqa: F811
     """A walk that uncovers much, with the network's guidance, and the estimator of distance in the holes."""
     views = make().to(device)
-    if views.frames_per_pass:
+    if isinstance(views, ViewsPipeline) and views.whole_clips:
         views.unet.register_to_config(num_frames=4)
     panorama = MeasuredPanorama(panorama_pipeline().to(device), DepthPipeline(tiny_depth_anything()).to(device))
     views.meter = panorama.meter.with_settings({"size": 56})

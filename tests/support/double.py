@@ -81,9 +81,9 @@ class DoublePipeline:
         self._steps(int(colour[0, 0, 0]), callback, "Measuring", None)
         height, width = colour.shape[:2]
         return Panorama(
-            colour,
+            np.ascontiguousarray(colour[..., :3]),
             np.full((height // 4, width // 4), 3.0, np.float32),
-            np.zeros((height, width), np.uint8),
+            colour[..., 3].copy() if colour.shape[2] == 4 else np.zeros((height, width), np.uint8),
             heading_rad=heading_rad,
             origin=tuple(origin),
             camera_height=camera_height,

@@ -1,6 +1,7 @@
 """What lies on disk is believed only while it is what it was: damage is noticed, removed, and made or sent again."""
 
 import json
+import os
 import random
 import shutil
 from pathlib import Path
@@ -9,8 +10,11 @@ import pytest
 
 from inference_service.cli import local_run, main
 from inference_service.jobs.queue import JobQueue
+from inference_service.server.uploads import Upload, keep, receive
 from inference_service.store.record import RECORD, Damaged
 from inference_service.store.store import Store
+from inference_service.wire.files import file_sha256
+from inference_service.wire.messages import Put, Stored
 from inference_service.wire.requests import ShotRequest, WorldRequest
 from inference_service.work.perform import perform_unit
 from inference_service.work.units.plan import read_plan
@@ -159,6 +163,102 @@ def test_a_job_whose_photo_was_damaged_says_so_and_is_made_once_it_is_sent_again
     again, _ = jobs.submit(request, "r")
     _work(jobs, store)
     assert again.state == "done"
+
+
+def _accepted(jobs, store, tmp_path) -> list[str]:
+    """A world and a shot through it, submitted; their jobs."""
+    world, _ = jobs.submit(_photo(store, tmp_path), "r")
+    return [world.id, jobs.submit(ShotRequest(world_job=world.id, cameras=path_cameras(12)), "r")[0].id]
+
+
+def _made(jobs, store, ids) -> dict[str, bytes]:
+    assert [jobs.jobs[id].state for id in ids] == ["done", "done"]
+    return {
+        f"{id} {name}": (store.read_unit(each.unit) / each.own_name).read_bytes()
+        for id in ids
+        for name, each in jobs.recall(jobs.jobs[id]).artifacts.items()
+        if name != "shot.json"  # holds seconds
+    }
+
+
+def _power_cut(store, uploaded, rng) -> int:
+    """Lose, in part or whole, some of what nobody waited for; how many files."""
+    lost = 0
+    for path in sorted([*store.root.glob("units/**/*"), *store.root.glob("files/**/*")]):
+        if path.is_file() and path not in uploaded and rng.random() < 0.3:
+            lost += 1
+            kind = rng.choice(("gone", *KINDS))
+            path.unlink() if kind == "gone" else damage(path, kind, rng)
+    return lost
+
+
+def _fetched(jobs, store, id) -> None:
+    """What looks whole and is not is found out when it is fetched."""
+    for each in {each.unit for each in jobs.recall(jobs.jobs[id]).artifacts.values()}:
+        if store.discard_if_damaged(each, afresh=False):
+            jobs.lost(each)
+            jobs.reopen(jobs.jobs[id])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_a_power_cut_takes_from_finished_units_is_made_again(store, tmp_path, seed):
+    """Units have their names before their bytes are on the disk: any of these may be lost, the list of jobs and what
+    was uploaded are not."""
+    rng, quiet = random.Random(seed), Store(tmp_path / "quiet")
+    jobs = JobQueue(quiet)
+    ids = _accepted(jobs, quiet, tmp_path)
+    _work(jobs, quiet)
+    expected = _made(jobs, quiet, ids)
+    jobs.close()
+
+    jobs = JobQueue(store)
+    assert _accepted(jobs, store, tmp_path) == ids
+    uploaded = {path for path in store.root.glob("files/**/*") if path.is_file()}
+    for _ in range(rng.choice((1, 2, 3, 5, 8, 100))):  # so many units, then the power goes
+        if (unit := jobs.next_unit()) is not None:
+            jobs.started(unit)
+            perform_unit(unit, store, lambda preset: DoublePipeline(), lambda *_: None)
+            jobs.finished(unit.identity)
+    jobs.close()
+    assert _power_cut(store, uploaded, rng)
+    store = Store(store.root)
+    jobs = JobQueue(store)
+    for _ in range(20):
+        assert _accepted(jobs, store, tmp_path) == ids
+        _work(jobs, store)
+        for id in ids:
+            _fetched(jobs, store, id)
+        if all(jobs.jobs[id].state == "done" for id in ids):
+            break
+    assert _made(jobs, store, ids) == expected
+    jobs.close()
+
+
+def test_an_upload_is_on_the_disk_before_its_client_hears_of_it(store, tmp_path, monkeypatch):
+    photo, steps = save_photo(tmp_path / "photo.png"), []
+    sha256, folder = file_sha256(photo), store.file(file_sha256(photo)).parent
+    fsync, replace = os.fsync, os.replace
+
+    def synced(descriptor):
+        steps.append(("fsync", Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    def replaced(source, target):
+        steps.append(("replace", Path(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    uploads: dict[str, Upload] = {}
+    whole = receive(store, uploads, Put(sha256, photo.stat().st_size, 0), photo.read_bytes(), 0)
+    assert isinstance(whole, Upload) and not store.has_file(sha256)
+    assert keep(store, whole, sha256) == Stored(sha256, whole.size, True) and store.has_file(sha256)
+    assert steps == [
+        ("fsync", whole.path),
+        ("replace", store.file(sha256)),
+        ("fsync", folder),
+        ("fsync", folder.parent),
+    ]
 
 
 def test_the_command_line_delivers_no_damage(tmp_path, monkeypatch, capsys):

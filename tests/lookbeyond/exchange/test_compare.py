@@ -57,7 +57,7 @@ def test_two_shots(tmp_path):
     made = compare(one, other, tmp_path / "C")
     assert sorted(path.name for path in (tmp_path / "C").iterdir()) == sorted(ENTRIES)
     assert made.settings == {"seed": (0, 7)} and made.notes == []
-    assert made.figures["PSNR, mean of frames (dB)"] == pytest.approx(20 * math.log10(255 / 20), abs=1e-3)
+    assert made.figures["PSNR of all frames together (dB)"] == pytest.approx(20 * math.log10(255 / 20), abs=1e-3)
     assert made.figures["share of pixels that differ by more than 16 levels"] == 1
     assert made.own["found"] == (["Frame 3 drifts"], ["Frame 3 drifts"])
     assert made.own["misaligned, worst frame"] == (0.3, 0.3)
@@ -72,7 +72,7 @@ def test_other_paths_lengths_and_sizes_are_said(tmp_path):
     other = make_shot(tmp_path / "B", 100, frames=3, turn=0.2, size=(48, 32))
     made = compare(one, other, tmp_path / "C")
     assert any("first 3 of both" in note for note in made.notes) and any("3 frames" in note for note in made.notes)
-    assert made.figures["PSNR, mean of frames (dB)"] == 100
+    assert made.figures["PSNR of all frames together (dB)"] == 100
     same = compare(one, make_shot(tmp_path / "D", 100, size=(48, 32)), tmp_path / "E")
     assert same.notes == ["Both were made with the same settings."]  # fewer pixels of the same view
 

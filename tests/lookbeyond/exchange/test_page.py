@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from lookbeyond.errors import InputError
 from lookbeyond.exchange.page import Film, Room, write_page
@@ -79,8 +80,10 @@ def browser():
 class Opened:
     """A page that keeps what its console says and what it asks for."""
 
-    def __init__(self, browser, tour, **settings):
+    def __init__(self, browser, tour, before="", **settings):
+        """before: a script that runs ahead of the page's own."""
         self.context = browser.new_context(viewport={"width": 400, "height": 300}, **settings)
+        self.context.add_init_script(before)
         self.page = self.context.new_page()
         self.said, self.asked = [], []
         self.page.on("console", lambda message: self.said.append(message.text))
@@ -119,7 +122,7 @@ def expected(panorama, yaw, pitch, fov, rows, columns, width=400, height=300):
 
 
 def test_it_shows_each_direction_where_it_lies(page):
-    yaw, pitch, fov = page.looks()
+    yaw, pitch, fov, _ = page.looks()
     assert yaw == pytest.approx(np.degrees(0.3), abs=0.1) and pitch == pytest.approx(np.degrees(-0.1), abs=0.1)
     rows, columns = [60, 120, 80, 100], [80, 100, 330, 300]  # where no button lies
     wanted = expected(world(), yaw, pitch, fov, rows, columns)
@@ -141,7 +144,7 @@ def test_mouse_keys_and_wheel_look_around(page):
     page.page.mouse.wheel(0, -300)
     page.until("document.body.dataset.looks.split(' ')[2] < 60")
     rows, columns = [60, 80], [80, 330]
-    assert np.abs(page.drawn()[rows, columns] - expected(world(), *page.looks(), rows, columns)).max() < 6
+    assert np.abs(page.drawn()[rows, columns] - expected(world(), *page.looks()[:3], rows, columns)).max() < 6
 
 
 def test_a_finger_looks_around_and_two_zoom(browser, tour):
@@ -152,7 +155,7 @@ def test_a_finger_looks_around_and_two_zoom(browser, tour):
         points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
         hand.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
-    yaw, _, fov = opened.looks()
+    yaw, _, fov, _ = opened.looks()
     for kind, *places in (
         ("touchStart", (60, 100)),
         ("touchMove", (100, 100)),
@@ -172,10 +175,9 @@ def test_a_finger_looks_around_and_two_zoom(browser, tour):
 def test_a_mark_leads_to_the_next_room_and_keys_lead_back(page):
     page.page.get_by_label("Go to Study").click()
     page.until("document.body.dataset.room === '1'")
-    _yaw, _pitch, _fov = page.looks()
     rows, columns = [60, 80], [80, 330]
     page.page.wait_for_timeout(200)
-    wanted = expected(world(2.0), *page.looks(), rows, columns)
+    wanted = expected(world(2.0), *page.looks()[:3], rows, columns)
     assert np.abs(page.drawn()[rows, columns] - wanted).max() < 6
     assert page.page.is_hidden("#plan")
     page.page.keyboard.press("1")
@@ -192,11 +194,122 @@ def test_a_shot_plays_where_it_was_taken(page):
     assert page.page.evaluate("[film.videoWidth, film.videoHeight]") == [64, 48]
     page.until("Math.abs(document.body.dataset.looks.split(' ')[0] - 57.3) < 0.2")
     box = page.page.locator("#film").bounding_box()
-    _, _, fov = page.looks()
+    _, _, fov, _ = page.looks()
     tall = np.tan(np.arctan(np.tan(0.6) * 48 / 64)) / np.tan(np.radians(fov) / 2) * 300
     assert box["height"] == pytest.approx(tall, abs=2)
     page.page.keyboard.press("Escape")
     page.until("document.getElementById('film').hidden")
+
+
+def turned_phone(yaw, pitch, roll, turned):
+    """alpha, beta, gamma (degrees; Z, then X', then Y'') of a phone whose back looks there, held `turned` degrees."""
+    camera = placed_camera(
+        4, 4, 1.0, heading_rad=np.radians(yaw), pitch_rad=np.radians(pitch), roll_rad=np.radians(roll)
+    )
+    right, down, forward = camera.rotation.T
+    screen = np.stack([right, -down, -forward], 1)  # x to the right, y up, z out of the screen
+    phone = screen @ Rotation.from_euler("z", turned, degrees=True).as_matrix()
+    return Rotation.from_matrix(phone).as_euler("ZXY", degrees=True)
+
+
+PHONE = {"has_touch": True, "is_mobile": True}
+
+
+def hold(opened, yaw, pitch, roll, turned):
+    """Tell the page what a phone's sensors would."""
+    alpha, beta, gamma = turned_phone(yaw, pitch, roll, turned)
+    opened.page.evaluate(
+        "([alpha, beta, gamma]) => window.dispatchEvent("
+        "new DeviceOrientationEvent('deviceorientation', { alpha, beta, gamma, absolute: true }))",
+        [alpha % 360, beta, gamma],
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Gimbal lock")  # of a phone held upright: any of the angles will do
+@pytest.mark.parametrize("turned", [0, 90, 270])
+def test_the_view_turns_as_the_phone_does_however_it_is_held(browser, tour, turned):
+    """By emulated events: no phone is at hand."""
+    angle = f"Object.defineProperty(window.screen.orientation, 'angle', {{ get: () => {turned} }})"
+    opened = Opened(browser, tour, before=angle, **PHONE).ready()
+    start = opened.looks()[0]
+    opened.page.tap("#gyroscope")
+    opened.until("document.getElementById('gyroscope').ariaPressed === 'true'")
+    hold(opened, 200, 0, 0, turned)
+    for yaw, pitch, roll in ((200, 40, 0), (260, 5, 20), (300, -50, -35), (20, 0, 0)):
+        hold(opened, yaw, pitch, roll, turned)
+        opened.until(f"Math.abs(document.body.dataset.looks.split(' ')[1] - {pitch}) < 0.15")
+        looks = opened.looks()
+        assert (looks[0] - start - yaw + 200 + 180) % 360 - 180 == pytest.approx(0, abs=0.2)
+        assert looks[3] == pytest.approx(roll, abs=0.2)
+        camera = placed_camera(
+            400, 300, 2 * np.arctan(np.tan(np.radians(looks[2]) / 2) * 4 / 3), heading_rad=np.radians(looks[0]),
+            pitch_rad=np.radians(pitch), roll_rad=np.radians(roll),
+        )  # fmt: skip
+        if pitch > -20:  # no mark of the page lies there
+            rows, columns = [60, 80], [80, 330]
+            wanted = sample_equirectangular(world().colour, camera.rays()[rows, columns], 0.3).astype(float)
+            assert np.abs(opened.drawn()[rows, columns] - wanted).max() < 6
+    opened.page.tap("#gyroscope")
+    opened.until("document.body.dataset.looks.split(' ')[3] === '0.0'")
+    assert opened.said == []
+    opened.context.close()
+
+
+@pytest.mark.parametrize("answer, words", [("granted", "Turn with the phone"), ("denied", "did not allow it")])
+def test_an_iphone_is_asked_within_the_press(browser, tour, answer, words):
+    asks = (
+        "DeviceOrientationEvent.requestPermission = () => { window.asked = navigator.userActivation.isActive;"
+        f" return Promise.resolve('{answer}'); }}"
+    )
+    opened = Opened(browser, tour, before=asks, **PHONE).ready()
+    assert opened.page.evaluate("window.asked") is None
+    opened.page.tap("#gyroscope")
+    opened.until("window.asked === true")
+    opened.until(f"document.getElementById('gyroscope').textContent.includes('{words}')")
+    pressed = opened.page.get_attribute("#gyroscope", "aria-pressed")
+    assert pressed == ("true" if answer == "granted" else "false")
+    assert opened.said == []
+    opened.context.close()
+
+
+def test_a_phone_without_sensors_says_so(browser, tour):
+    opened = Opened(browser, tour, **PHONE).ready()
+    opened.page.tap("#gyroscope")
+    opened.until("document.getElementById('gyroscope').textContent.includes('tells no turns')")
+    assert opened.page.get_attribute("#gyroscope", "aria-pressed") == "false"
+    opened.context.close()
+
+
+def test_a_headset_sees_the_world_in_both_eyes(browser, tour):
+    """By an emulated headset (iwer): none is at hand."""
+    emulator = ROOT / "viewer" / "node_modules" / "iwer" / "build" / "iwer.min.js"
+    if not emulator.is_file():
+        pytest.skip("iwer is not installed: run `npm ci` in the folder viewer")
+    worn = (
+        "window.worn = new IWER.XRDevice(IWER.metaQuest3); worn.stereoEnabled = true;"
+        "worn.installRuntime({ forceInstall: true });"
+    )
+    opened = Opened(browser, tour, before=emulator.read_text(encoding="utf-8") + worn).ready()
+    yaw = opened.looks()[0]
+    opened.page.click("#headset")
+    opened.until("window.worn.activeSession")
+    for right in (0, 40):  # the head turned to the right
+        half = np.radians(right) / 2
+        opened.page.evaluate(f"worn.quaternion.set(0, {-np.sin(half)}, 0, {np.cos(half)})")
+        opened.page.wait_for_timeout(500)
+        picture = opened.drawn()
+        wanted = sample_equirectangular(
+            world().colour, placed_camera(3, 3, 1.0, heading_rad=np.radians(yaw - right)).rays()[1, 1][None], 0.3
+        )
+        for column in (100, 300):
+            assert np.abs(picture[145:156, column - 8 : column + 8].mean((0, 1)) - wanted[0]).max() < 30
+    opened.page.evaluate("worn.activeSession.end()")
+    opened.until("!window.worn.activeSession")
+    opened.page.wait_for_timeout(300)
+    rows, columns = [60, 80], [80, 330]
+    assert np.abs(opened.drawn()[rows, columns] - expected(world(), *opened.looks()[:3], rows, columns)).max() < 6
+    assert opened.said == []
+    opened.context.close()
 
 
 def test_without_scripts_there_is_the_picture(browser, tour):

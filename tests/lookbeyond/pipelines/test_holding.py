@@ -113,6 +113,24 @@ def klein_text_encoder():
     return network, lambda: network(input_ids=torch.zeros(1, 16, dtype=torch.long), use_cache=False)
 
 
+def wan_vace_transformer():
+    network = diffusers.WanVACETransformer3DModel(
+        num_attention_heads=12, ffn_dim=8960, num_layers=30, vace_layers=list(range(0, 30, 2))
+    )
+    return network, lambda: network(
+        torch.empty(1, 16, 2, 4, 4), torch.tensor([500]), torch.empty(1, 16, 4096),
+        control_hidden_states=torch.empty(1, 96, 2, 4, 4),
+    )  # fmt: skip
+
+
+def wan_text_encoder():
+    config = transformers.UMT5Config(
+        vocab_size=256384, d_model=4096, d_ff=10240, num_layers=24, num_heads=64, feed_forward_proj="gated-gelu"
+    )
+    network = transformers.UMT5EncoderModel(config)
+    return network, lambda: network(torch.zeros(1, 16, dtype=torch.long))
+
+
 def flux_text_encoder():
     config = transformers.T5Config(
         d_model=4096, d_ff=10240, num_layers=24, num_heads=64, feed_forward_proj="gated-gelu"
@@ -135,6 +153,8 @@ def clip_text_encoder():
         ("Flux2KleinInpaintPipeline/transformer", klein, 3875.5),
         ("Flux2KleinInpaintPipeline/text_encoder", klein_text_encoder, 4022.5),
         ("FluxFillPipeline/text_encoder_2", flux_text_encoder, 4762.3),
+        ("WanVACEPipeline/transformer", wan_vace_transformer, 2154.0),
+        ("WanVACEPipeline/text_encoder", wan_text_encoder, 5680.9),
         ("", clip_text_encoder, 123.1),
     ],
 )

@@ -1,4 +1,4 @@
-"""Wan VACE as the views stage: its own pipeline as the oracle, and what goes beyond it. Networks: tiny and random."""
+"""Wan VACE as the views stage: its own pipeline as the oracle, and what goes beyond it. Networks are tiny, random."""
 
 import math
 
@@ -11,9 +11,9 @@ from PIL import Image
 from lookbeyond.errors import InputError, OutOfMemory
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.panorama import View
+from lookbeyond.pipelines.fusion import Pass, fused_guidance, spatial_weights
 from lookbeyond.pipelines.guidance import Guidance
 from lookbeyond.pipelines.masked_video import MASKED, MaskedVideoPipeline
-from lookbeyond.pipelines.views import Pass, spatial_weights
 from tests.lookbeyond.pipelines.tiny import wan_vace
 
 WIDTH, HEIGHT, FRAMES = 64, 32, 9
@@ -174,13 +174,12 @@ def test_a_warm_start_takes_its_share_of_the_steps_from_the_noised_guidance(ours
     near = []
     for strength, taken in ((0.25, 2), (0.5, 4), (1.0, 8)):
         latents, levels = [], []
-        options = {
-            "callback_on_step_end": lambda p, s, t, state, to=latents, at=levels: (
-                to.append(state["latents"]),
-                at.append(float(t)),
-            )
-        }
-        shoot(ours, passes, weights, num_inference_steps=8, strength=strength, **options)
+
+        def keep(pipeline, step, timestep, state, latents=latents, levels=levels):
+            latents.append(state["latents"])
+            levels.append(float(timestep))
+
+        shoot(ours, passes, weights, num_inference_steps=8, strength=strength, callback_on_step_end=keep)
         assert len(latents) == taken
         clean = ours._encode_video(ours_guidance(ours, passes, weights))
         near.append((latents[-1] - clean).detach().abs().mean().item())
@@ -190,9 +189,8 @@ def test_a_warm_start_takes_its_share_of_the_steps_from_the_noised_guidance(ours
 
 
 def ours_guidance(pipeline, passes, weights) -> torch.Tensor:
-    from lookbeyond.pipelines.views import ViewsPipeline
 
-    return ViewsPipeline._fused_guidance(passes, weights).colour
+    return fused_guidance(passes, weights).colour
 
 
 def test_guidance_costs_twice_only_where_it_is_asked_for(ours, components):

@@ -3,20 +3,24 @@
 import json
 import math
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
 
 from lookbeyond import presets
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.panorama import Panorama
-from lookbeyond.geometry.projection import equirectangular_directions, extract_perspective
+from lookbeyond.geometry.projection import equirectangular_directions, extract_perspective, place_photo
 from lookbeyond.pipelines.loading import load_stage
-from lookbeyond.pipelines.outpaint import OutpaintPipeline
+from lookbeyond.pipelines.outpaint import GREEN, OutpaintPipeline
 from lookbeyond.pipelines.panorama import PanoramaPipelineOutput
 from lookbeyond.pipelines.sphere import (
     covering_cameras,
+    even_poles,
     fill_views,
     in_view,
     keep_light,
@@ -222,6 +226,12 @@ def tiny_klein():
     )
 
 
+def tiny_klein_base():
+    from diffusers import Flux2KleinPipeline
+
+    return Flux2KleinPipeline(**tiny_klein().components, is_distilled=False)
+
+
 def tiny_fill():
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxFillPipeline, FluxTransformer2DModel
     from transformers import T5Config, T5EncoderModel, T5Tokenizer
@@ -251,6 +261,7 @@ def tiny_fill():
 TINY = {
     "sd": (tiny_inpainting, {}),
     "sdxl": (tiny_xl, {}),
+    "flux-klein-360": (tiny_klein_base, {"max_sequence_length": 16, "text_encoder_out_layers": (1, 2, 3)}),
     "flux-klein": (tiny_klein, {"max_sequence_length": 16, "text_encoder_out_layers": (1, 2, 3)}),
     "flux-fill": (tiny_fill, {"max_sequence_length": 16}),
 }
@@ -275,6 +286,11 @@ def test_every_shipped_preset_paints_from_a_folder_in_the_hubs_layout(name, tmp_
     component |= {"hub": "", "folder": "inpaint"}
     if lora := stage["components"].get("lora"):
         lora |= {"hub": "", "folder": "lora"}  # it is not here, and does without
+    if name == "flux-klein-360":  # which does not do without
+        small = build().transformer
+        small.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
+        type(inpaint).save_lora_weights(tmp_path / "mine/lora", get_peft_model_state_dict(small))
+        (tmp_path / "mine/lora/pytorch_lora_weights.safetensors").rename(tmp_path / "mine/lora" / lora["files"][0])
     stage["settings"] |= {"way": "canvas", "size": 64} | more
     tiny_depth_anything().save_pretrained(tmp_path / "mine/depth")
     model = {"loads": "transformers.AutoModelForDepthEstimation", "folder": "depth"}
@@ -338,3 +354,73 @@ def test_a_part_of_a_sphere_is_completed_by_a_filler_that_knows_the_truth(way, s
     error = np.abs(whole.astype(float) - wanted)
     assert np.median(error) < 2 and np.quantile(error, 0.99) < 12
     assert all(share > 0 for _, share, _ in oracle.calls)
+
+
+class Canvas(OutpaintPipeline):
+    """Fills a green canvas with what is really there, in a green light; keeps what it was shown."""
+
+    def __init__(self, **settings):
+        super().__init__(None, Meter())
+        self.inpaint, self.masked, self.shown = self.fill, False, []
+        self.settings = {"way": "canvas", "size": 200} | settings
+
+    def fill(self, prompt, image, height, width, output_type, num_inference_steps, generator):
+        self.shown.append((np.asarray(image), prompt))
+        half = width // 2 if len(self.shown) % 2 == 0 else 0
+        tinted = np.roll(truth(width, HEADING), -half, 1) * (0.9, 1.0, 0.9) + (0, 20, 0)
+        return type("Output", (), {"images": [np.clip(tinted, 0, 255) / 255]})
+
+
+GREEN_PIXEL = np.array(GREEN)
+
+
+def test_on_a_green_canvas_each_photo_is_where_it_looks_and_the_green_cast_is_taken_off():
+    pipeline, sphere = Canvas(trigger="Fill the green."), truth(2048, HEADING)
+    colour, known = sphere.astype(np.uint8), np.zeros((1024, 2048), bool)
+    for turn, pitch in ((0.0, 0.0), (1.2, 0.3), (3.0, -0.2), (4.6, 0.0)):
+        camera = placed_camera(64, 48, math.radians(60), heading_rad=HEADING + turn, pitch_rad=pitch)
+        known |= place_photo(np.full((48, 64, 3), 255, np.uint8), camera, 2048, HEADING)[1]
+    whole = pipeline.complete(np.where(known[..., None], colour, np.uint8(0)), known, prompt="a square")
+    (canvas, prompt), (seam, _) = pipeline.shown
+    assert prompt == "Fill the green. a square" and canvas.shape == (200, 400, 3)
+    small = cv2.resize(known.astype(np.float32), (400, 200), interpolation=cv2.INTER_AREA) > 0.999
+    assert (canvas[~small] == GREEN_PIXEL).all() and not (canvas[small] == GREEN_PIXEL).all(-1).any()
+    wanted = truth(400, HEADING)
+    assert np.abs(canvas[small] - wanted[small]).max() < 8
+    empty = (seam == GREEN_PIXEL).all(-1)
+    assert empty[:, 180:220].mean() > 0.5 and not empty[:, :150].any() and not empty[:, 250:].any()
+    error = np.abs(whole.astype(float) - wanted)
+    assert np.median(error) < 2.5 and np.quantile(error, 0.99) < 16
+    assert np.abs(whole[:, 0].astype(float) - whole[:, -1]).mean() < 4  # the seam
+
+
+def test_the_rows_at_the_poles_have_no_more_detail_than_a_sphere():
+    noise = np.random.default_rng(0).integers(0, 255, (128, 256, 3)).astype(np.uint8)
+    fixed = np.zeros((128, 256), bool)
+    fixed[:, :40] = True
+    even = even_poles(noise, fixed)
+    assert np.array_equal(even[30:98], noise[30:98]) and np.array_equal(even[fixed], noise[fixed])
+    assert noise[0].std() > 70 and max(even[row, 40:].astype(float).std(0).max() for row in (0, -1)) < 18
+    assert np.allclose(even_poles(np.full_like(noise, 77), fixed), 77)
+
+
+def test_green_in_a_photo_and_a_way_without_a_mask_are_refused():
+    photo, camera = np.full((48, 64, 3), 100, np.uint8), placed_camera(64, 48, 1.2)
+    photo[10:20, 10:20] = 20, 250, 30
+    with pytest.raises(InputError, match=r"of the photo is the pure green .*choose another preset .*flux-klein"):
+        Canvas()(photo, camera, width=512)
+    with pytest.raises(InputError, match=r'Flux2KleinPipeline takes no mask; correct the preset: .* "canvas"'):
+        OutpaintPipeline(tiny_klein_base(), Meter(), {"way": "views"})
+
+
+def test_a_lora_of_another_model_is_refused_by_name(tmp_path):
+    from lookbeyond.pipelines.loading import _add_lora
+    from lookbeyond.presets import Component
+    from tests.lookbeyond.pipelines.tiny import wan_vace
+
+    other = wan_vace()
+    other.transformer.add_adapter(LoraConfig(r=2, target_modules=["to_q"], init_lora_weights=False))
+    type(other).save_lora_weights(tmp_path, get_peft_model_state_dict(other.transformer))
+    component = Component(folder=str(tmp_path), files=("pytorch_lora_weights.safetensors",))
+    with pytest.raises(InputError, match=r"panorama/lora: .* is no LoRA for Flux2KleinPipeline .*take one that was"):
+        _add_lora("panorama/lora", tiny_klein_base(), tmp_path, component)

@@ -1,0 +1,327 @@
+"""The report of a study: one page that needs nothing else, the same as Markdown, and the JSON of both."""
+
+import base64
+import html
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .bench import LOWER_IS_BETTER, OURS
+from .paired import claim, difference
+
+if TYPE_CHECKING:
+    from .study import Experiment, Study
+
+SHOWN = (("PSNR", "dB", True), ("PSNR in holes", "dB", True), ("SSIM", "", True), ("mTSED", "", True),
+         ("drift", "% of pixels", False), ("LPIPS", "", False))  # fmt: skip
+"""Figures of walks that are told: name, unit, whether more is better."""
+CLAIMED = ("PSNR", "PSNR in holes", "mTSED")
+PLOT_WIDTH_IN = 6.4
+COLOURS = ("#1f5fa8", "#c4581c", "#3c8a4b", "#8a4ba0", "#7a6a2a", "#b03060")
+
+
+@dataclass
+class Section:
+    """One finding."""
+
+    title: str
+    plot: bytes = b""
+    """A PNG."""
+    claims: list[str] = field(default_factory=list)
+    table: list[list[str]] = field(default_factory=list)
+    """Its first row is its head."""
+    paper: str = ""
+
+
+def write(folder: Path, study: "Study", experiments: Sequence["Experiment"]) -> None:
+    """index.html, report.md with plots/, and study.json."""
+    sections = [*_panorama_sections(study), *_walk_sections(study, experiments), *_course_sections(study)]
+    plots = folder / "plots"
+    plots.mkdir(parents=True, exist_ok=True)
+    for old in plots.glob("*.png"):
+        old.unlink()
+    for number, section in enumerate(sections, 1):
+        if section.plot:
+            (plots / f"{number:02d}.png").write_bytes(section.plot)
+    _replace(folder / "study.json", json.dumps(_plain(asdict(study)), indent=1, allow_nan=False))
+    _replace(folder / "report.md", _markdown(study, sections))
+    _replace(folder / "index.html", _page(study, sections))
+
+
+def _replace(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, "utf-8")
+    part.replace(path)
+
+
+def _plain(value: Any) -> Any:
+    """NaN is no JSON: null."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# --- sections ---------------------------------------------------------------------------------------------
+
+
+def _walk_sections(study: "Study", experiments: Sequence["Experiment"]) -> list[Section]:
+    sections = []
+    for experiment in experiments:
+        table = study.walks.get(experiment.name, {})
+        reference = table.get(experiment.reference.label, {})
+        if not any(reference.values()):
+            continue
+        section = Section(experiment.title, paper=experiment.paper)
+        figures = [each for each in SHOWN if any(each[0] in figures for figures in table.values())]
+        section.table = [["", *(f"{name}{f', {unit}' if unit else ''}" for name, unit, _ in figures)]]
+        for label, values in table.items():
+            section.table.append([label, *(_cell(values.get(name, [])) for name, _, _ in figures)])
+        if experiment.name == "keyframes":
+            section.table.append(
+                ["warp + inpainting", *(_cell(study.baseline.get(name, [])) for name, _, _ in figures)]
+            )
+        for label, values in table.items():
+            if label == experiment.reference.label:
+                continue
+            for name, unit, more in figures:
+                if name in CLAIMED and name in values and name in reference:
+                    found = difference(values[name], reference[name])
+                    section.claims.append(claim(label, experiment.reference.label, name, unit, more, found))
+        section.plot = _heat_map(experiment, table) if experiment.grid else _plot(experiment, table)
+        sections.append(section)
+    return sections
+
+
+def _panorama_sections(study: "Study") -> list[Section]:
+    sections = []
+    for kind, table in study.panoramas.items():
+        places = max((len(values) for methods in table.values() for values in methods.values()), default=0)
+        section = Section(f"Panorama quality: {kind} ({places} photos)")
+        methods = sorted(
+            {method for figure in table.values() for method in figure}, key=lambda name: (name != OURS, name)
+        )
+        section.table = [["", *methods]]
+        for figure, values in table.items():
+            section.table.append([figure, *(_cell(values.get(method, [])) for method in methods)])
+        frechet = study.frechet.get(kind, {})
+        section.table.append(
+            ["hidden Fréchet excess", *(f"{frechet[m]:.2f}" if m in frechet else "–" for m in methods)]
+        )
+        for figure, unit in (("hidden PSNR, one sample", "dB"), ("hidden AbsRel, one sample", "")):
+            values = table.get(figure, {})
+            for method in methods[1:]:
+                if method in values and OURS in values and len(values[method]) == len(values[OURS]):
+                    more = not any(word in figure for word in LOWER_IS_BETTER)
+                    section.claims.append(
+                        claim(OURS, method, figure, unit, more, difference(values[OURS], values[method]))
+                    )
+        section.plot = _bars(table.get("hidden PSNR, one sample", {}), "hidden PSNR, dB")
+        sections.append(section)
+    return sections
+
+
+def _course_sections(study: "Study") -> list[Section]:
+    if not study.courses:
+        return []
+    section = Section("Frames against their number, as shipped")
+    section.plot = _courses(study.courses)
+    return [section]
+
+
+def _cell(values: Sequence[float]) -> str:
+    some = np.array([value for value in values if value is not None and math.isfinite(value)])
+    if not len(some):
+        return "–"
+    text = f"{some.mean():.2f}"
+    return text if len(some) == len(values) else f"{text} (of {len(some)})"
+
+
+# --- plots ------------------------------------------------------------------------------------------------
+
+
+def _figure(rows: int, columns: int, height_in: float = 2.6):
+    from matplotlib.figure import Figure  # no window, no global state
+
+    figure = Figure(figsize=(PLOT_WIDTH_IN, height_in * rows), layout="constrained")
+    return figure, np.atleast_1d(figure.subplots(rows, columns)).ravel()
+
+
+def _png(figure) -> bytes:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    return buffer.getvalue()
+
+
+def _mean(values: Sequence[float]) -> float:
+    some = [value for value in values if value is not None and math.isfinite(value)]
+    return float(np.mean(some)) if some else math.nan
+
+
+def _plot(experiment: "Experiment", table: dict[str, dict[str, list[float]]]) -> bytes:
+    """Every shown figure over x, one line a kind; bars where there is no x."""
+    names = [name for name, _, _ in SHOWN if any(name in values for values in table.values())][:4]
+    lines: dict[str, list[Any]] = {}
+    for setting in experiment.settings:
+        if setting.x is not None:
+            lines.setdefault(setting.line, []).append(setting)
+    shared = lines.pop("", []) if len(lines) > 1 else []
+    if len(lines) > 1:  # each has its own unit
+        return _lines(lines, shared, table, [name for name in ("PSNR", "PSNR in holes", "mTSED") if name in names])
+    figure, axes = _figure(math.ceil(len(names) / 2), 2)
+    for place, name in zip(axes, names):
+        if lines:
+            (settings,) = lines.values()
+            points = sorted((each.x, _mean(table[each.label].get(name, []))) for each in settings)
+            place.plot(*zip(*points), "o-", color=COLOURS[0], markersize=4)
+            place.set_xlabel(experiment.axis, fontsize=8)
+        else:
+            labels = list(table)
+            place.barh(range(len(labels)), [_mean(table[label].get(name, [])) for label in labels], color=COLOURS[0])
+            place.set_yticks(range(len(labels)), labels, fontsize=7)
+            place.invert_yaxis()
+            values = [value for label in labels if math.isfinite(value := _mean(table[label].get(name, [])))]
+            if values and name.startswith("PSNR"):  # differences of decibels are what matters
+                place.set_xlim(min(values) - 2, max(values) + 0.5)
+        place.set_title(name, fontsize=9)
+        place.tick_params(labelsize=7)
+    for place in axes[len(names) :]:
+        place.axis("off")
+    return _png(figure)
+
+
+def _lines(
+    lines: dict[str, list[Any]], shared: list[Any], table: dict[str, dict[str, list[float]]], names: list[str]
+) -> bytes:
+    """A row a kind, a column a figure."""
+    figure, axes = _figure(len(lines), len(names), 1.9)
+    places = iter(axes)
+    for colour, (line, settings) in zip(COLOURS, lines.items()):
+        for name in names:
+            place = next(places)
+            points = sorted((each.x, _mean(table[each.label].get(name, []))) for each in [*shared, *settings])
+            place.plot(*zip(*points), "o-", color=colour, markersize=4)
+            place.set_title(name, fontsize=8)
+            place.set_xlabel(line, fontsize=8)
+            place.tick_params(labelsize=7)
+    return _png(figure)
+
+
+def _heat_map(experiment: "Experiment", table: dict[str, dict[str, list[float]]]) -> bytes:
+    across = sorted({setting.x for setting in experiment.settings if setting.x is not None})
+    down = sorted({setting.line for setting in experiment.settings}, key=float)
+    figure, axes = _figure(1, 2, 3.0)
+    for place, name in zip(axes, ("PSNR", "mTSED")):
+        values = np.full((len(down), len(across)), np.nan)
+        for setting in experiment.settings:
+            values[down.index(setting.line), across.index(setting.x)] = _mean(table[setting.label].get(name, []))
+        image = place.imshow(values, cmap="viridis", origin="lower")
+        for (row, column), value in np.ndenumerate(values):
+            place.text(column, row, f"{value:.2f}", ha="center", va="center", color="white", fontsize=7)
+        place.set_xticks(range(len(across)), [f"{each:g}" for each in across])
+        place.set_yticks(range(len(down)), down)
+        place.set(title=name, xlabel="τ_T", ylabel="τ_q")
+        figure.colorbar(image, ax=place, shrink=0.7)
+    return _png(figure)
+
+
+def _bars(values: dict[str, list[float]], name: str) -> bytes:
+    if not values:
+        return b""
+    figure, (place,) = _figure(1, 1, 2.2)
+    labels = sorted(values, key=lambda label: (label != OURS, label))
+    place.barh(
+        range(len(labels)),
+        [_mean(values[label]) for label in labels],
+        color=[COLOURS[label != OURS] for label in labels],
+    )
+    place.set_yticks(range(len(labels)), labels, fontsize=8)
+    place.invert_yaxis()
+    place.set_xlabel(name, fontsize=8)
+    return _png(figure)
+
+
+def _courses(courses: dict[str, dict[str, list[float]]]) -> bytes:
+    names = [name for name, _, _ in SHOWN if name in courses]
+    figure, axes = _figure(math.ceil(len(names) / 2), 2)
+    for place, name in zip(axes, names):
+        for colour, (method, values) in zip(COLOURS, courses[name].items()):
+            # a figure of pairs begins at the second frame
+            first = 1 + (name == "mTSED")
+            place.plot(np.arange(first, first + len(values)), values, "o-", markersize=3, color=colour, label=method)
+        place.set_title(name, fontsize=9)
+        place.set_xlabel("frame", fontsize=8)
+        place.tick_params(labelsize=7)
+    for place in axes[len(names) :]:
+        place.axis("off")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=7)
+    return _png(figure)
+
+
+# --- texts ------------------------------------------------------------------------------------------------
+
+
+def _markdown(study: "Study", sections: Sequence[Section]) -> str:
+    lines = ["# Study", "", f"    {study.command}", ""]
+    lines += [f"- {name}: {value}" for name, value in study.about.items()]
+    lines += ["", "Left out:", "", *(f"- {text}" for text in study.left_out), ""]
+    for number, section in enumerate(sections, 1):
+        lines += [f"## {section.title}", ""]
+        if section.plot:
+            lines += [f"![{section.title}](plots/{number:02d}.png)", ""]
+        if section.table:
+            head, *rows = section.table
+            lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+            lines += ["| " + " | ".join(row) + " |" for row in rows]
+            lines.append("")
+        lines += [*(f"- {text}" for text in section.claims), ""]
+        if section.paper:
+            lines += [f"*The paper*: {section.paper}", ""]
+    return "\n".join(lines)
+
+
+STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:46rem;padding:1rem;color:#222;background:#fff}
+h1{font-size:1.5rem}h2{font-size:1.15rem;margin:2.2rem 0 .6rem;border-top:1px solid #ddd;padding-top:1rem}
+img{max-width:100%;height:auto;display:block}code,pre{background:#f3f3f3;white-space:pre-wrap;word-break:break-word}
+pre{padding:.6rem}.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.8rem;margin:.8rem 0}
+td,th{padding:.25rem .6rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
+td:first-child,th:first-child{text-align:left;position:sticky;left:0;background:#fff}
+summary{cursor:pointer;margin:.6rem 0}.paper{color:#555;font-style:italic}dt{font-weight:600}dd{margin:0 0 .4rem 0}
+"""
+
+
+def _page(study: "Study", sections: Sequence[Section]) -> str:
+    text = html.escape
+    body = ["<h1>Study</h1>", f"<pre>{text(study.command)}</pre>", "<dl>"]
+    body += [f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in study.about.items()]
+    body += ["</dl><details open><summary>What was left out, and why</summary><ul>"]
+    body += [*(f"<li>{text(each)}</li>" for each in study.left_out), "</ul></details>"]
+    for section in sections:
+        body.append(f"<h2>{text(section.title)}</h2>")
+        if section.plot:
+            picture = base64.b64encode(section.plot).decode()
+            body.append(f'<img alt="{text(section.title)}" src="data:image/png;base64,{picture}">')
+        if section.table:
+            head, *rows = ("".join(f"<{tag}>{text(cell)}</{tag}>" for cell in row) for tag, row in zip(
+                ["th", *["td"] * len(section.table)], section.table))  # fmt: skip
+            body.append(
+                '<div class="wide"><table>' + "".join(f"<tr>{row}</tr>" for row in (head, *rows)) + "</table></div>"
+            )
+        if section.claims:
+            claims = "".join(f"<li>{text(each)}</li>" for each in section.claims)
+            body.append(f"<details><summary>What these rooms can say</summary><ul>{claims}</ul></details>")
+        if section.paper:
+            body.append(f'<p class="paper">The paper: {text(section.paper)}</p>')
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>Look Beyond: study</title><style>{STYLE}</style><body>{''.join(body)}</body></html>\n"
+    )

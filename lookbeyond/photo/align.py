@@ -1,0 +1,127 @@
+"""Where a second photo of a place looks, by what it shares with the first: features, matched, and one rotation."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lookbeyond.errors import InputError
+from lookbeyond.geometry.cameras import Camera
+
+SIDE_PX = 1600
+"""Longer side of the pictures in which features are looked for."""
+LEAST_MATCHES = 15
+NEAR_DEG = 0.6
+"""How far a matched feature may be off the rotation that it is counted for."""
+MOST_RESIDUAL_DEG = 0.4
+"""Of the median, beyond which photos do not agree."""
+_RATIO, _TRIES = 0.75, 1000
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How well a photo was aligned."""
+
+    to: int
+    """The photo that it was aligned to."""
+    matches: int
+    """How many features agree."""
+    residual_deg: float
+    """The median angle between where they are and where they should be."""
+
+
+def align_photos(
+    photos: Sequence[NDArray[np.uint8]], cameras: Sequence[Camera], names: Sequence[str]
+) -> tuple[list[Camera], list[Alignment]]:
+    """The photos' cameras, turned so that all of them show the same where they look; the first stays.
+
+    cameras: the lenses are theirs; where they look is only the first one's. All stand where the first does.
+
+    Raises InputError naming a photo that shares too little with the others, or that does not agree with them.
+    """
+    features = [_features(photo, camera) for photo, camera in zip(photos, cameras, strict=True)]
+    placed, aligned = {0: cameras[0]}, {}
+    while len(placed) < len(photos):
+        best: tuple[int, int, NDArray[np.float64], Alignment] | None = None
+        for index in set(range(len(photos))) - set(placed):
+            for known in placed:
+                found = _rotation(features[index], features[known], seed=index)
+                if found is not None and (best is None or found[1] > best[3].matches):
+                    best = index, known, found[0], Alignment(known, *found[1:])
+        if best is None:
+            lost = sorted(set(range(len(photos))) - set(placed))[0]
+            raise InputError(
+                f"{names[lost]} shares too little with {names[0]}: fewer than {LEAST_MATCHES} details agree; give "
+                "photos that overlap by a quarter or more, taken from one place, or write their cameras by hand"
+            )
+        index, known, turn, how = best
+        if how.residual_deg > MOST_RESIDUAL_DEG:
+            raise InputError(
+                f"{names[index]} fits {names[known]} only to {how.residual_deg:.2f}°; they were not taken from one "
+                "place, or a field of view is wrong: give it with --fov-x"
+            )
+        pose = np.eye(4)
+        pose[:3, :3] = placed[known].rotation @ turn
+        pose[:3, 3] = cameras[0].position
+        camera = cameras[index]
+        placed[index] = Camera(camera.width, camera.height, camera.intrinsics, pose)
+        aligned[index] = how
+    order = range(len(photos))
+    return [placed[index] for index in order], [aligned[index] for index in order if index]
+
+
+def _features(photo: NDArray[np.uint8], camera: Camera) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Unit rays [N, 3] in the camera's own axes, and what is around each, [N, 128]."""
+    height, width = photo.shape[:2]
+    scale = min(1.0, SIDE_PX / max(height, width))
+    small = cv2.resize(photo[..., :3], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    camera = camera.resized(small.shape[1], small.shape[0])
+    # dark parts and dark photos have their features, too
+    grey = cv2.createCLAHE(2.0, (8, 8)).apply(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
+    points, around = cv2.SIFT_create(4000, contrastThreshold=0.02).detectAndCompute(grey, None)  # type: ignore[attr-defined]
+    if around is None:
+        return np.zeros((0, 3)), np.zeros((0, 128), np.float32)
+    # OpenCV counts from the middle of the first pixel
+    pixels = np.array([[point.pt[0] + 0.5, point.pt[1] + 0.5, 1.0] for point in points])
+    rays = pixels @ np.linalg.inv(camera.intrinsics).T
+    return rays / np.linalg.norm(rays, axis=1, keepdims=True), around
+
+
+def _rotation(one, other, seed: int) -> tuple[NDArray[np.float64], int, float] | None:
+    """The rotation [3, 3] that takes the first one's rays to the second's, how many agree, and how well (degrees)."""
+    if min(len(one[0]), len(other[0])) < LEAST_MATCHES:
+        return None
+    pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(one[1], other[1], k=2)
+    good = [pair[0] for pair in pairs if len(pair) == 2 and pair[0].distance < _RATIO * pair[1].distance]
+    if len(good) < LEAST_MATCHES:
+        return None
+    a, b = one[0][[match.queryIdx for match in good]], other[0][[match.trainIdx for match in good]]
+    rng, near = np.random.default_rng(seed), math.radians(NEAR_DEG)
+    best = np.zeros(len(a), bool)
+    for _ in range(_TRIES):
+        some = rng.choice(len(a), 2, replace=False)
+        agree = _angles(a @ _best_turn(a[some], b[some]).T, b) < near
+        if agree.sum() > best.sum():
+            best = agree
+    if best.sum() < LEAST_MATCHES:
+        return None
+    for _ in range(3):
+        turn = _best_turn(a[best], b[best])
+        best = _angles(a @ turn.T, b) < near
+        if best.sum() < LEAST_MATCHES:
+            return None
+    turn = _best_turn(a[best], b[best])
+    return turn, int(best.sum()), math.degrees(float(np.median(_angles(a[best] @ turn.T, b[best]))))
+
+
+def _best_turn(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The rotation that takes rays [N, 3] closest to others (Kabsch)."""
+    u, _, v = np.linalg.svd(b.T @ a)
+    return u @ np.diag([1, 1, np.sign(np.linalg.det(u @ v))]) @ v
+
+
+def _angles(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 2 * np.arcsin(np.clip(np.linalg.norm(a - b, axis=1) / 2, 0, 1))

@@ -1,0 +1,145 @@
+"""The study: what cannot be made is named and the rest goes on; what is done is not done again."""
+
+import json
+import math
+import re
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from lookbeyond.data.other_rooms import OTHER_KINDS
+from lookbeyond.errors import InputError
+from lookbeyond.evaluation import study, study_report
+from lookbeyond.evaluation.bench import OURS, Result
+from lookbeyond.evaluation.scenes import held_out_room, other_scene
+from lookbeyond.evaluation.study import SHIPPED, Setting, Study, _consistency, experiments, path_of, spoiled
+from lookbeyond.geometry.keyframes import reach
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return held_out_room(100)
+
+
+@pytest.mark.parametrize("size", ["quick", "default", "full"])
+def test_every_experiment_has_a_reference_and_its_own_labels(size):
+    asked = experiments(size)
+    assert {each.name for each in asked} == {"keyframes", "overlap", "walk-in", "weights", "tau", "distance", "paths"}
+    for each in asked:
+        labels = [setting.label for setting in each.settings]
+        assert len(set(labels)) == len(labels) and each.reference == each.settings[0]
+    assert 0.8 in [setting.reach for setting in asked[2].settings]
+    assert replace(SHIPPED, label="another", x=3.0).key == SHIPPED.key != replace(SHIPPED, raymap="off").key
+
+
+def test_paths_are_what_they_are_called(scene):
+    walk = path_of(scene, Setting("", most_m=9.0), 9, 96, 64)
+    far = path_of(scene, Setting("", most_m=9.0, reach=0.4), 9, 96, 64)
+    assert np.allclose(far[-1].position, walk[-1].position / 2)
+    uneven = path_of(scene, Setting("", path="uneven"), 9, 96, 64)
+    steps = np.linalg.norm(np.diff([camera.position for camera in uneven], axis=0), axis=1)
+    assert (np.diff(steps) > 0).all() and steps[-1] > 5 * steps[0]
+    assert len(path_of(scene, Setting("", speed=2.0), 9, 96, 64)) == 4
+    crane = path_of(scene, Setting("", path="crane"), 9, 96, 64)
+    assert 0 < crane[-1].position[2] < reach(scene.sharp_panorama, (0, 0, 1))
+
+
+def test_a_wrong_distance_is_wrong_as_it_says(scene):
+    panorama = scene.sharp_panorama
+    ratio = np.log(spoiled(panorama, "noise", 0.2).distance / panorama.distance)
+    assert 0.05 < ratio.std() < 0.3
+    assert np.allclose(spoiled(panorama, "scale", 0.2).distance, 1.2 * panorama.distance)
+    edges = spoiled(panorama, "edges", 2.0).distance
+    assert (edges <= panorama.distance).all() and (edges < 0.9 * panorama.distance).mean() > 0.005
+    blurred = spoiled(panorama, "blur", 4.0).distance
+    assert blurred.shape == panorama.distance.shape
+    assert np.abs(np.diff(blurred[:, [-1, 0]])).max() < 0.5  # it goes on around the wrap
+
+
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_other_rooms_can_be_walked_in_and_are_other_rooms(kind):
+    other = other_scene(kind, 100)
+    half = other.room.shell[0, 1]
+    assert float(half[:2].max()) > 4.4  # the rooms of training end at 4.2 m
+    assert np.isfinite(other.distance).all() and other.distance.min() > 0.1
+    assert np.linalg.norm(path_of(other, SHIPPED, 3, 96, 64)[-1].position) > 0.2
+
+
+def test_few_matches_are_no_figure():
+    camera = path_of_turns()
+    flat = [np.full((64, 96, 3), 128, np.uint8)] * 3
+    assert all(math.isnan(value) for value in _consistency(flat, camera))
+
+
+def path_of_turns():
+    from lookbeyond.geometry.cameras import placed_camera
+
+    return [placed_camera(96, 64, 1.2, heading_rad=0.1 * k) for k in range(3)]
+
+
+def test_what_cannot_be_made_is_named_and_what_is_done_is_kept(tmp_path):
+    kept, calls = Study("", {}), []
+
+    def make():
+        calls.append(1)
+        return Result({"PSNR": {OURS: 20.0}}, {"PSNR": {OURS: [20.0]}})
+
+    def fail():
+        raise InputError("the photo cannot be read; give another")
+
+    for _ in range(2):
+        assert study._kept(kept, tmp_path, "one", make, "room 1").figures["PSNR"][OURS] == 20.0
+    assert len(calls) == 1
+    assert study._kept(kept, tmp_path, "two", fail, "room 2") is None
+    assert kept.left_out == ["room 2: the photo cannot be read; give another"]
+
+
+def test_a_broken_panorama_is_named_and_the_others_are_used(tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    cv2.imwrite(str(tmp_path / "good.png"), np.full((64, 128, 3), 90, np.uint8))
+    options, kept = study.parse(["--out", "x", "--quick", "--panoramas", str(tmp_path)]), Study("", {})
+    assert [name for _, name, _ in study._real_places(kept, options)] == ["good 1"]
+    assert len(kept.left_out) == 1 and "broken.png" in kept.left_out[0]
+
+
+def finished(rooms: int) -> Study:
+    rng = np.random.default_rng(0)
+    walks = {
+        experiment.name: {
+            setting.label: {
+                "PSNR": rng.normal(25, 1, rooms).tolist(), "mTSED": [math.nan, *rng.uniform(0, 1, rooms - 1)],
+                "drift": rng.uniform(0, 3, rooms).tolist(),
+            }
+            for setting in experiment.settings
+        }
+        for experiment in experiments("quick")
+    }  # fmt: skip
+    panoramas = {"rooms": {"hidden PSNR, one sample": {OURS: [17.0] * rooms, "mirrored": [14.0] * rooms}}}
+    return Study(
+        "lookbeyond study --quick", {"machine": "a <machine>"}, walks, {"PSNR": [20.0] * rooms},
+        {"PSNR": {OURS: [30.0, 29.0, 28.0]}, "mTSED": {OURS: [1.0, math.nan]}}, panoramas, {"rooms": {OURS: 3.0}},
+        ["LPIPS: no file"],
+    )  # fmt: skip
+
+
+def test_the_page_needs_nothing_else_and_says_what_is_missing(tmp_path):
+    study_report.write(tmp_path, finished(6), experiments("quick"))
+    page, text = (tmp_path / "index.html").read_text(), (tmp_path / "report.md").read_text()
+    assert not re.search(r"(src|href)=\"(?!data:)", page) and "<script" not in page
+    assert page.count("<img") == 1 + len(experiments("quick")) + 1
+    assert "LPIPS: no file" in page and "LPIPS: no file" in text and "a &lt;machine&gt;" in page
+    for name in re.findall(r"\(plots/(\d+\.png)\)", text):
+        assert cv2.imread(str(tmp_path / "plots" / name)) is not None
+    known = json.loads((tmp_path / "study.json").read_text())
+    assert known["walks"]["keyframes"]["as shipped"]["mTSED"][0] is None
+    assert "(of 5)" in text  # one room had too few matches
+    assert "ours is better than mirrored (+3.00 dB [+3.00, +3.00], 6 rooms)" in text
+
+
+def test_an_empty_run_has_a_report_too(tmp_path):
+    study_report.write(
+        tmp_path, Study("lookbeyond study", {}, left_out=["The run was interrupted"]), experiments("quick")
+    )
+    assert "interrupted" in (tmp_path / "index.html").read_text()

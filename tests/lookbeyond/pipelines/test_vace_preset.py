@@ -1,0 +1,187 @@
+"""The presets of Wan VACE, run with tiny random components in the layout that the hub has them in."""
+
+import json
+import math
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import constants
+
+from lookbeyond import presets
+from lookbeyond.errors import InputError
+from lookbeyond.geometry.cameras import placed_camera
+from lookbeyond.geometry.keyframes import plan_shot
+from lookbeyond.geometry.panorama import Panorama
+from lookbeyond.pipelines.full_size import faded, tell_frames
+from lookbeyond.pipelines.loading import load_stage
+from lookbeyond.pipelines.masked_video import MaskedVideoPipeline
+from lookbeyond.pipelines.scene import ScenePipeline
+from lookbeyond.presets.memory import GB, parts_of, plan
+from tests.lookbeyond.pipelines.tiny import wan_vace
+from tests.support.public_presets import SMALL_WIDE, save_tiny_vace, write_local
+
+FRAMES = 9
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return save_tiny_vace(tmp_path_factory.mktemp("hub"))
+
+
+@pytest.fixture
+def local(tmp_path, monkeypatch, folders):
+    monkeypatch.setenv("LOOKBEYOND_PRESETS_DIR", str(tmp_path / "presets"))
+    monkeypatch.setattr(presets, "weights_dtype", lambda device: torch.float32)
+    presets.revision.cache_clear()
+    yield lambda **changes: write_local(
+        "vace", folders, tmp_path / "presets", **({"frames_per_clip": FRAMES, "views_steps": 4} | changes)
+    )
+    presets.revision.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def room() -> Panorama:
+    """A wall at 2.5 m with a column in front of it."""
+    rng = np.random.default_rng(0)
+    colour = np.kron(rng.integers(0, 255, (16, 32, 3), np.uint8), np.ones((16, 16, 1), np.uint8))
+    distance = np.full((128, 256), 2.5, np.float32)
+    distance[40:88, 118:128] = 0.9
+    return Panorama(colour, distance, np.zeros((256, 512), np.uint8), camera_height=1.5)
+
+
+def shoot(scene: ScenePipeline, room: Panorama, frames: int):
+    width, height = SMALL_WIDE
+    cameras = [
+        placed_camera(width, height, math.radians(70), heading_rad=0.02 * k, position=(0.03 * k, 0.02 * k, 0))
+        for k in range(frames)
+    ]
+    plan_of = plan_shot(cameras, room, frames_per_clip=scene.frames_per_clip)
+    anchors = []
+    for anchor in plan_of.anchors:
+        anchors.append(scene.fill_anchor(room, anchor.camera, [anchors[i] for i in anchor.before]))
+    shot = [anchors[plan_of.clips[0].source]]
+    for clip in plan_of.clips:
+        source, target = anchors[clip.source], anchors[clip.target]
+        shot += scene.shoot_clip(room, source, target, cameras[clip.first : clip.last + 1])[1:]
+    return cameras, shot
+
+
+def test_a_path_of_any_length_is_shot_and_what_is_known_stays_as_it_was(local, room):
+    """12 frames are no 4 k + 1, nor are the clips; frames come in their order, and known pixels are the panorama's."""
+    scene = ScenePipeline.from_preset(local())
+    assert isinstance(scene.views, MaskedVideoPipeline) and scene.views.meter is scene.panorama.meter
+    seen = []
+    scene.views.transformer.register_forward_pre_hook(
+        lambda module, args, options: seen.append(options["hidden_states"].shape), with_kwargs=True
+    )
+    cameras, shot = shoot(scene, room, 12)
+    assert [view.camera for view in shot] == cameras
+    assert seen and all(shape[-2:] == (4, 8) for shape in seen)
+    for view, told in zip(shot, tell_frames(scene._fine_enough(room, cameras[0]), cameras), strict=True):
+        inside = np.asarray(told.known) & (np.abs(view.distance - told.distance) < 1e-3)
+        whole = np.asarray(told.whole)
+        if whole:
+            assert np.array_equal(view.colour, told.colour)
+        assert inside[told.known].all() and np.isfinite(view.distance).all()
+    again = shoot(ScenePipeline.from_preset(scene.preset), room, 12)[1]
+    assert all(np.array_equal(one.colour, other.colour) for one, other in zip(shot, again, strict=True))
+
+
+LEVERS = (
+    {"strength": 1.0, "strength_in_holes": 1.0},
+    {"strength": 0.25, "strength_in_holes": 0.25},
+    {"skip": "nothing"},
+    {"guided_share": 1.0},
+    {"fusion": "off"},
+)
+
+
+def test_under_every_lever_frames_keep_their_order_and_their_known_pixels(local, room):
+    scene, pictures = ScenePipeline.from_preset(local()), []
+    shipped, stage = scene.settings, scene.settings.stages["views"]
+    for changes in (*LEVERS, {}):
+        settings = {key: value for key, value in changes.items() if key in ("skip", "guided_share", "fusion")}
+        views = msgspec.structs.replace(stage, settings=stage.settings | settings)
+        fields = {key: value for key, value in changes.items() if key not in settings}
+        scene.settings = replace(shipped, stages=shipped.stages | {"views": views}, **fields)
+        cameras, shot = shoot(scene, room, 5)
+        assert [view.camera for view in shot] == cameras
+        pictures.append(np.stack([view.colour for view in shot]))
+    told = list(tell_frames(scene._fine_enough(room, cameras[0]), cameras))
+    assert not all(frame.whole for frame in told)
+    # inside the feathered rim of the holes nothing but the panorama is left, whatever the network made
+    for place, frame in enumerate(told):
+        deep = faded(frame.known) == 1
+        assert deep.any() and all(np.array_equal(made[place][deep], frame.colour[deep]) for made in pictures)
+    assert len({made.tobytes() for made in pictures[:5]}) == 5  # and each lever does something
+
+
+def test_the_autoencoder_keeps_its_own_type_and_the_prompt_can_be_ones_own(local, monkeypatch):
+    monkeypatch.setattr(presets, "weights_dtype", lambda device: torch.bfloat16)
+    name = local()
+    pipeline = load_stage(presets.get(name), "views", torch.bfloat16)
+    assert pipeline.vae.dtype == torch.float32
+    assert pipeline.transformer.dtype == pipeline.text_encoder.dtype == torch.bfloat16
+    settings = presets.get("vace").stages["views"].settings
+    assert settings["prompt"] and settings["negative_prompt"] and settings["skip"] == "frames and tiles"
+
+
+def lora_for(tmp_path, transformer, name: str, rank: int = 2):
+    """A LoRA of diffusers' own making for a transformer, in a folder."""
+    from peft import LoraConfig
+    from peft.utils import get_peft_model_state_dict
+
+    transformer.add_adapter(LoraConfig(r=rank, target_modules=["to_q", "to_v"], init_lora_weights=False))
+    folder = tmp_path / name
+    type(wan_vace()).save_lora_weights(folder, get_peft_model_state_dict(transformer))
+    return folder
+
+
+def test_a_lora_changes_the_network_and_one_of_another_size_is_refused_by_name(local, tmp_path):
+    name = local()
+    file = tmp_path / "presets" / name / "preset.json"
+    values = json.loads(file.read_text())
+
+    def with_lora(folder):
+        values["stages"]["views"]["components"]["lora"] = {
+            "folder": str(folder), "files": ["pytorch_lora_weights.safetensors"]
+        }  # fmt: skip
+        file.write_text(json.dumps(values))
+        presets.revision.cache_clear()
+        return load_stage(presets.get(name), "views", torch.float32)
+
+    torch.manual_seed(3)
+    fitting = with_lora(lora_for(tmp_path, wan_vace().transformer, "fits"))
+    assert fitting.get_active_adapters()
+    plain = wan_vace().transformer
+    inputs = {
+        "hidden_states": torch.ones(1, 16, 2, 4, 8), "timestep": torch.tensor([500]),
+        "encoder_hidden_states": torch.ones(1, 5, 16), "control_hidden_states": torch.ones(1, 96, 2, 4, 8),
+    }  # fmt: skip
+    with torch.no_grad():
+        assert not torch.allclose(fitting.transformer(**inputs).sample, plain(**inputs).sample)
+    larger = wan_vace(num_attention_heads=4).transformer
+    with pytest.raises(InputError, match=r"views/lora: .*larger.* is no LoRA for WanVACEPipeline .*take one that was"):
+        with_lora(lora_for(tmp_path, larger, "larger"))
+
+
+def test_a_distilled_preset_is_the_larger_one_with_its_lora_in_four_steps():
+    fast = presets.get("vace-14b-fast")
+    owner, stage = fast.stage("views")
+    assert owner.name == "vace-14b" and set(stage.components) == {"video", "lora"}
+    assert (fast.views_steps, fast.max_guidance_scale, fast.frames_per_clip) == (4, 1.0, 81)
+    assert stage.components["lora"].licence == stage.components["video"].licence == "Apache-2.0"
+
+
+def test_memory_is_planned_for_both_sizes(monkeypatch, tmp_path):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    small, large = (parts_of(presets.get(name)) for name in ("vace", "vace-14b"))
+    assert {part.dtype for part in small if part.name.endswith("vae")} == {"float32"}
+    assert plan(small, 8 * GB).offload == "group" and plan(small, 16 * GB).offload == "model"
+    assert plan(small, 48 * GB).offload == plan(large, 80 * GB).offload == "none"
+    for name in ("vace", "vace-14b", "vace-14b-fast"):
+        preset = presets.get(name)
+        assert plan(parts_of(preset), 200 * GB).peak_gb == pytest.approx(preset.memory_gb, rel=0.02)
