@@ -334,6 +334,7 @@ def begin() -> SimpleNamespace:
     assert ADDON in bpy.context.preferences.addons
     if FILE.exists() and STAGE not in FRESH:
         bpy.ops.wm.open_mainfile(filepath=str(FILE))
+        bpy.context.scene.look_beyond.play_finished = False  # these stages go on working after a shot
     bpy.types.SpaceView3D.draw_handler_add(lambda: redraws.__setitem__(0, redraws[0] + 1), (), "WINDOW", "POST_PIXEL")
     service = played_service()
     part("service.preferences").connection = lambda: service
