@@ -116,7 +116,7 @@ def world(
     picture: Photo | Sphere
     if cameras_file is not None:
         sphere = _joined(photos, cameras_file, settings.pop("width"), stops, settings)
-        picture, panorama, photo = sphere, photos[0], None
+        picture, panorama, photo = sphere, next(iter(photos)), None
         stops = 0.0  # what is stored is what was made of the photos, not one of them
         request = WorldRequest(panorama=_stored(run, panorama, sphere, stops), **settings)
     elif photo is not None:

@@ -113,8 +113,10 @@ def _exposures(
 
     Least squares over all pairs of the median differences of logarithms; the first photo keeps its own.
     """
-    count, said = len(small), []
-    rows, values, neighbours = [], [], {index: set() for index in range(count)}
+    count = len(small)
+    said: list[str] = []
+    rows, values = [], []
+    neighbours: dict[int, set[int]] = {index: set() for index in range(count)}
     for one in range(count):
         for other in range(one + 1, count):
             both = small[one][1] & small[other][1]
@@ -155,7 +157,7 @@ def _exposures(
             mean = float(stops[index].mean())
             way = "brighter" if mean > 0 else "darker"
             said.append(f"{names[index]} is made {abs(mean):.1f} stops {way} to match.")
-    return 2.0**stops, said
+    return np.asarray(2.0**stops, np.float64), said
 
 
 def _check_alike(one, other, both: NDArray[np.bool_], name: str, other_name: str) -> None:
