@@ -263,10 +263,10 @@ def lint() -> bool:
     return all(results)
 
 
-def test_method() -> bool:
+def test_method(*options: str) -> bool:
     return run(
         python_of(SERVICE_ENVIRONMENT),
-        *("-m", "pytest", "tests", "--ignore=tests/blender_addon", "--ignore=tests/end_to_end"),
+        *("-m", "pytest", "tests", "--ignore=tests/blender_addon", "--ignore=tests/end_to_end", *options),
     )
 
 
@@ -301,12 +301,14 @@ STAGES: dict[str, Callable[[], bool]] = {
 }
 
 
-def test(names: Sequence[str]) -> bool:
+def test(names: Sequence[str], coverage: bool) -> bool:
+    # counting lines makes Python's share of the tests a third slower, so it is asked for
+    stages = STAGES | ({"method": lambda: test_method("--cov", "--cov-report=term")} if coverage else {})
     outcomes = {}
-    for name in names or STAGES:
+    for name in names or stages:
         say(f"test: {name}")
         started = time.monotonic()
-        outcomes[name] = (STAGES[name](), time.monotonic() - started)
+        outcomes[name] = (stages[name](), time.monotonic() - started)
     for name, (passed, seconds) in outcomes.items():
         say(f"{name}: {'passed' if passed else 'FAILED'} in {seconds:.0f} s")
     return all(passed for passed, _ in outcomes.values())
@@ -365,6 +367,7 @@ def main() -> int:
     commands.add_parser("study", help="the paper's experiments; the rest goes to `lookbeyond study`", add_help=False)
     test_parser = commands.add_parser("test", help="every check and test")
     test_parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"some of: {', '.join(STAGES)}")
+    test_parser.add_argument("--coverage", action="store_true", help="count the lines that the method's tests run")
     arguments, further = parser.parse_known_args()
     if further and arguments.command not in ("evaluate", "look", "study"):
         parser.error(f"unrecognized arguments: {' '.join(further)}")
@@ -379,7 +382,7 @@ def main() -> int:
     if arguments.command == "demo":
         done = demo(arguments.out.resolve())
     elif arguments.command == "test":
-        done = test(arguments.stages)
+        done = test(arguments.stages, arguments.coverage)
     elif arguments.command == "evaluate":
         done = evaluate(*further)
     elif arguments.command == "study":

@@ -49,10 +49,11 @@ from lookbeyond.geometry.keyframes import plan_shot
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.models.panorama_transformer import PanoramaTransformer
 from lookbeyond.models.reversed_motion import ReversedMotion
+from lookbeyond.pipelines.backbones import MOST_WALK_FRAMES
 from lookbeyond.pipelines.depth import DepthPipeline
 from lookbeyond.pipelines.loading import quicken
 from lookbeyond.pipelines.scene import ScenePipeline
-from lookbeyond.pipelines.views import FRAMES_DECODED_AT_ONCE, MOST_WALK_FRAMES, ROWS_AT_ONCE, ViewsPipeline
+from lookbeyond.pipelines.views import FRAMES_DECODED_AT_ONCE, ROWS_AT_ONCE, ViewsPipeline
 from lookbeyond.presets import Preset
 from lookbeyond.presets.memory import MEASURES_IN
 from tests.end_to_end.demo import machine
@@ -299,11 +300,11 @@ class Clock:
     def watching(self, pipeline: ViewsPipeline) -> Iterator[None]:
         """Around the pipeline's own calls, not in hooks: a compiled network would be traced through them."""
         watched = [
-            (pipeline, "_call_unet", "UNet", lambda network, frames, *_: {("UNet", frames.shape[1]): len(frames)}),
-            (pipeline, "_encode", "encode", lambda images: {("encode", 1): len(images)}),
-            (pipeline, "_anchor_latents", "encode", lambda *_: {("encode", 1): 1}),
-            (pipeline, "_decode", "decode", lambda latents: {("decode", 1): len(latents)}),
-            (pipeline, "_embedding", "CLIP", lambda *_: {}),
+            (pipeline, "call_unet", "UNet", lambda network, frames, *_: {("UNet", frames.shape[1]): len(frames)}),
+            (pipeline, "encode", "encode", lambda images: {("encode", 1): len(images)}),
+            (pipeline, "anchor_latents", "encode", lambda *_: {("encode", 1): 1}),
+            (pipeline, "decode", "decode", lambda latents: {("decode", 1): len(latents)}),
+            (pipeline, "embed_anchor", "CLIP", lambda *_: {}),
         ]
         if pipeline.meter is not None:
             watched.append((pipeline.meter, "complete", "distance", lambda *_: {}))

@@ -33,10 +33,10 @@ from benchmarks.gpu import Clock, counting, forget_peak, matmul_rate, panorama_o
 from lookbeyond import presets
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.pipelines.fusion import Pass, spatial_weights
 from lookbeyond.pipelines.guidance import Guidance, warp_guidance
 from lookbeyond.pipelines.masked_video import MaskedVideoPipeline, WorkPart
 from lookbeyond.pipelines.paths import denser
-from lookbeyond.pipelines.views import Pass, spatial_weights
 from lookbeyond.presets.memory import GB, DoesNotFit, parts_of, plan
 
 HEIGHT, WIDTH = 480, 832

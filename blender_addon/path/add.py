@@ -63,6 +63,7 @@ def add_path(
     unit_m = metres_per_unit(scene)
     start = path_start(scene, context)
     heading, pitch, roll = heading_pitch_roll(start)
+    heading = round(heading, 6) + 0.0  # else single precision's noise stands beside the curve: -0.000014°
     first_frame = scene.frame_start
     last_frame = first_frame + frames - 1 if frames > 0 else scene.frame_end
     move = choose_move(context, start, kind, length_m, turn_rad, world)

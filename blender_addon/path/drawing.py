@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 FRUSTUM_M = 0.12
 """Size of the drawn frusta."""
-LEGEND_PX = (60, 14)
-"""Place of the legend in the viewport, pixels at interface scale 1: beside the toolbar."""
+LEGEND_PX = (60, 56)
+"""Place of the legend in the viewport, pixels at interface scale 1: beside the toolbar, above the settings of the last
+operator."""
 
 
 class PathDrawing:

@@ -72,7 +72,8 @@ class ShootPanel(StepPanel, bpy.types.Panel):
         layout.use_property_split = True
         layout.use_property_decorate = False
         row = layout.row(align=True)
-        row.prop(scene.render, "resolution_x", text="Size")
+        row.use_property_split = False  # four digits need the space
+        row.prop(scene.render, "resolution_x", text="")
         row.prop(scene.render, "resolution_y", text="")
         row.prop(scene.render, "resolution_percentage", text="")
         draw_qualities(layout.column(align=True), scene)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lookbeyond.geometry.layout import RoomLayout
 from lookbeyond.geometry.panorama import Panorama
@@ -118,11 +118,6 @@ def collider_of(stage: Stage, world: Panorama) -> MeshPart:
     return MeshPart(
         "collider", points, np.concatenate(triangles).astype(np.uint32), np.zeros((len(points), 2), np.float32)
     )
-
-
-def _bare(name: str, points: NDArray, triangles: NDArray) -> MeshPart:
-    uv = np.zeros((len(points), 2), np.float32)
-    return MeshPart(name, points.astype(np.float32), triangles.astype(np.uint32), uv)
 
 
 def _append(vertices: list, triangles: list, points: NDArray, faces: NDArray) -> None:
@@ -282,9 +277,3 @@ def _coarse(world: Panorama) -> MeshPart:
     return MeshPart(
         "collider", points.astype(np.float32), triangles.astype(np.uint32), np.zeros((len(points), 2), np.float32)
     )
-
-
-def inside_normal(part: MeshPart, origin: ArrayLike) -> NDArray[np.bool_]:
-    """[T] whether each triangle shows its counter-clockwise side to a point."""
-    a, b, c = (part.vertices[part.triangles[:, k]].astype(np.float64) for k in range(3))
-    return np.einsum("ti,ti->t", np.cross(b - a, c - a), np.asarray(origin) - a) > 0

@@ -24,7 +24,7 @@ WATCHED_WIDTH = 128
 """Of the frames that are watched: a whole part of most widths, which averages fastest."""
 LEAST_HEIGHT = 32
 """Of watched frames. Strips are stretched to it, and no flow is looked for in them."""
-SURFACE_WIDTH = 256
+SURFACE_WIDTH = 512
 """Width of the distance map that the panorama is drawn by."""
 OFF_PX = 2.0 * WATCHED_WIDTH / 384
 """What counts as off its place: two pixels of a frame 384 wide, in pixels of a watched frame."""
@@ -40,6 +40,8 @@ FLICKER = 16
 """Smoothed grey levels by which a surface changes from one frame to the next."""
 SAME_SURFACE = 0.04
 """Relative difference of distances up to which two frames show one surface."""
+LEAST_TEXTURED = 0.1
+"""Of a frame's pixels; of fewer textured ones the share is that of so many: a few pixels make no drift."""
 LEAST_JUDGED = 0.01
 """Below this share of a frame's pixels there is nothing to judge."""
 AT_ONCE = 16
@@ -141,7 +143,8 @@ def _compare(
     far = cv2.magnitude(flow[..., 0], flow[..., 1]) > OFF_PX
     believed = (before >= LEAST_DIFFERENCE) & (after <= (1 - BETTER_BY) * before)
     other = inside & (np.minimum(before, after) >= OTHER_COLOUR)
-    misaligned = int(np.count_nonzero(textured & far & believed)) / countable if enough else None
+    off = int(np.count_nonzero(textured & far & believed))
+    misaligned = off / max(countable, LEAST_TEXTURED * inside.size) if enough else None
     return misaligned, int(np.count_nonzero(other)) / judged
 
 

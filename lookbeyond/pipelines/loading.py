@@ -24,10 +24,11 @@ from lookbeyond.presets import Component, Preset, memory, weights
 from lookbeyond.presets.memory import KEPT_IN, MEASURES_IN, MemoryPlan, plan_for
 
 from .depth import DepthPipeline, MeasuredPanorama
+from .fusion import Pass
 from .masked_video import MaskedVideoPipeline
 from .outpaint import OutpaintPipeline
 from .panorama import PanoramaPipeline
-from .views import FRAMES_DECODED_AT_ONCE, ROWS_AT_ONCE, Pass, ViewsPipeline, ViewsPipelineOutput
+from .views import FRAMES_DECODED_AT_ONCE, ROWS_AT_ONCE, ViewsPipeline, ViewsPipelineOutput
 
 log = logging.getLogger(__name__)
 
@@ -187,7 +188,7 @@ class _Held:
 
     def __call__(self, passes: Sequence[Pass], weights: np.ndarray, **options: Any) -> ViewsPipelineOutput:
         if self.holding is not None:
-            height, width = self._pad(passes[0].guidance.colour[:1]).shape[-2:]  # as the networks see them
+            height, width = self.grid.pad(passes[0].guidance.colour[:1]).shape[-2:]  # as the networks see them
             self.holding.plan_again(width, height, len(weights))
         return super().__call__(passes, weights, **options)
 
@@ -310,8 +311,8 @@ def quicken(
 
     Compiling takes minutes at the first frames of each size.
     """
-    pipeline._prepare()  # hooks first: the graph then goes through them
-    for network in {id(part): part for part in (*pipeline._networks(), pipeline.vae)}.values():
+    pipeline.prepare()  # hooks first: the graph then goes through them
+    for network in {id(part): part for part in (*pipeline.networks(), pipeline.vae)}.values():
         for module in network.modules():
             if channels_last and isinstance(module, torch.nn.Conv2d):
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

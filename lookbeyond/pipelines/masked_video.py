@@ -16,8 +16,10 @@ from torch.nn import functional as F
 from lookbeyond.errors import InputError, OutOfMemory
 
 from .depth import DepthPipeline
+from .fusion import Pass, fused_guidance
 from .guidance import image_tensor
-from .views import Pass, ViewsPipeline, ViewsPipelineOutput
+from .latent_grid import LatentGrid
+from .views import ViewsPipelineOutput
 
 WALK_FRAMES = 17
 """Of the walk to an anchor, of which only the last frame is wanted."""
@@ -84,6 +86,11 @@ class MaskedVideoPipeline(WanVACEPipeline):
     """A pass is a run of frames one after the other, not some of them."""
     frames_per_walk = WALK_FRAMES
 
+    @property
+    def grid(self) -> LatentGrid:
+        factor = self.vae_scale_factor_spatial
+        return LatentGrid(factor, factor * self.transformer.config.patch_size[1])
+
     def pass_length(self, count: int) -> int:
         """How many frames a pass has to have that is to hold `count`: 4 k + 1."""
         step = self.vae_scale_factor_temporal
@@ -134,11 +141,11 @@ class MaskedVideoPipeline(WanVACEPipeline):
         """
         cameras = passes[0].cameras
         _check(passes, weights, self.pass_length(len(weights)))
-        guidance = ViewsPipeline._fused_guidance(passes, weights)
+        guidance = fused_guidance(passes, weights)
         height, width = guidance.colour.shape[-2:]
         videos = [self.video_and_mask(one, backward=bool(index), both=len(passes) == 2)
                   for index, one in enumerate(passes)]  # fmt: skip
-        colour = self._pad(guidance.colour).clone()
+        colour = self.grid.pad(guidance.colour).clone()
         part = self.work_part(videos[0][1], skip, last=frames == "last")
         if part is not None:
             made = passes if fusion == "spatial" else passes[:1]
@@ -160,7 +167,7 @@ class MaskedVideoPipeline(WanVACEPipeline):
         both: whether both ends of the clip are anchors; else only the first frame is, where the pass's anchor stands.
         """
         guidance, step = one.guidance, self.vae_scale_factor_temporal
-        colour, known = self._pad(guidance.colour), self._pad(guidance.known)
+        colour, known = self.grid.pad(guidance.colour), self.grid.pad(guidance.known)
         if backward:
             colour, known = colour.flip(0), known.flip(0)
         cell = self.vae_scale_factor_spatial
@@ -174,7 +181,7 @@ class MaskedVideoPipeline(WanVACEPipeline):
         holes[ends] = 0
         if one.anchor is not None and ends:
             colour = colour.clone()
-            colour[-1 if backward else 0] = self._pad(image_tensor(one.anchor.colour, colour.device))[0]
+            colour[-1 if backward else 0] = self.grid.pad(image_tensor(one.anchor.colour, colour.device))[0]
         video = (colour / 2 + 0.5).clamp(0, 1)
         return torch.where(holes > 0, torch.full_like(video, MASKED), video), holes
 
@@ -197,14 +204,14 @@ class MaskedVideoPipeline(WanVACEPipeline):
         if skip == "frames":
             return WorkPart(frames, slice(0, height), slice(0, width))
         open_ = holes[frames].amax((0, 1))
-        multiple = self._multiple()
+        multiple = self.grid.multiple
         rows, columns = (_span(open_.any(1 - axis), MARGIN_PX, LEAST_TILE_PX, multiple) for axis in (0, 1))
         return WorkPart(frames, rows, columns)
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         """Nothing stands outside of the networks (see `ViewsPipeline`)."""
 
-    def _networks(self) -> list:
+    def networks(self) -> list:
         return [self.transformer]
 
     def preview(self, clean: torch.Tensor) -> torch.Tensor:
@@ -360,16 +367,8 @@ class MaskedVideoPipeline(WanVACEPipeline):
         mean, scale = self._statistics(latents)
         return self.vae.decode(latents / scale + mean, return_dict=False)[0][0].permute(1, 0, 2, 3).float()
 
-    def _multiple(self) -> int:
-        """Frames are padded to multiples of this many pixels."""
-        return self.vae_scale_factor_spatial * self.transformer.config.patch_size[1]
-
-    def _pad(self, images: torch.Tensor) -> torch.Tensor:
-        rows, columns = (-size % self._multiple() for size in images.shape[-2:])
-        return F.pad(images, (0, columns, 0, rows), mode="replicate") if rows or columns else images
-
     def _pad_bytes(self, image: np.ndarray) -> np.ndarray:
-        rows, columns = (-size % self._multiple() for size in image.shape[:2])
+        rows, columns = (-size % self.grid.multiple for size in image.shape[:2])
         return np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
 
 

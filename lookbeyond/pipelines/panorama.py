@@ -186,7 +186,7 @@ class PanoramaPipeline(DiffusionPipeline):
         latents = self._encode(known_image)
         embedding = self._embed(view)
         sample = self._denoise(latents, known, embedding, 1, steps, generator, report, coarse_noise)
-        made = self._decode(sample[:, : latents.shape[1]])[0]
+        made = self.decode(sample[:, : latents.shape[1]])[0]
         if is_black_and_white(view):
             made = cv2.cvtColor(cv2.cvtColor(made, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         return match_light(made, canvas, seen), embedding
@@ -247,7 +247,7 @@ class PanoramaPipeline(DiffusionPipeline):
         wrapped = np.concatenate([image[:, -margin:], image, image[:, :margin]], 1)
         return encode_images(self.vae, image_tensor(wrapped, self._execution_device))[..., 8:-8]
 
-    def _decode(self, latents: torch.Tensor) -> np.ndarray:
+    def decode(self, latents: torch.Tensor) -> np.ndarray:
         """Latents [B, C, h, w] -> uint8 [B, H, W, 3], decoded across the seam."""
         margin = 8 * spatial_scale_factor(self.vae)
         wrapped = torch.cat([latents[..., -8:], latents, latents[..., :8]], -1) / self.vae.config.scaling_factor

@@ -23,11 +23,12 @@ from lookbeyond.monitors.frames import watch_frames
 from lookbeyond.presets.memory import MemoryPlan
 
 from .full_size import FEATHER_PX, ToldFrame, faded, shrunk_view, tell_frames
+from .fusion import Pass, spatial_weights
 from .guidance import Guidance, fill_holes, image_bytes, image_tensor, warp_guidance
 from .loading import Holding, load_pipelines
 from .panorama import DISTANCE_WIDTH, PanoramaPipeline, bare_panorama, enlarge
 from .paths import denser
-from .views import WHOLLY_KNOWN, Pass, ViewsPipeline, ViewsPipelineOutput, spatial_weights
+from .views import WHOLLY_KNOWN, ViewsPipeline, ViewsPipelineOutput
 
 Callback = Callable[[float, str, np.ndarray | None], None]
 """(share of the unit done 0..1, what is being done, preview uint8 [h, w, 3] or None); may raise to stop the work."""
@@ -444,7 +445,7 @@ class ScenePipeline:
             preview = state.get("preview")
             if step % 5 == 0 and len(state.get("latents", ())) == 1:
                 colours = pipeline.vae.config.latent_channels
-                preview = pipeline._decode(state["latents"][:, :colours])[0]
+                preview = pipeline.decode(state["latents"][:, :colours])[0]
             callback(0.9 * step / state["steps"], f"{message}, step {step} of {state['steps']}", preview)
 
         return on_step

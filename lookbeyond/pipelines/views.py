@@ -1,7 +1,6 @@
 """Stage 2: the frames between two anchors, by spatial noise diffusion."""
 
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,33 +8,29 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline, UNetSpatioTemporalConditionModel
-from diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion import _resize_with_antialiasing
+from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from torch.nn import functional as F
 
 from lookbeyond.distance import distance_to_latents, latents_to_distance
-from lookbeyond.geometry.cameras import Camera, rotation_angle
+from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import View
-from lookbeyond.geometry.projection import plucker_rays
 from lookbeyond.models.autoencoder import encode_images, spatial_scale_factor
-from lookbeyond.models.image_encoder import embed_images
 
 # diffusers loads components only from modules that are imported already
 from lookbeyond.models.raymap_encoder import RaymapEncoder  # noqa: F401
 from lookbeyond.models.reversed_motion import ReversedMotion
-from lookbeyond.models.sampling import align_your_steps, shortened
 from lookbeyond.models.single_file import replace_weights
 from lookbeyond.models.views_unet import ViewsUNet  # noqa: F401
 
+from .backbones import Backbone, of_unet
 from .depth import DepthPipeline
+from .fusion import Fusion, Pass, fused_guidance
 from .guidance import Guidance, fill_holes, image_tensor
+from .latent_grid import LatentGrid
+from .samplers import Levels, Sampler, sampler_of
 
-LEAST_TAU_POSITION = 0.02
-LEAST_TAU_ROTATION = math.radians(0.5)
-"""Floors of the absolute temperatures (of the world's scale; radians): for anchors that hardly move or turn."""
-MOST_WALK_FRAMES = 14
 ROWS_AT_ONCE, FRAMES_DECODED_AT_ONCE = 2, 4
 """Unless memory asks for less."""
 WHOLLY_KNOWN = 0.9
@@ -51,40 +46,6 @@ class ViewsPipelineOutput(BaseOutput):
 
 
 @dataclass(frozen=True)
-class Pass:
-    """One temporal pass: the anchor it starts from and what it is told of every frame, in its own order."""
-
-    anchor: View | None
-    cameras: Sequence[Camera]
-    guidance: Guidance
-
-
-def spatial_weights(
-    cameras: Sequence[Camera],
-    anchors: Sequence[Camera],
-    scale: float,
-    tau_position: float = 0.2,
-    tau_rotation: float = 0.2,
-) -> np.ndarray:
-    """Algorithm 1's fusion weights [N, K] of K anchors for every camera; rows sum to one.
-
-    w_k ∝ exp(-‖T - T_k‖ / τ_T) · exp(-θ(q, q_k) / τ_q). The temperatures are given relative to the largest distance
-    and angle between the anchors; `scale` (metres) is the world's unit for the floor under them.
-    """
-
-    def distances(one: Camera, other: Camera) -> tuple[float, float]:
-        return float(np.linalg.norm(one.position - other.position)), rotation_angle(one.rotation, other.rotation)
-
-    spans = np.array([distances(a, b) for a in anchors for b in anchors]).max(0)
-    tau = np.maximum(spans * (tau_position, tau_rotation), (LEAST_TAU_POSITION * scale, LEAST_TAU_ROTATION))
-    logits = np.array(
-        [[-(np.array(distances(camera, anchor)) / tau).sum() for anchor in anchors] for camera in cameras]
-    )
-    weights = np.exp(logits - logits.max(1, keepdims=True))
-    return weights / weights.sum(1, keepdims=True)
-
-
-@dataclass(frozen=True)
 class _Told:
     """What the UNet is told beside the noisy latents; P passes, each in its own order."""
 
@@ -92,6 +53,17 @@ class _Told:
     embeddings: torch.Tensor  # [P, 1, D]
     rays: torch.Tensor | None  # [P, N, 6, h, w], for a raymap encoder
     ids: torch.Tensor  # [1, 3], SVD's micro-conditions
+    scales: torch.Tensor | None  # [P, N, 1, 1, 1], of classifier-free guidance
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What the frames begin from: the guidance as clean latents, the noise, and which latents stay as they are."""
+
+    clean: torch.Tensor  # [N, C, h, w]
+    noise: torch.Tensor  # [N, C, h, w]
+    always: torch.Tensor  # [N, 1, h, w] bool
+    held: torch.Tensor  # [N, 1, h, w] bool, while the noise is high
 
 
 class ViewsPipeline(DiffusionPipeline):
@@ -148,30 +120,35 @@ class ViewsPipeline(DiffusionPipeline):
         )  # fmt: skip
 
     @property
-    def frames_per_pass(self) -> int | None:
-        """How many frames a pass has to have; None: any number."""
-        return self.unet.config.num_frames if self._is_svd() else None
+    def backbone(self) -> Backbone:
+        return of_unet(self.unet)
+
+    @property
+    def sampler(self) -> Sampler:
+        return sampler_of(self.scheduler)
+
+    @property
+    def grid(self) -> LatentGrid:
+        factor = spatial_scale_factor(self.vae)
+        return LatentGrid(factor, factor * self.backbone.latent_multiple)
 
     @property
     def whole_clips(self) -> bool:
         """Whether a pass is a run of frames one after the other, not some of them."""
-        return self.frames_per_pass is not None
-
-    def pass_length(self, count: int) -> int:
-        """How many frames a pass has to have that is to hold `count`."""
-        return max(count, self.frames_per_pass or 0)
-
-    def preview(self, clean: torch.Tensor) -> torch.Tensor:
-        """[3, H, W] in -1..1: the frame that is farthest from both anchors, from clean latents [N, C, h, w]."""
-        return self._decode(clean[len(clean) // 2 :][:1, : self.vae.config.latent_channels])[0]
+        return self.backbone.frames_per_pass is not None
 
     @property
     def frames_per_walk(self) -> int | None:
-        """How many frames the walk to an anchor has, of which only the last is wanted: no more than SVD began with.
+        """How many frames the walk to an anchor has, of which only the last is wanted; None: there is no walk."""
+        return self.backbone.frames_per_walk
 
-        The model for 25 frames was tuned from the one for 14.
-        """
-        return min(self.unet.config.num_frames, MOST_WALK_FRAMES) if self._is_svd() else None
+    def pass_length(self, count: int) -> int:
+        """How many frames a pass has to have that is to hold `count`."""
+        return max(count, self.backbone.frames_per_pass or 0)
+
+    def preview(self, clean: torch.Tensor) -> torch.Tensor:
+        """[3, H, W] in -1..1: the frame that is farthest from both anchors, from clean latents [N, C, h, w]."""
+        return self.decode(clean[len(clean) // 2 :][:1, : self.vae.config.latent_channels])[0]
 
     @torch.no_grad()
     def __call__(
@@ -182,7 +159,7 @@ class ViewsPipeline(DiffusionPipeline):
         unit: float,
         scale: float,
         num_inference_steps: int = 8,
-        sigmas: Literal["scheduler", "align-your-steps"] = "scheduler",
+        sigmas: Levels = "scheduler",
         strength: float = 1.0,
         hold: float = 0.0,
         min_guidance_scale: float = 1.0,
@@ -214,115 +191,90 @@ class ViewsPipeline(DiffusionPipeline):
             callback_on_step_end: called as diffusers does, with {"step", "steps", "latents", "clean"}; the last is
                 what the frames are expected to become.
         """
-        self._prepare()
-        device, count, cameras = self._execution_device, len(weights), passes[0].cameras
-        height, width = passes[0].guidance.colour.shape[-2:]
+        self.prepare()
+        device = self._execution_device
+        fusion, guidance = Fusion(weights, device), fused_guidance(passes, weights)
+        warped = "warped" in self.backbone.conditions
+        encoded = [self.encode(self.grid.pad(one.guidance.colour)) for one in passes] if warped else []
         augmented = (noise_aug_strength, generator)
-        encoded = [self._encode(self._pad(one.guidance.colour)) for one in passes] if self._wants("warped") else []
         conditions = [
-            self._conditions(one, unit, scale, raymap, augmented, warped)
-            for one, warped in zip(passes, encoded or [None] * len(passes), strict=True)
+            self._conditions(one, unit, scale, raymap, augmented, latents)
+            for one, latents in zip(passes, encoded or [None] * len(passes), strict=True)
         ]
         told = _Told(
             torch.cat(conditions),
-            torch.cat([self._embedding(one.anchor) for one in passes])[:, None],
+            torch.cat([self.embed_anchor(one.anchor) for one in passes])[:, None],
             self._rays(passes, scale) if self.raymap_encoder is not None and raymap == "on" else None,
             torch.tensor([[fps - 1, motion_bucket_id, noise_aug_strength]], device=device),
+            fusion.guidance_scales(min_guidance_scale, max_guidance_scale),
         )
-        fusion = torch.tensor(weights, dtype=torch.float32, device=device).T[:, :, None, None, None]  # [P, N, 1, 1, 1]
-        guide = torch.linspace(min_guidance_scale, max_guidance_scale, count, device=device)[:, None, None, None]
-        guide = (fusion * torch.stack([guide, guide.flip(0)][: len(passes)])).sum(0)
-        # frames are in each pass's own order in the network, and so must their guidance scales be
-        scales = torch.stack([self._flip(index, guide) for index in range(len(passes))])
-        if max_guidance_scale <= 1:
-            scales = None
-
-        guidance = self._fused_guidance(passes, weights)
-        timesteps, whole = self._timesteps(num_inference_steps, strength, sigmas)
-        kept = self._kept(guidance, ends=len(passes) == 2)
+        timesteps, whole = self.sampler.timesteps(num_inference_steps, strength, sigmas, device)
+        always, held = self._kept(guidance, ends=len(passes) == 2)
         # a start from nothing that holds nothing needs no frames but the anchors
-        needed = kept[0].any((1, 2, 3)) if strength >= 1 and hold <= 0 else torch.ones(count, dtype=torch.bool)
+        needed = always.any((1, 2, 3)) if strength >= 1 and hold <= 0 else torch.ones(len(weights), dtype=torch.bool)
         clean = self._clean(guidance, unit, needed, self._fused_latents(encoded, weights, guidance))
         noise = randn_tensor(clean.shape, generator=generator, device=device, dtype=torch.float32)
-        latents = self._noised(clean, noise, timesteps[0], pure=strength >= 1)
-        for step, timestep in enumerate(timesteps, 1):
-            held = whole - len(timesteps) + step <= hold * whole
-            latents = torch.where(kept[held], self._noised(clean, noise, timestep), latents)
-            model_input = latents
-            if hasattr(self.scheduler, "scale_model_input"):
-                model_input = self.scheduler.scale_model_input(latents, timestep)
-            ordered = torch.stack([self._flip(index, model_input) for index in range(len(passes))])
-            output = self._predict(ordered, timestep, told, scales)
-            output = torch.stack([self._flip(index, one) for index, one in enumerate(output)])
-            output = (fusion * output).sum(0)
-            clean_now = self._expected(latents, output, timestep)
-            latents = self.scheduler.step(output, timestep, latents, generator=generator, return_dict=False)[0]
-            if callback_on_step_end is not None:
-                state = {"step": step, "steps": len(timesteps), "latents": latents, "clean": clean_now}
-                callback_on_step_end(self, step, timestep, state)
+        latents = self.sampler.pure(noise) if strength >= 1 else self.sampler.noised(clean, noise, timesteps[0])
+        latents = self._denoise(
+            latents, timesteps, hold * whole - (whole - len(timesteps)), _Start(clean, noise, always, held), told,
+            fusion, generator, callback_on_step_end,
+        )  # fmt: skip
         if frames == "last":  # with as many before it as are decoded together
-            latents, cameras = latents[-self.frames_decoded_at_once :], cameras[-1:]
-            guidance = guidance[-1:]
-        colours, given = self.vae.config.latent_channels, len(guidance.known)
-        colour = self._decode(latents[:, :colours])[-given:, :, :height, :width]
+            latents, guidance = latents[-self.frames_decoded_at_once :], guidance[-1:]
+        return self._decoded(latents, guidance, passes[0].cameras[-len(guidance.known) :], unit)
+
+    def _denoise(
+        self, latents, timesteps, held_until: float, start: _Start, told: _Told, fusion: Fusion, generator, callback
+    ) -> torch.Tensor:
+        """Latents [N, C, h, w] through all timesteps. held_until: the last step, from 1, that holds what is known."""
+        sampler = self.sampler
+        for step, timestep in enumerate(timesteps, 1):
+            kept = start.held if step <= held_until else start.always
+            latents = torch.where(kept, sampler.noised(start.clean, start.noise, timestep), latents)
+            frames = fusion.split(sampler.model_input(latents, timestep))
+            output = fusion.fuse(self._predict(frames, timestep, told))
+            expected = sampler.expected(latents, output, timestep)
+            latents = sampler.step(output, timestep, latents, generator)
+            if callback is not None:
+                state = {"step": step, "steps": len(timesteps), "latents": latents, "clean": expected}
+                callback(self, step, timestep, state)
+        return latents
+
+    def _decoded(
+        self, latents: torch.Tensor, guidance: Guidance, cameras: Sequence[Camera], unit: float
+    ) -> ViewsPipelineOutput:
+        """The last frames of some latents [N, C, h, w]: as many as the guidance has."""
+        (height, width), given = guidance.colour.shape[-2:], len(guidance.known)
+        colours = self.vae.config.latent_channels
+        colour = self.decode(latents[:, :colours])[-given:, :, :height, :width]
         if self.meter is not None and latents.shape[1] == colours:
             distance = self.meter.complete(colour, guidance, cameras)
         else:
             distance = self._distance(latents[-given:, colours:], guidance, unit)
         return ViewsPipelineOutput(colour=colour, distance=distance)
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         """Components that stand outside the UNet take their places in it (they know when they have)."""
         if self.vae.dtype == torch.float16 and getattr(self.vae.config, "force_upcast", False):
             self.vae.to(torch.float32)  # half floats overflow in it; bfloat16 does not
         if isinstance(self.unet_backward, ReversedMotion):
             self.unet_backward.install(self.unet)
         if self.raymap_encoder is not None:
-            for unet in {id(network): network for network in self._networks()}.values():
+            for unet in {id(network): network for network in self.networks()}.values():
                 self.raymap_encoder.install(unet)
 
-    def _networks(self) -> list:
+    def networks(self) -> list:
         """The UNet of each direction."""
         own = self.unet_backward is not None and not isinstance(self.unet_backward, ReversedMotion)
         return [self.unet, self.unet_backward if own else self.unet]
 
-    @staticmethod
-    def _flip(index: int, frames: torch.Tensor) -> torch.Tensor:
-        """Between the clip's order and a pass's own, along the first axis."""
-        return frames.flip(0) if index == 1 else frames
-
-    @staticmethod
-    def _fused_guidance(passes: Sequence[Pass], weights: np.ndarray) -> Guidance:
-        """What is known of every frame: colour as both passes are told, by their weights; distance as the heavier one
-        is; and a clip's ends are its anchors, whatever else is told."""
-        if len(passes) == 1:
-            return passes[0].guidance
-        forward, backward = passes[0].guidance, passes[1].guidance[list(range(len(weights)))[::-1]]
-        device = forward.known.device
-        share = torch.from_numpy(weights[:, 0]).to(forward.colour)[:, None, None, None]
-        colour = torch.lerp(backward.colour, forward.colour, share)
-        distance = torch.where(share >= 0.5, forward.distance, backward.distance)
-        known = torch.maximum(forward.known, backward.known)
-        for frame, anchor in ((0, passes[0].anchor), (-1, passes[1].anchor)):
-            if anchor is not None:
-                colour[frame] = image_tensor(anchor.colour, device)[0]
-                distance[frame] = torch.from_numpy(anchor.distance).to(device)
-                known[frame] = 1
-        return Guidance(colour, distance, known)
-
     def _kept(self, guidance: Guidance, ends: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """Which latents [N, 1, h, w] are the guidance's at every noise level, and which while it is held."""
-        known = F.avg_pool2d(self._pad(guidance.known), spatial_scale_factor(self.vae)) > WHOLLY_KNOWN
+        known = self.grid.known(guidance.known) > WHOLLY_KNOWN
         always = torch.zeros_like(known)
         if ends:  # the clip's ends are its anchors
             always[[0, -1]] = True
         return always, always | known
-
-    def _wants(self, condition: str) -> bool:
-        return condition in self._condition_names()
-
-    def _condition_names(self) -> Sequence[str]:
-        return getattr(self.unet.config, "conditioning", None) or ("anchor",)
 
     def _fused_latents(
         self, encoded: Sequence[torch.Tensor], weights: np.ndarray, guidance: Guidance
@@ -333,7 +285,7 @@ class ViewsPipeline(DiffusionPipeline):
             return encoded[0] if encoded else None
         share = torch.from_numpy(weights[:, 0]).to(encoded[0])[:, None, None, None]
         mixed = torch.lerp(encoded[1].flip(0), encoded[0], share)
-        mixed[[0, -1]] = self._encode(self._pad(guidance.colour[[0, -1]]))
+        mixed[[0, -1]] = self.encode(self.grid.pad(guidance.colour[[0, -1]]))
         return mixed
 
     def _conditions(self, one: Pass, unit, scale, raymap, augmented, warped: torch.Tensor | None) -> torch.Tensor:
@@ -341,19 +293,17 @@ class ViewsPipeline(DiffusionPipeline):
 
         warped: [N, c, h, w], the guidance's colour as latents, where that is one of them.
         """
-        guidance, factor = one.guidance, spatial_scale_factor(self.vae)
-        padded = self._pad(guidance.colour)
-        known = F.avg_pool2d(self._pad(guidance.known), factor)
+        guidance, known = one.guidance, self.grid.known(one.guidance.known)
         parts = []
-        for name in self._condition_names():
+        for name in self.backbone.conditions:
             if name == "warped" and warped is not None:
                 parts.append(warped * (known > 0.5))
             elif name == "warped_distance":
-                parts.append(distance_to_latents(self._pad(guidance.distance), unit) * (known > 0.5))
+                parts.append(distance_to_latents(self.grid.pad(guidance.distance), unit) * (known > 0.5))
             elif name == "known":
                 parts.append(known)
             elif name == "anchor":
-                parts.append(self._anchor_latents(one.anchor, known, *augmented).expand(len(padded), -1, -1, -1))
+                parts.append(self.anchor_latents(one.anchor, known, *augmented).expand(len(known), -1, -1, -1))
             elif name == "raymap":
                 rays = self._rays([one], scale)[0]
                 parts.append(rays if raymap == "on" else torch.zeros_like(rays))
@@ -363,44 +313,24 @@ class ViewsPipeline(DiffusionPipeline):
 
     def _rays(self, passes: Sequence[Pass], scale: float) -> torch.Tensor:
         """Plücker rays [P, N, 6, h, w] of the latents, each pass's in the frame of its own anchor."""
-        factor, stacked = spatial_scale_factor(self.vae), []
-        for one in passes:
-            reference = one.anchor.camera if one.anchor else one.cameras[0]
-            cameras = [self._latent_camera(camera, factor) for camera in one.cameras]
-            stacked.append(torch.from_numpy(plucker_rays(cameras, reference, scale)).permute(0, 3, 1, 2))
-        return torch.stack(stacked).to(self._execution_device)
+        return self.grid.rays(passes, scale).to(self._execution_device)
 
-    def _latent_camera(self, camera: Camera, factor: int) -> Camera:
-        """The camera whose pixels are the latents of the padded frame."""
-        multiple = self._multiple()
-        width, height = (-(-size // multiple) * multiple for size in (camera.width, camera.height))
-        scale = np.diag([1 / factor, 1 / factor, 1.0])
-        return Camera(width // factor, height // factor, scale @ camera.intrinsics, camera.camera_to_world)
-
-    def _anchor_latents(self, anchor: View | None, like: torch.Tensor, noise_aug_strength, generator) -> torch.Tensor:
+    def anchor_latents(self, anchor: View | None, like: torch.Tensor, noise_aug_strength, generator) -> torch.Tensor:
         if anchor is None:
             return like.new_zeros(1, self.vae.config.latent_channels, *like.shape[-2:])
-        image = self._pad(image_tensor(anchor.colour, like.device))
+        image = self.grid.pad(image_tensor(anchor.colour, like.device))
         if noise_aug_strength:
             noise = randn_tensor(image.shape, generator=generator, device=image.device, dtype=image.dtype)
             image = image + noise_aug_strength * noise
-        if (
-            self._is_svd()
-        ):  # whose image latents are not scaled; in its pipeline's memory format, for the same roundings
-            image = image.clone(memory_format=torch.channels_last)
-            return self.vae.encode(image.to(self.vae.dtype)).latent_dist.mode().float()
-        return encode_images(self.vae, image).float()
+        return self.backbone.encode_anchor(self.vae, image)
 
-    def _embedding(self, anchor: View | None) -> torch.Tensor:
+    def embed_anchor(self, anchor: View | None) -> torch.Tensor:
         device = self._execution_device
         if anchor is None:
             return torch.zeros(
                 1, self.image_encoder.config.projection_dim, device=device, dtype=self.image_encoder.dtype
             )
-        image = image_tensor(anchor.colour, device)
-        if self._is_svd():  # shrunk as its own pipeline does
-            image = _resize_with_antialiasing(image, (self.image_encoder.config.image_size,) * 2)
-        return embed_images(self.image_encoder, image)
+        return self.backbone.embed_anchor(self.image_encoder, image_tensor(anchor.colour, device))
 
     def _clean(
         self, guidance: Guidance, unit: float, needed: torch.Tensor, known_latents: torch.Tensor | None = None
@@ -409,24 +339,20 @@ class ViewsPipeline(DiffusionPipeline):
 
         known_latents: [N, c, h, w], those of its colour, where they are known.
         """
-        told, factor = guidance[needed.to(guidance.known.device)], spatial_scale_factor(self.vae)
-        colour = self._pad(told.colour)
-        distances = getattr(self.unet.config, "distance_channels", 0)
-        shape = (
-            len(needed),
-            self.vae.config.latent_channels + distances,
-            *(side // factor for side in colour.shape[-2:]),
-        )
-        clean = torch.zeros(shape, device=self._execution_device)
+        told, grid = guidance[needed.to(guidance.known.device)], self.grid
+        colour, distances = grid.pad(told.colour), self.backbone.distance_channels
+        rows, columns = (side // grid.factor for side in colour.shape[-2:])
+        channels = self.vae.config.latent_channels + distances
+        clean = torch.zeros((len(needed), channels, rows, columns), device=self._execution_device)
         if len(colour):
-            parts = [self._encode(colour) if known_latents is None else known_latents[needed.to(known_latents.device)]]
-            parts += [distance_to_latents(self._pad(told.distance), unit)] if distances else []
+            parts = [self.encode(colour) if known_latents is None else known_latents[needed.to(known_latents.device)]]
+            parts += [distance_to_latents(self.grid.pad(told.distance), unit)] if distances else []
             clean[needed.to(clean.device)] = torch.cat(parts, 1)
         return clean
 
-    def _predict(self, frames, timestep, told: _Told, scales) -> torch.Tensor:
-        """The networks' outputs for all passes [P, N, C, h, w], guided where there are `scales` [P, N, 1, 1, 1]."""
-        copies = (1,) if scales is None else (0, 1)  # 0: told nothing but its rays, which are no matter of taste
+    def _predict(self, frames, timestep, told: _Told) -> torch.Tensor:
+        """The networks' outputs for all passes [P, N, C, h, w], guided where there are scales."""
+        copies = (1,) if told.scales is None else (0, 1)  # 0: told nothing but its rays, which are no matter of taste
         outputs: dict[tuple[int, int], torch.Tensor] = {}
         for network, rows in self._batches(len(frames), copies):
             which = [index for index, _ in rows]
@@ -436,17 +362,17 @@ class ViewsPipeline(DiffusionPipeline):
             if isinstance(self.unet_backward, ReversedMotion) and len(frames) == 2:
                 extra["both_directions"] = True
             embeddings = told.embeddings[which] * share.to(told.embeddings.dtype)
-            results = self._call_unet(network, model_input, timestep, embeddings, told.ids, extra)
+            results = self.call_unet(network, model_input, timestep, embeddings, told.ids, extra)
             outputs |= dict(zip(rows, results, strict=True))
         output = torch.stack([outputs[index, 1] for index in range(len(frames))])
-        if scales is None:
+        if told.scales is None:
             return output
         free = torch.stack([outputs[index, 0] for index in range(len(frames))])
-        return free + scales * (output - free)
+        return free + told.scales * (output - free)
 
     def _batches(self, passes: int, copies: Sequence[int]):
         """What goes through which network at once: rows (pass, copy), passes first."""
-        networks = self._networks()
+        networks = self.networks()
         if isinstance(self.unet_backward, ReversedMotion) and passes == 2:  # both directions of a copy go together
             size = max(1, self.rows_at_once // 2)
             for start in range(0, len(copies), size):
@@ -458,67 +384,19 @@ class ViewsPipeline(DiffusionPipeline):
             for start in range(0, len(rows), self.rows_at_once):
                 yield networks[own[0]], rows[start : start + self.rows_at_once]
 
-    def _call_unet(self, unet, model_input, timestep, embeddings, ids, extra: dict) -> torch.Tensor:
-        dtype = unet.dtype if self._is_svd() else model_input.dtype
+    def call_unet(self, unet, model_input, timestep, embeddings, ids, extra: dict) -> torch.Tensor:
+        model_input = model_input.to(self.backbone.input_dtype(unet, model_input))
         output = unet(
-            model_input.to(dtype), timestep, encoder_hidden_states=embeddings.to(unet.dtype),
+            model_input, timestep, encoder_hidden_states=embeddings.to(unet.dtype),
             added_time_ids=ids.expand(len(model_input), -1).to(unet.dtype), return_dict=False, **extra,
         )[0]  # fmt: skip
         return output.float()
 
-    def _is_svd(self) -> bool:
-        return isinstance(self.unet, UNetSpatioTemporalConditionModel)
-
-    def _timesteps(self, steps: int, strength: float, sigmas: str) -> tuple[torch.Tensor, int]:
-        """The scheduler's timesteps, those above `strength` left out, and how many there are without leaving out."""
-        scheduler, device = self.scheduler, self._execution_device
-        if hasattr(scheduler, "scale_noise"):  # flow matching
-            full = steps if strength >= 1 else max(steps, round(steps / max(strength, 1e-3)))
-            scheduler.set_timesteps(full, device=device)
-            scheduler.set_begin_index(full - steps)
-            return scheduler.timesteps[full - steps :], full
-        if sigmas == "align-your-steps":
-            scheduler.set_timesteps(sigmas=align_your_steps(steps), device=device)
-        else:
-            scheduler.set_timesteps(steps, device=device)
-        if strength < 1:
-            scheduler.set_timesteps(sigmas=shortened(scheduler.sigmas.tolist(), strength), device=device)
-        scheduler.set_begin_index(0)
-        return scheduler.timesteps, steps
-
-    def _noised(self, clean, noise, timestep, pure: bool = False) -> torch.Tensor:
-        """Clean latents at a timestep's noise level; `pure`: the scheduler's start from nothing."""
-        if hasattr(self.scheduler, "scale_noise"):  # flow matching
-            sigma = timestep / self.scheduler.config.num_train_timesteps
-            return noise.clone() if pure else torch.lerp(clean, noise, sigma)
-        if pure:
-            return noise * self.scheduler.init_noise_sigma
-        index = int((self.scheduler.timesteps == timestep).nonzero()[0])
-        return clean + noise * self.scheduler.sigmas[index].to(noise)
-
-    def _multiple(self) -> int:
-        """Frames are padded to multiples of this many pixels."""
-        levels = len(self.unet.config.block_out_channels)
-        patch = getattr(self.unet.config, "patch_size", 1)
-        return spatial_scale_factor(self.vae) * patch * 2 ** (levels - 1)
-
-    def _pad(self, images: torch.Tensor) -> torch.Tensor:
-        multiple = self._multiple()
-        rows, columns = (-size % multiple for size in images.shape[-2:])
-        return F.pad(images, (0, columns, 0, rows), mode="replicate") if rows or columns else images
-
-    def _expected(self, latents: torch.Tensor, output: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-        """The clean latents that the networks expect at the end."""
-        if hasattr(self.scheduler, "scale_noise"):  # flow matching: the output is noise less clean
-            return latents - timestep / self.scheduler.config.num_train_timesteps * output
-        variance = self.scheduler.sigmas[int((self.scheduler.timesteps == timestep).nonzero()[0])].to(latents) ** 2
-        return latents / (variance + 1) - output * (variance / (variance + 1)).sqrt()
-
-    def _encode(self, images: torch.Tensor) -> torch.Tensor:
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
         parts = images.split(self.frames_decoded_at_once)
         return torch.cat([encode_images(self.vae, some).float() for some in parts])
 
-    def _decode(self, latents: torch.Tensor) -> torch.Tensor:
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
         latents = (1 / self.vae.config.scaling_factor * latents).to(self.vae.dtype)
         temporal = "num_frames" in inspect.signature(self.vae.decode).parameters
         parts = [

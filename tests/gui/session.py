@@ -30,6 +30,8 @@ FILE = STATE / "scene.blend"
 ADDON = "bl_ext.user_default.look_beyond"
 STAGE = os.environ["GUI_STAGE"]
 WIDTH, HEIGHT = map(int, os.environ["GUI_SIZE"].split("x"))
+KEYCODES = {"F11": "95", "F12": "96"}
+"""Function keys by number: by name, xdotool holds Alt as well, because their fifth level is the one that it finds."""
 FRESH = ("example", "draft")
 """Stages that begin in a new file and leave none."""
 LOG = (HOST / "log.txt").open("a")
@@ -147,6 +149,8 @@ def key(name: str, at: tuple[int, int] | None = None) -> None:
     """Press a key, such as ctrl+shift+F12, with the mouse over the viewport."""
     region = viewport()
     x, y = at or (region.x + 300, region.y + 300)
+    for function_key, code in KEYCODES.items():
+        name = name.replace(function_key, code)
     xdo("mousemove", x, from_top(y), "key", name)
 
 
@@ -621,6 +625,7 @@ def path(the) -> Iterator[float]:
     yield from rest()
     yield from redrawn(6)
     yield from screenshot("08_path")
+    former = list(view.warnings)
     # The curve's last point is taken by the mouse, moved by G, and put back by Ctrl-Z.
     curve, region = bpy.context.view_layer.objects.active, viewport()
     key("Tab")
@@ -636,19 +641,19 @@ def path(the) -> Iterator[float]:
     yield from mouse(("MOVE", x + 60, y), ("MOVE", x + 180, y))
     drawn, before, began = redraws[0], view.check, time.monotonic()
     xdo("click", 1)
-    yield from until(lambda: view.check is not before and view.idle and view._batches is not None)
+    yield from until(lambda: view.check is not before and view.idle)
     say(
         f"after the edit: {view.warnings} drawn {time.monotonic() - began:.2f} s later,"
         f" {len(view.check.cameras)} cameras read in {len(view.slices_s)} slices of at most"
         f" {1e3 * max(view.slices_s):.1f} ms ({1e3 * max(view.slices_own_s):.1f} ms of their own); the window was drawn"
         f" {redraws[0] - drawn} times meanwhile, load {os.getloadavg()[0]:.1f}"
     )
-    assert view.warnings
+    assert view.warnings != former
     yield from screenshot("09_path_too_far")
     key("ctrl+z")
     yield 0.3
     yield from rest()
-    assert not view.warnings, view.warnings
+    assert view.warnings == former, view.warnings
     key("Tab")
     yield from until(lambda: bpy.context.mode == "OBJECT")
     scene = bpy.context.scene
@@ -691,7 +696,7 @@ def shot(the) -> Iterator[float]:
     yield from until(lambda: session.task and session.task.message.startswith("Denoising") and session.preview)
     yield 1.0
     assert len(session.queue) == 1
-    yield 15.0  # as a job does, it goes on for a while: its beats are measured
+    yield 5.0  # as a job does, it goes on for a while: its beats are measured
     bpy.ops.wm.save_mainfile()
     yield from screenshot("12_queue")
     bpy.ops.wm.open_mainfile(filepath=str(FILE))

@@ -106,7 +106,7 @@ def masked_video_pipeline() -> MaskedVideoPipeline:
 def test_what_was_hidden_is_made_and_measured(device, make, room):  # noqa: F811
     """A walk that uncovers much, with the network's guidance, and the estimator of distance in the holes."""
     views = make().to(device)
-    if isinstance(views, ViewsPipeline) and views.frames_per_pass:
+    if isinstance(views, ViewsPipeline) and views.whole_clips:
         views.unet.register_to_config(num_frames=4)
     panorama = MeasuredPanorama(panorama_pipeline().to(device), DepthPipeline(tiny_depth_anything()).to(device))
     views.meter = panorama.meter.with_settings({"size": 56})

@@ -12,7 +12,7 @@ from lookbeyond.errors import InputError
 from lookbeyond.exchange.floor_plan import floor_plan, write_floor_plan
 from lookbeyond.exchange.gltf import write_glb
 from lookbeyond.exchange.mesh_files import write_mesh
-from lookbeyond.exchange.stage import _ears, collider_of, inside_normal, stage_of
+from lookbeyond.exchange.stage import _ears, collider_of, stage_of
 from lookbeyond.exchange.usd_stage import write_usd_stage
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.layout import RoomLayout, box_layout, signed_area
@@ -21,6 +21,12 @@ from lookbeyond.geometry.projection import equirectangular_directions, sample_eq
 
 VALIDATOR = Path(__file__).parents[3] / "viewer" / "node_modules" / "gltf-validator"
 L_SHAPED = RoomLayout(np.array([[-2, -2], [3, -2], [3, 1], [1, 1], [1, 3], [-2, 3.0]]), -1.5, 1.1, 0.9)
+
+
+def inside_normal(part, origin):
+    """[T] bool: whether each triangle shows its counter-clockwise side to a point."""
+    a, b, c = (part.vertices[part.triangles[:, k]].astype(np.float64) for k in range(3))
+    return np.einsum("ti,ti->t", np.cross(b - a, c - a), np.asarray(origin) - a) > 0
 
 
 def world_in(layout: RoomLayout, heading_rad=0.4, cupboard=True) -> Panorama:

@@ -11,9 +11,9 @@ from PIL import Image
 from lookbeyond.errors import InputError, OutOfMemory
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.panorama import View
+from lookbeyond.pipelines.fusion import Pass, fused_guidance, spatial_weights
 from lookbeyond.pipelines.guidance import Guidance
 from lookbeyond.pipelines.masked_video import MASKED, MaskedVideoPipeline
-from lookbeyond.pipelines.views import Pass, spatial_weights
 from tests.lookbeyond.pipelines.tiny import wan_vace
 
 WIDTH, HEIGHT, FRAMES = 64, 32, 9
@@ -189,9 +189,8 @@ def test_a_warm_start_takes_its_share_of_the_steps_from_the_noised_guidance(ours
 
 
 def ours_guidance(pipeline, passes, weights) -> torch.Tensor:
-    from lookbeyond.pipelines.views import ViewsPipeline
 
-    return ViewsPipeline._fused_guidance(passes, weights).colour
+    return fused_guidance(passes, weights).colour
 
 
 def test_guidance_costs_twice_only_where_it_is_asked_for(ours, components):

@@ -14,8 +14,9 @@ from transformers import CLIPImageProcessor
 from lookbeyond.models.raymap_encoder import RaymapEncoder
 from lookbeyond.models.reversed_motion import ReversedMotion
 from lookbeyond.models.sampling import ConsistencyScheduler, align_your_steps, shortened
+from lookbeyond.pipelines.fusion import Pass, fused_guidance
 from lookbeyond.pipelines.guidance import Guidance
-from lookbeyond.pipelines.views import Pass, ViewsPipeline
+from lookbeyond.pipelines.views import ViewsPipeline
 from tests.lookbeyond.models.test_reversed_motion import reversed_unet
 from tests.lookbeyond.pipelines.test_views import FRAMES, denoised, path, shoot, two_passes, view
 from tests.lookbeyond.pipelines.tiny import randomized, svd_views_pipeline
@@ -71,7 +72,7 @@ def test_sigmas_are_the_schedulers(steps):
     pipeline = svd_views_pipeline()
     oracle = EulerDiscreteScheduler.from_config(pipeline.scheduler.config)
     oracle.set_timesteps(steps)
-    timesteps, whole = pipeline._timesteps(steps, 1.0, "scheduler")
+    timesteps, whole = pipeline.sampler.timesteps(steps, 1.0, "scheduler", torch.device("cpu"))
     assert whole == steps and torch.equal(timesteps, oracle.timesteps)
     assert torch.equal(pipeline.scheduler.sigmas, oracle.sigmas)
 
@@ -80,7 +81,7 @@ def test_ten_steps_are_align_your_steps_all_eleven_values():
     sigmas = AysSchedules["StableDiffusionVideoSigmas"]
     assert align_your_steps(10) == sigmas and len(sigmas) == 11 and sigmas[-1] == 0
     pipeline = svd_views_pipeline()
-    timesteps, _ = pipeline._timesteps(10, 1.0, "align-your-steps")
+    timesteps, _ = pipeline.sampler.timesteps(10, 1.0, "align-your-steps", torch.device("cpu"))
     torch.testing.assert_close(pipeline.scheduler.sigmas, torch.tensor(sigmas))
     torch.testing.assert_close(timesteps, 0.25 * torch.tensor(sigmas[:-1]).log())
 
@@ -105,7 +106,7 @@ def test_a_schedule_is_shortened_without_jumps():
 
 
 def clean_latents(pipeline: ViewsPipeline, passes: list[Pass]) -> torch.Tensor:
-    return pipeline._clean(pipeline._fused_guidance(passes, EVEN), 1.6, torch.ones(FRAMES, dtype=torch.bool))
+    return pipeline._clean(fused_guidance(passes, EVEN), 1.6, torch.ones(FRAMES, dtype=torch.bool))
 
 
 def test_a_warm_start_takes_fewer_steps_and_stays_near_what_was_told():
@@ -267,5 +268,5 @@ def test_free_sizes(width, height):
 
 def test_the_network_says_how_many_frames_a_pass_has():
     pipeline = svd_views_pipeline()
-    assert pipeline.frames_per_pass == pipeline.unet.config.num_frames
+    assert pipeline.backbone.frames_per_pass == pipeline.unet.config.num_frames
     assert isinstance(pipeline.unet, nn.Module)

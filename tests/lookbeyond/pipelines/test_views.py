@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.panorama import View
+from lookbeyond.pipelines.fusion import Pass, spatial_weights
 from lookbeyond.pipelines.guidance import Guidance, fill_holes, image_tensor
-from lookbeyond.pipelines.views import Pass, ViewsPipeline, spatial_weights
+from lookbeyond.pipelines.samplers import FlowSampler
+from lookbeyond.pipelines.views import ViewsPipeline
 from tests.lookbeyond.pipelines.tiny import svd_views_pipeline, views_pipeline
 
 WIDTH, HEIGHT, FRAMES = 64, 32, 5
@@ -166,10 +168,10 @@ def test_a_clips_ends_are_its_anchors_even_where_nothing_else_is_told(make, stre
     generator = torch.Generator().manual_seed(3)
     last = pipeline.scheduler.sigmas[-2]  # they end with a zero
     pictures = torch.stack([image_tensor(one.anchor.colour)[0] for one in passes])
-    told = pipeline._encode(pictures)
+    told = pipeline.encode(pictures)
     channels = 4 + getattr(pipeline.unet.config, "distance_channels", 0)
     noise = torch.randn((FRAMES, channels, *told.shape[-2:]), generator=generator)[[0, -1], :4]
-    flow = hasattr(pipeline.scheduler, "scale_noise")
+    flow = isinstance(pipeline.sampler, FlowSampler)
     expected = torch.lerp(told, noise, last) if flow else (told + last * noise) / (last**2 + 1) ** 0.5
     torch.testing.assert_close(seen[-1][[0, -1]], expected, atol=1e-4, rtol=1e-4)
 
@@ -186,10 +188,11 @@ def test_a_low_strength_stays_near_the_guidance():
     pipeline, passes = svd_views_pipeline(), two_passes(path())
     weights = np.full((FRAMES, 2), 0.5)
     clean = pipeline._clean(passes[0].guidance, 1.6, torch.ones(FRAMES, dtype=torch.bool))
-    low, high = (
-        pipeline._noised(clean, torch.ones_like(clean), pipeline._timesteps(2, strength, "scheduler")[0][0])
-        for strength in (0.2, 1.0)
-    )
+    begun = []
+    for strength in (0.2, 1.0):
+        timesteps, _ = pipeline.sampler.timesteps(2, strength, "scheduler", clean.device)
+        begun.append(pipeline.sampler.noised(clean, torch.ones_like(clean), timesteps[0]))
+    low, high = begun
     assert (low - clean).abs().mean() < 0.1 * (high - clean).abs().mean()
     assert shoot(pipeline, passes, weights, strength=0.2).colour.isfinite().all()
 
