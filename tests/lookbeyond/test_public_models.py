@@ -12,7 +12,7 @@ def test_the_levers_do_a_third_of_the_work_at_the_same_masks():
     """17 frames of 480 x 832 and the walk to their second anchor; the network alone, counted without data."""
     pipeline = public_models.planner()
     clips = public_models.clips_of_a_walk(pipeline, 17, public_models.HEIGHT, public_models.WIDTH)
-    assert [len(clip.known) for clip in clips] == [17, 17] and 0.1 < 1 - float(clips[0].known[8].mean()) < 0.5
+    assert [len(clip.known) for clip in clips] == [17, 17] and 0.1 < 1 - float(clips[0].known.mean()) < 0.3
     work = {name: public_models.work_of(setup, clips, pipeline) for name, setup in public_models.setups()}
     counted = [public_models.flops_of(work[name], "vace", "transformer") for name, _ in public_models.LEVERS]
     alone, fused, *rest = counted
