@@ -18,6 +18,7 @@ import urllib.request
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 import zmq
@@ -41,8 +42,10 @@ from inference_service.store.housekeeping import entries
 from inference_service.store.store import Store
 from inference_service.wire import connection, files, messages
 from inference_service.wire.requests import WORLD_FILES, ShotRequest
+from inference_service.work.units.clip import MONITORS, WatchedClip
 from inference_service.workers.messages import UnitDone, UnitFailed, UnitProgress
 from lookbeyond.errors import InputError, StorageError
+from lookbeyond.monitors.findings import WatchedFrame
 from tests.support.double import DoublePipeline, DoublePresets, service_command, worker_command
 from tests.support.service import (
     SLOW,
@@ -465,6 +468,12 @@ class StuckAtTheThirdClip:
                 clips = [{"source": i, "target": i + 1, "first": 4 * i, "last": 4 * i + 4} for i in range(3)]
                 anchors = [{"frame": 4 * i, "before": []} for i in range(4)]
                 (folder / "plan.json").write_text(json.dumps({"anchors": anchors, "clips": clips}))
+            if unit.kind == "clip":
+                (folder / MONITORS).write_bytes(
+                    msgspec.json.encode(
+                        WatchedClip(1.0, tuple(WatchedFrame(None, None, None, 0.0, 1.0, 0.0) for _ in unit.cameras))
+                    )
+                )
             for name in unit.outputs.values():
                 (folder / name).parent.mkdir(exist_ok=True)
                 (folder / name).write_bytes(os.urandom(1_800_000))
