@@ -52,6 +52,7 @@ def draw_room(
     *,
     width: int | None = None,
     measured: NDArray[np.float32] | None = None,
+    things: NDArray[np.float32] | None = None,
     dressed: bool = True,
 ) -> DrawnPlace:
     """A room in the surfaces of a picture and in the light that diffusion believed.
@@ -59,7 +60,8 @@ def draw_room(
     painted: what diffusion made of the picture (or the picture itself, where that is a panorama); its seed tells what
     is drawn by chance. width: of what is drawn, pixels; None: the painted panorama's.
     measured: [h', w'] metres along the picture's rays, which tells what stands before the walls;
-    the painted panorama's own distance where it is not given. dressed: doors, windows and pictures where diffusion
+    the painted panorama's own distance where it is not given. things: [h', w'] 0..1, how likely each of the picture's
+    pixels shows something that stands in the room. dressed: doors, windows and pictures where diffusion
     believed in them.
     """
     width = int(width or painted.colour.shape[1])
@@ -74,7 +76,9 @@ def draw_room(
     else:
         logs = cv2.resize(np.log(measured), small.pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         measured = np.exp(logs)
-    seen = find_clean(small, layout, faces, measured, _believed_colours(painted, layout))
+    if things is not None:
+        things = np.asarray(cv2.resize(things, small.pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+    seen = find_clean(small, layout, faces, measured, _believed_colours(painted, layout), things)
     lights = light_of_faces(faces, layout, painted, seen, coarse, unit)
     patterns = [
         seen_pattern(face, light, picture, seen, texel, unit) for face, light in zip(faces, lights, strict=True)

@@ -95,6 +95,8 @@ class LayoutFit:
     """In words for the artist: what the place was taken for, and why."""
     distance_inside: NDArray[np.float32]
     """[h, w] metres along the rays of `distance_camera`, by the network alone."""
+    things_inside: NDArray[np.float32]
+    """[h, w] 0..1: how likely something stands there before floor, walls and ceiling, by the network alone."""
     walls: NDArray[np.float32]
     """[256] log of the walls' level distance in metres, by the network alone; columns as an equirectangular
     panorama's whose middle looks along +X."""
@@ -424,8 +426,9 @@ def fit_layout(
     side = INSIDE_SIDE / max(width, height)
     small = camera.resized(max(2, round(width * side)), max(2, round(height * side)))
     inside = np.exp(grid_in_photo(told.distance, small, small.width, small.height)) * camera_height
+    things = grid_in_photo(told.kinds[THING], small, small.width, small.height)
     sky = measure_sky(photo, level).evidence
-    return _outcome(evidence, room, contrast, sky, camera.position, heading, camera_height, inside, small)
+    return _outcome(evidence, room, contrast, sky, camera.position, heading, camera_height, (inside, things), small)
 
 
 def fit_signs(
@@ -478,12 +481,12 @@ def fit_layout_panorama(
     room, contrast = _best_room(evidence)
     inside = np.exp(told.distance) * camera_height
     sky, place = float(np.median(skies)), np.array(origin, float)
-    return _outcome(evidence, room, contrast, sky, place, heading_rad, camera_height, inside, None)
+    return _outcome(evidence, room, contrast, sky, place, heading_rad, camera_height, (inside, told.kinds[THING]), None)
 
 
 def _outcome(
     evidence: _Evidence, room: _Room | None, contrast: float, sky: float, position: NDArray, heading: float,
-    unit: float, inside: NDArray, camera: Camera | None,
+    unit: float, inside: tuple[NDArray, NDArray], camera: Camera | None,
 ) -> LayoutFit:  # fmt: skip
     sure, place, reason = _judge(evidence, room, contrast, sky)
     if place == "room" and room is not None and not _HEIGHTS_M[0] <= (1 + room.ceiling) * unit <= _HEIGHTS_M[1]:
@@ -503,8 +506,8 @@ def _outcome(
     columns = (0.5 - (_AZIMUTHS - heading) / (2 * math.pi)) * ALL_COLUMNS - 0.5
     walls = np.interp(columns, np.arange(ALL_COLUMNS), evidence.told.walls, period=ALL_COLUMNS) + math.log(unit)
     return LayoutFit(
-        candidate if place == "room" else None, candidate, place, round(sure, 4), reason, inside.astype(np.float32),
-        walls.astype(np.float32), camera,
+        candidate if place == "room" else None, candidate, place, round(sure, 4), reason,
+        *(values.astype(np.float32) for values in inside), walls.astype(np.float32), camera,
     )  # fmt: skip
 
 

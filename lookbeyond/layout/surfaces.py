@@ -27,6 +27,9 @@ IN_FRONT = 0.30
 BEHIND = 0.6
 STANDS_OUT = 0.10
 """The same logarithm, above which what is not of the face's surface has a distance of its own."""
+LIKELY_THING = 0.5
+"""Likelihood from which on what would be floor is believed to be a thing: a desk's top is as flat. Of walls the colours
+tell more: a door is a thing, too, and what is left of its wall may be a curtain."""
 LEAST_THING = 0.004
 """Share of the photo."""
 FURNITURE = 0.75
@@ -66,16 +69,20 @@ def find_clean(
     faces: Sequence[Face],
     measured: NDArray[np.float32],
     expected: Sequence[NDArray],
+    things: NDArray[np.float32] | None = None,
 ) -> SeenFaces:
     """Which pixels of a picture (at working size) show the faces themselves.
 
     measured: [h, w] distance in metres along the ray, of whatever is there.
     expected: by face, its colour [3] in Lab as diffusion believed it.
+    things: [h, w] 0..1, how likely something stands there.
     """
     rays, position = picture.rays(), picture.position
     distance, face = layout.cast(position, rays)
     ratio = np.log(distance / np.maximum(measured, 1e-3))
     possible = (ratio < IN_FRONT) & (ratio > -BEHIND) & picture.shown
+    if things is not None:
+        possible &= (things < LIKELY_THING) | (face != layout.floor_face)
     colours = lab(picture.pixels)
     smooth = cv2.bilateralFilter(colours, 5, 12, 3)
     weight = 0.25 + np.exp(-picture.border_depth() / (0.02 * max(face.shape)))

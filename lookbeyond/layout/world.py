@@ -32,6 +32,8 @@ class FoundPlace:
     """Of a room that is to be drawn."""
     measured: NDArray[np.float32] | None = None
     """[h, w] metres along the photo's rays; of a room that is to be drawn."""
+    things: NDArray[np.float32] | None = None
+    """[h, w] 0..1: how likely each of these pixels shows something that stands in the room."""
 
     @property
     def drawn(self) -> bool:
@@ -64,7 +66,7 @@ def find_place(
     place = Place(fit.place, round(fit.confidence, 4), fit.reason)
     layout = fit.candidate if room == "on" else fit.layout
     if layout is not None and not (fit.place == "open" and room == "auto"):
-        return FoundPlace(replace(place, kind="room"), layout, fit.distance_inside)
+        return FoundPlace(replace(place, kind="room"), layout, fit.distance_inside, fit.things_inside)
     if room == "on" and fit.place == "open":
         place = replace(place, kind="neither")
     return FoundPlace(place)
@@ -87,7 +89,16 @@ def draw_place(
         raise ValueError("a place is drawn around its photo: this panorama has none")
     picture = PhotoPicture.of(photo, camera)
     if found.layout is not None:
-        return with_room(picture, painted, found.layout, found.place, unseen, width=width, measured=found.measured)
+        return with_room(
+            picture,
+            painted,
+            found.layout,
+            found.place,
+            unseen,
+            width=width,
+            measured=found.measured,
+            things=found.things,
+        )
     if found.open:
         return _with_place(picture, painted, draw_open(picture, painted, width), found.place, unseen)
     return replace(painted, place=found.place)
@@ -118,9 +129,12 @@ def with_room(
     *,
     width: int | None = None,
     measured: NDArray[np.float32] | None = None,
+    things: NDArray[np.float32] | None = None,
 ) -> Panorama:
     """The panorama of a room with its surfaces drawn; arguments as of `draw_room`."""
-    drawn = draw_room(picture, painted, layout, width=width, measured=measured, dressed=unseen != "plain")
+    drawn = draw_room(
+        picture, painted, layout, width=width, measured=measured, things=things, dressed=unseen != "plain"
+    )
     return replace(_with_place(picture, painted, drawn, place, unseen), layout=layout)
 
 

@@ -36,7 +36,7 @@ def test_a_fit_that_is_the_truth_has_no_error_and_one_that_is_a_tenth_too_big_a_
     camera = scene.camera.resized(48, 36)
     for factor in (1.0, 1.1):
         walls, inside = np.log(factor * truth).astype(np.float32), np.ones((36, 48), np.float32)
-        fit = LayoutFit(None, None, "neither", 0.0, "", inside, walls, camera)
+        fit = LayoutFit(None, None, "neither", 0.0, "", inside, np.zeros_like(inside), walls, camera)
         figures = layouts.judge_walls(scene, fit, scene.distance)
         for where in ("seen", "hidden"):
             assert figures[f"walls, {where} AbsRel"]["ours"] == pytest.approx(factor - 1, abs=1e-4)

@@ -21,7 +21,7 @@ from lookbeyond.layout.pattern import SeenPattern, repeats
 from lookbeyond.layout.picture import PhotoPicture, SpherePicture
 from lookbeyond.layout.quilting import continue_pattern
 from lookbeyond.layout.render import map_faces, render_faces
-from lookbeyond.layout.surfaces import FaceLight, SeenFaces
+from lookbeyond.layout.surfaces import FaceLight, SeenFaces, find_clean, lab
 from lookbeyond.layout.things import find_things
 
 L_SHAPE = RoomLayout(np.array([[-1.0, -1], [4, -1], [4, 1], [1, 1], [1, 3], [-1, 3]]), -1.6, 1.1)
@@ -222,7 +222,7 @@ def fit(layout: RoomLayout | None, place: str, **options):
     values = {"candidate": layout, "confidence": 0.7, "reason": "Because.", "walls": np.zeros(256, np.float32)}
     distance = np.full((24, 32), 9.0, np.float32)
     return LayoutFit(layout=layout if place == "room" else None, place=place, distance_inside=distance,
-                     distance_camera=None, **(values | options))  # fmt: skip
+                     things_inside=0 * distance, distance_camera=None, **(values | options))  # fmt: skip
 
 
 def understood(photo: PhotoPicture, painted: Panorama, room: world.Room = "auto", unseen: world.Unseen = "dressed"):
@@ -282,3 +282,19 @@ def test_a_photos_hole_shows_nothing_of_any_face():
     assert not small.shown[10:20, 15:25].any() and small.shown[:9].all()
     np.testing.assert_array_equal(picture.with_holes[..., 3], photo[..., 3])
     assert PhotoPicture.of(photo[..., :3], picture.camera).shown.all()
+
+
+def test_a_desk_that_the_network_knows_does_not_become_the_floor():
+    room, *_ = box_world()
+    camera = placed_camera(128, 96, math.radians(70), pitch_rad=math.radians(-30), position=tuple(ORIGIN))
+    small = PhotoPicture(picture_of(room, camera.rays()), camera)
+    measured, face = room.cast(small.position, small.rays())
+    floor, beside = face == room.floor_face, np.arange(small.pixels.shape[1]) < small.pixels.shape[1] // 2
+    colours = lab(small.pixels)
+    expected = [np.median(colours[face == one.number] if (face == one.number).any() else colours[floor], 0)
+                for one in faces_of(room)]  # fmt: skip
+    things = np.where(beside, np.float32(1), np.float32(0)) + np.zeros_like(measured, np.float32)
+    bare = find_clean(small, room, faces_of(room), measured.astype(np.float32), expected)
+    seen = find_clean(small, room, faces_of(room), measured.astype(np.float32), expected, things)
+    assert (bare.clean & floor & beside).sum() > 100 and not (seen.clean & floor & beside).any()
+    assert (seen.clean & floor).any()
