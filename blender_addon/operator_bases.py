@@ -26,6 +26,14 @@ def refuse(operator: bpy.types.Operator, error: Exception) -> set[str]:
     return {"CANCELLED"}
 
 
+NEEDS_VIEWPORT = "This needs a 3D viewport: press the button in the viewport's sidebar"
+
+
+def viewport_reason(context: bpy.types.Context) -> str:
+    """Why an operator that works in the viewport it is called from cannot run; "" where it can."""
+    return "" if context.space_data is not None and context.space_data.type == "VIEW_3D" else NEEDS_VIEWPORT
+
+
 class PollWithReason:
     """Says why the operator cannot run: `reason` returns a sentence, or nothing."""
 

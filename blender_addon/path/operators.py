@@ -6,7 +6,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 
 from ..kit import CameraError
-from ..operator_bases import PollWithReason
+from ..operator_bases import PollWithReason, viewport_reason
 from ..session import session
 from ..world import stage
 from ..world.distance import WorldError
@@ -131,8 +131,8 @@ class ShowKnown(PollWithReason, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        if context.space_data is None or context.space_data.type != "VIEW_3D":
-            return "This needs a 3D viewport: press the button in the viewport's sidebar"
+        if reason := viewport_reason(context):
+            return reason
         return "" if stage.shows_tint(stage.find_stage(context.scene)) else "Add the stage first"
 
     def execute(self, context):

@@ -8,7 +8,7 @@ from bpy_extras import view3d_utils
 from mathutils import Vector
 
 from ..cameras import metres_per_unit
-from ..operator_bases import PollWithReason
+from ..operator_bases import NEEDS_VIEWPORT, PollWithReason, viewport_reason
 from .camera import linked_reason, photo_camera
 
 
@@ -45,8 +45,8 @@ class PhotoPicking(PollWithReason):
 
     def begin(self, context: bpy.types.Context, status_text: str) -> set[str]:
         """Start the modal operator."""
-        if context.space_data is None or context.space_data.type != "VIEW_3D" or context.region is None:
-            self.report({"ERROR"}, "This needs a 3D viewport: press the button in the viewport's sidebar.")
+        if viewport_reason(context) or context.region is None:
+            self.report({"ERROR"}, f"{NEEDS_VIEWPORT}.")
             return {"CANCELLED"}
         self.look_through(context)
         self.region = next(region for region in context.area.regions if region.type == "WINDOW")

@@ -4,7 +4,15 @@ import bpy
 from bpy.props import FloatProperty, IntProperty, StringProperty
 
 from ..list_operators import DeleteOperator, FolderOperator, chosen_reason
-from ..operator_bases import IMAGE_GLOB, NOT_REMEMBERED, PollWithReason, ServiceOperator, WorldOperator, refuse
+from ..operator_bases import (
+    IMAGE_GLOB,
+    NOT_REMEMBERED,
+    PollWithReason,
+    ServiceOperator,
+    WorldOperator,
+    refuse,
+    viewport_reason,
+)
 from ..path import watch
 from ..path.checker import path_checker
 from ..results import absolute
@@ -127,8 +135,8 @@ class SeeWorld(PollWithReason, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        if context.space_data is None or context.space_data.type != "VIEW_3D":
-            return "This needs a 3D viewport: press the button in the viewport's sidebar"
+        if reason := viewport_reason(context):
+            return reason
         return "" if panorama_node(context.scene.world) else "Build a world first"
 
     def execute(self, context):

@@ -28,7 +28,7 @@ from lookbeyond.presets import memory
 from lookbeyond.presets.memory import parts_of
 from tests.lookbeyond.models.test_reversed_motion import reversed_unet
 from tests.lookbeyond.pipelines.test_depth import tiny_depth_anything
-from tests.lookbeyond.pipelines.tiny import randomized, svd_unet, svd_views_pipeline
+from tests.lookbeyond.pipelines.tiny import randomized, shoot_plan, svd_unet, svd_views_pipeline
 
 FRAMES = 5
 SHIPPED = ("svd", "svd-xt", "svd-xt-lcm")
@@ -109,14 +109,7 @@ def shoot(scene: ScenePipeline, room: Panorama, frames: int):
         placed_camera(64, 32, math.radians(70), heading_rad=0.05 * k, position=(0.03 * k, 0, 0)) for k in range(frames)
     ]
     plan = plan_shot(cameras, room, frames_per_clip=scene.frames_per_clip)
-    anchors = []
-    for anchor in plan.anchors:
-        anchors.append(scene.fill_anchor(room, anchor.camera, [anchors[i] for i in anchor.before]))
-    shot = [anchors[plan.clips[0].source]]
-    for clip in plan.clips:
-        source, target = anchors[clip.source], anchors[clip.target]
-        shot += scene.shoot_clip(room, source, target, cameras[clip.first : clip.last + 1])[1:]
-    return cameras, plan, shot
+    return cameras, plan, shoot_plan(scene, room, cameras, plan)
 
 
 @pytest.mark.parametrize("name, own", [("svd", False), ("svd-xt", True), ("svd-xt-lcm", False)])

@@ -20,7 +20,7 @@ from lookbeyond.pipelines.loading import load_stage
 from lookbeyond.pipelines.masked_video import MaskedVideoPipeline
 from lookbeyond.pipelines.scene import ScenePipeline
 from lookbeyond.presets.memory import GB, parts_of, plan
-from tests.lookbeyond.pipelines.tiny import wan_vace
+from tests.lookbeyond.pipelines.tiny import shoot_plan, wan_vace
 from tests.support.public_presets import SMALL_WIDE, save_tiny_vace, write_local
 
 FRAMES = 9
@@ -58,15 +58,8 @@ def shoot(scene: ScenePipeline, room: Panorama, frames: int):
         placed_camera(width, height, math.radians(70), heading_rad=0.02 * k, position=(0.03 * k, 0.02 * k, 0))
         for k in range(frames)
     ]
-    plan_of = plan_shot(cameras, room, frames_per_clip=scene.frames_per_clip)
-    anchors = []
-    for anchor in plan_of.anchors:
-        anchors.append(scene.fill_anchor(room, anchor.camera, [anchors[i] for i in anchor.before]))
-    shot = [anchors[plan_of.clips[0].source]]
-    for clip in plan_of.clips:
-        source, target = anchors[clip.source], anchors[clip.target]
-        shot += scene.shoot_clip(room, source, target, cameras[clip.first : clip.last + 1])[1:]
-    return cameras, shot
+    planned = plan_shot(cameras, room, frames_per_clip=scene.frames_per_clip)
+    return cameras, shoot_plan(scene, room, cameras, planned)
 
 
 def test_a_path_of_any_length_is_shot_and_what_is_known_stays_as_it_was(local, room):

@@ -1,5 +1,7 @@
 """Tiny random components: ours, Stable Video Diffusion's, Wan VACE's. Architecture without weights."""
 
+from collections.abc import Sequence
+
 import torch
 from diffusers import (
     AutoencoderKLTemporalDecoder,
@@ -13,10 +15,14 @@ from diffusers import (
 )
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, T5Tokenizer, UMT5Config, UMT5EncoderModel
 
+from lookbeyond.geometry.cameras import Camera
+from lookbeyond.geometry.keyframes import ShotPlan
+from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.models.autoencoder import Autoencoder
 from lookbeyond.models.panorama_transformer import PanoramaTransformer
 from lookbeyond.models.views_unet import ViewsUNet
 from lookbeyond.pipelines.panorama import PanoramaPipeline
+from lookbeyond.pipelines.scene import ScenePipeline
 from lookbeyond.pipelines.views import ViewsPipeline
 
 
@@ -101,3 +107,15 @@ def wan_vace(**options) -> WanVACEPipeline:
         prediction_type="flow_prediction", use_flow_sigmas=True, num_train_timesteps=1000, flow_shift=3.0
     )
     return WanVACEPipeline(tokenizer, encoder.eval(), vae.eval(), scheduler, transformer)
+
+
+def shoot_plan(scene: ScenePipeline, world: Panorama, cameras: Sequence[Camera], plan: ShotPlan) -> list[View]:
+    """Every frame of a planned shot: its anchors, then its clips."""
+    anchors: list[View] = []
+    for anchor in plan.anchors:
+        anchors.append(scene.fill_anchor(world, anchor.camera, [anchors[i] for i in anchor.before]))
+    shot = [anchors[plan.clips[0].source]]
+    for clip in plan.clips:
+        source, target = anchors[clip.source], anchors[clip.target]
+        shot += scene.shoot_clip(world, source, target, cameras[clip.first : clip.last + 1])[1:]
+    return shot
