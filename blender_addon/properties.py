@@ -21,7 +21,7 @@ from bpy.props import (
 from .folding import STEPS, property_of
 from .kit import Camera, CameraError, heading_pitch_roll
 from .path.frames import QUALITIES
-from .photo.camera import photo_camera, set_photo_camera
+from .photo.camera import photo_camera, photo_path_of, set_photo_camera
 from .photo.exif import DEFAULT_FOV_RAD
 from .service.presets import preset_status
 from .session import session
@@ -73,12 +73,7 @@ def of_camera(read: Callable[[Camera], float], argument: str, default: float, **
 
 
 def photo_path(self: "LookBeyondScene") -> str:
-    if self.photo_camera is None:
-        return ""
-    data = self.photo_camera.data
-    stored = data.look_beyond.photo_path
-    # A linked camera's path is relative to the file that it is linked from.
-    return stored if data.library is None else bpy.path.abspath(stored, library=data.library)
+    return "" if self.photo_camera is None else photo_path_of(self.photo_camera.data)
 
 
 def is_photo_camera(self: "LookBeyondScene", thing: bpy.types.Object) -> bool:

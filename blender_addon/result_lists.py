@@ -52,8 +52,8 @@ class ResultList:
         self.draw_used(layout, scene, item, index)
 
     @classmethod
-    def draw_list(cls, layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-        """Draw the list, and below it the chosen entry."""
+    def draw_list(cls, layout: bpy.types.UILayout, context: bpy.types.Context) -> str:
+        """Draw the list, and below it the chosen entry; returns why that is outdated, as it was drawn."""
         settings = context.scene.look_beyond
         entries, at = getattr(settings, cls.entries), getattr(settings, cls.index)
         row = layout.row()
@@ -62,7 +62,7 @@ class ResultList:
         column = row.column(align=True)
         column.operator(cls.load, text="", icon="IMPORT")
         if at >= len(entries):
-            return
+            return ""
         entry = entries[at]
         for operator, icon in cls.buttons:
             button = column.operator(operator, text="", icon=icon)
@@ -75,8 +75,10 @@ class ResultList:
         for line in cls.lines(entry):
             column.label(text=line)
         cls.draw_actions(column, context.scene, entry)
-        if reason := cls.outdated(context.scene, entry):
+        reason = cls.outdated(context.scene, entry)
+        if reason:
             draw_wrapped(layout, context, reason, "ERROR")
+        return reason
 
 
 def is_used(folder: str, used: str) -> bool:

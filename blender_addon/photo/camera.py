@@ -9,6 +9,12 @@ from ..cameras import camera_of, matrix_world_of, metres_per_unit
 from ..kit import Camera, heading_pitch_roll, placed_camera
 
 
+def photo_path_of(data: bpy.types.Camera) -> str:
+    """The path of the photo that a camera took; a linked camera's is relative to the file that it is linked from."""
+    stored = data.look_beyond.photo_path
+    return stored if data.library is None else bpy.path.abspath(stored, library=data.library)
+
+
 def photo_camera(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None = None) -> Camera | None:
     """The photo's camera as it is now, at the photo's resolution; None without a photo.
 

@@ -79,16 +79,21 @@ def photo_warnings(image: bpy.types.Image, focal_35mm: float) -> list[str]:
     """Warnings about flaws of the photo that the result will show."""
     width, height = image.size[0], image.size[1]
     share = min(1.0, MEASURED_SIDE_PX / max(width, height))
-    small = image.copy()
-    try:
-        small.scale(max(3, round(width * share)), max(3, round(height * share)))
-        pixels = np.empty(small.size[0] * small.size[1] * small.channels, np.float32)
-        small.pixels.foreach_get(pixels)
-        pixels = pixels.reshape(small.size[1], small.size[0], small.channels)[::-1]
-    finally:
-        bpy.data.images.remove(small)
+    pixels = small_pixels(image, max(3, round(width * share)), max(3, round(height * share)))[::-1]
     colours = np.repeat(pixels[..., :1], 3, -1) if pixels.shape[-1] < 3 else pixels[..., :3]
     return quality_warnings(colours, max(width, height), focal_35mm)
+
+
+def small_pixels(image: bpy.types.Image, width: int, height: int) -> np.ndarray:
+    """Pixels float32 [height, width, channels], from below, of a scaled copy; the image stays as it is."""
+    small = image.copy()
+    try:
+        small.scale(width, height)
+        pixels = np.empty(small.size[0] * small.size[1] * small.channels, np.float32)
+        small.pixels.foreach_get(pixels)
+        return pixels.reshape(small.size[1], small.size[0], small.channels)
+    finally:
+        bpy.data.images.remove(small)
 
 
 def converted(image: bpy.types.Image, path: Path, tags: PhotoTags) -> bpy.types.Image:

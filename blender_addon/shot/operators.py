@@ -36,7 +36,7 @@ class PreviewDraft(WorldOperator, bpy.types.Operator):
 
     def prepare(self, context):
         task = stage.build_stage(context, preview=True)
-        return task if bpy.app.background else play.played(task, context.scene, "The draft plays. Esc stops it.")
+        return play.played(task, context.scene, "The draft plays. Esc stops it.")
 
 
 class Shoot(ServiceOperator, bpy.types.Operator):
@@ -109,8 +109,7 @@ class Shoot(ServiceOperator, bpy.types.Operator):
     def prepare(self, context):
         reader = getattr(self, "reader", None)
         task = shoot.shoot(context, reader.cameras if reader is not None else None)
-        plays = context.scene.look_beyond.play_finished and not bpy.app.background
-        return play.played(task, context.scene) if plays else task
+        return play.played(task, context.scene) if context.scene.look_beyond.play_finished else task
 
 
 class SetUpComposite(PollWithReason, bpy.types.Operator):

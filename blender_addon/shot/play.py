@@ -80,7 +80,12 @@ def play_in_viewport(scene: bpy.types.Scene) -> bool:
 
 
 def played(task: Task, scene: bpy.types.Scene, notice: str = "") -> Task:
-    """A task after which its scene plays, where a viewport looks through its camera; `notice` says so, if given."""
+    """A task after which its scene plays, where a viewport looks through its camera; `notice` says so, if given.
+
+    In the background nothing plays.
+    """
+    if bpy.app.background:
+        return task
     job_scene, finish = JobScene(scene), task.finish
 
     def finish_and_play(result: Succeeded) -> str | None:

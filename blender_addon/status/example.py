@@ -48,8 +48,7 @@ def example(context: bpy.types.Context) -> Task:
         message = build(result)
         if message is not None and bpy.context.scene == scene and settings.world_folder:
             add_path(bpy.context, kind="PUSH_IN", world=scene_world_geometry(scene))
-            shot = shoot(bpy.context)
-            session.queue.insert(0, shot if bpy.app.background else played(shot, scene))
+            session.queue.insert(0, played(shoot(bpy.context), scene))
         return message
 
     return replace(task, finish=finish)

@@ -11,7 +11,7 @@ from ..service import preferences
 from ..service.panel import connect_rows
 from ..session import session
 from ..tasks import RunningTask
-from ..world.outdated import outdated_reason
+from ..world.outdated import MISSING, outdated_reason
 
 ROWS = 5
 """Rows of the strip."""
@@ -152,7 +152,7 @@ def next_step(scene: bpy.types.Scene) -> str:
         ready = session.service is not None or preferences.starts_itself()
         return "Build the world" if ready else "Start the service, then build the world"
     if reason := outdated_reason(scene):
-        return "Build the world again: its photo or camera changed" if "build it" in reason else reason
+        return reason if reason == MISSING else "Build the world again: its photo or camera changed"
     if not has_path(scene):
         return "Add a camera path"
     return "Preview the move, or shoot it" if not settings.shot_folder else "Ready"

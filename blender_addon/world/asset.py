@@ -6,6 +6,7 @@ import bpy
 import numpy as np
 
 from ..marks import find_marked, is_local, set_marks
+from ..photo.image import small_pixels
 from .info import read_world_info
 from .nodes import MAKER, add_panorama_node, panorama_group, panorama_image
 from .variants import check_world_files, world_record
@@ -36,14 +37,7 @@ def mark_world(folder: Path, name: str) -> bpy.types.World:
 
 def set_picture(world: bpy.types.World, panorama: bpy.types.Image) -> None:
     """Give an asset the panorama as its picture."""
-    small = panorama.copy()
-    try:
-        small.scale(PICTURE_PX, PICTURE_PX // 2)
-        pixels = np.empty(small.size[0] * small.size[1] * small.channels, np.float32)
-        small.pixels.foreach_get(pixels)
-        pixels = pixels.reshape(small.size[1], small.size[0], small.channels)
-    finally:
-        bpy.data.images.remove(small)
+    pixels = small_pixels(panorama, PICTURE_PX, PICTURE_PX // 2)
     square = np.zeros((PICTURE_PX, PICTURE_PX, 4), np.float32)
     square[PICTURE_PX // 4 : PICTURE_PX // 4 + len(pixels)] = np.dstack([pixels[..., :3], np.ones(pixels.shape[:2])])
     picture = world.preview_ensure()

@@ -11,12 +11,13 @@ import numpy as np
 from ..kit import Camera, CameraError, WorldRequest, heading_pitch_roll
 from ..made import made_objects
 from ..moved import present_path
-from ..photo.camera import camera_of_photo
+from ..photo.camera import camera_of_photo, photo_path_of
 from ..results import absolute
 from ..service.requests import StoredRequest, known_request
 from .nodes import world_rotation_rad
 
 TOLERANCE_RAD, TOLERANCE_M = math.radians(0.1), 0.005
+MISSING = "Its files are missing."
 
 
 def outdated_reason(scene: bpy.types.Scene) -> str:
@@ -40,7 +41,7 @@ def variant_reason(scene: bpy.types.Scene, folder: Path) -> str:
     The camera is that of the world's own picture, which need not be the one that the scene has chosen.
     """
     if not (folder / "world.json").is_file():
-        return "Its files are missing."
+        return MISSING
     stored, settings = known_request(folder), scene.look_beyond
     if stored is None or not isinstance(stored.request, WorldRequest):
         return ""
@@ -72,9 +73,9 @@ def camera_of_world(scene: bpy.types.Scene, stored: StoredRequest) -> bpy.types.
     """The camera of the photo that a world was built from: the scene's, else another that was placed in it."""
     chosen = scene.look_beyond.photo_camera
     for placed in dict.fromkeys([chosen, *made_objects(scene)]):
-        if placed is None or placed.type != "CAMERA" or not (photo := placed.data.look_beyond.photo_path):
+        if placed is None or placed.type != "CAMERA" or not (photo := photo_path_of(placed.data)):
             continue
-        if is_of(Path(bpy.path.abspath(photo, library=placed.data.library)).resolve(), stored):
+        if is_of(absolute(photo), stored):
             return placed
     return None
 
@@ -111,6 +112,6 @@ def is_same_file(file: Path, source: Path, digest: str) -> bool:
         return file.name == source.name  # gone for now: its name must do
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)  # the list of worlds asks of every photo at each redraw
 def _digest(file: Path, modified_ns: int) -> str:
     return sha256(file.read_bytes()).hexdigest()

@@ -84,8 +84,8 @@ class WorldPanel(StepPanel, bpy.types.Panel):
             column.prop(settings, "panorama_path", text="360° Picture")
             column.prop(settings, "panorama_height")
             draw_known_length(layout, settings, "lookbeyond.measure_panorama")
-        WorldList.draw_list(layout, context)
-        if (reason := outdated_reason(scene)) and reason != listed_reason(scene):
+        listed = WorldList.draw_list(layout, context)
+        if (reason := outdated_reason(scene)) and reason != listed:
             draw_wrapped(layout, context, reason, "ERROR")
         if settings.world_folder:
             draw_view(layout, context)
@@ -100,12 +100,6 @@ class WorldPanel(StepPanel, bpy.types.Panel):
             if settings.world_folder and settings.place:
                 draw_wrapped(body, context, settings.place, "HOME")
             body.operator("lookbeyond.use_panorama", text="Use 360° Picture…")
-
-
-def listed_reason(scene: bpy.types.Scene) -> str:
-    """What the list says of its chosen world."""
-    worlds, at = scene.look_beyond.worlds, scene.look_beyond.world_index
-    return WorldList.outdated(scene, worlds[at]) if at < len(worlds) else ""
 
 
 def draw_view(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

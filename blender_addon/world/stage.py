@@ -88,8 +88,12 @@ def find_plate(scene: bpy.types.Scene) -> bpy.types.Object | None:
 def set_stage_visible(scene: bpy.types.Scene, visible: bool) -> bool:
     """Show or hide stage and plate in the viewports, like the eye in the outliner; returns whether that changed
     anything."""
+    return _set_eyes(scene, (find_stage(scene), find_plate(scene)), visible)
+
+
+def _set_eyes(scene: bpy.types.Scene, things: tuple[bpy.types.Object | None, ...], visible: bool) -> bool:
     changed = False
-    for thing in filter(None, (find_stage(scene), find_plate(scene))):
+    for thing in filter(None, things):
         for layer in scene.view_layers:
             if thing.name in layer.objects and thing.hide_get(view_layer=layer) == visible:
                 thing.hide_set(not visible, view_layer=layer)
@@ -100,16 +104,14 @@ def set_stage_visible(scene: bpy.types.Scene, visible: bool) -> bool:
 def is_plate_visible(scene: bpy.types.Scene) -> bool:
     """Whether the eye of the scene's clean plate is open."""
     plate = find_plate(scene)
-    layers = [layer for layer in scene.view_layers if plate is not None and plate.name in layer.objects]
-    return any(plate is not None and not plate.hide_get(view_layer=layer) for layer in layers)
+    return plate is not None and any(
+        plate.name in layer.objects and not plate.hide_get(view_layer=layer) for layer in scene.view_layers
+    )
 
 
 def set_plate_visible(scene: bpy.types.Scene, visible: bool) -> None:
     """Show or hide the clean plate alone."""
-    plate = find_plate(scene)
-    for layer in scene.view_layers:
-        if plate is not None and plate.name in layer.objects:
-            plate.hide_set(not visible, view_layer=layer)
+    _set_eyes(scene, (find_plate(scene),), visible)
 
 
 def place_plate(scene: bpy.types.Scene, stage: bpy.types.Object, folder: Path, mesh: bpy.types.Mesh) -> None:
