@@ -109,6 +109,11 @@ class FrontSocket:
             self._totals["overflows"] += self._incoming.bound()
 
     @property
+    def is_filling(self) -> bool:
+        """Whether unfinished messages grow: `bound_incoming` soon."""
+        return self._incoming.is_filling
+
+    @property
     def is_behind(self) -> bool:
         """Whether answers wait for clients to read what is before them: `flush` soon."""
         return len(self._outboxes) > 0

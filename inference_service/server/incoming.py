@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 MAX_UNFINISHED_BYTES = 128 << 20
 """Of unfinished messages of all connections together; what comes between two counts is beyond it."""
+WATCHED_BYTES = 16 << 20
+"""From so many on they are counted more often: a local line brings a hundred megabytes between two ticks."""
 _TCP_INFO_BYTES, _BYTES_RECEIVED = 192, 128
 """Size of Linux's tcp_info, and where its tcpi_bytes_received lies."""
 
@@ -35,6 +37,8 @@ class Incoming:
         self._counted: dict[int, int] = {}
         """By inode: bytes that had come when its last whole message had been read."""
         self._heard: set[int] = set()
+        self.is_filling = False
+        """Whether much had come of unfinished messages when they were last counted: count again soon."""
 
     def heard(self, frame: zmq.Frame) -> None:
         """A whole message was read; `frame` is one of its frames."""
@@ -54,6 +58,7 @@ class Incoming:
                 self._end(inode, descriptor)
                 log.warning("a connection sent too long a message and is ended", extra={"bytes": size})
                 ended += 1
+            self.is_filling = sum(size for size, _ in unfinished.values()) > WATCHED_BYTES
         return ended
 
     def _unfinished(self, heard: set[int]) -> dict[int, tuple[int, int]]:

@@ -82,6 +82,8 @@ class Server(Service):
                 self._answer_prepared()
                 self._go_on()
                 self.front.flush()
+                if self.front.is_filling:
+                    self.front.bound_incoming()
                 if self.stopping.is_set():
                     if drain_until is None:
                         drain_until = time.monotonic() + self.settings.drain_s
@@ -181,7 +183,8 @@ class Server(Service):
         self.dispatcher.dispatch()
 
     def _hurries(self) -> bool:
-        return self.front.is_behind or self.preparer.is_busy or self.queue.expands or len(self.writing) > 0
+        behind = self.front.is_behind or self.front.is_filling
+        return behind or self.preparer.is_busy or self.queue.expands or len(self.writing) > 0
 
     def _go_on(self) -> None:
         self.writing = [each for each in self.writing if not each.done()]
