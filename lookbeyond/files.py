@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -146,8 +147,11 @@ def write_video(path: Path, frames: Path, fps: float = 24) -> None:
 # --- worlds and views -------------------------------------------------------------------------------------
 
 
-def save_panorama(folder: Path, panorama: Panorama) -> None:
-    """Write panorama.png, distance.exr, from_photo.png, world.json and the layers into `folder`."""
+def save_panorama(folder: Path, panorama: Panorama, extra: Mapping[str, Any] | None = None) -> None:
+    """Write panorama.png, distance.exr, from_photo.png, world.json and the layers into `folder`.
+
+    `extra` is put into world.json.
+    """
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(WRITERS) as writers:
@@ -155,7 +159,7 @@ def save_panorama(folder: Path, panorama: Panorama) -> None:
             writers.submit(write_png, folder / "panorama.png", panorama.colour),
             writers.submit(write_distance, folder / "distance.exr", panorama.distance),
             writers.submit(write_png, folder / "from_photo.png", panorama.from_photo),
-            writers.submit(write_json, folder / "world.json", panorama.to_json_dict()),
+            writers.submit(write_json, folder / "world.json", panorama.to_json_dict() | dict(extra or {})),
         ]
         plate = panorama.plate or Plate(panorama.colour, panorama.distance)
         writing += [

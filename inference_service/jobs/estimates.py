@@ -5,7 +5,6 @@ import time
 from inference_service.jobs.job import ActiveUnit, Job
 from inference_service.jobs.pace import Key, Paces, kind_of, kind_with_steps
 from inference_service.work.requests import CheckedShot
-from inference_service.work.unit import Unit
 
 
 class Estimates:
@@ -30,7 +29,7 @@ class Estimates:
             if identity in job.identities and identity not in job.done:
                 unit = active.unit
                 pace = self._paces.seconds(unit.preset, kind_of(unit), live) or 0.0
-                total_s += self._left_s(unit, pace) - pace * unit.size
+                total_s += _left_s(active, pace) - pace * unit.size
         if job.is_planned:
             return max(0.0, total_s) / max(1, self.workers)
         # before its plan, only a shot's length is known
@@ -38,15 +37,6 @@ class Estimates:
         pace = self._paces.seconds(job.request.preset, kind, live)
         size = job.request.frames_size if isinstance(job.request, CheckedShot) else 0.0
         return None if pace is None else pace * size / max(1, self.workers)
-
-    def _left_s(self, unit: Unit, pace: float) -> float:
-        whole_s = pace * unit.size
-        active = self._working.get(unit.identity)
-        if active is None:
-            return whole_s
-        left_s = whole_s * (1 - active.fraction)
-        # it counts down between two steps, too, but never to zero: a late unit is not a finished one
-        return max(left_s - (time.monotonic() - active.moved), left_s / 10)
 
     def _live(self) -> dict[Key, float]:
         """The paces of the units at work, in seconds for one unit of size."""
@@ -56,3 +46,9 @@ class Estimates:
             for active in self._working.values()
             if active.fraction > 0.02
         }
+
+
+def _left_s(active: ActiveUnit, pace: float) -> float:
+    left_s = pace * active.unit.size * (1 - active.fraction)
+    # it counts down between two steps, too, but never to zero: a late unit is not a finished one
+    return max(left_s - (time.monotonic() - active.moved), left_s / 10)

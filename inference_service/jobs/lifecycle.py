@@ -184,9 +184,10 @@ class Lifecycle:
     def expands(self) -> bool:
         return len(self._expanding) > 0
 
-    def take_expanded(self) -> None:
-        """Go on with the jobs whose units are worked out."""
-        for id in [id for id, (_, future) in self._expanding.items() if future.done()]:
+    def take_expanded(self) -> bool:
+        """Go on with the jobs whose units are worked out; whether there were any."""
+        worked_out = [id for id, (_, future) in self._expanding.items() if future.done()]
+        for id in worked_out:
             job = self._jobs.get(id)
             if job is None or not job.is_active:
                 del self._expanding[id]
@@ -198,6 +199,7 @@ class Lifecycle:
                 log.exception("the units of a job could not be worked out", extra={"job": id})
                 text = str(error) if isinstance(error, LookBeyondError) else "Its plan could not be read; shoot again."
                 self.end(job, "failed", getattr(error, "code", "failed"), text)
+        return len(worked_out) > 0
 
     def settle(self, job: Job) -> None:
         """End a job of which there is nothing more to make."""

@@ -202,9 +202,9 @@ class JobQueue:
         """Whether the thread works out the units of a long shot."""
         return self._life.expands
 
-    def take_expanded(self) -> None:
-        """Go on with the shots whose units the thread has worked out."""
-        self._life.take_expanded()
+    def take_expanded(self) -> bool:
+        """Go on with the shots whose units the thread has worked out; whether there were any."""
+        return self._life.take_expanded()
 
     def lost(self, identity: str) -> None:
         """A finished unit is no longer in the store: the jobs that go on make it again."""

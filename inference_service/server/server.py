@@ -191,11 +191,13 @@ class Server(Service):
         while self.late_replies:
             self.front.send(*self.late_replies.popleft())
         if self.queue.expands:
+            taken = True
             try:
-                self.queue.take_expanded()
+                taken = self.queue.take_expanded()
             except LookBeyondError as error:  # a full disk must not end the service
                 log.error("%s", error)
-            self.dispatcher.dispatch()
+            if taken:
+                self.dispatcher.dispatch()
 
     def _answer_prepared(self) -> None:
         prepared = list(self.preparer.done())

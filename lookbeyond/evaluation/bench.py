@@ -184,6 +184,13 @@ def shoot(
     return frames
 
 
+def with_noise(panorama: Panorama, deviation: float) -> Panorama:
+    """The panorama with smooth noise in its distance; deviation: of the logarithm."""
+    noise = np.random.default_rng(0).normal(0, deviation, (8, 16)).astype(np.float32)
+    smooth = enlarge(noise, panorama.distance.shape[1], cv2.INTER_CUBIC)
+    return replace(panorama, distance=panorama.distance * np.exp(smooth))
+
+
 def evaluate_path(
     pipeline: ScenePipeline, scene: Scene, kind: str, options: argparse.Namespace, networks: PerceptualNetworks
 ) -> tuple[Result, np.ndarray]:
@@ -195,9 +202,7 @@ def evaluate_path(
         panorama = replace(panorama, plate=understand_panorama(panorama, pipeline.layout).plate)
     told = panorama
     if options.distance_noise:
-        noise = np.random.default_rng(0).normal(0, options.distance_noise, (8, 16)).astype(np.float32)
-        smooth = enlarge(noise, panorama.distance.shape[1], cv2.INTER_CUBIC)
-        told = replace(panorama, distance=panorama.distance * np.exp(smooth))
+        told = with_noise(panorama, options.distance_noise)
     truth = [view.colour for view in scene.views(cameras)]
     # a wrong distance may be short of the path: it is to spoil the frames, not to have another path shot
     views = shoot(pipeline, told, cameras, options.tau_position, options.tau_rotation, planned_in=panorama)

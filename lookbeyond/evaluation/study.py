@@ -36,12 +36,12 @@ from lookbeyond.geometry.cameras import Camera, CameraError, PathError, placed_c
 from lookbeyond.geometry.keyframes import REACH, reach
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.monitors.frames import watch_frames
-from lookbeyond.pipelines.panorama import enlarge
+from lookbeyond.pipelines.full_size import tell_frames
 from lookbeyond.pipelines.scene import Ablation, ScenePipeline
 from lookbeyond.whole import require_space
 
 from . import baselines, metrics, study_report
-from .bench import OURS, Result, evaluate_panorama, remembered, shoot
+from .bench import OURS, Result, evaluate_panorama, remembered, shoot, with_noise
 from .perceptual import PerceptualNetworks
 from .scenes import Scene, held_out_room, other_scene, panorama_files, scenes_of_panorama
 
@@ -209,8 +209,7 @@ def spoiled(panorama: Panorama, kind: str, by: float) -> Panorama:
     """A panorama whose distance is wrong."""
     distance, width = panorama.distance, panorama.distance.shape[1]
     if kind == "noise":
-        noise = np.random.default_rng(0).normal(0, by, (8, 16)).astype(np.float32)
-        return replace(panorama, distance=distance * np.exp(enlarge(noise, width, cv2.INTER_CUBIC)))
+        return with_noise(panorama, by)
     if kind == "scale":
         return replace(panorama, distance=distance * np.float32(1 + by))
     pixels = by / 360 * width
@@ -251,7 +250,7 @@ class Walker:
             )  # fmt: skip
         finally:
             pipeline.ablation, pipeline.settings = Ablation(), self._settings
-        return self._judge(scene, cameras, views)
+        return self._judge(scene, cameras, views, with_baseline=setting.key == SHIPPED.key)
 
     def _truth(self, scene: Scene, cameras: Sequence[Camera]) -> list[View]:
         key = (scene.name, *cameras)
@@ -260,16 +259,18 @@ class Walker:
             self._truths[key] = scene.views(list(cameras))
         return self._truths[key]
 
-    def _judge(self, scene: Scene, cameras: list[Camera], views: list[View]) -> Result:
+    def _judge(self, scene: Scene, cameras: list[Camera], views: list[View], with_baseline: bool) -> Result:
         truth = [view.colour for view in self._truth(scene, cameras)]
         panorama, (guidance, _) = self.pipeline.warp_panorama(scene.sharp_panorama, cameras)
         known = guidance.known[:, 0].cpu().numpy() > 0.5
-        plain = [
-            baselines.inpainted(view.colour, mask, wraps=False)
-            for view, mask in zip(self._warped(panorama, cameras), known, strict=True)
-        ]
+        methods = {OURS: [view.colour for view in views]}
+        if with_baseline:
+            methods[INPAINTED] = [
+                baselines.inpainted(told.colour, mask, wraps=False)
+                for told, mask in zip(tell_frames(panorama, cameras), known, strict=True)
+            ]
         result = Result()
-        for method, frames in ((OURS, [view.colour for view in views]), (INPAINTED, plain)):
+        for method, frames in methods.items():
             series = result.frames
             everywhere = np.ones(known.shape[1:], bool)
             series["PSNR"][method] = [metrics.psnr(*pair, everywhere) for pair in zip(frames, truth, strict=True)]
@@ -291,14 +292,6 @@ class Walker:
                 some = some[np.isfinite(some)]
                 result.figures[figure][method] = float(some.mean()) if len(some) else math.nan
         return result
-
-    def _warped(self, panorama: Panorama, cameras: list[Camera]) -> list[View]:
-        from lookbeyond.pipelines.full_size import tell_frames
-
-        return [
-            View(told.camera, told.colour, np.maximum(told.distance, 1e-3), told.from_photo)
-            for told in tell_frames(replace(panorama, plate=None), cameras)
-        ]
 
 
 def _consistency(frames: Sequence[np.ndarray], cameras: Sequence[Camera]) -> list[float]:

@@ -119,6 +119,10 @@ class Panorama:
         """Distance [...] in metres along world directions [..., 3] from the origin, bilinear."""
         return sample_equirectangular(self.distance, directions, self.heading_rad)
 
+    def shrunk_for(self, camera: Camera) -> "Panorama":
+        """The panorama as fine as a camera's pixels need, and half as fine again."""
+        return self.shrunk(max(512, round(1.5 * camera.intrinsics[0, 0] * 2 * math.pi)))
+
     def shrunk(self, width: int) -> "Panorama":
         """The panorama at most `width` wide (but above half of that), pixels averaged in whole blocks.
 

@@ -98,7 +98,7 @@ _coarse: "WeakKeyDictionary[Panorama, Panorama]" = WeakKeyDictionary()
 
 def _told(panorama: Panorama, cameras: Sequence[Camera]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
     """What the panorama shows to each camera: colour [h, w, 3] and distance [h, w], 0 in holes."""
-    fine = panorama.shrunk(max(512, round(1.5 * cameras[0].intrinsics[0, 0] * 2 * np.pi)))
+    fine = panorama.shrunk_for(cameras[0])
     if fine not in _coarse:
         step = max(1, fine.distance.shape[1] // SURFACE_WIDTH)
         step = step if fine.distance.shape[0] % step == 0 else 1

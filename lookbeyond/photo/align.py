@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -44,11 +45,12 @@ def align_photos(
     """
     features = [_features(photo, camera) for photo, camera in zip(photos, cameras, strict=True)]
     placed, aligned = {0: cameras[0]}, {}
+    rotation = cache(lambda index, known: _rotation(features[index], features[known], seed=index))
     while len(placed) < len(photos):
         best: tuple[int, int, NDArray[np.float64], Alignment] | None = None
         for index in set(range(len(photos))) - set(placed):
             for known in placed:
-                found = _rotation(features[index], features[known], seed=index)
+                found = rotation(index, known)
                 if found is not None and (best is None or found[1] > best[3].matches):
                     best = index, known, found[0], Alignment(known, *found[1:])
         if best is None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.projection import place_photo
+from lookbeyond.photo.pixels import linear_to_srgb, srgb_to_linear
 
 MOST_PHOTOS = 8
 MOST_APART_M = 0.3
@@ -30,7 +31,7 @@ FADE_DEG = 0.35
 _COMPARED_WIDTH = 512
 _FAINT, _BRIGHT = 8, 247
 """Levels outside of which a pixel says nothing of the exposure."""
-_LINEAR = np.where(np.arange(256) <= 10, np.arange(256) / 255 / 12.92, ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4)
+_LINEAR = srgb_to_linear(np.arange(256) / 255)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +48,6 @@ class Joined:
     """By which each photo was brightened, red, green and blue."""
     said: tuple[str, ...]
     """What was decided: sentences for people."""
-
-    @property
-    def with_holes(self) -> NDArray[np.uint8]:
-        """[H, 2H, 4]: the fourth channel, 255 or 0, says what is known."""
-        return np.dstack([self.colour, self.known.astype(np.uint8) * 255])
 
 
 def join_photos(
@@ -116,7 +112,7 @@ def _exposures(
     count = len(small)
     said: list[str] = []
     rows, values = [], []
-    neighbours: dict[int, set[int]] = {index: set() for index in range(count)}
+    tied: set[int] = set()
     for one in range(count):
         for other in range(one + 1, count):
             both = small[one][1] & small[other][1]
@@ -135,10 +131,9 @@ def _exposures(
             row[[one, other]] = -weight, weight
             rows.append(row)
             values.append(weight * ratio)
-            neighbours[one].add(other)
-            neighbours[other].add(one)
+            tied |= {one, other}
     for index in range(count):
-        if not neighbours[index]:
+        if index not in tied:
             said.append(f"{names[index]} shows nothing that another photo shows: its exposure stays as it is.")
     first = np.zeros((1, count))
     first[0, 0] = 1e6
@@ -181,8 +176,7 @@ def _brightened(photo: NDArray[np.uint8], gain: NDArray[np.float64]) -> NDArray[
     if np.allclose(gain, 1, atol=0.005):
         return photo
     light = np.clip(_LINEAR[:, None] * gain, 0, 1)
-    table = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
-    table = np.clip(table * 255 + 0.5, 0, 255).astype(np.uint8)
+    table = np.clip(linear_to_srgb(light) * 255 + 0.5, 0, 255).astype(np.uint8)
     result = photo.copy()
     for channel in range(3):
         result[..., channel] = table[photo[..., channel], channel]

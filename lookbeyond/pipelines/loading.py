@@ -36,6 +36,8 @@ SMALLEST = (64, 64)
 """Width and height of the smallest frames that networks of public weights see."""
 LIBRARIES = ("diffusers", "transformers", "lookbeyond")
 """What a preset's `loads` may name: a preset file must not run other code."""
+LORA_HOSTS = {"outpaint": "inpaint", "masked-video": "video"}
+"""By pipeline, the part whose own loader takes the stage's LoRA."""
 SAVED: Mapping[str, type[DiffusionPipeline]] = {
     "panorama": PanoramaPipeline, "views": ViewsPipeline, "depth": DepthPipeline
 }  # fmt: skip
@@ -107,16 +109,12 @@ def load_stage(preset: Preset, name: str, dtype: torch.dtype, vae: Any = None) -
     parts = {
         role: load_component(owner, f"{name}/{role}", component, dtype) for role, component in stage.components.items()
     }
+    if stage.pipeline in LORA_HOSTS and "lora" in parts:
+        _add_lora(f"{name}/lora", parts[LORA_HOSTS[stage.pipeline]], parts.pop("lora"), stage.components["lora"])
     if stage.pipeline == "outpaint":
         meter = load_stage(preset, "distance", dtype)
-        lora = parts.pop("lora", None)
-        if lora is not None:
-            _add_lora(f"{name}/lora", parts["inpaint"], lora, stage.components["lora"])
         return OutpaintPipeline(parts["inpaint"], meter, stage.settings)
     if stage.pipeline == "masked-video":
-        lora = parts.pop("lora", None)
-        if lora is not None:
-            _add_lora(f"{name}/lora", parts["video"], lora, stage.components["lora"])
         return HeldMaskedVideo(**parts["video"].components)
     if stage.pipeline == "depth":
         return DepthPipeline(**parts).with_settings(stage.settings)

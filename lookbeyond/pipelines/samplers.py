@@ -99,12 +99,8 @@ class EulerSampler(Sampler):
         return self.scheduler.sigmas[int((self.scheduler.timesteps == timestep).nonzero()[0])]
 
 
-class ConsistencySampler(EulerSampler):
-    """Consistency-distilled networks: each step goes all the way, and is noised anew by the scheduler."""
-
-
 FAMILIES: dict[type, type[Sampler]] = {
-    ConsistencyScheduler: ConsistencySampler,  # before the scheduler that it is a kind of
+    ConsistencyScheduler: EulerSampler,  # each step goes all the way, and the scheduler noises it anew
     EulerDiscreteScheduler: EulerSampler,
     FlowMatchEulerDiscreteScheduler: FlowSampler,
     FlowMatchHeunDiscreteScheduler: FlowSampler,

@@ -408,7 +408,7 @@ class ScenePipeline:
 
     @staticmethod
     def _fine_enough(panorama: Panorama, camera: Camera) -> Panorama:
-        return panorama.shrunk(max(512, round(1.5 * camera.intrinsics[0, 0] * 2 * np.pi)))
+        return panorama.shrunk_for(camera)
 
     def _options(self, panorama: Panorama, guidance: Guidance, seed: int, steps: int) -> dict:
         settings, stage = self.settings, self.settings.stage("views")

@@ -8,7 +8,7 @@ from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS
 from inference_service.work.pipeline import Callback, Pipelines, Room, Unseen
 from inference_service.work.unit import Unit
 from lookbeyond.errors import InputError
-from lookbeyond.files import save_panorama, write_json
+from lookbeyond.files import save_panorama
 from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.layout.camera import camera_from_photo
@@ -60,8 +60,7 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
         }  # fmt: skip
         make = self._measured if self.panorama else self._built
         world = make(store, pipelines, settings)
-        save_panorama(output, world)
-        write_json(output / "world.json", world.to_json_dict() | {"seam_jump": round(seam_jump(world), 3)})
+        save_panorama(output, world, {"seam_jump": round(seam_jump(world), 3)})
 
     def _measured(self, store: Store, pipelines: Pipelines, settings: dict[str, Any]) -> Panorama:
         sphere = read_sphere(store.read_file(self.panorama), store.name(self.panorama))

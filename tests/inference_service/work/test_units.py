@@ -280,7 +280,7 @@ def test_torchs_own_allocator_is_understood_and_other_errors_are_not_taken_for_i
 
 
 def test_a_full_disk_in_the_middle_is_a_storage_error(store, tmp_path, monkeypatch):
-    def full(path, panorama):
+    def full(path, panorama, extra):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr(world_unit, "save_panorama", full)
