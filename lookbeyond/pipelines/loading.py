@@ -109,8 +109,8 @@ def load_stage(preset: Preset, name: str, dtype: torch.dtype, vae: Any = None) -
     parts = {
         role: load_component(owner, f"{name}/{role}", component, dtype) for role, component in stage.components.items()
     }
-    if stage.pipeline in LORA_HOSTS and "lora" in parts:
-        _add_lora(f"{name}/lora", parts[LORA_HOSTS[stage.pipeline]], parts.pop("lora"), stage.components["lora"])
+    if stage.pipeline in LORA_HOSTS and (lora := parts.pop("lora", None)) is not None:
+        _add_lora(f"{name}/lora", parts[LORA_HOSTS[stage.pipeline]], lora, stage.components["lora"])
     if stage.pipeline == "outpaint":
         meter = load_stage(preset, "distance", dtype)
         return OutpaintPipeline(parts["inpaint"], meter, stage.settings)
