@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from inference_service.store.record import RECORD
 from inference_service.store.store import Store
@@ -10,10 +10,10 @@ from lookbeyond.errors import StorageError
 from lookbeyond.whole import storage_errors
 
 
-def files_of(store: Store, identity: str, only_record: bool = False) -> dict[str, bytes]:
-    """The files of a unit that is there, its record among them, by name: what `import_unit` takes."""
+def files_of(store: Store, identity: str, wanted: Collection[str] | None = None) -> dict[str, bytes]:
+    """The files of a unit that is there by name, all or those wanted, and its record: what `import_unit` takes."""
     folder = store.unit(identity)
-    names = [] if only_record else [artifact.name for artifact in store.record(identity).artifacts]
+    names = [file.name for file in store.record(identity).artifacts if wanted is None or file.name in wanted]
     with storage_errors(folder):
         return {name: (folder / name).read_bytes() for name in [*names, RECORD]}
 

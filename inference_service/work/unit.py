@@ -30,8 +30,8 @@ class Unit(msgspec.Struct, frozen=True, dict=True, kw_only=True, tag_field="kind
     """What progress messages call it."""
     not_hashed: ClassVar[tuple[str, ...]] = ()
     """Fields that do not change the files that are made, only what becomes of them."""
-    reads_only_records: ClassVar[bool] = False
-    """Of the units it reads: whether their records are all it needs, not their files."""
+    reads: ClassVar[tuple[str, ...] | None] = None
+    """The names of the files it reads in other units' folders, beside their records. None: all of them."""
     is_shared: ClassVar[bool] = False
     """Whether its files can be named in requests by their hashes, as uploaded files are."""
 
@@ -79,7 +79,7 @@ class Unit(msgspec.Struct, frozen=True, dict=True, kw_only=True, tag_field="kind
 
     @property
     def input_units(self) -> set[str]:
-        """The units it reads: their files, or only their records (`reads_only_records`)."""
+        """The units it reads: their records and those of their files that `reads` names."""
         return set(self.needs)
 
     @property

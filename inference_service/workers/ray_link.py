@@ -59,19 +59,18 @@ class Inputs:
 
     def __init__(self, store: Store):
         self._store = store
-        self._known: collections.OrderedDict[tuple[str, bool], Any] = collections.OrderedDict()
+        self._known: collections.OrderedDict[tuple[str, tuple[str, ...] | None], Any] = collections.OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, order: messages.RunUnit) -> dict[str, Any]:
         """All that a unit reads. LookBeyondError if some of it is gone."""
         unit = order.unit
-        inputs = {sha256: self._reference(sha256, False, self._file) for sha256 in unit.input_files}
-        only_record = unit.reads_only_records
+        inputs = {sha256: self._reference(sha256, None, self._file) for sha256 in unit.input_files}
 
         def files(identity: str) -> dict[str, bytes]:
-            return files_of(self._store, identity, only_record)
+            return files_of(self._store, identity, unit.reads)
 
-        return inputs | {identity: self._reference(identity, only_record, files) for identity in unit.input_units}
+        return inputs | {identity: self._reference(identity, unit.reads, files) for identity in unit.input_units}
 
     def _file(self, sha256: str) -> dict[str, bytes]:
         try:
@@ -79,10 +78,10 @@ class Inputs:
         except OSError as error:
             raise InputError("A file of this job is no longer in the store; submit the job again.") from error
 
-    def _reference(self, name: str, only_record: bool, read: Callable[[str], dict[str, bytes]]) -> Any:
+    def _reference(self, name: str, wanted: tuple[str, ...] | None, read: Callable[[str], dict[str, bytes]]) -> Any:
         import ray
 
-        key = (name, only_record)
+        key = (name, wanted)
         with self._lock:
             if key in self._known:
                 self._known.move_to_end(key)

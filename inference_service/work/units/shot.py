@@ -7,7 +7,7 @@ import msgspec
 from inference_service.store.store import Store
 from inference_service.work.pipeline import Callback, Pipelines
 from inference_service.work.unit import ShotUnit
-from inference_service.work.units.clip import read_watched
+from inference_service.work.units.clip import MONITORS, read_watched
 from lookbeyond.files import DEPTH_PNG_UNIT_M, write_json
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.transforms import write_transforms
@@ -34,7 +34,7 @@ class SummariseShot(ShotUnit, tag="shot", frozen=True, kw_only=True):
     """Files: transforms.json, shot.json."""
 
     title = "Shot"
-    reads_only_records = True
+    reads = (MONITORS,)
 
     cameras: list[Camera]
     first_frame: int

@@ -3,12 +3,15 @@
 import dataclasses
 import errno
 import json
+import shutil
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
 from inference_service.store.store import Store
+from inference_service.store.transfer import files_of, import_unit
 from inference_service.wire.requests import ShotRequest, WorldRequest
 from inference_service.work import perform
 from inference_service.work.memory import is_out_of_memory
@@ -54,6 +57,21 @@ def make_shot(store, request):
     plan = request.first_unit("r")
     perform_unit(plan, store, pipelines, quiet)
     return [plan, *request.units("r", read_plan(store, plan.identity, len(request.cameras)))]
+
+
+def test_a_unit_needs_nothing_that_it_does_not_declare(store, tmp_path):
+    """As a Ray actor runs it: in a store of its own, with its input files and what it reads of other units."""
+    shot = make_shot(store, ShotRequest(world=make_world(store, tmp_path), cameras=path_cameras(17)))
+    for unit in shot[1:]:
+        perform_unit(unit, store, pipelines, quiet)
+    for unit in shot:
+        elsewhere = Store(tmp_path / unit.identity)
+        for sha256 in unit.input_files:
+            elsewhere.adopt_file(Path(shutil.copy(store.read_file(sha256), tmp_path / sha256)), sha256)
+        for name in unit.input_units:
+            import_unit(elsewhere, name, files_of(store, name, unit.reads))
+        perform_unit(unit, elsewhere, pipelines, quiet)
+        assert contents(elsewhere.unit(unit.identity)).keys() == contents(store.unit(unit.identity)).keys()
 
 
 def test_identity_is_of_the_content_and_poses_count_to_a_micrometre():
