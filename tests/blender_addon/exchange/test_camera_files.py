@@ -142,7 +142,9 @@ def test_bad_targets_leave_nothing(scene, part, tmp_path):
 def test_the_table_of_what_blenders_own_exporters_lose(scene, tmp_path, capsys):
     """Printed for docs/exchange.md: pixels that a 640 x 360 picture is off when Blender reads what it wrote itself."""
     rows = []
-    for ending in WRITERS:
+    # 4.2 as a Python module crashes when its process ends, whatever was exported as glTF
+    endings = [ending for ending in WRITERS if ending != "glb" or bpy.app.version >= (5, 0)]
+    for ending in endings:
         row = []
         for kind in CAMERAS:
             camera = camera_in(scene, kind, "landscape")
@@ -155,9 +157,9 @@ def test_the_table_of_what_blenders_own_exporters_lose(scene, tmp_path, capsys):
         rows.append(row)
     with capsys.disabled():
         print(f"\nBlender {bpy.app.version_string}: {', '.join(CAMERAS)}")
-        for ending, row in zip(WRITERS, rows, strict=True):
+        for ending, row in zip(endings, rows, strict=True):
             print(f"  {ending}: " + ", ".join(f"{value:.0f}" if value > 0.05 else "same" for value in row))
-    own = dict(zip(WRITERS, rows, strict=True))
+    own = dict(zip(endings, rows, strict=True))
     assert max(row[0] for row in rows) < 0.05  # the plain camera survives everywhere: the others' losses are real
     assert own["abc"][1] > 5 and own["fbx"][1] > 5  # else the equivalent camera is needed no more
     table = (Path(__file__).parents[3] / "docs" / "exchange.md").read_text(encoding="utf-8")
