@@ -21,8 +21,8 @@ EXTENT_M = 6.0
 AZIMUTHS = 360
 ROWS = 256
 """Of the distance map, at most: finer ones are shrunk to their nearest."""
-DOUBT = 0.15
-"""What nobody saw may be nearer by this share."""
+DOUBT = 0.5
+"""What nobody saw may be nearer by this share: behind the photographer walls are guessed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +32,8 @@ class FreeSpace:
     panorama: Panorama
     coverage: Coverage
     clearance_m: float
+    doubt: float
+    """0..1: what the photo did not show may be nearer than the world says, by this share."""
     cell_m: float
     clear_m: NDArray[np.float32]
     """[n, n] from the cell's middle to the nearest surface at the camera's height."""
@@ -65,6 +67,10 @@ class FreeSpace:
             return False
         return all(self.coverage.too_far(place) <= 0 for place in places)
 
+    def _why_no_farther(self, offset: NDArray) -> str:
+        photo = _is_photo(self.panorama, np.array([math.atan2(offset[1], offset[0])]))[0]
+        return "" if photo or not self.doubt else " (nobody saw what is there: of the way it tells, not all is trusted)"
+
     def require(self, place: ArrayLike, name: str) -> tuple[int, int]:
         """The open cell of a goal. Raises InputError that says why the camera cannot be there."""
         x, y = np.asarray(place, np.float64)[:2]
@@ -88,23 +94,29 @@ class FreeSpace:
                 f"{where} is {self.clear_m[cell]:.2f} m from a wall or a thing, nearer than the clearance of "
                 f"{self.clearance_m:.2f} m; choose a place farther away, or a smaller clearance."
             )
-        reach_m = self.coverage.reach(offset) if away_m > 1e-6 else 0.0
+        azimuth = np.array([math.atan2(offset[1], offset[0])])
+        reach_m = float(_level_reach(self.panorama, self.coverage, azimuth, self.doubt)[0])
         raise InputError(
             f"{where} is out of reach: it lies {away_m:.2f} m from the world's viewpoint, and a camera can go about "
-            f"{reach_m:.2f} m that way; choose a nearer place."
+            f"{reach_m:.2f} m that way{self._why_no_farther(offset)}; choose a nearer place."
         )
+
+
+def _level_reach(panorama: Panorama, coverage: Coverage, azimuths: NDArray, doubt: float) -> NDArray[np.float64]:
+    """How far a camera may go, metres, at each azimuth."""
+    level = np.stack([np.cos(azimuths), np.sin(azimuths), np.zeros(len(azimuths))], 1)
+    reach = np.array([coverage.reach(direction) for direction in level])
+    return reach * np.where(_is_photo(panorama, azimuths), 1.0, 1.0 - doubt)
 
 
 def free_space(panorama: Panorama, clearance_m: float, extent_m: float = EXTENT_M, doubt: float = DOUBT) -> FreeSpace:
     """The cells that a camera may go to, up to `extent_m` from the viewpoint. InputError where not even that is free.
 
-    `doubt`: what the photo did not show may be nearer than the world says, by this share.
+    `doubt`: see `FreeSpace`.
     """
     coverage = Coverage(panorama)
     azimuths = np.arange(AZIMUTHS) * (2 * math.pi / AZIMUTHS)
-    level = np.stack([np.cos(azimuths), np.sin(azimuths), np.zeros(AZIMUTHS)], 1)
-    reach = np.array([coverage.reach(direction) for direction in level])
-    reach = reach * np.where(_is_photo(panorama, azimuths), 1.0, 1.0 - doubt)
+    reach = _level_reach(panorama, coverage, azimuths, doubt)
     half_m = min(extent_m, float(reach.max())) + 2 * CELL_M
     cell_m = max(CELL_M, 2 * half_m / MAX_CELLS)
     middle = math.ceil(half_m / cell_m)
@@ -132,7 +144,7 @@ def free_space(panorama: Panorama, clearance_m: float, extent_m: float = EXTENT_
             f"Nothing is free around the world's viewpoint: a wall or a thing is {clear_m[middle, middle]:.2f} m from "
             f"it, and the clearance is {clearance_m:.2f} m; choose a smaller clearance."
         )
-    return FreeSpace(panorama, coverage, clearance_m, cell_m, clear_m, is_open)
+    return FreeSpace(panorama, coverage, clearance_m, doubt, cell_m, clear_m, is_open)
 
 
 def _outside(panorama: Panorama, cell_m: float, middle: int) -> NDArray[np.bool_]:
