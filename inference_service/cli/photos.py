@@ -9,7 +9,7 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.transforms import write_transforms
 from lookbeyond.layout.camera import FROM_FILE, GIVEN, camera_from_photo
 from lookbeyond.photo.align import align_photos
-from lookbeyond.photo.join import MOST_PHOTOS
+from lookbeyond.photo.limits import MOST_PHOTOS
 from lookbeyond.photo.reading import read_photo
 
 

@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,9 @@ from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, WorldRequ
 from inference_service.work.requests import ROOMS, UNSEEN, check
 from lookbeyond.errors import InputError
 from lookbeyond.files import read_json, write_png
-from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
+from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.transforms import read_camera_path
 from lookbeyond.layout.camera import FROM_FILE, GIVEN, camera_from_photo
-from lookbeyond.photo.join import join_photos
 from lookbeyond.photo.reading import Photo, Sphere, read_photo, read_sphere
 from lookbeyond.photo.tags import fov_x_of_focal
 from lookbeyond.whole import check_output_folder
@@ -93,34 +92,26 @@ def world(
     **settings: Any,
 ) -> None:
     """Make the panorama around PHOTO, or several of one place, with distance; or only the distance of --panorama."""
-    if bool(photos) == (panorama is not None):
-        raise InputError("Give either a PHOTO or --panorama PICTURE to build a world from.")
-    if (len(photos) > 1) != (cameras_file is not None):
-        raise InputError(
-            "Several photos of one place need --cameras PHOTOS.json, and one photo has no use for it; "
-            "`lookbeyond photos align` writes such a file."
-        )
-    if len(photos) > 1 and (
-        settings["prompt"] or any(v is not None for v in (fov_x_deg, focal_mm, pitch_rad, roll_rad))
-    ):
-        raise InputError(
-            "Several photos have their fields of view and directions from --cameras and take no prompt; "
-            "leave --fov-x, --focal-mm, --pitch, --roll and --prompt out."
-        )
+    lens_given = any(value is not None for value in (fov_x_deg, focal_mm, pitch_rad, roll_rad))
+    _check_sources(photos, panorama, cameras_file, lens_given, settings["prompt"])
     photo = photos[0] if photos else None
-    if panorama and any(value is not None for value in (fov_x_deg, focal_mm, pitch_rad, roll_rad)):
-        raise InputError("A 360° picture has no field of view, pitch or roll; leave these out with --panorama.")
     check_output_folder(out, ENTRIES)
     settings["unseen"] = unseen or ""
     run = LocalRun(store)
-    picture: Photo | Sphere
+    pictures: Mapping[Path, Photo | Sphere]
     if cameras_file is not None:
-        sphere = _joined(photos, cameras_file, settings.pop("width"), stops, settings)
-        picture, panorama, photo = sphere, next(iter(photos)), None
-        stops = 0.0  # what is stored is what was made of the photos, not one of them
-        request = WorldRequest(panorama=_stored(run, panorama, sphere, stops), **settings)
+        pictures = {path: read_photo(path, stops=stops) for path in photos}
+        first, *others = _cameras_of(photos, cameras_file)
+        for path, each in pictures.items():
+            _report(path, each, stops)
+        hashes = [_stored(run, path, each, stops) for path, each in pictures.items()]
+        beside = [
+            {"photo": sha256, "camera": camera.to_dict()} for sha256, camera in zip(hashes[1:], others, strict=True)
+        ]
+        request = WorldRequest(photo=hashes[0], camera=first.to_dict(), beside=beside, **settings)
     elif photo is not None:
-        picture = image = read_photo(photo, stops=stops)
+        image = read_photo(photo, stops=stops)
+        pictures = {photo: image}
         _report(photo, image, stops)
         height, width = image.pixels.shape[:2]
         fov_x_rad = _field_of_view_rad(fov_x_deg, focal_mm, width, height)
@@ -128,43 +119,48 @@ def world(
         request = WorldRequest(photo=_stored(run, photo, image, stops), camera=camera.to_dict(), **settings)
     else:
         assert panorama is not None
-        picture = sphere = read_sphere(panorama, stops=stops)
+        sphere = read_sphere(panorama, stops=stops)
+        pictures = {panorama: sphere}
         _report(panorama, sphere, stops)
         del settings["width"]  # it has its own
         if stops is not None and sphere.heading_rad is not None:  # the developed picture has no compass any more
             settings["camera"] = placed_camera(64, 64, 1.0, heading_rad=sphere.heading_rad).to_dict()
         request = WorldRequest(panorama=_stored(run, panorama, sphere, stops), **settings)
-    path = photo or panorama
-    assert path is not None
     unit = check(request).first_unit(run.revision(request.preset))
 
     def make() -> None:
-        _stored(run, path, picture, stops)
+        for path, picture in pictures.items():
+            _stored(run, path, picture, stops)
         run.perform([unit])
         run.deliver([unit], out, ENTRIES)
 
     run.heal(make)
-    place = read_json(out / "world.json").get("place", {})
+    made = read_json(out / "world.json")
+    for sentence in made.get("joined", ()):
+        click.echo(sentence)
+    place = made.get("place", {})
     if place.get("reason"):
         click.echo(f"{out}: {place['reason']} (confidence {place['confidence']:.2f})")
 
 
-def _joined(
-    photos: Sequence[Path], cameras_file: Path, width: int, stops: float | None, settings: dict[str, Any]
-) -> Sphere:
-    """The part of a sphere that several photos show; `settings` get the first one's camera."""
-    pictures = [read_photo(path, stops=stops) for path in photos]
-    for path, picture in zip(photos, pictures, strict=True):
-        _report(path, picture, stops)
-    cameras = _cameras_of(photos, cameras_file)
-    heading_rad = heading_pitch_roll(cameras[0])[0]
-    joined = join_photos(
-        [picture.with_holes for picture in pictures], cameras, width, heading_rad, [path.name for path in photos]
-    )
-    for sentence in joined.said:
-        click.echo(sentence)
-    settings["camera"] = cameras[0].to_dict()
-    return Sphere(joined.colour, joined.known, heading_rad, stops=0.0)
+def _check_sources(
+    photos: Sequence[Path], panorama: Path | None, cameras_file: Path | None, lens_given: bool, prompt: str
+) -> None:
+    """InputError for pictures and options that do not go together."""
+    if bool(photos) == (panorama is not None):
+        raise InputError("Give either a PHOTO or --panorama PICTURE to build a world from.")
+    if (len(photos) > 1) != (cameras_file is not None):
+        raise InputError(
+            "Several photos of one place need --cameras PHOTOS.json, and one photo has no use for it; "
+            "`lookbeyond photos align` writes such a file."
+        )
+    if len(photos) > 1 and (prompt or lens_given):
+        raise InputError(
+            "Several photos have their fields of view and directions from --cameras and take no prompt; "
+            "leave --fov-x, --focal-mm, --pitch, --roll and --prompt out."
+        )
+    if panorama and lens_given:
+        raise InputError("A 360° picture has no field of view, pitch or roll; leave these out with --panorama.")
 
 
 def _cameras_of(photos: Sequence[Path], cameras_file: Path) -> list[Camera]:
