@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from lookbeyond.layout.fit import built_in_network
+from lookbeyond.layout.prediction import built_in_network
 from lookbeyond.pipelines.network_frames import Ablation
 from lookbeyond.pipelines.scene import ScenePipeline
 

@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from lookbeyond.layout.fit import built_in_network, fit_layout
+from lookbeyond.layout.fit import fit_layout
+from lookbeyond.layout.prediction import built_in_network
 from lookbeyond.layout.world import Room
 from lookbeyond.pipelines.panorama import enlarge
 from lookbeyond.pipelines.scene import ScenePipeline

@@ -215,7 +215,7 @@ class MaskedVideoPipeline(WanVACEPipeline):
             condition, latents = self._condition(video, mask, shown, generator)
             conditions.append(condition.to(dtype))
             clean.append(latents)
-        fusion = self._latent_weights(weights[:, : len(passes)]).to(device)
+        fusion = self.masking.latent_weights(weights[:, : len(passes)]).to(device)
         scales = torch.full((len(self.transformer.config.vace_layers),), conditioning_scale).to(device, dtype)
         return _Told(conditions, clean, words, fusion, scales)
 
@@ -298,12 +298,6 @@ class MaskedVideoPipeline(WanVACEPipeline):
         count = len(pictures[0])
         masks = self.prepare_masks(mask, pictures, generator)
         return torch.cat([latents, masks], 1), latents[:, : self.vae.config.z_dim, :count]
-
-    def _latent_weights(self, weights: np.ndarray) -> torch.Tensor:
-        """[P, 1, T, 1, 1]: the mean weight of the frames that each latent stands for."""
-        frames = torch.tensor(weights, dtype=torch.float32)
-        groups = [frames[:1], *frames[1:].split(self.vae_scale_factor_temporal)]
-        return torch.stack([group.mean(0) for group in groups], 1)[:, None, :, None, None]
 
     def _embedded(self, text: str) -> torch.Tensor:
         """[1, 512, D]; each text once: all clips of a shot say the same."""

@@ -11,8 +11,8 @@ from lookbeyond import presets
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, Place, View
-from lookbeyond.layout.fit import built_in_network
 from lookbeyond.layout.photo import lay_sphere
+from lookbeyond.layout.prediction import built_in_network
 from lookbeyond.layout.world import FoundPlace, Room, Unseen, draw_place, find_place, understand_panorama
 from lookbeyond.models.autoencoder import spatial_scale_factor
 from lookbeyond.models.layout_network import LayoutNetwork
@@ -21,11 +21,12 @@ from lookbeyond.monitors.frames import watch_frames
 from lookbeyond.presets.memory import MemoryPlan
 
 from .full_size import ToldFrame, shrunk_view, tell_frames
+from .guidance_latents import WHOLLY_KNOWN
 from .loading import Holding, load_pipelines
 from .network_frames import Ablation, Callback, MadeFrames, Making, NetworkFrames, smooth_error
 from .panorama import DISTANCE_WIDTH, PanoramaPipeline, bare_panorama, enlarge
 from .paths import denser
-from .views import WHOLLY_KNOWN, ViewsPipeline
+from .views import ViewsPipeline
 
 LIGHT_WIDTH = 1024
 """Width of a panorama, pixels, of which only the light is used: what is drawn over it is as wide as was asked for."""
@@ -123,7 +124,7 @@ class ScenePipeline:
                 photo, camera, camera_height=camera_height, width=painted_width,
                 num_inference_steps=steps, coarse_noise=self.settings.panorama_coarse_noise,
                 distance=distance, generator=torch.Generator().manual_seed(seed),
-                callback_on_step_end=self._panorama_progress(callback, "Painting the panorama"),
+                callback_on_step_end=_progress(callback, "Painting the panorama"),
                 **({"prompt": prompt} if prompt else {}),
             ).panorama  # fmt: skip
         panorama = self._signed(panorama, seed)
@@ -154,7 +155,7 @@ class ScenePipeline:
         panorama = self.panorama.measure(
             colour, camera_height=camera_height, heading_rad=heading_rad, origin=origin,
             generator=torch.Generator().manual_seed(seed),
-            callback_on_step_end=self._panorama_progress(callback, "Measuring the panorama"),
+            callback_on_step_end=_progress(callback, "Measuring the panorama"),
         ).panorama  # fmt: skip
         panorama = self._signed(panorama, seed)
         if from_photo is not None:
@@ -168,7 +169,7 @@ class ScenePipeline:
             colour, known,
             num_inference_steps=self.settings.panorama_steps, coarse_noise=self.settings.panorama_coarse_noise,
             generator=torch.Generator().manual_seed(seed),
-            callback_on_step_end=self._panorama_progress(callback, "Completing the panorama"),
+            callback_on_step_end=_progress(callback, "Completing the panorama"),
         )  # fmt: skip
         return lay_sphere(colour, known, enlarge(made.astype(np.float32), colour.shape[1]))
 
@@ -274,17 +275,18 @@ class ScenePipeline:
     def _signed(self, panorama: Panorama, seed: int) -> Panorama:
         return replace(panorama, preset=self.preset, seed=seed, revision=self.revision)
 
-    def _panorama_progress(self, callback: Callback | None, message: str):
-        def on_step(pipeline, step, timestep, state):
-            if callback is None:
-                return
-            preview = state.get("preview")
-            if step % 5 == 0 and len(state.get("latents", ())) == 1:
-                colours = pipeline.vae.config.latent_channels
-                preview = pipeline.decode(state["latents"][:, :colours])[0]
-            callback(0.9 * step / state["steps"], f"{message}, step {step} of {state['steps']}", preview)
 
-        return on_step
+def _progress(callback: Callback | None, message: str):
+    def on_step(pipeline, step, timestep, state):
+        if callback is None:
+            return
+        preview = state.get("preview")
+        if step % 5 == 0 and len(state.get("latents", ())) == 1:
+            colours = pipeline.vae.config.latent_channels
+            preview = pipeline.decode(state["latents"][:, :colours])[0]
+        callback(0.9 * step / state["steps"], f"{message}, step {step} of {state['steps']}", preview)
+
+    return on_step
 
 
 def _check_height(camera_height: float) -> None:

@@ -100,6 +100,12 @@ class VideoMask:
         rows, columns = (_span(open_.any(1 - axis), MARGIN_PX, LEAST_TILE_PX, multiple) for axis in (0, 1))
         return WorkPart(frames, rows, columns)
 
+    def latent_weights(self, weights: np.ndarray) -> torch.Tensor:
+        """[P, 1, T, 1, 1]: the mean weight of the frames that each latent stands for."""
+        frames = torch.tensor(weights, dtype=torch.float32)
+        groups = [frames[:1], *frames[1:].split(self.frames_per_latent)]
+        return torch.stack([group.mean(0) for group in groups], 1)[:, None, :, None, None]
+
 
 def _frames_read(count: int, latents: int) -> list[int]:
     """Of `count` frames those whose mask the model reads, one for each latent."""
