@@ -341,7 +341,7 @@ def measure_clip(setup: Setup, sizes: dict, frames: int, size: tuple[int, int], 
     """One clip between two given anchors, warping and decoding included, after a warm-up of two steps."""
     scene, (height, width) = build_scene(setup, sizes, frames, device), size
     room, cameras = panorama_of_noise(4 * max(512, width), setup.hidden), walk(frames, width, height)
-    source, target = (scene._view_from_origin(room, camera) for camera in (cameras[0], cameras[-1]))
+    source, target = (scene.network.view_from_origin(room, camera) for camera in (cameras[0], cameras[-1]))
     scene.shoot_clip(room, source, target, cameras, steps=2)
     return _measured(scene, device, lambda: scene.shoot_clip(room, source, target, cameras, seed=1))
 
@@ -357,7 +357,11 @@ def measure_shot(
     given = setup.directions != "one batch"
 
     def anchor(camera: Camera, before: list[View], steps: int = 0) -> View:
-        return scene._view_from_origin(room, camera) if given else scene.fill_anchor(room, camera, before, steps=steps)
+        return (
+            scene.network.view_from_origin(room, camera)
+            if given
+            else scene.fill_anchor(room, camera, before, steps=steps)
+        )
 
     def shoot(steps: int = 0, clips: int | None = None) -> list[View]:
         anchors: list[View] = []

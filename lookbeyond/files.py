@@ -3,10 +3,11 @@
 The geometry values (`Panorama`, `View`) know nothing of files; here they become files and back.
 """
 
+import contextlib
 import functools
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -130,18 +131,28 @@ def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> dict:
         raise InputError(f"The file {path} cannot be read ({_one_line(error)}); make its folder again.") from error
 
 
-def write_video(path: Path, frames: Path, fps: float = 24) -> None:
-    """Encode the PNG files of the folder `frames`, in the order of their numbers, as H.264 (yuv420p)."""
+@contextlib.contextmanager
+def open_video(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """Give what appends a frame, uint8 [H, W, 3] (sRGB), to the H.264 video (yuv420p) `path`."""
     import imageio.v2 as imageio  # ffmpeg is looked for on import: only those who want a video wait for it
 
+    encoding = {"codec": "libx264", "pixelformat": "yuv420p", "macro_block_size": 2, "quality": 8}
+    with (
+        storage_errors(path),
+        whole_file(path) as temporary,
+        imageio.get_writer(temporary, format="FFMPEG", fps=fps, **encoding) as writer,
+    ):
+        yield writer.append_data
+
+
+def write_video(path: Path, frames: Path, fps: float = 24) -> None:
+    """Encode the PNG files of the folder `frames`, in the order of their numbers."""
     names = sorted(frames.glob("*.png"), key=lambda frame: in_numbers_order(frame.name))
     if not names:
         raise InputError(f"The folder {frames} holds no PNG frames; shoot first, then make the video.")
-    with storage_errors(path), whole_file(path) as temporary:
-        encoding = {"codec": "libx264", "pixelformat": "yuv420p", "macro_block_size": 2, "quality": 8}
-        with imageio.get_writer(temporary, format="FFMPEG", fps=fps, **encoding) as writer:
-            for name in names:
-                writer.append_data(read_png(name))
+    with open_video(path, fps) as append:
+        for name in names:
+            append(read_png(name))
 
 
 # --- worlds and views -------------------------------------------------------------------------------------

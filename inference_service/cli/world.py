@@ -1,6 +1,5 @@
 """`lookbeyond world`: the panorama around a photo, or the distance of an existing panorama."""
 
-import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,36 +9,17 @@ import click
 
 from inference_service.cli import options
 from inference_service.cli.local_run import LocalRun
+from inference_service.cli.photo_camera import AUTO, Angle, field_of_focal_rad, field_of_view_rad, report_camera
 from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, WorldRequest
 from inference_service.work.requests import ROOMS, UNSEEN, check
 from lookbeyond.errors import InputError
 from lookbeyond.files import read_json, write_png
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.transforms import read_camera_path
-from lookbeyond.layout.camera import FROM_FILE, GIVEN, camera_from_photo
 from lookbeyond.photo.reading import Photo, Sphere, read_photo, read_sphere
-from lookbeyond.photo.tags import fov_x_of_focal
 from lookbeyond.whole import check_output_folder
 
-AUTO = "auto"
 ENTRIES = (*WORLD_FILES, *WORLD_LAYERS)
-
-
-class Angle(click.ParamType):
-    """A number of degrees, or `AUTO`; its value is in radians, or None for `AUTO`."""
-
-    name = "auto|DEG"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
-        if value == AUTO:
-            return None
-        try:
-            degrees = float(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a number of degrees nor {AUTO}.", param, ctx)
-        if not math.isfinite(degrees):
-            self.fail(f"{value} degrees are not finite; give a number of degrees, or {AUTO}.", param, ctx)
-        return math.radians(degrees)
 
 
 @click.command()
@@ -92,9 +72,9 @@ def world(
     **settings: Any,
 ) -> None:
     """Make the panorama around PHOTO, or several of one place, with distance; or only the distance of --panorama."""
-    lens_given = any(value is not None for value in (fov_x_deg, focal_mm, pitch_rad, roll_rad))
-    _check_sources(photos, panorama, cameras_file, lens_given, settings["prompt"])
-    photo = photos[0] if photos else None
+    own = {"--fov-x": fov_x_deg, "--focal-mm": focal_mm, "--pitch": pitch_rad, "--roll": roll_rad}
+    given = [name for name, value in own.items() if value is not None]
+    _check_sources(photos, panorama, cameras_file, [*given, *(["--prompt"] if settings["prompt"] else [])])
     check_output_folder(out, ENTRIES)
     settings["unseen"] = unseen or ""
     run = LocalRun(store)
@@ -109,14 +89,16 @@ def world(
             {"photo": sha256, "camera": camera.to_dict()} for sha256, camera in zip(hashes[1:], others, strict=True)
         ]
         request = WorldRequest(photo=hashes[0], camera=first.to_dict(), beside=beside, **settings)
-    elif photo is not None:
-        image = read_photo(photo, stops=stops)
-        pictures = {photo: image}
-        _report(photo, image, stops)
-        height, width = image.pixels.shape[:2]
-        fov_x_rad = _field_of_view_rad(fov_x_deg, focal_mm, width, height)
-        camera = _camera_of(photo, image, fov_x_rad, pitch_rad, roll_rad)
-        request = WorldRequest(photo=_stored(run, photo, image, stops), camera=camera.to_dict(), **settings)
+    elif photos:
+        (path,) = photos
+        photo = read_photo(path, stops=stops)
+        pictures = {path: photo}
+        _report(path, photo, stops)
+        if fov_x_deg is not None and focal_mm is not None:
+            raise InputError("Give --fov-x or --focal-mm, not both.")
+        fov_x_rad = field_of_view_rad(fov_x_deg) if focal_mm is None else field_of_focal_rad(focal_mm, photo)
+        camera = report_camera(path, photo, fov_x_rad, pitch_rad=pitch_rad, roll_rad=roll_rad)
+        request = WorldRequest(photo=_stored(run, path, photo, stops), camera=camera.to_dict(), **settings)
     else:
         assert panorama is not None
         sphere = read_sphere(panorama, stops=stops)
@@ -144,9 +126,12 @@ def world(
 
 
 def _check_sources(
-    photos: Sequence[Path], panorama: Path | None, cameras_file: Path | None, lens_given: bool, prompt: str
+    photos: Sequence[Path], panorama: Path | None, cameras_file: Path | None, given: Sequence[str]
 ) -> None:
-    """InputError for pictures and options that do not go together."""
+    """Raise InputError unless there is one photo, several with cameras, or a panorama, and nothing that it cannot use.
+
+    given: options of one photo's camera, and --prompt, that were set.
+    """
     if bool(photos) == (panorama is not None):
         raise InputError("Give either a PHOTO or --panorama PICTURE to build a world from.")
     if (len(photos) > 1) != (cameras_file is not None):
@@ -154,12 +139,12 @@ def _check_sources(
             "Several photos of one place need --cameras PHOTOS.json, and one photo has no use for it; "
             "`lookbeyond photos align` writes such a file."
         )
-    if len(photos) > 1 and (prompt or lens_given):
+    if len(photos) > 1 and given:
         raise InputError(
             "Several photos have their fields of view and directions from --cameras and take no prompt; "
             "leave --fov-x, --focal-mm, --pitch, --roll and --prompt out."
         )
-    if panorama and lens_given:
+    if panorama and set(given) - {"--prompt"}:
         raise InputError("A 360° picture has no field of view, pitch or roll; leave these out with --panorama.")
 
 
@@ -194,34 +179,3 @@ def _stored(run: LocalRun, path: Path, picture: Photo | Sphere, stops: float | N
         developed = Path(folder) / f"{path.stem}.png"
         write_png(developed, picture.with_holes)
         return run.store.add_file(developed)
-
-
-def _camera_of(
-    path: Path, photo: Photo, fov_x_rad: float | None, pitch_rad: float | None, roll_rad: float | None
-) -> Camera:
-    """The photo's camera as given, else by the file, else by the photo's lines; reports which."""
-    given = fov_x_rad is not None
-    found = camera_from_photo(
-        photo.pixels,
-        fov_x_rad if given else photo.fov_x_rad,
-        fov_source=GIVEN if given else FROM_FILE,
-        pitch_rad=pitch_rad,
-        roll_rad=roll_rad,
-    )
-    click.echo(f"{path}: {found.description()}")
-    return found.camera()
-
-
-def _field_of_view_rad(fov_x_deg: float | None, focal_mm: float | None, width: int, height: int) -> float | None:
-    """As the user gave it for a photo of this size, or None."""
-    if fov_x_deg is not None and focal_mm is not None:
-        raise InputError("Give --fov-x or --focal-mm, not both.")
-    if fov_x_deg is not None:
-        if not 5 <= fov_x_deg <= 170:
-            raise InputError(f"A --fov-x of {fov_x_deg:g}° is impossible for a photo; give 5 to 170 degrees.")
-        return math.radians(fov_x_deg)
-    if focal_mm is not None:
-        if not 2 <= focal_mm <= 400:
-            raise InputError(f"A --focal-mm of {focal_mm:g} is impossible here; give 2 to 400 mm.")
-        return fov_x_of_focal(focal_mm, width, height)
-    return None

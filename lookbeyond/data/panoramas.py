@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from lookbeyond.errors import InputError
+from lookbeyond.photo.pixels import linear_to_srgb
 from lookbeyond.photo.reading import read_linear, read_panorama_image
 from lookbeyond.whole import whole_file
 
@@ -57,8 +58,7 @@ def read_picture(path: Path) -> np.ndarray:
     linear = np.nan_to_num(linear, posinf=65504.0).clip(0, 65504)
     light = linear * (0.25 / max(float(np.median(linear)), 1e-6))
     light = np.clip(light * (1 + light / 9) / (1 + light), 0, 1)
-    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return (255 * srgb + 0.5).astype(np.uint8)
+    return (255 * linear_to_srgb(light) + 0.5).astype(np.uint8)
 
 
 def _read_at(path: Path, height: int) -> np.ndarray:

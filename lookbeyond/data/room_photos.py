@@ -11,7 +11,7 @@ Photo `seed` is always the same. `rooms.Rooms` is left as it is: other weights a
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -110,10 +110,7 @@ def draw_photos(seeds: Sequence[int], device: str = "cpu", as_drawn: bool = Fals
     """
     draw = _draw_site_as_drawn if as_drawn else _draw_site
     sites = [draw(np.random.default_rng((int(seed), _STREAM)), rays) for seed in seeds]
-    rooms = Rooms(**{
-        field.name: torch.from_numpy(np.stack([s.room[field.name] for s in sites]).astype(np.float32)).to(device)
-        for field in fields(Rooms)
-    })  # fmt: skip
+    rooms = Rooms.of([site.room for site in sites], device)
     wanted = np.zeros((len(sites), rays, 3), np.float32)
     wanted[..., 0] = 1
     for k, site in enumerate(sites):

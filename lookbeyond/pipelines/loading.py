@@ -21,7 +21,7 @@ from lookbeyond.errors import InputError, LookBeyondError
 from lookbeyond.models import panorama_transformer, views_unet  # noqa: F401
 from lookbeyond.models.autoencoder import Autoencoder
 from lookbeyond.presets import Component, Preset, memory, weights
-from lookbeyond.presets.memory import KEPT_IN, MEASURES_IN, MemoryPlan, plan_for
+from lookbeyond.presets.memory import MEASURES_IN, MemoryPlan, kept_in, plan_for
 
 from .depth import DepthPipeline, MeasuredPanorama
 from .fusion import Pass
@@ -86,10 +86,7 @@ def load_component(preset: Preset, role: str, component: Component, dtype: torch
 
 def _types(component: Component, dtype: torch.dtype) -> torch.dtype | dict[str, torch.dtype]:
     """What a component's weights are loaded as; of a whole pipeline some networks may have a type of their own."""
-    family = component.loads.rpartition(".")[2]
-    own = {
-        part: getattr(torch, KEPT_IN[f"{family}/{part}"]) for part in component.parts if f"{family}/{part}" in KEPT_IN
-    }
+    own = {part: getattr(torch, kept) for part in component.parts if (kept := kept_in(component, part))}
     return own | {"default": dtype} if own else dtype
 
 

@@ -11,9 +11,8 @@ import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
-from torch.nn import functional as F
 
-from lookbeyond.distance import distance_to_latents, latents_to_distance
+from lookbeyond.distance import distance_to_latents
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import View
 from lookbeyond.models.autoencoder import encode_images, spatial_scale_factor
@@ -27,14 +26,14 @@ from lookbeyond.models.views_unet import ViewsUNet  # noqa: F401
 from .backbones import Backbone, of_unet
 from .depth import DepthPipeline
 from .fusion import Fusion, Pass, fused_guidance
-from .guidance import Guidance, fill_holes, image_tensor
+from .guidance import Guidance, image_tensor
+from .guidance_latents import GuidanceLatents
 from .latent_grid import LatentGrid
 from .samplers import Levels, Sampler, sampler_of
+from .unet_batches import Told, UNetBatches
 
 ROWS_AT_ONCE, FRAMES_DECODED_AT_ONCE = 2, 4
 """Unless memory asks for less."""
-WHOLLY_KNOWN = 0.9
-"""Share of a latent's pixels that must be known for it to be held at the guidance."""
 
 
 @dataclass
@@ -43,17 +42,6 @@ class ViewsPipelineOutput(BaseOutput):
     """[N, 3, H, W] in -1..1."""
     distance: torch.Tensor
     """[N, 1, H, W] metres along the ray."""
-
-
-@dataclass(frozen=True)
-class _Told:
-    """What the UNet is told beside the noisy latents; P passes, each in its own order."""
-
-    conditions: torch.Tensor  # [P, N, C, h, w]
-    embeddings: torch.Tensor  # [P, 1, D]
-    rays: torch.Tensor | None  # [P, N, 6, h, w], for a raymap encoder
-    ids: torch.Tensor  # [1, 3], SVD's micro-conditions
-    scales: torch.Tensor | None  # [P, N, 1, 1, 1], of classifier-free guidance
 
 
 @dataclass(frozen=True)
@@ -193,26 +181,21 @@ class ViewsPipeline(DiffusionPipeline):
         """
         self.prepare()
         device = self._execution_device
-        fusion, guidance = Fusion(weights, device), fused_guidance(passes, weights)
+        fusion, guidance, known = Fusion(weights, device), fused_guidance(passes, weights), self.latents
         warped = "warped" in self.backbone.conditions
         encoded = [self.encode(self.grid.pad(one.guidance.colour)) for one in passes] if warped else []
-        augmented = (noise_aug_strength, generator)
-        conditions = [
-            self._conditions(one, unit, scale, raymap, augmented, latents)
-            for one, latents in zip(passes, encoded or [None] * len(passes), strict=True)
-        ]
-        told = _Told(
-            torch.cat(conditions),
+        told = Told(
+            self._conditions(passes, encoded, unit, scale, raymap, (noise_aug_strength, generator)),
             torch.cat([self.embed_anchor(one.anchor) for one in passes])[:, None],
             self._rays(passes, scale) if self.raymap_encoder is not None and raymap == "on" else None,
             torch.tensor([[fps - 1, motion_bucket_id, noise_aug_strength]], device=device),
             fusion.guidance_scales(min_guidance_scale, max_guidance_scale),
         )
         timesteps, whole = self.sampler.timesteps(num_inference_steps, strength, sigmas, device)
-        always, held = self._kept(guidance, ends=len(passes) == 2)
+        always, held = known.kept(guidance, ends=len(passes) == 2)
         # a start from nothing that holds nothing needs no frames but the anchors
         needed = always.any((1, 2, 3)) if strength >= 1 and hold <= 0 else torch.ones(len(weights), dtype=torch.bool)
-        clean = self._clean(guidance, unit, needed, self._fused_latents(encoded, weights, guidance))
+        clean = known.clean(guidance, unit, needed, known.fused(encoded, weights, guidance))
         noise = randn_tensor(clean.shape, generator=generator, device=device, dtype=torch.float32)
         latents = self.sampler.pure(noise) if strength >= 1 else self.sampler.noised(clean, noise, timesteps[0])
         latents = self._denoise(
@@ -224,15 +207,17 @@ class ViewsPipeline(DiffusionPipeline):
         return self._decoded(latents, guidance, passes[0].cameras[-len(guidance.known) :], unit)
 
     def _denoise(
-        self, latents, timesteps, held_until: float, start: _Start, told: _Told, fusion: Fusion, generator, callback
+        self, latents, timesteps, held_until: float, start: _Start, told: Told, fusion: Fusion, generator, callback
     ) -> torch.Tensor:
         """Latents [N, C, h, w] through all timesteps. held_until: the last step, from 1, that holds what is known."""
         sampler = self.sampler
+        shares_attention = isinstance(self.unet_backward, ReversedMotion)
+        unets = UNetBatches(self.networks(), shares_attention, self.rows_at_once)
         for step, timestep in enumerate(timesteps, 1):
             kept = start.held if step <= held_until else start.always
             latents = torch.where(kept, sampler.noised(start.clean, start.noise, timestep), latents)
             frames = fusion.split(sampler.model_input(latents, timestep))
-            output = fusion.fuse(self._predict(frames, timestep, told))
+            output = fusion.fuse(unets.predict(self.call_unet, frames, timestep, told))
             expected = sampler.expected(latents, output, timestep)
             latents = sampler.step(output, timestep, latents, generator)
             if callback is not None:
@@ -250,7 +235,7 @@ class ViewsPipeline(DiffusionPipeline):
         if self.meter is not None and latents.shape[1] == colours:
             distance = self.meter.complete(colour, guidance, cameras)
         else:
-            distance = self._distance(latents[-given:, colours:], guidance, unit)
+            distance = self.latents.distance(latents[-given:, colours:], guidance, unit)
         return ViewsPipelineOutput(colour=colour, distance=distance)
 
     def prepare(self) -> None:
@@ -268,31 +253,17 @@ class ViewsPipeline(DiffusionPipeline):
         own = self.unet_backward is not None and not isinstance(self.unet_backward, ReversedMotion)
         return [self.unet, self.unet_backward if own else self.unet]
 
-    def _kept(self, guidance: Guidance, ends: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Which latents [N, 1, h, w] are the guidance's at every noise level, and which while it is held."""
-        known = self.grid.known(guidance.known) > WHOLLY_KNOWN
-        always = torch.zeros_like(known)
-        if ends:  # the clip's ends are its anchors
-            always[[0, -1]] = True
-        return always, always | known
+    def _conditions(self, passes, encoded: Sequence[torch.Tensor], unit, scale, raymap, augmented) -> torch.Tensor:
+        """[P, N, C, h, w]: what the UNet's config says it wants to be told.
 
-    def _fused_latents(
-        self, encoded: Sequence[torch.Tensor], weights: np.ndarray, guidance: Guidance
-    ) -> torch.Tensor | None:
-        """Latents [N, C, h, w] of the fused guidance, mixed from those of both passes: these are almost the same
-        pictures, whose mixture need not be encoded once more. A clip's ends, which are its anchors, are."""
-        if len(encoded) < 2:
-            return encoded[0] if encoded else None
-        share = torch.from_numpy(weights[:, 0]).to(encoded[0])[:, None, None, None]
-        mixed = torch.lerp(encoded[1].flip(0), encoded[0], share)
-        mixed[[0, -1]] = self.encode(self.grid.pad(guidance.colour[[0, -1]]))
-        return mixed
-
-    def _conditions(self, one: Pass, unit, scale, raymap, augmented, warped: torch.Tensor | None) -> torch.Tensor:
-        """[1, N, C, h, w]: what the UNet's config says it wants to be told, in that order.
-
-        warped: [N, c, h, w], the guidance's colour as latents, where that is one of them.
+        encoded: P of [N, c, h, w], the guidance's colour as latents, where that is one of them.
         """
+        latents = encoded or [None] * len(passes)
+        told = [self._condition(one, unit, scale, raymap, augmented, warped) for one, warped in zip(passes, latents)]
+        return torch.stack(told)
+
+    def _condition(self, one: Pass, unit, scale, raymap, augmented, warped: torch.Tensor | None) -> torch.Tensor:
+        """[N, C, h, w], of one pass."""
         guidance, known = one.guidance, self.grid.known(one.guidance.known)
         parts = []
         for name in self.backbone.conditions:
@@ -309,7 +280,7 @@ class ViewsPipeline(DiffusionPipeline):
                 parts.append(rays if raymap == "on" else torch.zeros_like(rays))
             else:
                 raise ValueError(f"the UNet wants the condition {name!r}, which this pipeline cannot give")
-        return torch.cat(parts, 1)[None]
+        return torch.cat(parts, 1)
 
     def _rays(self, passes: Sequence[Pass], scale: float) -> torch.Tensor:
         """Plücker rays [P, N, 6, h, w] of the latents, each pass's in the frame of its own anchor."""
@@ -332,58 +303,6 @@ class ViewsPipeline(DiffusionPipeline):
             )
         return self.backbone.embed_anchor(self.image_encoder, image_tensor(anchor.colour, device))
 
-    def _clean(
-        self, guidance: Guidance, unit: float, needed: torch.Tensor, known_latents: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """The guidance as clean latents [N, colour + distance channels, h, w]; zeros where it is not `needed` [N].
-
-        known_latents: [N, c, h, w], those of its colour, where they are known.
-        """
-        told, grid = guidance[needed.to(guidance.known.device)], self.grid
-        colour, distances = grid.pad(told.colour), self.backbone.distance_channels
-        rows, columns = (side // grid.factor for side in colour.shape[-2:])
-        channels = self.vae.config.latent_channels + distances
-        clean = torch.zeros((len(needed), channels, rows, columns), device=self._execution_device)
-        if len(colour):
-            parts = [self.encode(colour) if known_latents is None else known_latents[needed.to(known_latents.device)]]
-            parts += [distance_to_latents(self.grid.pad(told.distance), unit)] if distances else []
-            clean[needed.to(clean.device)] = torch.cat(parts, 1)
-        return clean
-
-    def _predict(self, frames, timestep, told: _Told) -> torch.Tensor:
-        """The networks' outputs for all passes [P, N, C, h, w], guided where there are scales."""
-        copies = (1,) if told.scales is None else (0, 1)  # 0: told nothing but its rays, which are no matter of taste
-        outputs: dict[tuple[int, int], torch.Tensor] = {}
-        for network, rows in self._batches(len(frames), copies):
-            which = [index for index, _ in rows]
-            share = torch.tensor([copy for _, copy in rows], device=frames.device)[:, None, None]
-            model_input = torch.cat([frames[which], told.conditions[which] * share[..., None, None]], 2)
-            extra = {} if told.rays is None else {"raymap": told.rays[which]}
-            if isinstance(self.unet_backward, ReversedMotion) and len(frames) == 2:
-                extra["both_directions"] = True
-            embeddings = told.embeddings[which] * share.to(told.embeddings.dtype)
-            results = self.call_unet(network, model_input, timestep, embeddings, told.ids, extra)
-            outputs |= dict(zip(rows, results, strict=True))
-        output = torch.stack([outputs[index, 1] for index in range(len(frames))])
-        if told.scales is None:
-            return output
-        free = torch.stack([outputs[index, 0] for index in range(len(frames))])
-        return free + told.scales * (output - free)
-
-    def _batches(self, passes: int, copies: Sequence[int]):
-        """What goes through which network at once: rows (pass, copy), passes first."""
-        networks = self.networks()
-        if isinstance(self.unet_backward, ReversedMotion) and passes == 2:  # both directions of a copy go together
-            size = max(1, self.rows_at_once // 2)
-            for start in range(0, len(copies), size):
-                some = copies[start : start + size]
-                yield self.unet, [(index, copy) for index in range(2) for copy in some]
-            return
-        for own in ([0, 1][:passes],) if networks[0] is networks[1] else ([index] for index in range(passes)):
-            rows = [(index, copy) for index in own for copy in copies]
-            for start in range(0, len(rows), self.rows_at_once):
-                yield networks[own[0]], rows[start : start + self.rows_at_once]
-
     def call_unet(self, unet, model_input, timestep, embeddings, ids, extra: dict) -> torch.Tensor:
         model_input = model_input.to(self.backbone.input_dtype(unet, model_input))
         output = unet(
@@ -391,6 +310,12 @@ class ViewsPipeline(DiffusionPipeline):
             added_time_ids=ids.expand(len(model_input), -1).to(unet.dtype), return_dict=False, **extra,
         )[0]  # fmt: skip
         return output.float()
+
+    @property
+    def latents(self) -> GuidanceLatents:
+        """What is known as latents of this UNet."""
+        channels = self.vae.config.latent_channels, self.backbone.distance_channels
+        return GuidanceLatents(self.grid, self.encode, *channels, self._execution_device)
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         parts = images.split(self.frames_decoded_at_once)
@@ -404,14 +329,3 @@ class ViewsPipeline(DiffusionPipeline):
             for part in latents.split(self.frames_decoded_at_once)
         ]
         return torch.cat(parts)
-
-    def _distance(self, latents: torch.Tensor, guidance: Guidance, unit: float) -> torch.Tensor:
-        """The warped distance where it is known; in holes what was made, shifted to meet it at their rims."""
-        if not latents.shape[1]:
-            return guidance.distance
-        size = guidance.distance.shape[-2:]
-        made = F.interpolate(latents_to_distance(latents, unit).log(), scale_factor=4, mode="bilinear")
-        made = made[..., : size[0], : size[1]]
-        told = guidance.distance.clamp_min(1e-3).log()
-        offset = fill_holes(told - made, guidance.known)
-        return torch.where(guidance.known > 0, told, made + offset).exp()

@@ -106,7 +106,7 @@ def test_a_schedule_is_shortened_without_jumps():
 
 
 def clean_latents(pipeline: ViewsPipeline, passes: list[Pass]) -> torch.Tensor:
-    return pipeline._clean(fused_guidance(passes, EVEN), 1.6, torch.ones(FRAMES, dtype=torch.bool))
+    return pipeline.latents.clean(fused_guidance(passes, EVEN), 1.6, torch.ones(FRAMES, dtype=torch.bool))
 
 
 def test_a_warm_start_takes_fewer_steps_and_stays_near_what_was_told():
