@@ -66,12 +66,11 @@ def test_a_world_is_not_priced_by_frames_nor_frames_by_a_world(file):
 def test_a_wider_world_takes_longer_and_stores_more(file):
     """The networks' part stays, the rest grows with the pixels."""
     paces = Paces(file)
-    units = [BuildWorld(preset="builtin", revision="r", photo="a" * 64, camera=None, camera_height=1.6, width=width, seed=0)
-             for width in (1024, 4096, 8192)]  # fmt: skip
+    widths = 1024, 4096, 8192
+    photo = {"preset": "builtin", "revision": "r", "photo": "a" * 64, "camera": None, "camera_height": 1.6, "seed": 0}
+    units = [BuildWorld(**photo, width=width) for width in widths]
     paces.measured("builtin", "world", units[0].size, 2.6, 1e6, units[0].stored_size)
-    price = {
-        width: paces.price(PriceQuestion("builtin", width, width // 2, 0, 0, worlds=1)) for width in (1024, 4096, 8192)
-    }
+    price = {width: paces.price(PriceQuestion("builtin", width, width // 2, 0, 0, worlds=1)) for width in widths}
     assert price[1024] == (pytest.approx(2.6), 1_000_000) and price[8192][1] == 64_000_000
     assert price[4096][0] == pytest.approx(4.0, rel=0.05) and price[8192][0] == pytest.approx(8.6, rel=0.05)
     assert units[1].weight == 10
