@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 
 from lookbeyond.errors import InputError
+from lookbeyond.photo.linear_files import read_linear
 from lookbeyond.photo.pixels import linear_to_srgb
-from lookbeyond.photo.reading import read_linear, read_panorama_image
+from lookbeyond.photo.reading import read_panorama_image
 from lookbeyond.whole import whole_file
 
 from .reading import entries, read_each

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .tags import Chromaticities, ColourTags, PhotoTags
+from .colour_tags import Chromaticities, ColourTags
+from .tags import PhotoTags
 
 Curve = Callable[[NDArray], NDArray]
 """Encoded values -> linear light."""

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from lookbeyond.errors import InputError
+from lookbeyond.errors import InputError, one_line
 from lookbeyond.whole import whole_file
 
 NAME = "checkpoint.safetensors"
@@ -54,7 +54,7 @@ def read(path: Path) -> Checkpoint:
         return _read(path)
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise InputError(
-            f"The checkpoint {path} cannot be read ({' '.join(str(error).split())}); give --out another folder, "
+            f"The checkpoint {path} cannot be read ({one_line(error)}); give --out another folder, "
             "or delete the file to begin anew."
         ) from error
 
