@@ -57,8 +57,8 @@ HELD_S = 15.0
 
 HASH = "ab" * 32
 ANSWERS = {
-    messages.Welcome, messages.Pong, messages.Stored, messages.Seen, messages.Accepted, messages.JobStatus,
-    messages.Jobs, messages.Data, messages.Cancelled, messages.ServiceStatus, messages.Acknowledged,
+    messages.Welcome, messages.Pong, messages.Stored, messages.Seen, messages.Aligned, messages.Accepted,
+    messages.JobStatus, messages.Jobs, messages.Data, messages.Cancelled, messages.ServiceStatus, messages.Acknowledged,
 }  # fmt: skip
 """What a guest hears if its questions reach what lies behind the decoder."""
 HINTS = {messages.ProgressHint, messages.PreviewHint, messages.ChangeHint}
@@ -91,6 +91,7 @@ def messages_about(known: Known) -> list[object]:
         messages.Ping(),
         messages.Put(known.photo, 10, 0, "photo.jpg"),
         messages.Look(known.photo),
+        messages.Align((known.photo, known.photo), (photo_camera(), photo_camera())),
         messages.Submit("world", vars(WorldRequest(photo=known.photo, camera=photo_camera(), width=512))),
         messages.Submit("world", vars(known.begun)),
         messages.Submit("shot", vars(ShotRequest(dict(known.files), cameras=cameras))),

@@ -8,7 +8,7 @@ from inference_service.cli.photo_camera import field_of_view_rad, report_camera
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.transforms import write_transforms
 from lookbeyond.photo.align import align_photos
-from lookbeyond.photo.join import MOST_PHOTOS
+from lookbeyond.photo.limits import MOST_PHOTOS
 from lookbeyond.photo.reading import read_photo
 
 

@@ -1,7 +1,7 @@
 """`lookbeyond world`: the panorama around a photo, or the distance of an existing panorama."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,8 @@ from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, WorldRequ
 from inference_service.work.requests import ROOMS, UNSEEN, check
 from lookbeyond.errors import InputError
 from lookbeyond.files import read_json, write_png
-from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
+from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.transforms import read_camera_path
-from lookbeyond.photo.join import join_photos
 from lookbeyond.photo.reading import Photo, Sphere, read_photo, read_sphere
 from lookbeyond.whole import check_output_folder
 
@@ -79,37 +78,49 @@ def world(
     check_output_folder(out, ENTRIES)
     settings["unseen"] = unseen or ""
     run = LocalRun(store)
-    path = photos[0] if photos else panorama
-    assert path is not None
-    picture: Photo | Sphere
+    pictures: Mapping[Path, Photo | Sphere]
     if cameras_file is not None:
-        picture = _joined(photos, cameras_file, settings.pop("width"), stops, settings)
-        stops = 0.0  # what is stored is what was made of the photos, not one of them
-        request = WorldRequest(panorama=_stored(run, path, picture, stops), **settings)
+        pictures = {path: read_photo(path, stops=stops) for path in photos}
+        first, *others = _cameras_of(photos, cameras_file)
+        for path, each in pictures.items():
+            _report(path, each, stops)
+        hashes = [_stored(run, path, each, stops) for path, each in pictures.items()]
+        beside = [
+            {"photo": sha256, "camera": camera.to_dict()} for sha256, camera in zip(hashes[1:], others, strict=True)
+        ]
+        request = WorldRequest(photo=hashes[0], camera=first.to_dict(), beside=beside, **settings)
     elif photos:
-        picture = read_photo(path, stops=stops)
-        _report(path, picture, stops)
+        (path,) = photos
+        photo = read_photo(path, stops=stops)
+        pictures = {path: photo}
+        _report(path, photo, stops)
         if fov_x_deg is not None and focal_mm is not None:
             raise InputError("Give --fov-x or --focal-mm, not both.")
-        fov_x_rad = field_of_view_rad(fov_x_deg) if focal_mm is None else field_of_focal_rad(focal_mm, picture)
-        camera = report_camera(path, picture, fov_x_rad, pitch_rad=pitch_rad, roll_rad=roll_rad)
-        request = WorldRequest(photo=_stored(run, path, picture, stops), camera=camera.to_dict(), **settings)
+        fov_x_rad = field_of_view_rad(fov_x_deg) if focal_mm is None else field_of_focal_rad(focal_mm, photo)
+        camera = report_camera(path, photo, fov_x_rad, pitch_rad=pitch_rad, roll_rad=roll_rad)
+        request = WorldRequest(photo=_stored(run, path, photo, stops), camera=camera.to_dict(), **settings)
     else:
-        picture = read_sphere(path, stops=stops)
-        _report(path, picture, stops)
+        assert panorama is not None
+        sphere = read_sphere(panorama, stops=stops)
+        pictures = {panorama: sphere}
+        _report(panorama, sphere, stops)
         del settings["width"]  # it has its own
-        if stops is not None and picture.heading_rad is not None:  # the developed picture has no compass any more
-            settings["camera"] = placed_camera(64, 64, 1.0, heading_rad=picture.heading_rad).to_dict()
-        request = WorldRequest(panorama=_stored(run, path, picture, stops), **settings)
+        if stops is not None and sphere.heading_rad is not None:  # the developed picture has no compass any more
+            settings["camera"] = placed_camera(64, 64, 1.0, heading_rad=sphere.heading_rad).to_dict()
+        request = WorldRequest(panorama=_stored(run, panorama, sphere, stops), **settings)
     unit = check(request).first_unit(run.revision(request.preset))
 
     def make() -> None:
-        _stored(run, path, picture, stops)
+        for path, picture in pictures.items():
+            _stored(run, path, picture, stops)
         run.perform([unit])
         run.deliver([unit], out, ENTRIES)
 
     run.heal(make)
-    place = read_json(out / "world.json").get("place", {})
+    made = read_json(out / "world.json")
+    for sentence in made.get("joined", ()):
+        click.echo(sentence)
+    place = made.get("place", {})
     if place.get("reason"):
         click.echo(f"{out}: {place['reason']} (confidence {place['confidence']:.2f})")
 
@@ -135,24 +146,6 @@ def _check_sources(
         )
     if panorama and set(given) - {"--prompt"}:
         raise InputError("A 360° picture has no field of view, pitch or roll; leave these out with --panorama.")
-
-
-def _joined(
-    photos: Sequence[Path], cameras_file: Path, width: int, stops: float | None, settings: dict[str, Any]
-) -> Sphere:
-    """The part of a sphere that several photos show; `settings` get the first one's camera."""
-    pictures = [read_photo(path, stops=stops) for path in photos]
-    for path, picture in zip(photos, pictures, strict=True):
-        _report(path, picture, stops)
-    cameras = _cameras_of(photos, cameras_file)
-    heading_rad = heading_pitch_roll(cameras[0])[0]
-    joined = join_photos(
-        [picture.with_holes for picture in pictures], cameras, width, heading_rad, [path.name for path in photos]
-    )
-    for sentence in joined.said:
-        click.echo(sentence)
-    settings["camera"] = cameras[0].to_dict()
-    return Sphere(joined.colour, joined.known, heading_rad, stops=0.0)
 
 
 def _cameras_of(photos: Sequence[Path], cameras_file: Path) -> list[Camera]:

@@ -180,7 +180,7 @@ class Lifecycle:
         """Make again what was damaged of what a unit reads, once for each of its readers; whether anything was."""
         if unit.identity in self._attempts.mended:
             return False
-        needs = [] if unit.reads_only_records else unit.input_units
+        needs = unit.input_units if unit.reads is None else ()  # who reads single files removes what it finds damaged
         units = [each for each in needs if self._store.discard_if_damaged(each)]
         units += [each for each in unit.input_units if each not in units and not self._store.has_unit(each)]
         for identity in units:

@@ -187,7 +187,9 @@ class JobQueue:
         """A unit is in the store."""
         if active := self.working.pop(identity, None):
             unit, seconds = active.unit, time.monotonic() - active.begun
-            self.paces.measured(unit.preset, kind_of(unit), unit.size, seconds, self._stored_bytes(identity))
+            self.paces.measured(
+                unit.preset, kind_of(unit), unit.size, seconds, self._stored_bytes(identity), unit.stored_size
+            )
         self._attempts.finish(identity)
         for job in self._knowing(identity):  # also where it was cancelled too late
             self._life.advance(job, identity)

@@ -99,6 +99,15 @@ def _(message: messages.Look, service: Service, asker: Asker) -> object:
 
 
 @reply.register
+def _(message: messages.Align, service: Service, asker: Asker) -> object:
+    for sha256 in message.pictures:
+        if not HASH_PATTERN.fullmatch(sha256) or not service.store.has_file(sha256):
+            raise InputError("A picture to align is not here; upload it first.")
+        service.store.touch_file(sha256)
+    return service.alignments.ask(message, service.store)
+
+
+@reply.register
 def _(message: messages.Get, service: Service, asker: Asker) -> object:
     if not 0 <= message.offset <= MAX_FILE_BYTES:
         raise ProtocolError("protocol", "A piece of a file is impossible.")

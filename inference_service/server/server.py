@@ -129,6 +129,7 @@ class Server(Service):
                 runtime_file().unlink()
         self.executor.close()
         self.photos.close()
+        self.alignments.close()
         self.housekeeper.join(self.settings.drain_s)
         self.close()
         log.info("ended", extra={"epoch": self.epoch})
