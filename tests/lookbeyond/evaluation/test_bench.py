@@ -224,4 +224,5 @@ def test_the_tables_of_the_docs_are_those_of_their_json():
     text = (docs / "bench.md").read_text("utf-8")
     assert "<!-- table: quick_bench.json -->\n\n| figure |" in text
     assert with_tables(text, docs) == text
-    assert with_tables(text.replace("| seam ↓ |", "| seam ↑ |"), docs) == text
+    above, marker, table = text.partition("<!-- table: quick_bench.json -->")
+    assert with_tables(above + marker + table.replace("| seam ↓ |", "| seam ↑ |"), docs) == text

@@ -346,7 +346,7 @@ def test_a_profile_of_tables_goes_through_colour_management(tmp_path, monkeypatc
     def tables(tags):
         raise TableProfile
 
-    for module in ("reading", "pixels"):
+    for module in ("decoding", "pixels"):
         monkeypatch.setattr(f"lookbeyond.photo.{module}.colour_space", tables)
     theirs = read_photo(tmp_path / name)
     known = np.ones(ours.pixels.shape[:2], bool) if ours.known is None else ours.known
