@@ -1,4 +1,4 @@
-"""Files at the edge: panoramas, views, frames and videos, written whole or not at all. (Photos: `photo.reading`.)
+"""Files of panoramas, views, frames and videos. (Photos: `photo.reading`.)
 
 The geometry values (`Panorama`, `View`) know nothing of files; here they become files and back.
 """

@@ -1,4 +1,4 @@
-"""Files and folders written whole or not at all, and what the system says when they cannot be."""
+"""Files and folders that are written completely or not at all, and errors when they cannot be."""
 
 import contextlib
 import ctypes

@@ -1,4 +1,4 @@
-"""The jobs that have ended: their files in memory while somebody asks for them, and how many are remembered."""
+"""Ended jobs: their files are in memory while someone asks for them, and only so many jobs are remembered."""
 
 import collections
 

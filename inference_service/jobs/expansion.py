@@ -1,4 +1,4 @@
-"""From a shot's plan to its units, and what the store has of them: for thousands of cameras, seconds of work."""
+"""From a shot's plan to its units, and which of them the store has: seconds of work for thousands of cameras."""
 
 import dataclasses
 from concurrent.futures import Executor, Future

@@ -1,4 +1,4 @@
-"""The way of a job: from its first unit, through its plan, to its end; a shot waits for its world.
+"""The life of a job, from its first unit through its plan to its end; a shot waits for its world.
 
 Results lie in the store, so that after a restart a job goes on with the first unit that is not there.
 """

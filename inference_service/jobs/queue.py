@@ -1,4 +1,4 @@
-"""The queue: what clients want of jobs, what workers report of units, and which unit comes next."""
+"""The queue: clients' requests about jobs, workers' reports about units, and which unit comes next."""
 
 import contextlib
 import math

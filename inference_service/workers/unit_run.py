@@ -1,4 +1,4 @@
-"""One unit in a worker: it runs, reports its progress, and ends as a report."""
+"""One unit in a worker: runs it, reports its progress and its result."""
 
 import io
 import time

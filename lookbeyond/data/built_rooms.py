@@ -1,4 +1,4 @@
-"""Rooms built over and dressed, and open places: what the photos of `room_photos` are taken of."""
+"""Rooms with added structure and fittings, and open places: the subjects of the photos in `room_photos`."""
 
 import math
 from collections.abc import Callable

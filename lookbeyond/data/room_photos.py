@@ -1,4 +1,4 @@
-"""Photos of procedural rooms to learn layouts from, with what is true of them: walls, ceiling, distance.
+"""Photos of procedural rooms for learning layouts, with their ground truth: walls, ceiling, distance.
 
 The rooms of `rooms` are boxes, and every wall of them is bare down to the floor. These begin as such rooms and are
 then built over: blocks from floor to ceiling make L-shapes, alcoves, chimney breasts, columns and slanted corners;

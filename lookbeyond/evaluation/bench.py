@@ -1,4 +1,4 @@
-"""The bench: both stages on places they never saw, beside the truth and the simplest things one could do instead.
+"""The bench: both stages on unseen places, compared with the truth and with the simplest alternatives.
 
     lookbeyond evaluate --out report                                 16 held-out rooms
     lookbeyond evaluate --out report --panoramas FOLDER              and photos of real panoramas

@@ -1,4 +1,4 @@
-"""A room drawn: its surfaces where nobody saw it, its planes where the photo did."""
+"""Draws a room: its surfaces in the unseen part, its planes where the photo shows it."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What is asked of a picture file before a pixel is decoded."""
+"""Checks of a picture file before any pixel is decoded."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a picture file says of its colours."""
+"""What a picture file says about its colours."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The blocks of a picture file that say something of it: JPEG, PNG, WebP, TIFF, BigTIFF, AVIF and HEIC."""
+"""The blocks of a picture file that describe it: JPEG, PNG, WebP, TIFF, BigTIFF, AVIF and HEIC."""
 
 import contextlib
 import mmap

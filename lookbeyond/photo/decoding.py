@@ -1,4 +1,4 @@
-"""Pixels of a file become upright 8-bit sRGB, with what is not known of them."""
+"""Decodes a file's pixels to upright 8-bit sRGB, with a mask of what is known."""
 
 import contextlib
 import io

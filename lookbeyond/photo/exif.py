@@ -1,4 +1,4 @@
-"""The tags of TIFF's folders, which EXIF has too."""
+"""The tags in the folders of TIFF, which EXIF uses too."""
 
 import math
 import mmap

@@ -1,4 +1,4 @@
-"""Pixels as a file has them become upright sRGB: embedded profiles, cICP, gAMA, and linear light with its exposure.
+"""Converts a file's pixels to upright sRGB: embedded profiles, cICP, gAMA, and linear light with its exposure.
 
 NumPy only, so that Blender converts a photo with the very code of the service. What a profile says by tables
 (`TableProfile`) takes a colour management library.

@@ -1,4 +1,4 @@
-"""Pictures in: photos and 360° pictures of any kind become upright 8-bit sRGB, with what is not known of them.
+"""Reads photos and 360° pictures of any kind as upright 8-bit sRGB, with a mask of what is known.
 
 What had to be decided on the way (an exposure, a tag that is not believed) is said in sentences.
 """

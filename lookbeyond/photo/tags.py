@@ -1,4 +1,4 @@
-"""What a picture file says of itself: size, which way is up, focal length, colours, and whether it is a sphere.
+"""What a picture file says about itself: size, which way is up, focal length, colours, and whether it is a sphere.
 
 One reader for the command line, the service and Blender (which brings none): the standard library only. JPEG, PNG,
 WebP, TIFF, BigTIFF, AVIF and HEIC; EXIF, TIFF tags, XMP (also its GPano), ICC profiles, cICP, gAMA and cHRM. Pixels are

@@ -1,4 +1,4 @@
-"""The loop of the views stage: noise goes away, step by step, from both passes of a clip at once."""
+"""The denoising loop of the views stage, for both passes of a clip at once."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is known of frames as latents, and the distance that a network made, joined to what is known of it."""
+"""The guidance as latents, and the distance that a network made, joined to the known distance."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a training run needs to go on exactly where it was: one safetensors file, written whole or not at all.
+"""What a training run needs to continue exactly where it stopped: one safetensors file, written atomically.
 
 Nothing random is in it: every step draws from a generator of its own (`loop.run`).
 """
