@@ -29,7 +29,8 @@ from diffusers import (
 )
 from torch.nn import functional as F
 
-from benchmarks.gpu import Clock, counting, forget_peak, matmul_rate, panorama_of_noise, peak_gb, walk
+from benchmarks.counted import Clock, counting, forget_peak, matmul_rate, peak_gb
+from benchmarks.real_shapes import panorama_of_noise, walk
 from lookbeyond import presets
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View

@@ -1,4 +1,4 @@
-"""The interface in other languages: Blender looks up every name and tooltip of ours in here.
+"""The interface in other languages: Blender looks up all our names and tooltips here.
 
 A language is complete when each text below has it; what it lacks stays English.
 """

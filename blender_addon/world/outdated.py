@@ -1,4 +1,4 @@
-"""Whether worlds still belong to their photos and to the cameras of these."""
+"""Whether worlds still match their photos and those photos' cameras."""
 
 import math
 from collections.abc import Sequence

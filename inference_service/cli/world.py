@@ -117,12 +117,7 @@ def world(
         run.deliver([unit], out, ENTRIES)
 
     run.heal(make)
-    made = read_json(out / "world.json")
-    for sentence in made.get("joined", ()):
-        click.echo(sentence)
-    place = made.get("place", {})
-    if place.get("reason"):
-        click.echo(f"{out}: {place['reason']} (confidence {place['confidence']:.2f})")
+    _report_made(out)
 
 
 def _check_sources(
@@ -169,6 +164,16 @@ def _report(path: Path, picture: Photo | Sphere, stops: float | None) -> None:
         raise InputError(f"{path} is no picture of linear light (EXR, HDR, float TIFF); leave --exposure out.")
     for sentence in picture.said:
         click.echo(f"{path}: {sentence}")
+
+
+def _report_made(out: Path) -> None:
+    """Say how photos were joined, and what the place was taken for."""
+    made = read_json(out / "world.json")
+    for sentence in made.get("joined", ()):
+        click.echo(sentence)
+    place = made.get("place", {})
+    if place.get("reason"):
+        click.echo(f"{out}: {place['reason']} (confidence {place['confidence']:.2f})")
 
 
 def _stored(run: LocalRun, path: Path, picture: Photo | Sphere, stops: float | None) -> str:

@@ -1,4 +1,4 @@
-"""How long units take on this machine and how much they store, as measured: estimates are made from it.
+"""How long units take on this machine and how much they store, measured: the basis of all estimates.
 
 Sizes are `Unit.size`: its weight times its frames' pixels in hundred thousands.
 """

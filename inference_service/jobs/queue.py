@@ -1,4 +1,4 @@
-"""The queue: what clients want of jobs, what workers report of units, and which unit comes next."""
+"""The queue: clients' requests about jobs, workers' reports about units, and which unit comes next."""
 
 import contextlib
 import math
@@ -54,7 +54,7 @@ class JobQueue:
     def next_unit(self) -> Unit | None:
         """The first unit of the first job that can be begun now, or None."""
         for job in in_order(self.jobs):
-            if job.state == "queued" and not self._life.is_expanding(job) and (unit := job.next_unit(self.working)):
+            if job.state == "queued" and job not in self._life.expansions and (unit := job.next_unit(self.working)):
                 return unit
         return None
 
@@ -202,7 +202,7 @@ class JobQueue:
     @property
     def expands(self) -> bool:
         """Whether the thread works out the units of a long shot."""
-        return self._life.expands
+        return len(self._life.expansions) > 0
 
     def take_expanded(self) -> bool:
         """Go on with the shots whose units the thread has worked out; whether there were any."""

@@ -1,4 +1,4 @@
-"""Where a further photo of a place looks, by what it shares with those whose cameras are known
+"""Where another photo of a place looks, from what it shares with photos whose cameras are known
 (`lookbeyond.photo.align`).
 
     python -m inference_service.server.alignment QUESTION     prints the answer; both JSON, as `main` says

@@ -1,4 +1,4 @@
-"""What the service does with each message: one handler a message, found by the message's class.
+"""What the service does with each message: one handler per message, found by the message's class.
 
 A handler returns the answer: a message, a `Reply` with a payload, None for `Acknowledged`, or `LATER` if
 `asker.reply_later` will be called. It raises ProtocolError for what no client of ours says, and LookBeyondError for

@@ -1,4 +1,4 @@
-"""The parts of a running service, and what handlers of messages may ask of them."""
+"""The parts of a running service, and what message handlers may use of them."""
 
 import collections
 import os

@@ -1,4 +1,4 @@
-"""What can be asked for: a world, or a shot through one."""
+"""What clients can request: a world, or a shot through one."""
 
 import re
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""From requests to units: a request is checked and its cameras are parsed once, here; then it knows its units.
+"""From requests to units: the one place where a request is checked and its cameras are parsed.
 
 A world is one unit. A shot is a plan, then its anchors, then its clips, and last a summary of them.
 """

@@ -1,4 +1,4 @@
-"""Panoramas to learn from: folders of pictures, Matterport3D's skyboxes and shards of procedural rooms, all as shards.
+"""Panoramas for training: folders of pictures, Matterport3D's skyboxes and procedural rooms, all as shards.
 
 A shard is an .npz of some panoramas of one size: `colour` uint8 [N, H, 2H, 3] and, where it is known, `distance`
 float16 [N, H/4, 2H/4], the mean of log(distance / camera height) over 4 x 4 pixels.
@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 
 from lookbeyond.errors import InputError
+from lookbeyond.photo.linear_files import read_linear
 from lookbeyond.photo.pixels import linear_to_srgb
-from lookbeyond.photo.reading import read_linear, read_panorama_image
+from lookbeyond.photo.reading import read_panorama_image
 from lookbeyond.whole import whole_file
 
 from .reading import entries, read_each

@@ -1,4 +1,4 @@
-"""The bench: both stages on places they never saw, beside the truth and the simplest things one could do instead.
+"""The bench: both stages on unseen places, compared with the truth and with the simplest alternatives.
 
     lookbeyond evaluate --out report                                 16 held-out rooms
     lookbeyond evaluate --out report --panoramas FOLDER              and photos of real panoramas
@@ -103,7 +103,7 @@ def main(argv: list[str] | None = None) -> None:
         plot_frames(results, kind, options.out)
     heading = f"# {options.preset} {pipeline.revision}: {options.rooms} rooms, {options.samples} samples"
     switched = {name: settings[name] for name in EXPERIMENTS if settings[name] != "None"}
-    text = as_markdown(table, heading) + f"\nSwitches: {switched}\n" + _skipped(networks)
+    text = f"{heading}\n\n{as_markdown(table)}" + f"\nSwitches: {switched}\n" + _skipped(networks)
     (options.out / "table.md").write_text(text, "utf-8")
     (options.out / "table.json").write_text(json.dumps({"settings": settings, "table": table}, indent=1), "utf-8")
     print(text)

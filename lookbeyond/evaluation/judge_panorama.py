@@ -1,4 +1,4 @@
-"""The panorama stage beside the truth, on one place."""
+"""Compares the panorama stage with the truth on one place."""
 
 import cv2
 import numpy as np

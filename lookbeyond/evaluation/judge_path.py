@@ -1,4 +1,4 @@
-"""The views stage beside the truth, on the frames of a path."""
+"""Compares the views stage with the truth on the frames of a path."""
 
 import argparse
 from dataclasses import replace

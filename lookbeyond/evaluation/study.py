@@ -1,4 +1,4 @@
-"""The paper's experiments, and the checks that nobody did, by one command.
+"""The paper's experiments, and checks that it leaves out, in one command.
 
     lookbeyond study --out report --quick      minutes: every experiment, too few rooms to claim anything
     lookbeyond study --out report              hours on a processor

@@ -1,4 +1,4 @@
-"""The report of a study: one page that needs nothing else, the same as Markdown, and the JSON of both."""
+"""The report of a study: a self-contained page, the same as Markdown, and the data as JSON."""
 
 import base64
 import html

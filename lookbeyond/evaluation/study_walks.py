@@ -1,4 +1,4 @@
-"""Walks through rooms, shot as a setting says, and judged."""
+"""Shoots walks through rooms with a given setting, and judges them."""
 
 import math
 from collections.abc import Sequence

@@ -1,6 +1,12 @@
-"""The bench's table: figures of all places together, as JSON, as Markdown and as plots."""
+"""The bench's table: figures of all places together, as JSON, as Markdown and as plots.
 
+python -m lookbeyond.evaluation.table docs/bench.md    writes the tables of a document anew from their JSON files
+"""
+
+import json
 import math
+import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,8 +64,8 @@ def add_perceptual(table: dict[str, dict[str, dict]], results: list[Result], kin
         }
 
 
-def as_markdown(table: dict[str, dict[str, dict]], heading: str) -> str:
-    lines = [heading, "", "| figure | ours | others: mean (ours minus it, 95 % interval) |", "|---|---|---|"]
+def as_markdown(table: dict[str, dict[str, dict]]) -> str:
+    lines = ["| figure | ours | others: mean (ours minus it, 95 % interval) |", "|---|---|---|"]
     for metric, by_method in table.items():
         arrow = "↓" if any(word in metric for word in LOWER_IS_BETTER) else "↑"
         cells = []
@@ -77,6 +83,17 @@ def as_markdown(table: dict[str, dict[str, dict]], heading: str) -> str:
         others = "; ".join(text for method, text in cells if method != OURS)
         lines.append(f"| {metric} {arrow} | {ours} | {others} |")
     return "\n".join(lines) + "\n"
+
+
+def with_tables(text: str, folder: Path) -> str:
+    """A Markdown text in which each `<!-- table: NAME -->` is followed by the table of the JSON file NAME in `folder`,
+    up to the next `<!-- end -->`."""
+
+    def table_of(found: re.Match) -> str:
+        table = json.loads((folder / found[2]).read_text("utf-8"))["table"]
+        return f"{found[1]}\n\n{as_markdown(table)}\n<!-- end -->"
+
+    return re.sub(r"(<!-- table: (\S+) -->).*?<!-- end -->", table_of, text, flags=re.DOTALL)
 
 
 def plot_frames(results: list[Result], kind: str, folder: Path) -> None:
@@ -111,3 +128,8 @@ def worse_than(table: dict[str, dict[str, dict]], earlier: dict[str, dict[str, d
         if not sign * new >= sign * old["mean"] - slack:
             worse.append(f"{metric}: {new:.3f}, was {old['mean']:.3f} ± {slack:.3f}")
     return worse
+
+
+if __name__ == "__main__":
+    for document in map(Path, sys.argv[1:]):
+        document.write_text(with_tables(document.read_text("utf-8"), document.parent), "utf-8")

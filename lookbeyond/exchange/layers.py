@@ -1,4 +1,4 @@
-"""What a compositor wants of a shot besides its pictures: one multilayer EXR a frame.
+"""What a compositor needs of a shot besides its pictures: one multilayer EXR per frame.
 
 Passes and channels are named as Blender names its own (`Combined.R`, `Depth.Z`, `Vector.X` ...), which Nuke shows as
 layers of these names. Combined is linear (Rec. 709 primaries), lengths are metres, Position and Normal count in the

@@ -1,4 +1,4 @@
-"""Whether a fitted room is to be believed, and what a place is that has none."""
+"""Whether to trust a fitted room, and what a place without one is."""
 
 import math
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Where a second photo of a place looks, by what it shares with the first: features, matched, and one rotation."""
+"""Where a second photo of a place looks, from what it shares with the first: matched features and one rotation."""
 
 import math
 from collections.abc import Sequence

@@ -1,19 +1,34 @@
-"""What is known of frames as latents, and the distance that a network made, joined to what is known of it."""
+"""The guidance as latents, and the distance that a network made, joined to the known distance."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from diffusers.utils.torch_utils import randn_tensor
 from torch.nn import functional as F
 
 from lookbeyond.distance import distance_to_latents, latents_to_distance
 
 from .guidance import Guidance, fill_holes
 from .latent_grid import LatentGrid
+from .samplers import Sampler
 
 WHOLLY_KNOWN = 0.9
 """Share of a latent's pixels that must be known for it to be held at the guidance."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What frames begin from: the guidance as clean latents, the noise, and which latents stay as they are."""
+
+    clean: torch.Tensor  # [N, C, h, w]
+    noise: torch.Tensor  # [N, C, h, w]
+    always: torch.Tensor  # [N, 1, h, w] bool
+    held: torch.Tensor  # [N, 1, h, w] bool, while the noise is high
+
+    def noised(self, sampler: Sampler, timestep: torch.Tensor) -> torch.Tensor:
+        return sampler.noised(self.clean, self.noise, timestep)
 
 
 @dataclass(frozen=True)
@@ -26,6 +41,28 @@ class GuidanceLatents:
     colours: int
     distances: int
     device: torch.device
+
+    def start(
+        self,
+        guidance: Guidance,
+        unit: float,
+        known_latents: torch.Tensor | None,
+        generator: torch.Generator | None,
+        *,
+        ends: bool,
+        nothing_else: bool,
+    ) -> Start:
+        """What N frames begin from.
+
+        known_latents: as for `clean`.
+        ends: whether the first and the last frame are anchors.
+        nothing_else: whether nothing else is needed of the guidance: the frames begin from noise and hold nothing.
+        """
+        always, held = self.kept(guidance, ends)
+        needed = always.any((1, 2, 3)) if nothing_else else torch.ones(len(always), dtype=torch.bool)
+        clean = self.clean(guidance, unit, needed, known_latents)
+        noise = randn_tensor(clean.shape, generator=generator, device=self.device, dtype=torch.float32)
+        return Start(clean, noise, always, held)
 
     def kept(self, guidance: Guidance, ends: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """Which latents [N, 1, h, w] are the guidance's at every noise level, and which while it is held."""

@@ -17,7 +17,8 @@ from lookbeyond.errors import InputError, OutOfMemory
 from .depth import DepthPipeline
 from .fusion import Pass, fused_guidance
 from .latent_grid import LatentGrid
-from .video_mask import VideoMask
+from .video_latents import VideoLatents
+from .video_mask import VideoMask, WorkPart
 from .views import ViewsPipelineOutput
 
 WALK_FRAMES = 17
@@ -161,29 +162,24 @@ class MaskedVideoPipeline(WanVACEPipeline):
 
         Raises InputError for frames or masks that do not fit, OutOfMemory where the text encoder does not.
         """
-        cameras = passes[0].cameras
         _check(passes, weights, self.pass_length(len(weights)))
         guidance = fused_guidance(passes, weights)
         height, width = guidance.colour.shape[-2:]
-        videos = [self.masking.video_and_mask(one, backward=bool(index), both=len(passes) == 2)
-                  for index, one in enumerate(passes)]  # fmt: skip
+        videos = [self.masking.video_and_mask(one, bool(index), len(passes) == 2) for index, one in enumerate(passes)]
         colour = self.grid.pad(guidance.colour).clone()
         part = self.masking.work_part(videos[0][1], skip, last=frames == "last")
         if part is not None:
             schedule = _Schedule(num_inference_steps, strength, max_guidance_scale, guided_share)
             texts = (prompt, negative_prompt) if max_guidance_scale > 1 else (prompt,)
-            count = len(passes) if fusion == "spatial" else 1
-            told = self._told(
-                passes[:count], [tuple(map(part.of, video)) for video in videos[:count]], weights[part.frames],
-                references, conditioning_scale, texts, generator,
-            )  # fmt: skip
+            made_of = passes if fusion == "spatial" else passes[:1]
+            told = self._told(made_of, videos, part, weights, references, conditioning_scale, texts, generator)
             made = self._denoise(told, schedule, part.of(colour), generator, callback_on_step_end)
             colour[part.frames, :, part.rows, part.columns] = made.to(colour)
-        colour = colour[..., :height, :width]
-        if frames == "last":
-            colour, guidance, cameras = colour[-1:], guidance[-1:], cameras[-1:]
-        distance = guidance.distance if self.meter is None else self.meter.complete(colour, guidance, cameras)
-        return ViewsPipelineOutput(colour=colour, distance=distance)
+        wanted = slice(-1, None) if frames == "last" else slice(None)
+        colour, guidance = colour[wanted, :, :height, :width], guidance[wanted]
+        if self.meter is None:
+            return ViewsPipelineOutput(colour, guidance.distance)
+        return ViewsPipelineOutput(colour, self.meter.complete(colour, guidance, passes[0].cameras[wanted]))
 
     def prepare(self) -> None:
         """Nothing stands outside of the networks (see `ViewsPipeline`)."""
@@ -194,28 +190,33 @@ class MaskedVideoPipeline(WanVACEPipeline):
     def preview(self, clean: torch.Tensor) -> torch.Tensor:
         """[3, H, W] in -1..1: the frame in the middle, from clean latents [1, C, T, h, w]."""
         middle = clean.shape[2] // 2
-        return self._decode_video(clean[:, :, middle : middle + 1])[0]
+        return self.latents.decode(clean[:, :, middle : middle + 1])[0]
+
+    @property
+    def latents(self) -> VideoLatents:
+        return VideoLatents(self.vae, self._execution_device)
 
     def _told(
         self,
         passes: Sequence[Pass],
-        videos: Sequence[tuple[torch.Tensor, ...]],
+        videos: Sequence[tuple[torch.Tensor, torch.Tensor]],
+        part: WorkPart,
         weights: np.ndarray,
         references: str,
         conditioning_scale: float,
         texts: Sequence[str],
         generator: torch.Generator | None,
     ) -> _Told:
-        """Of passes whose videos and masks are `videos`, with `weights` [N, P]."""
+        """Of a part of passes whose videos and masks are `videos`, with `weights` [N, P]."""
         device, dtype = self._execution_device, self.transformer.dtype
         words = [self._embedded(text) for text in texts]
         conditions, clean = [], []
-        for one, (video, mask) in zip(passes, videos, strict=True):
+        for one, (video, mask) in zip(passes, videos):
             shown = one.anchor if references == "anchors" else None
-            condition, latents = self._condition(video, mask, shown, generator)
+            condition, latents = self._condition(part.of(video), part.of(mask), shown, generator)
             conditions.append(condition.to(dtype))
             clean.append(latents)
-        fusion = self.masking.latent_weights(weights[:, : len(passes)]).to(device)
+        fusion = self.masking.latent_weights(weights[part.frames, : len(passes)]).to(device)
         scales = torch.full((len(self.transformer.config.vace_layers),), conditioning_scale).to(device, dtype)
         return _Told(conditions, clean, words, fusion, scales)
 
@@ -237,7 +238,7 @@ class MaskedVideoPipeline(WanVACEPipeline):
         latents = noise
         if begin:
             self.scheduler.set_begin_index(begin)
-            start = torch.cat([*told.references, self._encode_video(colour)], 2)
+            start = torch.cat([*told.references, self.latents.encode(colour)], 2)
             latents = torch.lerp(start.float(), noise, self.scheduler.sigmas[begin].to(noise))
         for step, timestep in enumerate(self.scheduler.timesteps[begin:], 1):
             scale = schedule.guidance_scale if schedule.guides(begin + step) else 1.0
@@ -249,7 +250,7 @@ class MaskedVideoPipeline(WanVACEPipeline):
                 state = {"step": step, "steps": schedule.steps - begin, "latents": latents[:, :, ahead:],
                          "clean": expected[:, :, ahead:]}  # fmt: skip
                 callback(self, step, timestep, state)
-        made = self._decode_video(latents[:, :, ahead:])
+        made = self.latents.decode(latents[:, :, ahead:])
         self.maybe_free_model_hooks()
         return made
 
@@ -289,7 +290,7 @@ class MaskedVideoPipeline(WanVACEPipeline):
     def _condition(self, video, mask, shown, generator) -> tuple[torch.Tensor, torch.Tensor]:
         """What the network is told of a pass [1, 96, R + T, h, w], and the clean latents of its R reference images."""
         height, width = video.shape[-2:]
-        picture = None if shown is None else Image.fromarray(self._pad_bytes(shown.colour))
+        picture = None if shown is None else Image.fromarray(self.grid.pad_bytes(shown.colour))
         mask = mask.expand(-1, 3, -1, -1)
         video, mask, pictures = self.preprocess_conditions(
             video[None], mask[None], picture, 1, height, width, len(video), torch.float32, self._execution_device
@@ -314,30 +315,6 @@ class MaskedVideoPipeline(WanVACEPipeline):
                 ) from error
             self._words = {**dict(list(self._words.items())[-3:]), text: embedded}
         return self._words[text].to(self._execution_device, self.transformer.dtype)
-
-    def _statistics(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and the reciprocal of the deviation of the autoencoder's latents, [1, C, 1, 1, 1]."""
-        config = self.vae.config
-        mean = torch.tensor(config.latents_mean).view(1, config.z_dim, 1, 1, 1).to(latents.device, latents.dtype)
-        deviation = torch.tensor(config.latents_std).view(1, config.z_dim, 1, 1, 1)
-        return mean, (1.0 / deviation).to(latents.device, latents.dtype)
-
-    def _encode_video(self, frames: torch.Tensor) -> torch.Tensor:
-        """[N, 3, H, W] in -1..1 -> [1, C, T, h, w]."""
-        video = frames.permute(1, 0, 2, 3)[None].to(self._execution_device, self.vae.dtype)
-        latents = self.vae.encode(video).latent_dist.mode().float()
-        mean, scale = self._statistics(latents)
-        return (latents - mean) * scale
-
-    def _decode_video(self, latents: torch.Tensor) -> torch.Tensor:
-        """[1, C, T, h, w] -> [N, 3, H, W] in -1..1."""
-        latents = latents.to(self.vae.dtype)
-        mean, scale = self._statistics(latents)
-        return self.vae.decode(latents / scale + mean, return_dict=False)[0][0].permute(1, 0, 2, 3).float()
-
-    def _pad_bytes(self, image: np.ndarray) -> np.ndarray:
-        rows, columns = (-size % self.grid.multiple for size in image.shape[:2])
-        return np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
 
 
 def _check(passes: Sequence[Pass], weights: np.ndarray, length: int) -> None:

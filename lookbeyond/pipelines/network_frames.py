@@ -1,4 +1,4 @@
-"""Anchors and clips as the views network makes them, from what a world and the anchors tell of their frames."""
+"""Anchors and clips made by the views network, guided by the world and other anchors."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

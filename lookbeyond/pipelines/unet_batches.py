@@ -1,4 +1,4 @@
-"""A UNet asked for both passes of a clip, told and untold, in as many rows at once as memory allows."""
+"""Runs a UNet for both passes of a clip, with and without conditions, in as many rows at once as memory allows."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The video that a masked-video model is told, its mask, and the part of them that is left to be made."""
+"""The video and mask given to a masked-video model, and the part of them that remains to be generated."""
 
 import math
 from dataclasses import dataclass

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -24,6 +25,7 @@ from lookbeyond.models.single_file import replace_weights
 from lookbeyond.models.views_unet import ViewsUNet  # noqa: F401
 
 from .backbones import Backbone, of_unet
+from .denoising import denoise
 from .depth import DepthPipeline
 from .fusion import Fusion, Pass, fused_guidance
 from .guidance import Guidance, image_tensor
@@ -42,16 +44,6 @@ class ViewsPipelineOutput(BaseOutput):
     """[N, 3, H, W] in -1..1."""
     distance: torch.Tensor
     """[N, 1, H, W] metres along the ray."""
-
-
-@dataclass(frozen=True)
-class _Start:
-    """What the frames begin from: the guidance as clean latents, the noise, and which latents stay as they are."""
-
-    clean: torch.Tensor  # [N, C, h, w]
-    noise: torch.Tensor  # [N, C, h, w]
-    always: torch.Tensor  # [N, 1, h, w] bool
-    held: torch.Tensor  # [N, 1, h, w] bool, while the noise is high
 
 
 class ViewsPipeline(DiffusionPipeline):
@@ -95,13 +87,7 @@ class ViewsPipeline(DiffusionPipeline):
         super().__init__()
         self.rows_at_once, self.frames_decoded_at_once = ROWS_AT_ONCE, FRAMES_DECODED_AT_ONCE
         self.meter: DepthPipeline | None = None
-        if unet_weights is not None:
-            replace_weights(unet, unet_weights)
-        if lora is not None:
-            from lookbeyond.models.lora import fuse_lora, load_lora  # peft takes its time to import
-
-            load_lora(unet, lora)
-            fuse_lora(unet)
+        _change_weights(unet, unet_weights, lora)
         self.register_modules(
             vae=vae, image_encoder=image_encoder, unet=unet, scheduler=scheduler, unet_backward=unet_backward,
             raymap_encoder=raymap_encoder,
@@ -171,7 +157,7 @@ class ViewsPipeline(DiffusionPipeline):
             sigmas: SVD's noise levels: its scheduler's own, or those of *Align Your Steps* (10 steps).
             strength: share of the noise to start from, 1: pure noise; less: the guidance, partly noised. SVD then
                 takes that share of the steps, too; flow matching takes `num_inference_steps` in any case.
-            hold: share of the schedule, from its noisy end, over which known latents are kept at the guidance.
+            hold: share of the schedule, from its noisy end, that keeps known latents at the guidance.
             min_guidance_scale, max_guidance_scale: classifier-free guidance grows along each pass as in SVD; 1: off.
             fps, motion_bucket_id, noise_aug_strength: SVD's micro-conditions.
             raymap: "off" gives the network no rays (an ablation).
@@ -180,50 +166,25 @@ class ViewsPipeline(DiffusionPipeline):
                 what the frames are expected to become.
         """
         self.prepare()
-        device = self._execution_device
-        fusion, guidance, known = Fusion(weights, device), fused_guidance(passes, weights), self.latents
-        warped = "warped" in self.backbone.conditions
-        encoded = [self.encode(self.grid.pad(one.guidance.colour)) for one in passes] if warped else []
-        told = Told(
-            self._conditions(passes, encoded, unit, scale, raymap, (noise_aug_strength, generator)),
-            torch.cat([self.embed_anchor(one.anchor) for one in passes])[:, None],
-            self._rays(passes, scale) if self.raymap_encoder is not None and raymap == "on" else None,
-            torch.tensor([[fps - 1, motion_bucket_id, noise_aug_strength]], device=device),
-            fusion.guidance_scales(min_guidance_scale, max_guidance_scale),
-        )
-        timesteps, whole = self.sampler.timesteps(num_inference_steps, strength, sigmas, device)
-        always, held = known.kept(guidance, ends=len(passes) == 2)
-        # a start from nothing that holds nothing needs no frames but the anchors
-        needed = always.any((1, 2, 3)) if strength >= 1 and hold <= 0 else torch.ones(len(weights), dtype=torch.bool)
-        clean = known.clean(guidance, unit, needed, known.fused(encoded, weights, guidance))
-        noise = randn_tensor(clean.shape, generator=generator, device=device, dtype=torch.float32)
-        latents = self.sampler.pure(noise) if strength >= 1 else self.sampler.noised(clean, noise, timesteps[0])
-        latents = self._denoise(
-            latents, timesteps, hold * whole - (whole - len(timesteps)), _Start(clean, noise, always, held), told,
-            fusion, generator, callback_on_step_end,
+        guidance, known, fusion = fused_guidance(passes, weights), self.latents, Fusion(weights, self._execution_device)
+        wanted = passes if "warped" in self.backbone.conditions else []
+        encoded = [self.encode(self.grid.pad(one.guidance.colour)) for one in wanted]
+        scales, micro = (min_guidance_scale, max_guidance_scale), (fps - 1, motion_bucket_id, noise_aug_strength)
+        told = self._told(passes, encoded, unit, scale, raymap, micro, fusion.guidance_scales(*scales), generator)
+        timesteps, whole = self.sampler.timesteps(num_inference_steps, strength, sigmas, known.device)
+        start = known.start(
+            guidance, unit, known.fused(encoded, weights, guidance), generator,
+            ends=len(passes) == 2, nothing_else=strength >= 1 and hold <= 0,
+        )  # fmt: skip
+        latents = self.sampler.pure(start.noise) if strength >= 1 else start.noised(self.sampler, timesteps[0])
+        latents = denoise(
+            latents, timesteps, hold * whole - (whole - len(timesteps)), start, self.sampler, fusion,
+            partial(self.unets.predict, self.call_unet, told=told), generator,
+            callback_on_step_end and partial(callback_on_step_end, self),
         )  # fmt: skip
         if frames == "last":  # with as many before it as are decoded together
             latents, guidance = latents[-self.frames_decoded_at_once :], guidance[-1:]
         return self._decoded(latents, guidance, passes[0].cameras[-len(guidance.known) :], unit)
-
-    def _denoise(
-        self, latents, timesteps, held_until: float, start: _Start, told: Told, fusion: Fusion, generator, callback
-    ) -> torch.Tensor:
-        """Latents [N, C, h, w] through all timesteps. held_until: the last step, from 1, that holds what is known."""
-        sampler = self.sampler
-        shares_attention = isinstance(self.unet_backward, ReversedMotion)
-        unets = UNetBatches(self.networks(), shares_attention, self.rows_at_once)
-        for step, timestep in enumerate(timesteps, 1):
-            kept = start.held if step <= held_until else start.always
-            latents = torch.where(kept, sampler.noised(start.clean, start.noise, timestep), latents)
-            frames = fusion.split(sampler.model_input(latents, timestep))
-            output = fusion.fuse(unets.predict(self.call_unet, frames, timestep, told))
-            expected = sampler.expected(latents, output, timestep)
-            latents = sampler.step(output, timestep, latents, generator)
-            if callback is not None:
-                state = {"step": step, "steps": len(timesteps), "latents": latents, "clean": expected}
-                callback(self, step, timestep, state)
-        return latents
 
     def _decoded(
         self, latents: torch.Tensor, guidance: Guidance, cameras: Sequence[Camera], unit: float
@@ -237,6 +198,10 @@ class ViewsPipeline(DiffusionPipeline):
         else:
             distance = self.latents.distance(latents[-given:, colours:], guidance, unit)
         return ViewsPipelineOutput(colour=colour, distance=distance)
+
+    @property
+    def unets(self) -> UNetBatches:
+        return UNetBatches(self.networks(), isinstance(self.unet_backward, ReversedMotion), self.rows_at_once)
 
     def prepare(self) -> None:
         """Components that stand outside the UNet take their places in it (they know when they have)."""
@@ -253,17 +218,18 @@ class ViewsPipeline(DiffusionPipeline):
         own = self.unet_backward is not None and not isinstance(self.unet_backward, ReversedMotion)
         return [self.unet, self.unet_backward if own else self.unet]
 
-    def _conditions(self, passes, encoded: Sequence[torch.Tensor], unit, scale, raymap, augmented) -> torch.Tensor:
-        """[P, N, C, h, w]: what the UNet's config says it wants to be told.
-
-        encoded: P of [N, c, h, w], the guidance's colour as latents, where that is one of them.
-        """
+    def _told(self, passes, encoded, unit, scale, raymap, micro: tuple[float, ...], scales, generator) -> Told:
+        """What the UNet is told. encoded: P of [N, c, h, w], the guidance's colour as latents, where it wants these."""
+        device, augmented = self._execution_device, (micro[-1], generator)
         latents = encoded or [None] * len(passes)
-        told = [self._condition(one, unit, scale, raymap, augmented, warped) for one, warped in zip(passes, latents)]
-        return torch.stack(told)
+        conditions = [self._condition(*both, unit, scale, raymap, augmented) for both in zip(passes, latents)]
+        embeddings = torch.cat([self.embed_anchor(one.anchor) for one in passes])[:, None]
+        takes_rays = self.raymap_encoder is not None and raymap == "on"
+        rays = self.grid.rays(passes, scale).to(device) if takes_rays else None
+        return Told(torch.stack(conditions), embeddings, rays, torch.tensor([micro], device=device), scales)
 
-    def _condition(self, one: Pass, unit, scale, raymap, augmented, warped: torch.Tensor | None) -> torch.Tensor:
-        """[N, C, h, w], of one pass."""
+    def _condition(self, one: Pass, warped: torch.Tensor | None, unit, scale, raymap, augmented) -> torch.Tensor:
+        """[N, C, h, w]: what the UNet's config says it wants to be told of a pass, in that order."""
         guidance, known = one.guidance, self.grid.known(one.guidance.known)
         parts = []
         for name in self.backbone.conditions:
@@ -276,15 +242,11 @@ class ViewsPipeline(DiffusionPipeline):
             elif name == "anchor":
                 parts.append(self.anchor_latents(one.anchor, known, *augmented).expand(len(known), -1, -1, -1))
             elif name == "raymap":
-                rays = self._rays([one], scale)[0]
+                rays = self.grid.rays([one], scale).to(self._execution_device)[0]
                 parts.append(rays if raymap == "on" else torch.zeros_like(rays))
             else:
                 raise ValueError(f"the UNet wants the condition {name!r}, which this pipeline cannot give")
         return torch.cat(parts, 1)
-
-    def _rays(self, passes: Sequence[Pass], scale: float) -> torch.Tensor:
-        """Plücker rays [P, N, 6, h, w] of the latents, each pass's in the frame of its own anchor."""
-        return self.grid.rays(passes, scale).to(self._execution_device)
 
     def anchor_latents(self, anchor: View | None, like: torch.Tensor, noise_aug_strength, generator) -> torch.Tensor:
         if anchor is None:
@@ -329,3 +291,14 @@ class ViewsPipeline(DiffusionPipeline):
             for part in latents.split(self.frames_decoded_at_once)
         ]
         return torch.cat(parts)
+
+
+def _change_weights(unet: torch.nn.Module, weights: Path | None, lora: Path | None) -> None:
+    """Other weights instead of a UNet's own, and a LoRA added to them."""
+    if weights is not None:
+        replace_weights(unet, weights)
+    if lora is not None:
+        from lookbeyond.models.lora import fuse_lora, load_lora  # peft takes its time to import
+
+        load_lora(unet, lora)
+        fuse_lora(unet)

@@ -1,4 +1,4 @@
-"""A world seen by the cameras of frames: its panorama, and behind what that shows its clean plate."""
+"""A world as seen by the cameras of frames: its panorama, and the clean plate behind it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

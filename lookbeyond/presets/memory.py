@@ -1,4 +1,4 @@
-"""What fits into a device's memory, and how: weights' type, offloading, chunks. Arithmetic only, before any work.
+"""What fits into a device's memory, and how: the weights' dtype, offloading, chunks. Only arithmetic, before any work.
 
 Weights count with their type's size. Beside them each network keeps working values alive; how many at its peak was
 counted once for the real shapes on tensors without data (`WORKING`): what a GPU's kernels take beyond that is in

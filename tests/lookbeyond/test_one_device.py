@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from benchmarks import gpu
+from benchmarks.gpu_setups import SHIPPED
 from lookbeyond.evaluation import bench
 from lookbeyond.evaluation.judge_path import evaluate_path
 from lookbeyond.evaluation.perceptual import PerceptualNetworks
@@ -138,7 +139,7 @@ def test_the_bench_judges_a_path(device):
 
 def test_the_benchmark_runs(device, monkeypatch):
     monkeypatch.setattr(gpu, "count_flops", lambda *_: {})  # of tensors without data, on no device
-    gpu.main(["--tiny", "--no-compile", "--device", device, "--tables", "clip", "--rows", gpu.SHIPPED])
+    gpu.main(["--tiny", "--no-compile", "--device", device, "--tables", "clip", "--rows", SHIPPED])
 
 
 @pytest.mark.parametrize("name", TRAINERS)

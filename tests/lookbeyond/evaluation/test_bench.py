@@ -1,6 +1,7 @@
 """The bench's scenes are true, its baselines are what they are called, and it goes on where it was cut off."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from lookbeyond.evaluation import baselines, bench, metrics
 from lookbeyond.evaluation.judge_path import evaluate_path, shoot
 from lookbeyond.evaluation.perceptual import FILES, PerceptualNetworks
 from lookbeyond.evaluation.scenes import PATHS, Scene, held_out_room, real_scenes
-from lookbeyond.evaluation.table import as_markdown, worse_than
+from lookbeyond.evaluation.table import as_markdown, with_tables, worse_than
 from lookbeyond.files import write_png
 from lookbeyond.geometry.keyframes import plan_shot
 from lookbeyond.geometry.projection import equirectangular_directions
@@ -160,7 +161,7 @@ def test_an_interrupted_run_goes_on_and_worse_figures_are_named(room, pipeline, 
     assert table["there and back: mTSED"]["truth"]["mean"] >= table["there and back: mTSED"]["ours"]["mean"]
     assert table["LPIPS, one sample"]["ours"]["mean"] >= 0 and table["there and back: LPIPS"]["ours"]["scenes"] == 2
     assert table["there and back: FID"]["warp only"]["mean"] > table["there and back: FID"]["ours"]["mean"] > 0
-    assert "hidden Fréchet excess" in table and "| hidden Fréchet excess ↓ |" in as_markdown(table, "#")
+    assert "hidden Fréchet excess" in table and "| hidden Fréchet excess ↓ |" in as_markdown(table)
 
     assert worse_than(table, table) == []
     better = json.loads(json.dumps(table))
@@ -216,3 +217,12 @@ def test_real_panoramas_are_read_and_missing_ones_named(tmp_path):
     scenes = list(real_scenes(tmp_path, photos=2))
     assert [scene.name for scene in scenes] == ["place 1", "place 2"]
     assert np.array_equal(np.roll(scenes[0].truth, 256, 1), scenes[1].truth)
+
+
+def test_the_tables_of_the_docs_are_those_of_their_json():
+    docs = Path(__file__).parents[3] / "docs"
+    text = (docs / "bench.md").read_text("utf-8")
+    assert "<!-- table: quick_bench.json -->\n\n| figure |" in text
+    assert with_tables(text, docs) == text
+    above, marker, table = text.partition("<!-- table: quick_bench.json -->")
+    assert with_tables(above + marker + table.replace("| seam ↓ |", "| seam ↑ |"), docs) == text

@@ -182,7 +182,7 @@ def test_a_warm_start_takes_its_share_of_the_steps_from_the_noised_guidance(ours
 
         shoot(ours, passes, weights, num_inference_steps=8, strength=strength, callback_on_step_end=keep)
         assert len(latents) == taken
-        clean = ours._encode_video(ours_guidance(ours, passes, weights))
+        clean = ours.latents.encode(ours_guidance(ours, passes, weights))
         near.append((latents[-1] - clean).detach().abs().mean().item())
         ours.scheduler.set_timesteps(8)
         assert levels == ours.scheduler.timesteps[8 - taken :].tolist()
