@@ -14,6 +14,7 @@ from inference_service.cli.local_run import Outcome
 from inference_service.cli.mesh import mesh
 from inference_service.cli.page import page
 from inference_service.cli.photos import photos
+from inference_service.cli.plan import plan
 from inference_service.cli.queue import queue
 from inference_service.cli.serve import serve_command
 from inference_service.cli.shot import shot
@@ -35,7 +36,7 @@ def command() -> None:
 
 
 _parts = (
-    *(world, photos, shot, compare, cameras, splats, mesh, page),
+    *(world, photos, plan, shot, compare, cameras, splats, mesh, page),
     *(serve_command, status, queue, keys, store, fetch, doctor),
     *(train, evaluate, study),
 )

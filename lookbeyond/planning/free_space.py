@@ -1,0 +1,160 @@
+"""Where a camera may go in a world, at the height that the world was seen from: a grid of cells around that place."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import distance_transform_edt, map_coordinates
+from skimage.draw import polygon2mask
+
+from lookbeyond.errors import InputError
+from lookbeyond.geometry.coverage import Coverage
+from lookbeyond.geometry.panorama import Panorama
+from lookbeyond.geometry.projection import equirectangular_directions
+
+CELL_M = 0.05
+MAX_CELLS = 320
+"""Along a side of the grid: in a larger place cells are larger."""
+EXTENT_M = 6.0
+"""No farther than this from the world's viewpoint unless asked for."""
+AZIMUTHS = 360
+ROWS = 256
+"""Of the distance map, at most: finer ones are shrunk to their nearest."""
+DOUBT = 0.15
+"""What nobody saw may be nearer by this share."""
+
+
+@dataclass(frozen=True, eq=False)
+class FreeSpace:
+    """A level grid, its middle at the world's viewpoint; cells are counted [x, y] along the world's axes."""
+
+    panorama: Panorama
+    coverage: Coverage
+    clearance_m: float
+    cell_m: float
+    clear_m: NDArray[np.float32]
+    """[n, n] from the cell's middle to the nearest surface at the camera's height."""
+    open: NDArray[np.bool_]
+    """[n, n]: the camera may be there: it is seen from the viewpoint, may be shot from, and is clear of everything."""
+
+    @property
+    def middle(self) -> int:
+        """Index of the viewpoint's cell, along both axes."""
+        return len(self.open) // 2
+
+    def cell(self, place: ArrayLike) -> tuple[int, int]:
+        """The cell that holds a place [2 or 3]; it may lie outside the grid."""
+        offset = np.asarray(place, np.float64)[:2] - self.panorama.position[:2]
+        x, y = (round(float(value) / self.cell_m) + self.middle for value in offset)
+        return x, y
+
+    def places(self, cells: ArrayLike) -> NDArray[np.float64]:
+        """The middles [..., 3] of cells [..., 2]."""
+        offsets = (np.asarray(cells, np.float64) - self.middle) * self.cell_m
+        return self.panorama.position + np.concatenate([offsets, np.zeros((*offsets.shape[:-1], 1))], -1)
+
+    def is_open(self, places: NDArray) -> bool:
+        """Whether a camera may go along places [N, 3] that follow each other closely."""
+        at = ((places - self.panorama.position)[:, :2] / self.cell_m + self.middle).T
+        if at.min() < 0 or at.max() > len(self.open) - 1:
+            return False
+        clear = map_coordinates(self.clear_m, at, order=1)
+        nearest = np.rint(at).astype(int)
+        if not self.open[nearest[0], nearest[1]].mean() > 0.8 or clear.min() < self.clearance_m - self.cell_m / 2:
+            return False
+        return all(self.coverage.too_far(place) <= 0 for place in places)
+
+    def require(self, place: ArrayLike, name: str) -> tuple[int, int]:
+        """The open cell of a goal. Raises InputError that says why the camera cannot be there."""
+        x, y = np.asarray(place, np.float64)[:2]
+        offset = np.append(np.array([x, y]) - self.panorama.position[:2], 0.0)
+        away_m = float(np.linalg.norm(offset))
+        cell = self.cell(place)
+        inside = all(0 <= index < len(self.open) for index in cell)
+        if inside and self.open[cell]:
+            return cell
+        where = f"{name} ({x:g}, {y:g})"
+        surface_m = float(self.panorama.distance_at(offset)) if away_m > 1e-6 else 0.0
+        if away_m > surface_m > 0:
+            raise InputError(
+                f"{where} is inside or behind a wall or a thing: it lies {away_m:.2f} m from the world's viewpoint, "
+                f"and the view ends after {surface_m:.2f} m there; choose a place before that."
+            )
+        if self.panorama.layout is not None and not self.panorama.layout.contains([x, y, self.panorama.position[2]]):
+            raise InputError(f"{where} is outside the room's walls; choose a place inside the room.")
+        if inside and self.clear_m[cell] < self.clearance_m:
+            raise InputError(
+                f"{where} is {self.clear_m[cell]:.2f} m from a wall or a thing, nearer than the clearance of "
+                f"{self.clearance_m:.2f} m; choose a place farther away, or a smaller clearance."
+            )
+        reach_m = self.coverage.reach(offset) if away_m > 1e-6 else 0.0
+        raise InputError(
+            f"{where} is out of reach: it lies {away_m:.2f} m from the world's viewpoint, and a camera can go about "
+            f"{reach_m:.2f} m that way; choose a nearer place."
+        )
+
+
+def free_space(panorama: Panorama, clearance_m: float, extent_m: float = EXTENT_M, doubt: float = DOUBT) -> FreeSpace:
+    """The cells that a camera may go to, up to `extent_m` from the viewpoint. InputError where not even that is free.
+
+    `doubt`: what the photo did not show may be nearer than the world says, by this share.
+    """
+    coverage = Coverage(panorama)
+    azimuths = np.arange(AZIMUTHS) * (2 * math.pi / AZIMUTHS)
+    level = np.stack([np.cos(azimuths), np.sin(azimuths), np.zeros(AZIMUTHS)], 1)
+    reach = np.array([coverage.reach(direction) for direction in level])
+    reach = reach * np.where(_is_photo(panorama, azimuths), 1.0, 1.0 - doubt)
+    half_m = min(extent_m, float(reach.max())) + 2 * CELL_M
+    cell_m = max(CELL_M, 2 * half_m / MAX_CELLS)
+    middle = math.ceil(half_m / cell_m)
+    size = 2 * middle + 1
+    # what stands beside the grid is not near: only its own cells and a margin are marked
+    margin = math.ceil(clearance_m / cell_m) + 2
+    taken = np.zeros((size + 2 * margin,) * 2, bool)
+    points = _nearest_points(panorama)
+    level_points = points[np.abs(points[:, 2]) < clearance_m]
+    at = np.rint(level_points[:, :2] / cell_m).astype(int) + middle + margin
+    at = at[((at >= 0) & (at < len(taken))).all(1)]
+    taken[at[:, 0], at[:, 1]] = True
+    taken |= _outside(panorama, cell_m, middle + margin)
+    inner = slice(margin, -margin)
+    far = np.asarray(distance_transform_edt(~taken)) if taken.any() else np.full(taken.shape, np.inf)
+    clear_m = np.minimum(far[inner, inner] * cell_m, 1e3).astype(np.float32)
+    steps = (np.arange(size) - middle) * cell_m
+    x, y = np.meshgrid(steps, steps, indexing="ij")
+    place = np.mod(np.arctan2(y, x), 2 * math.pi) / (2 * math.pi) * AZIMUTHS
+    allowed = np.minimum(reach[np.floor(place).astype(int) % AZIMUTHS], reach[np.ceil(place).astype(int) % AZIMUTHS])
+    away = np.hypot(x, y)
+    is_open = (away <= np.minimum(allowed, extent_m)) & (clear_m >= clearance_m)
+    if not is_open[middle, middle]:
+        raise InputError(
+            f"Nothing is free around the world's viewpoint: a wall or a thing is {clear_m[middle, middle]:.2f} m from "
+            f"it, and the clearance is {clearance_m:.2f} m; choose a smaller clearance."
+        )
+    return FreeSpace(panorama, coverage, clearance_m, cell_m, clear_m, is_open)
+
+
+def _outside(panorama: Panorama, cell_m: float, middle: int) -> NDArray[np.bool_]:
+    """[2 middle + 1, 2 middle + 1]: cells beyond the walls of a known layout, as behind doors and windows."""
+    size = 2 * middle + 1
+    layout = panorama.layout
+    if layout is None or not layout.contains(panorama.position):
+        return np.zeros((size, size), bool)
+    return ~polygon2mask((size, size), (layout.corners - panorama.position[:2]) / cell_m + middle)
+
+
+def _is_photo(panorama: Panorama, azimuths: NDArray) -> NDArray[np.bool_]:
+    height, width = panorama.from_photo.shape
+    columns = np.mod(0.5 - (azimuths - panorama.heading_rad) / (2 * math.pi), 1.0) * width
+    return panorama.from_photo[height // 2, columns.astype(int) % width] > 127
+
+
+def _nearest_points(panorama: Panorama) -> NDArray[np.float32]:
+    """Points [N, 3] of the surfaces, relative to the viewpoint."""
+    distance = panorama.distance
+    step = max(1, distance.shape[0] // ROWS)
+    rows = np.minimum.reduceat(distance, np.arange(0, distance.shape[0], step), 0)
+    small = np.minimum.reduceat(rows, np.arange(0, distance.shape[1], step), 1)
+    directions = equirectangular_directions(small.shape[1], small.shape[0], panorama.heading_rad)
+    return (directions * small[..., None]).reshape(-1, 3)
