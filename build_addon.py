@@ -66,7 +66,7 @@ def kit_sources() -> dict[str, bytes]:
     for folder in (ROOT / "inference_service" / "wire", ROOT / "lookbeyond" / "geometry"):
         for module in sorted(folder.rglob("*.py")):
             sources[f"lookbeyond_kit/{module.relative_to(folder.parent).as_posix()}"] = module.read_bytes()
-    for name in ("__init__", "tags", "pixels"):
+    for name in ("__init__", "tags", "colour_tags", "containers", "exif", "pixels"):
         module = ROOT / "lookbeyond" / "photo" / f"{name}.py"
         sources[f"lookbeyond_kit/photo/{name}.py"] = module.read_bytes()
     return sources

@@ -27,11 +27,11 @@ import psutil
 import torch
 from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
 
-from benchmarks.gpu import (
+from benchmarks.counted import Clock
+from benchmarks.real_shapes import (
     FULL,
     SVD_SCHEDULER,
     TINY,
-    Clock,
     build_encoder,
     build_meter,
     build_unet,

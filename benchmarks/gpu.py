@@ -15,316 +15,45 @@ processor and say nothing of a GPU's, which are still to be measured.
 """
 
 import argparse
-import copy
 import json
 import math
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import torch
-from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler, UNetSpatioTemporalConditionModel
-from diffusers.models.attention_processor import Attention
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
-from transformers import (
-    CLIPVisionConfig,
-    CLIPVisionModelWithProjection,
-    DepthAnythingConfig,
-    DepthAnythingForDepthEstimation,
-    Dinov2Config,
-)
 
-from lookbeyond import presets
-from lookbeyond.geometry.cameras import Camera, placed_camera
+from benchmarks.counted import STAGES, Clock, dit_flops, flops, flops_of, forget_peak, matmul_rate, peak_gb
+from benchmarks.gpu_setups import (
+    BASELINE,
+    COMPILED,
+    KEPT,
+    LEVERS,
+    SHIPPED,
+    SHIPPED_HIDDEN,
+    Setup,
+    build_scene,
+    setups,
+    shipped,
+)
+from benchmarks.real_shapes import (
+    FULL,
+    TINY,
+    build_dit,
+    panorama_of_noise,
+    walk,
+)
+from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.keyframes import plan_shot
-from lookbeyond.geometry.panorama import Panorama, View
-from lookbeyond.models.panorama_transformer import PanoramaTransformer
-from lookbeyond.models.reversed_motion import ReversedMotion
+from lookbeyond.geometry.panorama import View
 from lookbeyond.pipelines.backbones import MOST_WALK_FRAMES
-from lookbeyond.pipelines.depth import DepthPipeline
-from lookbeyond.pipelines.loading import quicken
 from lookbeyond.pipelines.scene import ScenePipeline
-from lookbeyond.pipelines.views import FRAMES_DECODED_AT_ONCE, ROWS_AT_ONCE, ViewsPipeline
-from lookbeyond.presets import Preset
-from lookbeyond.presets.memory import MEASURES_IN
 from tests.end_to_end.demo import machine
 
-SVD_SCHEDULER = {
-    "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "prediction_type": "v_prediction",
-    "timestep_type": "continuous", "use_karras_sigmas": True, "sigma_min": 0.002, "sigma_max": 700.0,
-    "interpolation_type": "linear", "timestep_spacing": "leading", "steps_offset": 1,
-}  # fmt: skip
-TINY = {
-    "unet": {
-        "block_out_channels": (32, 64), "layers_per_block": 1, "cross_attention_dim": 16, "num_attention_heads": 4,
-        "projection_class_embeddings_input_dim": 96, "addition_time_embed_dim": 32,
-        "down_block_types": ("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
-        "up_block_types": ("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
-    },
-    "vae": {"block_out_channels": (32, 32, 64, 64), "layers_per_block": 1},
-    "clip": {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
-             "projection_dim": 16},
-    "dit": {"num_layers": 2, "num_attention_heads": 2, "attention_head_dim": 16},
-    "meter": {
-        "backbone": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 56,
-                     "out_features": ["stage1", "stage2"]},
-        "reassemble_hidden_size": 16, "reassemble_factors": [2, 1], "neck_hidden_sizes": [8, 8],
-        "fusion_hidden_size": 8, "head_hidden_size": 8,
-    },
-}  # fmt: skip
-FULL = {
-    "unet": {"num_attention_heads": (5, 10, 20, 20)},
-    "vae": {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2},
-    "clip": {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 16,
-             "projection_dim": 1024},
-    "dit": {"num_layers": 28, "num_attention_heads": 16, "attention_head_dim": 72},
-    "meter": {
-        "backbone": {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6, "image_size": 518,
-                     "out_features": ["stage3", "stage6", "stage9", "stage12"]},
-        "reassemble_hidden_size": 384, "reassemble_factors": [4, 2, 1, 0.5], "neck_hidden_sizes": [48, 96, 192, 384],
-        "fusion_hidden_size": 64, "head_hidden_size": 32,
-    },
-}  # fmt: skip
 TABLES = ("clip", "shot", "panorama", "public")
-STAGES = ("UNet", "encode", "decode")
-"""Stages whose arithmetic is counted; the last two are the autoencoder's."""
-
-
-@dataclass(frozen=True)
-class Setup:
-    """How a shot is computed; the defaults are the published loop, which knows no warped panorama."""
-
-    directions: str = "one after the other"
-    """With temporal attention written out; or "one batch": scaled dot products on the forward queries and keys."""
-    guidance_scale: float = 3.0
-    sigmas: str = "scheduler"
-    steps: int = 50
-    strength: float = 1.0
-    strength_in_holes: float = 1.0
-    hold: float = 0.0
-    channels_last: bool = False
-    compile: bool = False
-    dtype: torch.dtype = torch.float16
-    autoencoder_dtype: torch.dtype | None = None
-    """None: `dtype`."""
-    decoded_at_once: int = 8
-    rows_at_once: int = 2
-    meter: bool = False
-    """Whether a depth estimator measures what is hidden; else its distance is a smooth continuation."""
-    hidden: str = "nothing"
-    """Or "a quarter": of the frame that the panorama tells least of."""
-
-
-@dataclass(frozen=True)
-class Lever:
-    name: str
-    keeps_the_result: bool
-    changes: dict = field(hash=False)
-
-    @property
-    def exact(self) -> bool:
-        """Whether the same numbers come out but for roundings of the same format."""
-        return self.keeps_the_result and not {"dtype", "decoded_at_once"} & set(self.changes)
-
-
-BASELINE, SHIPPED, SHIPPED_HIDDEN = "the published loop", "as shipped", "as shipped, a quarter hidden"
-KEPT, COMPILED = "all that keep the result", "compiled networks"
-PRESET = presets.get("svd-xt")
-_VIEWS = PRESET.stages["views"]
-_OWN = _VIEWS.settings
-LEVERS = (
-    Lever("both directions as one batch, no maps", True, {"directions": "one batch", "rows_at_once": 4}),
-    Lever("channels last", True, {"channels_last": True}),
-    Lever(COMPILED, True, {"compile": True}),
-    Lever("bf16", True, {"dtype": torch.bfloat16}),
-    Lever(f"{FRAMES_DECODED_AT_ONCE} frames decoded at once", True, {"decoded_at_once": FRAMES_DECODED_AT_ONCE}),
-    Lever(f"{PRESET.views_steps} steps ({_OWN['sigmas']})", False,
-          {"sigmas": _OWN["sigmas"], "steps": PRESET.views_steps}),
-    Lever(f"start at {PRESET.strength:g}, hold {_OWN['hold']:g}", False,
-          {"strength": PRESET.strength, "strength_in_holes": PRESET.strength_in_holes, "hold": _OWN["hold"]}),
-    Lever(f"guidance up to {PRESET.max_guidance_scale:g}", False, {"guidance_scale": PRESET.max_guidance_scale}),
-)  # fmt: skip
-
-
-def shipped(device: str) -> Setup:
-    """The preset's own settings, and how it is loaded onto a device that holds all of it."""
-    return Setup(
-        directions="one batch", guidance_scale=PRESET.max_guidance_scale, sigmas=_OWN["sigmas"],
-        steps=PRESET.views_steps, strength=PRESET.strength, strength_in_holes=PRESET.strength_in_holes,
-        hold=_OWN["hold"], channels_last=True, compile=_VIEWS.compile, dtype=presets.weights_dtype(device),
-        decoded_at_once=FRAMES_DECODED_AT_ONCE, rows_at_once=ROWS_AT_ONCE, meter=True,
-    )  # fmt: skip
-
-
-def preset_of(setup: Setup, frames: int) -> Preset:
-    """The preset, with a setup's settings and clips of so many frames."""
-    settings = _OWN | {"sigmas": setup.sigmas, "hold": setup.hold}
-    return replace(
-        PRESET, frames_per_clip=frames, views_steps=setup.steps, strength=setup.strength,
-        strength_in_holes=setup.strength_in_holes, max_guidance_scale=setup.guidance_scale,
-        stages=PRESET.stages | {"views": msgspec.structs.replace(_VIEWS, settings=settings, compile=setup.compile)},
-    )  # fmt: skip
-
-
-class WrittenOut:
-    """The published temporal attention: maps are made, kept, and turned by 180 degrees for the other direction."""
-
-    def __init__(self, maps: list[torch.Tensor], turned: bool):
-        self.maps, self.turned = maps, turned
-
-    def __call__(self, attn: Attention, hidden_states: torch.Tensor, **_) -> torch.Tensor:
-        assert attn.to_k is not None and attn.to_v is not None and attn.to_out is not None
-        q, k, v = (
-            part(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            for part in (attn.to_q, attn.to_k, attn.to_v)
-        )
-        if self.turned:
-            attention = self.maps.pop(0).flip(-1, -2)
-        else:
-            attention = (q @ k.mT * attn.scale).softmax(-1)
-            self.maps.append(attention)
-        return attn.to_out[0]((attention @ v).transpose(1, 2).flatten(2))
-
-
-def temporal(unet: nn.Module) -> Iterator[Attention]:
-    for name, module in unet.named_modules():
-        if isinstance(module, Attention) and name.endswith("attn1") and "temporal" in name:
-            yield module
-
-
-def build_unet(sizes: dict, frames: int) -> UNetSpatioTemporalConditionModel:
-    return UNetSpatioTemporalConditionModel(**sizes["unet"], num_frames=frames).eval()
-
-
-def build_vae(sizes: dict) -> AutoencoderKLTemporalDecoder:
-    blocks = ("DownEncoderBlock2D",) * len(sizes["vae"]["block_out_channels"])
-    return AutoencoderKLTemporalDecoder(
-        **sizes["vae"], down_block_types=blocks, latent_channels=4, force_upcast=False
-    ).eval()
-
-
-def build_encoder(sizes: dict) -> CLIPVisionModelWithProjection:
-    return CLIPVisionModelWithProjection(CLIPVisionConfig(**sizes["clip"], image_size=224, patch_size=14)).eval()
-
-
-def build_views(setup: Setup, sizes: dict, frames: int, device: str) -> ViewsPipeline:
-    """The same random weights for every setup, but for the type they are rounded to."""
-    torch.manual_seed(0)
-    with torch.device(device):
-        unet = build_unet(sizes, frames)
-        vae = build_vae(sizes)
-        encoder = build_encoder(sizes)
-        backward = copy.deepcopy(unet)
-        for attention in temporal(backward):
-            nn.init.normal_(attention.to_v.weight, std=attention.to_v.in_features**-0.5)
-    unet, backward, encoder = (nn.Module.to(part, device, setup.dtype) for part in (unet, backward, encoder))
-    nn.Module.to(vae, device, setup.autoencoder_dtype or setup.dtype)
-    if setup.directions == "one batch":
-        backward = ReversedMotion.from_unet(backward, unet)
-    else:
-        maps: list[torch.Tensor] = []
-        for network, turned in ((unet, False), (backward, True)):
-            for attention in temporal(network):
-                attention.set_processor(WrittenOut(maps, turned))  # type: ignore[arg-type]
-    pipeline = ViewsPipeline(vae, encoder, unet, EulerDiscreteScheduler(**SVD_SCHEDULER), backward)
-    pipeline.rows_at_once, pipeline.frames_decoded_at_once = setup.rows_at_once, setup.decoded_at_once
-    pipeline.meter = build_meter(sizes, device) if setup.meter else None
-    quicken(pipeline, channels_last=setup.channels_last, compiled=setup.compile)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def build_meter(sizes: dict, device: str) -> DepthPipeline:
-    """Depth Anything, small: what the preset measures distance with."""
-    sizes = dict(sizes["meter"])
-    backbone = Dinov2Config(**sizes.pop("backbone"), patch_size=14, apply_layernorm=True, reshape_hidden_states=False)
-    config = DepthAnythingConfig(backbone_config=backbone, **sizes, depth_estimation_type="metric", max_depth=20)
-    with torch.device(device):
-        model = DepthAnythingForDepthEstimation(config).eval()
-    meter = DepthPipeline(nn.Module.to(model, device, getattr(torch, MEASURES_IN)))
-    return meter.with_settings({"size": backbone.image_size})
-
-
-def build_scene(setup: Setup, sizes: dict, frames: int, device: str) -> ScenePipeline:
-    views = build_views(setup, sizes, frames, device)
-    return ScenePipeline(None, views, preset_of(setup, frames))  # type: ignore[arg-type]
-
-
-def panorama_of_noise(width: int, hidden: str) -> Panorama:
-    """Broad patches of colour on a sphere of 3 m: the network's cost does not depend on what it sees.
-
-    hidden: "a quarter": behind columns that stand before it, for who goes where `walk` goes.
-    """
-    rng = np.random.default_rng(0)
-    colour = np.kron(rng.integers(0, 255, (16, 32, 3), np.uint8), np.ones((width // 32, width // 32, 1), np.uint8))
-    distance = np.full((256, 512), 3.0, np.float32)
-    if hidden != "nothing":
-        distance[:, np.arange(512) % COLUMNS_APART < COLUMN_WIDTH] = COLUMN_DISTANCE
-    return Panorama(colour, distance, np.zeros(colour.shape[:2], np.uint8), camera_height=1.6)
-
-
-def walk(frames: int, width: int, height: int) -> list[Camera]:
-    """0.5 m forward and a turn of 60 degrees."""
-    return [
-        placed_camera(width, height, math.radians(65), heading_rad=math.radians(60) * s, position=(0.5 * s, 0, 0))
-        for s in np.linspace(0, 1, frames)
-    ]
-
-
-COLUMNS_APART, COLUMN_WIDTH, COLUMN_DISTANCE = 32, 12, 1.4
-"""Of a panorama's 512 pixels, and metres."""
-
-
-class Clock:
-    """Seconds by stage, and the work that was done: the device is waited for around every network."""
-
-    def __init__(self, device: str):
-        self.device, self.seconds = device, dict.fromkeys((*STAGES, "CLIP", "distance"), 0.0)
-        self.work = Counter()
-
-    def now(self) -> float:
-        if self.device.startswith("cuda"):
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
-    @contextmanager
-    def watching(self, pipeline: ViewsPipeline) -> Iterator[None]:
-        """Around the pipeline's own calls, not in hooks: a compiled network would be traced through them."""
-        watched = [
-            (pipeline, "call_unet", "UNet", lambda network, frames, *_: {("UNet", frames.shape[1]): len(frames)}),
-            (pipeline, "encode", "encode", lambda images: {("encode", 1): len(images)}),
-            (pipeline, "anchor_latents", "encode", lambda *_: {("encode", 1): 1}),
-            (pipeline, "decode", "decode", lambda latents: {("decode", 1): len(latents)}),
-            (pipeline, "embed_anchor", "CLIP", lambda *_: {}),
-        ]
-        if pipeline.meter is not None:
-            watched.append((pipeline.meter, "complete", "distance", lambda *_: {}))
-        for owner, name, stage, work in watched:
-            setattr(owner, name, self._timed(getattr(owner, name), stage, work))
-        try:
-            yield
-        finally:
-            for owner, name, *_ in watched:
-                delattr(owner, name)
-
-    def _timed(self, function: Callable, stage: str, work: Callable) -> Callable:
-        def timed(*args):
-            started = self.now()
-            result = function(*args)
-            self.seconds[stage] += self.now() - started
-            self.work.update(work(*args))
-            return result
-
-        return timed
 
 
 @dataclass(frozen=True)
@@ -341,7 +70,7 @@ def measure_clip(setup: Setup, sizes: dict, frames: int, size: tuple[int, int], 
     """One clip between two given anchors, warping and decoding included, after a warm-up of two steps."""
     scene, (height, width) = build_scene(setup, sizes, frames, device), size
     room, cameras = panorama_of_noise(4 * max(512, width), setup.hidden), walk(frames, width, height)
-    source, target = (scene._view_from_origin(room, camera) for camera in (cameras[0], cameras[-1]))
+    source, target = (scene.network.view_from_origin(room, camera) for camera in (cameras[0], cameras[-1]))
     scene.shoot_clip(room, source, target, cameras, steps=2)
     return _measured(scene, device, lambda: scene.shoot_clip(room, source, target, cameras, seed=1))
 
@@ -357,7 +86,11 @@ def measure_shot(
     given = setup.directions != "one batch"
 
     def anchor(camera: Camera, before: list[View], steps: int = 0) -> View:
-        return scene._view_from_origin(room, camera) if given else scene.fill_anchor(room, camera, before, steps=steps)
+        return (
+            scene.network.view_from_origin(room, camera)
+            if given
+            else scene.fill_anchor(room, camera, before, steps=steps)
+        )
 
     def shoot(steps: int = 0, clips: int | None = None) -> list[View]:
         anchors: list[View] = []
@@ -384,49 +117,6 @@ def _measured(scene: ScenePipeline, device: str, work: Callable[[], list[View]])
     return Measured(seconds, stages, clock.work, peak_gb(device), np.stack([view.colour for view in views]))
 
 
-def forget_peak(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats()
-
-
-def peak_gb(device: str) -> float:
-    """The most memory that tensors took since `forget_peak`, 1e9 bytes; NaN where there is no GPU."""
-    return torch.cuda.max_memory_allocated() / 1e9 if device.startswith("cuda") else math.nan
-
-
-@contextmanager
-def counting() -> Iterator[FlopCounterMode]:
-    """Tensors without data; attention by its two products, for a processor's fused one is not counted."""
-    with FakeTensorMode(), sdpa_kernel(SDPBackend.MATH), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        yield counter
-
-
-@cache
-def flops(full: bool, network: str, frames: int, height: int, width: int) -> float:
-    """Of one pass through the UNet, or of one frame encoded or decoded, counted on tensors without data."""
-    sizes = FULL if full else TINY
-    latents = (height // 8, width // 8)
-    with counting() as counter:
-        if network == "UNet":
-            told = torch.empty(1, 1, sizes["clip"]["projection_dim"])
-            noisy = torch.empty(1, frames, 8, *latents)
-            build_unet(sizes, frames)(noisy, torch.empty(()), told, added_time_ids=torch.empty(1, 3))
-        elif network == "encode":
-            build_vae(sizes).encode(torch.empty(frames, 3, height, width))
-        else:
-            build_vae(sizes).decode(torch.empty(frames, 4, *latents), num_frames=frames)
-    return float(counter.get_total_flops()) / (1 if network == "UNet" else frames)
-
-
-def flops_of(work: Mapping[tuple[str, int], int], full: bool, size: tuple[int, int], only: str = "") -> float:
-    """Of counted work; `only` of one network."""
-    return sum(
-        count * flops(full, network, frames, *size)
-        for (network, frames), count in work.items()
-        if only in ("", network)
-    )
-
-
 def expected_work(setup: Setup, frames: int, clips: int, anchors: int) -> Counter:
     """What a shot should take whose frames are all known: as `Clock` counts it."""
     steps = math.ceil(setup.strength * setup.steps)
@@ -445,25 +135,6 @@ def expected_work(setup: Setup, frames: int, clips: int, anchors: int) -> Counte
             ("decode", 1): anchors * min(walk, setup.decoded_at_once),
         })  # fmt: skip
     return work
-
-
-def dit_flops(sizes: dict) -> float:
-    with counting() as counter:
-        network, arguments = build_dit(sizes)
-        network(**arguments)
-    return float(counter.get_total_flops())
-
-
-def build_dit(sizes: dict) -> tuple[nn.Module, dict[str, torch.Tensor]]:
-    """DiT-XL/2 for a panorama of 256 x 512 (32 x 64 latents), and its inputs."""
-    network = PanoramaTransformer(
-        latent_channels=4, distance_channels=0, patch_size=2, local_layers=0, image_embed_dim=1024, **sizes["dit"]
-    ).eval()
-    latents = torch.zeros(1, 4, 32, 64)
-    return network, {
-        "hidden_states": latents, "timestep": torch.full((1,), 500.0), "image_embeds": torch.zeros(1, 1024),
-        "known_latents": latents, "known_mask": latents[:, :1],
-    }  # fmt: skip
 
 
 @torch.no_grad()
@@ -485,38 +156,9 @@ def measure_panorama(sizes: dict, steps: int, dtype: torch.dtype, compiled: bool
     return clock.now() - started, peak_gb(device)
 
 
-def matmul_rate(device: str) -> float:
-    """FLOP/s of a dense bf16 product: what utilisation is measured against."""
-    size, repeats = (8192, 30) if device.startswith("cuda") else (1024, 3)
-    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
-    clock = Clock(device)
-    product = a @ b
-    started = clock.now()
-    for _ in range(repeats):
-        torch.matmul(a, b, out=product)
-    return 2 * size**3 * repeats / (clock.now() - started)
-
-
 def psnr(one: np.ndarray, other: np.ndarray) -> float:
     error = np.mean((one.astype(np.float64) - other) ** 2)
     return math.inf if error == 0 else 10 * math.log10(255**2 / error)
-
-
-def setups(baseline: Setup, device: str) -> Iterator[tuple[str, Setup]]:
-    """Every row: the levers alone, those together that keep the result, all together, and what is shipped."""
-    yield BASELINE, baseline
-    for lever in LEVERS:
-        yield lever.name, replace(baseline, **lever.changes)
-    yield "the autoencoder in fp32", replace(baseline, autoencoder_dtype=torch.float32)
-    kept: dict = {}
-    for lever in LEVERS:
-        kept |= lever.changes if lever.keeps_the_result else {}
-    yield KEPT, replace(baseline, **kept)
-    for lever in LEVERS:
-        kept |= lever.changes
-    yield "all", replace(baseline, **kept)
-    yield SHIPPED, shipped(device)
-    yield SHIPPED_HIDDEN, replace(shipped(device), hidden="a quarter")
 
 
 def count_flops(size: tuple[int, int], count: int) -> dict:

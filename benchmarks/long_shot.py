@@ -11,12 +11,12 @@ import argparse
 import os
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import psutil
 
+from benchmarks.hd import PeakWatch
 from benchmarks.own_service import end, start_service
 from inference_service.client import Client, Finished
 from inference_service.wire.files import artifact_of
@@ -41,14 +41,8 @@ def path(frames: int) -> list[dict]:
 def shoot(folder: Path, frames: int) -> list[str]:
     """What was wrong."""
     process, service = start_service(service_command(folder / "store"), timeout_s=120)
-    memory, over = [psutil.Process(process.pid).memory_info().rss], threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.2):
-            memory.append(psutil.Process(process.pid).memory_info().rss)
-
-    watching = threading.Thread(target=watch, daemon=True)
-    watching.start()
+    service_process = psutil.Process(process.pid)
+    at_first, peak = service_process.memory_info().rss, PeakWatch(service_process)
     begun = time.monotonic()
     try:
         with Client(service, timeout_s=120) as client:
@@ -57,8 +51,7 @@ def shoot(folder: Path, frames: int) -> list[str]:
             files = next(event.files for event in client.follow(job, folder / "S") if isinstance(event, Finished))
             artifacts = client.status(job).artifacts
     finally:
-        over.set()
-        watching.join()
+        most_gib = peak.stop()
         end(process)
     wrong = [file.name for file in artifacts if artifact_of(folder / "S" / file.name, file.name) != file]
     hashes = {file.name: file.sha256 for file in artifacts}
@@ -69,7 +62,7 @@ def shoot(folder: Path, frames: int) -> list[str]:
         f"{frames} frames: {len(files)} files, {len(wrong)} not as they were made, in {time.monotonic() - begun:.0f} s"
     )
     print(f"{len(repeated)} frames with the camera of an earlier one, {other} of them other pictures")
-    print(f"memory of the service: {memory[0] / 1e6:.1f} MB at first, at most {max(memory) / 1e6:.1f} MB")
+    print(f"memory of the service: {at_first / 2**20:.1f} MiB at first, at most {1024 * most_gib:.1f} MiB")
     missing = [f"{name} is missing" for name in _expected(frames) if name not in files]
     return missing + [f"{name} is wrong" for name in wrong]
 

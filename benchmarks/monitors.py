@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from lookbeyond.evaluation.bench import shoot
+from lookbeyond.evaluation.judge_path import shoot
 from lookbeyond.evaluation.scenes import held_out_room
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.keyframes import anchor_seed, plan_shot, reach

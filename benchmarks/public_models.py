@@ -29,14 +29,16 @@ from diffusers import (
 )
 from torch.nn import functional as F
 
-from benchmarks.gpu import Clock, counting, forget_peak, matmul_rate, panorama_of_noise, peak_gb, walk
+from benchmarks.counted import Clock, counting, forget_peak, matmul_rate, peak_gb
+from benchmarks.real_shapes import panorama_of_noise, walk
 from lookbeyond import presets
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.pipelines.fusion import Pass, spatial_weights
 from lookbeyond.pipelines.guidance import Guidance, warp_guidance
-from lookbeyond.pipelines.masked_video import MaskedVideoPipeline, WorkPart
+from lookbeyond.pipelines.masked_video import MaskedVideoPipeline
 from lookbeyond.pipelines.paths import denser
+from lookbeyond.pipelines.video_mask import WorkPart
 from lookbeyond.presets.memory import GB, DoesNotFit, parts_of, plan
 
 HEIGHT, WIDTH = 480, 832
@@ -131,8 +133,8 @@ def part_of(pipeline: MaskedVideoPipeline, clip: Clip, skip: str) -> WorkPart | 
     shape = (len(clip.known), 3, *clip.known.shape[-2:])
     cameras = walk(len(clip.known), 8, 8)  # where they stand says nothing of the mask
     told = Guidance(torch.zeros(1).expand(shape), torch.zeros(1).expand(shape), clip.known)
-    return pipeline.work_part(
-        pipeline.video_and_mask(Pass(None, cameras, told), both=clip.both)[1], skip, not clip.both
+    return pipeline.masking.work_part(
+        pipeline.masking.video_and_mask(Pass(None, cameras, told), both=clip.both)[1], skip, not clip.both
     )
 
 

@@ -20,9 +20,9 @@ from .service import operators as service_operators
 from .service import panel as service_panel
 from .service import preferences, price_watch
 from .session import session
-from .shot import monitors, sequence
 from .shot import operators as shot_operators
 from .shot import panel as shot_panel
+from .shot import sequence
 from .status import operators as status_operators
 from .status import panel as status_panel
 from .world import length as world_length
@@ -76,6 +76,5 @@ def unregister() -> None:
     for part in reversed(PARTS):
         part.unregister()
     icons.clear()
-    monitors.colour_icons.clear()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

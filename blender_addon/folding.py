@@ -1,4 +1,4 @@
-"""Which steps are open in the tab: the one that comes next, unless the artist has opened or closed others since."""
+"""Which steps are open in the tab: the next one, unless the artist has opened or closed others."""
 
 from typing import Any
 

@@ -30,6 +30,12 @@ TIPS = {
     "Click the ends of a known length in the photo to set the camera's height, and so the scale of the world": (
         "Die Enden einer bekannten Länge im Foto anklicken: setzt die Höhe der Kamera und so den Maßstab der Welt"
     ),
+    "Turn the camera of this photo so that it shows what the other photos of the place show": (
+        "Die Kamera dieses Fotos so drehen, dass sie zeigt, was die anderen Fotos des Orts zeigen"
+    ),
+    "Make this photo a place of its own; its camera stays where it is": (
+        "Aus diesem Foto einen eigenen Ort machen; seine Kamera bleibt, wo sie ist"
+    ),
     "Create the camera that took this photo": "Die Kamera erzeugen, die dieses Foto aufgenommen hat",
     "Use the last render of the scene's camera as the photo": "Das letzte Rendering der Szenenkamera als Foto nehmen",
     "Make the photo's camera the scene's camera and look through it": (

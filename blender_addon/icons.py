@@ -5,6 +5,9 @@ from pathlib import Path
 
 import bpy.utils.previews
 
+from .known import Colour
+
+COLOUR_PX = 16
 SHOWN_S = 3.0
 """Shortest time between previews: Blender loads them in a thread, and faster ones would never be seen."""
 
@@ -39,22 +42,17 @@ class PreviewIcon:
             self._icons = None
 
 
-class ThumbnailIcons:
-    """Image files as icons. Blender loads them in a thread when they are first drawn."""
+class Icons:
+    """Icons by name, each made when it is first drawn."""
 
     def __init__(self) -> None:
         self._icons: bpy.utils.previews.ImagePreviewCollection | None = None
 
-    def icon(self, file: Path) -> int:
-        """For `template_icon`; 0 when the file is not there."""
-        name = str(file)
+    @property
+    def _made(self) -> bpy.utils.previews.ImagePreviewCollection:
         if self._icons is None:
             self._icons = bpy.utils.previews.new()
-        if name not in self._icons:
-            if not file.is_file():
-                return 0
-            self._icons.load(name, name, "IMAGE")
-        return self._icons[name].icon_id
+        return self._icons
 
     def clear(self) -> None:
         if self._icons is not None:
@@ -62,10 +60,38 @@ class ThumbnailIcons:
             self._icons = None
 
 
+class ThumbnailIcons(Icons):
+    """Image files as icons. Blender loads them in a thread."""
+
+    def icon(self, file: Path) -> int:
+        """For `template_icon`; 0 when the file is not there."""
+        name = str(file)
+        if name not in self._made:
+            if not file.is_file():
+                return 0
+            self._made.load(name, name, "IMAGE")
+        return self._made[name].icon_id
+
+
+class ColourIcons(Icons):
+    """One-coloured icons."""
+
+    def icon(self, colour: Colour) -> int:
+        """The number of the icon of a colour, as displayed (sRGB), 0..1."""
+        name = str(colour)
+        if name not in self._made:
+            icon = self._made.new(name)
+            icon.icon_size = (COLOUR_PX, COLOUR_PX)
+            icon.icon_pixels_float = [*colour, 1.0] * COLOUR_PX**2
+        return self._made[name].icon_id
+
+
 preview_icon = PreviewIcon()
 thumbnails = ThumbnailIcons()
+colours = ColourIcons()
 
 
 def clear() -> None:
     preview_icon.clear()
     thumbnails.clear()
+    colours.clear()

@@ -1,4 +1,4 @@
-"""JSON files that a .blend file leads to: read as strangers' files. No bpy here."""
+"""JSON files that a .blend file refers to, which may come from anywhere: read with caution. No bpy here."""
 
 import json
 import os

@@ -37,7 +37,7 @@ from lookbeyond_kit.geometry.panorama import Panorama
 from lookbeyond_kit.geometry.projection import directions_to_equirectangular, equirectangular_directions
 from lookbeyond_kit.geometry.transforms import read_transforms, write_transforms
 from lookbeyond_kit.geometry.warping import Relief
-from lookbeyond_kit.photo.pixels import as_shown, changes_pixels
+from lookbeyond_kit.photo.pixels import as_shown, changes_pixels, srgb_to_linear
 from lookbeyond_kit.photo.tags import (
     FOV_ASSUMED_RAD,
     PhotoTags,
@@ -90,6 +90,7 @@ __all__ = [
     "read_tags",
     "read_transforms",
     "runtime_file",
+    "srgb_to_linear",
     "why_no_photo",
     "write_transforms",
 ]

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from .kit import srgb_to_linear
+
 Colour = tuple[float, float, float]
 
 
@@ -25,5 +29,5 @@ LEGEND = (PHOTO, INVENTED, HOLE, BEYOND)
 
 def linear(colour: Colour) -> Colour:
     """A displayed colour as scene-linear values."""
-    red, green, blue = (value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in colour)
+    red, green, blue = srgb_to_linear(np.array(colour)).tolist()
     return red, green, blue

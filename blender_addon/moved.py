@@ -1,4 +1,4 @@
-"""Results that were moved beside the file when it was saved, for what still knows their former place. No bpy here."""
+"""Where results went that moved next to the file when it was saved, for code that has their old path. No bpy here."""
 
 from collections.abc import Mapping
 from pathlib import Path

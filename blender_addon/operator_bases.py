@@ -1,4 +1,4 @@
-"""Base classes of the operators, which are thin: each calls a plain function of its step.
+"""Base classes of the operators. Operators are thin: each calls a plain function of its step.
 
 Operators that use the service return at once when invoked (`INVOKE_DEFAULT`) and wait for the result when a script
 calls them (`EXEC_DEFAULT`, the default of bpy.ops), like Blender's own render operator.

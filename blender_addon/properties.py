@@ -114,6 +114,12 @@ class LookBeyondCamera(bpy.types.PropertyGroup):
         description="Which of them were set by the service: names of `set_photo_camera`'s arguments",
     )
     looked_at: BoolProperty(name="Looked At", description="Whether the service has analysed this photo")
+    place_camera: PointerProperty(
+        name="Place",
+        description="Camera of the first photo of the place that this photo is part of; empty: a place of its own",
+        type=bpy.types.Object,
+    )
+    alignment: StringProperty(name="Alignment", description="How closely this photo fits the others of its place")
     base: StringProperty(description=BASE)
 
 

@@ -1,4 +1,4 @@
-"""The interface in other languages: Blender looks up every name and tooltip of ours in here.
+"""The interface in other languages: Blender looks up all our names and tooltips here.
 
 A language is complete when each text below has it; what it lacks stays English.
 """
@@ -123,6 +123,9 @@ GERMAN = {
     "Clean Plate": "Leerer Raum",
     "Card": "Karte",
     "Play When Finished": "Abspielen, wenn fertig",
+    "Part of This Place": "Teil dieses Orts",
+    "Align Photo": "Foto ausrichten",
+    "Separate Photo": "Foto abtrennen",
     "A Second Place": "Ein zweiter Ort",
     "A Replacement": "Ein Ersatz",
     "Second Photo": "Zweites Foto",

@@ -8,7 +8,7 @@ from .wire.client import Client
 from .wire.errors import ServiceError
 from .wire.events import Event, FileArrived, Finished, Preview, Progress
 from .wire.launch import find_program, start_service
-from .wire.messages import ALL, Angle, Held, JobStatus, Price, PriceQuestion, Seen, ServiceStatus
+from .wire.messages import ALL, Aligned, Angle, Held, JobStatus, Price, PriceQuestion, Seen, ServiceStatus
 from .wire.requests import MAX_CAMERAS, WORLD_FILES, WORLD_LAYERS, MoveRequest, ShotRequest, WorldRequest
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "MAX_CAMERAS",
     "WORLD_FILES",
     "WORLD_LAYERS",
+    "Aligned",
     "Angle",
     "Client",
     "Event",

@@ -1,4 +1,4 @@
-"""Distance as the networks see it, and where it comes from when a model makes colour only.
+"""Distance as the networks see it, and its source when a model makes only colour.
 
 Networks see log(distance / unit), pooled to a quarter of the resolution and folded 2x2 into four channels at the
 latents' resolution. The unit is the camera's height above the floor for panoramas: a room twice as big seen from

@@ -14,6 +14,16 @@ def sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else text + "."
 
 
+def one_line(error: BaseException, most: int = 300) -> str:
+    """What an error says, on one line; its type where it says nothing."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
+def typed_line(error: BaseException) -> str:
+    """An error's type and what it says, on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
 class InputError(LookBeyondError):
     """Unusable input; the command line exits with 2."""
 

@@ -1,12 +1,13 @@
-"""Files at the edge: panoramas, views, frames and videos, written whole or not at all. (Photos: `photo.reading`.)
+"""Files of panoramas, views, frames and videos. (Photos: `photo.reading`.)
 
 The geometry values (`Panorama`, `View`) know nothing of files; here they become files and back.
 """
 
+import contextlib
 import functools
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,13 @@ import numpy as np
 import OpenEXR
 from PIL import Image
 
-from lookbeyond.errors import InputError, StorageError
+from lookbeyond.errors import InputError, StorageError, one_line
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.layout import LAYOUT_VERSION, RoomLayout
 from lookbeyond.geometry.panorama import Panorama, Plate, View
 from lookbeyond.geometry.transforms import in_numbers_order
+from lookbeyond.photo.checks import MAX_SIDE
 from lookbeyond.photo.quiet import quiet_stderr
-from lookbeyond.photo.reading import MAX_SIDE
 from lookbeyond.whole import storage_errors, whole_file
 
 MAX_JSON_BYTES = 1 << 20
@@ -33,10 +34,6 @@ WRITERS = 4
 WORLD_FILES = ("panorama.png", "distance.exr", "from_photo.png", "world.json")
 WORLD_LAYERS = ("plate.png", "plate_distance.exr", "layout.json")
 """The place without what stands in it. Of a place that was not understood the panorama itself, and an empty layout."""
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 # --- single files -----------------------------------------------------------------------------------------
@@ -79,7 +76,7 @@ def write_distance(path: Path, distance: np.ndarray) -> None:
             OpenEXR.File(header, {"Y": np.ascontiguousarray(distance, np.float32)}).write(str(path))
         except RuntimeError as error:  # OpenEXR tells of a full disk no other way
             raise StorageError(
-                f"The file {path} could not be written ({_one_line(error)}); "
+                f"The file {path} could not be written ({one_line(error)}); "
                 "free some disk space or choose another folder."
             ) from error
 
@@ -127,21 +124,31 @@ def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> dict:
             raise ValueError("it holds no JSON object")
         return value
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"The file {path} cannot be read ({_one_line(error)}); make its folder again.") from error
+        raise InputError(f"The file {path} cannot be read ({one_line(error)}); make its folder again.") from error
+
+
+@contextlib.contextmanager
+def open_video(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """Give what appends a frame, uint8 [H, W, 3] (sRGB), to the H.264 video (yuv420p) `path`."""
+    import imageio.v2 as imageio  # ffmpeg is looked for on import: only those who want a video wait for it
+
+    encoding = {"codec": "libx264", "pixelformat": "yuv420p", "macro_block_size": 2, "quality": 8}
+    with (
+        storage_errors(path),
+        whole_file(path) as temporary,
+        imageio.get_writer(temporary, format="FFMPEG", fps=fps, **encoding) as writer,
+    ):
+        yield writer.append_data
 
 
 def write_video(path: Path, frames: Path, fps: float = 24) -> None:
-    """Encode the PNG files of the folder `frames`, in the order of their numbers, as H.264 (yuv420p)."""
-    import imageio.v2 as imageio  # ffmpeg is looked for on import: only those who want a video wait for it
-
+    """Encode the PNG files of the folder `frames`, in the order of their numbers."""
     names = sorted(frames.glob("*.png"), key=lambda frame: in_numbers_order(frame.name))
     if not names:
         raise InputError(f"The folder {frames} holds no PNG frames; shoot first, then make the video.")
-    with storage_errors(path), whole_file(path) as temporary:
-        encoding = {"codec": "libx264", "pixelformat": "yuv420p", "macro_block_size": 2, "quality": 8}
-        with imageio.get_writer(temporary, format="FFMPEG", fps=fps, **encoding) as writer:
-            for name in names:
-                writer.append_data(read_png(name))
+    with open_video(path, fps) as append:
+        for name in names:
+            append(read_png(name))
 
 
 # --- worlds and views -------------------------------------------------------------------------------------
@@ -213,7 +220,7 @@ def read_panorama(paths: Mapping[str, Path], name: str) -> Panorama:
             layout=layout,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"The world {name} is damaged ({_one_line(error)}); build it again.") from error
+        raise InputError(f"The world {name} is damaged ({one_line(error)}); build it again.") from error
 
 
 def save_view(folder: Path, view: View) -> None:
@@ -242,7 +249,7 @@ def load_view(folder: Path) -> View:
             from_photo=read_png(folder / "from_photo.png"),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"The view in {folder} is damaged ({_one_line(error)}); shoot again.") from error
+        raise InputError(f"The view in {folder} is damaged ({one_line(error)}); shoot again.") from error
 
 
 def save_frames(folder: Path, views: Sequence[View]) -> None:

@@ -1,4 +1,4 @@
-"""Locks that end with whoever holds them, however that ends: the system lets go of them, in every PID namespace."""
+"""Locks that the system releases when their holder ends, however it ends, in any PID namespace."""
 
 import contextlib
 import os

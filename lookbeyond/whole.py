@@ -1,4 +1,4 @@
-"""Files and folders written whole or not at all, and what the system says when they cannot be."""
+"""Files and folders that are written completely or not at all, and errors when they cannot be."""
 
 import contextlib
 import ctypes
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from lookbeyond.errors import InputError, StorageError
+from lookbeyond.errors import InputError, StorageError, one_line
 from lookbeyond.locks import open_locked, try_lock
 
 STRAY = {".DS_Store", "Thumbs.db", "desktop.ini"}
@@ -31,7 +31,7 @@ def storage_errors(path: Path) -> Iterator[None]:
                 f"There is no space left for {path}; free some disk space or choose another folder."
             ) from error
         raise StorageError(
-            f"{path} could not be written ({error.strerror or ' '.join(str(error).split())}); "
+            f"{path} could not be written ({error.strerror or one_line(error)}); "
             "check the folder and its permissions, or choose another one."
         ) from error
 

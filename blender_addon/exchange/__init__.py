@@ -1,1 +1,1 @@
-"""The way to other programs: camera moves, splats, geometry and a page, by the program `lookbeyond`."""
+"""Exchange with other programs, through the program `lookbeyond`: camera moves, splats, geometry, a page."""

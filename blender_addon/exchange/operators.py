@@ -1,4 +1,4 @@
-"""Operators that lead to other programs and back."""
+"""Operators that export to other programs and import from them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Runs the program `lookbeyond`, which knows other programs' files. No bpy here."""
+"""Runs the program `lookbeyond`, which reads and writes other programs' files. No bpy here."""
 
 import subprocess
 import threading

@@ -1,4 +1,4 @@
-"""Watches the scene: has the path checked again after edits, by a timer, and drawn."""
+"""Watches the scene with a timer: after edits, the path is checked and drawn again."""
 
 import bpy
 from bpy.app.handlers import persistent

@@ -1,4 +1,4 @@
-"""What a photo's file says of itself. The reader is the service's own, so that both believe the same; no bpy here.
+"""What a photo's file says about itself, read with the service's reader so that both agree. No bpy here.
 
 Blender has no EXIF reader, and ignores orientation and profiles.
 """

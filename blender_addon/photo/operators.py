@@ -8,13 +8,15 @@ from bpy.props import EnumProperty, FloatProperty, StringProperty
 
 from .. import heartbeat
 from ..kit import CameraError
-from ..operator_bases import IMAGE_GLOB, NOT_REMEMBERED, PollWithReason, refuse
+from ..operator_bases import IMAGE_GLOB, NOT_REMEMBERED, PollWithReason, ServiceOperator, refuse
 from ..results import absolute, output_folder
 from ..service import preferences
 from ..session import session
+from ..tasks import JobError
 from ..viewports import look_through, use_standard_view
 from .analysis import analyse_photo, forget_angles
 from .background import photo_image
+from .beside import align_photo, cameras_beside, place_beside, separate
 from .camera import linked_reason
 from .image import PhotoError
 from .place import place_photo, replaceable_camera
@@ -77,6 +79,7 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
         description="What a photo is in a scene that has another one",
         items=(
             ("ASK", "Ask", "Ask in the window; a script's photo is a second place"),
+            ("BESIDE", "Part of This Place", "Taken from the same standpoint: all its photos make one world"),
             ("SECOND", "A Second Place", "A camera and worlds of its own; the former photo stays"),
             ("REPLACE", "A Replacement", "The former photo's camera becomes this one's; worlds of that photo stay"),
         ),
@@ -96,7 +99,11 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
 
         def draw(menu, context):
             menu.layout.operator_context = "INVOKE_DEFAULT"
-            for role, text, icon in (("SECOND", "A Second Place", "ADD"), ("REPLACE", "A Replacement", "FILE_REFRESH")):
+            for role, text, icon in (
+                ("BESIDE", "Part of This Place", "MOD_ARRAY"),
+                ("SECOND", "A Second Place", "ADD"),
+                ("REPLACE", "A Replacement", "FILE_REFRESH"),
+            ):
                 button = menu.layout.operator(self.bl_idname, text=text, icon=icon)
                 button.filepath, button.role = filepath, role
 
@@ -111,6 +118,8 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
         former = replaceable_camera(context.scene, absolute(self.filepath))
         if in_window and self.role == "ASK" and former is not None:
             return self.ask(context, former)
+        if self.role == "BESIDE":
+            return self.place_beside(context, former)
         replaces = former if self.role == "REPLACE" else None
         height, heading = self.height, self.heading
         if replaces is not None:  # the same place, seen anew: its scale and direction stay, unless they are given
@@ -146,6 +155,30 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
         if connected:
             session.enqueue(preferences.with_service(analyse_photo(context.scene, message)))
             heartbeat.start()
+        return {"FINISHED"}
+
+    def place_beside(self, context, first):
+        """Add a further photo to the scene's place, and have it aligned."""
+        first = first or context.scene.look_beyond.photo_camera
+        path = absolute(self.filepath)
+        if first is None or absolute(context.scene.look_beyond.photo_path) == path:
+            return refuse(self, PhotoError(f"{path.name} is no further photo of this place: choose another one."))
+        if reason := linked_reason(context.scene):
+            return refuse(self, PhotoError(f"{reason}."))
+        try:
+            placed = place_beside(context, path, first, focal_35mm=self.focal_mm, fov_x_rad=self.fov_x)
+            task = align_photo(context.scene, placed)
+        except (PhotoError, CameraError, JobError) as error:
+            return refuse(self, error)
+        session.clear()
+        usable = session.service is not None or preferences.starts_itself()
+        if usable and not bpy.app.background and not preferences.unavailable_reason():
+            session.notice = f"{path.name} belongs to this place. It is being aligned."
+            session.enqueue(preferences.with_service(task))
+            heartbeat.start()
+        else:
+            session.notice = f"{path.name} belongs to this place. Align it when the service runs, or turn its camera."
+        self.report({"INFO"}, session.notice)
         return {"FINISHED"}
 
 
@@ -204,6 +237,45 @@ class LookThroughPhoto(PhotoOperator, bpy.types.Operator):
     def execute(self, context):
         context.scene.camera = context.scene.look_beyond.photo_camera
         look_through(context, context.scene.camera)
+        return {"FINISHED"}
+
+
+def camera_beside(context: bpy.types.Context, name: str) -> bpy.types.Object | None:
+    """A further photo's camera in the scene's place; None if it was renamed or deleted meanwhile."""
+    beside = cameras_beside(context.scene, context.scene.look_beyond.photo_camera)
+    return next((camera for camera in beside if camera.name == name), None)
+
+
+class AlignPhoto(ServiceOperator, bpy.types.Operator):
+    """Turn the camera of this photo so that it shows what the other photos of the place show"""
+
+    bl_idname = "lookbeyond.align_photo"
+    bl_label = "Align Photo"
+    bl_options = {"REGISTER"}
+
+    camera: StringProperty(name="Camera", options={"SKIP_SAVE", "HIDDEN"})
+
+    def prepare(self, context):
+        placed = camera_beside(context, self.camera)
+        if placed is None:
+            raise JobError(f"There is no photo with the camera {self.camera} in this place: choose another one.")
+        return align_photo(context.scene, placed)
+
+
+class SeparatePhoto(PollWithReason, bpy.types.Operator):
+    """Make this photo a place of its own; its camera stays where it is"""
+
+    bl_idname = "lookbeyond.separate_photo"
+    bl_label = "Separate Photo"
+    bl_options = {"REGISTER", "UNDO"}
+
+    camera: StringProperty(name="Camera", options={"SKIP_SAVE", "HIDDEN"})
+
+    def execute(self, context):
+        placed = camera_beside(context, self.camera)
+        if placed is None:
+            return {"CANCELLED"}
+        separate(placed)
         return {"FINISHED"}
 
 
@@ -282,6 +354,8 @@ class MatchPhotoColours(PollWithReason, bpy.types.Operator):
 CLASSES = (
     PlacePhoto,
     PhotoDrop,
+    AlignPhoto,
+    SeparatePhoto,
     UseRender,
     LookThroughPhoto,
     UndoAngles,

@@ -1,6 +1,7 @@
 """Panels of the step Photo."""
 
 import math
+from pathlib import Path
 
 import bpy
 
@@ -8,7 +9,8 @@ from ..listed import shortened
 from ..panel_bases import StepPanel, draw_wrapped
 from ..properties import LookBeyondCamera
 from .background import photo_image
-from .camera import linked_reason
+from .beside import cameras_beside, direction_text
+from .camera import linked_reason, photo_path_of
 
 
 class PhotoPanel(StepPanel, bpy.types.Panel):
@@ -53,6 +55,7 @@ class PhotoPanel(StepPanel, bpy.types.Panel):
         row.operator("lookbeyond.adjust_horizon", text="Horizon", icon="DRIVER_ROTATIONAL_DIFFERENCE")
         row.operator_menu_enum("lookbeyond.align_lines", "kind", text="Two Lines", icon="MOD_EDGESPLIT")
         draw_known_length(layout, settings, "lookbeyond.measure_height")
+        draw_beside(layout, context.scene)
         draw_notes(layout, context, settings.photo_camera.data.look_beyond)
         heading, body = layout.panel("look_beyond_like_photo", default_closed=True)
         heading.label(text="Scene Like the Photo")
@@ -62,6 +65,23 @@ class PhotoPanel(StepPanel, bpy.types.Panel):
             row.operator("lookbeyond.use_photo_resolution", text="Size")
             row.operator("lookbeyond.match_photo_colours", text="Colours")
             body.operator("lookbeyond.photo_plane", icon="IMAGE_PLANE")
+
+
+def draw_beside(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
+    """Draw the further photos of the place: where each looks, and how well it fits."""
+    first = scene.look_beyond.photo_camera
+    if not (beside := cameras_beside(scene, first)):
+        return
+    column = layout.column(align=True)
+    for placed in beside:
+        row = column.row(align=True)
+        row.use_property_split = False
+        alignment = placed.data.look_beyond.alignment
+        fits = f", ± {alignment}" if alignment else ""
+        name = shortened(Path(photo_path_of(placed.data)).name)
+        row.label(text=f"{name}, {direction_text(placed, first)}{fits}", icon="CHECKMARK" if alignment else "QUESTION")
+        row.operator("lookbeyond.align_photo", text="", icon="SNAP_ON").camera = placed.name
+        row.operator("lookbeyond.separate_photo", text="", icon="X").camera = placed.name
 
 
 def draw_notes(layout: bpy.types.UILayout, context: bpy.types.Context, photo: LookBeyondCamera) -> None:

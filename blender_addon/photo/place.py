@@ -62,13 +62,7 @@ def place_photo(
 
     if placed is None:
         placed = add_camera(context, f"Photo {path.stem}")
-    data = own_lens(placed)
-    data.type = "PERSP"
-    data.sensor_fit = "HORIZONTAL"
-    data.shift_x = data.shift_y = 0.0
-    data.lens = data.sensor_width / 2 / math.tan(fov_x_rad / 2)
-    data.clip_start = min(data.clip_start, 0.05 / unit_m)
-    data.show_passepartout, data.passepartout_alpha = True, max(data.passepartout_alpha, 0.7)
+    data = _set_lens(placed, fov_x_rad, unit_m)
     photo = data.look_beyond
     photo.photo_path, photo.width, photo.height = as_stored(path), width, height
     photo.people, photo.looked_at = "", False
@@ -85,6 +79,18 @@ def place_photo(
         scene.camera = placed
     select_only(context, placed)
     return placed, message
+
+
+def _set_lens(placed: bpy.types.Object, fov_x_rad: float, unit_m: float) -> bpy.types.Camera:
+    """Give a camera the photo's lens; returns its data."""
+    data = own_lens(placed)
+    data.type = "PERSP"
+    data.sensor_fit = "HORIZONTAL"
+    data.shift_x = data.shift_y = 0.0
+    data.lens = data.sensor_width / 2 / math.tan(fov_x_rad / 2)
+    data.clip_start = min(data.clip_start, 0.05 / unit_m)
+    data.show_passepartout, data.passepartout_alpha = True, max(data.passepartout_alpha, 0.7)
+    return data
 
 
 def add_camera(context: bpy.types.Context, name: str) -> bpy.types.Object:

@@ -1,4 +1,4 @@
-"""Images at a camera: on a plane that fills its frame, on a card that it does not see."""
+"""Images at a camera: on a plane that fills its frame, or on a card that it does not see."""
 
 import bpy
 

@@ -1,4 +1,4 @@
-"""Warnings about flaws of a photo that the result will show, each with its measured value. No bpy here."""
+"""Warnings about flaws in a photo that will show in the result, each with its measured value. No bpy here."""
 
 from collections.abc import Sequence
 

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -24,10 +24,12 @@ def world_steps(
     request: WorldRequest,
     folder_of: Callable[[str], Path],
     origin: JobOrigin,
+    beside: Sequence[tuple[Path, dict]] = (),
 ) -> Steps:
     """Steps that upload a photo, or a panorama that only lacks distances, and receive the world.
 
-    `request` lacks only the picture's hash; `folder_of` gives the result folder for the job's id.
+    `request` lacks only the picture's hash, and the photos `beside` it with their cameras; `folder_of` gives the result
+    folder for the job's id.
     """
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
@@ -35,7 +37,9 @@ def world_steps(
         with connect() as client:
             yield Connected(client.welcome)
             digest = client.upload(present_path(picture))
-            yield from submit_and_follow(client, replace(request, **{role: digest}), folder_of, origin, cancelled)
+            further = [{"photo": client.upload(present_path(path)), "camera": camera} for path, camera in beside]
+            complete = replace(request, **{role: digest}, beside=further)
+            yield from submit_and_follow(client, complete, folder_of, origin, cancelled)
 
     return steps
 

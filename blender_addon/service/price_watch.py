@@ -1,4 +1,4 @@
-"""Asks for the prices of the scene's next world and shot, by a slow timer, when what they depend on has changed."""
+"""A slow timer that asks for the prices of the scene's next world and shot when what they depend on has changed."""
 
 import bpy
 

@@ -1,4 +1,4 @@
-"""What worlds and shots would cost: asked of the service in a thread of its own. No bpy here."""
+"""What worlds and shots would cost; the service is asked in a separate thread. No bpy here."""
 
 import threading
 from collections.abc import Iterable

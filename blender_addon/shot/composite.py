@@ -1,4 +1,4 @@
-"""Compositing that puts Blender's objects into the shot, in front of or behind what the frames show.
+"""Compositing: puts Blender's objects into the shot, in front of or behind what the frames show.
 
 The scene renders its objects alone (transparent film, lit by the world). A pixel shows an object where it is nearer
 than the shot's depth, else the frame. In Cycles the stage catches the objects' shadows.

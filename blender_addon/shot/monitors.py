@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
-import bpy.utils.previews
 
+from .. import icons
 from ..json_files import read_json
 from ..panel_bases import draw_wrapped
 from ..results import absolute
@@ -17,7 +17,6 @@ CELLS = 12
 COLOURS = ((0.25, 0.75, 0.35), (0.95, 0.75, 0.2), (0.9, 0.2, 0.15))
 """Of cells: well below the limits, above half of one, above one."""
 UNWATCHED = (0.35, 0.35, 0.35)
-ICON_PX = 16
 SHOWN = 3
 """Findings that are shown."""
 FIGURES = ("misaligned", "contradicted", "flicker")
@@ -71,32 +70,6 @@ def colour_of(level: float | None) -> tuple[float, float, float]:
     return COLOURS[2] if level > 1 else COLOURS[1] if level > 0.5 else COLOURS[0]
 
 
-class ColourIcons:
-    """One-coloured icons, made when they are first drawn."""
-
-    def __init__(self) -> None:
-        self._icons: bpy.utils.previews.ImagePreviewCollection | None = None
-
-    def icon(self, colour: tuple[float, float, float]) -> int:
-        """The number of the icon of a colour."""
-        if self._icons is None:
-            self._icons = bpy.utils.previews.new()
-        name = str(colour)
-        if name not in self._icons:
-            icon = self._icons.new(name)
-            icon.icon_size = (ICON_PX, ICON_PX)
-            icon.icon_pixels_float = [*colour, 1.0] * ICON_PX**2
-        return self._icons[name].icon_id
-
-    def clear(self) -> None:
-        if self._icons is not None:
-            bpy.utils.previews.remove(self._icons)
-            self._icons = None
-
-
-colour_icons = ColourIcons()
-
-
 def draw_monitors(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """Draw the strip of the chosen take and what was found; nothing of takes that were not watched."""
     settings = context.scene.look_beyond
@@ -107,7 +80,7 @@ def draw_monitors(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
         return
     row = layout.row(align=True)
     for level in cells(found.levels):
-        row.label(text="", icon_value=colour_icons.icon(colour_of(level)))
+        row.label(text="", icon_value=icons.colours.icon(colour_of(level)))
     for text in found.findings[:SHOWN]:
         draw_wrapped(layout, context, text, "ERROR")
     if len(found.findings) > SHOWN:

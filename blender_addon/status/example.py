@@ -1,4 +1,4 @@
-"""The example: a photo that comes with the extension goes the whole way, small."""
+"""The example: a photo that comes with the extension goes through all steps, at a small size."""
 
 import math
 import shutil

@@ -1,4 +1,4 @@
-"""The strip at the top of the tab, which has one height whatever it shows; what waits; the entry in the status bar."""
+"""The strip at the top of the tab, which always has the same height; waiting tasks; the entry in the status bar."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Worlds as assets: each is a World of its own, because the scene's own changes when another one is used."""
+"""Worlds as assets: each is a separate World, because the scene's World changes when another one is used."""
 
 from pathlib import Path
 

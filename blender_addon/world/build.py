@@ -1,13 +1,14 @@
 """Builds the scene's world with the service."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import bpy
 
 from ..kit import Camera, WorldRequest, placed_camera
+from ..photo.beside import BesidePhoto, photos_beside
 from ..photo.camera import photo_camera
 from ..results import absolute, as_stored
 from ..service import jobs, preferences, presets
@@ -40,7 +41,8 @@ def build_world(context: bpy.types.Context) -> Task:
     height_m = float(camera.position[2])
     if height_m <= 0:
         raise JobError(f"The photo's camera is at a height of {height_m:.2f} m, not above the floor: raise the camera.")
-    return world_task(scene, absolute(scene.look_beyond.photo_path), "photo", camera, height_m)
+    beside = photos_beside(scene, settings.photo_camera, context.evaluated_depsgraph_get())
+    return world_task(scene, absolute(settings.photo_path), "photo", camera, height_m, beside)
 
 
 def use_panorama(context: bpy.types.Context, picture: Path, height_m: float, heading_rad: float) -> Task:
@@ -53,10 +55,18 @@ def use_panorama(context: bpy.types.Context, picture: Path, height_m: float, hea
     return world_task(context.scene, picture, "panorama", camera, height_m)
 
 
-def world_task(scene: bpy.types.Scene, picture: Path, role: Role, camera: Camera, height_m: float) -> Task:
-    """A task that builds the world of a picture. Raises `JobError`."""
-    if not picture.is_file():
-        raise JobError(f"The file {picture} does not exist: choose the picture again.")
+def world_task(
+    scene: bpy.types.Scene,
+    picture: Path,
+    role: Role,
+    camera: Camera,
+    height_m: float,
+    beside: Sequence[BesidePhoto] = (),
+) -> Task:
+    """A task that builds the world of a picture, or of a photo and those `beside` it. Raises `JobError`."""
+    for path in (picture, *(photo.path for photo in beside)):
+        if not path.is_file():
+            raise JobError(f"The file {path} does not exist: choose the picture again.")
     settings = scene.look_beyond
     request = WorldRequest(
         camera=camera.to_dict(),
@@ -64,14 +74,15 @@ def world_task(scene: bpy.types.Scene, picture: Path, role: Role, camera: Camera
         width=int(settings.panorama_width),
         seed=settings.seed,
         preset=settings.preset or "builtin",
-        prompt=prompt_of(settings) if role == "photo" else "",
+        prompt=prompt_of(settings) if role == "photo" and not beside else "",
         room=settings.room,
         unseen="" if settings.unseen == "preset" else settings.unseen,
     )
     job_scene = JobScene(scene)
     origin = JobOrigin("Build World", job_scene.files, scene.name, source=str(picture))
     folder_of = job_scene.folder_of("worlds", picture.stem)
-    steps = jobs.world_steps(preferences.connection(), picture, role, request, folder_of, origin)
+    further = [(photo.path, photo.camera.to_dict()) for photo in beside]
+    steps = jobs.world_steps(preferences.connection(), picture, role, request, folder_of, origin, further)
     return Task(
         "Build World",
         steps,

@@ -1,6 +1,7 @@
-"""Whether worlds still belong to their photos and to the cameras of these."""
+"""Whether worlds still match their photos and those photos' cameras."""
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from ..kit import Camera, CameraError, WorldRequest, heading_pitch_roll
 from ..made import made_objects
 from ..moved import present_path
+from ..photo.beside import BesidePhoto, photos_beside
 from ..photo.camera import camera_of_photo, photo_path_of
 from ..results import absolute
 from ..service.requests import StoredRequest, known_request
@@ -61,6 +63,8 @@ def variant_reason(scene: bpy.types.Scene, folder: Path) -> str:
             rotation_rad = world_rotation_rad(scene, heading_pitch_roll(built)[0]) if used else 0.0
             camera = camera_of_photo(scene, placed)
             changed = changes(camera, built, rotation_rad) if camera is not None else []
+            if photos_changed(photos_beside(scene, placed), request.beside, rotation_rad):
+                return "The further photos of this place changed since this world was built: build it again."
     except CameraError:
         return ""
     if not changed:
@@ -95,6 +99,17 @@ def changes(now: Camera, built: Camera, rotation_rad: float) -> list[str]:
     return found
 
 
+def photos_changed(now: Sequence[BesidePhoto], built: Sequence[dict], rotation_rad: float) -> bool:
+    """Whether the further photos of a place are others than those of its world, or look elsewhere."""
+    if len(now) != len(built):
+        return True
+    return any(
+        not has_content(photo.path, former["photo"])
+        or changes(photo.camera, Camera.from_dict(former["camera"]), rotation_rad)
+        for photo, former in zip(now, built, strict=True)
+    )
+
+
 def is_of(picture: Path, stored: StoredRequest) -> bool:
     """Whether a world was built from a picture."""
     request = stored.request
@@ -104,12 +119,15 @@ def is_of(picture: Path, stored: StoredRequest) -> bool:
 
 def is_same_file(file: Path, source: Path, digest: str) -> bool:
     """Whether a file is the one that was sent; its content (`digest`, SHA-256) counts where its path is another."""
-    if file == present_path(source).resolve():
-        return True
+    return file == present_path(source).resolve() or has_content(file, digest, file.name == source.name)
+
+
+def has_content(file: Path, digest: str, gone: bool = True) -> bool:
+    """Whether a file's SHA-256 is `digest`; `gone` if it cannot be read for now."""
     try:
         return _digest(file, file.stat().st_mtime_ns) == digest
     except OSError:
-        return file.name == source.name  # gone for now: its name must do
+        return gone
 
 
 @lru_cache(maxsize=64)  # the list of worlds asks of every photo at each redraw

@@ -1,4 +1,4 @@
-"""The `lookbeyond` command itself: its parts, and how it ends."""
+"""The `lookbeyond` command itself: its subcommands and exit codes."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Units run in this process, with a progress bar; their results go into a folder all at once."""
+"""Runs units in this process, with a progress bar, and delivers their results to a folder all at once."""
 
 import contextlib
 import functools

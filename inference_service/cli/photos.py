@@ -1,15 +1,14 @@
 """`lookbeyond photos`: several photos of one place."""
 
-import math
 from pathlib import Path
 
 import click
 
+from inference_service.cli.photo_camera import field_of_view_rad, report_camera
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.transforms import write_transforms
-from lookbeyond.layout.camera import FROM_FILE, GIVEN, camera_from_photo
 from lookbeyond.photo.align import align_photos
-from lookbeyond.photo.join import MOST_PHOTOS
+from lookbeyond.photo.limits import MOST_PHOTOS
 from lookbeyond.photo.reading import read_photo
 
 
@@ -31,17 +30,9 @@ def align(pictures: tuple[Path, ...], out: Path, fov_x_deg: float | None) -> Non
         raise InputError(f"{len(pictures)} photos cannot be aligned; give 2 to {MOST_PHOTOS}.")
     if len({path.name for path in pictures}) < len(pictures):
         raise InputError("Two of the photos have one name, by which their cameras are told apart; rename one.")
-    if fov_x_deg is not None and not 5 <= fov_x_deg <= 170:
-        raise InputError(f"A --fov-x of {fov_x_deg:g}° is impossible for a photo; give 5 to 170 degrees.")
+    fov_x_rad = field_of_view_rad(fov_x_deg)
     read = [read_photo(path) for path in pictures]
-    found = []
-    for path, photo in zip(pictures, read, strict=True):
-        given = None if fov_x_deg is None else math.radians(fov_x_deg)
-        own = camera_from_photo(
-            photo.pixels, given or photo.fov_x_rad, fov_source=FROM_FILE if given is None else GIVEN
-        )
-        click.echo(f"{path}: {own.description()}")
-        found.append(own.camera())
+    found = [report_camera(path, photo, fov_x_rad) for path, photo in zip(pictures, read, strict=True)]
     cameras, alignments = align_photos([photo.pixels for photo in read], found, [path.name for path in pictures])
     for path, how in zip(pictures[1:], alignments, strict=True):
         click.echo(

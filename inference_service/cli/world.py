@@ -1,8 +1,7 @@
 """`lookbeyond world`: the panorama around a photo, or the distance of an existing panorama."""
 
-import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,37 +9,17 @@ import click
 
 from inference_service.cli import options
 from inference_service.cli.local_run import LocalRun
+from inference_service.cli.photo_camera import AUTO, Angle, field_of_focal_rad, field_of_view_rad, report_camera
 from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, WorldRequest
 from inference_service.work.requests import ROOMS, UNSEEN, check
 from lookbeyond.errors import InputError
 from lookbeyond.files import read_json, write_png
-from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
+from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.transforms import read_camera_path
-from lookbeyond.layout.camera import FROM_FILE, GIVEN, camera_from_photo
-from lookbeyond.photo.join import join_photos
 from lookbeyond.photo.reading import Photo, Sphere, read_photo, read_sphere
-from lookbeyond.photo.tags import fov_x_of_focal
 from lookbeyond.whole import check_output_folder
 
-AUTO = "auto"
 ENTRIES = (*WORLD_FILES, *WORLD_LAYERS)
-
-
-class Angle(click.ParamType):
-    """A number of degrees, or `AUTO`; its value is in radians, or None for `AUTO`."""
-
-    name = "auto|DEG"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
-        if value == AUTO:
-            return None
-        try:
-            degrees = float(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a number of degrees nor {AUTO}.", param, ctx)
-        if not math.isfinite(degrees):
-            self.fail(f"{value} degrees are not finite; give a number of degrees, or {AUTO}.", param, ctx)
-        return math.radians(degrees)
 
 
 @click.command()
@@ -93,6 +72,61 @@ def world(
     **settings: Any,
 ) -> None:
     """Make the panorama around PHOTO, or several of one place, with distance; or only the distance of --panorama."""
+    own = {"--fov-x": fov_x_deg, "--focal-mm": focal_mm, "--pitch": pitch_rad, "--roll": roll_rad}
+    given = [name for name, value in own.items() if value is not None]
+    _check_sources(photos, panorama, cameras_file, [*given, *(["--prompt"] if settings["prompt"] else [])])
+    check_output_folder(out, ENTRIES)
+    settings["unseen"] = unseen or ""
+    run = LocalRun(store)
+    pictures: Mapping[Path, Photo | Sphere]
+    if cameras_file is not None:
+        pictures = {path: read_photo(path, stops=stops) for path in photos}
+        first, *others = _cameras_of(photos, cameras_file)
+        for path, each in pictures.items():
+            _report(path, each, stops)
+        hashes = [_stored(run, path, each, stops) for path, each in pictures.items()]
+        beside = [
+            {"photo": sha256, "camera": camera.to_dict()} for sha256, camera in zip(hashes[1:], others, strict=True)
+        ]
+        request = WorldRequest(photo=hashes[0], camera=first.to_dict(), beside=beside, **settings)
+    elif photos:
+        (path,) = photos
+        photo = read_photo(path, stops=stops)
+        pictures = {path: photo}
+        _report(path, photo, stops)
+        if fov_x_deg is not None and focal_mm is not None:
+            raise InputError("Give --fov-x or --focal-mm, not both.")
+        fov_x_rad = field_of_view_rad(fov_x_deg) if focal_mm is None else field_of_focal_rad(focal_mm, photo)
+        camera = report_camera(path, photo, fov_x_rad, pitch_rad=pitch_rad, roll_rad=roll_rad)
+        request = WorldRequest(photo=_stored(run, path, photo, stops), camera=camera.to_dict(), **settings)
+    else:
+        assert panorama is not None
+        sphere = read_sphere(panorama, stops=stops)
+        pictures = {panorama: sphere}
+        _report(panorama, sphere, stops)
+        del settings["width"]  # it has its own
+        if stops is not None and sphere.heading_rad is not None:  # the developed picture has no compass any more
+            settings["camera"] = placed_camera(64, 64, 1.0, heading_rad=sphere.heading_rad).to_dict()
+        request = WorldRequest(panorama=_stored(run, panorama, sphere, stops), **settings)
+    unit = check(request).first_unit(run.revision(request.preset))
+
+    def make() -> None:
+        for path, picture in pictures.items():
+            _stored(run, path, picture, stops)
+        run.perform([unit])
+        run.deliver([unit], out, ENTRIES)
+
+    run.heal(make)
+    _report_made(out)
+
+
+def _check_sources(
+    photos: Sequence[Path], panorama: Path | None, cameras_file: Path | None, given: Sequence[str]
+) -> None:
+    """Raise InputError unless there is one photo, several with cameras, or a panorama, and nothing that it cannot use.
+
+    given: options of one photo's camera, and --prompt, that were set.
+    """
     if bool(photos) == (panorama is not None):
         raise InputError("Give either a PHOTO or --panorama PICTURE to build a world from.")
     if (len(photos) > 1) != (cameras_file is not None):
@@ -100,71 +134,13 @@ def world(
             "Several photos of one place need --cameras PHOTOS.json, and one photo has no use for it; "
             "`lookbeyond photos align` writes such a file."
         )
-    if len(photos) > 1 and (
-        settings["prompt"] or any(v is not None for v in (fov_x_deg, focal_mm, pitch_rad, roll_rad))
-    ):
+    if len(photos) > 1 and given:
         raise InputError(
             "Several photos have their fields of view and directions from --cameras and take no prompt; "
             "leave --fov-x, --focal-mm, --pitch, --roll and --prompt out."
         )
-    photo = photos[0] if photos else None
-    if panorama and any(value is not None for value in (fov_x_deg, focal_mm, pitch_rad, roll_rad)):
+    if panorama and set(given) - {"--prompt"}:
         raise InputError("A 360° picture has no field of view, pitch or roll; leave these out with --panorama.")
-    check_output_folder(out, ENTRIES)
-    settings["unseen"] = unseen or ""
-    run = LocalRun(store)
-    picture: Photo | Sphere
-    if cameras_file is not None:
-        sphere = _joined(photos, cameras_file, settings.pop("width"), stops, settings)
-        picture, panorama, photo = sphere, next(iter(photos)), None
-        stops = 0.0  # what is stored is what was made of the photos, not one of them
-        request = WorldRequest(panorama=_stored(run, panorama, sphere, stops), **settings)
-    elif photo is not None:
-        picture = image = read_photo(photo, stops=stops)
-        _report(photo, image, stops)
-        height, width = image.pixels.shape[:2]
-        fov_x_rad = _field_of_view_rad(fov_x_deg, focal_mm, width, height)
-        camera = _camera_of(photo, image, fov_x_rad, pitch_rad, roll_rad)
-        request = WorldRequest(photo=_stored(run, photo, image, stops), camera=camera.to_dict(), **settings)
-    else:
-        assert panorama is not None
-        picture = sphere = read_sphere(panorama, stops=stops)
-        _report(panorama, sphere, stops)
-        del settings["width"]  # it has its own
-        if stops is not None and sphere.heading_rad is not None:  # the developed picture has no compass any more
-            settings["camera"] = placed_camera(64, 64, 1.0, heading_rad=sphere.heading_rad).to_dict()
-        request = WorldRequest(panorama=_stored(run, panorama, sphere, stops), **settings)
-    path = photo or panorama
-    assert path is not None
-    unit = check(request).first_unit(run.revision(request.preset))
-
-    def make() -> None:
-        _stored(run, path, picture, stops)
-        run.perform([unit])
-        run.deliver([unit], out, ENTRIES)
-
-    run.heal(make)
-    place = read_json(out / "world.json").get("place", {})
-    if place.get("reason"):
-        click.echo(f"{out}: {place['reason']} (confidence {place['confidence']:.2f})")
-
-
-def _joined(
-    photos: Sequence[Path], cameras_file: Path, width: int, stops: float | None, settings: dict[str, Any]
-) -> Sphere:
-    """The part of a sphere that several photos show; `settings` get the first one's camera."""
-    pictures = [read_photo(path, stops=stops) for path in photos]
-    for path, picture in zip(photos, pictures, strict=True):
-        _report(path, picture, stops)
-    cameras = _cameras_of(photos, cameras_file)
-    heading_rad = heading_pitch_roll(cameras[0])[0]
-    joined = join_photos(
-        [picture.with_holes for picture in pictures], cameras, width, heading_rad, [path.name for path in photos]
-    )
-    for sentence in joined.said:
-        click.echo(sentence)
-    settings["camera"] = cameras[0].to_dict()
-    return Sphere(joined.colour, joined.known, heading_rad, stops=0.0)
 
 
 def _cameras_of(photos: Sequence[Path], cameras_file: Path) -> list[Camera]:
@@ -190,6 +166,16 @@ def _report(path: Path, picture: Photo | Sphere, stops: float | None) -> None:
         click.echo(f"{path}: {sentence}")
 
 
+def _report_made(out: Path) -> None:
+    """Say how photos were joined, and what the place was taken for."""
+    made = read_json(out / "world.json")
+    for sentence in made.get("joined", ()):
+        click.echo(sentence)
+    place = made.get("place", {})
+    if place.get("reason"):
+        click.echo(f"{out}: {place['reason']} (confidence {place['confidence']:.2f})")
+
+
 def _stored(run: LocalRun, path: Path, picture: Photo | Sphere, stops: float | None) -> str:
     """The picture's SHA-256 in the store: the file itself, or, with an exposure of the user's, what was developed."""
     if stops is None:
@@ -198,34 +184,3 @@ def _stored(run: LocalRun, path: Path, picture: Photo | Sphere, stops: float | N
         developed = Path(folder) / f"{path.stem}.png"
         write_png(developed, picture.with_holes)
         return run.store.add_file(developed)
-
-
-def _camera_of(
-    path: Path, photo: Photo, fov_x_rad: float | None, pitch_rad: float | None, roll_rad: float | None
-) -> Camera:
-    """The photo's camera as given, else by the file, else by the photo's lines; reports which."""
-    given = fov_x_rad is not None
-    found = camera_from_photo(
-        photo.pixels,
-        fov_x_rad if given else photo.fov_x_rad,
-        fov_source=GIVEN if given else FROM_FILE,
-        pitch_rad=pitch_rad,
-        roll_rad=roll_rad,
-    )
-    click.echo(f"{path}: {found.description()}")
-    return found.camera()
-
-
-def _field_of_view_rad(fov_x_deg: float | None, focal_mm: float | None, width: int, height: int) -> float | None:
-    """As the user gave it for a photo of this size, or None."""
-    if fov_x_deg is not None and focal_mm is not None:
-        raise InputError("Give --fov-x or --focal-mm, not both.")
-    if fov_x_deg is not None:
-        if not 5 <= fov_x_deg <= 170:
-            raise InputError(f"A --fov-x of {fov_x_deg:g}° is impossible for a photo; give 5 to 170 degrees.")
-        return math.radians(fov_x_deg)
-    if focal_mm is not None:
-        if not 2 <= focal_mm <= 400:
-            raise InputError(f"A --focal-mm of {focal_mm:g} is impossible here; give 2 to 400 mm.")
-        return fov_x_of_focal(focal_mm, width, height)
-    return None

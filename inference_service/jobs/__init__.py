@@ -1,1 +1,1 @@
-"""The jobs: which there are, what each still needs, which unit comes next. Nothing here knows sockets or processes."""
+"""The jobs: which exist, what each still needs, which unit comes next. No sockets or processes here."""

@@ -1,4 +1,4 @@
-"""A job and how far it is; a unit that a worker is making."""
+"""A job and its progress; a unit that a worker is working on."""
 
 import time
 from collections import Counter

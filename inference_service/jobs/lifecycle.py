@@ -1,20 +1,19 @@
-"""The way of a job: from its first unit, through its plan, to its end; a shot waits for its world.
+"""The life of a job, from its first unit through its plan to its end; a shot waits for its world.
 
 Results lie in the store, so that after a restart a job goes on with the first unit that is not there.
 """
 
-import collections
 import logging
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 
 import msgspec
 
 from inference_service.jobs.database import JobDatabase, without_cameras
-from inference_service.jobs.expansion import Expanded, deliveries, expand
-from inference_service.jobs.findings import findings_of
-from inference_service.jobs.job import ACTIVE, ENDED, ActiveUnit, Attempts, Delivery, Job
+from inference_service.jobs.ended import EndedJobs, units_of
+from inference_service.jobs.expansion import Expansions, deliveries
+from inference_service.jobs.job import ACTIVE, ENDED, ActiveUnit, Attempts, Job
 from inference_service.store.record import Damaged
 from inference_service.store.store import Store
 from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS
@@ -25,21 +24,10 @@ from lookbeyond.errors import InputError, LookBeyondError, StorageError
 
 log = logging.getLogger(__name__)
 
-MAX_ENDED_JOBS = 1000
-"""Ended jobs beyond these are forgotten, the oldest first; what they made stays in the store."""
 LOOKED_AT_BYTES = 2 << 20
 """Of the lists of what done jobs made: so much is looked for at the start, some ten thousand files. Of what is missing
 of the others, those who fetch it will tell."""
-LONG = 200
-"""Frames of a shot from which on its units are worked out in a thread."""
 DAMAGED = "What the store had of %s was damaged and has been removed; submit the job again to send it."
-MAX_RECALLED = 50_000
-"""Files of ended jobs that are kept in memory; those of all others lie in the database."""
-
-
-def units_of(files: dict[str, Delivery]) -> set[str]:
-    """The units that hold these files."""
-    return {each.unit for each in files.values()}
 
 
 class Lifecycle:
@@ -55,14 +43,11 @@ class Lifecycle:
         changed: Callable[[Job], None],
         thread: Executor | None = None,
     ):
-        self._thread = thread
-        self._expanding: dict[str, tuple[str, Future[Expanded]]] = {}
-        """Jobs whose units are being worked out in the thread, and the plans they are worked out from."""
         self._jobs, self._working, self._store = jobs, working, store
         self._database, self._attempts, self._changed = database, attempts, changed
+        self.expansions = Expansions(store, thread)
+        self._ended = EndedJobs(jobs, store, database)
         self._loading = False
-        self._recalled: collections.OrderedDict[str, int] = collections.OrderedDict()
-        """Ended jobs whose files are in memory, and how many."""
 
     def load(self) -> None:
         """Take up the jobs of the database where they were left."""
@@ -81,7 +66,7 @@ class Lifecycle:
                 except Exception:  # whatever it is, it must not end the service
                     log.exception("a job cannot be taken up", extra={"job": job.id})
                     self.end(job, "failed", "lost", "The service cannot go on with this job; submit it again.")
-        self._forget_old()
+        self._ended.forget_old()
         self._loading = False
 
     def _load_ended(self, job: Job, is_listed: bool, looks: bool) -> None:
@@ -97,30 +82,14 @@ class Lifecycle:
             job.state = "queued"
             self.begin(job)
             if job.state == "queued":
-                self._forget(job)
+                self._ended.forget(job)
         elif looks and not all([self._store.has_whole_unit(unit) for unit in units_of(files)]):
-            self._forget(job)
+            self._ended.forget(job)
 
     def recall(self, job: Job) -> None:
-        """Have the files of an ended job at hand; those of the jobs that were recalled longest ago are let go."""
-        if job.is_active:
+        """Have the files of an ended job at hand; what cannot be listed is made again."""
+        if job.is_active or self._ended.recall(job):
             return
-        if job.id not in self._recalled and not job.artifacts:
-            files = self._database.listing(job.id)
-            if files is None and job.state == "done":
-                return self._list_again(job)
-            job.artifacts = files or {}
-            job.done = units_of(job.artifacts)
-        if job.findings is None and job.state == "done":
-            job.findings = findings_of(job, self._store)
-        self._recalled[job.id] = len(job.artifacts)
-        self._recalled.move_to_end(job.id)
-        while len(self._recalled) > 1 and sum(self._recalled.values()) > MAX_RECALLED:
-            other = self._jobs.get(self._recalled.popitem(last=False)[0])
-            if other and not other.is_active:
-                other.artifacts, other.done, other.identities = {}, set(), set()
-
-    def _list_again(self, job: Job) -> None:
         try:
             self.reopen(job)
         except StorageError as error:
@@ -152,7 +121,7 @@ class Lifecycle:
     def _take_in(self, job: Job, unit: Unit) -> None:
         found = [(unit, deliveries(self._store, unit))]
         if isinstance(unit, PlanShot) and isinstance(job.request, CheckedShot):
-            expanded = self._expand(job, job.request, unit)
+            expanded = self.expansions.after(job, job.request, unit, wait=self._loading)
             if expanded is None:
                 return
             job.add_units(each.unit for each in expanded)
@@ -162,40 +131,18 @@ class Lifecycle:
             for name, delivery in files.items():
                 job.artifacts.setdefault(name, delivery)
 
-    def _expand(self, job: Job, request: CheckedShot, plan: Unit) -> Expanded | None:
-        """The units that follow from a plan; None: the thread works them out."""
-        arguments = (self._store, request, job.revision, plan.identity)
-        if self._loading or self._thread is None or len(request.cameras) < LONG:
-            return expand(*arguments)
-        identity, future = self._expanding.get(job.id, ("", None))
-        if future is None or identity != plan.identity:
-            self._expanding[job.id] = plan.identity, self._thread.submit(expand, *arguments)
-            return None
-        if not future.done():
-            return None
-        del self._expanding[job.id]
-        return future.result()
-
-    def is_expanding(self, job: Job) -> bool:
-        """Whether its units are being worked out: until then there is nothing to begin."""
-        return job.id in self._expanding
-
-    @property
-    def expands(self) -> bool:
-        return len(self._expanding) > 0
-
     def take_expanded(self) -> bool:
         """Go on with the jobs whose units are worked out; whether there were any."""
-        worked_out = [id for id, (_, future) in self._expanding.items() if future.done()]
+        worked_out = self.expansions.worked_out()
         for id in worked_out:
             job = self._jobs.get(id)
             if job is None or not job.is_active:
-                del self._expanding[id]
+                self.expansions.drop(id)
                 continue
             try:
                 self.advance(job)
             except Exception as error:
-                self._expanding.pop(id, None)
+                self.expansions.drop(id)
                 log.exception("the units of a job could not be worked out", extra={"job": id})
                 text = str(error) if isinstance(error, LookBeyondError) else "Its plan could not be read; shoot again."
                 self.end(job, "failed", getattr(error, "code", "failed"), text)
@@ -225,7 +172,7 @@ class Lifecycle:
         request = self._database.request(job)
         job.request, job.state = request, "queued"
         job.start_over()
-        self._recalled.pop(job.id, None)
+        self._ended.goes_on(job)
         self._database.save(job)
         self.begin(job)
 
@@ -233,7 +180,7 @@ class Lifecycle:
         """Make again what was damaged of what a unit reads, once for each of its readers; whether anything was."""
         if unit.identity in self._attempts.mended:
             return False
-        needs = [] if unit.reads_only_records else unit.input_units
+        needs = unit.input_units if unit.reads is None else ()  # who reads single files removes what it finds damaged
         units = [each for each in needs if self._store.discard_if_damaged(each)]
         units += [each for each in unit.input_units if each not in units and not self._store.has_unit(each)]
         for identity in units:
@@ -296,12 +243,12 @@ class Lifecycle:
             self._database.end(job)
         finally:
             job.units = []
-            self._expanding.pop(job.id, None)
+            self.expansions.drop(job.id)
             job.request = without_cameras(job.request)
             self.recall(job)
             self._changed(job)
             self._worlds_ended([other for other in self._jobs.values() if other.waits_for == job.id])
-            self._forget_old(job)
+            self._ended.forget_old(job)
 
     def _worlds_ended(self, jobs: Iterable[Job]) -> None:
         """Each of these goes on, even when the change of another could not be written: nobody would ask again."""
@@ -333,15 +280,3 @@ class Lifecycle:
                 self._database.save(job)
             finally:
                 self.begin(job)
-
-    def _forget_old(self, newest: Job | None = None) -> None:
-        ended = [job for job in self._jobs.values() if not job.is_active]
-        # the wall clock may have been set back: what has just ended is the newest all the same
-        ended.sort(key=lambda job: (job is newest, job.changed))
-        for job in ended[:-1][: max(0, len(ended) - MAX_ENDED_JOBS)]:
-            self._forget(job)
-
-    def _forget(self, job: Job) -> None:
-        del self._jobs[job.id]
-        self._recalled.pop(job.id, None)
-        self._database.delete(job.id)

@@ -1,4 +1,4 @@
-"""How long units take on this machine and how much they store, as measured: estimates are made from it.
+"""How long units take on this machine and how much they store, measured: the basis of all estimates.
 
 Sizes are `Unit.size`: its weight times its frames' pixels in hundred thousands.
 """
@@ -13,7 +13,7 @@ from inference_service.wire.files import written_whole
 from inference_service.wire.messages import PriceQuestion
 from inference_service.work.unit import Unit
 from inference_service.work.units.anchor import ANCHOR_WEIGHT
-from inference_service.work.units.world import WORLD_WEIGHT
+from inference_service.work.units.world import world_stored_size, world_weight
 
 USUAL_BYTES = 6e5
 """Stored for 1e5 pixels of a frame, until that is measured: 4 bytes of depth and up to 2 of colour a pixel."""
@@ -38,6 +38,7 @@ class Pace:
 
     seconds: float
     stored_bytes: float
+    """For one of `Unit.stored_size`."""
 
 
 class Paces:
@@ -52,9 +53,12 @@ class Paces:
                 for kind, pace in kinds.items():
                     self._paces[preset, kind] = Pace(float(pace["seconds"]), float(pace["stored_bytes"]))
 
-    def measured(self, preset: str, kind: str, size: float, seconds: float, stored_bytes: float) -> None:
-        """A unit of this size is done. On a full disk it is only the next service that does not know."""
-        now = Pace(seconds / size, stored_bytes / size)
+    def measured(
+        self, preset: str, kind: str, size: float, seconds: float, stored_bytes: float, stored_size: float = 0.0
+    ) -> None:
+        """A unit of this size is done (`stored_size`: 0 where it is the same). On a full disk it is only the next
+        service that does not know."""
+        now = Pace(seconds / size, stored_bytes / (stored_size or size))
         before = self._paces.get((preset, kind), now)
         self._paces[preset, kind] = Pace(
             (before.seconds + now.seconds) / 2, (before.stored_bytes + now.stored_bytes) / 2
@@ -79,18 +83,20 @@ class Paces:
         """Seconds (None if something of it was never measured) and stored bytes; an anchor counts in both clips that it
         ends."""
         pixels = asked.width * asked.height / 1e5
-        parts = (  # kind, size, bytes stored while no pace is known
-            (kind_with_steps("anchor", asked.steps), ANCHOR_WEIGHT * asked.anchors * pixels, asked.anchors * pixels),
-            (kind_with_steps("clip", asked.steps), asked.frames * pixels, asked.frames * pixels),
-            ("world", WORLD_WEIGHT * asked.worlds, asked.worlds * pixels),
+        anchors, frames = ANCHOR_WEIGHT * asked.anchors * pixels, asked.frames * pixels
+        worlds, stored = world_weight(asked.width) * asked.worlds, world_stored_size(asked.width) * asked.worlds
+        parts = (  # kind, size, size of what is stored, 100 000 pixels stored: while no pace is known
+            (kind_with_steps("anchor", asked.steps), anchors, anchors, asked.anchors * pixels),
+            (kind_with_steps("clip", asked.steps), frames, frames, frames),
+            ("world", worlds, stored, asked.worlds * pixels),
         )
         total_s: float | None = 0.0
         total_bytes = 0.0
-        for kind, size, usual in parts:
+        for kind, size, stored_size, usual in parts:
             if not size:
                 continue
             seconds = self.seconds(asked.preset, kind)
             total_s = None if total_s is None or seconds is None else total_s + seconds * size
             pace = self._paces.get((asked.preset, kind)) or self._paces.get((asked.preset, kind.partition(" ")[0]))
-            total_bytes += pace.stored_bytes * size if pace else USUAL_BYTES * usual
+            total_bytes += pace.stored_bytes * stored_size if pace else USUAL_BYTES * usual
         return None if total_s is None else total_s / max(1, workers), round(total_bytes)

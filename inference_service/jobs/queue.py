@@ -1,4 +1,4 @@
-"""The queue: what clients want of jobs, what workers report of units, and which unit comes next."""
+"""The queue: clients' requests about jobs, workers' reports about units, and which unit comes next."""
 
 import contextlib
 import math
@@ -54,7 +54,7 @@ class JobQueue:
     def next_unit(self) -> Unit | None:
         """The first unit of the first job that can be begun now, or None."""
         for job in in_order(self.jobs):
-            if job.state == "queued" and not self._life.is_expanding(job) and (unit := job.next_unit(self.working)):
+            if job.state == "queued" and job not in self._life.expansions and (unit := job.next_unit(self.working)):
                 return unit
         return None
 
@@ -187,7 +187,9 @@ class JobQueue:
         """A unit is in the store."""
         if active := self.working.pop(identity, None):
             unit, seconds = active.unit, time.monotonic() - active.begun
-            self.paces.measured(unit.preset, kind_of(unit), unit.size, seconds, self._stored_bytes(identity))
+            self.paces.measured(
+                unit.preset, kind_of(unit), unit.size, seconds, self._stored_bytes(identity), unit.stored_size
+            )
         self._attempts.finish(identity)
         for job in self._knowing(identity):  # also where it was cancelled too late
             self._life.advance(job, identity)
@@ -200,7 +202,7 @@ class JobQueue:
     @property
     def expands(self) -> bool:
         """Whether the thread works out the units of a long shot."""
-        return self._life.expands
+        return len(self._life.expansions) > 0
 
     def take_expanded(self) -> bool:
         """Go on with the shots whose units the thread has worked out; whether there were any."""

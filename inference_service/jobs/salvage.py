@@ -1,4 +1,4 @@
-"""A job list of which a part is damaged: a copy is set aside, and what can be read of it is kept."""
+"""A partly damaged job list: a copy is set aside, and everything that can be read is kept."""
 
 import contextlib
 import logging

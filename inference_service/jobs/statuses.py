@@ -1,4 +1,4 @@
-"""What clients are told of jobs: states, progress, times to come."""
+"""What clients are told about jobs: states, progress, remaining times."""
 
 from inference_service.jobs.estimates import Estimates
 from inference_service.jobs.job import ActiveUnit, Job, in_order

@@ -1,4 +1,4 @@
-"""A request made ready to be taken into the queue: all that takes long for a path of thousands of cameras."""
+"""Prepares a request for the queue: everything that takes long for a path of thousands of cameras."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The list of clients, beside the user's own, that may use the service; public keys as people pass them on."""
+"""The list of clients that may use the service besides the user's own; public keys in the form people exchange them."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""From the queue to the workers and back: units go out, reports come in."""
+"""Sends units from the queue to the workers, and handles their reports."""
 
 import logging
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The service's socket: bound, guarded, and how messages go out through it."""
+"""The service's socket: binding it, guarding it, and sending messages through it."""
 
 import contextlib
 import errno

@@ -1,5 +1,5 @@
-"""Messages without an end: libzmq gathers all frames of a message before anybody sees the first; it bounds the size of
-each frame, not their number.
+"""Endless messages: libzmq collects all frames of a message before anyone sees the first, and limits the size of each
+frame, not their number.
 
 The kernel counts the bytes that came over each connection. Those since its last whole message are of an unfinished
 one; where all unfinished ones are too large together, the connection with the largest is ended, and libzmq lets go of

@@ -1,4 +1,4 @@
-"""What waits to be sent to clients that do not read as fast as they ask: answers wait, hints do not."""
+"""What waits to be sent to clients that read more slowly than they ask: answers wait, hints do not."""
 
 import collections
 from collections.abc import Callable, Sequence

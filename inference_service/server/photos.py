@@ -4,30 +4,23 @@
 
     python -m inference_service.server.photos FILE FOV     prints both as JSON; FOV: the field of view, radians, or 0
 
-The service runs this in a process of its own: a picture that crashes its decoder does not crash the service.
+The service runs this in a process of its own (`inspection`).
 """
 
 import contextlib
 import json
 import math
-import os
-import subprocess
 import sys
-import time
 import warnings
-from collections import OrderedDict
 from pathlib import Path
 
+from inference_service.server.inspection import Inspector
 from inference_service.wire.codec import from_plain
 from inference_service.wire.messages import Angle, Held, Seen
-from inference_service.workers.devices import python_path
 
 MEASURED_SIDE = 768
 """Longer side, in pixels, to which pictures are scaled first."""
 LEAST_CONFIDENCE = 0.95
-TIMEOUT_S = 120.0
-KEPT = 256
-"""How many pictures' results are remembered."""
 
 
 def faces(path: Path) -> list[float]:
@@ -74,52 +67,25 @@ def look(path: Path, fov_x_rad: float) -> Seen:
 
 
 class PhotoInspector:
-    """Answers by the picture's hash and field of view. One process at a time looks; `ask` never waits for it."""
+    """Answers by the picture's hash and field of view; `ask` never waits."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[str, float], Seen] = OrderedDict()
-        self._process: subprocess.Popen | None = None
-        self._asked, self._since = ("", 0.0), 0.0
+        self._inspector: Inspector[tuple[str, float], Seen] = Inspector(__name__, Seen(False), _parsed)
 
     def ask(self, sha256: str, path: Path, fov_x_rad: float = 0.0) -> Seen:
         """What a picture shows, nothing if it cannot be read; not `ready` while the process is at work."""
-        self._collect()
         fov_x_rad = round(fov_x_rad, 4) if 0 < fov_x_rad < math.pi else 0.0
-        asked = sha256, fov_x_rad
-        if asked not in self._known and self._process is None:
-            self._asked, self._since = asked, time.monotonic()
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "inference_service.server.photos", str(path), str(fov_x_rad)],
-                env={**os.environ, "PYTHONPATH": python_path()},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
-        return self._known.get(asked, Seen(False))
+        return self._inspector.ask((sha256, fov_x_rad), lambda: [str(path), str(fov_x_rad)])
 
     def close(self) -> None:
         """End the process."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
+        self._inspector.close()
 
-    def _collect(self) -> None:
-        if self._process is None:
-            return
-        if self._process.poll() is None:
-            if time.monotonic() - self._since < TIMEOUT_S:
-                return
-            self._process.kill()
-        output, _ = self._process.communicate()
-        self._process = None
-        seen = Seen(True)
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            seen = from_plain(Seen, json.loads(output))
-        self._known[self._asked] = seen
-        while len(self._known) > KEPT:
-            self._known.popitem(last=False)
+
+def _parsed(output: str) -> Seen:
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        return from_plain(Seen, json.loads(output))
+    return Seen(True)
 
 
 if __name__ == "__main__":

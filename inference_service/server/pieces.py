@@ -1,4 +1,4 @@
-"""Pieces of files on their way to clients, in memory that is used again.
+"""Pieces of files on their way to clients, in reused memory.
 
 New memory costs a page fault for every 4 KiB, which takes longer than reading them.
 """

@@ -1,4 +1,4 @@
-"""Large messages are decoded, and what they ask for is checked, in a thread: the socket's thread answers others."""
+"""Decodes and checks large messages in a thread, so that the socket's thread can answer others."""
 
 import collections
 import queue

@@ -1,4 +1,4 @@
-"""The presets, as clients are told of them."""
+"""The presets, as described to clients."""
 
 from lookbeyond import presets
 from lookbeyond.errors import InputError

@@ -1,4 +1,4 @@
-"""What the service does with each message: one handler a message, found by the message's class.
+"""What the service does with each message: one handler per message, found by the message's class.
 
 A handler returns the answer: a message, a `Reply` with a payload, None for `Acknowledged`, or `LATER` if
 `asker.reply_later` will be called. It raises ProtocolError for what no client of ours says, and LookBeyondError for
@@ -95,6 +95,15 @@ def _(message: messages.Look, service: Service, asker: Asker) -> object:
         raise InputError("The picture to look at is not here; upload it first.")
     service.store.touch_file(message.sha256)
     return service.photos.ask(message.sha256, service.store.file(message.sha256), message.fov_x_rad)
+
+
+@reply.register
+def _(message: messages.Align, service: Service, asker: Asker) -> object:
+    for sha256 in message.pictures:
+        if not HASH_PATTERN.fullmatch(sha256) or not service.store.has_file(sha256):
+            raise InputError("A picture to align is not here; upload it first.")
+        service.store.touch_file(sha256)
+    return service.alignments.ask(message, service.store)
 
 
 @reply.register

@@ -1,4 +1,4 @@
-"""The service's loop: it hears the socket, the gate and the workers, and looks after the rest ten times a second.
+"""The service's loop: listens to the socket, the gate and the workers, and does everything else ten times a second.
 
 `serve` runs until it is told to end (BYE, SIGTERM, Ctrl-C): it then takes no new work, gives the units at work a moment
 to finish, and goes. Everything it knows is on disk all the time, so being killed costs the units at work and no more.
@@ -129,6 +129,7 @@ class Server(Service):
                 runtime_file().unlink()
         self.executor.close()
         self.photos.close()
+        self.alignments.close()
         self.housekeeper.join(self.settings.drain_s)
         self.close()
         log.info("ended", extra={"epoch": self.epoch})

@@ -1,4 +1,4 @@
-"""The parts of a running service, and what handlers of messages may ask of them."""
+"""The parts of a running service, and what message handlers may use of them."""
 
 import collections
 import os
@@ -20,6 +20,7 @@ from inference_service.jobs.submission import Submission
 from inference_service.security.clients import load_allowed_clients
 from inference_service.security.gate import Gate, check_bind
 from inference_service.security.keys import allowed_clients_file, client_keys_file, load_or_make_keys, server_keys_file
+from inference_service.server.alignment import Aligner
 from inference_service.server.dispatch import Dispatcher
 from inference_service.server.front import FrontSocket
 from inference_service.server.housekeeping import Housekeeper
@@ -97,7 +98,8 @@ class Service:
         """To whom, what and to which message, from other threads."""
         self.totals: Counter[str] = Counter()
         """Counted since the start: units done and failed, workers' deaths, messages, refusals, bytes."""
-        self.sessions, self.pieces, self.photos = Sessions(), Pieces(), PhotoInspector()
+        self.sessions, self.pieces = Sessions(), Pieces()
+        self.photos, self.alignments = PhotoInspector(), Aligner()
         self.preparer = Preparer(self.presets.revision)
         self.store = Store(store)
         sweep(self.store)

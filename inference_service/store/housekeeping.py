@@ -1,4 +1,4 @@
-"""Keeping a store within its size: what it holds, what can go, and what dead processes left behind."""
+"""Keeps a store within its size: what it holds, what can be removed, and what dead processes left behind."""
 
 import contextlib
 import time

@@ -1,4 +1,4 @@
-"""What the store knows of a finished unit, in a file of the unit's own that can tell whether it is what it was."""
+"""What the store knows about a finished unit, in a file that can tell whether the unit is intact."""
 
 import hashlib
 import json

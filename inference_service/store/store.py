@@ -1,4 +1,4 @@
-"""The store's folder: files and units go in whole, and come out by hash, believed only while they are what they were.
+"""The store's folder: files and units go in whole, come out by hash, and are trusted only while they are intact.
 
 A unit is a folder that is written under a temporary name and renamed whole, so that it is there or it is not;
 the first to arrive wins. Several processes (service, workers, command line) may use one store at once. What a power

@@ -1,4 +1,4 @@
-"""Where a running service says how to reach it, and how a client finds it."""
+"""Where a running service publishes its address, and how a client finds it."""
 
 import json
 import os

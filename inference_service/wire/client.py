@@ -3,7 +3,7 @@
 import dataclasses
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from . import messages
@@ -76,6 +76,16 @@ class Client:
         while not (seen := self._ask(messages.Look(sha256, fov_x_rad))).ready and time.monotonic() < ends:
             time.sleep(0.1)
         return seen
+
+    def align(self, pictures: Sequence[str], cameras: Sequence[dict], patience_s: float = 120.0) -> messages.Aligned:
+        """Where the last of several uploaded pictures of one place looks; not `ready` if finding it takes too long.
+
+        cameras: `Camera.to_dict()` of each; of the last one only the lens counts.
+        """
+        ends, question = time.monotonic() + patience_s, messages.Align(tuple(pictures), tuple(cameras))
+        while not (aligned := self._ask(question)).ready and time.monotonic() < ends:
+            time.sleep(0.1)
+        return aligned
 
     def submit(self, request: Request) -> str:
         """Submit a job; its id. The same request again is the same job and costs nothing."""

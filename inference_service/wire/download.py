@@ -1,4 +1,4 @@
-"""Fetch a job's files: several pieces under way at once, each file checked, and written whole."""
+"""Downloads a job's files: several pieces at once, each file checked and written atomically."""
 
 import collections
 import contextlib

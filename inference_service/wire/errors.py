@@ -1,4 +1,4 @@
-"""The errors of both ends of a connection."""
+"""The errors at both ends of a connection."""
 
 
 class ProtocolError(Exception):

@@ -1,4 +1,4 @@
-"""Files on their way: their hashes and checksums, and how one is written whole or not at all."""
+"""Files in transit: hashes, checksums, and atomic writing."""
 
 import contextlib
 import hashlib

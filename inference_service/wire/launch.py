@@ -1,4 +1,4 @@
-"""Start a service as a process of its own."""
+"""Starts a service as a separate process."""
 
 import contextlib
 import os

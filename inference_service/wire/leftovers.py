@@ -1,4 +1,4 @@
-"""Files half-written by clients that were killed: each is locked while it is written, and the system lets go of that.
+"""Files left half-written by killed clients: a file is locked while it is written, and the system releases the lock.
 
 As `lookbeyond.locks`, which the extension does not carry.
 """

@@ -118,6 +118,30 @@ class Seen:
     """None while the answer is not known, and for a picture that cannot be read."""
 
 
+@message("ALIGN")
+class Align:
+    """Ask where the last of several uploaded pictures looks: they were taken from one standpoint, and overlap."""
+
+    pictures: tuple[str, ...]
+    """SHA-256."""
+    cameras: tuple[dict, ...]
+    """`Camera.to_dict()` of each; of the last one only the lens counts."""
+
+
+@message("ALIGNED")
+class Aligned:
+    ready: bool
+    """Whether the answer is known by now; if not, ask again a little later."""
+    camera: dict | None = None
+    """`Camera.to_dict()` of the last one as it looks; None where none was found."""
+    matches: int = 0
+    """How many details agree with the picture that it shares most with."""
+    residual_deg: float = 0.0
+    """The median angle between where they are and where they should be."""
+    reason: str = ""
+    """Why no camera was found, and what helps."""
+
+
 @message("SUBMIT")
 class Submit:
     kind: str

@@ -1,4 +1,4 @@
-"""What can be asked for: a world, a camera move through one, or a shot."""
+"""What clients can request: a world, a camera move through one, or a shot."""
 
 import re
 from dataclasses import dataclass, field
@@ -36,6 +36,9 @@ class WorldRequest:
     """Whether the place's layout is used: "auto", where the fit is sure; "on", wherever one was found; "off"."""
     unseen: str = ""
     """How what nobody saw is shown: "plain", "dressed" or "as-painted"; empty: the preset's own way."""
+    beside: list[dict] = field(default_factory=list)
+    """Further photos from the same standpoint, {"photo": SHA-256, "camera": `Camera.to_dict()`} each; up to 7. They
+    need the first one's `camera`, and leave `prompt` empty."""
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""What is made: requests become units, and units become files, whoever runs them."""
+"""The work itself: requests become units, and units become files, whoever runs them."""

@@ -1,4 +1,4 @@
-"""What the units of a shot read, decoded once for all of them: its world and its latest anchors."""
+"""The inputs shared by the units of a shot, decoded once: its world and its latest anchors."""
 
 import functools
 from pathlib import Path

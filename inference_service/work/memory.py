@@ -1,4 +1,4 @@
-"""Running out of memory: how it is recognised, and what can be released."""
+"""Out of memory: how to recognise it, and what can be released."""
 
 import gc
 import re

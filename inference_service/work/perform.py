@@ -1,4 +1,4 @@
-"""Run a unit: its files go into the store whole, and every failure has a type."""
+"""Runs a unit: its files enter the store together, and every failure has a type."""
 
 import contextlib
 import time

@@ -1,4 +1,4 @@
-"""What a unit asks of the models (`lookbeyond.pipelines.scene.ScenePipeline`, or a test double)."""
+"""What units require of the models (`lookbeyond.pipelines.scene.ScenePipeline`, or a test double)."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol

@@ -1,4 +1,4 @@
-"""From requests to units: a request is checked and its cameras are parsed once, here; then it knows its units.
+"""From requests to units: the one place where a request is checked and its cameras are parsed.
 
 A world is one unit, and so is a camera move. A shot is a plan, then its anchors, then its clips, and last a summary
 of them.
@@ -26,7 +26,7 @@ from inference_service.work.units.clip import ShootClip
 from inference_service.work.units.move import PlanMove
 from inference_service.work.units.plan import Plan, PlanShot
 from inference_service.work.units.shot import ShotAnchor, ShotClip, SummariseShot
-from inference_service.work.units.world import BuildWorld
+from inference_service.work.units.world import BesidePhoto, BuildWorld
 from lookbeyond import presets
 from lookbeyond.errors import InputError, sentence
 from lookbeyond.geometry.cameras import Camera
@@ -54,15 +54,16 @@ class CheckedWorld(msgspec.Struct, frozen=True):
     prompt: str
     room: Room
     unseen: Unseen | Literal[""]
+    beside: tuple[BesidePhoto, ...]
 
     @property
     def files(self) -> set[str]:
         """The hashes of the files it reads."""
-        return {self.photo or self.panorama}
+        return {self.photo or self.panorama, *(each.photo for each in self.beside)}
 
     def identity(self, revision: str) -> str:
         """The id of its job."""
-        usual = {"prompt": "", "room": "auto", "unseen": ""}
+        usual = {"prompt": "", "room": "auto", "unseen": "", "beside": ()}
         plain = {key: value for key, value in described(self).items() if key not in usual or value != usual[key]}
         return _job_identity(self.kind, revision, plain)
 
@@ -237,7 +238,34 @@ def check_world(request: WorldRequest) -> CheckedWorld:
     presets.check_prompt(request.preset, request.prompt)
     camera = None if request.camera is None else _parsed(request.camera, "The photo's camera")
     height = round(request.camera_height, 6)
-    return CheckedWorld(**{**_fields(request), "camera": camera, "camera_height": height})
+    beside = _beside(request)
+    return CheckedWorld(**{**_fields(request), "camera": camera, "camera_height": height, "beside": beside})
+
+
+def _beside(request: WorldRequest) -> tuple[BesidePhoto, ...]:
+    """The further photos of a world. InputError where they cannot be joined, whatever they show."""
+    if not request.beside:
+        return ()
+    if not request.photo or request.camera is None:
+        raise InputError("Further photos stand beside a first one whose camera is known; give a photo and its camera.")
+    if request.prompt:
+        raise InputError("Several photos take no prompt; leave it out.")
+    most = presets.get(request.preset).most_photos
+    if len(request.beside) + 1 > most:
+        raise InputError(
+            f"The preset {request.preset} takes {most} photos of one place, not {len(request.beside) + 1}; "
+            "leave some out, or choose another preset."
+        )
+    photos = []
+    for number, each in enumerate(request.beside, 2):
+        if not HASH_PATTERN.fullmatch(str(each.get("photo"))):
+            raise InputError(
+                f"Photo {number} of this place is named by the hash of the uploaded file; upload it first."
+            )
+        photos.append(
+            BesidePhoto(each["photo"], _parsed(each.get("camera"), f"Photo {number} of this place: its camera"))
+        )
+    return tuple(photos)
 
 
 def check_shot(request: ShotRequest) -> CheckedShot:

@@ -68,6 +68,11 @@ class Unit(msgspec.Struct, frozen=True, dict=True, kw_only=True, tag_field="kind
         return self.weight * pixels_of(self.frame)
 
     @property
+    def stored_size(self) -> float:
+        """What the bytes that it stores are measured in: its size, unless they grow otherwise."""
+        return self.size
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """The units that must be finished before it."""
         return ()

@@ -1,1 +1,1 @@
-"""Who makes the units: processes on this machine, or Ray's actors on a cluster."""
+"""What runs the units: processes on this machine, or Ray actors on a cluster."""

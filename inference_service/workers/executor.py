@@ -1,4 +1,4 @@
-"""What the service asks of whoever runs its units."""
+"""What the service requires of whatever runs its units."""
 
 from collections.abc import Iterable
 from typing import Protocol

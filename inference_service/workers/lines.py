@@ -1,4 +1,4 @@
-"""How other threads tell the service's thread something: through a socket it can poll, and one that they share."""
+"""How other threads notify the service's thread: through a socket that it can poll, and one that they share."""
 
 import threading
 from collections.abc import Iterator

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from inference_service.work.memory import is_out_of_memory, release_caches
 from inference_service.work.pipeline import Pipeline
 from inference_service.workers.devices import default_device, yield_cores
-from lookbeyond.errors import LookBeyondError, StorageError
+from lookbeyond.errors import LookBeyondError, StorageError, typed_line
 
 Loader = Callable[[str, str], Pipeline]
 """Preset name, device -> the loaded pipeline."""
@@ -65,7 +65,7 @@ class CachedPipelines:
                 if isinstance(error, LookBeyondError):
                     raise
                 traceback.print_exc()
-                detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+                detail = typed_line(error)
                 raise StorageError(
                     f"The weights of the preset {preset} cannot be read ({detail}); install them again."
                 ) from error

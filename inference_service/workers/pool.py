@@ -1,4 +1,4 @@
-"""What all pools of workers share: their slots, what a death means, and patience."""
+"""What all pools of workers share: slots, and how dead or silent workers are handled."""
 
 import logging
 import time

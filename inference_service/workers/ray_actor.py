@@ -1,4 +1,4 @@
-"""The Ray actor: a worker with a store of its own, in a temporary folder of its machine.
+"""The Ray actor: a worker with its own store, in a temporary folder on its machine.
 
 A unit travels with the bytes of its inputs and comes back as the bytes of its files, so that no machine needs the
 service's store.

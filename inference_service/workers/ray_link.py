@@ -1,4 +1,4 @@
-"""The service's side of one Ray actor, in a thread of its own: starts it, gives it units, passes on its reports."""
+"""The service's side of one Ray actor, in its own thread: starts it, sends it units, passes on its reports."""
 
 import collections
 import contextlib

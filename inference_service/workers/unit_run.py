@@ -1,4 +1,4 @@
-"""One unit in a worker: it runs, reports its progress, and ends as a report."""
+"""One unit in a worker: runs it, reports its progress and its result."""
 
 import io
 import time
@@ -13,7 +13,7 @@ from inference_service.work.perform import perform_unit
 from inference_service.work.pipeline import Pipeline, Pipelines
 from inference_service.work.unit import Unit
 from inference_service.workers.messages import MemoryPlanned, Report, UnitDone, UnitFailed, UnitProgress
-from lookbeyond.errors import Cancelled, LookBeyondError, sentence
+from lookbeyond.errors import Cancelled, LookBeyondError, sentence, typed_line
 
 PROGRESS_INTERVAL_S = 0.1
 PREVIEW_INTERVAL_S = 0.5
@@ -55,7 +55,7 @@ class UnitRun:
         except LookBeyondError as error:
             return UnitFailed(identity=identity, code=error.code, message=sentence(str(error)))
         except Exception as error:
-            detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            detail = typed_line(error)
             message = f"The {self._unit.kind} could not be made ({detail}); see the log and report it."
             return UnitFailed(identity=identity, code="failed", message=message, traceback=traceback_of(error))
 

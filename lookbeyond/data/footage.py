@@ -1,4 +1,4 @@
-"""Camera moves that were filmed, rendered or shot: frames with their cameras, and their depth where there is one."""
+"""Camera moves that were filmed, rendered or shot: frames with their cameras and, if available, depth."""
 
 import contextlib
 from dataclasses import dataclass

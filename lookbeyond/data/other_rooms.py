@@ -7,7 +7,6 @@ stand in them that no room of training has. Sloping ceilings cannot be drawn: th
 from typing import Literal, get_args
 
 import numpy as np
-import torch
 
 from .room_drawing import BOXES, RoomDrawing
 from .rooms import HELD_OUT_SEED, Rooms
@@ -64,4 +63,4 @@ def other_room(kind: OtherKind, seed: int) -> Rooms:
     rng = np.random.default_rng([HELD_OUT_SEED + seed, OTHER_KINDS.index(kind)])
     drawn = _OtherRoom(rng, kind).draw()
     assert len(drawn["boxes"]) == BOXES
-    return Rooms(**{name: torch.from_numpy(np.stack([part]).astype(np.float32)) for name, part in drawn.items()})
+    return Rooms.of([drawn])

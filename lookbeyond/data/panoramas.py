@@ -1,4 +1,4 @@
-"""Panoramas to learn from: folders of pictures, Matterport3D's skyboxes and shards of procedural rooms, all as shards.
+"""Panoramas for training: folders of pictures, Matterport3D's skyboxes and procedural rooms, all as shards.
 
 A shard is an .npz of some panoramas of one size: `colour` uint8 [N, H, 2H, 3] and, where it is known, `distance`
 float16 [N, H/4, 2H/4], the mean of log(distance / camera height) over 4 x 4 pixels.
@@ -14,7 +14,9 @@ import cv2
 import numpy as np
 
 from lookbeyond.errors import InputError
-from lookbeyond.photo.reading import read_linear, read_panorama_image
+from lookbeyond.photo.linear_files import read_linear
+from lookbeyond.photo.pixels import linear_to_srgb
+from lookbeyond.photo.reading import read_panorama_image
 from lookbeyond.whole import whole_file
 
 from .reading import entries, read_each
@@ -57,8 +59,7 @@ def read_picture(path: Path) -> np.ndarray:
     linear = np.nan_to_num(linear, posinf=65504.0).clip(0, 65504)
     light = linear * (0.25 / max(float(np.median(linear)), 1e-6))
     light = np.clip(light * (1 + light / 9) / (1 + light), 0, 1)
-    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return (255 * srgb + 0.5).astype(np.uint8)
+    return (255 * linear_to_srgb(light) + 0.5).astype(np.uint8)
 
 
 def _read_at(path: Path, height: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What all readers of data sets share: a bad file is named and left out, an all-bad data set is an error."""
+"""What all data set readers share: a bad file is named and skipped; if all files are bad, that is an error."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator

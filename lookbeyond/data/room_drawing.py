@@ -1,4 +1,4 @@
-"""What a procedural room consists of, drawn from a random generator: `lookbeyond.data.rooms` shows it to cameras."""
+"""What a procedural room consists of, drawn from a random generator; `lookbeyond.data.rooms` renders it."""
 
 from typing import Any
 

@@ -8,7 +8,7 @@ the floor lies at z = -camera_height, Z is up, lengths are metres: the world of 
 Room `seed` is the same room whatever batch it is drawn in, on every device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -45,7 +45,11 @@ class Rooms:
     @classmethod
     def from_seeds(cls, seeds, device: torch.device | str = "cpu") -> "Rooms":
         """The rooms of these integer seeds."""
-        drawn = [draw_room(np.random.default_rng(int(seed))) for seed in seeds]
+        return cls.of([draw_room(np.random.default_rng(int(seed))) for seed in seeds], device)
+
+    @classmethod
+    def of(cls, drawn: Sequence[Mapping[str, np.ndarray]], device: torch.device | str = "cpu") -> "Rooms":
+        """A batch of drawn rooms; each has an array for every field."""
         return cls(**{
             field.name: torch.from_numpy(np.stack([room[field.name] for room in drawn]).astype(np.float32)).to(device)
             for field in fields(cls)

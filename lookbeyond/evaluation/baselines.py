@@ -1,4 +1,4 @@
-"""The simplest things one could do instead: what every figure is held against."""
+"""The simplest alternatives, which every figure is compared with."""
 
 import math
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 from skimage.metrics import structural_similarity
 
 from lookbeyond.geometry.cameras import Camera
@@ -172,6 +173,20 @@ def frechet_excess(made: Sequence[np.ndarray], truth: Sequence[np.ndarray], mask
     reference, again = patch_features(truth, masks, 0), patch_features(truth, masks, 1)
     scale = reference.std(0)
     return frechet(patch_features(made, masks, 2), reference, scale) - frechet(again, reference, scale)
+
+
+def mean_of_known(values: ArrayLike) -> float:
+    """The mean of the finite values; NaN where there are none."""
+    finite = np.asarray(values, float)
+    finite = finite[np.isfinite(finite)]
+    return float(finite.mean()) if len(finite) else float("nan")
+
+
+def mean_course(courses: ArrayLike) -> np.ndarray:
+    """Courses [N, T] -> the mean of the known values at each step [T]; NaN where there are none."""
+    values = np.asarray(courses, float)
+    count = np.isfinite(values).sum(0)
+    return np.where(count > 0, np.nansum(values, 0) / np.maximum(count, 1), np.nan)
 
 
 def interval(values: np.ndarray, draws: int = 2000) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What few rooms can say: paired differences, their intervals, and how many rooms a difference would take."""
+"""What a few rooms can show: paired differences, their intervals, and how many rooms a difference would take."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Figures that need networks of others: LPIPS, FID and FVD, wherever their files are given.
+"""Figures that need third-party networks, if their files are given: LPIPS, FID and FVD.
 
 Each is a TorchScript file as published with StyleGAN (https://github.com/NVlabs/stylegan2-ada-pytorch, metrics) and
 StyleGAN-V; none is part of this repository and nothing is downloaded. A figure whose file is not there is skipped by

@@ -1,4 +1,4 @@
-"""What the bench shows to the pipelines: rooms that nobody trained on, and real panoramas. Each with its truth."""
+"""The bench's test cases: held-out rooms and real panoramas, each with its ground truth."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How straight and how seamless: what pixel-wise figures cannot see, and what previsualisation needs.
+"""Straightness and seams: what pixel-wise figures miss and previsualisation needs.
 
 Each is a share of the truth's own, or relative to it. None sees whether a line stands where the truth's does: that is
 what distance and PSNR are for.

@@ -1,4 +1,4 @@
-"""The paper's experiments, and the checks that nobody did, by one command.
+"""The paper's experiments, and checks that it leaves out, in one command.
 
     lookbeyond study --out report --quick      minutes: every experiment, too few rooms to claim anything
     lookbeyond study --out report              hours on a processor
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -32,278 +32,20 @@ from tqdm import tqdm
 import lookbeyond
 from lookbeyond.data.other_rooms import OTHER_KINDS
 from lookbeyond.errors import InputError, LookBeyondError, StorageError
-from lookbeyond.geometry.cameras import Camera, CameraError, PathError, placed_camera
-from lookbeyond.geometry.keyframes import REACH, reach
-from lookbeyond.geometry.panorama import Panorama, View
-from lookbeyond.monitors.frames import watch_frames
-from lookbeyond.pipelines.full_size import tell_frames
-from lookbeyond.pipelines.scene import Ablation, ScenePipeline
+from lookbeyond.geometry.cameras import CameraError, PathError
+from lookbeyond.pipelines.scene import ScenePipeline
 from lookbeyond.whole import require_space
 
-from . import baselines, metrics, study_report
-from .bench import OURS, Result, evaluate_panorama, remembered, shoot, with_noise
+from . import metrics, study_report
+from .judge_panorama import evaluate_panorama
+from .options import parser_of
 from .perceptual import PerceptualNetworks
+from .results import OURS, Result, remembered
 from .scenes import Scene, held_out_room, other_scene, panorama_files, scenes_of_panorama
+from .study_settings import SHIPPED, Experiment, experiments
+from .study_walks import INPAINTED, Walker
 
 NEEDED_BYTES = 500 << 20
-INPAINTED = "warp + inpainting"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One way to shoot, of an experiment. What is not named is as shipped."""
-
-    label: str
-    x: float | None = None
-    """Its place along the plot."""
-    line: str = ""
-    """Which of the plot's lines it belongs to."""
-    path: str = "walk"
-    """"walk", "turn", "look around", "crane", or "uneven": a walk that starts slowly and ends fast."""
-    reach: float = 0.8
-    """Length of a walk as a share of the free way; more than 0.8 is beyond what plans allow."""
-    most_m: float = 2.0
-    """Longest walk, metres."""
-    turn_deg: float = 90.0
-    speed: float = 1.0
-    """By which the frames are fewer."""
-    spacing: float = 0.25
-    """Farthest way between two keyframes, in median distances."""
-    weights: str = "spatial"
-    raymap: str = "on"
-    anchors: str = "both"
-    guidance: str = "on"
-    tau_position: float = 0.2
-    tau_rotation: float = 0.2
-    wrong: str = ""
-    """What is wrong with the distance: "noise", "scale", "edges" or "blur"."""
-    by: float = 0.0
-    """How much: a deviation of the logarithm, a factor less 1, degrees, degrees."""
-    strength: float | None = None
-    """Share of the noise that views start from; None: the preset's own."""
-
-    @property
-    def key(self) -> str:
-        """The same for settings that shoot alike, whatever they are called."""
-        plain = {name: value for name, value in asdict(self).items() if name not in ("label", "x", "line")}
-        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:10]
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A question, the settings that answer it, and what the paper says."""
-
-    name: str
-    title: str
-    axis: str
-    """What x is."""
-    settings: tuple[Setting, ...]
-    paper: str = ""
-    grid: bool = False
-    """Whether it is a heat map: x and line are its two axes."""
-
-    @property
-    def reference(self) -> Setting:
-        """What the others are held against: the first."""
-        return self.settings[0]
-
-
-SHIPPED = Setting("as shipped")
-SAMPLER = {"guidance": "off", "strength": 1.0, "path": "uneven"}
-
-
-def experiments(size: str) -> list[Experiment]:
-    """Those of a size: "quick", "default" or "full"."""
-    quick = size == "quick"
-    spacings = (0.25, 0.1, 0.5) if quick else (0.25, 0.05, 0.1, 0.15, 0.35, 0.5, 1.0)
-    factors = (0.8, 0.5, 0.95) if quick else (0.8, 0.5, 0.6, 0.7, 0.9, 0.95)
-    taus = (0.2, 1.0) if quick else (0.2, 0.05, 0.1, 0.5, 1.0)
-    lengths = (2.0, 0.5, 4.0) if quick else (2.0, 0.25, 0.5, 1.0, 3.0, 4.0)
-    turns = (30.0, 180.0) if quick else (10.0, 30.0, 60.0, 120.0, 180.0, 270.0)
-    speeds = (2.0,) if quick else (2.0, 4.0)
-    errors = {
-        "noise": (0.1, 0.3) if quick else (0.05, 0.1, 0.2, 0.3, 0.5),
-        "scale": (0.2,) if quick else (-0.3, -0.1, 0.1, 0.3, 0.6),
-        "edges": (2.0,) if quick else (0.5, 1.0, 2.0, 4.0),
-        "blur": (4.0,) if quick else (1.0, 2.0, 4.0, 8.0),
-    }
-    units = {"noise": "σ of its logarithm", "scale": "factor less 1", "edges": "degrees", "blur": "degrees"}
-    return [
-        Experiment(
-            "keyframes", "Keyframes from the panorama alone, or walked in from those before them", "",
-            (SHIPPED, replace(SHIPPED, label="panorama only", anchors="rotation"),
-             replace(SHIPPED, label="walk-in only", anchors="walk")),
-        ),
-        Experiment(
-            "overlap", "How much keyframes overlap", "way between keyframes, in median distances",
-            tuple(Setting(f"every {each:g}", each, spacing=each) for each in spacings),
-        ),
-        Experiment(
-            "walk-in", "How far a keyframe is walked in", "walk as a share of the free way",
-            tuple(Setting(f"{each:g}", each, reach=each, most_m=9.0) for each in factors),
-            "The paper walks 0.8 of the largest depth; ours counts 0.8 of the nearest distance in the way.",
-        ),
-        Experiment(
-            "weights", "Spatial against temporal weights, with and without raymaps, at uneven speed", "",
-            (Setting("spatial, raymap", **SAMPLER),
-             Setting("temporal, raymap", weights="temporal", **SAMPLER),
-             Setting("spatial, no raymap", raymap="off", **SAMPLER),
-             Setting("temporal, no raymap", weights="temporal", raymap="off", **SAMPLER),
-             Setting("guided: spatial", path="uneven"),
-             Setting("guided: temporal", path="uneven", weights="temporal")),
-            "The paper's ablation, mTSED: spatial with raymap 0.88, temporal with raymap 0.83, temporal without 0.75 "
-            "(RealEstate10K, thresholds not listed, SVD; ours are drawn rooms and a network of a few megabytes, so "
-            "only the order can be compared).",
-        ),
-        Experiment(
-            "tau", "Reach of the anchors' noise", "τ of the position",
-            tuple(
-                Setting(f"τ_T {go:g}, τ_q {turn:g}", go, f"{turn:g}", tau_position=go, tau_rotation=turn, **SAMPLER)
-                for go in taus for turn in taus
-            ),
-            grid=True,
-        ),
-        Experiment(
-            "distance", "How wrong a distance may be", "error",
-            (replace(SHIPPED, x=0.0, line=""), *(
-                Setting(f"{kind} {each:g}", each, f"{kind}, {units[kind]}", wrong=kind, by=each)
-                for kind, amounts in errors.items() for each in amounts
-            )),
-        ),
-        Experiment(
-            "paths", "How far a path may go", "",
-            (replace(SHIPPED, label="walk 2 m", x=2.0, line="walk, m"),
-             *(Setting(f"walk {each:g} m", each, "walk, m", most_m=each) for each in lengths[1:]),
-             *(Setting(f"turn {each:g}°", each, "turn, degrees", path="turn", turn_deg=each) for each in turns),
-             *(Setting(f"speed x {each:g}", each, "speed, of the walk's", speed=each) for each in speeds),
-             Setting("look around 360°", None, "", path="look around"), Setting("crane", None, "", path="crane")),
-            "mTSED over all its paths in the paper: 0.835 (best baseline 0.740), LPIPS 0.218, FVD 113.6; other data, "
-            "so not to be compared with these numbers.",
-        ),
-    ]  # fmt: skip
-
-
-def path_of(scene: Scene, setting: Setting, frames: int, width: int, height: int) -> list[Camera]:
-    """The cameras of a setting in a room."""
-    count = max(3, round(frames / setting.speed))
-    share = np.linspace(0, 1, count)
-    fov = math.radians(75)
-    if setting.path in ("turn", "look around"):
-        whole = 360.0 if setting.path == "look around" else setting.turn_deg
-        return [placed_camera(width, height, fov, heading_rad=math.radians(whole * each)) for each in share]
-    if setting.path == "crane":
-        panorama = scene.sharp_panorama
-        up = min(0.9, 0.9 * reach(panorama, (0.0, 0.0, 1.0)))
-        return [
-            placed_camera(width, height, fov, pitch_rad=-0.35 * each, position=(0.0, 0.0, up * each)) for each in share
-        ]
-    if setting.path == "uneven":
-        share = share**2.5
-    # `path` ends at 0.8 of the free way; here it may be less or more
-    whole = scene.path("walk", 2, width, height, reach_m=1e3 if setting.most_m > 8 else setting.most_m)[-1].position
-    end = whole * setting.reach / REACH
-    return [placed_camera(width, height, fov, position=tuple(each * end)) for each in share]
-
-
-def spoiled(panorama: Panorama, kind: str, by: float) -> Panorama:
-    """A panorama whose distance is wrong."""
-    distance, width = panorama.distance, panorama.distance.shape[1]
-    if kind == "noise":
-        return with_noise(panorama, by)
-    if kind == "scale":
-        return replace(panorama, distance=distance * np.float32(1 + by))
-    pixels = by / 360 * width
-    if kind == "edges":  # what stands in front is told as too large
-        side = 2 * max(1, round(pixels)) + 1
-        near = cv2.erode(np.pad(distance, ((0, 0), (side, side)), mode="wrap"), np.ones((side, side), np.uint8))
-        return replace(panorama, distance=np.ascontiguousarray(near[:, side:-side]))
-    wide = cv2.GaussianBlur(np.pad(distance, ((0, 0), (width // 4,) * 2), mode="wrap"), (0, 0), max(pixels, 0.1))
-    return replace(panorama, distance=np.ascontiguousarray(wide[:, width // 4 : -(width // 4)]))
-
-
-class Walker:
-    """Shoots settings in rooms and judges their frames; the truth of a path is rendered once."""
-
-    def __init__(self, pipeline: ScenePipeline, networks: PerceptualNetworks, frames: int, size: tuple[int, int]):
-        self.pipeline, self.networks, self.frames, self.size = pipeline, networks, frames, size
-        self._settings = pipeline.settings
-        self._truths: dict[tuple, list[View]] = {}
-
-    def shoot(self, scene: Scene, setting: Setting) -> Result:
-        """Figures and their course over the frames. Raises InputError, PathError for a path that cannot be shot."""
-        cameras = path_of(scene, setting, self.frames, *self.size)
-        panorama = scene.sharp_panorama
-        told = spoiled(panorama, setting.wrong, setting.by) if setting.wrong else panorama
-        # a path beyond the reach is planned in a larger room of the same shape
-        wide = max(1.0, 1.02 * setting.reach / REACH)
-        planned_in = replace(panorama, distance=panorama.distance * np.float32(wide))
-        pipeline = self.pipeline
-        pipeline.ablation = Ablation(setting.weights, setting.raymap, setting.anchors, setting.guidance)  # type: ignore[arg-type]
-        strength = (
-            {} if setting.strength is None else {"strength": setting.strength, "strength_in_holes": setting.strength}
-        )
-        pipeline.settings = replace(self._settings, **strength)
-        try:
-            views = shoot(
-                pipeline, told, cameras, setting.tau_position, setting.tau_rotation, planned_in,
-                setting.spacing * panorama.median_distance(),
-            )  # fmt: skip
-        finally:
-            pipeline.ablation, pipeline.settings = Ablation(), self._settings
-        return self._judge(scene, cameras, views, with_baseline=setting.key == SHIPPED.key)
-
-    def _truth(self, scene: Scene, cameras: Sequence[Camera]) -> list[View]:
-        key = (scene.name, *cameras)
-        if key not in self._truths:
-            self._truths = {known: views for known, views in self._truths.items() if known[0] == scene.name}
-            self._truths[key] = scene.views(list(cameras))
-        return self._truths[key]
-
-    def _judge(self, scene: Scene, cameras: list[Camera], views: list[View], with_baseline: bool) -> Result:
-        truth = [view.colour for view in self._truth(scene, cameras)]
-        panorama, (guidance, _) = self.pipeline.warp_panorama(scene.sharp_panorama, cameras)
-        known = guidance.known[:, 0].cpu().numpy() > 0.5
-        methods = {OURS: [view.colour for view in views]}
-        if with_baseline:
-            methods[INPAINTED] = [
-                baselines.inpainted(told.colour, mask, wraps=False)
-                for told, mask in zip(tell_frames(panorama, cameras), known, strict=True)
-            ]
-        result = Result()
-        for method, frames in methods.items():
-            series = result.frames
-            everywhere = np.ones(known.shape[1:], bool)
-            series["PSNR"][method] = [metrics.psnr(*pair, everywhere) for pair in zip(frames, truth, strict=True)]
-            series["PSNR in holes"][method] = [
-                metrics.psnr(frame, true, ~mask) if (~mask).mean() > 1e-3 else math.nan
-                for frame, true, mask in zip(frames, truth, known, strict=True)
-            ]
-            series["SSIM"][method] = [float(metrics.ssim_map(*pair).mean()) for pair in zip(frames, truth, strict=True)]
-            series["mTSED"][method] = _consistency(frames, cameras)
-            if "LPIPS" in self.networks.networks:
-                series["LPIPS"][method] = self.networks.lpips(frames, truth)
-        watched = watch_frames(scene.sharp_panorama, views)
-        result.frames["drift"][OURS] = [
-            math.nan if frame.misaligned is None else 100 * frame.misaligned for frame in watched
-        ]
-        for figure, methods in result.frames.items():
-            for method, values in methods.items():
-                some = np.asarray(values, float)
-                some = some[np.isfinite(some)]
-                result.figures[figure][method] = float(some.mean()) if len(some) else math.nan
-        return result
-
-
-def _consistency(frames: Sequence[np.ndarray], cameras: Sequence[Camera]) -> list[float]:
-    """Of every pair of neighbours the share of the thresholds at which it is consistent; NaN of too few matches."""
-    pairs = metrics.match_frames(frames, cameras, [np.zeros(frame.shape[:2], bool) for frame in frames])
-    found = []
-    for pair in pairs:
-        if len(pair.errors) < metrics.LEAST_MATCHES:
-            found.append(math.nan)
-        else:
-            found.append(float(np.mean([np.median(pair.errors) < each for each in metrics.TSED_THRESHOLDS_PX])))
-    return found
 
 
 # --- the run ----------------------------------------------------------------------------------------------
@@ -381,8 +123,7 @@ def _kept(study: Study, folder: Path, key: str, make: Callable[[], Result], what
     """Made now, or read where it was made before; None, and said so, where it cannot be."""
     path = folder / f"{key}.json"
     if path.exists():
-        known = json.loads(path.read_text("utf-8"))
-        return Result(known["figures"], known["frames"])
+        return Result.load(path)
     try:
         result = make()
     except StorageError:
@@ -390,9 +131,7 @@ def _kept(study: Study, folder: Path, key: str, make: Callable[[], Result], what
     except (LookBeyondError, CameraError, PathError) as error:
         study.left_out.append(f"{what}: {error}")
         return None
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({"figures": result.figures, "frames": result.frames}), "utf-8")
-    part.replace(path)
+    result.save(path)
     return result
 
 
@@ -413,15 +152,10 @@ def _collect(study: Study, asked: list[Experiment], done: dict[str, list[Result 
     for figure in sorted({figure for result in shipped for figure in result.frames}):
         methods = sorted({method for result in shipped for method in result.frames[figure]})
         study.courses[figure] = {
-            method: _mean_course([result.frames[figure][method] for result in shipped]) for method in methods
+            method: metrics.mean_course([result.frames[figure][method] for result in shipped]).tolist()
+            for method in methods
         }
         study.baseline[figure] = [result.figures[figure].get(INPAINTED, math.nan) for result in shipped]
-
-
-def _mean_course(courses: Sequence[Sequence[float]]) -> list[float]:
-    values = np.array(courses, float)
-    count = np.isfinite(values).sum(0)
-    return np.where(count > 0, np.nansum(values, 0) / np.maximum(count, 1), np.nan).tolist()
 
 
 def run_panoramas(
@@ -518,19 +252,10 @@ def _git_revision() -> str:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="lookbeyond study", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = parser_of(
+        "study", __doc__ or "", quick="2 rooms, 9 frames of 192x128", full="64 rooms, 48 frames of 576x384: for a GPU"
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="2 rooms, 9 frames of 192x128")
-    size.add_argument("--full", action="store_true", help="64 rooms, 48 frames of 576x384: for a GPU")
-    parser.add_argument("--rooms", type=int, help="how many held-out rooms (16)")
     parser.add_argument("--first-room", type=int, default=0, help="the first of them (0)")
-    parser.add_argument("--panoramas", type=Path, help="folder of real panoramas")
-    parser.add_argument("--perceptual", type=Path, help="folder of the networks of LPIPS, FID and FVD")
-    parser.add_argument("--preset", default="builtin")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(argv)
     options.size_name = "quick" if options.quick else "full" if options.full else "default"
     rooms, options.frames, options.size = {

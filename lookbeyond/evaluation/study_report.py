@@ -1,4 +1,4 @@
-"""The report of a study: one page that needs nothing else, the same as Markdown, and the JSON of both."""
+"""The report of a study: a self-contained page, the same as Markdown, and the data as JSON."""
 
 import base64
 import html
@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .bench import LOWER_IS_BETTER, OURS
+from lookbeyond.whole import storage_errors, whole_file
+
+from .metrics import mean_of_known
 from .paired import claim, difference
+from .results import LOWER_IS_BETTER, OURS
 
 if TYPE_CHECKING:
-    from .study import Experiment, Study
+    from .study import Study
+    from .study_settings import Experiment
 
 SHOWN = (("PSNR", "dB", True), ("PSNR in holes", "dB", True), ("SSIM", "", True), ("mTSED", "", True),
          ("drift", "% of pixels", False), ("LPIPS", "", False))  # fmt: skip
@@ -48,16 +52,15 @@ def write(folder: Path, study: "Study", experiments: Sequence["Experiment"]) -> 
         old.unlink()
     for number, section in enumerate(sections, 1):
         if section.plot:
-            (plots / f"{number:02d}.png").write_bytes(section.plot)
-    _replace(folder / "study.json", json.dumps(_plain(asdict(study)), indent=1, allow_nan=False))
-    _replace(folder / "report.md", _markdown(study, sections))
-    _replace(folder / "index.html", _page(study, sections))
+            _write_whole(plots / f"{number:02d}.png", section.plot)
+    _write_whole(folder / "study.json", json.dumps(_plain(asdict(study)), indent=1, allow_nan=False))
+    _write_whole(folder / "report.md", _markdown(study, sections))
+    _write_whole(folder / "index.html", _page(study, sections))
 
 
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, "utf-8")
-    part.replace(path)
+def _write_whole(path: Path, content: str | bytes) -> None:
+    with storage_errors(path), whole_file(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def _plain(value: Any) -> Any:
@@ -137,11 +140,11 @@ def _course_sections(study: "Study") -> list[Section]:
 
 
 def _cell(values: Sequence[float]) -> str:
-    some = np.array([value for value in values if value is not None and math.isfinite(value)])
-    if not len(some):
+    known = int(np.isfinite(values).sum())
+    if not known:
         return "–"
-    text = f"{some.mean():.2f}"
-    return text if len(some) == len(values) else f"{text} (of {len(some)})"
+    text = f"{mean_of_known(values):.2f}"
+    return text if known == len(values) else f"{text} (of {known})"
 
 
 # --- plots ------------------------------------------------------------------------------------------------
@@ -160,11 +163,6 @@ def _png(figure) -> bytes:
     return buffer.getvalue()
 
 
-def _mean(values: Sequence[float]) -> float:
-    some = [value for value in values if value is not None and math.isfinite(value)]
-    return float(np.mean(some)) if some else math.nan
-
-
 def _plot(experiment: "Experiment", table: dict[str, dict[str, list[float]]]) -> bytes:
     """Every shown figure over x, one line a kind; bars where there is no x."""
     names = [name for name, _, _ in SHOWN if any(name in values for values in table.values())][:4]
@@ -179,15 +177,17 @@ def _plot(experiment: "Experiment", table: dict[str, dict[str, list[float]]]) ->
     for place, name in zip(axes, names):
         if lines:
             (settings,) = lines.values()
-            points = sorted((each.x, _mean(table[each.label].get(name, []))) for each in settings)
+            points = sorted((each.x, mean_of_known(table[each.label].get(name, []))) for each in settings)
             place.plot(*zip(*points), "o-", color=COLOURS[0], markersize=4)
             place.set_xlabel(experiment.axis, fontsize=8)
         else:
             labels = list(table)
-            place.barh(range(len(labels)), [_mean(table[label].get(name, [])) for label in labels], color=COLOURS[0])
+            place.barh(
+                range(len(labels)), [mean_of_known(table[label].get(name, [])) for label in labels], color=COLOURS[0]
+            )
             place.set_yticks(range(len(labels)), labels, fontsize=7)
             place.invert_yaxis()
-            values = [value for label in labels if math.isfinite(value := _mean(table[label].get(name, [])))]
+            values = [value for label in labels if math.isfinite(value := mean_of_known(table[label].get(name, [])))]
             if values and name.startswith("PSNR"):  # differences of decibels are what matters
                 place.set_xlim(min(values) - 2, max(values) + 0.5)
         place.set_title(name, fontsize=9)
@@ -206,7 +206,7 @@ def _lines(
     for colour, (line, settings) in zip(COLOURS, lines.items()):
         for name in names:
             place = next(places)
-            points = sorted((each.x, _mean(table[each.label].get(name, []))) for each in [*shared, *settings])
+            points = sorted((each.x, mean_of_known(table[each.label].get(name, []))) for each in [*shared, *settings])
             place.plot(*zip(*points), "o-", color=colour, markersize=4)
             place.set_title(name, fontsize=8)
             place.set_xlabel(line, fontsize=8)
@@ -221,7 +221,9 @@ def _heat_map(experiment: "Experiment", table: dict[str, dict[str, list[float]]]
     for place, name in zip(axes, ("PSNR", "mTSED")):
         values = np.full((len(down), len(across)), np.nan)
         for setting in experiment.settings:
-            values[down.index(setting.line), across.index(setting.x)] = _mean(table[setting.label].get(name, []))
+            values[down.index(setting.line), across.index(setting.x)] = mean_of_known(
+                table[setting.label].get(name, [])
+            )
         image = place.imshow(values, cmap="viridis", origin="lower")
         for (row, column), value in np.ndenumerate(values):
             place.text(column, row, f"{value:.2f}", ha="center", va="center", color="white", fontsize=7)
@@ -239,7 +241,7 @@ def _bars(values: dict[str, list[float]], name: str) -> bytes:
     labels = sorted(values, key=lambda label: (label != OURS, label))
     place.barh(
         range(len(labels)),
-        [_mean(values[label]) for label in labels],
+        [mean_of_known(values[label]) for label in labels],
         color=[COLOURS[label != OURS] for label in labels],
     )
     place.set_yticks(range(len(labels)), labels, fontsize=8)

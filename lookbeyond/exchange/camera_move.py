@@ -1,4 +1,4 @@
-"""A camera move on its way between programs, and the axes that they count in."""
+"""A camera move as exchanged between programs, and their axis conventions."""
 
 import math
 from collections.abc import Sequence

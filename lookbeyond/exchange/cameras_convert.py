@@ -1,4 +1,4 @@
-"""Camera moves from one program's file to another's, and what each file cannot hold.
+"""Converts camera moves between programs' files, and reports what each file cannot store.
 
 Every format says what it carries. What a move has and the format at its end does not carry is said in a sentence with
 the amount, never dropped in silence.

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lookbeyond.errors import one_line
 from lookbeyond.geometry.cameras import Camera, CameraError, PathError, opencv_to_opengl, opengl_to_opencv
 from lookbeyond.whole import whole_file
 
@@ -91,9 +92,7 @@ def read_usd(path: Path, width: int | None = None, height: int | None = None) ->
     try:
         stage = pxr.Usd.Stage.Open(str(path))
     except pxr.Tf.ErrorException as error:
-        raise PathError(
-            f"{path} cannot be read as USD ({' '.join(str(error).split())[:200]}); export it again"
-        ) from None
+        raise PathError(f"{path} cannot be read as USD ({one_line(error, 200)}); export it again") from None
     prims = [prim for prim in stage.Traverse() if prim.IsA(pxr.UsdGeom.Camera)]
     if not prims:
         raise PathError(f"{path} holds no camera; select the camera and export it with cameras switched on")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookbeyond.errors import InputError
-from lookbeyond.files import load_panorama, read_json, read_png, write_json, write_png
+from lookbeyond.files import load_panorama, open_video, read_json, read_png, write_json, write_png
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import extract_perspective
@@ -55,9 +55,6 @@ class Comparison:
     frames: dict[str, list[float]] = field(default_factory=dict)
     """Between the two, by frame."""
 
-    def to_json(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items()}
-
     def to_markdown(self) -> str:
         one, other = self.names
         lines = [f"# {one} and {other}", "", *(f"- {note}" for note in self.notes), ""]
@@ -83,7 +80,7 @@ def compare(one: Path, other: Path, out: Path, fps: float = 24) -> Comparison:
         raise InputError(f"Of {one} and {other} one is a shot and the other a world; give two of a kind.")
     with whole_folder(out, ENTRIES) as folder:
         made = (_compare_shots if are_shots[0] else _compare_worlds)(one, other, names, folder, fps)
-        write_json(folder / "figures.json", made.to_json())
+        write_json(folder / "figures.json", vars(made))
         with storage_errors(out):
             (folder / "compare.md").write_text(made.to_markdown(), encoding="utf-8")
     return made
@@ -103,8 +100,7 @@ def _compare_shots(one: Path, other: Path, names: tuple[str, str], folder: Path,
     made = Comparison("shots", names)
     about = [read_json(each / "shot.json", MAX_MONITORS_BYTES) for each in (one, other)]
     _note_differences(made, *(each.get("settings", {}) for each in about))
-    for name, key in (("seconds of work", "work_s"),):
-        made.own[name] = tuple(each.get("timings", {}).get(key, "not known") for each in about)
+    made.own["seconds of work"] = tuple(each.get("timings", {}).get("work_s", "not known") for each in about)
     monitors = [each.get("monitors") or {} for each in about]
     made.own["frames"] = tuple(len(shot.cameras) for shot in shots)
     for figure in ("misaligned", "contradicted", "flicker", "hole"):
@@ -117,8 +113,7 @@ def _compare_shots(one: Path, other: Path, names: tuple[str, str], folder: Path,
     if moved:
         made.notes.append(f"{moved} frames have other cameras: their differences are those of the path, too.")
     pairs = _shot_pairs(shots, count)
-    difference = _write_pictures(made, pairs, names, folder, fps)
-    write_png(folder / "difference.png", difference)
+    write_png(folder / "difference.png", _write_pictures(made, pairs, names, folder, fps))
     return made
 
 
@@ -204,20 +199,16 @@ def _write_pictures(
     made: Comparison, pairs: Iterator[tuple[NDArray, NDArray]], names: tuple[str, str], folder: Path, fps: float
 ) -> NDArray[np.uint8]:
     """The video, and figures of every pair; returns the mean difference of all pairs as a picture."""
-    import imageio.v2 as imageio  # ffmpeg is looked for on import
-
     total: NDArray | None = None
     errors: list[float] = []
     shares: list[float] = []
-    path = folder / "compare.mp4"
-    encoding = {"codec": "libx264", "pixelformat": "yuv420p", "macro_block_size": 2, "quality": 8}
-    with storage_errors(path), imageio.get_writer(path, format="FFMPEG", fps=fps, **encoding) as writer:
+    with open_video(folder / "compare.mp4", fps) as append:
         for number, (one, other) in enumerate(pairs):
             apart = cv2.absdiff(one, other)
             errors.append(float(np.square(apart.astype(np.float32)).mean()))
             shares.append(float((apart.max(-1) > 16).mean()))
             total = apart.astype(np.float32) if total is None else total + apart
-            writer.append_data(_four(one, other, names, number))
+            append(_four(one, other, names, number))
     assert total is not None
     made.frames = {
         "PSNR (dB)": [round(_psnr(e), 3) for e in errors],
@@ -239,12 +230,7 @@ def _four(one: NDArray, other: NDArray, names: tuple[str, str], number: int) -> 
     wiped[:, edge:] = other[:, edge:]
     wiped[:, edge : edge + max(1, width // 320)] = 255
     difference = _difference(one, other)
-    cells = (
-        (one, names[0]),
-        (other, names[1]),
-        (wiped, ""),
-        (difference, "difference" if GAIN == 1 else f"difference x {GAIN}"),
-    )
+    cells = ((one, names[0]), (other, names[1]), (wiped, ""), (difference, f"difference x {GAIN}"))
     drawn = [_labelled(picture, text) for picture, text in cells]
     return np.concatenate([np.concatenate(drawn[:2], 1), np.concatenate(drawn[2:], 1)])
 

@@ -1,4 +1,4 @@
-"""Packages that only some of the exchange needs: asked for when they are, missed with a sentence."""
+"""Packages that only some formats need: imported on demand, with a message if they are missing."""
 
 import importlib
 from typing import Any

@@ -1,4 +1,4 @@
-"""Folders as a command gets them, in any order: which are worlds and which are shots, and what belongs together."""
+"""Folders as given to a command, in any order: which are worlds, which are shots, and which belong together."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a compositor wants of a shot besides its pictures: one multilayer EXR a frame.
+"""What a compositor needs of a shot besides its pictures: one multilayer EXR per frame.
 
 Passes and channels are named as Blender names its own (`Combined.R`, `Depth.Z`, `Vector.X` ...), which Nuke shows as
 layers of these names. Combined is linear (Rec. 709 primaries), lengths are metres, Position and Normal count in the
@@ -22,6 +22,7 @@ from lookbeyond.errors import StorageError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.warping import Warped, warp_to_view
+from lookbeyond.photo.pixels import srgb_to_linear
 from lookbeyond.photo.quiet import quiet_stderr
 from lookbeyond.whole import storage_errors, whole_file
 
@@ -59,9 +60,7 @@ def frame_layers(frame: View, world: Panorama, before: Camera | None, after: Cam
 
 def linear(colour: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Linear light of sRGB bytes (IEC 61966-2-1)."""
-    values = np.arange(256, dtype=np.float64) / 255
-    table = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
-    return table[colour]
+    return srgb_to_linear(np.arange(256) / 255).astype(np.float32)[colour]
 
 
 def _there(points: NDArray, here: NDArray, camera: Camera | None) -> NDArray:

@@ -1,4 +1,4 @@
-"""A world's geometry into the files that were asked for, by their names' endings."""
+"""Writes a world's geometry in the formats that the files' names ask for."""
 
 from pathlib import Path
 

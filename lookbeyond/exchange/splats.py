@@ -1,4 +1,4 @@
-"""A world as Gaussian splats: one disc a pixel, as large as the pixel on the surface it shows.
+"""A world as Gaussian splats: one disc per pixel, as large as the pixel on the surface it shows.
 
 Colours are degree 0. The photo's pixels stand on the photo's own grid, what was made around it on the sphere's. What
 stands in front and the clean plate behind it become splats alike, so that a viewer who steps aside sees wall and floor

@@ -1,4 +1,4 @@
-"""A world as things to walk between: the room's surfaces, what stands out of them, and a light collider.
+"""A world as objects to walk among: the room's surfaces, what stands out from them, and a simple collider.
 
 Each wall, the floor and the ceiling is a flat face with a picture of its own, taken from the clean plate. What stands
 before them are surfaces of the distance map, cut where it is torn, each an object that shows the panorama itself.

@@ -1,4 +1,4 @@
-"""How much of a view is known, estimated in a millisecond, for what is drawn while a path is edited.
+"""How much of a view is known, estimated in a millisecond, for drawing while a path is edited.
 
 `warping.known_share` walks every ray and is exact; this throws the panorama's points onto a coarse frame, each
 as large as it is seen from there, and counts what they reach.

@@ -1,4 +1,4 @@
-"""The values that everything else passes on: a panorama of the world and a view of it. No files here."""
+"""The values that everything else passes around: a panorama of the world and a view of it. No files here."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Equirectangular panoramas and perspective frames: from one to the other, and rays.
+"""Conversion between equirectangular panoramas and perspective frames, and rays.
 
 Equirectangular images lie exactly as Cycles samples an environment texture: for a direction (x, y, z) of the
 world turned by -heading, u = 1/2 - atan2(y, x) / 2 pi runs from left (0) to right (1) and v = 1/2 - asin(z) /

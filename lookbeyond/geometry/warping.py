@@ -1,4 +1,4 @@
-"""A panorama or a view seen from another place, by the distances that come with it.
+"""A panorama or a view as seen from another position, using its distances.
 
 Relief marching: every pixel of the new frame walks its own ray through the source's distance map (a relief,
 as in Policarpo et al. 2005) until it passes behind the surface. No splats, so no cracks and no double images;

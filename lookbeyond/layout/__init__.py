@@ -1,1 +1,1 @@
-"""What a photo tells of the place it was taken in: its line segments, its camera, the room."""
+"""What a photo reveals about the place where it was taken: line segments, camera, room."""

@@ -1,4 +1,4 @@
-"""The photo as the layout network sees it: upright, in angles, its heading in the middle."""
+"""The photo as the layout network sees it: upright, in angles, with its heading in the middle."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Things that the photo's left or right border cuts: they go on, in the plane of their wall, to an upright end."""
+"""Things cut off by the photo's left or right border: they continue, in the plane of their wall, to an upright edge."""
 
 import math
 from dataclasses import dataclass

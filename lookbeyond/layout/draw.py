@@ -1,4 +1,4 @@
-"""A room drawn: its surfaces where nobody saw it, its planes where the photo did."""
+"""Draws a room: its surfaces in the unseen part, its planes where the photo shows it."""
 
 import math
 from collections.abc import Sequence
@@ -67,23 +67,20 @@ def draw_room(
     width = int(width or painted.colour.shape[1])
     unit = (painted.origin[2] - layout.floor_z) / 1.6
     faces = faces_of(layout)
-    area = sum(face.width_m * face.height_m for face in faces)
-    texel = max(TEXEL_M * unit, math.sqrt(area / MOST_TEXELS))
+    texel = max(TEXEL_M * unit, math.sqrt(sum(face.width_m * face.height_m for face in faces) / MOST_TEXELS))
     coarse = COARSE_M * unit * max(1.0, texel / (TEXEL_M * unit))
     small = picture.at_most(WORKING_WIDTH * (2 if isinstance(picture, SpherePicture) else 1))
+    size = small.pixels.shape[1::-1]
     if measured is None:
         measured = painted.distance_at(small.rays())
     else:
-        logs = cv2.resize(np.log(measured), small.pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        measured = np.exp(logs)
+        measured = np.exp(cv2.resize(np.log(measured), size, interpolation=cv2.INTER_LINEAR))
     if things is not None:
-        things = np.asarray(cv2.resize(things, small.pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+        things = np.asarray(cv2.resize(things, size, interpolation=cv2.INTER_LINEAR), np.float32)
     seen = find_clean(small, layout, faces, measured, _believed_colours(painted, layout), things)
     lights = light_of_faces(faces, layout, painted, seen, coarse, unit)
-    patterns = [
-        seen_pattern(face, light, picture, seen, texel, unit) for face, light in zip(faces, lights, strict=True)
-    ]
-    patterns = patterns_of(faces, patterns, lights, texel, unit, painted.seed)
+    shown = [seen_pattern(face, light, picture, seen, texel, unit) for face, light in zip(faces, lights, strict=True)]
+    patterns = patterns_of(faces, shown, lights, texel, unit, painted.seed)
     textures = [
         _texture(face, light, pattern, texel, unit, find_things(face, light, coarse / unit) if dressed else [])
         for face, light, pattern in zip(faces, lights, patterns, strict=True)
@@ -100,8 +97,7 @@ def draw_room(
     clean = cv2.resize(_on_sphere(clean, small, painted), (width, width // 2), interpolation=cv2.INTER_LINEAR)
     plate = _laid_over(picture, colour, clean, painted.heading_rad)
     if isinstance(picture, SpherePicture):
-        # one looks through doors and windows: the wall's plane is not to close them
-        open_ = cv2.dilate((own > THROUGH * distance).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+        open_ = _openings(own, distance)
         furnished, distance = np.where(open_, own, furnished), np.where(open_, own, distance)
         share = cv2.resize(open_.astype(np.float32), (width, width // 2), interpolation=cv2.INTER_LINEAR)
         plate = _laid_over(picture, plate, share, painted.heading_rad)
@@ -109,6 +105,11 @@ def draw_room(
         edges = cut_edges(seen, layout, faces, measured, unit)
         extend_cut(edges, painted.position, painted.heading_rad, colour, furnished)
     return DrawnPlace(colour, furnished, plate, distance)
+
+
+def _openings(measured: NDArray, planes: NDArray) -> NDArray[np.bool_]:
+    """Where one looks through doors and windows, which the wall's plane is not to close."""
+    return cv2.dilate((measured > THROUGH * planes).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
 
 
 def _laid_over(

@@ -1,4 +1,4 @@
-"""Open places (a street, a courtyard, a garden): ground and sky go on, and what stands at the horizon all around.
+"""Open places (a street, a courtyard, a garden): ground, sky and horizon are continued all around.
 
 Nothing here is diffusion's: the built-in weights know rooms only, and would put walls and a ceiling around.
 """

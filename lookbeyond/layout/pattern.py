@@ -1,4 +1,4 @@
-"""The pattern of a face (planks, tiles, paper, grain): what the photo shows of it, and how it goes on."""
+"""The pattern of a face (planks, tiles, wallpaper, grain): what the photo shows of it, and its continuation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -50,11 +50,6 @@ def continue_pattern(
     cells = [(top, left) for top in tops for left in lefts if needed[top : top + side, left : left + side].any()]
     if len(cells) > MOST_PATCHES:
         return None
-    if known.any():
-        away = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 3)
-        cells.sort(key=lambda cell: away[min(cell[0] + side // 2, height - 1), min(cell[1] + side // 2, width - 1)])
-    else:
-        cells.sort(key=lambda cell: math.hypot(cell[0] - height / 2, cell[1] - width / 2))
     variance = float(source[valid].var()) + 1e-8
     small = _shrunk(np.ascontiguousarray(source.mean(-1)))
     places = places[::COARSER, ::COARSER]
@@ -63,7 +58,7 @@ def continue_pattern(
     ramp = np.minimum(np.arange(side) + 1, np.arange(side)[::-1] + 1) / (side * OVERLAP)
     inner = np.clip(np.minimum(ramp[:, None], ramp), 0, 1)
     half, reach = side // COARSER, side // (2 * COARSER)
-    for top, left in cells:
+    for top, left in _outward(cells, known, side):
         window = np.s_[top : top + side, left : left + side]
         y0, x0 = top // COARSER, left // COARSER
         little = np.s_[y0 : y0 + half, x0 : x0 + half]
@@ -86,6 +81,16 @@ def continue_pattern(
         canvas[little] = _shrunk(np.ascontiguousarray(result[window].mean(-1)))
         done[window] = True
     return result[:height, :width]
+
+
+def _outward(cells: list[tuple[int, int]], known: NDArray[np.bool_], side: int) -> list[tuple[int, int]]:
+    """Cells in the order of their distance from what is known; from the middle where nothing is."""
+    height, width = known.shape
+    if not known.any():
+        return sorted(cells, key=lambda cell: math.hypot(cell[0] - height / 2, cell[1] - width / 2))
+    away = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 3)
+    half = side // 2
+    return sorted(cells, key=lambda cell: away[min(cell[0] + half, height - 1), min(cell[1] + half, width - 1)])
 
 
 def _shrunk(image: NDArray) -> NDArray:

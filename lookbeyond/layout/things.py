@@ -1,4 +1,4 @@
-"""Doors, windows and pictures on the walls that nobody saw: where diffusion believed in them, drawn clean."""
+"""Doors, windows and pictures on unseen walls: drawn cleanly where diffusion painted them."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""A painted panorama becomes a world whose place is understood: straight surfaces, their distance, a clean plate."""
+"""Turns a painted panorama into a world with a known layout: straight surfaces, their distances, a clean plate."""
 
 from dataclasses import dataclass, replace
 from typing import Literal

@@ -1,4 +1,4 @@
-"""What the photo says at a glance: a CLIP vision tower, of any size, fed without an image processor."""
+"""The gist of a photo: a CLIP vision tower of any size, used without an image processor."""
 
 import torch
 from torch.nn import functional as F

@@ -1,4 +1,4 @@
-"""The backward pass's own weights: a network whose motion runs the other way round.
+"""Weights for the backward pass: a network whose motion runs in reverse.
 
 The reversed-motion UNet of Stable Video Diffusion (*Generative Inbetweening*, Wang et al.) differs from the forward one
 in the values and outputs of its temporal self-attentions alone, and does not use queries and keys of its own: its

@@ -1,4 +1,4 @@
-"""How Stable Video Diffusion's noise goes away: sigma schedules, where they may begin, and few-step samplers."""
+"""How noise is removed in Stable Video Diffusion: sigma schedules, where they may begin, and few-step samplers."""
 
 import math
 from collections.abc import Sequence

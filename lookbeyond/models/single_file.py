@@ -1,4 +1,4 @@
-"""Weights that were published as one bare file, to be put into a network of a known architecture."""
+"""Weights published as a single file, loaded into a network of known architecture."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""Whether what was made is what was asked for: cheap measures of every frame of a shot, and what they say in words."""
+"""Checks whether the result is what was asked for: cheap measures of every frame of a shot, and findings in words."""

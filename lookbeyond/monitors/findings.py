@@ -1,4 +1,4 @@
-"""What the monitors' figures say: from where to where a shot drifts, shows what is not there, or flickers."""
+"""What the monitors' figures mean: in which frames a shot drifts, contradicts the world or flickers."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

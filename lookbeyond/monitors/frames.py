@@ -1,4 +1,4 @@
-"""Frames against the panorama that they were to show, projected into their cameras anew, and against each other.
+"""Compares frames with the panorama, projected into their cameras again, and with each other.
 
 Nothing that made the frames is used again: the panorama is drawn into every camera once more, coarser than it was for
 the frames. Everything is judged on frames of WATCHED_WIDTH pixels; a "pixel" of a threshold is one of a frame 384 wide.

@@ -1,1 +1,1 @@
-"""What a picture file says of itself and how it becomes sRGB pixels."""
+"""What a picture file says about itself, and how it becomes sRGB pixels."""

@@ -1,4 +1,4 @@
-"""Where a second photo of a place looks, by what it shares with the first: features, matched, and one rotation."""
+"""Where a second photo of a place looks, from what it shares with the first: matched features and one rotation."""
 
 import math
 from collections.abc import Sequence
@@ -35,44 +35,44 @@ class Alignment:
 
 
 def align_photos(
-    photos: Sequence[NDArray[np.uint8]], cameras: Sequence[Camera], names: Sequence[str]
+    photos: Sequence[NDArray[np.uint8]], cameras: Sequence[Camera], names: Sequence[str], known: int = 1
 ) -> tuple[list[Camera], list[Alignment]]:
-    """The photos' cameras, turned so that all of them show the same where they look; the first stays.
+    """The photos' cameras, turned so that all of them show the same where they look, and how well the turned ones do.
 
-    cameras: the lenses are theirs; where they look is only the first one's. All stand where the first does.
+    cameras: the first `known` ones stay; of the others only the lenses count. All stand where the first does.
 
     Raises InputError naming a photo that shares too little with the others, or that does not agree with them.
     """
     features = [_features(photo, camera) for photo, camera in zip(photos, cameras, strict=True)]
-    placed, aligned = {0: cameras[0]}, {}
-    rotation = cache(lambda index, known: _rotation(features[index], features[known], seed=index))
+    placed, aligned = dict(enumerate(cameras[:known])), {}
+    rotation = cache(lambda index, other: _rotation(features[index], features[other], seed=index))
     while len(placed) < len(photos):
         best: tuple[int, int, NDArray[np.float64], Alignment] | None = None
         for index in set(range(len(photos))) - set(placed):
-            for known in placed:
-                found = rotation(index, known)
+            for other in placed:
+                found = rotation(index, other)
                 if found is not None and (best is None or found[1] > best[3].matches):
-                    best = index, known, found[0], Alignment(known, *found[1:])
+                    best = index, other, found[0], Alignment(other, *found[1:])
         if best is None:
             lost = sorted(set(range(len(photos))) - set(placed))[0]
             raise InputError(
                 f"{names[lost]} shares too little with {names[0]}: fewer than {LEAST_MATCHES} details agree; give "
-                "photos that overlap by a quarter or more, taken from one place, or write their cameras by hand"
+                "photos that overlap by a quarter or more, taken from one place, or set their cameras by hand"
             )
-        index, known, turn, how = best
+        index, other, turn, how = best
         if how.residual_deg > MOST_RESIDUAL_DEG:
             raise InputError(
-                f"{names[index]} fits {names[known]} only to {how.residual_deg:.2f}°; they were not taken from one "
-                "place, or a field of view is wrong: give it with --fov-x"
+                f"{names[index]} fits {names[other]} only to {how.residual_deg:.2f}°; they were not taken from one "
+                "place, or a field of view is wrong; correct it"
             )
         pose = np.eye(4)
-        pose[:3, :3] = placed[known].rotation @ turn
+        pose[:3, :3] = placed[other].rotation @ turn
         pose[:3, 3] = cameras[0].position
         camera = cameras[index]
         placed[index] = Camera(camera.width, camera.height, camera.intrinsics, pose)
         aligned[index] = how
     order = range(len(photos))
-    return [placed[index] for index in order], [aligned[index] for index in order if index]
+    return [placed[index] for index in order], [aligned[index] for index in order if index >= known]
 
 
 def _features(photo: NDArray[np.uint8], camera: Camera) -> tuple[NDArray[np.float64], NDArray[np.float32]]:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.projection import place_photo
+from lookbeyond.photo.limits import MOST_PHOTOS
 from lookbeyond.photo.pixels import linear_to_srgb, srgb_to_linear
 
-MOST_PHOTOS = 8
 MOST_APART_M = 0.3
 """Between standpoints: what is nearer than some metres is seen from another side, and no seam hides that."""
 LEAST_OVERLAP = 0.002

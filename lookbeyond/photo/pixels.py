@@ -1,4 +1,4 @@
-"""Pixels as a file has them become upright sRGB: embedded profiles, cICP, gAMA, and linear light with its exposure.
+"""Converts a file's pixels to upright sRGB: embedded profiles, cICP, gAMA, and linear light with its exposure.
 
 NumPy only, so that Blender converts a photo with the very code of the service. What a profile says by tables
 (`TableProfile`) takes a colour management library.
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .tags import Chromaticities, ColourTags, PhotoTags
+from .colour_tags import Chromaticities, ColourTags
+from .tags import PhotoTags
 
 Curve = Callable[[NDArray], NDArray]
 """Encoded values -> linear light."""

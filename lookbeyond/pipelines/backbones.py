@@ -1,4 +1,4 @@
-"""What is particular to the networks of the views stage, one class each. A new one is one more line in `of_unet`."""
+"""What differs between the networks of the views stage, one class each. To add one, add a line to `of_unet`."""
 
 from typing import Any
 

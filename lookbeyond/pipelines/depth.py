@@ -1,4 +1,4 @@
-"""Distance by a public depth estimator: of a finished panorama, and in the holes of a clip's frames.
+"""Distance from a public depth estimator: for a finished panorama, and for the holes in a clip's frames.
 
 A panorama is measured in overlapping views, whose scales are made to agree. Of a clip most is known from the warps
 already: what the estimator says of its frames is fitted to that, and taken where nothing is known.

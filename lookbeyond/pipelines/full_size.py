@@ -1,4 +1,4 @@
-"""Frames at their full size: what the panorama tells of them, and what a network made at its own, laid into the holes.
+"""Frames at full size: what the panorama shows of them, with holes filled by what a network made at its own size.
 
 Everything is bytes and single floats on the processor; only the drawing may be a GPU's.
 """

@@ -1,4 +1,4 @@
-"""Algorithm 1: two passes over a clip, one from each anchor, are one by weights for every frame."""
+"""Algorithm 1: merges two passes over a clip, one from each anchor, by weights for every frame."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What is known of a frame before anything is made: the panorama and the anchors, warped into it."""
+"""What is known of a frame before anything is generated: the panorama and the anchors, warped into it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -27,6 +27,11 @@ class LatentGrid:
         rows, columns = (-size % self.multiple for size in images.shape[-2:])
         return F.pad(images, (0, columns, 0, rows), mode="replicate") if rows or columns else images
 
+    def pad_bytes(self, image: np.ndarray) -> np.ndarray:
+        """The same of an image uint8 [H, W, 3]."""
+        rows, columns = (-size % self.multiple for size in image.shape[:2])
+        return np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
+
     def known(self, known: torch.Tensor) -> torch.Tensor:
         """[N, 1, H, W] -> [N, 1, h, w]: the share of each latent's pixels that is known."""
         return F.avg_pool2d(self.pad(known), self.factor)

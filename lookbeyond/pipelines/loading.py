@@ -15,13 +15,13 @@ from diffusers import DiffusionPipeline
 from torch._dynamo.exc import TorchDynamoException
 
 from lookbeyond import presets
-from lookbeyond.errors import InputError, LookBeyondError
+from lookbeyond.errors import InputError, LookBeyondError, typed_line
 
 # diffusers loads components only from modules that are imported already
 from lookbeyond.models import panorama_transformer, views_unet  # noqa: F401
 from lookbeyond.models.autoencoder import Autoencoder
 from lookbeyond.presets import Component, Preset, memory, weights
-from lookbeyond.presets.memory import KEPT_IN, MEASURES_IN, MemoryPlan, plan_for
+from lookbeyond.presets.memory import MEASURES_IN, MemoryPlan, kept_in, plan_for
 
 from .depth import DepthPipeline, MeasuredPanorama
 from .fusion import Pass
@@ -78,7 +78,7 @@ def load_component(preset: Preset, role: str, component: Component, dtype: torch
         raise
     except Exception as error:  # files of weights can be wrong in any way
         raise InputError(
-            f"{role}: {folder} cannot be loaded as {component.loads} ({_one_line(error)}); "
+            f"{role}: {folder} cannot be loaded as {component.loads} ({typed_line(error)}); "
             f"put such weights there, or correct the preset {preset.name!r}"
         ) from error
     return loaded.eval() if isinstance(loaded, torch.nn.Module) else loaded
@@ -86,10 +86,7 @@ def load_component(preset: Preset, role: str, component: Component, dtype: torch
 
 def _types(component: Component, dtype: torch.dtype) -> torch.dtype | dict[str, torch.dtype]:
     """What a component's weights are loaded as; of a whole pipeline some networks may have a type of their own."""
-    family = component.loads.rpartition(".")[2]
-    own = {
-        part: getattr(torch, KEPT_IN[f"{family}/{part}"]) for part in component.parts if f"{family}/{part}" in KEPT_IN
-    }
+    own = {part: getattr(torch, kept) for part in component.parts if (kept := kept_in(component, part))}
     return own | {"default": dtype} if own else dtype
 
 
@@ -128,7 +125,7 @@ def _add_lora(role: str, pipeline: Any, folder: Path, component: Component) -> N
         pipeline.load_lora_weights(folder, weight_name=component.files[0], local_files_only=True)
         fits = bool(pipeline.get_active_adapters())
     except Exception as error:  # a LoRA of another model fails in many ways, or in none
-        fits, detail = False, _one_line(error)
+        fits, detail = False, typed_line(error)
     if not fits:
         raise InputError(
             f"{role}: {path} is no LoRA for {type(pipeline).__name__} ({detail}); take one that was trained for it"
@@ -143,7 +140,7 @@ def _class_of(role: str, component: Component) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, RuntimeError) as error:
         raise InputError(
-            f"{role}: this machine has no {component.loads} ({_one_line(error)}); correct the preset, or install a "
+            f"{role}: this machine has no {component.loads} ({typed_line(error)}); correct the preset, or install a "
             f"newer {module.partition('.')[0]}"
         ) from None
 
@@ -155,7 +152,7 @@ def _check_kind(role: str, folder: Path, kind: type) -> None:
         config = json.loads((folder / name).read_text("utf-8"))
     except (OSError, ValueError) as error:
         if issubclass(kind, torch.nn.Module) or issubclass(kind, DiffusionPipeline):
-            raise InputError(f"{role}: {folder / name} cannot be read ({_one_line(error)}); copy it again") from None
+            raise InputError(f"{role}: {folder / name} cannot be read ({typed_line(error)}); copy it again") from None
         return
     if issubclass(kind, DiffusionPipeline):
         wanted, _ = kind._get_signature_keys(kind)
@@ -173,10 +170,6 @@ def _check_kind(role: str, folder: Path, kind: type) -> None:
             f"{role}: {folder} holds a {named[0]}, not a {kind.__name__}; put such weights there, or correct "
             "`loads` in the preset"
         )
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 class _Held:

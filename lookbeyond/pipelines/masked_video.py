@@ -11,39 +11,63 @@ import torch
 from diffusers import WanVACEPipeline
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
-from torch.nn import functional as F
 
 from lookbeyond.errors import InputError, OutOfMemory
 
 from .depth import DepthPipeline
 from .fusion import Pass, fused_guidance
-from .guidance import image_tensor
 from .latent_grid import LatentGrid
+from .video_latents import VideoLatents
+from .video_mask import VideoMask, WorkPart
 from .views import ViewsPipelineOutput
 
 WALK_FRAMES = 17
 """Of the walk to an anchor, of which only the last frame is wanted."""
-MARGIN_PX = 64
-"""What is shown of what surrounds the holes, where a pass is cut down to them."""
-LEAST_TILE_PX = 256
-"""Smallest side of such a part: the model was trained on whole pictures."""
 PROMPT = "a steady camera moves slowly through a quiet place, natural light, sharp, photographic"
 NEGATIVE_PROMPT = "blurred, overexposed, flickering, distorted, text, subtitles, watermark, people, painting, cartoon"
-MASKED = 0.5
-"""Grey under the mask, of 0..1: the model sees what lies there."""
 
 
 @dataclass(frozen=True)
-class WorkPart:
-    """The part of a clip that goes through the network."""
+class _Schedule:
+    """How the noise goes away."""
 
-    frames: slice
-    rows: slice
-    columns: slice
+    steps: int
+    strength: float
+    guidance_scale: float
+    guided_share: float
 
-    def of(self, frames: torch.Tensor) -> torch.Tensor:
-        """[N, C, H, W] -> the part's."""
-        return frames[self.frames, :, self.rows, self.columns]
+    @property
+    def begin(self) -> int:
+        """Steps that are left out at the noisy end."""
+        if self.strength >= 1:
+            return 0
+        return self.steps - min(self.steps, max(1, math.ceil(self.steps * self.strength - 1e-6)))
+
+    def guides(self, step: int) -> bool:
+        """Whether a step of the whole schedule, counted from 1, is guided."""
+        return self.guidance_scale > 1 and step <= math.ceil(self.guided_share * self.steps)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the network is told beside the noisy latents, of P passes with R reference latents each.
+
+    Each pass's reference latents lie before the frames', which the passes share.
+    """
+
+    conditions: list[torch.Tensor]  # P of [1, 96, R + T, h, w]
+    references: list[torch.Tensor]  # P of [1, C, R, h, w], clean
+    words: list[torch.Tensor]  # [1, 512, D]: the prompt and, for guidance, the negative one
+    weights: torch.Tensor  # [P, 1, T, 1, 1]
+    scales: torch.Tensor  # of the conditions, one a layer
+
+    @property
+    def shown(self) -> int:
+        return self.references[0].shape[2]
+
+    @property
+    def ahead(self) -> int:
+        return self.shown * len(self.references)
 
 
 class MaskedVideoPipeline(WanVACEPipeline):
@@ -52,10 +76,6 @@ class MaskedVideoPipeline(WanVACEPipeline):
     Both passes are in the clip's order. One is told what the source anchor shows (where both know something), with it
     as the reference image, the other what the target shows; their velocities are mixed by Algorithm 1's weights in
     every step. With `fusion="off"` only the first pass is made: then this is `WanVACEPipeline`, bit for bit.
-
-    The model reads the mask at one frame per latent, not always one of the four that the latent stands for, and never
-    at the first or the last frame. So holes are grown to whole latents, joined over the frames of each, and laid into
-    the frame that is read for it, too.
 
     Args:
         as those of `WanVACEPipeline`; `transformer_2` is not used.
@@ -93,8 +113,11 @@ class MaskedVideoPipeline(WanVACEPipeline):
 
     def pass_length(self, count: int) -> int:
         """How many frames a pass has to have that is to hold `count`: 4 k + 1."""
-        step = self.vae_scale_factor_temporal
-        return step * math.ceil((count - 1) / step) + 1
+        return self.masking.pass_length(count)
+
+    @property
+    def masking(self) -> VideoMask:
+        return VideoMask(self.grid, self.vae_scale_factor_spatial, self.vae_scale_factor_temporal)
 
     @torch.no_grad()
     def __call__(  # type: ignore[override]
@@ -139,74 +162,24 @@ class MaskedVideoPipeline(WanVACEPipeline):
 
         Raises InputError for frames or masks that do not fit, OutOfMemory where the text encoder does not.
         """
-        cameras = passes[0].cameras
         _check(passes, weights, self.pass_length(len(weights)))
         guidance = fused_guidance(passes, weights)
         height, width = guidance.colour.shape[-2:]
-        videos = [self.video_and_mask(one, backward=bool(index), both=len(passes) == 2)
-                  for index, one in enumerate(passes)]  # fmt: skip
+        videos = [self.masking.video_and_mask(one, bool(index), len(passes) == 2) for index, one in enumerate(passes)]
         colour = self.grid.pad(guidance.colour).clone()
-        part = self.work_part(videos[0][1], skip, last=frames == "last")
+        part = self.masking.work_part(videos[0][1], skip, last=frames == "last")
         if part is not None:
-            made = passes if fusion == "spatial" else passes[:1]
-            colour[part.frames, :, part.rows, part.columns] = self._made(
-                made, [tuple(map(part.of, video)) for video in videos[: len(made)]], part.of(colour),
-                weights[part.frames], num_inference_steps, strength, max_guidance_scale, guided_share, references,
-                conditioning_scale, (prompt, negative_prompt), generator, callback_on_step_end,
-            ).to(colour)  # fmt: skip
-        colour = colour[..., :height, :width]
-        if frames == "last":
-            colour, guidance, cameras = colour[-1:], guidance[-1:], cameras[-1:]
-        distance = guidance.distance if self.meter is None else self.meter.complete(colour, guidance, cameras)
-        return ViewsPipelineOutput(colour=colour, distance=distance)
-
-    def video_and_mask(self, one: Pass, backward: bool = False, both: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
-        """A pass's video [N, 3, H, W] in 0..1, grey in its holes, and its mask [N, 1, H, W], 1 where there are any;
-        in the clip's order, padded to what the network takes.
-
-        both: whether both ends of the clip are anchors; else only the first frame is, where the pass's anchor stands.
-        """
-        guidance, step = one.guidance, self.vae_scale_factor_temporal
-        colour, known = self.grid.pad(guidance.colour), self.grid.pad(guidance.known)
-        if backward:
-            colour, known = colour.flip(0), known.flip(0)
-        cell = self.vae_scale_factor_spatial
-        holes = F.max_pool2d(1 - (known > 0).float(), cell)
-        groups = [holes[:1], *holes[1:].split(step)]
-        holes = torch.cat([group.amax(0, keepdim=True).expand_as(group) for group in groups])
-        for place, group in zip(_frames_read(len(holes), len(groups)), groups, strict=True):
-            holes[place] = torch.maximum(holes[place], group.amax(0))
-        holes = F.interpolate(holes, scale_factor=float(cell), mode="nearest")
-        ends = [0, -1] if both else [0] if _stands_at(one) else []
-        holes[ends] = 0
-        if one.anchor is not None and ends:
-            colour = colour.clone()
-            colour[-1 if backward else 0] = self.grid.pad(image_tensor(one.anchor.colour, colour.device))[0]
-        video = (colour / 2 + 0.5).clamp(0, 1)
-        return torch.where(holes > 0, torch.full_like(video, MASKED), video), holes
-
-    def work_part(self, holes: torch.Tensor, skip: str, last: bool = False) -> WorkPart | None:
-        """The part of a clip that a mask [N, 1, H, W] leaves to be made; None where that is nothing.
-
-        last: whether the part has to reach to the last frame.
-        """
-        count, _, height, width = holes.shape
-        if skip == "nothing":
-            return WorkPart(slice(0, count), slice(0, height), slice(0, width))
-        torn = holes.flatten(1).any(1).nonzero()[:, 0].tolist()
-        if not torn:
-            return None
-        # one known frame on each side is what the made ones join on to
-        first, end = max(0, torn[0] - 1), count if last else min(count, torn[-1] + 2)
-        missing = self.pass_length(end - first) - (end - first)
-        end, missing = min(count, end + missing), max(0, missing - (count - end))
-        frames = slice(first - missing, end)
-        if skip == "frames":
-            return WorkPart(frames, slice(0, height), slice(0, width))
-        open_ = holes[frames].amax((0, 1))
-        multiple = self.grid.multiple
-        rows, columns = (_span(open_.any(1 - axis), MARGIN_PX, LEAST_TILE_PX, multiple) for axis in (0, 1))
-        return WorkPart(frames, rows, columns)
+            schedule = _Schedule(num_inference_steps, strength, max_guidance_scale, guided_share)
+            texts = (prompt, negative_prompt) if max_guidance_scale > 1 else (prompt,)
+            made_of = passes if fusion == "spatial" else passes[:1]
+            told = self._told(made_of, videos, part, weights, references, conditioning_scale, texts, generator)
+            made = self._denoise(told, schedule, part.of(colour), generator, callback_on_step_end)
+            colour[part.frames, :, part.rows, part.columns] = made.to(colour)
+        wanted = slice(-1, None) if frames == "last" else slice(None)
+        colour, guidance = colour[wanted, :, :height, :width], guidance[wanted]
+        if self.meter is None:
+            return ViewsPipelineOutput(colour, guidance.distance)
+        return ViewsPipelineOutput(colour, self.meter.complete(colour, guidance, passes[0].cameras[wanted]))
 
     def prepare(self) -> None:
         """Nothing stands outside of the networks (see `ViewsPipeline`)."""
@@ -217,84 +190,86 @@ class MaskedVideoPipeline(WanVACEPipeline):
     def preview(self, clean: torch.Tensor) -> torch.Tensor:
         """[3, H, W] in -1..1: the frame in the middle, from clean latents [1, C, T, h, w]."""
         middle = clean.shape[2] // 2
-        return self._decode_video(clean[:, :, middle : middle + 1])[0]
+        return self.latents.decode(clean[:, :, middle : middle + 1])[0]
 
-    def _made(
+    @property
+    def latents(self) -> VideoLatents:
+        return VideoLatents(self.vae, self._execution_device)
+
+    def _told(
         self,
         passes: Sequence[Pass],
-        videos: Sequence[tuple[torch.Tensor, ...]],
-        colour: torch.Tensor,
+        videos: Sequence[tuple[torch.Tensor, torch.Tensor]],
+        part: WorkPart,
         weights: np.ndarray,
-        steps: int,
-        strength: float,
-        guidance_scale: float,
-        guided_share: float,
         references: str,
         conditioning_scale: float,
-        words: tuple[str, str],
+        texts: Sequence[str],
+        generator: torch.Generator | None,
+    ) -> _Told:
+        """Of a part of passes whose videos and masks are `videos`, with `weights` [N, P]."""
+        device, dtype = self._execution_device, self.transformer.dtype
+        words = [self._embedded(text) for text in texts]
+        conditions, clean = [], []
+        for one, (video, mask) in zip(passes, videos):
+            shown = one.anchor if references == "anchors" else None
+            condition, latents = self._condition(part.of(video), part.of(mask), shown, generator)
+            conditions.append(condition.to(dtype))
+            clean.append(latents)
+        fusion = self.masking.latent_weights(weights[part.frames, : len(passes)]).to(device)
+        scales = torch.full((len(self.transformer.config.vace_layers),), conditioning_scale).to(device, dtype)
+        return _Told(conditions, clean, words, fusion, scales)
+
+    def _denoise(
+        self,
+        told: _Told,
+        schedule: _Schedule,
+        colour: torch.Tensor,
         generator: torch.Generator | None,
         callback: Callable[[Any, int, int, dict], Any] | None,
     ) -> torch.Tensor:
         """The frames of one part [N, 3, h, w] in -1..1, holes and all; `colour` is what it may start from."""
-        device, dtype = self._execution_device, self.transformer.dtype
-        told = [self._embedded(text) for text in (words if guidance_scale > 1 else words[:1])]
-        conditions, clean = [], []
-        for one, (video, mask) in zip(passes, videos, strict=True):
-            shown = one.anchor if references == "anchors" else None
-            condition, latents = self._condition(video, mask, shown, generator)
-            conditions.append(condition.to(dtype))
-            clean.append(latents)
-        shown = clean[0].shape[2]
-        # each pass has reference latents of its own; those of the frames are shared
-        ahead = shown * len(passes)
+        device, begin, ahead = self._execution_device, schedule.begin, told.ahead
         frames = (len(colour) - 1) // self.vae_scale_factor_temporal + 1
-        factor = self.vae_scale_factor_spatial
-        shape = (
-            1,
-            self.transformer.config.in_channels,
-            ahead + frames,
-            *(side // factor for side in colour.shape[-2:]),
-        )
+        sides = (side // self.vae_scale_factor_spatial for side in colour.shape[-2:])
+        shape = (1, self.transformer.config.in_channels, ahead + frames, *sides)
         noise = randn_tensor(shape, generator=generator, device=device, dtype=torch.float32)
-        self.scheduler.set_timesteps(steps, device=device)
-        taken = steps if strength >= 1 else min(steps, max(1, math.ceil(steps * strength - 1e-6)))
-        begin = steps - taken
+        self.scheduler.set_timesteps(schedule.steps, device=device)
         latents = noise
         if begin:
             self.scheduler.set_begin_index(begin)
-            start = torch.cat([*clean, self._encode_video(colour)], 2)
+            start = torch.cat([*told.references, self.latents.encode(colour)], 2)
             latents = torch.lerp(start.float(), noise, self.scheduler.sigmas[begin].to(noise))
-        fusion = self._latent_weights(weights[:, : len(passes)]).to(device)
-        scales = torch.full((len(self.transformer.config.vace_layers),), conditioning_scale).to(device, dtype)
         for step, timestep in enumerate(self.scheduler.timesteps[begin:], 1):
-            rows = [
-                torch.cat([latents[:, :, index * shown : (index + 1) * shown], latents[:, :, ahead:]], 2)
-                for index in range(len(passes))
-            ]
-            guided = guidance_scale > 1 and begin + step <= math.ceil(guided_share * steps)
-            velocity = self._velocities(rows, timestep, told[0], conditions, scales)
-            if guided:
-                free = self._velocities(rows, timestep, told[1], conditions, scales)
-                velocity = free + guidance_scale * (velocity - free)
-            fused = velocity[:1]
-            if len(passes) > 1:
-                own, shared = velocity[:, :, :shown], velocity[:, :, shown:]
-                mixed = (fusion * shared.float()).sum(0, keepdim=True)
-                fused = torch.cat([*own.split(1), mixed.to(velocity.dtype)], 2)
+            scale = schedule.guidance_scale if schedule.guides(begin + step) else 1.0
+            fused = self._fused_velocity(latents, timestep, told, scale)
             sigma = self.scheduler.sigmas[begin + step - 1].to(latents)
             expected = latents - sigma * fused.float()
             latents = self.scheduler.step(fused, timestep, latents, return_dict=False)[0]
             if callback is not None:
-                state = {
-                    "step": step,
-                    "steps": taken,
-                    "latents": latents[:, :, ahead:],
-                    "clean": expected[:, :, ahead:],
-                }
+                state = {"step": step, "steps": schedule.steps - begin, "latents": latents[:, :, ahead:],
+                         "clean": expected[:, :, ahead:]}  # fmt: skip
                 callback(self, step, timestep, state)
-        frames = self._decode_video(latents[:, :, ahead:])
+        made = self.latents.decode(latents[:, :, ahead:])
         self.maybe_free_model_hooks()
-        return frames
+        return made
+
+    def _fused_velocity(self, latents: torch.Tensor, timestep, told: _Told, guidance_scale: float) -> torch.Tensor:
+        """[1, C, P R + T, h, w]: both passes' velocities, mixed where they share latents."""
+        shown, ahead = told.shown, told.ahead
+        rows = [
+            torch.cat([latents[:, :, index * shown : (index + 1) * shown], latents[:, :, ahead:]], 2)
+            for index in range(len(told.conditions))
+        ]
+        velocity = self._velocities(rows, timestep, told.words[0], told.conditions, told.scales)
+        if guidance_scale > 1:
+            free = self._velocities(rows, timestep, told.words[1], told.conditions, told.scales)
+            velocity = free + guidance_scale * (velocity - free)
+        if len(rows) == 1:
+            return velocity
+        own, shared = velocity[:, :, :shown], velocity[:, :, shown:]
+        mixed = (told.weights * shared.float()).sum(0, keepdim=True)
+        return torch.cat([*own.split(1), mixed.to(velocity.dtype)], 2)
 
     def _velocities(self, rows, timestep, words, conditions, scales) -> torch.Tensor:
         """The network's outputs [P, C, T, h, w] for the passes' noisy latents, each with its condition."""
@@ -315,7 +290,7 @@ class MaskedVideoPipeline(WanVACEPipeline):
     def _condition(self, video, mask, shown, generator) -> tuple[torch.Tensor, torch.Tensor]:
         """What the network is told of a pass [1, 96, R + T, h, w], and the clean latents of its R reference images."""
         height, width = video.shape[-2:]
-        picture = None if shown is None else Image.fromarray(self._pad_bytes(shown.colour))
+        picture = None if shown is None else Image.fromarray(self.grid.pad_bytes(shown.colour))
         mask = mask.expand(-1, 3, -1, -1)
         video, mask, pictures = self.preprocess_conditions(
             video[None], mask[None], picture, 1, height, width, len(video), torch.float32, self._execution_device
@@ -324,12 +299,6 @@ class MaskedVideoPipeline(WanVACEPipeline):
         count = len(pictures[0])
         masks = self.prepare_masks(mask, pictures, generator)
         return torch.cat([latents, masks], 1), latents[:, : self.vae.config.z_dim, :count]
-
-    def _latent_weights(self, weights: np.ndarray) -> torch.Tensor:
-        """[P, 1, T, 1, 1]: the mean weight of the frames that each latent stands for."""
-        frames = torch.tensor(weights, dtype=torch.float32)
-        groups = [frames[:1], *frames[1:].split(self.vae_scale_factor_temporal)]
-        return torch.stack([group.mean(0) for group in groups], 1)[:, None, :, None, None]
 
     def _embedded(self, text: str) -> torch.Tensor:
         """[1, 512, D]; each text once: all clips of a shot say the same."""
@@ -346,30 +315,6 @@ class MaskedVideoPipeline(WanVACEPipeline):
                 ) from error
             self._words = {**dict(list(self._words.items())[-3:]), text: embedded}
         return self._words[text].to(self._execution_device, self.transformer.dtype)
-
-    def _statistics(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and the reciprocal of the deviation of the autoencoder's latents, [1, C, 1, 1, 1]."""
-        config = self.vae.config
-        mean = torch.tensor(config.latents_mean).view(1, config.z_dim, 1, 1, 1).to(latents.device, latents.dtype)
-        deviation = torch.tensor(config.latents_std).view(1, config.z_dim, 1, 1, 1)
-        return mean, (1.0 / deviation).to(latents.device, latents.dtype)
-
-    def _encode_video(self, frames: torch.Tensor) -> torch.Tensor:
-        """[N, 3, H, W] in -1..1 -> [1, C, T, h, w]."""
-        video = frames.permute(1, 0, 2, 3)[None].to(self._execution_device, self.vae.dtype)
-        latents = self.vae.encode(video).latent_dist.mode().float()
-        mean, scale = self._statistics(latents)
-        return (latents - mean) * scale
-
-    def _decode_video(self, latents: torch.Tensor) -> torch.Tensor:
-        """[1, C, T, h, w] -> [N, 3, H, W] in -1..1."""
-        latents = latents.to(self.vae.dtype)
-        mean, scale = self._statistics(latents)
-        return self.vae.decode(latents / scale + mean, return_dict=False)[0][0].permute(1, 0, 2, 3).float()
-
-    def _pad_bytes(self, image: np.ndarray) -> np.ndarray:
-        rows, columns = (-size % self.grid.multiple for size in image.shape[:2])
-        return np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
 
 
 def _check(passes: Sequence[Pass], weights: np.ndarray, length: int) -> None:
@@ -390,27 +335,3 @@ def _check(passes: Sequence[Pass], weights: np.ndarray, length: int) -> None:
             raise InputError(
                 f"the mask is {columns} x {rows} pixels and its frames are {width} x {height}; give them one size"
             )
-
-
-def _frames_read(count: int, latents: int) -> list[int]:
-    """Of `count` frames those whose mask the model reads, one for each latent."""
-    frames = torch.arange(count, dtype=torch.float32)[None, None]
-    return F.interpolate(frames, latents, mode="nearest-exact")[0, 0].int().tolist()
-
-
-def _stands_at(one: Pass) -> bool:
-    """Whether a pass begins where its anchor stands."""
-    return one.anchor is not None and np.allclose(
-        one.anchor.camera.camera_to_world, one.cameras[0].camera_to_world, atol=1e-6
-    )
-
-
-def _span(wanted: torch.Tensor, margin: int, least: int, multiple: int) -> slice:
-    """The stretch of a side, bool [L], that holds all that is wanted and a margin, in multiples of so many pixels."""
-    length = len(wanted)
-    places = wanted.nonzero()[:, 0]
-    first, end = int(places[0]) - margin, int(places[-1]) + 1 + margin
-    size = min(length, max(least, end - first))
-    first = min(max(0, (first + end - size) // 2), length - size)
-    first, end = first - first % multiple, first + size
-    return slice(first, min(length, end + (first - end) % multiple))

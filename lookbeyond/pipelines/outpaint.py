@@ -1,4 +1,4 @@
-"""Stage 1 by a public inpainting model: the photo becomes a panorama view by view, or straight in the panorama."""
+"""Stage 1 with a public inpainting model: completes the panorama view by view, or directly as one picture."""
 
 import inspect
 import math

@@ -1,4 +1,4 @@
-"""Cameras between cameras, for networks that want a pass of a certain number of frames."""
+"""Interpolated cameras, for networks that need passes of a certain number of frames."""
 
 from collections.abc import Sequence
 

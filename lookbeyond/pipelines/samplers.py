@@ -1,4 +1,4 @@
-"""How noise goes away: one class for each family of schedulers. A new family is one more class in `FAMILIES`."""
+"""How noise is removed: one class per family of schedulers. To add a family, add a class to `FAMILIES`."""
 
 from abc import ABC, abstractmethod
 from typing import Any, Literal

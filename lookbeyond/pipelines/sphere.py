@@ -1,4 +1,4 @@
-"""The sphere in perspective views: which views cover it, in which order they are filled, and how they are put back.
+"""The sphere as perspective views: which views cover it, in which order they are filled, and how they are put back.
 
 Networks that know pictures only as cameras take them work on such views; no network is in this module.
 """

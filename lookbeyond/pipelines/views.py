@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,9 +12,8 @@ import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
-from torch.nn import functional as F
 
-from lookbeyond.distance import distance_to_latents, latents_to_distance
+from lookbeyond.distance import distance_to_latents
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import View
 from lookbeyond.models.autoencoder import encode_images, spatial_scale_factor
@@ -25,16 +25,17 @@ from lookbeyond.models.single_file import replace_weights
 from lookbeyond.models.views_unet import ViewsUNet  # noqa: F401
 
 from .backbones import Backbone, of_unet
+from .denoising import denoise
 from .depth import DepthPipeline
 from .fusion import Fusion, Pass, fused_guidance
-from .guidance import Guidance, fill_holes, image_tensor
+from .guidance import Guidance, image_tensor
+from .guidance_latents import GuidanceLatents
 from .latent_grid import LatentGrid
 from .samplers import Levels, Sampler, sampler_of
+from .unet_batches import Told, UNetBatches
 
 ROWS_AT_ONCE, FRAMES_DECODED_AT_ONCE = 2, 4
 """Unless memory asks for less."""
-WHOLLY_KNOWN = 0.9
-"""Share of a latent's pixels that must be known for it to be held at the guidance."""
 
 
 @dataclass
@@ -43,27 +44,6 @@ class ViewsPipelineOutput(BaseOutput):
     """[N, 3, H, W] in -1..1."""
     distance: torch.Tensor
     """[N, 1, H, W] metres along the ray."""
-
-
-@dataclass(frozen=True)
-class _Told:
-    """What the UNet is told beside the noisy latents; P passes, each in its own order."""
-
-    conditions: torch.Tensor  # [P, N, C, h, w]
-    embeddings: torch.Tensor  # [P, 1, D]
-    rays: torch.Tensor | None  # [P, N, 6, h, w], for a raymap encoder
-    ids: torch.Tensor  # [1, 3], SVD's micro-conditions
-    scales: torch.Tensor | None  # [P, N, 1, 1, 1], of classifier-free guidance
-
-
-@dataclass(frozen=True)
-class _Start:
-    """What the frames begin from: the guidance as clean latents, the noise, and which latents stay as they are."""
-
-    clean: torch.Tensor  # [N, C, h, w]
-    noise: torch.Tensor  # [N, C, h, w]
-    always: torch.Tensor  # [N, 1, h, w] bool
-    held: torch.Tensor  # [N, 1, h, w] bool, while the noise is high
 
 
 class ViewsPipeline(DiffusionPipeline):
@@ -107,13 +87,7 @@ class ViewsPipeline(DiffusionPipeline):
         super().__init__()
         self.rows_at_once, self.frames_decoded_at_once = ROWS_AT_ONCE, FRAMES_DECODED_AT_ONCE
         self.meter: DepthPipeline | None = None
-        if unet_weights is not None:
-            replace_weights(unet, unet_weights)
-        if lora is not None:
-            from lookbeyond.models.lora import fuse_lora, load_lora  # peft takes its time to import
-
-            load_lora(unet, lora)
-            fuse_lora(unet)
+        _change_weights(unet, unet_weights, lora)
         self.register_modules(
             vae=vae, image_encoder=image_encoder, unet=unet, scheduler=scheduler, unet_backward=unet_backward,
             raymap_encoder=raymap_encoder,
@@ -183,7 +157,7 @@ class ViewsPipeline(DiffusionPipeline):
             sigmas: SVD's noise levels: its scheduler's own, or those of *Align Your Steps* (10 steps).
             strength: share of the noise to start from, 1: pure noise; less: the guidance, partly noised. SVD then
                 takes that share of the steps, too; flow matching takes `num_inference_steps` in any case.
-            hold: share of the schedule, from its noisy end, over which known latents are kept at the guidance.
+            hold: share of the schedule, from its noisy end, that keeps known latents at the guidance.
             min_guidance_scale, max_guidance_scale: classifier-free guidance grows along each pass as in SVD; 1: off.
             fps, motion_bucket_id, noise_aug_strength: SVD's micro-conditions.
             raymap: "off" gives the network no rays (an ablation).
@@ -192,53 +166,25 @@ class ViewsPipeline(DiffusionPipeline):
                 what the frames are expected to become.
         """
         self.prepare()
-        device = self._execution_device
-        fusion, guidance = Fusion(weights, device), fused_guidance(passes, weights)
-        warped = "warped" in self.backbone.conditions
-        encoded = [self.encode(self.grid.pad(one.guidance.colour)) for one in passes] if warped else []
-        augmented = (noise_aug_strength, generator)
-        conditions = [
-            self._conditions(one, unit, scale, raymap, augmented, latents)
-            for one, latents in zip(passes, encoded or [None] * len(passes), strict=True)
-        ]
-        told = _Told(
-            torch.cat(conditions),
-            torch.cat([self.embed_anchor(one.anchor) for one in passes])[:, None],
-            self._rays(passes, scale) if self.raymap_encoder is not None and raymap == "on" else None,
-            torch.tensor([[fps - 1, motion_bucket_id, noise_aug_strength]], device=device),
-            fusion.guidance_scales(min_guidance_scale, max_guidance_scale),
-        )
-        timesteps, whole = self.sampler.timesteps(num_inference_steps, strength, sigmas, device)
-        always, held = self._kept(guidance, ends=len(passes) == 2)
-        # a start from nothing that holds nothing needs no frames but the anchors
-        needed = always.any((1, 2, 3)) if strength >= 1 and hold <= 0 else torch.ones(len(weights), dtype=torch.bool)
-        clean = self._clean(guidance, unit, needed, self._fused_latents(encoded, weights, guidance))
-        noise = randn_tensor(clean.shape, generator=generator, device=device, dtype=torch.float32)
-        latents = self.sampler.pure(noise) if strength >= 1 else self.sampler.noised(clean, noise, timesteps[0])
-        latents = self._denoise(
-            latents, timesteps, hold * whole - (whole - len(timesteps)), _Start(clean, noise, always, held), told,
-            fusion, generator, callback_on_step_end,
+        guidance, known, fusion = fused_guidance(passes, weights), self.latents, Fusion(weights, self._execution_device)
+        wanted = passes if "warped" in self.backbone.conditions else []
+        encoded = [self.encode(self.grid.pad(one.guidance.colour)) for one in wanted]
+        scales, micro = (min_guidance_scale, max_guidance_scale), (fps - 1, motion_bucket_id, noise_aug_strength)
+        told = self._told(passes, encoded, unit, scale, raymap, micro, fusion.guidance_scales(*scales), generator)
+        timesteps, whole = self.sampler.timesteps(num_inference_steps, strength, sigmas, known.device)
+        start = known.start(
+            guidance, unit, known.fused(encoded, weights, guidance), generator,
+            ends=len(passes) == 2, nothing_else=strength >= 1 and hold <= 0,
+        )  # fmt: skip
+        latents = self.sampler.pure(start.noise) if strength >= 1 else start.noised(self.sampler, timesteps[0])
+        latents = denoise(
+            latents, timesteps, hold * whole - (whole - len(timesteps)), start, self.sampler, fusion,
+            partial(self.unets.predict, self.call_unet, told=told), generator,
+            callback_on_step_end and partial(callback_on_step_end, self),
         )  # fmt: skip
         if frames == "last":  # with as many before it as are decoded together
             latents, guidance = latents[-self.frames_decoded_at_once :], guidance[-1:]
         return self._decoded(latents, guidance, passes[0].cameras[-len(guidance.known) :], unit)
-
-    def _denoise(
-        self, latents, timesteps, held_until: float, start: _Start, told: _Told, fusion: Fusion, generator, callback
-    ) -> torch.Tensor:
-        """Latents [N, C, h, w] through all timesteps. held_until: the last step, from 1, that holds what is known."""
-        sampler = self.sampler
-        for step, timestep in enumerate(timesteps, 1):
-            kept = start.held if step <= held_until else start.always
-            latents = torch.where(kept, sampler.noised(start.clean, start.noise, timestep), latents)
-            frames = fusion.split(sampler.model_input(latents, timestep))
-            output = fusion.fuse(self._predict(frames, timestep, told))
-            expected = sampler.expected(latents, output, timestep)
-            latents = sampler.step(output, timestep, latents, generator)
-            if callback is not None:
-                state = {"step": step, "steps": len(timesteps), "latents": latents, "clean": expected}
-                callback(self, step, timestep, state)
-        return latents
 
     def _decoded(
         self, latents: torch.Tensor, guidance: Guidance, cameras: Sequence[Camera], unit: float
@@ -250,8 +196,12 @@ class ViewsPipeline(DiffusionPipeline):
         if self.meter is not None and latents.shape[1] == colours:
             distance = self.meter.complete(colour, guidance, cameras)
         else:
-            distance = self._distance(latents[-given:, colours:], guidance, unit)
+            distance = self.latents.distance(latents[-given:, colours:], guidance, unit)
         return ViewsPipelineOutput(colour=colour, distance=distance)
+
+    @property
+    def unets(self) -> UNetBatches:
+        return UNetBatches(self.networks(), isinstance(self.unet_backward, ReversedMotion), self.rows_at_once)
 
     def prepare(self) -> None:
         """Components that stand outside the UNet take their places in it (they know when they have)."""
@@ -268,31 +218,18 @@ class ViewsPipeline(DiffusionPipeline):
         own = self.unet_backward is not None and not isinstance(self.unet_backward, ReversedMotion)
         return [self.unet, self.unet_backward if own else self.unet]
 
-    def _kept(self, guidance: Guidance, ends: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Which latents [N, 1, h, w] are the guidance's at every noise level, and which while it is held."""
-        known = self.grid.known(guidance.known) > WHOLLY_KNOWN
-        always = torch.zeros_like(known)
-        if ends:  # the clip's ends are its anchors
-            always[[0, -1]] = True
-        return always, always | known
+    def _told(self, passes, encoded, unit, scale, raymap, micro: tuple[float, ...], scales, generator) -> Told:
+        """What the UNet is told. encoded: P of [N, c, h, w], the guidance's colour as latents, where it wants these."""
+        device, augmented = self._execution_device, (micro[-1], generator)
+        latents = encoded or [None] * len(passes)
+        conditions = [self._condition(*both, unit, scale, raymap, augmented) for both in zip(passes, latents)]
+        embeddings = torch.cat([self.embed_anchor(one.anchor) for one in passes])[:, None]
+        takes_rays = self.raymap_encoder is not None and raymap == "on"
+        rays = self.grid.rays(passes, scale).to(device) if takes_rays else None
+        return Told(torch.stack(conditions), embeddings, rays, torch.tensor([micro], device=device), scales)
 
-    def _fused_latents(
-        self, encoded: Sequence[torch.Tensor], weights: np.ndarray, guidance: Guidance
-    ) -> torch.Tensor | None:
-        """Latents [N, C, h, w] of the fused guidance, mixed from those of both passes: these are almost the same
-        pictures, whose mixture need not be encoded once more. A clip's ends, which are its anchors, are."""
-        if len(encoded) < 2:
-            return encoded[0] if encoded else None
-        share = torch.from_numpy(weights[:, 0]).to(encoded[0])[:, None, None, None]
-        mixed = torch.lerp(encoded[1].flip(0), encoded[0], share)
-        mixed[[0, -1]] = self.encode(self.grid.pad(guidance.colour[[0, -1]]))
-        return mixed
-
-    def _conditions(self, one: Pass, unit, scale, raymap, augmented, warped: torch.Tensor | None) -> torch.Tensor:
-        """[1, N, C, h, w]: what the UNet's config says it wants to be told, in that order.
-
-        warped: [N, c, h, w], the guidance's colour as latents, where that is one of them.
-        """
+    def _condition(self, one: Pass, warped: torch.Tensor | None, unit, scale, raymap, augmented) -> torch.Tensor:
+        """[N, C, h, w]: what the UNet's config says it wants to be told of a pass, in that order."""
         guidance, known = one.guidance, self.grid.known(one.guidance.known)
         parts = []
         for name in self.backbone.conditions:
@@ -305,15 +242,11 @@ class ViewsPipeline(DiffusionPipeline):
             elif name == "anchor":
                 parts.append(self.anchor_latents(one.anchor, known, *augmented).expand(len(known), -1, -1, -1))
             elif name == "raymap":
-                rays = self._rays([one], scale)[0]
+                rays = self.grid.rays([one], scale).to(self._execution_device)[0]
                 parts.append(rays if raymap == "on" else torch.zeros_like(rays))
             else:
                 raise ValueError(f"the UNet wants the condition {name!r}, which this pipeline cannot give")
-        return torch.cat(parts, 1)[None]
-
-    def _rays(self, passes: Sequence[Pass], scale: float) -> torch.Tensor:
-        """Plücker rays [P, N, 6, h, w] of the latents, each pass's in the frame of its own anchor."""
-        return self.grid.rays(passes, scale).to(self._execution_device)
+        return torch.cat(parts, 1)
 
     def anchor_latents(self, anchor: View | None, like: torch.Tensor, noise_aug_strength, generator) -> torch.Tensor:
         if anchor is None:
@@ -332,58 +265,6 @@ class ViewsPipeline(DiffusionPipeline):
             )
         return self.backbone.embed_anchor(self.image_encoder, image_tensor(anchor.colour, device))
 
-    def _clean(
-        self, guidance: Guidance, unit: float, needed: torch.Tensor, known_latents: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """The guidance as clean latents [N, colour + distance channels, h, w]; zeros where it is not `needed` [N].
-
-        known_latents: [N, c, h, w], those of its colour, where they are known.
-        """
-        told, grid = guidance[needed.to(guidance.known.device)], self.grid
-        colour, distances = grid.pad(told.colour), self.backbone.distance_channels
-        rows, columns = (side // grid.factor for side in colour.shape[-2:])
-        channels = self.vae.config.latent_channels + distances
-        clean = torch.zeros((len(needed), channels, rows, columns), device=self._execution_device)
-        if len(colour):
-            parts = [self.encode(colour) if known_latents is None else known_latents[needed.to(known_latents.device)]]
-            parts += [distance_to_latents(self.grid.pad(told.distance), unit)] if distances else []
-            clean[needed.to(clean.device)] = torch.cat(parts, 1)
-        return clean
-
-    def _predict(self, frames, timestep, told: _Told) -> torch.Tensor:
-        """The networks' outputs for all passes [P, N, C, h, w], guided where there are scales."""
-        copies = (1,) if told.scales is None else (0, 1)  # 0: told nothing but its rays, which are no matter of taste
-        outputs: dict[tuple[int, int], torch.Tensor] = {}
-        for network, rows in self._batches(len(frames), copies):
-            which = [index for index, _ in rows]
-            share = torch.tensor([copy for _, copy in rows], device=frames.device)[:, None, None]
-            model_input = torch.cat([frames[which], told.conditions[which] * share[..., None, None]], 2)
-            extra = {} if told.rays is None else {"raymap": told.rays[which]}
-            if isinstance(self.unet_backward, ReversedMotion) and len(frames) == 2:
-                extra["both_directions"] = True
-            embeddings = told.embeddings[which] * share.to(told.embeddings.dtype)
-            results = self.call_unet(network, model_input, timestep, embeddings, told.ids, extra)
-            outputs |= dict(zip(rows, results, strict=True))
-        output = torch.stack([outputs[index, 1] for index in range(len(frames))])
-        if told.scales is None:
-            return output
-        free = torch.stack([outputs[index, 0] for index in range(len(frames))])
-        return free + told.scales * (output - free)
-
-    def _batches(self, passes: int, copies: Sequence[int]):
-        """What goes through which network at once: rows (pass, copy), passes first."""
-        networks = self.networks()
-        if isinstance(self.unet_backward, ReversedMotion) and passes == 2:  # both directions of a copy go together
-            size = max(1, self.rows_at_once // 2)
-            for start in range(0, len(copies), size):
-                some = copies[start : start + size]
-                yield self.unet, [(index, copy) for index in range(2) for copy in some]
-            return
-        for own in ([0, 1][:passes],) if networks[0] is networks[1] else ([index] for index in range(passes)):
-            rows = [(index, copy) for index in own for copy in copies]
-            for start in range(0, len(rows), self.rows_at_once):
-                yield networks[own[0]], rows[start : start + self.rows_at_once]
-
     def call_unet(self, unet, model_input, timestep, embeddings, ids, extra: dict) -> torch.Tensor:
         model_input = model_input.to(self.backbone.input_dtype(unet, model_input))
         output = unet(
@@ -391,6 +272,12 @@ class ViewsPipeline(DiffusionPipeline):
             added_time_ids=ids.expand(len(model_input), -1).to(unet.dtype), return_dict=False, **extra,
         )[0]  # fmt: skip
         return output.float()
+
+    @property
+    def latents(self) -> GuidanceLatents:
+        """What is known as latents of this UNet."""
+        channels = self.vae.config.latent_channels, self.backbone.distance_channels
+        return GuidanceLatents(self.grid, self.encode, *channels, self._execution_device)
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         parts = images.split(self.frames_decoded_at_once)
@@ -405,13 +292,13 @@ class ViewsPipeline(DiffusionPipeline):
         ]
         return torch.cat(parts)
 
-    def _distance(self, latents: torch.Tensor, guidance: Guidance, unit: float) -> torch.Tensor:
-        """The warped distance where it is known; in holes what was made, shifted to meet it at their rims."""
-        if not latents.shape[1]:
-            return guidance.distance
-        size = guidance.distance.shape[-2:]
-        made = F.interpolate(latents_to_distance(latents, unit).log(), scale_factor=4, mode="bilinear")
-        made = made[..., : size[0], : size[1]]
-        told = guidance.distance.clamp_min(1e-3).log()
-        offset = fill_holes(told - made, guidance.known)
-        return torch.where(guidance.known > 0, told, made + offset).exp()
+
+def _change_weights(unet: torch.nn.Module, weights: Path | None, lora: Path | None) -> None:
+    """Other weights instead of a UNet's own, and a LoRA added to them."""
+    if weights is not None:
+        replace_weights(unet, weights)
+    if lora is not None:
+        from lookbeyond.models.lora import fuse_lora, load_lora  # peft takes its time to import
+
+        load_lora(unet, lora)
+        fuse_lora(unet)

@@ -23,6 +23,8 @@ ROWS = 256
 """Of the distance map, at most: finer ones are shrunk to their nearest."""
 DOUBT = 0.5
 """What nobody saw may be nearer by this share: behind the photographer walls are guessed."""
+DOUBT_FROM_RAD = math.radians(40)
+"""So far beside the photo what it shows has ended; before that, its walls go on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +70,8 @@ class FreeSpace:
         return all(self.coverage.too_far(place) <= 0 for place in places)
 
     def _why_no_farther(self, offset: NDArray) -> str:
-        photo = _is_photo(self.panorama, np.array([math.atan2(offset[1], offset[0])]))[0]
-        return "" if photo or not self.doubt else " (nobody saw what is there: of the way it tells, not all is trusted)"
+        seen = _beyond_photo(self.panorama, np.array([math.atan2(offset[1], offset[0])]))[0] < 0.01
+        return "" if seen or not self.doubt else " (nobody saw what is there: of the way it tells, not all is trusted)"
 
     def require(self, place: ArrayLike, name: str) -> tuple[int, int]:
         """The open cell of a goal. Raises InputError that says why the camera cannot be there."""
@@ -106,7 +108,7 @@ def _level_reach(panorama: Panorama, coverage: Coverage, azimuths: NDArray, doub
     """How far a camera may go, metres, at each azimuth."""
     level = np.stack([np.cos(azimuths), np.sin(azimuths), np.zeros(len(azimuths))], 1)
     reach = np.array([coverage.reach(direction) for direction in level])
-    return reach * np.where(_is_photo(panorama, azimuths), 1.0, 1.0 - doubt)
+    return reach * (1 - doubt * np.minimum(_beyond_photo(panorama, azimuths) / DOUBT_FROM_RAD, 1))
 
 
 def free_space(panorama: Panorama, clearance_m: float, extent_m: float = EXTENT_M, doubt: float = DOUBT) -> FreeSpace:
@@ -156,10 +158,15 @@ def _outside(panorama: Panorama, cell_m: float, middle: int) -> NDArray[np.bool_
     return ~polygon2mask((size, size), (layout.corners - panorama.position[:2]) / cell_m + middle)
 
 
-def _is_photo(panorama: Panorama, azimuths: NDArray) -> NDArray[np.bool_]:
-    height, width = panorama.from_photo.shape
-    columns = np.mod(0.5 - (azimuths - panorama.heading_rad) / (2 * math.pi), 1.0) * width
-    return panorama.from_photo[height // 2, columns.astype(int) % width] > 127
+def _beyond_photo(panorama: Panorama, azimuths: NDArray) -> NDArray[np.float64]:
+    """Radians from each azimuth to the nearest that the photo shows at the camera's height; pi where it shows none."""
+    width = panorama.from_photo.shape[1]
+    columns = np.flatnonzero(panorama.from_photo[len(panorama.from_photo) // 2] > 127)
+    if not len(columns):
+        return np.full(len(azimuths), math.pi)
+    shown = panorama.heading_rad + math.pi * (1 - 2 * (columns + 0.5) / width)
+    turn = np.abs((azimuths[:, None] - shown[None] + math.pi) % (2 * math.pi) - math.pi).min(1)
+    return np.maximum(turn - math.pi / width, 0)
 
 
 def _nearest_points(panorama: Panorama) -> NDArray[np.float32]:

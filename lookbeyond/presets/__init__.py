@@ -22,6 +22,7 @@ import msgspec
 from msgspec.structs import replace
 
 from lookbeyond.errors import InputError
+from lookbeyond.photo.limits import MOST_ON_CANVAS, MOST_PHOTOS
 
 ROOT = Path(__file__).parent
 STAGES = ("panorama", "views", "distance")
@@ -151,6 +152,12 @@ class Preset:
     @property
     def folder(self) -> Path:
         return next((path.parent for path in _files() if path.parent.name == self.name), ROOT / self.name)
+
+    @property
+    def most_photos(self) -> int:
+        """How many photos of one place its panorama is made of."""
+        stage = self.stage("panorama") if self.stages else None
+        return MOST_ON_CANVAS if stage is not None and stage[1].settings.get("way") == "canvas" else MOST_PHOTOS
 
     def stage(self, name: str) -> tuple["Preset", Stage] | None:
         """A stage and the preset that it really belongs to; None for a distance that the panorama makes itself."""

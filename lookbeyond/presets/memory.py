@@ -1,4 +1,4 @@
-"""What fits into a device's memory, and how: weights' type, offloading, chunks. Arithmetic only, before any work.
+"""What fits into a device's memory, and how: the weights' dtype, offloading, chunks. Only arithmetic, before any work.
 
 Weights count with their type's size. Beside them each network keeps working values alive; how many at its peak was
 counted once for the real shapes on tensors without data (`WORKING`): what a GPU's kernels take beyond that is in
@@ -209,12 +209,11 @@ def parts_of(preset: Preset, size: tuple[int, int] | None = None, frames: int = 
                     for at_once in (working.frames, working.chunked_frames)
                 )
                 pixels_at_work = pixels * component.working.get(name, 1.0)
-                kept_in = next((KEPT_IN[kind] for kind in _kinds(component, name) if kind in KEPT_IN), dtype)
                 parts.append(
                     Part(
                         f"{stage}/{role}" + (f"/{name}" if component.parts else ""), count,
                         working.whole * pixels_at_work * most, working.chunked * pixels_at_work * least, layers,
-                        kept_in,
+                        kept_in(component, name) or dtype,
                     )
                 )  # fmt: skip
     return parts
@@ -236,6 +235,11 @@ def _kinds(component: Component, part: str) -> tuple[str, str, str]:
     """The names under which the tables above may know a network, the closest first."""
     family = component.loads.rpartition(".")[2]
     return f"{family}/{part}", family, part
+
+
+def kept_in(component: Component, part: str) -> str:
+    """The type that a network is used in by those who made it; "" where it has none of its own."""
+    return next((KEPT_IN[kind] for kind in _kinds(component, part) if kind in KEPT_IN), "")
 
 
 def plan_for(

@@ -1,4 +1,4 @@
-"""Where the files of a preset's components lie on this machine, and whether they are whole. Nothing is downloaded."""
+"""Where the files of a preset's components are on this machine, and whether they are complete. No downloads."""
 
 import contextlib
 import fnmatch

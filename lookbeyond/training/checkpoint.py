@@ -1,4 +1,4 @@
-"""What a training run needs to go on exactly where it was: one safetensors file, written whole or not at all.
+"""What a training run needs to continue exactly where it stopped: one safetensors file, written atomically.
 
 Nothing random is in it: every step draws from a generator of its own (`loop.run`).
 """
@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from lookbeyond.errors import InputError
+from lookbeyond.errors import InputError, one_line
 from lookbeyond.whole import whole_file
 
 NAME = "checkpoint.safetensors"
@@ -54,7 +54,7 @@ def read(path: Path) -> Checkpoint:
         return _read(path)
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise InputError(
-            f"The checkpoint {path} cannot be read ({' '.join(str(error).split())}); give --out another folder, "
+            f"The checkpoint {path} cannot be read ({one_line(error)}); give --out another folder, "
             "or delete the file to begin anew."
         ) from error
 

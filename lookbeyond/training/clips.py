@@ -1,4 +1,4 @@
-"""Short camera moves with what the product would know of them, as latents: rendered in rooms, or cut out of footage.
+"""Short camera moves with the guidance that the product would have, as latents: rendered in rooms, or cut from footage.
 
     lookbeyond train clips --rooms pool --vae weights/vae --out clips --count 2000
 

@@ -5,7 +5,7 @@
 Photos of procedural rooms that training never draws, half of them of boxes as they are drawn; a quarter of them once
 more as something that no fit can be right about: cut out, turned, with another camera, noise. A fit is right where its
 seen walls are within 15 % on average. A logistic regression of that on the fit's own signs is printed, with what it
-says of photos that it was not fitted to; `lookbeyond/layout/fit.py` holds its numbers.
+says of photos that it was not fitted to; `lookbeyond/layout/gate.py` holds its numbers.
 """
 
 import math
@@ -22,7 +22,9 @@ from lookbeyond.data.room_photos import HELD_OUT_SEED, RAYS, RoomPhoto, draw_pho
 from lookbeyond.data.textures import dead_leaves
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import heading_pitch_roll, placed_camera
-from lookbeyond.layout.fit import SIGNS, built_in_network, fit_signs
+from lookbeyond.layout.fit import fit_signs
+from lookbeyond.layout.gate import SIGNS
+from lookbeyond.layout.prediction import built_in_network
 from lookbeyond.models.layout_network import LayoutNetwork
 
 from . import loop

@@ -1,4 +1,4 @@
-"""Trains the layout network on photos of procedural rooms, which it sees as a real camera would have taken them.
+"""Trains the layout network on photos of procedural rooms, made to look as if taken by a real camera.
 
     lookbeyond train photos --out photos --count 24000
     lookbeyond train layout --photos photos --out weights --minutes 25

@@ -30,7 +30,7 @@ from diffusers.training_utils import EMAModel
 from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
 
-from lookbeyond.errors import InputError, LookBeyondError
+from lookbeyond.errors import InputError, LookBeyondError, one_line
 from lookbeyond.whole import whole_folder
 
 from . import checkpoint
@@ -417,7 +417,7 @@ def _resume(modules, parameters, optimizer, ema, options: argparse.Namespace) ->
     except (KeyError, RuntimeError, ValueError) as error:
         raise InputError(
             f"The checkpoint {source} is of another model; give the options of the run that made it, or another "
-            f"folder ({' '.join(str(error).split())[:200]})."
+            f"folder ({one_line(error, 200)})."
         ) from error
     return (state.step, state.elapsed) if own else (0, 0.0)
 

@@ -1,4 +1,4 @@
-"""Renders photos of procedural rooms, with what is true of them, into shards for `lookbeyond train layout`.
+"""Renders photos of procedural rooms, with their ground truth, into shards for `lookbeyond train layout`.
 
     lookbeyond train photos --out photos --count 24000
     lookbeyond train photos --out boxes --count 24000 --as-drawn

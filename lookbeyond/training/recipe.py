@@ -1,4 +1,4 @@
-"""A preset of one's own in one command and a given time: rooms, clips, all three trainers, and the preset itself.
+"""Trains a preset with one command in a given time: rooms, clips, all three trainers, and the preset itself.
 
     lookbeyond train recipe --out weights --minutes 28
     lookbeyond train recipe --out weights --minutes 28 --at-once 9      # stops after 9 minutes; again, it goes on

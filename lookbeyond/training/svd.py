@@ -22,7 +22,7 @@ from transformers import CLIPVisionModelWithProjection
 
 from lookbeyond.data.footage import Move
 from lookbeyond.data.reading import log, read_each
-from lookbeyond.errors import InputError
+from lookbeyond.errors import InputError, one_line
 from lookbeyond.geometry.projection import plucker_rays
 from lookbeyond.models.autoencoder import encode_images, spatial_scale_factor
 from lookbeyond.models.image_encoder import embed_images
@@ -84,7 +84,7 @@ def load_backbone(model: str, device: str, dtype: torch.dtype) -> Backbone:
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise InputError(
-            f"{model} cannot be loaded as Stable Video Diffusion ({' '.join(str(error).split())[:160]}); give a folder "
+            f"{model} cannot be loaded as Stable Video Diffusion ({one_line(error, 160)}); give a folder "
             "in the hub's layout, or fetch the model first with `lookbeyond fetch svd`."
         ) from error
     if loaded["unet"].config.in_channels != 2 * loaded["vae"].config.latent_channels:

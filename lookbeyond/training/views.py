@@ -24,7 +24,7 @@ from . import loop
 from .clips import add_footage_arguments, clip_shards, cut_clips, read_clips, read_footage
 from .panorama import load_autoencoder
 
-COLOURS, DISTANCES = 8, 4
+COLOURS = 8
 
 
 def random_holes(frames: int, height: int, width: int, rng: np.random.Generator) -> np.ndarray:

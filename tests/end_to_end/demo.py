@@ -32,6 +32,7 @@ from lookbeyond.files import read_png, write_png, write_video
 from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera, rotation_angle
 from lookbeyond.geometry.projection import extract_perspective
 from lookbeyond.geometry.transforms import read_transforms
+from lookbeyond.photo.pixels import linear_to_srgb
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -92,9 +93,7 @@ def tone_mapped(linear: NDArray[np.float32], exposure: float = 1.8, white: float
     light = linear * exposure
     luminance = light @ np.array([0.2126, 0.7152, 0.0722], np.float32) + 1e-6
     light = light * ((1 + luminance / white**2) / (1 + luminance))[..., None]
-    light = np.clip(light, 0, 1)
-    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return (srgb * 255).round().astype(np.uint8)
+    return (linear_to_srgb(np.clip(light, 0, 1)) * 255).round().astype(np.uint8)
 
 
 def photo_camera(settings: Settings, heading: float) -> Camera:

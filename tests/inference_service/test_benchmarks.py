@@ -1,6 +1,6 @@
 """What `benchmarks/kills.py` and `fuzz.py` count by."""
 
-from benchmarks.fuzz import MESSAGES, NOT_FOR_CLIENTS
+from benchmarks.nonsense import MESSAGES, NOT_FOR_CLIENTS
 from benchmarks.noted_service import made_in_vain
 from inference_service.wire import messages
 

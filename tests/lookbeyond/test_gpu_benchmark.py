@@ -7,7 +7,7 @@ import huggingface_hub.constants
 import pytest
 import torch
 
-from benchmarks import full_size, gpu
+from benchmarks import counted, full_size, gpu, gpu_setups, real_shapes
 from lookbeyond import presets
 from lookbeyond.errors import InputError
 from lookbeyond.models.reversed_motion import ReversedMotion
@@ -19,21 +19,21 @@ from tests.lookbeyond.pipelines.tiny import svd_views_pipeline
 
 def test_the_shipped_preset_does_an_eighth_of_the_published_work():
     """100 frames of 576 x 1024, anchors and the autoencoder included; a GPU's times are another matter."""
-    counted = gpu.count_flops((576, 1024), 100)
-    first, ours = counted[gpu.BASELINE], counted[gpu.SHIPPED]
+    done = gpu.count_flops((576, 1024), 100)
+    first, ours = done[gpu_setups.BASELINE], done[gpu_setups.SHIPPED]
     assert first["UNet"] / ours["UNet"] > 10 and first["all"] / ours["all"] > 8
     # the published description's own figure
-    assert gpu.flops(True, "UNet", 25, 576, 1024) / 1e12 == pytest.approx(80.0, rel=0.02)
+    assert counted.flops(True, "UNet", 25, 576, 1024) / 1e12 == pytest.approx(80.0, rel=0.02)
 
 
 def test_as_shipped_is_the_preset_with_all_of_its_settings():
-    preset, rows = presets.get("svd-xt"), dict(gpu.setups(gpu.Setup(), "cpu"))
-    ours, stage = rows[gpu.SHIPPED], preset.stages["views"]
-    assert gpu.preset_of(ours, preset.frames_per_clip) == preset
-    assert gpu.preset_of(gpu.Setup(), preset.frames_per_clip) != preset
-    assert rows[gpu.SHIPPED_HIDDEN] == replace(ours, hidden="a quarter")
+    preset, rows = presets.get("svd-xt"), dict(gpu_setups.setups(gpu_setups.Setup(), "cpu"))
+    ours, stage = rows[gpu_setups.SHIPPED], preset.stages["views"]
+    assert gpu_setups.preset_of(ours, preset.frames_per_clip) == preset
+    assert gpu_setups.preset_of(gpu_setups.Setup(), preset.frames_per_clip) != preset
+    assert rows[gpu_setups.SHIPPED_HIDDEN] == replace(ours, hidden="a quarter")
     # and what no preset says: how it is loaded
-    made, plain = gpu.build_views(ours, gpu.TINY, 3, "cpu"), svd_views_pipeline()
+    made, plain = gpu_setups.build_views(ours, real_shapes.TINY, 3, "cpu"), svd_views_pipeline()
     for name in ("rows_at_once", "frames_decoded_at_once"):
         assert getattr(made, name) == getattr(plain, name)
     networks = (made.unet, made.vae, made.image_encoder, made.unet_backward)
@@ -41,30 +41,30 @@ def test_as_shipped_is_the_preset_with_all_of_its_settings():
     assert made.meter.model.dtype == getattr(torch, MEASURES_IN)
     assert isinstance(made.unet_backward, ReversedMotion)
     assert (made.unet._compiled_call_impl is not None) == ours.compile == stage.compile
-    meter = gpu.build_meter(gpu.FULL, "meta").model
+    meter = real_shapes.build_meter(real_shapes.FULL, "meta").model
     measured_by = presets.get("depth-anything").stages["distance"].components["model"]
     assert meter.num_parameters() / 1e6 == pytest.approx(measured_by.parameters_m["model"], abs=0.1)
-    assert made.meter.fov_deg == 90 and gpu.FULL["meter"]["backbone"]["image_size"] == 518
+    assert made.meter.fov_deg == 90 and real_shapes.FULL["meter"]["backbone"]["image_size"] == 518
 
 
 def test_every_lever_stands_alone_and_together():
-    baseline = gpu.Setup()
-    rows = dict(gpu.setups(baseline, "cpu"))
+    baseline = gpu_setups.Setup()
+    rows = dict(gpu_setups.setups(baseline, "cpu"))
     everything = baseline
-    for lever in gpu.LEVERS:
+    for lever in gpu_setups.LEVERS:
         assert rows[lever.name] == replace(baseline, **lever.changes) != baseline
         everything = replace(everything, **lever.changes)
     assert rows["all"] == everything
-    kept = rows[gpu.KEPT]
+    kept = rows[gpu_setups.KEPT]
     assert (kept.dtype, kept.decoded_at_once) == (torch.bfloat16, 4) and kept.steps == baseline.steps
     assert rows["the autoencoder in fp32"] == replace(baseline, autoencoder_dtype=torch.float32)
 
 
 def test_about_a_quarter_of_a_frame_is_hidden_where_that_is_said():
-    cameras = gpu.walk(25, 64, 36)
+    cameras = real_shapes.walk(25, 64, 36)
     shares = {}
     for hidden in ("nothing", "a quarter"):
-        guidance, _ = warp_guidance(gpu.panorama_of_noise(2048, hidden).shrunk(512), cameras)
+        guidance, _ = warp_guidance(real_shapes.panorama_of_noise(2048, hidden).shrunk(512), cameras)
         shares[hidden] = 1 - float(guidance.known.mean((1, 2, 3)).min())
     assert shares["nothing"] == 0 and 0.2 < shares["a quarter"] < 0.35
 
@@ -74,16 +74,22 @@ def test_every_table_is_made_at_tiny_size(tmp_path, capsys):
     gpu.main(["--tiny", "--device", "cpu", "--json", str(tmp_path / "a.json"), "--markdown", str(tmp_path / "a.md")])
     report = json.loads((tmp_path / "a.json").read_text())
     clip = report["clip"]
-    assert report["tiny"] and clip[gpu.KEPT]["flops"] == clip[gpu.BASELINE]["flops"]
-    assert set(report["shot"]) == {gpu.BASELINE, gpu.KEPT, "all", gpu.SHIPPED, gpu.SHIPPED_HIDDEN}
+    assert report["tiny"] and clip[gpu_setups.KEPT]["flops"] == clip[gpu_setups.BASELINE]["flops"]
+    assert set(report["shot"]) == {
+        gpu_setups.BASELINE,
+        gpu_setups.KEPT,
+        "all",
+        gpu_setups.SHIPPED,
+        gpu_setups.SHIPPED_HIDDEN,
+    }
     for row in (*clip.values(), *report["shot"].values()):
         assert all(row["utilisation"][stage] > 0 for stage in ("UNet", "encode", "decode")) and "peak_gb" in row
     # nothing is left to be measured but where something is hidden
-    assert clip[gpu.SHIPPED_HIDDEN]["stages"]["distance"] > clip[gpu.SHIPPED]["stages"]["distance"] > 0
+    assert clip[gpu_setups.SHIPPED_HIDDEN]["stages"]["distance"] > clip[gpu_setups.SHIPPED]["stages"]["distance"] > 0
     assert len(report["panorama"]) == 2 and report["matrix_product_flops"] > 0
     assert all(row["utilisation"]["DiT"] > 0 and "peak_gb" in row for row in report["panorama"].values())
     table = (tmp_path / "a.md").read_text()
-    assert table.count("|---") >= 3 and gpu.KEPT in table and "decode " in table
+    assert table.count("|---") >= 3 and gpu_setups.KEPT in table and "decode " in table
     assert "still to be measured" in capsys.readouterr().out
 
 
@@ -93,7 +99,7 @@ def test_tables_and_rows_are_made_one_by_one_too(tmp_path):
     report = json.loads((tmp_path / "a.json").read_text())
     assert "panorama" in report and not {"clip", "shot"} & set(report)
     gpu.main([*options, "--tables", "clip", "--rows", "channels last"])
-    assert set(json.loads((tmp_path / "a.json").read_text())["clip"]) == {gpu.BASELINE, "channels last"}
+    assert set(json.loads((tmp_path / "a.json").read_text())["clip"]) == {gpu_setups.BASELINE, "channels last"}
 
 
 def test_a_preset_of_full_size_runs_from_the_hubs_layout_in_its_memory(tmp_path, capsys, monkeypatch):

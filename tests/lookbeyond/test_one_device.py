@@ -15,7 +15,9 @@ import pytest
 import torch
 
 from benchmarks import gpu
+from benchmarks.gpu_setups import SHIPPED
 from lookbeyond.evaluation import bench
+from lookbeyond.evaluation.judge_path import evaluate_path
 from lookbeyond.evaluation.perceptual import PerceptualNetworks
 from lookbeyond.evaluation.scenes import held_out_room
 from lookbeyond.geometry.cameras import placed_camera
@@ -131,13 +133,13 @@ def test_a_public_inpainting_model_paints(device, make):
 def test_the_bench_judges_a_path(device):
     scene = ScenePipeline(panorama_pipeline().to(device), views_pipeline().to(device), SETTINGS)
     options = bench.parse(["--out", ".", "--quick", "--frames", "3", "--size", "96x64", "--device", device])
-    walk, _ = bench.evaluate_path(scene, held_out_room(1), "walk", options, PerceptualNetworks({}, device))
+    walk, _ = evaluate_path(scene, held_out_room(1), "walk", options, PerceptualNetworks({}, device))
     assert "ours" in walk.figures["walk: mTSED"]
 
 
 def test_the_benchmark_runs(device, monkeypatch):
     monkeypatch.setattr(gpu, "count_flops", lambda *_: {})  # of tensors without data, on no device
-    gpu.main(["--tiny", "--no-compile", "--device", device, "--tables", "clip", "--rows", gpu.SHIPPED])
+    gpu.main(["--tiny", "--no-compile", "--device", device, "--tables", "clip", "--rows", SHIPPED])
 
 
 @pytest.mark.parametrize("name", TRAINERS)

@@ -46,6 +46,9 @@ class PlayedService:
         self.people: tuple[float, ...] = ()
         self.held: object | None = None
         self.looked_with = 0.0
+        self.turned: dict | None = None
+        self.misfit = ""
+        self.aligned_with: list[dict] = []
         self.devices: tuple[dict, ...] = ({"name": "CPU"},)
         self.welcome = Welcome()
         self.holds, self.holds_s = False, 20.0
@@ -81,6 +84,12 @@ class PlayedService:
 
         self.looked_with = fov_x_rad
         return Seen(True, self.people, self.held)
+
+    def align(self, pictures, cameras):
+        from lookbeyond_kit.client import Aligned
+
+        self.aligned_with = cameras
+        return Aligned(True, reason=self.misfit) if self.misfit else Aligned(True, self.turned, 240, 0.05)
 
     def price(self, question):
         from lookbeyond_kit.client import Price

@@ -1,4 +1,4 @@
-"""The kinds of units, one a file. A file dropped in here is a new kind: workers and service know it by its tag."""
+"""The kinds of units, one per file. A new file here is a new kind: workers and service find it by its tag."""
 
 import importlib
 import pkgutil

@@ -1,4 +1,4 @@
-"""An anchor: one frame of a path, its holes filled before the clips on both its sides are shot."""
+"""An anchor: one frame of a path, whose holes are filled before the clips on either side are shot."""
 
 from pathlib import Path
 

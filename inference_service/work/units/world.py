@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+import numpy as np
+
 from inference_service.store.store import Store
 from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS
 from inference_service.work.pipeline import Callback, Pipelines, Room, Unseen
@@ -13,10 +16,23 @@ from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.layout.camera import camera_from_photo
 from lookbeyond.monitors.seam import seam_jump
-from lookbeyond.photo.reading import read_photo, read_sphere
+from lookbeyond.photo.join import join_photos
+from lookbeyond.photo.reading import Sphere, read_photo, read_sphere
 
 WORLD_WEIGHT = 10.0
-"""A world counts for this many frames of a clip."""
+"""A world of the usual width counts for this many frames of a clip."""
+USUAL_WIDTH = 4096
+SHARE_OF_PIXELS = 0.375
+"""Of the time of a usual world, what grows with its pixels; the rest is the networks', at a size of their own. As the
+built-in preset took it on two cores, 512 to 8192 wide: 2.5, 2.6, 2.5, 4.0 and 8.6 s."""
+
+
+class BesidePhoto(msgspec.Struct, frozen=True):
+    """A further photo from the same standpoint."""
+
+    photo: str
+    """SHA-256 of the uploaded picture."""
+    camera: Camera
 
 
 class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
@@ -41,14 +57,20 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
     room: Room = "auto"
     unseen: Unseen | Literal[""] = ""
     """As in `WorldRequest`."""
+    beside: tuple[BesidePhoto, ...] = ()
+    """What `photo` is joined with."""
 
     @property
     def weight(self) -> float:
-        return WORLD_WEIGHT
+        return world_weight(self.width)
+
+    @property
+    def stored_size(self) -> float:
+        return world_stored_size(self.width)
 
     @property
     def input_files(self) -> set[str]:
-        return {self.photo or self.panorama}
+        return {self.photo or self.panorama, *(each.photo for each in self.beside)}
 
     @property
     def outputs(self) -> dict[str, str]:
@@ -58,9 +80,12 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
         settings = {
             "camera_height": self.camera_height, "room": self.room, "seed": self.seed, "callback": callback,
         }  # fmt: skip
-        make = self._measured if self.panorama else self._built
-        world = make(store, pipelines, settings)
-        save_panorama(output, world, {"seam_jump": round(seam_jump(world), 3)})
+        notes: dict[str, Any] = {}
+        if self.beside:
+            world, notes["joined"] = self._joined(store, pipelines, settings)
+        else:
+            world = (self._measured if self.panorama else self._built)(store, pipelines, settings)
+        save_panorama(output, world, {"seam_jump": round(seam_jump(world), 3), **notes})
 
     def _measured(self, store: Store, pipelines: Pipelines, settings: dict[str, Any]) -> Panorama:
         sphere = read_sphere(store.read_file(self.panorama), store.name(self.panorama))
@@ -69,16 +94,30 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
         measure = pipelines(self.preset).measure_world
         return measure(sphere.with_holes, heading_rad=heading_rad, origin=origin, **settings)
 
+    def _joined(self, store: Store, pipelines: Pipelines, settings: dict[str, Any]) -> tuple[Panorama, tuple[str, ...]]:
+        """The world around several photos, and what was decided when they were joined: sentences."""
+        assert self.camera is not None
+        hashes = self.photo, *(each.photo for each in self.beside)
+        names = [store.name(sha256) for sha256 in hashes]
+        photos = [
+            read_photo(store.read_file(sha256), name).with_holes for sha256, name in zip(hashes, names, strict=True)
+        ]
+        cameras = [self.camera, *(each.camera for each in self.beside)]
+        for photo, camera, name in zip(photos, cameras, names, strict=True):
+            _check_shape(camera, photo, name)
+        heading_rad = heading_pitch_roll(self.camera)[0]
+        joined = join_photos(photos, cameras, self.width, heading_rad, names)
+        sphere = Sphere(joined.colour, joined.known, heading_rad, stops=0.0)
+        measure = pipelines(self.preset).measure_world
+        origin = tuple(self.camera.position.tolist())
+        return measure(sphere.with_holes, heading_rad=heading_rad, origin=origin, **settings), joined.said
+
     def _built(self, store: Store, pipelines: Pipelines, settings: dict[str, Any]) -> Panorama:
         name = store.name(self.photo)
         photo = read_photo(store.read_file(self.photo), name)
         height, width = photo.pixels.shape[:2]
         camera = self.camera or camera_from_photo(photo.pixels, photo.fov_x_rad).camera()
-        if abs(camera.width * height - camera.height * width) > max(width, height, camera.width):
-            raise InputError(
-                f"The photo's camera has {camera.width}x{camera.height} pixels but {name} {width}x{height}; "
-                "give the camera the photo's shape."
-            )
+        _check_shape(camera, photo.pixels, name)
         return pipelines(self.preset).build_world(
             photo.with_holes,
             camera.resized(width, height),
@@ -86,4 +125,24 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
             prompt=self.prompt,
             unseen=self.unseen or None,
             **settings,
+        )
+
+
+def world_weight(width: int) -> float:
+    """How much work a world of this width is, in frames of a clip; 0: the usual width."""
+    return WORLD_WEIGHT * (1 - SHARE_OF_PIXELS) + SHARE_OF_PIXELS * world_stored_size(width)
+
+
+def world_stored_size(width: int) -> float:
+    """What the bytes of a world are measured in: its pixels, `WORLD_WEIGHT` for those of the usual width."""
+    return WORLD_WEIGHT * ((width or USUAL_WIDTH) / USUAL_WIDTH) ** 2
+
+
+def _check_shape(camera: Camera, photo: np.ndarray, name: str) -> None:
+    """InputError for a camera whose frame has another shape than the photo [H, W, ...]."""
+    height, width = photo.shape[:2]
+    if abs(camera.width * height - camera.height * width) > max(width, height, camera.width):
+        raise InputError(
+            f"The photo's camera has {camera.width}x{camera.height} pixels but {name} {width}x{height}; "
+            "give the camera the photo's shape."
         )

@@ -4,17 +4,15 @@ import json
 import math
 import re
 
-import cv2
-import numpy as np
 import pytest
 from PIL import Image
 
 from inference_service.cli import local_run
 from lookbeyond.files import load_panorama
-from lookbeyond.geometry.cameras import placed_camera, rotation_angle
-from lookbeyond.geometry.projection import extract_perspective
+from lookbeyond.geometry.cameras import rotation_angle
 from lookbeyond.geometry.transforms import read_transforms
 from tests.support.double import DoublePipeline, DoublePresets
+from tests.support.photos import save_overlapping_photos
 
 
 @pytest.fixture
@@ -28,15 +26,7 @@ def lookbeyond(lookbeyond, tmp_path, monkeypatch, runtime):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Two photos of one sphere, 70° wide, 35° apart, the second one darker."""
-    rng, sphere = np.random.default_rng(0), np.full((1024, 2048, 3), 128, np.float32)
-    for size in (8, 16, 32, 64, 128):
-        noise = rng.normal(size=(1024 // size, 2048 // size, 3)).astype(np.float32)
-        sphere += 14 * cv2.resize(noise, (2048, 1024), interpolation=cv2.INTER_CUBIC)
-    sphere = np.clip(sphere, 20, 235).astype(np.uint8)
-    for name, turn, gain in (("a.png", 0, 1.0), ("b.png", 35, 0.8)):
-        camera = placed_camera(640, 480, math.radians(70), heading_rad=math.radians(turn))
-        Image.fromarray((extract_perspective(sphere, camera) * gain).astype(np.uint8)).save(tmp_path / name)
+    save_overlapping_photos(tmp_path)
     return "a.png", "b.png"
 
 

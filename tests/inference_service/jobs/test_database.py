@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from inference_service.jobs import lifecycle
+from inference_service.jobs import ended
 from inference_service.jobs.queue import JobQueue
 from inference_service.store.store import Store
 from inference_service.wire.requests import ShotRequest, WorldRequest
@@ -144,7 +144,7 @@ def test_a_second_service_is_refused_and_the_first_is_not_disturbed(store, tmp_p
 
 
 def test_ended_jobs_keep_no_cameras_and_no_files_in_memory(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(lifecycle, "MAX_RECALLED", 30)
+    monkeypatch.setattr(ended, "MAX_RECALLED", 30)
     with queue(store) as jobs:
         world, _ = jobs.submit(_request(store, tmp_path), "r")
         requests = [ShotRequest(world_job=world.id, cameras=path_cameras(n)) for n in range(5, 9)]

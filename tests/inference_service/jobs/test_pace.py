@@ -4,6 +4,7 @@ import pytest
 
 from inference_service.jobs.pace import Paces
 from inference_service.wire.messages import PriceQuestion
+from inference_service.work.units.world import BuildWorld
 
 
 @pytest.fixture
@@ -60,3 +61,16 @@ def test_a_world_is_not_priced_by_frames_nor_frames_by_a_world(file):
     paces.measured("builtin", "world", 10.0, 30.0, 2e7)
     assert paces.price(PriceQuestion("builtin", 4096, 2048, 0, 0, worlds=1)) == (pytest.approx(30), 20_000_000)
     assert paces.price(PriceQuestion("builtin", 400, 250, 2, 13))[0] is None
+
+
+def test_a_wider_world_takes_longer_and_stores_more(file):
+    """The networks' part stays, the rest grows with the pixels."""
+    paces = Paces(file)
+    widths = 1024, 4096, 8192
+    photo = {"preset": "builtin", "revision": "r", "photo": "a" * 64, "camera": None, "camera_height": 1.6, "seed": 0}
+    units = [BuildWorld(**photo, width=width) for width in widths]
+    paces.measured("builtin", "world", units[0].size, 2.6, 1e6, units[0].stored_size)
+    price = {width: paces.price(PriceQuestion("builtin", width, width // 2, 0, 0, worlds=1)) for width in widths}
+    assert price[1024] == (pytest.approx(2.6), 1_000_000) and price[8192][1] == 64_000_000
+    assert price[4096][0] == pytest.approx(4.0, rel=0.05) and price[8192][0] == pytest.approx(8.6, rel=0.05)
+    assert units[1].weight == 10

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from inference_service.client import ALL, FileArrived, Finished, ServiceError
-from inference_service.jobs import lifecycle
+from inference_service.jobs import ended
 from inference_service.jobs import queue as queue_module
 from inference_service.jobs.queue import JobQueue
 from inference_service.server import replies
@@ -200,7 +200,7 @@ def test_limits_are_told_before_anything_is_kept(jobs, store, tmp_path, monkeypa
 
 
 def test_ended_jobs_take_little_memory_and_the_oldest_are_forgotten(jobs, store, tmp_path, monkeypatch):
-    monkeypatch.setattr(lifecycle, "MAX_ENDED_JOBS", 3)
+    monkeypatch.setattr(ended, "MAX_ENDED_JOBS", 3)
     world, _ = jobs.submit(photo_request(store, tmp_path), "r")
     made = [jobs.submit(ShotRequest(world_job=world.id, cameras=path_cameras(n)), "r")[0] for n in range(5, 10)]
     work(jobs, store)
@@ -325,7 +325,7 @@ def test_what_a_power_cut_filled_with_zeros_is_made_again_once(jobs, store, tmp_
 
 
 def test_a_done_job_whose_files_are_gone_is_forgotten_for_good(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(lifecycle, "MAX_ENDED_JOBS", 5)
+    monkeypatch.setattr(ended, "MAX_ENDED_JOBS", 5)
     jobs = JobQueue(store)
     made = [jobs.submit(photo_request(store, tmp_path, seed), "r")[0] for seed in range(5)]
     work(jobs, store)
@@ -346,7 +346,7 @@ def test_more_done_jobs_than_are_remembered_do_not_stop_a_start(store, tmp_path,
     work(jobs, store)
     jobs.close()
     shutil.rmtree(store.unit(next(iter(made[1].done))))  # of one that is forgotten before it is looked at
-    monkeypatch.setattr(lifecycle, "MAX_ENDED_JOBS", 2)
+    monkeypatch.setattr(ended, "MAX_ENDED_JOBS", 2)
     jobs = JobQueue(store)
     assert len(jobs.jobs) == 2 and jobs.jobs.keys() < {job.id for job in made}
     jobs.close()
@@ -382,7 +382,7 @@ def test_a_clock_that_jumps_loses_nothing(jobs, store, tmp_path, monkeypatch, ju
 
 
 def test_what_ends_after_the_clock_was_set_back_is_not_forgotten(jobs, store, tmp_path, monkeypatch):
-    monkeypatch.setattr(lifecycle, "MAX_ENDED_JOBS", 2)
+    monkeypatch.setattr(ended, "MAX_ENDED_JOBS", 2)
     made = [jobs.submit(photo_request(store, tmp_path, seed), "r")[0] for seed in range(3)]
     work(jobs, store, 2)
     clock = time.time

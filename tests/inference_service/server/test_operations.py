@@ -23,7 +23,8 @@ import psutil
 import pytest
 import zmq
 
-from benchmarks.fuzz import Sender, guest, mutated, random_connections
+from benchmarks.fuzz import Sender, guest, random_connections
+from benchmarks.nonsense import mutated
 from benchmarks.soak import soak
 from inference_service.cli import doctor
 from inference_service.cli import status as status_command

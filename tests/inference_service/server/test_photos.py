@@ -1,5 +1,7 @@
 """People in a photo are noticed, and rooms without any raise no alarm."""
 
+import json
+import math
 import time
 
 import matplotlib.cbook
@@ -8,12 +10,15 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from inference_service.client import ServiceError
+from inference_service.client import Finished, ServiceError, WorldRequest
 from inference_service.server.photos import PhotoInspector, faces
+from inference_service.work.requests import check
 from lookbeyond.data.rooms import HELD_OUT_SEED, Rooms, render_views
-from lookbeyond.files import write_png
-from lookbeyond.geometry.cameras import placed_camera
-from tests.support.service import Service
+from lookbeyond.errors import InputError
+from lookbeyond.files import load_panorama, write_png
+from lookbeyond.geometry.cameras import Camera, placed_camera, rotation_angle
+from tests.support.photos import save_overlapping_photos
+from tests.support.service import Service, fetch, save_photo
 
 
 def portrait() -> np.ndarray:
@@ -82,3 +87,57 @@ def test_the_service_tells_how_a_photos_camera_was_held(service: Service, tmp_pa
         assert held.pitch.source == held.roll.source == "from the photo's lines"
     assert free.fov_x.value_rad == pytest.approx(1.3, rel=0.06)
     assert known.fov_x.value_rad == pytest.approx(1.3, abs=1e-4) and known.fov_x.source == "given"
+
+
+def test_a_further_photo_is_aligned_and_joined(service: Service, tmp_path):
+    true = save_overlapping_photos(tmp_path)
+    with service.client() as client:
+        photos = [client.upload(tmp_path / name) for name in ("a.png", "b.png")]
+        guessed = [true[0].to_dict(), placed_camera(640, 480, true[1].fov_x).to_dict()]
+        aligned = client.align(photos, guessed)
+        assert aligned.ready and aligned.matches >= 15 and aligned.residual_deg < 0.2 and aligned.reason == ""
+        turned = rotation_angle(Camera.from_dict(aligned.camera).rotation, true[1].rotation)
+        assert math.degrees(turned) < 0.3
+        beside = [{"photo": photos[1], "camera": aligned.camera}]
+        request = WorldRequest(photo=photos[0], camera=guessed[0], beside=beside, width=512)
+        assert isinstance(fetch(client, client.submit(request), tmp_path / "W")[-1], Finished)
+        seen = load_panorama(tmp_path / "W").from_photo[128] == 255  # the double gives back what it was told
+        assert 105 / 360 * 512 - 8 < seen.sum() < 105 / 360 * 512 + 8
+        assert "b.png is made" in json.loads((tmp_path / "W/world.json").read_text())["joined"][0]
+
+
+def test_photos_that_cannot_be_one_place_are_refused_in_a_sentence(service: Service, tmp_path):
+    first, _ = save_overlapping_photos(tmp_path)
+    (tmp_path / "broken.png").write_bytes(b"no picture at all")
+    plain = save_photo(tmp_path / "plain.png")
+    with service.client() as client:
+        a, other, broken = (client.upload(tmp_path / name) for name in ("a.png", plain.name, "broken.png"))
+        cameras = [first.to_dict(), first.to_dict()]
+        assert "plain.png shares too little with a.png" in client.align([a, other], cameras).reason
+        assert "broken.png" in client.align([a, broken], cameras).reason
+        assert "a camera for each" in client.align([a, other], cameras[:1]).reason
+        assert "A camera cannot be used" in client.align([a, other], [cameras[0], {"width": 4}]).reason
+        with pytest.raises(ServiceError, match="upload it first"):
+            client.align([a, "0" * 64], cameras)
+        beside = [{"photo": other, "camera": first.to_dict()}]
+        refused = (
+            (WorldRequest(photo=a, camera=first.to_dict(), beside=8 * beside), "takes 8 photos of one place, not 9"),
+            (WorldRequest(photo=a, beside=beside), "whose camera is known"),
+            (
+                WorldRequest(photo=a, camera=first.to_dict(), beside=[{"photo": "b.png"}]),
+                "Photo 2 of this place is named",
+            ),
+            (
+                WorldRequest(photo=a, camera=first.to_dict(), beside=[{"photo": other}]),
+                "Photo 2 of this place: its camera",
+            ),
+        )
+        for request, words in refused:
+            with pytest.raises(ServiceError, match=words):
+                client.submit(request)
+
+
+def test_a_canvas_takes_four_photos():
+    beside = [{"photo": "a" * 64, "camera": placed_camera(64, 48, 1.0).to_dict()}] * 4
+    with pytest.raises(InputError, match="flux-klein-360 takes 4 photos of one place, not 5"):
+        check(WorldRequest(photo="b" * 64, camera=beside[0]["camera"], beside=beside, preset="flux-klein-360"))

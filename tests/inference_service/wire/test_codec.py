@@ -30,6 +30,8 @@ EXAMPLES = [
     messages.Stored("a" * 64, 5, True),
     messages.Look("a" * 64),
     messages.Seen(True, (0.25, 0.1)),
+    messages.Align(("a" * 64, "b" * 64), ({"width": 4}, {"width": 4})),
+    messages.Aligned(True, {"width": 4}, 40, 0.1),
     messages.Submit("shot", {"cameras": [{"width": 4}]}),
     messages.Accepted("b" * 64, False),
     messages.Status("b" * 64),

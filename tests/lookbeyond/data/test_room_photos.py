@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lookbeyond.data import room_photos
+from lookbeyond.data.built_rooms import within
 from lookbeyond.data.room_photos import RAYS, WALL_COLUMNS, column_azimuths, draw_photos, trace_walls
 from lookbeyond.data.rooms import Rooms, render_panoramas
 from lookbeyond.geometry.layout import RoomLayout
@@ -67,7 +68,7 @@ def test_photos_are_of_many_kinds(photos):
         distance, *_ = trace_walls(site.shell, site.blocks, column_azimuths())
         assert distance.min() > 0.1
         assert (np.abs(site.shell[0]) < site.shell[1]).all()
-        assert not room_photos._within(site.blocks, np.zeros((1, 2)), 0.0).any()
+        assert not within(site.blocks, np.zeros((1, 2)), 0.0).any()
 
 
 def test_open_places_have_sky_and_no_ceiling(photos):

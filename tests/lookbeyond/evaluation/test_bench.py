@@ -1,6 +1,7 @@
 """The bench's scenes are true, its baselines are what they are called, and it goes on where it was cut off."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,12 +9,15 @@ import torch
 
 from lookbeyond import presets
 from lookbeyond.evaluation import baselines, bench, metrics
+from lookbeyond.evaluation.judge_path import evaluate_path, shoot
 from lookbeyond.evaluation.perceptual import FILES, PerceptualNetworks
 from lookbeyond.evaluation.scenes import PATHS, Scene, held_out_room, real_scenes
+from lookbeyond.evaluation.table import as_markdown, with_tables, worse_than
 from lookbeyond.files import write_png
 from lookbeyond.geometry.keyframes import plan_shot
 from lookbeyond.geometry.projection import equirectangular_directions
-from lookbeyond.pipelines.scene import Ablation, ScenePipeline
+from lookbeyond.pipelines.network_frames import Ablation
+from lookbeyond.pipelines.scene import ScenePipeline
 from tests.lookbeyond.pipelines.tiny import panorama_pipeline, views_pipeline
 
 
@@ -55,9 +59,9 @@ def test_long_walks_end_where_a_shot_may(room):
 
 def test_a_wrong_distance_spoils_the_frames_and_not_the_path(room, pipeline, networks):
     options = bench.parse(["--out", "nowhere", "--quick", "--frames", "4", "--size", "96x64"])
-    right, _ = bench.evaluate_path(pipeline, room, "walk", options, networks)
+    right, _ = evaluate_path(pipeline, room, "walk", options, networks)
     options.distance_noise = 1.0
-    wrong, _ = bench.evaluate_path(pipeline, room, "walk", options, networks)
+    wrong, _ = evaluate_path(pipeline, room, "walk", options, networks)
     wrong_db, right_db = (result.figures["walk: from photo PSNR"]["ours"] for result in (wrong, right))
     assert wrong_db < right_db - 1
 
@@ -157,13 +161,13 @@ def test_an_interrupted_run_goes_on_and_worse_figures_are_named(room, pipeline, 
     assert table["there and back: mTSED"]["truth"]["mean"] >= table["there and back: mTSED"]["ours"]["mean"]
     assert table["LPIPS, one sample"]["ours"]["mean"] >= 0 and table["there and back: LPIPS"]["ours"]["scenes"] == 2
     assert table["there and back: FID"]["warp only"]["mean"] > table["there and back: FID"]["ours"]["mean"] > 0
-    assert "hidden Fréchet excess" in table and "| hidden Fréchet excess ↓ |" in bench.as_markdown(table, "#")
+    assert "hidden Fréchet excess" in table and "| hidden Fréchet excess ↓ |" in as_markdown(table)
 
-    assert bench.worse_than(table, table) == []
+    assert worse_than(table, table) == []
     better = json.loads(json.dumps(table))
     better["hidden PSNR, one sample"]["ours"] |= {"mean": 60.0, "interval": [59.0, 61.0]}
     better["hidden AbsRel, one sample"]["ours"] |= {"mean": 1e-3, "interval": [1e-3, 1e-3]}
-    assert [line.split(":")[0] for line in bench.worse_than(table, better)] == [
+    assert [line.split(":")[0] for line in worse_than(table, better)] == [
         "hidden PSNR, one sample", "hidden AbsRel, one sample",
     ]  # fmt: skip
 
@@ -176,7 +180,7 @@ def test_switches_change_the_frames(room, pipeline, monkeypatch):
             patch.setattr(pipeline, "ablation", Ablation())
             patch.setattr(pipeline, "settings", pipeline.settings)
             bench.set_switches(pipeline, bench.parse(["--out", "nowhere", *switches]))
-            views = bench.shoot(pipeline, room.sharp_panorama, path, 0.2, 0.2)
+            views = shoot(pipeline, room.sharp_panorama, path, 0.2, 0.2)
         return np.stack([view.colour for view in views])
 
     usual = frames()
@@ -213,3 +217,12 @@ def test_real_panoramas_are_read_and_missing_ones_named(tmp_path):
     scenes = list(real_scenes(tmp_path, photos=2))
     assert [scene.name for scene in scenes] == ["place 1", "place 2"]
     assert np.array_equal(np.roll(scenes[0].truth, 256, 1), scenes[1].truth)
+
+
+def test_the_tables_of_the_docs_are_those_of_their_json():
+    docs = Path(__file__).parents[3] / "docs"
+    text = (docs / "bench.md").read_text("utf-8")
+    assert "<!-- table: quick_bench.json -->\n\n| figure |" in text
+    assert with_tables(text, docs) == text
+    above, marker, table = text.partition("<!-- table: quick_bench.json -->")
+    assert with_tables(above + marker + table.replace("| seam ↓ |", "| seam ↑ |"), docs) == text

@@ -12,9 +12,11 @@ import pytest
 from lookbeyond.data.other_rooms import OTHER_KINDS
 from lookbeyond.errors import InputError
 from lookbeyond.evaluation import study, study_report
-from lookbeyond.evaluation.bench import OURS, Result
+from lookbeyond.evaluation.results import OURS, Result
 from lookbeyond.evaluation.scenes import held_out_room, other_scene
-from lookbeyond.evaluation.study import SHIPPED, Setting, Study, _consistency, experiments, path_of, spoiled
+from lookbeyond.evaluation.study import Study
+from lookbeyond.evaluation.study_settings import SHIPPED, Setting, experiments
+from lookbeyond.evaluation.study_walks import _consistency, path_of, spoiled
 from lookbeyond.geometry.keyframes import reach
 
 

@@ -20,7 +20,12 @@ from lookbeyond.layout.canvas import (
     grid_on_canvas,
     place_on_canvas,
 )
+from lookbeyond.layout.evidence import Evidence
 from lookbeyond.layout.fit import fit_layout, fit_layout_panorama
+from lookbeyond.layout.gate import SURE
+from lookbeyond.layout.prediction import numbers
+from lookbeyond.layout.rectilinear import AZIMUTHS
+from lookbeyond.layout.search import polygon_of_columns
 from lookbeyond.models.layout_network import CEILING, FLOOR, WALL, LayoutNetwork, LayoutPrediction
 
 BOX = RoomLayout(np.array([[3.2, -2.1], [3.2, 2.4], [-1.8, 2.4], [-1.8, -2.1]]), -1.5, 1.1)
@@ -54,13 +59,13 @@ class Knowing(torch.nn.Module):
         self.truths = [self._truth(turned(layout, -heading), error) for heading in headings]
 
     def _truth(self, layout: RoomLayout, error: float) -> dict[str, np.ndarray]:
-        level = np.stack([np.cos(fit._AZIMUTHS), np.sin(fit._AZIMUTHS), 0 * fit._AZIMUTHS], -1)
+        level = np.stack([np.cos(AZIMUTHS), np.sin(AZIMUTHS), 0 * AZIMUTHS], -1)
         low = replace(layout, floor_z=-100.0, ceiling_z=100.0)
         distance, wall = low.cast((0, 0, 0), level)
         cells, face = layout.cast((0, 0, 0), canvas_directions(CELL_COLUMNS, CELL_ROWS))
         kind = np.where(face == layout.floor_face, FLOOR, np.where(face == layout.ceiling_face, CEILING, WALL))
         return {
-            "walls": np.log(distance / HEIGHT) + error * np.sin(3 * fit._AZIMUTHS), "wall_scales": np.full(256, -2.5),
+            "walls": np.log(distance / HEIGHT) + error * np.sin(3 * AZIMUTHS), "wall_scales": np.full(256, -2.5),
             "corners": np.where(wall != np.roll(wall, -1), 5.0, -5.0), "normals": layout.walls()[3][wall],
             "ceiling": np.array(math.log(layout.ceiling_z / HEIGHT) + error), "ceiling_scale": np.array(-2.5),
             "open_place": np.array(-5.0), "distance": np.log(cells / HEIGHT),
@@ -94,10 +99,10 @@ def test_exact_columns_give_the_room_back(room, angle):
     """From the distances around alone, no photo: the polygon is that of the truth, corner by corner."""
     layout = turned(room, angle)
     truth = Knowing(layout, [0.0]).truths[0]
-    told = fit._numbers(truth)
-    evidence = fit._Evidence(told, np.ones((CELL_ROWS, CELL_COLUMNS), bool), [])
+    told = numbers(truth)
+    evidence = Evidence(told, np.ones((CELL_ROWS, CELL_COLUMNS), bool), [])
     heading = (angle + math.pi / 4) % (math.pi / 2) - math.pi / 4
-    found = fit._polygon_of_columns(evidence, heading, 0.7)
+    found = polygon_of_columns(evidence, heading, 0.7)
     assert found is not None and len(found.offsets) == len(layout.corners)
     corners = found.corners() * HEIGHT
     nearest = np.linalg.norm(corners[:, None] - layout.corners[None], axis=-1).min(1)
@@ -193,7 +198,7 @@ def test_a_mirrored_photo_gives_the_mirrored_room():
 def test_a_360_picture_gives_its_room_wherever_it_was_taken():
     heading, origin = 0.7, (2.0, -1.0, 4.0)
     picture = colours(turned(L_SHAPE, -heading), equirectangular_directions(1024, 512))
-    headings = [heading + 2 * math.pi * k / fit._CUTS for k in range(fit._CUTS)]
+    headings = [heading + 2 * math.pi * k / fit.CUTS for k in range(fit.CUTS)]
     found = fit_layout_panorama(
         picture, HEIGHT, Knowing(L_SHAPE, headings, error=0.03), heading_rad=heading, origin=origin
     )
@@ -219,7 +224,7 @@ def test_a_photo_of_nothing_is_no_room_and_says_why(kind):
     network = LayoutNetwork(width=32, num_layers=1, num_attention_heads=2, block_out_channels=(8, 8, 8)).eval()
     found = fit_layout(photo, camera, 1.5, network)
     assert found.place == "neither" and found.layout is None
-    assert 0 <= found.confidence < fit.SURE and found.reason.endswith(".")
+    assert 0 <= found.confidence < SURE and found.reason.endswith(".")
     assert np.isfinite(found.distance_inside).all() and (found.distance_inside > 0).all()
     assert fit_layout(photo, camera, 1.5, network).confidence == found.confidence
 

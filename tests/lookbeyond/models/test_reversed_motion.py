@@ -8,7 +8,7 @@ from diffusers import UNetSpatioTemporalConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import nn
 
-from benchmarks.gpu import WrittenOut
+from benchmarks.gpu_setups import WrittenOut
 from lookbeyond.errors import InputError
 from lookbeyond.models.raymap_encoder import RaymapEncoder
 from lookbeyond.models.reversed_motion import ReversedMotion

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from lookbeyond.photo.colour_tags import Chromaticities, Cicp, ColourTags
 from lookbeyond.photo.pixels import (
     TableProfile,
     colour_space,
@@ -21,7 +22,6 @@ from lookbeyond.photo.pixels import (
     to_srgb,
     turn,
 )
-from lookbeyond.photo.tags import Chromaticities, Cicp, ColourTags
 
 FIELD = Path(__file__).parents[2] / "field"
 

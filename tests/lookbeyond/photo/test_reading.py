@@ -16,7 +16,8 @@ from PIL import Image, ImageCms
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import LEVEL, placed_camera
 from lookbeyond.geometry.projection import equirectangular_directions
-from lookbeyond.photo import reading
+from lookbeyond.photo import decoding
+from lookbeyond.photo.colour_tags import Cicp, ColourTags
 from lookbeyond.photo.pixels import (
     TableProfile,
     as_shown,
@@ -28,7 +29,7 @@ from lookbeyond.photo.pixels import (
     turn,
 )
 from lookbeyond.photo.reading import read_panorama_image, read_photo, read_sphere
-from lookbeyond.photo.tags import Cicp, ColourTags, read_tags
+from lookbeyond.photo.tags import read_tags
 
 
 def _save(path, width, height, **settings):
@@ -345,7 +346,7 @@ def test_a_profile_of_tables_goes_through_colour_management(tmp_path, monkeypatc
     def tables(tags):
         raise TableProfile
 
-    for module in ("reading", "pixels"):
+    for module in ("decoding", "pixels"):
         monkeypatch.setattr(f"lookbeyond.photo.{module}.colour_space", tables)
     theirs = read_photo(tmp_path / name)
     known = np.ones(ours.pixels.shape[:2], bool) if ours.known is None else ours.known
@@ -369,7 +370,7 @@ def test_avif_and_heic(tmp_path):
 
 
 def test_heic_without_its_reader_says_how_to_get_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "_heic_reader", lambda: False)
+    monkeypatch.setattr(decoding, "_heic_reader", lambda: False)
     (tmp_path / "a.heic").write_bytes(struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + bytes(200))
     with pytest.raises(InputError, match=r"a\.heic is a HEIC photo.*pip install pillow-heif.*JPEG"):
         read_photo(tmp_path / "a.heic")

@@ -12,7 +12,8 @@ from PIL import Image, PngImagePlugin
 
 from lookbeyond.layout.camera import camera_from_segments
 from lookbeyond.photo import tags
-from lookbeyond.photo.tags import Cicp, fov_x_assumed, fov_x_of_focal, read_tags, why_no_photo
+from lookbeyond.photo.colour_tags import Cicp
+from lookbeyond.photo.tags import fov_x_assumed, fov_x_of_focal, read_tags, why_no_photo
 
 FIELD = Path(__file__).parents[2] / "field"
 XMP = """<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">

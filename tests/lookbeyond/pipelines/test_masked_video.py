@@ -13,7 +13,8 @@ from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.panorama import View
 from lookbeyond.pipelines.fusion import Pass, fused_guidance, spatial_weights
 from lookbeyond.pipelines.guidance import Guidance
-from lookbeyond.pipelines.masked_video import MASKED, MaskedVideoPipeline
+from lookbeyond.pipelines.masked_video import MaskedVideoPipeline
+from lookbeyond.pipelines.video_mask import MASKED
 from tests.lookbeyond.pipelines.tiny import wan_vace
 
 WIDTH, HEIGHT, FRAMES = 64, 32, 9
@@ -73,7 +74,7 @@ def shoot(pipeline, passes, weights, seed=0, **options):
 @pytest.mark.parametrize("kind, scale", [("empty", 1.0), ("full", 5.0), ("mixed", 5.0)])
 def test_one_pass_without_fusion_is_diffusers_own_pipeline_bit_for_bit(ours, components, kind, scale, references):
     (forward, backward), weights = two_passes(kind)
-    video, mask = ours.video_and_mask(forward)
+    video, mask = ours.masking.video_and_mask(forward)
     theirs = WanVACEPipeline(**components)
     theirs.set_progress_bar_config(disable=True)
     kept, latents = [], []
@@ -97,7 +98,7 @@ def test_one_pass_without_fusion_is_diffusers_own_pipeline_bit_for_bit(ours, com
 
 def test_holes_are_grown_to_latents_and_joined_over_the_frames_of_each(ours):
     (forward, _), _ = two_passes("mixed")
-    video, holes = ours.video_and_mask(forward)
+    video, holes = ours.masking.video_and_mask(forward)
     # frames 3 to 5 have holes; a latent stands for frames 1 to 4, the next for 5 to 8, of which the last is an anchor
     assert [bool(frame.any()) for frame in holes] == [False, *[True] * 7, False]
     assert holes[4, 0, 8:24, 24:56].all() and holes[4].sum() == 16 * 32
@@ -113,7 +114,7 @@ def test_a_hole_in_any_one_frame_is_read_for_the_latent_of_that_frame(ours, coun
     for frame in range(1, count - 1, 1 if count < 80 else 13):
         guidance = told("empty", count)
         guidance.known[frame, :, 5, 5] = 0
-        _, holes = ours.video_and_mask(Pass(view(cameras[0], 0), cameras, guidance))
+        _, holes = ours.masking.video_and_mask(Pass(view(cameras[0], 0), cameras, guidance))
         read = ours.prepare_masks(holes.expand(-1, 3, -1, -1).transpose(0, 1)[None], [[]])
         assert read.shape == (1, 64, (count + 3) // 4, HEIGHT // 8, WIDTH // 8)
         assert read[0, :, 1 + (frame - 1) // 4, 0, 0].all() and not read[..., 1:, 1:].any()
@@ -122,7 +123,7 @@ def test_a_hole_in_any_one_frame_is_read_for_the_latent_of_that_frame(ours, coun
 def test_both_ends_of_a_clip_are_its_anchors_in_both_passes(ours):
     (forward, backward), _ = two_passes("full")
     for one, is_backward, place in ((forward, False, 0), (backward, True, -1)):
-        video, holes = ours.video_and_mask(one, is_backward)
+        video, holes = ours.masking.video_and_mask(one, is_backward)
         anchor = torch.from_numpy(one.anchor.colour).permute(2, 0, 1) / 255
         torch.testing.assert_close(video[place], anchor, atol=1e-6, rtol=0)
         assert not holes[[0, -1]].any() and holes[1:-1].all()
@@ -181,7 +182,7 @@ def test_a_warm_start_takes_its_share_of_the_steps_from_the_noised_guidance(ours
 
         shoot(ours, passes, weights, num_inference_steps=8, strength=strength, callback_on_step_end=keep)
         assert len(latents) == taken
-        clean = ours._encode_video(ours_guidance(ours, passes, weights))
+        clean = ours.latents.encode(ours_guidance(ours, passes, weights))
         near.append((latents[-1] - clean).detach().abs().mean().item())
         ours.scheduler.set_timesteps(8)
         assert levels == ours.scheduler.timesteps[8 - taken :].tolist()
@@ -212,8 +213,8 @@ def test_known_frames_and_margins_are_skipped_and_nothing_else(ours, components)
     passes = [Pass(view(cameras[0], 0), cameras, guidance),
               Pass(view(cameras[-1], 1), cameras[::-1], guidance[list(range(17))[::-1]])]  # fmt: skip
     weights = spatial_weights(cameras, [cameras[0], cameras[-1]], 2.0)
-    _, holes = ours.video_and_mask(passes[0])
-    part = ours.work_part(holes, "frames")
+    _, holes = ours.masking.video_and_mask(passes[0])
+    part = ours.masking.work_part(holes, "frames")
     assert (part.frames.stop - part.frames.start) % 4 == 1
     torn = [place for place in range(frames) if holes[place].any()]
     assert part.frames.start < torn[0] and torn[-1] < part.frames.stop - 1  # a known frame on each side
@@ -232,19 +233,19 @@ def test_known_frames_and_margins_are_skipped_and_nothing_else(ours, components)
 def test_a_part_of_the_picture_holds_all_holes_with_what_surrounds_them(ours):
     holes = torch.zeros(9, 1, 480, 832)
     holes[2:5, :, 200:240, 600:680] = 1
-    part = ours.work_part(holes, "frames and tiles")
+    part = ours.masking.work_part(holes, "frames and tiles")
     assert (part.frames.start, part.frames.stop) == (1, 6)
     for span, (first, end), side in ((part.rows, (200, 240), 480), (part.columns, (600, 680), 832)):
         assert (
             span.start % 16 == span.stop % 16 == 0 and 0 <= span.start <= first - 64 and end + 64 <= span.stop <= side
         )
         assert span.stop - span.start >= 256
-    assert ours.work_part(torch.zeros(9, 1, 480, 832), "frames and tiles") is None
+    assert ours.masking.work_part(torch.zeros(9, 1, 480, 832), "frames and tiles") is None
     corner = torch.zeros(9, 1, 480, 832)
     corner[4, :, :8, :8] = 1
-    part = ours.work_part(corner, "frames and tiles")
+    part = ours.masking.work_part(corner, "frames and tiles")
     assert part.rows.start == part.columns.start == 0 and part.rows.stop >= 256 and part.columns.stop >= 256
-    wide = ours.work_part(torch.ones(9, 1, 64, 96), "frames and tiles")
+    wide = ours.masking.work_part(torch.ones(9, 1, 64, 96), "frames and tiles")
     assert wide.rows == slice(0, 64) and wide.columns == slice(0, 96)
 
 

@@ -19,7 +19,8 @@ from lookbeyond.geometry.projection import extract_perspective
 from lookbeyond.geometry.warping import Warped
 from lookbeyond.layout.world import FoundPlace
 from lookbeyond.models.warping import warp_to_views
-from lookbeyond.pipelines.scene import Ablation, ScenePipeline
+from lookbeyond.pipelines.network_frames import Ablation
+from lookbeyond.pipelines.scene import ScenePipeline
 from tests.lookbeyond.pipelines.tiny import panorama_pipeline, views_pipeline
 
 SETTINGS = presets.Preset(

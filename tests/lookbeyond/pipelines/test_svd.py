@@ -106,7 +106,7 @@ def test_a_schedule_is_shortened_without_jumps():
 
 
 def clean_latents(pipeline: ViewsPipeline, passes: list[Pass]) -> torch.Tensor:
-    return pipeline._clean(fused_guidance(passes, EVEN), 1.6, torch.ones(FRAMES, dtype=torch.bool))
+    return pipeline.latents.clean(fused_guidance(passes, EVEN), 1.6, torch.ones(FRAMES, dtype=torch.bool))
 
 
 def test_a_warm_start_takes_fewer_steps_and_stays_near_what_was_told():
@@ -245,7 +245,7 @@ def test_reversed_motion_and_rays_make_a_difference_and_single_passes_do_without
 def test_rays_of_each_pass_are_in_its_own_anchors_frame():
     pipeline, cameras = with_rays(), path()
     forward, backward = two_passes(cameras)
-    rays = pipeline._rays([forward, backward], scale=2.0)
+    rays = pipeline.grid.rays([forward, backward], scale=2.0)
     assert rays.shape[:3] == (2, FRAMES, 6)
     ahead = torch.tensor([0.0, 0.0, 1.0])
     centre = rays[:, 0, :3].mean((-1, -2))

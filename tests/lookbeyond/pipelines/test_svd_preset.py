@@ -24,6 +24,7 @@ from lookbeyond.models.sampling import ConsistencyScheduler
 from lookbeyond.pipelines.depth import DepthPipeline
 from lookbeyond.pipelines.loading import load_stage
 from lookbeyond.pipelines.scene import ScenePipeline
+from lookbeyond.pipelines.warped_world import warp_world
 from lookbeyond.presets import memory
 from lookbeyond.presets.memory import parts_of
 from tests.lookbeyond.models.test_reversed_motion import reversed_unet
@@ -137,7 +138,7 @@ def test_holes_of_a_shot_are_measured_where_the_preset_has_a_depth_estimator(loc
     distance[20:44, 50:60] = 0.8
     room = replace(room, distance=distance)
     camera = placed_camera(64, 32, math.radians(70), position=(0, 0.3, 0))
-    hole = scene.warp_panorama(room, [camera])[1][0].known[0, 0].numpy() == 0
+    hole = warp_world(room, [camera], scene.device)[0].known[0, 0].numpy() == 0
     assert hole.any()
     measured = scene.fill_anchor(room, camera, []).distance
     scene.views.meter = None

@@ -73,7 +73,7 @@ def test_a_path_of_any_length_is_shot_and_what_is_known_stays_as_it_was(local, r
     cameras, shot = shoot(scene, room, 12)
     assert [view.camera for view in shot] == cameras
     assert seen and all(shape[-2:] == (4, 8) for shape in seen)
-    for view, told in zip(shot, tell_frames(scene._fine_enough(room, cameras[0]), cameras), strict=True):
+    for view, told in zip(shot, tell_frames(room.shrunk_for(cameras[0]), cameras), strict=True):
         inside = np.asarray(told.known) & (np.abs(view.distance - told.distance) < 1e-3)
         whole = np.asarray(told.whole)
         if whole:
@@ -103,7 +103,7 @@ def test_under_every_lever_frames_keep_their_order_and_their_known_pixels(local,
         cameras, shot = shoot(scene, room, 5)
         assert [view.camera for view in shot] == cameras
         pictures.append(np.stack([view.colour for view in shot]))
-    told = list(tell_frames(scene._fine_enough(room, cameras[0]), cameras))
+    told = list(tell_frames(room.shrunk_for(cameras[0]), cameras))
     assert not all(frame.whole for frame in told)
     # inside the feathered rim of the holes nothing but the panorama is left, whatever the network made
     for place, frame in enumerate(told):

@@ -187,7 +187,7 @@ def test_a_walks_last_frame_is_the_one_that_all_frames_end_with():
 def test_a_low_strength_stays_near_the_guidance():
     pipeline, passes = svd_views_pipeline(), two_passes(path())
     weights = np.full((FRAMES, 2), 0.5)
-    clean = pipeline._clean(passes[0].guidance, 1.6, torch.ones(FRAMES, dtype=torch.bool))
+    clean = pipeline.latents.clean(passes[0].guidance, 1.6, torch.ones(FRAMES, dtype=torch.bool))
     begun = []
     for strength in (0.2, 1.0):
         timesteps, _ = pipeline.sampler.timesteps(2, strength, "scheduler", clean.device)

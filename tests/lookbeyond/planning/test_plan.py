@@ -50,7 +50,7 @@ def clearance(places) -> float:
 
 
 GOALS = [
-    ShowRoom(), FromTo((2.4, -0.8)), FromTo((1.3, 1.5), (1.6, -1.4)), EndOn((4.0, -1.0, 1.2)), EndOn((0.5, -2.5, 0.0)),
+    ShowRoom(), FromTo((2.4, -0.8)), FromTo((1.2, 0.9), (1.5, -1.2)), EndOn((4.0, -1.0, 1.2)), EndOn((0.5, -2.5, 0.0)),
 ]  # fmt: skip
 
 
@@ -99,14 +99,14 @@ def test_it_begins_with_the_photos_view_and_ends_on_what_was_asked():
     assert heading_pitch_roll(first)[:2] == pytest.approx((0.0, -0.05), abs=1e-6)
     assert np.linalg.norm(first.position - EYE) < 0.05
     sight = target - last.position
-    assert np.degrees(np.arccos(sight @ last.forward / np.linalg.norm(sight))) < 0.5
+    assert np.linalg.norm(np.cross(sight, last.forward)) / np.linalg.norm(sight) < math.radians(0.5)
     assert np.linalg.norm(sight) < np.linalg.norm(target - EYE)
 
 
 def test_a_way_goes_round_what_stands_in_between():
     """From one side of a pillar to the other: a straight line would hit it."""
     world = room()
-    free = free_space(world, 0.3)
+    free = free_space(world, 0.3, doubt=0.0)
     start, end = free.require((1.3, 1.5), "a"), free.require((2.4, -0.6), "b")
     curve = smooth_curve(free, Routes(free, start).to(end))
     places = curve.at(np.linspace(0, 1, 200))

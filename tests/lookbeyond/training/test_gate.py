@@ -3,7 +3,8 @@
 import numpy as np
 
 from lookbeyond.data.room_photos import draw_photos
-from lookbeyond.layout.fit import SIGNS, built_in_network
+from lookbeyond.layout.gate import SIGNS
+from lookbeyond.layout.prediction import built_in_network
 from lookbeyond.training.gate import Judged, cross_validated, fit_gate, judge
 
 

@@ -1,0 +1,91 @@
+"""What the layout network says of a photo, or of a panorama seen in several. Lengths are in the camera's heights."""
+
+import functools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lookbeyond import presets
+from lookbeyond.errors import InputError
+from lookbeyond.models.layout_network import LayoutNetwork
+
+from .canvas import ALL_COLUMNS, CELL_COLUMNS, Canvas
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the network says of a photo; arrays of numpy, logs of lengths."""
+
+    walls: NDArray
+    scales: NDArray
+    corners: NDArray
+    normals: NDArray
+    ceiling: float
+    ceiling_scale: float
+    open_place: float
+    distance: NDArray
+    distance_scales: NDArray
+    kinds: NDArray
+    """[4, CELL_ROWS, CELL_COLUMNS] shares, adding up to 1."""
+
+
+def all_around(tolds: list[Prediction]) -> Prediction:
+    """What was told of cuts, evenly around and counter-clockwise from ahead, put together from their middles."""
+    step = ALL_COLUMNS // len(tolds)
+    place = np.arange(ALL_COLUMNS)
+    # the cut that a column is nearest to the middle of, and the column's number in that cut
+    cut = np.round((ALL_COLUMNS / 2 - 0.5 - place) / step).astype(int)
+    own = place + cut * step
+    cell = own - (ALL_COLUMNS - CELL_COLUMNS) // 2
+    cut = cut % len(tolds)
+    turn = cut * 2 * math.pi / len(tolds)
+    normals = np.stack([told.normals for told in tolds])[cut, own]
+    c, s = np.cos(turn), np.sin(turn)
+    normals = np.stack([c * normals[:, 0] - s * normals[:, 1], s * normals[:, 0] + c * normals[:, 1]], -1)
+
+    def columns(name: str) -> NDArray:
+        return np.stack([getattr(told, name) for told in tolds])[cut, own]
+
+    def cells(name: str) -> NDArray:
+        return np.moveaxis(np.stack([getattr(told, name) for told in tolds])[cut, ..., cell], 0, -1)
+
+    surest = np.array([told.ceiling_scale for told in tolds])
+    order = np.argsort(surest)[: max(1, len(tolds) // 2)]
+    ceiling = float(np.median([tolds[k].ceiling for k in order]))
+    return Prediction(
+        columns("walls"), columns("scales"), columns("corners"), normals, ceiling, float(surest[order].mean()),
+        float(np.mean([told.open_place for told in tolds])), cells("distance"), cells("distance_scales"),
+        cells("kinds"),
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def predict(network: LayoutNetwork, canvases: list[Canvas]) -> list[Prediction]:
+    parameter = next(network.parameters())
+    colour = torch.from_numpy(np.stack([canvas.colour for canvas in canvases])).to(parameter).permute(0, 3, 1, 2)
+    known = torch.from_numpy(np.stack([canvas.known for canvas in canvases])).to(parameter)[:, None]
+    told = {name: value.float().cpu().numpy() for name, value in network(colour / 127.5 - 1, known).items()}
+    return [numbers({name: value[k] for name, value in told.items()}) for k in range(len(canvases))]
+
+
+def numbers(told: dict[str, NDArray]) -> Prediction:
+    share = np.exp(told["kinds"] - told["kinds"].max(0))
+    return Prediction(
+        told["walls"], told["wall_scales"], 1 / (1 + np.exp(-told["corners"])), told["normals"],
+        float(told["ceiling"]), float(told["ceiling_scale"]), 1 / (1 + math.exp(-float(told["open_place"]))),
+        told["distance"], told["distance_scales"], share / share.sum(0),
+    )  # fmt: skip
+
+
+@functools.lru_cache(1)
+def built_in_network() -> LayoutNetwork:
+    """The layout network of the built-in weights, float32 on the CPU. InputError when they are not there."""
+    folder = Path(presets.__file__).parent / "builtin" / "layout"
+    if not list(folder.glob("*.safetensors")):
+        raise InputError(f"the weights of the layout network are not in {folder}; install the lookbeyond package again")
+    network = LayoutNetwork.from_pretrained(folder, local_files_only=True, torch_dtype=torch.float32)
+    return network.eval()
