@@ -141,6 +141,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rooms", default="0-63", help="numbers of held-out rooms, first-last")
     parser.add_argument("--world", choices=("predicted", "true"), default="predicted")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no further room after these")
     parser.add_argument("--pictures", type=Path, help="draw the plans into this folder")
     options = parser.parse_args()
     first, _, last = options.rooms.partition("-")
@@ -148,7 +149,10 @@ def main() -> None:
     rows: dict[str, list[tuple[int, int, float, float, float]]] = defaultdict(list)
     photo: dict[str, list[float]] = defaultdict(list)
     refused: list[str] = []
+    ends = time.monotonic() + 60 * options.minutes
     for seed in range(int(first), int(last or first) + 1):
+        if time.monotonic() > ends:
+            break
         scene = held_out_room(seed)
         if pipeline is None:
             world = replace(scene.sharp_panorama, layout=scene.layout)
