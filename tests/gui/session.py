@@ -751,6 +751,7 @@ def shot(the) -> Iterator[float]:
         assert session.busy and scene.look_beyond.shot_folder == former
         yield 0.05
     assert waited, "the shot did not come to its end while Blender rendered"
+    xdo("mousemove_relative", "--", 3, 0)  # a render's operator ends with the next event, and until then is at work
     yield from rest()
     say("after a render in the middle:", session.notice, session.error)
     assert scene.look_beyond.shot_folder != former and not session.error
