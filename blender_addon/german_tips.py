@@ -12,6 +12,23 @@ TIPS = {
     "Add the world as Gaussian splats: it has parallax, and what stands behind things is there": (
         "Die Welt als Gauß-Splats hinzufügen: mit Parallaxe und dem, was hinter den Dingen steht"
     ),
+    "Let the service plan a camera move that keeps clear of walls and things and stays where much is known": (
+        "Den Dienst eine Fahrt planen lassen, die Abstand von allem hält und dort bleibt, wo viel bekannt ist"
+    ),
+    "Past places from which much of the photo is seen": "An Orten vorbei, von denen viel vom Foto zu sehen ist",
+    "A free way to the 3D cursor, at the camera's height": "Ein freier Weg zum 3D-Cursor, auf Höhe der Kamera",
+    "To a good view of the 3D cursor, which is looked at in the end": (
+        "Zu einem guten Blick auf den 3D-Cursor, auf den sie am Ende schaut"
+    ),
+    "Where a way to the 3D cursor begins": "Wo ein Weg zum 3D-Cursor beginnt",
+    "A planned move keeps so many metres from walls and things": (
+        "So viele Meter Abstand hält eine geplante Fahrt zu Wänden und Dingen"
+    ),
+    "A planned move is no faster, in metres a second": "Schneller ist eine geplante Fahrt nicht, in Metern je Sekunde",
+    "A planned move turns no faster, by this angle a second": (
+        "Schneller dreht sich eine geplante Fahrt nicht, Winkel je Sekunde"
+    ),
+    "Let the scene's last frame be that of a planned move": "Das letzte Bild der Szene soll das der Fahrt sein",
     "Add an editable curve and a camera that follows it": (
         "Eine Kurve, die sich bearbeiten lässt, und eine Kamera, die ihr folgt"
     ),

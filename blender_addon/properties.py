@@ -211,6 +211,35 @@ class LookBeyondScene(bpy.types.PropertyGroup):
             ("MARKERS", "Between Markers", "From the last marker up to the current frame to the next marker"),
         ),
     )
+    plan_clearance: FloatProperty(
+        name="Clearance (m)",
+        description="A planned move keeps so many metres from walls and things",
+        default=0.3,
+        min=0.05,
+        soft_max=1.0,
+        max=10.0,
+    )
+    plan_speed: FloatProperty(
+        name="Speed (m/s)",
+        description="A planned move is no faster, in metres a second",
+        default=0.5,
+        min=0.01,
+        soft_max=2.0,
+        max=100.0,
+    )
+    plan_turn: FloatProperty(
+        name="Turning Speed",
+        description="A planned move turns no faster, by this angle a second",
+        subtype="ANGLE",
+        default=math.radians(20),
+        min=math.radians(1),
+        max=math.radians(360),
+    )
+    plan_range: BoolProperty(
+        name="Range Ends with It",
+        description="Let the scene's last frame be that of a planned move",
+        default=True,
+    )
     steps: FloatProperty(
         name="Steps",
         description="Denoising steps per frame, as a percentage of the preset's number. Fewer are faster, more are"

@@ -6,13 +6,14 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 
 from ..kit import CameraError
-from ..operator_bases import PollWithReason, viewport_reason
+from ..operator_bases import PollWithReason, ServiceOperator, viewport_reason
 from ..session import session
 from ..world import stage
 from ..world.distance import WorldError
 from . import watch
 from .add import add_path
 from .checker import path_checker, scene_world_geometry
+from .plan import plan_path
 
 
 class AddPath(PollWithReason, bpy.types.Operator):
@@ -102,6 +103,47 @@ class AddPath(PollWithReason, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class PlanPath(ServiceOperator, bpy.types.Operator):
+    """Let the service plan a camera move that keeps clear of walls and things and stays where much is known"""
+
+    bl_idname = "lookbeyond.plan_path"
+    bl_label = "Plan Path"
+    can_queue = True
+
+    goal: EnumProperty(
+        name="Purpose",
+        items=(
+            ("SHOW_ROOM", "Show the Room", "Past places from which much of the photo is seen"),
+            ("GO_TO", "Go to 3D Cursor", "A free way to the 3D cursor, at the camera's height"),
+            ("END_ON", "End on 3D Cursor", "To a good view of the 3D cursor, which is looked at in the end"),
+        ),
+    )
+    start: EnumProperty(
+        name="Start",
+        description="Where a way to the 3D cursor begins",
+        items=(
+            ("PHOTO", "Photo's Place", "Where the photo was taken"),
+            ("CAMERA", "Scene Camera", "Where the scene's camera is now"),
+        ),
+    )
+
+    @classmethod
+    def reason(cls, context):
+        if not context.scene.look_beyond.world_folder:
+            return "Build a world first"
+        if context.mode != "OBJECT":
+            return "Go to Object Mode first"
+        return super().reason(context)
+
+    @classmethod
+    def description(cls, context, properties):
+        items = cls.bl_rna.properties["goal"].enum_items
+        return items[properties.goal].description
+
+    def prepare(self, context):
+        return plan_path(context, self.goal, self.start == "CAMERA")
+
+
 class CheckPath(PollWithReason, bpy.types.Operator):
     """Check how much of each view along the path the world covers, and where the path goes too far"""
 
@@ -144,4 +186,4 @@ class ShowKnown(PollWithReason, bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (AddPath, CheckPath, ShowKnown)
+CLASSES = (AddPath, PlanPath, CheckPath, ShowKnown)

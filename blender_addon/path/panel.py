@@ -19,6 +19,12 @@ MOVES = (
     ("WALK_TO", "To 3D Cursor", "PIVOT_CURSOR"),
 )
 """The moves as buttons: kind, text, icon."""
+PLANNED = (
+    ("SHOW_ROOM", "Show the Room", "WORLD"),
+    ("GO_TO", "Go to 3D Cursor", "TRACKING_FORWARDS_SINGLE"),
+    ("END_ON", "End on 3D Cursor", "RESTRICT_VIEW_OFF"),
+)
+"""The planned moves as buttons: goal, text, icon."""
 
 
 class PathPanel(StepPanel, bpy.types.Panel):
@@ -35,6 +41,8 @@ class PathPanel(StepPanel, bpy.types.Panel):
         layout.use_property_split = True
         layout.use_property_decorate = False
         draw_moves(layout)
+        if context.scene.look_beyond.world_folder:
+            draw_planned(layout, context.scene.look_beyond)
         layout.prop(context.scene, "camera", text="Camera")
         column = layout.column(align=True)
         column.prop(context.scene, "frame_start", text="Frames")
@@ -58,6 +66,20 @@ def draw_moves(layout: bpy.types.UILayout) -> None:
         row = column.row(align=True)
         for kind, text, icon in pair:
             row.operator("lookbeyond.add_path", text=text, icon=icon).kind = kind
+
+
+def draw_planned(layout: bpy.types.UILayout, settings) -> None:
+    """Draw a button for each purpose of a planned move, and what it may do."""
+    header, body = layout.panel("look_beyond_planned", default_closed=True)
+    header.label(text="Planned Move")
+    if body is None:
+        return
+    column = body.column(align=True)
+    for goal, text, icon in PLANNED:
+        column.operator("lookbeyond.plan_path", text=text, icon=icon).goal = goal
+    column = body.column(align=True)
+    for name in ("plan_clearance", "plan_speed", "plan_turn", "plan_range"):
+        column.prop(settings, name)
 
 
 def draw_path_warnings(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

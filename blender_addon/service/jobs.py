@@ -61,13 +61,18 @@ def shot_steps(
         yield Progress(0.0, "Sending the world", None)
         with connect() as client:
             yield Connected(client.welcome)
-            layers = [name for name in WORLD_LAYERS if present_path(world / name).is_file()]
-            digests = {name: client.upload(present_path(world / name)) for name in (*WORLD_FILES, *layers)}
+            digests = upload_world(client, world)
             count = step_count(client.welcome, request.preset, steps_share)
             complete = replace(request, world=digests, steps=count)
             yield from submit_and_follow(client, complete, folder_of, origin, cancelled)
 
     return steps
+
+
+def upload_world(client: Client, world: Path) -> dict[str, str]:
+    """Upload the files of the world in a folder; their names and hashes."""
+    layers = [name for name in WORLD_LAYERS if present_path(world / name).is_file()]
+    return {name: client.upload(present_path(world / name)) for name in (*WORLD_FILES, *layers)}
 
 
 def resume_steps(connect: Connect, request: WorldRequest | ShotRequest, folder: Path, origin: JobOrigin) -> Steps:

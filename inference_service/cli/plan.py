@@ -22,6 +22,7 @@ _place = {"type": float, "nargs": 2, "metavar": "X Y"}
 @click.option("--end-on", "target", type=float, nargs=3, metavar="X Y Z", help="End on a view of this point.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A transforms.json, for `shot --cameras`.")
 @click.option("--clearance", type=float, default=0.3, show_default=True, help="Metres from everything.")
+@click.option("--doubt", type=float, default=0.5, show_default=True, help="In the way that nobody saw, 0 to 1.")
 @click.option("--speed", type=float, default=0.5, show_default=True, help="Metres a second, at most.")
 @click.option("--turn", type=float, default=20.0, show_default=True, help="Degrees a second, at most.")
 @click.option("--jerk", type=float, default=1.0, show_default=True, help="Metres per second cubed, at most.")
@@ -37,6 +38,7 @@ def plan(
     target: tuple[float, float, float] | None,
     out: Path,
     clearance: float,
+    doubt: float,
     speed: float,
     turn: float,
     jerk: float,
@@ -56,7 +58,7 @@ def plan(
     goal = ShowRoom() if show_room else FromTo(end, start) if end is not None else EndOn(target or (0, 0, 0))
     panorama = load_panorama(world)
     lens = first_view(panorama, *size, fov_x_deg=fov)
-    settings = MoveSettings(clearance, Limits(speed, turn, jerk), fps, frames)
+    settings = MoveSettings(clearance, doubt, Limits(speed, turn, jerk), fps, frames)
     move = plan_move(panorama, goal, lens, settings)
     write_transforms_move(out, CameraMove(move.cameras, fps))
     click.echo(f"{out}: {move.said(fps)}")

@@ -14,7 +14,7 @@ from inference_service.jobs.pace import Paces, kind_of
 from inference_service.jobs.statuses import JobStatuses
 from inference_service.jobs.submission import Submission, prepare
 from inference_service.store.store import Store
-from inference_service.wire.requests import ShotRequest, WorldRequest
+from inference_service.wire.requests import Request
 from inference_service.work.requests import CheckedShot
 from inference_service.work.unit import Unit
 from lookbeyond.errors import InputError, LookBeyondError
@@ -88,7 +88,7 @@ class JobQueue:
 
     # what clients want
 
-    def submit(self, request: WorldRequest | ShotRequest, revision: str) -> tuple[Job, bool]:
+    def submit(self, request: Request, revision: str) -> tuple[Job, bool]:
         """The job of this request, and whether there is anything new to do.
 
         Raises InputError for a request that cannot be worked on.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from inference_service.wire.requests import ShotRequest, WorldRequest
+from inference_service.wire.requests import Request
 from inference_service.work.requests import Checked, check
 from inference_service.work.unit import Unit
 
@@ -18,7 +18,7 @@ class Submission:
     """None while it waits for its world."""
 
 
-def prepare(request: WorldRequest | ShotRequest, revision: str) -> Submission:
+def prepare(request: Request, revision: str) -> Submission:
     """Check a request. InputError if it cannot be worked on. In any thread."""
     checked = check(request)
     first = None if checked.world_job else checked.first_unit(revision)

@@ -13,8 +13,7 @@ from inference_service.jobs.submission import Submission, prepare
 from inference_service.server.decoding import decode_strictly
 from inference_service.wire.errors import ProtocolError
 from inference_service.wire.messages import Submit
-from inference_service.wire.requests import ShotRequest, WorldRequest
-from inference_service.work.requests import REQUESTS
+from inference_service.wire.requests import REQUESTS, Request
 from lookbeyond.errors import InputError
 
 LARGE_BYTES = 128 << 10
@@ -36,7 +35,7 @@ class Prepared:
     error: Exception | None = None
 
 
-def request_of(message: Submit) -> WorldRequest | ShotRequest:
+def request_of(message: Submit) -> Request:
     """What a message asks for. InputError if it is not complete."""
     try:
         return msgspec.convert(message.request, REQUESTS[message.kind])

@@ -17,8 +17,7 @@ from inference_service.wire import messages
 from inference_service.wire.codec import VERSION
 from inference_service.wire.errors import ProtocolError
 from inference_service.wire.files import CHUNK_BYTES, MAX_FILE_BYTES
-from inference_service.wire.requests import HASH_PATTERN, MAX_CAMERAS, MAX_IMAGE_SIDE
-from inference_service.work.requests import REQUESTS
+from inference_service.wire.requests import HASH_PATTERN, MAX_CAMERAS, MAX_IMAGE_SIDE, REQUESTS
 from lookbeyond import presets
 from lookbeyond.errors import InputError
 

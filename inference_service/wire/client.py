@@ -14,7 +14,7 @@ from .errors import DamagedError, ServiceError, StrangerError
 from .events import Event, FileArrived, Finished, Preview, Progress
 from .files import file_sha256
 from .messages import JobStatus, ServiceStatus
-from .requests import ShotRequest, WorldRequest
+from .requests import REQUESTS, Request
 
 STATUS_INTERVAL_S = 2.0
 """How often `Client.follow` asks for the status when no hint has come."""
@@ -87,9 +87,9 @@ class Client:
             time.sleep(0.1)
         return aligned
 
-    def submit(self, request: WorldRequest | ShotRequest) -> str:
+    def submit(self, request: Request) -> str:
         """Submit a job; its id. The same request again is the same job and costs nothing."""
-        kind = "world" if isinstance(request, WorldRequest) else "shot"
+        kind = next(kind for kind, asked in REQUESTS.items() if isinstance(request, asked))
         return self._ask(messages.Submit(kind, dataclasses.asdict(request))).job
 
     def status(self, job: str, after: int = 0) -> JobStatus:

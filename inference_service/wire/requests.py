@@ -1,4 +1,4 @@
-"""What clients can request: a world, or a shot through one."""
+"""What clients can request: a world, a camera move through one, or a shot."""
 
 import re
 from dataclasses import dataclass, field
@@ -59,3 +59,39 @@ class ShotRequest:
     tau_rotation: float = 0.2
     steps: int = 0
     """Denoising steps of every view; 0 takes the preset's own number."""
+
+
+@dataclass(frozen=True)
+class MoveRequest:
+    """A camera move through a world, planned from what it is for. Lengths are metres, places the world's."""
+
+    world: dict[str, str] = field(default_factory=dict)
+    """As in `ShotRequest`."""
+    goal: str = "show-room"
+    """"show-room"; "go-to" a place (x, y); "end-on" a view of a point (x, y, z)."""
+    start: list[float] = field(default_factory=list)
+    """Of "go-to": x, y; empty: the world's viewpoint."""
+    target: list[float] = field(default_factory=list)
+    """Of "go-to": x, y. Of "end-on": x, y, z."""
+    lens: dict = field(default_factory=dict)
+    """`Camera.to_dict()`: size and lens of the frames, heading and pitch of the first one."""
+    clearance: float = 0.3
+    """From everything."""
+    doubt: float = 0.5
+    """0 to 1: what the photo did not show may be nearer than the world says, by this share."""
+    speed: float = 0.5
+    """Metres a second, at most."""
+    turn: float = 20.0
+    """Degrees a second, at most."""
+    jerk: float = 1.0
+    """Metres per second cubed, at most."""
+    fps: float = 24.0
+    frames: int = 0
+    """0: as few as the limits allow."""
+    preset: str = "builtin"
+    """Whose workers plan it; the move is the same."""
+
+
+Request = WorldRequest | ShotRequest | MoveRequest
+REQUESTS: dict[str, type[Request]] = {"world": WorldRequest, "shot": ShotRequest, "move": MoveRequest}
+"""By the kinds of their jobs."""

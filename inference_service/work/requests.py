@@ -1,6 +1,7 @@
 """From requests to units: the one place where a request is checked and its cameras are parsed.
 
-A world is one unit. A shot is a plan, then its anchors, then its clips, and last a summary of them.
+A world is one unit, and so is a camera move. A shot is a plan, then its anchors, then its clips, and last a summary
+of them.
 """
 
 import dataclasses
@@ -13,6 +14,8 @@ from inference_service.wire.requests import (
     MAX_CAMERAS,
     WORLD_FILES,
     WORLD_LAYERS,
+    MoveRequest,
+    Request,
     ShotRequest,
     WorldRequest,
 )
@@ -20,6 +23,7 @@ from inference_service.work.pipeline import Room, Unseen
 from inference_service.work.unit import UNIT_VERSION, Unit, described, hash_of, pixels_of
 from inference_service.work.units.anchor import FillAnchor
 from inference_service.work.units.clip import ShootClip
+from inference_service.work.units.move import PlanMove
 from inference_service.work.units.plan import Plan, PlanShot
 from inference_service.work.units.shot import ShotAnchor, ShotClip, SummariseShot
 from inference_service.work.units.world import BesidePhoto, BuildWorld
@@ -142,6 +146,40 @@ class CheckedShot(msgspec.Struct, frozen=True):
         return [*anchors, *_merged(clips), summary]
 
 
+class CheckedMove(msgspec.Struct, frozen=True):
+    """A `MoveRequest` that can be planned: numbers rounded, lens parsed."""
+
+    kind: ClassVar[str] = "move"
+    world_job: ClassVar[str] = ""
+
+    world: dict[str, str]
+    goal: str
+    start: tuple[float, ...]
+    target: tuple[float, ...]
+    lens: Camera
+    clearance: float
+    doubt: float
+    speed: float
+    turn: float
+    jerk: float
+    fps: float
+    frames: int
+    preset: str
+
+    @property
+    def files(self) -> set[str]:
+        """The hashes of the files it reads."""
+        return set(self.world.values())
+
+    def identity(self, revision: str) -> str:
+        """The id of its job."""
+        return _job_identity(self.kind, revision, described(self))
+
+    def first_unit(self, revision: str) -> PlanMove:
+        """Its only unit."""
+        return PlanMove(revision=revision, **msgspec.structs.asdict(self))
+
+
 class UnknownRequest(msgspec.Struct, frozen=True):
     """What a job asked for that this version cannot read; the job has failed."""
 
@@ -151,9 +189,10 @@ class UnknownRequest(msgspec.Struct, frozen=True):
     files: ClassVar[frozenset[str]] = frozenset()
 
 
-Checked = CheckedWorld | CheckedShot | UnknownRequest
-REQUESTS = {"world": WorldRequest, "shot": ShotRequest}
-CHECKED: dict[str, type[CheckedWorld] | type[CheckedShot]] = {"world": CheckedWorld, "shot": CheckedShot}
+Checked = CheckedWorld | CheckedShot | CheckedMove | UnknownRequest
+CHECKED: dict[str, type[CheckedWorld] | type[CheckedShot] | type[CheckedMove]] = {
+    "world": CheckedWorld, "shot": CheckedShot, "move": CheckedMove,
+}  # fmt: skip
 
 
 def _merged(clips: list[ShootClip]) -> list[ShootClip]:
@@ -172,8 +211,10 @@ def _job_identity(kind: str, revision: str, plain: dict) -> str:
 # --- checking ---------------------------------------------------------------------------------------------
 
 
-def check(request: WorldRequest | ShotRequest) -> Checked:
+def check(request: Request) -> Checked:
     """The request as it will be worked on. Raises InputError for one that cannot be."""
+    if isinstance(request, MoveRequest):
+        return check_move(request)
     if not 0 <= request.seed < 2**63:
         raise InputError(f"The seed {request.seed} is out of range; give a whole number from 0 to 2^63 - 1.")
     return check_world(request) if isinstance(request, WorldRequest) else check_shot(request)
@@ -230,12 +271,8 @@ def _beside(request: WorldRequest) -> tuple[BesidePhoto, ...]:
 def check_shot(request: ShotRequest) -> CheckedShot:
     if request.world_job and not HASH_PATTERN.fullmatch(request.world_job):
         raise InputError("A shot waits for a world by the id of its job; submit the world first.")
-    complete = [set(WORLD_FILES), {*WORLD_FILES, *WORLD_LAYERS}]
-    if set(request.world) not in complete and not (request.world_job and not request.world):
-        raise InputError(
-            f"A shot needs the files {', '.join(WORLD_FILES)}, and {', '.join(WORLD_LAYERS)} where the world has them; "
-            "build the world first."
-        )
+    if request.world or not request.world_job:
+        _check_files(request.world, "A shot")
     if len(request.cameras) < 2:
         raise InputError(f"The camera path has {len(request.cameras)} camera(s); give a path of at least two frames.")
     if len(request.cameras) > MAX_CAMERAS:
@@ -254,7 +291,27 @@ def check_shot(request: ShotRequest) -> CheckedShot:
     return CheckedShot(**{**_fields(request), "cameras": cameras, **taus})
 
 
-def _fields(request: WorldRequest | ShotRequest) -> dict[str, object]:
+def check_move(request: MoveRequest) -> CheckedMove:
+    _check_files(request.world, "A camera move")
+    places = {name: tuple(round(x, 6) + 0.0 for x in getattr(request, name)) for name in ("start", "target")}
+    numbers = {
+        name: round(getattr(request, name), 6) for name in ("clearance", "doubt", "speed", "turn", "jerk", "fps")
+    }
+    lens = _parsed(request.lens, "The move's camera")
+    checked = CheckedMove(**{**_fields(request), **places, **numbers, "lens": lens})
+    checked.first_unit("").check()
+    return checked
+
+
+def _check_files(world: dict[str, str], title: str) -> None:
+    if set(world) not in [set(WORLD_FILES), {*WORLD_FILES, *WORLD_LAYERS}]:
+        raise InputError(
+            f"{title} needs the files {', '.join(WORLD_FILES)}, and {', '.join(WORLD_LAYERS)} where the world has "
+            "them; build the world first."
+        )
+
+
+def _fields(request: Request) -> dict[str, object]:
     # not `vars`: msgspec leaves fields that have their default value to the class
     return {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
 

@@ -21,8 +21,10 @@ EXTENT_M = 6.0
 AZIMUTHS = 360
 ROWS = 256
 """Of the distance map, at most: finer ones are shrunk to their nearest."""
-DOUBT = 0.15
-"""What nobody saw may be nearer by this share."""
+DOUBT = 0.5
+"""What nobody saw may be nearer by this share: behind the photographer walls are guessed."""
+DOUBT_FROM_RAD = math.radians(40)
+"""So far beside the photo what it shows has ended; before that, its walls go on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,8 @@ class FreeSpace:
     panorama: Panorama
     coverage: Coverage
     clearance_m: float
+    doubt: float
+    """0..1: what the photo did not show may be nearer than the world says, by this share."""
     cell_m: float
     clear_m: NDArray[np.float32]
     """[n, n] from the cell's middle to the nearest surface at the camera's height."""
@@ -65,6 +69,10 @@ class FreeSpace:
             return False
         return all(self.coverage.too_far(place) <= 0 for place in places)
 
+    def _why_no_farther(self, offset: NDArray) -> str:
+        seen = _beyond_photo(self.panorama, np.array([math.atan2(offset[1], offset[0])]))[0] < 0.01
+        return "" if seen or not self.doubt else " (nobody saw what is there: of the way it tells, not all is trusted)"
+
     def require(self, place: ArrayLike, name: str) -> tuple[int, int]:
         """The open cell of a goal. Raises InputError that says why the camera cannot be there."""
         x, y = np.asarray(place, np.float64)[:2]
@@ -88,23 +96,29 @@ class FreeSpace:
                 f"{where} is {self.clear_m[cell]:.2f} m from a wall or a thing, nearer than the clearance of "
                 f"{self.clearance_m:.2f} m; choose a place farther away, or a smaller clearance."
             )
-        reach_m = self.coverage.reach(offset) if away_m > 1e-6 else 0.0
+        azimuth = np.array([math.atan2(offset[1], offset[0])])
+        reach_m = float(_level_reach(self.panorama, self.coverage, azimuth, self.doubt)[0])
         raise InputError(
             f"{where} is out of reach: it lies {away_m:.2f} m from the world's viewpoint, and a camera can go about "
-            f"{reach_m:.2f} m that way; choose a nearer place."
+            f"{reach_m:.2f} m that way{self._why_no_farther(offset)}; choose a nearer place."
         )
+
+
+def _level_reach(panorama: Panorama, coverage: Coverage, azimuths: NDArray, doubt: float) -> NDArray[np.float64]:
+    """How far a camera may go, metres, at each azimuth."""
+    level = np.stack([np.cos(azimuths), np.sin(azimuths), np.zeros(len(azimuths))], 1)
+    reach = np.array([coverage.reach(direction) for direction in level])
+    return reach * (1 - doubt * np.minimum(_beyond_photo(panorama, azimuths) / DOUBT_FROM_RAD, 1))
 
 
 def free_space(panorama: Panorama, clearance_m: float, extent_m: float = EXTENT_M, doubt: float = DOUBT) -> FreeSpace:
     """The cells that a camera may go to, up to `extent_m` from the viewpoint. InputError where not even that is free.
 
-    `doubt`: what the photo did not show may be nearer than the world says, by this share.
+    `doubt`: see `FreeSpace`.
     """
     coverage = Coverage(panorama)
     azimuths = np.arange(AZIMUTHS) * (2 * math.pi / AZIMUTHS)
-    level = np.stack([np.cos(azimuths), np.sin(azimuths), np.zeros(AZIMUTHS)], 1)
-    reach = np.array([coverage.reach(direction) for direction in level])
-    reach = reach * np.where(_is_photo(panorama, azimuths), 1.0, 1.0 - doubt)
+    reach = _level_reach(panorama, coverage, azimuths, doubt)
     half_m = min(extent_m, float(reach.max())) + 2 * CELL_M
     cell_m = max(CELL_M, 2 * half_m / MAX_CELLS)
     middle = math.ceil(half_m / cell_m)
@@ -132,7 +146,7 @@ def free_space(panorama: Panorama, clearance_m: float, extent_m: float = EXTENT_
             f"Nothing is free around the world's viewpoint: a wall or a thing is {clear_m[middle, middle]:.2f} m from "
             f"it, and the clearance is {clearance_m:.2f} m; choose a smaller clearance."
         )
-    return FreeSpace(panorama, coverage, clearance_m, cell_m, clear_m, is_open)
+    return FreeSpace(panorama, coverage, clearance_m, doubt, cell_m, clear_m, is_open)
 
 
 def _outside(panorama: Panorama, cell_m: float, middle: int) -> NDArray[np.bool_]:
@@ -144,10 +158,15 @@ def _outside(panorama: Panorama, cell_m: float, middle: int) -> NDArray[np.bool_
     return ~polygon2mask((size, size), (layout.corners - panorama.position[:2]) / cell_m + middle)
 
 
-def _is_photo(panorama: Panorama, azimuths: NDArray) -> NDArray[np.bool_]:
-    height, width = panorama.from_photo.shape
-    columns = np.mod(0.5 - (azimuths - panorama.heading_rad) / (2 * math.pi), 1.0) * width
-    return panorama.from_photo[height // 2, columns.astype(int) % width] > 127
+def _beyond_photo(panorama: Panorama, azimuths: NDArray) -> NDArray[np.float64]:
+    """Radians from each azimuth to the nearest that the photo shows at the camera's height; pi where it shows none."""
+    width = panorama.from_photo.shape[1]
+    columns = np.flatnonzero(panorama.from_photo[len(panorama.from_photo) // 2] > 127)
+    if not len(columns):
+        return np.full(len(azimuths), math.pi)
+    shown = panorama.heading_rad + math.pi * (1 - 2 * (columns + 0.5) / width)
+    turn = np.abs((azimuths[:, None] - shown[None] + math.pi) % (2 * math.pi) - math.pi).min(1)
+    return np.maximum(turn - math.pi / width, 0)
 
 
 def _nearest_points(panorama: Panorama) -> NDArray[np.float32]:

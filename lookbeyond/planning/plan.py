@@ -12,7 +12,7 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
 from lookbeyond.geometry.panorama import Panorama
 
-from .free_space import EXTENT_M, FreeSpace, free_space
+from .free_space import DOUBT, EXTENT_M, FreeSpace, free_space
 from .gaze import KNOTS, heading_along, plan_headings
 from .knowledge import HEADINGS, Knowledge, knowledge_of
 from .pace import Limits, shares_of_way
@@ -62,6 +62,8 @@ class MoveSettings:
     """How a move is planned."""
 
     clearance_m: float = 0.3
+    doubt: float = DOUBT
+    """0..1: what the photo did not show may be nearer than the world says, by this share."""
     limits: Limits = field(default_factory=Limits)
     fps: float = 24.0
     frames: int = 0
@@ -70,6 +72,8 @@ class MoveSettings:
     def __post_init__(self) -> None:
         if not 0.05 <= self.clearance_m <= 10:
             raise InputError(f"A clearance of {self.clearance_m:g} m cannot be kept; give 0.05 to 10 metres.")
+        if not 0 <= self.doubt < 1:
+            raise InputError(f"The doubt in what nobody saw cannot be {self.doubt:g}; give 0 to less than 1.")
         if not (math.isfinite(self.fps) and 1 <= self.fps <= 240):
             raise InputError(f"A rate of {self.fps:g} frames a second is impossible; give 1 to 240.")
         if not 0 <= self.frames <= 10_000 or self.frames == 1:
@@ -108,7 +112,7 @@ def plan_move(panorama: Panorama, goal: Goal, lens: Camera, settings: MoveSettin
     shot from the world. Raises InputError for a goal that cannot be reached: inside a wall, too far, or nothing free.
     """
     settings = settings or MoveSettings()
-    free = free_space(panorama, settings.clearance_m, _extent(panorama, goal))
+    free = free_space(panorama, settings.clearance_m, _extent(panorama, goal), settings.doubt)
     heading, pitch, _ = heading_pitch_roll(lens)
     level = placed_camera(lens.width, lens.height, intrinsics=lens.intrinsics, pitch_rad=pitch)
     start_place = panorama.position[:2]

@@ -43,6 +43,8 @@ class PlayedService:
         self.priced: list[object] = []
         self.cancelled: list[str] = []
         self.fails: Exception | None = None
+        self.move: dict = {}
+        """What a planned move's move.json holds."""
         self.people: tuple[float, ...] = ()
         self.held: object | None = None
         self.looked_with = 0.0
@@ -122,7 +124,11 @@ class PlayedService:
                 yield client.Preview(self.preview)
         if self.fails is not None:
             raise self.fails
-        files = self.world(request, folder) if hasattr(request, "photo") else self.shot(request, folder)
+        if hasattr(request, "goal"):
+            (folder / "move.json").write_text(json.dumps(self.move))
+            files = [folder / "move.json"]
+        else:
+            files = self.world(request, folder) if hasattr(request, "photo") else self.shot(request, folder)
         for file in files:
             self.go_on.wait(20)
             time.sleep(self.pace_s)

@@ -50,14 +50,14 @@ def clearance(places) -> float:
 
 
 GOALS = [
-    ShowRoom(), FromTo((2.4, -0.8)), FromTo((1.3, 1.5), (1.6, -1.4)), EndOn((4.0, -1.0, 1.2)), EndOn((0.5, -2.5, 0.0)),
+    ShowRoom(), FromTo((2.4, -0.8)), FromTo((1.2, 0.9), (1.5, -1.2)), EndOn((4.0, -1.0, 1.2)), EndOn((0.5, -2.5, 0.0)),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("goal", GOALS, ids=str)
 def test_a_move_keeps_clear_and_within_its_limits_and_can_be_shot(goal):
     world = room()
-    settings = MoveSettings(0.3, Limits(0.4, 15.0, 0.8), fps=25)
+    settings = MoveSettings(0.3, limits=Limits(0.4, 15.0, 0.8), fps=25)
     move = plan_move(world, goal, first_view(world, 160, 90), settings)
     places = np.array([camera.position for camera in move.cameras])
     assert clearance(places) > 0.3 - 0.05  # half a cell's diagonal, and what a map of so many pixels can tell
@@ -99,14 +99,14 @@ def test_it_begins_with_the_photos_view_and_ends_on_what_was_asked():
     assert heading_pitch_roll(first)[:2] == pytest.approx((0.0, -0.05), abs=1e-6)
     assert np.linalg.norm(first.position - EYE) < 0.05
     sight = target - last.position
-    assert np.degrees(np.arccos(sight @ last.forward / np.linalg.norm(sight))) < 0.5
+    assert np.linalg.norm(np.cross(sight, last.forward)) / np.linalg.norm(sight) < math.radians(0.5)
     assert np.linalg.norm(sight) < np.linalg.norm(target - EYE)
 
 
 def test_a_way_goes_round_what_stands_in_between():
     """From one side of a pillar to the other: a straight line would hit it."""
     world = room()
-    free = free_space(world, 0.3)
+    free = free_space(world, 0.3, doubt=0.0)
     start, end = free.require((1.3, 1.5), "a"), free.require((2.4, -0.6), "b")
     curve = smooth_curve(free, Routes(free, start).to(end))
     places = curve.at(np.linspace(0, 1, 200))
@@ -118,7 +118,7 @@ def test_it_stays_where_the_photo_saw():
     """Of two ways to look, the one that sees the photo; and the views are no worse than at rest."""
     world = room(pillar=False)
     shown = plan_move(world, ShowRoom(), first_view(world, 160, 90))
-    away = plan_move(world, FromTo((-1.2, -0.2)), first_view(world, 160, 90))  # backward: it need not turn round
+    away = plan_move(world, FromTo((-0.7, -0.2)), first_view(world, 160, 90))  # backward: it need not turn round
     assert shown.photo > 0.6 and away.photo > 0.5
     assert abs(heading_pitch_roll(away.cameras[-1])[0]) < 1.0
 
@@ -137,6 +137,7 @@ def test_beyond_a_door_is_outside():
     (FromTo((6.0, 0.0)), "inside or behind a wall"),
     (FromTo((2.4, -0.8), (9.0, 9.0)), "The start .* inside or behind a wall"),
     (FromTo((3.6, -0.2)), "out of reach|nearer than the clearance"),
+    (FromTo((-1.9, -0.2)), "out of reach.*nobody saw"),
     (FromTo((2.2, 1.0)), "inside or behind a wall or a thing"),  # behind the pillar
     (FromTo((0.32, -0.2)), "there already"),
     (FromTo((math.nan, 0.0)), "not finite"),
