@@ -153,8 +153,8 @@ def _cameras_of(photos: Sequence[Path], cameras_file: Path) -> list[Camera]:
         return [frame.camera for frame in frames]
     missing = [path.name for path in photos if path.name not in named]
     raise InputError(
-        f"{cameras_file} has {len(frames)} cameras and none for {', '.join(missing)}; have it written anew by "
-        "`lookbeyond photos align`, or name its file_path so."
+        f"{cameras_file} has {len(frames)} cameras and none for {', '.join(missing)}; write it again with "
+        "`lookbeyond photos align`, or correct its file_path."
     )
 
 
