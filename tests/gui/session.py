@@ -605,6 +605,7 @@ def picture360(the) -> Iterator[float]:
     scene.look_beyond.panorama_path = ""
     scene.look_beyond.worlds.remove(len(scene.look_beyond.worlds) - 1)
     scene.look_beyond.worlds.remove(len(scene.look_beyond.worlds) - 1)
+    scene.look_beyond.world_index = len(scene.look_beyond.worlds) - 1
     in_viewport(lambda: bpy.ops.lookbeyond.use_world(index=1))
 
 
