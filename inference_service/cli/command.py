@@ -8,6 +8,7 @@ import click
 from inference_service.cli.cameras import cameras
 from inference_service.cli.compare import compare
 from inference_service.cli.doctor import doctor
+from inference_service.cli.edit import edit
 from inference_service.cli.fetch import fetch
 from inference_service.cli.keys import keys
 from inference_service.cli.local_run import Outcome
@@ -36,7 +37,7 @@ def command() -> None:
 
 
 _parts = (
-    *(world, photos, plan, shot, compare, cameras, splats, mesh, page),
+    *(world, photos, edit, plan, shot, compare, cameras, splats, mesh, page),
     *(serve_command, status, queue, keys, store, fetch, doctor),
     *(train, evaluate, study),
 )

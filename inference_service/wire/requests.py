@@ -1,4 +1,4 @@
-"""What clients can request: a world, a camera move through one, or a shot."""
+"""What clients can request: a world, a changed world, a camera move through one, or a shot."""
 
 import re
 from dataclasses import dataclass, field
@@ -92,6 +92,22 @@ class MoveRequest:
     """Whose workers plan it; the move is the same."""
 
 
-Request = WorldRequest | ShotRequest | MoveRequest
-REQUESTS: dict[str, type[Request]] = {"world": WorldRequest, "shot": ShotRequest, "move": MoveRequest}
+@dataclass(frozen=True)
+class EditRequest:
+    """A world with a spot changed."""
+
+    world: dict[str, str] = field(default_factory=dict)
+    """As in `ShotRequest`."""
+    mask: str = ""
+    """SHA-256 of an uploaded PNG of the panorama's size, white where it is to change."""
+    way: str = "remove"
+    """"remove": what stands there is taken out. "repaint": the spot is made anew."""
+    seed: int = 0
+    preset: str = "builtin"
+
+
+Request = WorldRequest | ShotRequest | MoveRequest | EditRequest
+REQUESTS: dict[str, type[Request]] = {
+    "world": WorldRequest, "shot": ShotRequest, "move": MoveRequest, "edit": EditRequest,
+}  # fmt: skip
 """By the kinds of their jobs."""

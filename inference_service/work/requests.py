@@ -14,6 +14,7 @@ from inference_service.wire.requests import (
     MAX_CAMERAS,
     WORLD_FILES,
     WORLD_LAYERS,
+    EditRequest,
     MoveRequest,
     Request,
     ShotRequest,
@@ -23,6 +24,7 @@ from inference_service.work.pipeline import Room, Unseen
 from inference_service.work.unit import UNIT_VERSION, Unit, described, hash_of, pixels_of
 from inference_service.work.units.anchor import FillAnchor
 from inference_service.work.units.clip import ShootClip
+from inference_service.work.units.edit import WAYS, EditWorld
 from inference_service.work.units.move import PlanMove
 from inference_service.work.units.plan import Plan, PlanShot
 from inference_service.work.units.shot import ShotAnchor, ShotClip, SummariseShot
@@ -180,6 +182,32 @@ class CheckedMove(msgspec.Struct, frozen=True):
         return PlanMove(revision=revision, **msgspec.structs.asdict(self))
 
 
+class CheckedEdit(msgspec.Struct, frozen=True):
+    """An `EditRequest` that can be worked on."""
+
+    kind: ClassVar[str] = "edit"
+    world_job: ClassVar[str] = ""
+
+    world: dict[str, str]
+    mask: str
+    way: str
+    seed: int
+    preset: str
+
+    @property
+    def files(self) -> set[str]:
+        """The hashes of the files it reads."""
+        return {self.mask, *self.world.values()}
+
+    def identity(self, revision: str) -> str:
+        """The id of its job."""
+        return _job_identity(self.kind, revision, described(self))
+
+    def first_unit(self, revision: str) -> EditWorld:
+        """Its only unit."""
+        return EditWorld(revision=revision, **msgspec.structs.asdict(self))
+
+
 class UnknownRequest(msgspec.Struct, frozen=True):
     """What a job asked for that this version cannot read; the job has failed."""
 
@@ -189,9 +217,9 @@ class UnknownRequest(msgspec.Struct, frozen=True):
     files: ClassVar[frozenset[str]] = frozenset()
 
 
-Checked = CheckedWorld | CheckedShot | CheckedMove | UnknownRequest
-CHECKED: dict[str, type[CheckedWorld] | type[CheckedShot] | type[CheckedMove]] = {
-    "world": CheckedWorld, "shot": CheckedShot, "move": CheckedMove,
+Checked = CheckedWorld | CheckedShot | CheckedMove | CheckedEdit | UnknownRequest
+CHECKED: dict[str, type[CheckedWorld] | type[CheckedShot] | type[CheckedMove] | type[CheckedEdit]] = {
+    "world": CheckedWorld, "shot": CheckedShot, "move": CheckedMove, "edit": CheckedEdit,
 }  # fmt: skip
 
 
@@ -217,6 +245,8 @@ def check(request: Request) -> Checked:
         return check_move(request)
     if not 0 <= request.seed < 2**63:
         raise InputError(f"The seed {request.seed} is out of range; give a whole number from 0 to 2^63 - 1.")
+    if isinstance(request, EditRequest):
+        return check_edit(request)
     return check_world(request) if isinstance(request, WorldRequest) else check_shot(request)
 
 
@@ -301,6 +331,15 @@ def check_move(request: MoveRequest) -> CheckedMove:
     checked = CheckedMove(**{**_fields(request), **places, **numbers, "lens": lens})
     checked.first_unit("").check()
     return checked
+
+
+def check_edit(request: EditRequest) -> CheckedEdit:
+    _check_files(request.world, "A changed world")
+    if request.way not in WAYS:
+        raise InputError(f"A spot cannot be changed by {request.way!r}; choose {' or '.join(WAYS)}.")
+    if not HASH_PATTERN.fullmatch(request.mask):
+        raise InputError("A changed world needs a mask of what is to change; upload it first.")
+    return CheckedEdit(**_fields(request))
 
 
 def _check_files(world: dict[str, str], title: str) -> None:

@@ -1,0 +1,153 @@
+"""A world with a spot changed: nothing but the masked pixels, of colour and distance alike."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lookbeyond.errors import InputError
+from lookbeyond.geometry.panorama import Panorama
+from lookbeyond.photo.reading import MAX_SIDE
+from lookbeyond.pipelines.panorama import spread_smoothly
+
+MOST_SHARE = 0.5
+"""Of the sphere: what is masked beyond this is no spot."""
+RING_SHARE = 1 / 128
+"""Width of the ring around a mask in which old and new are compared, as a share of the panorama's."""
+SAME = 0.05
+"""Old and new show the same surface where their distances differ by less than this share."""
+MOST_SHIFT = 40.0
+"""Most that the new colour is shifted towards the old around it, of 255."""
+
+
+def read_mask(path: Path, name: str = "") -> NDArray[np.uint8]:
+    """The mask in a PNG, [H, W]: its brightness, where it has transparency times that. InputError if it is none."""
+    called = name or str(path)
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            if max(image.size) > MAX_SIDE:
+                raise InputError(f"The mask {called} is over {MAX_SIDE} pixels a side; give the panorama's size.")
+            pixels = np.asarray(image.convert("LA"), np.uint16)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"The mask {called} cannot be read as a PNG image; save it as one.") from error
+    return (pixels[..., 0] * pixels[..., 1] // 255).astype(np.uint8)
+
+
+def spot_of(mask: NDArray[np.uint8], panorama: Panorama) -> NDArray[np.bool_]:
+    """The pixels [H, W] of the panorama that a mask [H, W] marks, above half of white.
+
+    InputError for another size, and for one that marks nothing or nearly everything.
+    """
+    height, width = panorama.colour.shape[:2]
+    if mask.shape != (height, width):
+        raise InputError(
+            f"The mask has {mask.shape[1]} x {mask.shape[0]} pixels but the world's panorama {width} x {height}; "
+            "paint it over the panorama itself."
+        )
+    spot = mask > 127
+    rows = np.cos((np.arange(height) + 0.5) / height * np.pi - np.pi / 2)
+    share = float((spot * rows[:, None]).sum() / (width * rows.sum()))
+    if not spot.any():
+        raise InputError("The mask marks nothing: paint white what is to change.")
+    if share > MOST_SHARE:
+        raise InputError(
+            f"The mask marks {share:.0%} of the world; mark a spot of at most {MOST_SHARE:.0%}, or build the world "
+            "again."
+        )
+    return spot
+
+
+def remove(panorama: Panorama, spot: NDArray[np.bool_]) -> Panorama:
+    """What stands in a spot [H, W] is taken out: there the clean plate shows, in the light of what is around it.
+
+    InputError where the world has no plate, or it shows the same there.
+    """
+    plate = panorama.plate
+    if plate is None:
+        raise InputError(
+            "Nothing is known of what stands behind that: this world has no clean plate. Repaint the spot instead, or "
+            "build the world with --room on."
+        )
+    if np.array_equal(plate.colour[spot], panorama.colour[spot]):
+        raise InputError("Nothing stands out there that could be removed: the clean plate shows the same spot.")
+    size = (spot.shape[1], spot.shape[0])
+    old, new = (cv2.resize(each, size, interpolation=cv2.INTER_NEAREST) for each in (panorama.distance, plate.distance))
+    same = np.abs(new - old) < SAME * old
+    colour = _in_light_of(panorama.colour, plate.colour, spot, same)
+    distance = panorama.distance.copy()
+    coarse = _coarse(spot, distance.shape)
+    distance[coarse] = cv2.resize(plate.distance, distance.shape[::-1], interpolation=cv2.INTER_NEAREST)[coarse]
+    return _changed(panorama, spot, colour, distance)
+
+
+def repaint(panorama: Panorama, spot: NDArray[np.bool_], made: Panorama) -> Panorama:
+    """A spot [H, W] becomes what `made` shows there: the same panorama completed and measured anew.
+
+    Its distance is measured alone, so it is scaled to agree with the world's around the spot; nothing of it lies behind
+    the clean plate.
+    """
+    everywhere = np.ones_like(spot)
+    colour = _in_light_of(panorama.colour, made.colour, spot, everywhere)
+    old, shape = panorama.distance, panorama.distance.shape
+    coarse = _coarse(spot, shape)
+    new = cv2.resize(made.distance, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    ring = _ring(coarse)
+    ratio = np.log(old / new)[..., None].astype(np.float32)
+    scale = np.exp(_continued(ratio, ring)[..., 0])
+    distance = old.copy()
+    distance[coarse] = (new * scale)[coarse]
+    if panorama.plate is not None:
+        behind = cv2.resize(panorama.plate.distance, shape[::-1], interpolation=cv2.INTER_NEAREST)
+        distance[coarse] = np.minimum(distance, behind)[coarse]
+    return _changed(panorama, spot, colour, distance)
+
+
+def with_hole(panorama: Panorama, spot: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The panorama [H, W, 4] whose fourth channel is 0 in the spot: what `measure_world` completes."""
+    return np.dstack([panorama.colour, np.where(spot, 0, 255).astype(np.uint8)])
+
+
+def _changed(panorama: Panorama, spot: NDArray, colour: NDArray[np.uint8], distance: NDArray) -> Panorama:
+    own = panorama.from_photo.copy()
+    own[spot] = 0
+    whole = panorama.colour.copy()
+    whole[spot] = colour[spot]
+    return replace(panorama, colour=whole, distance=distance.astype(np.float32), from_photo=own)
+
+
+def _coarse(spot: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """The pixels of a distance map that mostly lie in the spot."""
+    return cv2.resize(spot.astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA) > 0.5
+
+
+def _ring(spot: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pixels around a spot, over the panorama's seam too."""
+    width = max(2, round(spot.shape[1] * RING_SHARE))
+    wrapped = np.hstack([spot[:, -width:], spot, spot[:, :width]]).astype(np.uint8)
+    grown = cv2.dilate(wrapped, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1,) * 2))
+    return (grown[:, width:-width] > 0) & ~spot
+
+
+def _in_light_of(old: NDArray[np.uint8], new: NDArray[np.uint8], spot: NDArray, same: NDArray) -> NDArray[np.uint8]:
+    """The new colour shifted by how much the old is lighter around the spot, where both show the same surface.
+
+    A membrane, as in gradient-domain blending (Pérez et al. 2003).
+    """
+    ring = _ring(spot) & same
+    if not ring.any():
+        return new
+    shift = np.clip(old.astype(np.float32) - new, -MOST_SHIFT, MOST_SHIFT)
+    return np.clip(new + _continued(shift, ring) + 0.5, 0, 255).astype(np.uint8)
+
+
+def _continued(values: NDArray[np.float32], ring: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Values [H, W, C] of a ring, without their grain, continued into the spot."""
+    blur = max(1.0, values.shape[1] * RING_SHARE / 2)
+    weighted = np.dstack([values * ring[..., None], ring]).astype(np.float32)
+    margin = round(4 * blur)
+    wrapped = cv2.GaussianBlur(np.hstack([weighted[:, -margin:], weighted, weighted[:, :margin]]), (0, 0), blur)
+    means = wrapped[:, margin:-margin]
+    return spread_smoothly(means[..., :-1] / np.maximum(means[..., -1:], 1e-6), ring)

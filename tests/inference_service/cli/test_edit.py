@@ -1,0 +1,68 @@
+"""`lookbeyond edit` makes a new world beside the old one, or says in a line why it cannot and writes nothing."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inference_service.cli import local_run
+from lookbeyond.files import load_panorama, read_json, save_panorama
+from tests.lookbeyond.editing.test_edit import SPOT, world
+from tests.support.double import DoublePipeline, DoublePresets
+from tests.support.service import contents
+
+
+@pytest.fixture
+def lookbeyond(lookbeyond, tmp_path, monkeypatch, runtime):
+    """The command with a stand-in for the models, beside a world and masks."""
+    monkeypatch.setattr(local_run, "Presets", DoublePresets)
+    monkeypatch.setattr(local_run, "default_store", lambda: tmp_path / "store")
+    monkeypatch.setattr(local_run, "load_scene_pipeline", lambda preset, device: DoublePipeline())
+    monkeypatch.chdir(tmp_path)
+    save_panorama(tmp_path / "W", world(8.0), {"seam_jump": 1.0})
+    Image.fromarray(SPOT.astype(np.uint8) * 255).save("spot.png")
+    Image.new("L", (256, 128), 0).save("nothing.png")
+    Image.new("L", (256, 128), 255).save("all.png")
+    Image.new("L", (64, 32), 255).save("small.png")
+    return lookbeyond
+
+
+@pytest.mark.parametrize("way", ["remove", "repaint"])
+def test_a_new_world_differs_in_the_spot_alone(lookbeyond, tmp_path, way):
+    before = contents(tmp_path / "W")
+    code, _, err = lookbeyond("edit", "W", "--mask", "spot.png", f"--{way}", "--out", "N", "--seed", 4)
+    assert code == 0, err
+    assert contents(tmp_path / "W") == before
+    old, new = load_panorama(tmp_path / "W"), load_panorama(tmp_path / "N")
+    for name in ("colour", "distance", "from_photo"):
+        changed = getattr(old, name) != getattr(new, name)
+        assert not changed[~SPOT].any()
+    assert (new.from_photo[SPOT] == 0).all()
+    assert np.array_equal(new.plate.colour, old.plate.colour) and new.to_json_dict() == old.to_json_dict()
+    (step,) = read_json(tmp_path / "N/world.json")["edits"]
+    assert step["way"] == way and ("seed" in step) == (way == "repaint")
+
+
+def test_edits_follow_each_other(lookbeyond, tmp_path):
+    lookbeyond("edit", "W", "--mask", "spot.png", "--remove", "--out", "N")
+    assert lookbeyond("edit", "N", "--mask", "spot.png", "--repaint", "--out", "M")[0] == 0
+    about = json.loads((tmp_path / "M/world.json").read_text())
+    assert [step["way"] for step in about["edits"]] == ["remove", "repaint"]
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["W", "--mask", "spot.png"], "either --remove or --repaint"),
+    (["W", "--mask", "spot.png", "--remove", "--repaint"], "either --remove or --repaint"),
+    (["W", "--mask", "nothing.png", "--remove"], "marks nothing"),
+    (["W", "--mask", "all.png", "--repaint"], "marks 100%"),
+    (["W", "--mask", "small.png", "--remove"], "64 x 32 pixels"),
+    (["W", "--mask", "W/world.json", "--remove"], "cannot be read"),
+    (["no", "--mask", "spot.png", "--remove"], "not a world"),
+])  # fmt: skip
+def test_what_cannot_be_changed_is_said(lookbeyond, tmp_path, words, said):
+    code, _, err = lookbeyond("edit", *words, "--out", "N")
+    assert code == 2 and said in err and err.count("\n") == 1
+    assert not (tmp_path / "N").exists()
+    code, _, err = lookbeyond("edit", "W", "--mask", "spot.png", "--remove", "--out", "W")
+    assert code == 2 and "another folder" in err
