@@ -36,7 +36,7 @@ _pending: PendingSave | None = None
 
 @persistent
 def file_loaded(*_: object) -> None:
-    """Offer what the opened file left unfinished; what was said of another file is no longer said."""
+    """Offer to resume what the opened file left unfinished; messages about another file are cleared."""
     forget_moved()
     if session.task is None:
         session.clear()

@@ -133,7 +133,7 @@ class Session:
             wait_s, changed = 0.0, True
             self._handle(event, self.task)
             if self._result is not None:
-                break  # applying the result gets a tick of its own
+                break  # applying the result gets a separate tick
         self._show_arrived_files()
         if self.task is None and self.queue:
             outcome = self.notice, self.error, self.error_code, self.folder
@@ -153,7 +153,7 @@ class Session:
         try:
             if self._show_files(self._files_to_show):
                 self._files_to_show = []
-        except Exception as error:  # showing files early is a courtesy: the task goes on without
+        except Exception as error:  # showing files early is optional: the task continues without it
             message_of(error)
             self._show_files, self._files_to_show = None, []
 

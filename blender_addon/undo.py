@@ -8,7 +8,7 @@ from .tasks import Succeeded
 
 
 def undoable(title: str, finish: Callable[[Succeeded], str | None]) -> Callable[[Succeeded], str | None]:
-    """A `Task.finish` that also pushes an undo step, in a tick of its own: that takes Blender some milliseconds."""
+    """A `Task.finish` that also pushes an undo step, in a separate tick: that takes Blender some milliseconds."""
     finished: list[str] = []
 
     def finish_and_push(result: Succeeded) -> str | None:

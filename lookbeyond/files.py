@@ -74,7 +74,7 @@ def write_distance(path: Path, distance: np.ndarray) -> None:
     with storage_errors(path), quiet_stderr():
         try:
             OpenEXR.File(header, {"Y": np.ascontiguousarray(distance, np.float32)}).write(str(path))
-        except RuntimeError as error:  # OpenEXR tells of a full disk no other way
+        except RuntimeError as error:  # OpenEXR has no other way to report a full disk
             raise StorageError(
                 f"The file {path} could not be written ({one_line(error)}); "
                 "free some disk space or choose another folder."

@@ -81,7 +81,7 @@ def place_beside(context: bpy.types.Context, path: Path, first: bpy.types.Object
 
 
 def separate(placed: bpy.types.Object) -> None:
-    """Make a photo a place of its own; its camera stays where it is."""
+    """Make a photo a separate place; its camera stays where it is."""
     data = own_lens(placed).look_beyond
     data.place_camera, data.alignment = None, ""
     world = placed.matrix_world.copy()

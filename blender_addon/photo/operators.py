@@ -100,8 +100,8 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
         def draw(menu, context):
             menu.layout.operator_context = "INVOKE_DEFAULT"
             for role, text, icon in (
-                ("BESIDE", "Part of This Place", "MOD_ARRAY"),
                 ("SECOND", "A Second Place", "ADD"),
+                ("BESIDE", "Part of This Place", "MOD_ARRAY"),
                 ("REPLACE", "A Replacement", "FILE_REFRESH"),
             ):
                 button = menu.layout.operator(self.bl_idname, text=text, icon=icon)

@@ -110,7 +110,7 @@ def submit_and_follow(
             if not isinstance(event, Finished):
                 yield event
     except ServiceError as error:
-        if error.code not in UNREACHABLE:  # the job has failed for good
+        if error.code not in UNREACHABLE:  # the job has failed permanently
             write_request(folder, replace(stored, ended=True))
         raise
     write_request(folder, replace(stored, ended=True))

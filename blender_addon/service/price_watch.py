@@ -51,12 +51,12 @@ def questions(scene: bpy.types.Scene) -> list[PriceQuestion]:
 
 
 def shot_price(scene: bpy.types.Scene, quality: str) -> Price | None:
-    """What the scene's next shot costs in a quality, if the service has said so."""
+    """What the scene's next shot costs in a quality, if the service has named a price."""
     return prices.known.get(shot_question(scene, quality))
 
 
 def world_price(scene: bpy.types.Scene) -> Price | None:
-    """What the scene's next world costs, if the service has said so."""
+    """What the scene's next world costs, if the service has named a price."""
     return prices.known.get(world_question(scene))
 
 

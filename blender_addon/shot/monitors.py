@@ -71,7 +71,7 @@ def colour_of(level: float | None) -> tuple[float, float, float]:
 
 
 def draw_monitors(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Draw the strip of the chosen take and what was found; nothing of takes that were not watched."""
+    """Draw the strip of the chosen take and the findings; nothing for takes that were not watched."""
     settings = context.scene.look_beyond
     if settings.shot_index >= len(settings.shots):
         return

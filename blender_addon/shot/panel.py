@@ -110,7 +110,7 @@ def draw_places(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -
 
 
 def draw_qualities(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
-    """Draw the choice of quality; below each what it would take, if the service has said so."""
+    """Draw the choice of quality and, below each, its price, if the service has named one."""
     layout.use_property_split = False
     layout.row(align=True).prop(scene.look_beyond, "quality", expand=True)
     found = [price_watch.shot_price(scene, quality) for quality in QUALITIES]

@@ -29,7 +29,7 @@ def choose_strip(scene: bpy.types.Scene, folder: Path) -> bpy.types.Scene:
 
 
 def play(context: bpy.types.Context, editing: bpy.types.Scene) -> None:
-    """Play a scene's sequencer from its first frame: in a sequencer that is open, else in a window of its own."""
+    """Play a scene's sequencer from its first frame, in an open sequencer or else in a new window."""
     manager = context.window_manager
     for window in manager.windows:
         if window.screen.is_animation_playing:

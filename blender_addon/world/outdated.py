@@ -25,7 +25,7 @@ MISSING = "Its files are missing."
 def outdated_reason(scene: bpy.types.Scene) -> str:
     """A sentence if the scene's world is not of its photo, or `variant_reason`; empty if it is up to date.
 
-    Nothing is said of worlds without a record, such as those of the command line.
+    Worlds without a record, such as those from the command line, are never called outdated.
     """
     settings = scene.look_beyond
     if not settings.world_folder:

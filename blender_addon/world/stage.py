@@ -57,7 +57,7 @@ def build_stage(context: bpy.types.Context, preview: bool = False) -> Task:
             mesh = computed[len(complete)][1].step()
             if mesh is not None:
                 complete.append(mesh)
-            return None  # placing them gets a tick of its own
+            return None  # placing them gets a separate tick
         record = {"folder": str(folder), "columns": columns, **versions()}
         stage = place_stage(scene, computed[0][0], complete[0], record)
         if len(complete) > 1:

@@ -65,7 +65,7 @@ def _download(preset: Preset, yes: bool, needed_only: bool) -> None:
     click.echo(f"{sum(item.bytes for item in wanted) / 1e9:.2f} GB in all, into {fetching.cache_folder()}")
     if not yes:
         if not sys.stdin.isatty():
-            raise InputError("Nobody can be asked here; read the licences and add --yes.")
+            raise InputError("There is no terminal to ask for consent; read the licences and add --yes.")
         click.confirm("Download it under these licences?", abort=True)
     for item in wanted:
         fetching.fetch(item)

@@ -94,8 +94,6 @@ def world(
         photo = read_photo(path, stops=stops)
         pictures = {path: photo}
         _report(path, photo, stops)
-        if fov_x_deg is not None and focal_mm is not None:
-            raise InputError("Give --fov-x or --focal-mm, not both.")
         fov_x_rad = field_of_view_rad(fov_x_deg) if focal_mm is None else field_of_focal_rad(focal_mm, photo)
         camera = report_camera(path, photo, fov_x_rad, pitch_rad=pitch_rad, roll_rad=roll_rad)
         request = WorldRequest(photo=_stored(run, path, photo, stops), camera=camera.to_dict(), **settings)
@@ -141,6 +139,8 @@ def _check_sources(
         )
     if panorama and set(given) - {"--prompt"}:
         raise InputError("A 360° picture has no field of view, pitch or roll; leave these out with --panorama.")
+    if {"--fov-x", "--focal-mm"} <= set(given):
+        raise InputError("Give --fov-x or --focal-mm, not both.")
 
 
 def _cameras_of(photos: Sequence[Path], cameras_file: Path) -> list[Camera]:
@@ -153,8 +153,8 @@ def _cameras_of(photos: Sequence[Path], cameras_file: Path) -> list[Camera]:
         return [frame.camera for frame in frames]
     missing = [path.name for path in photos if path.name not in named]
     raise InputError(
-        f"{cameras_file} has {len(frames)} cameras and none for {', '.join(missing)}; have it written anew by "
-        "`lookbeyond photos align`, or name its file_path so."
+        f"{cameras_file} has {len(frames)} cameras and none for {', '.join(missing)}; write it again with "
+        "`lookbeyond photos align`, or correct its file_path."
     )
 
 

@@ -163,7 +163,7 @@ class JobDatabase:
                 request = from_json(text, CHECKED[kind])
             except (ValueError, TypeError):
                 reason = _NEWER if crc is not None else _DAMAGED
-        if reason:  # only here: the row stays as it is, for whoever understands it
+        if reason:  # only here: the row stays as it is, for a version that understands it
             log.error("%s", reason, extra={"job": id})
             return Job(str(id), request, str(revision), float(position), "failed", "lost", reason, float(changed))
         return Job(id, request, revision, position, state, error_code, error, changed)

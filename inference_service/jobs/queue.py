@@ -136,7 +136,7 @@ class JobQueue:
     def cancel_unit(self, identity: str, job: str = "") -> bool:
         """Leave a unit out of a job, or of all that still need it; whether there was one.
 
-        The job goes on with what does not depend on it, and then ends as cancelled.
+        The job continues with what does not depend on it, and then ends as cancelled.
         """
         without = [j for j in self.jobs_of(identity) if identity not in j.done and job in ("", j.id)]
         for each in without:

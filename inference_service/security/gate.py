@@ -65,7 +65,7 @@ class Gate:
         socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
     def reload(self) -> bool:
-        """Read the allow-list again if it changed; whether it did. A damaged list lets nobody else in."""
+        """Read the allow-list again if it changed; returns whether it did. A damaged list lets nobody else in."""
         try:
             about = self._path.stat()
             stamp = (about.st_mtime_ns, about.st_size, about.st_ino)

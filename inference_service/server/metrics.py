@@ -20,7 +20,7 @@ TOTALS = {
 
 
 class Collector:
-    """What prometheus_client asks at every scrape, in a thread of its own."""
+    """What prometheus_client calls at every scrape, in its own thread."""
 
     def __init__(self, server: Server):
         self._server = server

@@ -52,5 +52,5 @@ class Pieces:
             self._free.append(self._under_way.popleft()[1])
         if len(self._under_way) >= MAX_BUFFERS:  # some client does not read: its pieces are no longer waited for
             self._under_way.popleft()
-        # memory of its own: the heap would keep it for good
+        # separate memory: the heap would keep it forever
         return self._free.pop() if self._free else mmap.mmap(-1, CHUNK_BYTES)

@@ -133,7 +133,7 @@ class Store:
         return sha256
 
     def adopt_file(self, path: Path, sha256: str, durable: bool = False) -> None:
-        """Move a file of the store's own, whose hash is known, to its place; `durable`: for good, on the disk."""
+        """Move one of the store's own files, whose hash is known, to its place; `durable`: flush it to disk."""
         place = self.file(sha256)
         with storage_errors(place):
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -202,7 +202,7 @@ class Client:
             now = time.monotonic()
             if status is None or messages.ChangeHint in hints or now - asked > STATUS_INTERVAL_S:
                 status, asked = self.status(job, known), now
-                if self.welcome.epoch != epoch:  # a restarted service lists the files in an order of its own
+                if self.welcome.epoch != epoch:  # a restarted service lists the files in a different order
                     known, epoch, status = 0, self.welcome.epoch, None
                     continue
                 yield Progress(status.fraction, status.message, status.eta_s)

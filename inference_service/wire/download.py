@@ -72,7 +72,7 @@ def download(
 
 
 def _reported(connection: Connection, job: str, name: str) -> DamagedError:
-    """The service is told of a file that it has no more as it was; what to raise."""
+    """Report to the service a file that is no longer intact there; returns what to raise."""
     with contextlib.suppress(ServiceError):  # the file is lost to us either way
         connection.ask(ReportDamage(job, name))
     return DamagedError(name)

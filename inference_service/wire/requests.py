@@ -35,7 +35,7 @@ class WorldRequest:
     room: str = "auto"
     """Whether the place's layout is used: "auto", where the fit is sure; "on", wherever one was found; "off"."""
     unseen: str = ""
-    """How what nobody saw is shown: "plain", "dressed" or "as-painted"; empty: the preset's own way."""
+    """How the unseen part is shown: "plain", "dressed" or "as-painted"; empty: the preset's default."""
     beside: list[dict] = field(default_factory=list)
     """Further photos from the same standpoint, {"photo": SHA-256, "camera": `Camera.to_dict()`} each; up to 7. They
     need the first one's `camera`, and leave `prompt` empty."""

@@ -15,7 +15,7 @@ Callback = Callable[[float, str, np.ndarray | None], None]
 Room = Literal["auto", "on", "off"]
 """Whether a room's layout is fitted and drawn: where it is sure, always, or never."""
 Unseen = Literal["plain", "dressed", "as-painted"]
-"""How the part that nobody saw is shown."""
+"""How the unseen part is shown."""
 
 
 class Pipeline(Protocol):

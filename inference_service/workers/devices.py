@@ -11,7 +11,7 @@ from lookbeyond.errors import InputError
 
 MAX_DEVICES = 64
 ABOUT_DEVICE = ("title", "memory_gb", "presets")
-"""What clients are told of a worker's description of its device."""
+"""What clients are told from a worker's description of its device."""
 
 
 # --- in the service ---------------------------------------------------------------------------------------

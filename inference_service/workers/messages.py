@@ -84,7 +84,7 @@ class UnitFailed(Report, tag="failed", frozen=True):
     traceback: str = ""
     """Of an error that nobody foresaw, for the service's log."""
     worker_ends: bool = False
-    """The worker's device has failed for good: the worker takes no more units, and ends."""
+    """The worker's device has failed permanently: the worker takes no more units, and ends."""
 
 
 class WorkerFailed(Report, tag="worker failed", frozen=True):

@@ -34,7 +34,7 @@ class Slot:
     """A place for one worker, and the unit that it is making."""
 
     device: str
-    """What clients are told of it."""
+    """What clients are told about it."""
     ready: bool = False
     unit: Unit | None = None
     unwanted: bool = False
@@ -87,7 +87,7 @@ class Slot:
         return messages.UnitCrashed(identity=unit.identity)
 
     def describe(self) -> dict[str, Any]:
-        """What clients are told of the worker."""
+        """What clients are told about the worker."""
         unit = {"unit": self.unit.kind, "identity": self.unit.identity} if self.unit else {}
         return {"name": self.device, **self.about, "state": self.state, **unit}
 

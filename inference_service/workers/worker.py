@@ -39,7 +39,7 @@ class Worker:
         self._cancelled: set[str] = set()
 
     def run(self, describe_devices: Callable[[], list[dict]], warm: str = "") -> None:
-        """Work until the input ends, or the device fails for good. `warm`: a preset to load first."""
+        """Work until the input ends or the device fails permanently. `warm`: a preset to load first."""
         threading.Thread(target=self._read_orders, daemon=True).start()
         try:
             devices = [with_presets(device) for device in describe_devices()]

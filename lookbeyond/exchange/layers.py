@@ -112,9 +112,9 @@ def write_exr(path: Path, channels: dict[str, NDArray]) -> None:
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
     with whole_file(path) as temporary, storage_errors(path), quiet_stderr():
         try:
-            # a copy: OpenEXR puts objects of its own into the dictionary that it is given
+            # a copy: OpenEXR puts its own objects into the dictionary that it is given
             OpenEXR.File(header, dict(channels)).write(str(temporary))
-        except RuntimeError as error:  # OpenEXR tells of a full disk no other way
+        except RuntimeError as error:  # OpenEXR has no other way to report a full disk
             raise StorageError(
                 f"The file {path} could not be written ({error}); free some disk space or choose another folder."
             ) from error

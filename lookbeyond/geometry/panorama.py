@@ -95,7 +95,7 @@ class Panorama:
 
     @cached_property
     def plate_panorama(self) -> "Panorama":
-        """The clean plate as a panorama of its own. Raises `ValueError` where there is none."""
+        """The clean plate as a separate panorama. Raises `ValueError` if there is none."""
         if self.plate is None:
             raise ValueError("this panorama has no clean plate")
         nothing = np.zeros_like(self.from_photo)

@@ -148,7 +148,7 @@ def sample_pixels(
 ) -> NDArray:
     """Values [...(, C)] of an image [H, W(, C)] at pixel coordinates [...], centres at half-integers.
 
-    Outside, a flat image goes on with its border pixels and a `sphere` with its other side. The result has
+    Outside, a flat image continues with its border pixels and a `sphere` with its other side. The result has
     the image's type; integers are rounded.
     """
     flat_columns, flat_rows = columns.reshape(-1), rows.reshape(-1)
@@ -224,7 +224,7 @@ def _sampler(image: NDArray, interpolation: Interpolation, count: int, sphere: b
 
 
 class _Bilinear:
-    """`_sampler`'s bilinear: works in buffers of its own, for fresh memory costs as much as the arithmetic."""
+    """`_sampler`'s bilinear: works in its own buffers, since fresh memory costs as much as the arithmetic."""
 
     def __init__(self, pixels: NDArray, width: int, height: int, to_index: Callable, count: int):
         self.pixels, self.width, self.height, self.to_index = pixels, width, height, to_index

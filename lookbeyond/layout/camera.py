@@ -80,7 +80,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class CameraFromPhoto:
-    """What a photo tells of its camera: `placed_camera`'s angles."""
+    """What a photo says about its camera: `placed_camera`'s angles."""
 
     fov_x: Estimate
     pitch: Estimate

@@ -36,7 +36,7 @@ class DrawnPlace:
     """A place in all directions, equirectangular."""
 
     colour: NDArray[np.uint8]
-    """[H, W, 3]: its surfaces, and what stands where nobody saw it; not the photo."""
+    """[H, W, 3]: its surfaces, and things in the unseen part; not the photo."""
     distance: NDArray[np.float32]
     """[h, w] metres along the ray, with what stands before the surfaces in the photo."""
     plate: NDArray[np.uint8]

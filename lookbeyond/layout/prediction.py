@@ -34,7 +34,7 @@ class Prediction:
 
 
 def all_around(tolds: list[Prediction]) -> Prediction:
-    """What was told of cuts, evenly around and counter-clockwise from ahead, put together from their middles."""
+    """Predictions of cuts, evenly around and counter-clockwise from ahead, merged from the middles of the cuts."""
     step = ALL_COLUMNS // len(tolds)
     place = np.arange(ALL_COLUMNS)
     # the cut that a column is nearest to the middle of, and the column's number in that cut

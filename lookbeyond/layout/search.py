@@ -21,7 +21,7 @@ def _best_heading(evidence: Evidence) -> tuple[float, float]:
     grid = np.radians(np.arange(-45, 45, 0.25))
     n = np.concatenate([view.normals for view in evidence.views])
     lengths = np.minimum(np.degrees(np.concatenate([view.lengths for view in evidence.views])), 20)
-    # upright segments, and those at the camera's own height, say nothing of it
+    # upright segments, and those at the camera's own height, say nothing about it
     useful = (np.abs(n[:, 2]) > math.sin(math.radians(6))) & (np.hypot(n[:, 0], n[:, 1]) > math.sin(math.radians(4)))
     n, lengths = n[useful], lengths[useful]
     along = np.stack([np.cos(grid), np.sin(grid)])

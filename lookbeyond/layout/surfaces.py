@@ -26,7 +26,7 @@ IN_FRONT = 0.30
 """Logarithm of (layout's distance / measured distance) above which a pixel stands before its face."""
 BEHIND = 0.6
 STANDS_OUT = 0.10
-"""The same logarithm, above which what is not of the face's surface has a distance of its own."""
+"""The same logarithm, above which what does not belong to the face's surface has its own distance."""
 LIKELY_THING = 0.5
 """Likelihood from which on what would be floor is believed to be a thing: a desk's top is as flat. Of walls the colours
 tell more: a door is a thing, too, and what is left of its wall may be a curtain."""

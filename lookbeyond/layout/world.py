@@ -25,7 +25,7 @@ Unseen = Literal["plain", "dressed", "as-painted"]
 
 @dataclass(frozen=True, eq=False)
 class FoundPlace:
-    """What a photo tells of its place, before anything is painted around it."""
+    """What a photo says about its place, before anything is painted around it."""
 
     place: Place
     layout: RoomLayout | None = None

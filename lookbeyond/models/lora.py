@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA) in a frozen UNet, through peft: SVD's UNet has no adapter methods of its own in diffusers.
+"""Low-rank adapters (LoRA) in a frozen UNet, through peft: in diffusers, SVD's UNet has no adapter methods.
 
 A LoRA is a folder as peft writes it: `adapter_config.json` and `adapter_model.safetensors`.
 """

@@ -76,7 +76,7 @@ class ReversedMotion(ModelMixin, ConfigMixin):
 
     @classmethod
     def from_unet(cls, backward: nn.Module, forward: nn.Module) -> "ReversedMotion":
-        """What a whole reversed-motion UNet has of its own; InputError when it differs from the forward one in more."""
+        """The weights particular to a whole reversed-motion UNet; InputError if it differs elsewhere, too."""
         theirs, ours = backward.state_dict(), forward.state_dict()
         for name, value in theirs.items():
             known = ours.get(name)

@@ -59,7 +59,7 @@ def decode(path: Path, name: str, tags: PhotoTags, stops: float | None) -> Decod
         pixels, decided, found = shown(colour, tags.colours, known, stops)
         said += decided
     if tags.gain_map:
-        said.append("It is an HDR photo with a gain map: its SDR base is what is read.")
+        said.append("It is an HDR photo with a gain map: its SDR base is used.")
     pixels = np.ascontiguousarray(pixels)
     if known is not None:
         pixels = without_hidden(pixels, known)

@@ -30,7 +30,7 @@ FADE_DEG = 0.35
 """Width of the band along a seam over which one photo becomes the other."""
 _COMPARED_WIDTH = 512
 _FAINT, _BRIGHT = 8, 247
-"""Levels outside of which a pixel says nothing of the exposure."""
+"""Levels outside of which a pixel says nothing about the exposure."""
 _LINEAR = srgb_to_linear(np.arange(256) / 255)
 
 

@@ -1,6 +1,6 @@
 """Reads photos and 360° pictures of any kind as upright 8-bit sRGB, with a mask of what is known.
 
-What had to be decided on the way (an exposure, a tag that is not believed) is said in sentences.
+Decisions made on the way (an exposure, a tag that is not trusted) are reported in sentences.
 """
 
 import math
@@ -27,7 +27,7 @@ class Photo:
     """A photo as a person sees it: upright, in sRGB."""
 
     pixels: NDArray[np.uint8]
-    """[h, w, 3]. Where it is not known it goes on with the nearest colour that is."""
+    """[h, w, 3]. Unknown pixels have the colour of the nearest known one."""
     fov_x_rad: float | None
     """Horizontal field of view told by the file, or None."""
     known: NDArray[np.bool_] | None = None
@@ -85,7 +85,7 @@ def read_photo(path: Path, name: str | None = None, *, stops: float | None = Non
     fov_x_rad = fov_x_of_focal(tags.focal_35mm, width, height) if tags.focal_35mm else None
     said = [*decoded.said, *([tags.focal_doubt] if tags.focal_doubt else [])]
     if width == 2 * height and fov_x_rad is None and _closes(decoded.pixels) and decoded.known is None:
-        said.append("It may be a 360° picture: its sides meet and its top and bottom rows are one point each.")
+        said.append("It may be a 360° picture: its sides meet, and its top and bottom rows are one point each.")
     return Photo(decoded.pixels, fov_x_rad, decoded.known, tuple(said), decoded.stops)
 
 
@@ -116,20 +116,20 @@ def read_sphere(path: Path, name: str | None = None, *, stops: float | None = No
                 f"{name} is a photo that a lens of {tags.focal_35mm:g} mm took, no 360° panorama: its left and right"
                 " sides do not meet; give it as the photo."
             )
-        said.append("Its left and right sides do not meet, or its top row is no single point: is it a 360° picture?")
+        said.append("Its left and right sides do not meet, or its top row is not a single point: is it a 360° picture?")
     pixels, known = decoded.pixels, decoded.known
     heading_rad = None
     if sphere is not None:
         if part or sphere.pitch_deg or sphere.roll_deg:
             pixels, known = _laid_in(pixels, known, sphere, name)
         if part:
-            said.append("It is {:.0f}° x {:.0f}° of the sphere; the rest is made.".format(*sphere.spans_deg))
+            said.append("It is {:.0f}° x {:.0f}° of the sphere; the rest is generated.".format(*sphere.spans_deg))
         if sphere.pitch_deg or sphere.roll_deg:
             said.append(f"It was levelled by its tags: pitch {sphere.pitch_deg:g}°, roll {sphere.roll_deg:g}°.")
         if sphere.heading_deg is not None:
             heading_rad = math.remainder(math.radians(90 - sphere.heading_deg), 2 * math.pi)
     if known is not None and not part:
-        said.append(f"{100 * (1 - known.mean()):.0f} % of it is transparent and is made.")
+        said.append(f"{100 * (1 - known.mean()):.0f} % of it is transparent and will be generated.")
     return Sphere(pixels, known, heading_rad, tuple(said), decoded.stops)
 
 

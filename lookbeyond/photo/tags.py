@@ -86,7 +86,7 @@ class PhotoTags:
     focal_35mm: float = 0.0
     """Focal length in millimetres as on 35 mm film; 0 when unknown or not believed."""
     focal_doubt: str = ""
-    """Why a focal length that the file has is not believed: a sentence for people."""
+    """Why the file's focal length is not trusted: a sentence for people."""
     orientation: int = 1
     """1..8, as EXIF counts; from 5 on, the upright photo is as wide as the pixels are high."""
     sphere: SphereTags | None = None
@@ -193,7 +193,7 @@ def _tags_of(parts: Parts) -> PhotoTags:
 
 
 def _focal(numbers: dict[int, float], xmp: float, size: tuple[int, int]) -> tuple[float, str]:
-    """Focal length as on 35 mm film (0: unknown), and why one that is there is not believed."""
+    """Focal length as on 35 mm film (0: unknown), and why a given one is not trusted."""
     taken = max(numbers.get(Tag.PIXELS_X, 0), 0), max(numbers.get(Tag.PIXELS_Y, 0), 0)
     cropped = all(taken) and all(size) and abs(max(size) / min(size) * min(taken) / max(taken) - 1) > _SAME_ASPECT
     focal, by_sensor = numbers.get(Tag.FOCAL_35MM, 0) or xmp, False
@@ -205,13 +205,13 @@ def _focal(numbers: dict[int, float], xmp: float, size: tuple[int, int]) -> tupl
         few = taken[0] * (taken[1] or taken[0]) < _LEAST_SENSOR_PIXELS
         if few or not any(low <= longer_mm <= high for low, high in _SENSORS_MM):
             return 0.0, (
-                f"The file's focal length is not believed: by its sensor tags the sensor is {longer_mm:.3g} mm wide,"
-                " which no sensor is; the picture was resized and they were not."
+                f"The file's focal length is not trusted: its sensor tags give a width of {longer_mm:.3g} mm,"
+                " which no sensor has; the picture was resized but the tags were not updated."
             )
     if cropped:
         return 0.0, (
-            "The file's focal length is not believed: its tags are of {:.0f}x{:.0f} pixels and it has {}x{}, so that it"
-            " was cropped since.".format(*taken, *size)
+            "The file's focal length is not trusted: its tags say {:.0f}x{:.0f} pixels but it has {}x{}, so it has been"
+            " cropped.".format(*taken, *size)
         )
     if not FOCAL_LIMITS_MM[0] <= focal <= FOCAL_LIMITS_MM[1]:
         return 0.0, ""
@@ -261,7 +261,7 @@ def _number(text: str | None) -> float:
 
 
 def _xmp_values(packet: bytes) -> Iterator[tuple[str, str, str]]:
-    """Namespace, name and text of everything that is said in an XMP packet, as an attribute or as an element."""
+    """Namespace, name and text of everything in an XMP packet, whether attribute or element."""
     packet = packet[:MAX_XMP_BYTES].strip(b" \r\n\t\0")
     if b"<!DOCTYPE" in packet or b"<!ENTITY" in packet:
         return

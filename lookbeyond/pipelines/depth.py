@@ -124,7 +124,7 @@ class DepthPipeline(DiffusionPipeline):
         told, known = guidance.distance.clamp_min(1e-3).log(), guidance.known > 0
         made = fitted(made, told, known)
         differs = told - made
-        # what the estimator puts on another surface than the warp says nothing of what lies behind it
+        # where the estimator sees another surface than the warp, it says nothing about what lies behind
         made = made + fill_holes(differs, (known & (differs.abs() < SAME_SURFACE)).to(made))
         whole = agreeing(torch.where(known, told, made), ~known, cameras).exp()
         return torch.where(known, guidance.distance, whole)
@@ -141,7 +141,7 @@ class DepthPipeline(DiffusionPipeline):
         return cv2.resize(distance.astype(np.float32), (camera.width, camera.height), interpolation=cv2.INTER_LINEAR)
 
     def _estimate(self, view: np.ndarray, camera: Camera) -> np.ndarray:
-        """Depth along z [h, w] float32 of a view uint8 [h, w, 3], up to a scale of its own."""
+        """Depth along z [h, w] float32 of a view uint8 [h, w, 3], up to a scale."""
         pixels = torch.from_numpy(np.ascontiguousarray(view)).to(self._execution_device).permute(2, 0, 1)[None] / 255.0
         mean, std = (torch.tensor(values, device=pixels.device)[:, None, None] for values in (_MEAN, _STD))
         depth = self.model(pixel_values=((pixels - mean) / std).to(self.model.dtype)).predicted_depth[:, None]
@@ -237,7 +237,7 @@ def fitted(made: torch.Tensor, told: torch.Tensor, known: torch.Tensor, iteratio
         total = weight.sum(1, keepdim=True).clamp_min(1e-9)
         mean_x, mean_y = ((weight * part).sum(1, keepdim=True) / total for part in (x, y))
         spread = (weight * (x - mean_x).square()).sum()
-        prior = 0.01 * weight.sum() + 1e-6  # a plain wall says nothing of contrast
+        prior = 0.01 * weight.sum() + 1e-6  # a plain wall says nothing about contrast
         contrast = ((weight * (x - mean_x) * (y - mean_y)).sum() + prior) / (spread + prior)
         contrast = contrast.clamp(0.5, 2)
         offsets = mean_y - contrast * mean_x

@@ -91,7 +91,7 @@ class _Enlarger:
 def tell_frames(
     panorama: Panorama, cameras: Sequence[Camera], device: torch.device | str = "cpu"
 ) -> Iterator[ToldFrame]:
-    """What a panorama, no finer than the frames, tells of each of them; a few are drawn at a time."""
+    """What a panorama, no finer than the frames, shows of each of them; a few are drawn at a time."""
     at_once = max(1, min(torch.get_num_threads(), 8))
     with ThreadPoolExecutor(at_once) as pool:
         for first in range(0, len(cameras), at_once):
@@ -104,7 +104,7 @@ def tell_frames(
             if panorama.plate is not None and not known.all():
                 colour, distance, known = _with_plate(panorama, some, (colour, distance, known), device)
             for parts in zip(some, colour, distance, known, photo, strict=True):
-                # each of its own memory, not a part of the others'
+                # each with its own memory, not a view of the others'
                 yield ToldFrame(parts[0], *(part if len(some) == 1 else part.copy() for part in parts[1:]))
 
 

@@ -19,7 +19,7 @@ LEAST_TAU_ROTATION = math.radians(0.5)
 
 @dataclass(frozen=True)
 class Pass:
-    """One temporal pass: the anchor it starts from and what it is told of every frame, in its own order."""
+    """One temporal pass: the anchor it starts from and the guidance for every frame, in its own order."""
 
     anchor: View | None
     cameras: Sequence[Camera]

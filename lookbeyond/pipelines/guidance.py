@@ -47,7 +47,7 @@ class Guidance:
         return self.within(torch.ones_like(self.known))
 
     def within(self, known: torch.Tensor) -> "Guidance":
-        """The same colours and distances; known where it is said [N, 1, H, W]."""
+        """The same colours and distances, known only where `known` [N, 1, H, W] is set."""
         return Guidance(self.colour, self.distance, known)
 
     def nothing(self) -> "Guidance":

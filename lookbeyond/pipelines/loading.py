@@ -312,7 +312,7 @@ def quicken(
 
 
 def _compile(network: torch.nn.Module) -> None:
-    """Has a network compiled, for each size of its input anew; where that fails it goes on uncompiled, and says so."""
+    """Compile a network, once for each size of its input; if that fails it stays uncompiled, with a warning."""
     network.compile(dynamic=False)
     compiled = network._compiled_call_impl
     assert compiled is not None
@@ -324,7 +324,7 @@ def _compile(network: torch.nn.Module) -> None:
             network._compiled_call_impl = None
             reason = " ".join(str(error).partition("\n\n")[0].split())
             log.warning(
-                "%s cannot be compiled here (%s); it goes on uncompiled, slower. Take `compile` out of the preset, or "
+                "%s cannot be compiled here (%s); it runs uncompiled, slower. Take `compile` out of the preset, or "
                 "install a C++ compiler, and triton for a GPU.", type(network).__name__, reason,
             )  # fmt: skip
         return network(*arguments, **options)

@@ -288,7 +288,7 @@ class MaskedVideoPipeline(WanVACEPipeline):
         return torch.cat(made)
 
     def _condition(self, video, mask, shown, generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the network is told of a pass [1, 96, R + T, h, w], and the clean latents of its R reference images."""
+        """The network's condition for a pass [1, 96, R + T, h, w], and the clean latents of its R reference images."""
         height, width = video.shape[-2:]
         picture = None if shown is None else Image.fromarray(self.grid.pad_bytes(shown.colour))
         mask = mask.expand(-1, 3, -1, -1)

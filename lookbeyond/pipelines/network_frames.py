@@ -52,11 +52,11 @@ class Making:
 
 @dataclass(frozen=True, eq=False)
 class MadeFrames:
-    """What was made, and what it was made from."""
+    """The network's frames, and what they were made from."""
 
     output: ViewsPipelineOutput
     guidance: Guidance | None
-    """None where nothing of it is to be laid over what was made."""
+    """None if none of it is to be laid over the result."""
     world: WarpedWorld
     cameras: Sequence[Camera]
 

@@ -247,11 +247,11 @@ class ScenePipeline:
 
     @property
     def _keeps_detail(self) -> bool:
-        """Whether nothing that the network makes remains where the panorama tells of a frame."""
+        """Whether frames keep nothing of the network's where the panorama shows them."""
         return self.settings.panorama_detail == 1 and self.ablation == Ablation()
 
     def _told(self, panorama: Panorama, cameras: Sequence[Camera], callback: Callback | None) -> list[ToldFrame]:
-        """What the panorama tells of frames at their full size."""
+        """What the panorama shows of frames at full size."""
         told = []
         for frame in tell_frames(panorama.shrunk_for(cameras[0]), cameras, self.device):
             told.append(frame)

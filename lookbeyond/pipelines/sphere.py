@@ -31,7 +31,7 @@ LIGHT = 16
 
 
 def covering_cameras(size: int, fov_rad: float, heading_rad: float = 0.0) -> list[Camera]:
-    """Square views that overlap by a third or more and leave nothing of the sphere out, the poles included.
+    """Square views that overlap by a third or more and cover the whole sphere, including the poles.
 
     Rings of equal pitch, the first view of each looking along the heading; views near the poles stand further apart.
     """

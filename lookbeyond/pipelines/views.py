@@ -229,7 +229,7 @@ class ViewsPipeline(DiffusionPipeline):
         return Told(torch.stack(conditions), embeddings, rays, torch.tensor([micro], device=device), scales)
 
     def _condition(self, one: Pass, warped: torch.Tensor | None, unit, scale, raymap, augmented) -> torch.Tensor:
-        """[N, C, h, w]: what the UNet's config says it wants to be told of a pass, in that order."""
+        """[N, C, h, w]: the conditions that the UNet's config lists, of one pass, in that order."""
         guidance, known = one.guidance, self.grid.known(one.guidance.known)
         parts = []
         for name in self.backbone.conditions:

@@ -47,7 +47,7 @@ class WarpedWorld:
 def warp_world(
     panorama: Panorama, cameras: Sequence[Camera], device: torch.device | str
 ) -> tuple[Guidance, WarpedWorld]:
-    """What a panorama tells of frames; what it hid is told by its clean plate, where it has one."""
+    """What a panorama shows of frames; its clean plate, if it has one, shows what was hidden."""
     panorama = panorama.shrunk_for(cameras[0])
     told, front = warp_guidance(panorama, cameras, device)
     behind = None

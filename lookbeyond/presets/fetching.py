@@ -182,7 +182,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _remove_broken(download: Download) -> None:
-    """Files that are in the cache already but not whole: the hub's client would take them for good."""
+    """Files that are in the cache already but incomplete: the hub's client would accept them."""
     component = Component(hub=download.hub, revision=download.revision)
     folder = weights.locate_cached(component)
     if folder is not None:

@@ -238,7 +238,7 @@ def _kinds(component: Component, part: str) -> tuple[str, str, str]:
 
 
 def kept_in(component: Component, part: str) -> str:
-    """The type that a network is used in by those who made it; "" where it has none of its own."""
+    """The dtype in which a network's authors use it; "" if it has no preference."""
     return next((KEPT_IN[kind] for kind in _kinds(component, part) if kind in KEPT_IN), "")
 
 

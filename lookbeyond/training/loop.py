@@ -127,7 +127,7 @@ def command(main: Callable[[], None]) -> None:
         main()
     except LookBeyondError as error:
         if os.environ.get("LOCAL_RANK", "0") != "0":
-            time.sleep(5)  # where the first process has said the same, the launcher ends this one meanwhile
+            time.sleep(5)  # if the first process has reported the same error, the launcher ends this one meanwhile
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
 
@@ -310,7 +310,7 @@ class _Run:
 
 
 class _Reader:
-    """The batches of this process, by step and slot, each from a generator of its own."""
+    """The batches of this process, by step and slot, each from its own generator."""
 
     def __init__(self, draw: Draw, seed: int, slots: range, ahead: bool):
         self.draw, self.seed, self.slots = draw, seed, slots

@@ -605,6 +605,7 @@ def picture360(the) -> Iterator[float]:
     scene.look_beyond.panorama_path = ""
     scene.look_beyond.worlds.remove(len(scene.look_beyond.worlds) - 1)
     scene.look_beyond.worlds.remove(len(scene.look_beyond.worlds) - 1)
+    scene.look_beyond.world_index = len(scene.look_beyond.worlds) - 1
     in_viewport(lambda: bpy.ops.lookbeyond.use_world(index=1))
 
 
@@ -751,6 +752,7 @@ def shot(the) -> Iterator[float]:
         assert session.busy and scene.look_beyond.shot_folder == former
         yield 0.05
     assert waited, "the shot did not come to its end while Blender rendered"
+    xdo("mousemove_relative", "--", 3, 0)  # a render's operator ends with the next event, and until then is at work
     yield from rest()
     say("after a render in the middle:", session.notice, session.error)
     assert scene.look_beyond.shot_folder != former and not session.error

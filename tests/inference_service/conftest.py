@@ -1,4 +1,4 @@
-"""Fixtures: a runtime folder of the test's own, a service for each module, and the command in this process."""
+"""Fixtures: a runtime folder, a store and a queue per test, a service per module, and the command in this process."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from inference_service.cli import main
+from inference_service.jobs.queue import JobQueue
+from inference_service.store.store import Store
 from tests.support.double import worker_command
 from tests.support.service import Service, running
 
@@ -26,6 +28,18 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         patch.setenv("LOOKBEYOND_RUNTIME_DIR", str(folder / "runtime"))
         with running(folder, worker_command()) as service:
             yield service
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def jobs(store: Store) -> Iterator[JobQueue]:
+    queue = JobQueue(store)
+    yield queue
+    queue.close()
 
 
 @pytest.fixture

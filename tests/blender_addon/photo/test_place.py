@@ -298,7 +298,7 @@ def test_what_is_no_photo_is_refused_before_it_is_placed(scene, name, words):
     ("name", "degrees", "words"),
     [
         ("exif_sensor_right.jpg", 63.5, "63.5"),
-        ("exif_sensor_from_before_a_resize.jpg", 65, "not believed"),
+        ("exif_sensor_from_before_a_resize.jpg", 65, "not trusted"),
     ],
 )
 def test_sensor_tags_are_believed_as_on_the_command_line(part, scene, name, degrees, words):

@@ -129,7 +129,7 @@ def test_a_given_focal_length_is_the_files_whichever_way_the_photo_is_held(lookb
 def test_what_was_decided_in_reading_a_photo_is_said(lookbeyond, tmp_path):
     for name, words in (
         ("photo_display_p3.jpg", "converted to sRGB"),
-        ("exif_sensor_from_before_a_resize.jpg", "focal length is not believed"),
+        ("exif_sensor_from_before_a_resize.jpg", "focal length is not trusted"),
     ):
         code, out, _ = lookbeyond("world", FIELD / name, "--out", "W", "--width", 512)
         assert code == 0 and words in out
@@ -161,7 +161,7 @@ def test_a_sphere_is_read_by_its_tags(lookbeyond, tmp_path, monkeypatch):
     measure = DoublePipeline.measure_world
     monkeypatch.setattr(DoublePipeline, "measure_world", measured)
     code, out, _ = lookbeyond("world", "--panorama", FIELD / "gpano_crop_that_is_2_to_1.jpg", "--out", "W")
-    assert code == 0 and "180° x 90° of the sphere; the rest is made" in out
+    assert code == 0 and "180° x 90° of the sphere; the rest is generated" in out
     colour, heading_rad = seen[-1]
     assert colour.shape == (1024, 2048, 4) and (colour[..., 3] == 255).mean() == 0.25 and heading_rad == 0
     code, out, _ = lookbeyond("world", "--panorama", FIELD / "gpano_whole_sphere.jpg", "--out", "W")

@@ -8,18 +8,12 @@ import pytest
 
 from inference_service.jobs import ended
 from inference_service.jobs.queue import JobQueue
-from inference_service.store.store import Store
 from inference_service.wire.requests import ShotRequest, WorldRequest
 from inference_service.work.perform import perform_unit
 from lookbeyond.errors import InputError
 from tests.support.damage import KINDS, damage
 from tests.support.double import DoublePipeline
 from tests.support.service import path_cameras, photo_camera, save_photo
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "store")
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ from inference_service.jobs import queue as queue_module
 from inference_service.jobs.queue import JobQueue
 from inference_service.server import replies
 from inference_service.store.housekeeping import prune, sweep
-from inference_service.store.store import Store
 from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, ShotRequest, WorldRequest
 from inference_service.work.perform import perform_unit
 from lookbeyond.errors import InputError, LookBeyondError, StorageError
@@ -30,18 +29,6 @@ from tests.support.service import (
     shot_request,
     world_request,
 )
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
-def jobs(store):
-    with_queue = JobQueue(store)
-    yield with_queue
-    with_queue.close()
 
 
 def photo_request(store, tmp_path, seed=0):

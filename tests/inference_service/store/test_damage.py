@@ -28,18 +28,6 @@ from tests.support.service import contents, path_cameras, photo_camera, save_pho
 UNIT, OTHER = "a" * 64, "b" * 64
 
 
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
-def jobs(store):
-    made = JobQueue(store)
-    yield made
-    made.close()
-
-
 def _commit(store, identity, text="x" * 1000):
     with store.temporary() as folder:
         (folder / "frame.png").write_text(text)

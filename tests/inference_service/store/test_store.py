@@ -19,11 +19,6 @@ UNIT, OTHER = "a" * 64, "b" * 64
 Usage = namedtuple("Usage", "total used free")
 
 
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "store")
-
-
 def _commit(store, identity, text="x"):
     with store.temporary() as folder:
         (folder / "frames").mkdir()

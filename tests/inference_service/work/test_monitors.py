@@ -7,7 +7,6 @@ import pytest
 
 from inference_service.jobs.queue import JobQueue
 from inference_service.store.record import Damaged
-from inference_service.store.store import Store
 from inference_service.wire.requests import ShotRequest, WorldRequest
 from inference_service.work.perform import perform_unit
 from inference_service.work.units.clip import MONITORS, ShootClip, read_watched
@@ -21,11 +20,6 @@ class Drifting(DoublePipeline):
     def shoot_clip(self, *arguments, **settings):
         views = super().shoot_clip(*arguments, **settings)
         return [replace(v, colour=255 - v.colour) if 2 <= i < len(views) - 1 else v for i, v in enumerate(views)]
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "store")
 
 
 def shoot(store, tmp_path, pipeline, queue):

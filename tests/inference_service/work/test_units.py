@@ -39,11 +39,6 @@ def pipelines(preset):
     return DoublePipeline()
 
 
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "store")
-
-
 def make_world(store, tmp_path, steer=0):
     photo = store.add_file(save_photo(tmp_path / "photo.png", steer))
     request = check(WorldRequest(photo=photo, camera=photo_camera(), width=512))

@@ -223,6 +223,7 @@ def test_the_tables_of_the_docs_are_those_of_their_json():
     docs = Path(__file__).parents[3] / "docs"
     text = (docs / "bench.md").read_text("utf-8")
     assert "<!-- table: quick_bench.json -->\n\n| figure |" in text
+    assert "<!-- table: bench_rooms.json -->\n\n| figure |" in text
     assert with_tables(text, docs) == text
     above, marker, table = text.partition("<!-- table: quick_bench.json -->")
     assert with_tables(above + marker + table.replace("| seam ↓ |", "| seam ↑ |"), docs) == text

@@ -407,7 +407,7 @@ def _pq_code(nits):
 
 def test_focal_lengths_that_are_not_believed_are_said():
     photo = read_photo(FIELD / "exif_sensor_from_before_a_resize.jpg")
-    assert photo.fov_x_rad is None and "not believed" in photo.said[0]
+    assert photo.fov_x_rad is None and "not trusted" in photo.said[0]
     assert math.degrees(read_photo(FIELD / "exif_sensor_right.jpg").fov_x_rad) == pytest.approx(63.5, abs=0.1)
 
 

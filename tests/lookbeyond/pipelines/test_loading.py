@@ -295,7 +295,7 @@ def test_networks_that_cannot_be_compiled_go_on_and_say_so(compiled_by, caplog):
     assert torch.equal(shoot(pipeline, passes, weights).colour, expected)
     sentences = [record.getMessage() for record in caplog.records if record.name == "lookbeyond.pipelines.loading"]
     assert [sentence.split()[0] for sentence in sentences] == ["UNetSpatioTemporalConditionModel", "TemporalDecoder"]
-    assert all("no C++ compiler found); it goes on uncompiled" in sentence for sentence in sentences)
+    assert all("no C++ compiler found); it runs uncompiled" in sentence for sentence in sentences)
 
 
 def _networks(pipeline):
