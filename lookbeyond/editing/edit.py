@@ -11,7 +11,6 @@ from PIL import Image
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.photo.reading import MAX_SIDE
-from lookbeyond.pipelines.panorama import spread_smoothly
 
 MOST_SHARE = 0.5
 """Of the sphere: what is masked beyond this is no spot."""
@@ -150,4 +149,6 @@ def _continued(values: NDArray[np.float32], ring: NDArray[np.bool_]) -> NDArray[
     margin = round(4 * blur)
     wrapped = cv2.GaussianBlur(np.hstack([weighted[:, -margin:], weighted, weighted[:, :margin]]), (0, 0), blur)
     means = wrapped[:, margin:-margin]
+    from lookbeyond.pipelines.panorama import spread_smoothly  # loads torch, which the command line starts without
+
     return spread_smoothly(means[..., :-1] / np.maximum(means[..., -1:], 1e-6), ring)
