@@ -64,6 +64,7 @@ class Dispatcher:
                 log.error("%s", error)
             except Exception:
                 log.exception("a worker's report could not be acted on")
+                self._give_up(report)
         self.stop_unwanted()  # what else was being made for a job that has failed
         working = sum(device["state"] != "stopped" for device in self._executor.devices())
         self._queue.estimates.workers = max(1, working)
@@ -97,6 +98,12 @@ class Dispatcher:
             case worker.NoWorkers(reason=reason):
                 for job in self._queue.active():
                     self._queue.give_up(job, reason)
+
+    def _give_up(self, report: worker.Report) -> None:
+        """After a fault of ours: the jobs of a unit that has ended fail, or it would be made again and again."""
+        if isinstance(report, (worker.UnitDone, worker.UnitFailed, worker.UnitCrashed)):
+            for job in self._queue.jobs_of(report.identity):
+                self._queue.give_up(job, "The service has a fault; see its log, and submit the job again.")
 
     def _count_watched(self, unit: Unit) -> None:
         if isinstance(unit, ShootClip):

@@ -318,6 +318,23 @@ def test_a_failure_is_a_sentence_and_the_queue_goes_on(service, tmp_path, steer,
         make_world(client, tmp_path, seed=steer)
 
 
+def test_a_fault_of_the_services_own_ends_the_job_instead_of_repeating_it(service, tmp_path, monkeypatch, caplog):
+    """A unit whose end cannot be acted on stayed in the queue, and was made for ever."""
+
+    def faulty(identity, code, message):
+        service.server.queue.working.pop(identity)
+        raise AttributeError("a mistake in the service")
+
+    monkeypatch.setattr(service.server.queue, "failed", faulty)
+    with service.client() as client:
+        job = client.submit(world_request(client, tmp_path, steer=254))  # a model that raises
+        with pytest.raises(ServiceError, match="The service has a fault; see its log"):
+            fetch(client, job, tmp_path / "W")
+        monkeypatch.undo()
+        assert len([line for line in caplog.records if "could not be acted on" in line.message]) == 1
+        make_world(client, tmp_path)
+
+
 def test_a_worker_that_dies_once_is_replaced(service, tmp_path):
     with service.client() as client:
         job = client.submit(world_request(client, tmp_path, steer=DIES_ONCE))
