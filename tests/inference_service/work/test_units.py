@@ -12,7 +12,7 @@ import pytest
 
 from inference_service.store.store import Store
 from inference_service.store.transfer import files_of, import_unit
-from inference_service.wire.requests import ShotRequest, WorldRequest
+from inference_service.wire.requests import EditRequest, MoveRequest, ShotRequest, WorldRequest
 from inference_service.work import perform
 from inference_service.work.memory import is_out_of_memory
 from inference_service.work.perform import perform_unit
@@ -344,8 +344,10 @@ def test_depth_is_along_z(store, tmp_path):
 
 
 def test_every_kind_of_unit_comes_back_from_its_json_and_has_a_weight(store, tmp_path):
-    shot = make_shot(store, ShotRequest(world=make_world(store, tmp_path), cameras=path_cameras()))
-    made = [_world_unit(store, tmp_path), *shot]
+    world = make_world(store, tmp_path)
+    others = MoveRequest(world, lens=photo_camera()), EditRequest(world, HASH)
+    shot = make_shot(store, ShotRequest(world=world, cameras=path_cameras()))
+    made = [_world_unit(store, tmp_path), *shot, *(check(request).first_unit("r") for request in others)]
     assert {unit.kind for unit in made} == set(KINDS)
     for unit in made:
         again = from_json(to_json(unit), AnyUnit)
