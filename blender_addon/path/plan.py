@@ -14,11 +14,11 @@ import numpy as np
 from mathutils import Matrix, Vector
 
 from ..cameras import metres_per_unit
-from ..kit import Finished, MoveRequest, Progress, heading_pitch_roll, placed_camera
+from ..kit import MoveRequest, Progress, heading_pitch_roll, placed_camera
 from ..results import absolute
 from ..service import preferences
 from ..service.job_scene import JobScene
-from ..service.jobs import upload_world
+from ..service.jobs import follow, upload_world
 from ..tasks import Connected, Event, JobError, JobSubmitted, Steps, Succeeded, Task
 from ..undo import undoable
 from ..viewports import local_collection, select_only
@@ -121,15 +121,9 @@ def move_steps(world: Path, request: MoveRequest, found: list[Planned]) -> Steps
             yield Connected(client.welcome)
             job = client.submit(replace(request, world=upload_world(client, world)))
             yield JobSubmitted(job)
-            cancel_sent = False
-            for event in client.follow(job, Path(folder)):
-                if cancelled.is_set() and not cancel_sent:
-                    cancel_sent = True
-                    client.cancel(job)
+            for event in follow(client, job, Path(folder), cancelled):
                 if isinstance(event, Progress):
                     yield event
-                elif isinstance(event, Finished):
-                    break
             found.append(read_planned(Path(folder) / "move.json"))
         yield Succeeded()
 

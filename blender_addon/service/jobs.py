@@ -101,14 +101,8 @@ def submit_and_follow(
     folder.mkdir(parents=True, exist_ok=True)
     stored = stored_request(job, getattr(client.welcome, "service", ""), origin, request)
     write_request(folder, stored)
-    cancel_sent = False
     try:
-        for event in client.follow(job, folder):
-            if cancelled.is_set() and not cancel_sent:
-                cancel_sent = True
-                client.cancel(job)
-            if not isinstance(event, Finished):
-                yield event
+        yield from follow(client, job, folder, cancelled)
     except ServiceError as error:
         if error.code not in UNREACHABLE:  # the job has failed permanently
             write_request(folder, replace(stored, ended=True))
@@ -119,6 +113,17 @@ def submit_and_follow(
         yield Succeeded(folder=folder, job=job, cameras=json.dumps(request.cameras), steps=request.steps)
     else:
         yield Succeeded(folder=folder, job=job, cameras=json.dumps([request.camera]))
+
+
+def follow(client: Client, job: str, folder: Path, cancelled: threading.Event) -> Iterator[Event]:
+    """The events of a job until its results are in a folder; it is cancelled once the artist has said so."""
+    cancel_sent = False
+    for event in client.follow(job, folder):
+        if cancelled.is_set() and not cancel_sent:
+            cancel_sent = True
+            client.cancel(job)
+        if not isinstance(event, Finished):
+            yield event
 
 
 def frame_names(request: ShotRequest) -> list[str]:

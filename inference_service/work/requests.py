@@ -148,13 +148,29 @@ class CheckedShot(msgspec.Struct, frozen=True):
         return [*anchors, *_merged(clips), summary]
 
 
-class CheckedMove(msgspec.Struct, frozen=True):
-    """A `MoveRequest` that can be planned: numbers rounded, lens parsed."""
+class _OnWorld(msgspec.Struct, frozen=True):
+    """The base of requests that are one unit of work on a world's files."""
 
-    kind: ClassVar[str] = "move"
+    kind: ClassVar[str]
     world_job: ClassVar[str] = ""
 
     world: dict[str, str]
+
+    @property
+    def files(self) -> set[str]:
+        """The hashes of the files it reads."""
+        return set(self.world.values())
+
+    def identity(self, revision: str) -> str:
+        """The id of its job."""
+        return _job_identity(self.kind, revision, described(self))
+
+
+class CheckedMove(_OnWorld, frozen=True):
+    """A `MoveRequest` that can be planned: numbers rounded, lens parsed."""
+
+    kind: ClassVar[str] = "move"
+
     goal: str
     start: tuple[float, ...]
     target: tuple[float, ...]
@@ -168,27 +184,16 @@ class CheckedMove(msgspec.Struct, frozen=True):
     frames: int
     preset: str
 
-    @property
-    def files(self) -> set[str]:
-        """The hashes of the files it reads."""
-        return set(self.world.values())
-
-    def identity(self, revision: str) -> str:
-        """The id of its job."""
-        return _job_identity(self.kind, revision, described(self))
-
     def first_unit(self, revision: str) -> PlanMove:
         """Its only unit."""
         return PlanMove(revision=revision, **msgspec.structs.asdict(self))
 
 
-class CheckedEdit(msgspec.Struct, frozen=True):
+class CheckedEdit(_OnWorld, frozen=True):
     """An `EditRequest` that can be worked on."""
 
     kind: ClassVar[str] = "edit"
-    world_job: ClassVar[str] = ""
 
-    world: dict[str, str]
     mask: str
     way: str
     seed: int
@@ -197,11 +202,7 @@ class CheckedEdit(msgspec.Struct, frozen=True):
     @property
     def files(self) -> set[str]:
         """The hashes of the files it reads."""
-        return {self.mask, *self.world.values()}
-
-    def identity(self, revision: str) -> str:
-        """The id of its job."""
-        return _job_identity(self.kind, revision, described(self))
+        return super().files | {self.mask}
 
     def first_unit(self, revision: str) -> EditWorld:
         """Its only unit."""
