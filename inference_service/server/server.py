@@ -29,7 +29,6 @@ from inference_service.security.keys import (
 )
 from inference_service.server.decoding import decode_strictly
 from inference_service.server.front import MAX_FRAMES, SHORT_OF, SHORTAGES, surviving_shortage
-from inference_service.server.housekeeping import give_back_memory
 from inference_service.server.logs import rotate_screen
 from inference_service.server.preparer import LARGE_BYTES, Prepared
 from inference_service.server.replies import reply, welcome
@@ -37,6 +36,7 @@ from inference_service.server.service import LATER, Asker, Reply, Service
 from inference_service.wire.address import runtime_file, runtime_folder
 from inference_service.wire.errors import ProtocolError
 from inference_service.wire.messages import Acknowledged, Error, Hello, Pong, ServiceStatus
+from inference_service.work.memory import give_back_memory
 from lookbeyond.errors import LookBeyondError, sentence
 
 log = logging.getLogger(__name__)
