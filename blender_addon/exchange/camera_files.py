@@ -108,10 +108,10 @@ def _off(first: Camera, camera: Camera, part: str) -> float:
 def _said(kind: str, cameras: Sequence[Camera], fps: tuple[int, float], unit: str) -> list[str]:
     size = f"{cameras[0].width} x {cameras[0].height} pixels and {fps[0] / fps[1]:g} frames a second"
     if kind == ".abc":
-        told = f"Y is up and 1 is 1 {unit}, neither of which Alembic says; set {size}."
+        advice = f"Y is up and 1 is 1 {unit}, neither of which Alembic says; set {size}."
     else:
-        told = f"The file says that Y is up and its unit; set {size}, and in Blender's import the Animation Offset 0."
-    return [told, *losses(kind, cameras)]
+        advice = f"The file says that Y is up and its unit; set {size}, and in Blender's import the Animation Offset 0."
+    return [advice, *losses(kind, cameras)]
 
 
 @contextmanager

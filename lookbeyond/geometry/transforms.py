@@ -78,10 +78,10 @@ def shot_path(path: CameraPath, name: str | os.PathLike) -> CameraPath:
     """The path, if it can be shot: `PathError`, naming file and frame, where a lens bends lines."""
     for number, frame in enumerate(path.frames, 1):
         if frame.distortion:
-            told = ", ".join(f"{k}={v:g}" for k, v in zip(_COEFFICIENTS, frame.distortion) if v)
+            coefficients = ", ".join(f"{k}={v:g}" for k, v in zip(_COEFFICIENTS, frame.distortion) if v)
             raise PathError(
-                f"{name}, frame {frame.file_path or number}: the lens bends lines ({told}) and what is shot has none;"
-                " give undistorted cameras, or take these coefficients out"
+                f"{name}, frame {frame.file_path or number}: the lens bends lines ({coefficients}), but shots have no"
+                " distortion; give undistorted cameras, or remove these coefficients"
             )
     return path
 
@@ -244,20 +244,20 @@ def _camera(values: Mapping[str, Any]) -> Camera:
 
 def _focal(numbers: Mapping[str, float], axis: str, side: float) -> float | None:
     """Pixels, told as such or by the angle across a side; None where neither stands."""
-    told = []
+    found = []
     for key in _focal_keys(axis):
         if key not in numbers:
             continue
         angle = math.radians(numbers[key]) if key.endswith("_fov") else numbers[key]
         if key.startswith("fl_"):
-            told.append((key, numbers[key]))
+            found.append((key, numbers[key]))
         elif 0 < angle < math.pi:
-            told.append((key, side / 2 / math.tan(angle / 2)))
+            found.append((key, side / 2 / math.tan(angle / 2)))
         else:
             raise CameraError(f"{key} is not an angle of less than half a turn; camera_angle is in radians")
-    if not told:
+    if not found:
         return None
-    (first, focal), *others = told
+    (first, focal), *others = found
     for key, other in others:
         if abs(other - focal) > 0.01 * abs(focal):
             raise CameraError(f"{first} and {key} tell two focal lengths, {focal:g} and {other:g} pixels; give one")
@@ -279,11 +279,11 @@ def _pose(values: Any, name: str) -> np.ndarray:
 
 
 def _distortion(values: Mapping[str, Any]) -> tuple[float, ...]:
-    told: dict[str, Any] = {key: values.get(key, 0) for key in _COEFFICIENTS}
+    coefficients: dict[str, Any] = {key: values.get(key, 0) for key in _COEFFICIENTS}
     try:
         if (params := values.get("distortion_params")) is not None:
-            told |= dict(zip(_NERFSTUDIO_PARAMS, params, strict=False))
-        numbers = tuple(float(told[key]) for key in _COEFFICIENTS)
+            coefficients |= dict(zip(_NERFSTUDIO_PARAMS, params, strict=False))
+        numbers = tuple(float(coefficients[key]) for key in _COEFFICIENTS)
     except (TypeError, ValueError):
         numbers = (math.nan,)
     if not all(map(math.isfinite, numbers)):

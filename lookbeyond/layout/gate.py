@@ -29,16 +29,16 @@ _OPEN_RIGHT = 0.95
 
 def signs_of(evidence: Evidence, room: RectilinearRoom, contrast: float) -> NDArray:
     """What tells whether a fit is right, [SIGNS]: see `SIGNS`."""
-    told, span = evidence.told, evidence.span
+    prediction, span = evidence.prediction, evidence.span
     distance, _ = room.trace(AZIMUTHS)
     seen = evidence.seen
-    unsure = math.log(float(np.exp(told.scales[seen]).mean()))
-    apart = float(np.minimum(np.abs(np.log(distance) - told.walls)[seen], 1).mean())
+    unsure = math.log(float(np.exp(prediction.scales[seen]).mean()))
+    apart = float(np.minimum(np.abs(np.log(distance) - prediction.walls)[seen], 1).mean())
     one = room.offsets[None], np.array([room.ceiling])
     _, length, found = (float(value[0]) for value in evidence.lines(*one, blurred=False))
     area = evidence.known * np.cos(evidence.elevations)[:, None]
-    things = float((told.kinds[THING] * area).sum() / evidence.cell_count)
-    muddle = float((-(told.kinds * np.log(told.kinds + 1e-6)).sum(0) * area).sum() / evidence.cell_count)
+    things = float((prediction.kinds[THING] * area).sum() / evidence.cell_count)
+    muddle = float((-(prediction.kinds * np.log(prediction.kinds + 1e-6)).sum(0) * area).sum() / evidence.cell_count)
     # columns in which the photo shows where the wall ends, below or above, and nothing stands there
     columns = np.arange(evidence.known.shape[1])
     clear = np.zeros(len(columns))
@@ -46,7 +46,7 @@ def signs_of(evidence: Evidence, room: RectilinearRoom, contrast: float) -> NDAr
         row = CELL_ROWS / 2 - np.arctan(z / distance[span]) / (2 * PIXEL_RAD)
         inside = (row >= 1) & (row < CELL_ROWS - 1)
         row = row.astype(int).clip(0, CELL_ROWS - 1)
-        clear = np.maximum(clear, inside * evidence.known[row, columns] * (1 - told.kinds[THING, row, columns]))
+        clear = np.maximum(clear, inside * evidence.known[row, columns] * (1 - prediction.kinds[THING, row, columns]))
     ended = float(clear[seen[span]].mean())
     kinds = float(evidence.kinds_costs(distance[None, span], one[1])[0])
     return np.array([unsure, apart, kinds, found, min(length, 1.0), things, muddle, ended, contrast])
@@ -70,7 +70,7 @@ def judge(evidence: Evidence, room: RectilinearRoom | None, contrast: float, sky
     if room is not None:
         signs = signs_of(evidence, room, contrast)
         sure = float(1 / (1 + np.exp(-(_SIGN_BASE + _SIGN_WEIGHTS @ signs))))
-    is_sky = sky > _SKY_ALONE or (sky > _SKY_TOLD and evidence.told.open_place > 0.5)
+    is_sky = sky > _SKY_ALONE or (sky > _SKY_TOLD and evidence.prediction.open_place > 0.5)
     if is_sky and sure < SURE:
         return _OPEN_RIGHT, "open", "An open place: there is sky in the photo, and no ceiling that fits."
     if room is None:

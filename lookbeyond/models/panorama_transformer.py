@@ -124,8 +124,8 @@ def rolled(network: nn.Module, columns: int, hidden_states, timestep, image_embe
     """
     if not columns:
         return network(hidden_states, timestep, image_embeds, known_latents, known_mask)
-    moved, told, mask = (part.roll(columns, -1) for part in (hidden_states, known_latents, known_mask))
-    return network(moved, timestep, image_embeds, told, mask).roll(-columns, -1)
+    moved, known, mask = (part.roll(columns, -1) for part in (hidden_states, known_latents, known_mask))
+    return network(moved, timestep, image_embeds, known, mask).roll(-columns, -1)
 
 
 class PanoramaTransformer(ModelMixin, ConfigMixin):

@@ -121,12 +121,12 @@ class DepthPipeline(DiffusionPipeline):
         frames = zip(image_bytes(colour), cameras, strict=True)
         made = [np.log(self._estimate_frame(image, camera)) for image, camera in frames]
         made = torch.from_numpy(np.stack(made)).to(guidance.distance)[:, None]
-        told, known = guidance.distance.clamp_min(1e-3).log(), guidance.known > 0
-        made = fitted(made, told, known)
-        differs = told - made
+        given, known = guidance.distance.clamp_min(1e-3).log(), guidance.known > 0
+        made = fitted(made, given, known)
+        differs = given - made
         # where the estimator sees another surface than the warp, it says nothing about what lies behind
         made = made + fill_holes(differs, (known & (differs.abs() < SAME_SURFACE)).to(made))
-        whole = agreeing(torch.where(known, told, made), ~known, cameras).exp()
+        whole = agreeing(torch.where(known, given, made), ~known, cameras).exp()
         return torch.where(known, guidance.distance, whole)
 
     def _estimate_frame(self, image: np.ndarray, camera: Camera) -> np.ndarray:
@@ -222,14 +222,14 @@ def measured_around(
     return PanoramaPipelineOutput(panorama=replace(measured, from_photo=from_photo, photo_camera=camera))
 
 
-def fitted(made: torch.Tensor, told: torch.Tensor, known: torch.Tensor, iterations: int = 10) -> torch.Tensor:
-    """Measured log-distances [N, 1, H, W] as contrast * made + offset, closest to `told` where it is known (bool).
+def fitted(made: torch.Tensor, given: torch.Tensor, known: torch.Tensor, iterations: int = 10) -> torch.Tensor:
+    """Measured log-distances [N, 1, H, W] as contrast * made + offset, closest to `given` where it is known (bool).
 
     The contrast is the clip's and near 1, the offset each frame's own, or the clip's where a frame knows little. Least
     absolute differences: a surface that one of the two does not see counts little.
     """
     step = max(1, min(made.shape[-2:]) // 64)
-    x, y, mask = (part[..., ::step, ::step].flatten(1).float() for part in (made, told, known))
+    x, y, mask = (part[..., ::step, ::step].flatten(1).float() for part in (made, given, known))
     contrast, least = x.new_ones(()), 0.02 * mask.shape[1]
     offsets = x.new_zeros(len(x), 1)
     for _ in range(iterations):

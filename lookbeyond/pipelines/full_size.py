@@ -21,7 +21,7 @@ FEATHER_PX = 6
 
 
 @dataclass(frozen=True, eq=False)
-class ToldFrame:
+class WarpedFrame:
     """One frame as the panorama tells it."""
 
     camera: Camera
@@ -90,7 +90,7 @@ class _Enlarger:
 
 def tell_frames(
     panorama: Panorama, cameras: Sequence[Camera], device: torch.device | str = "cpu"
-) -> Iterator[ToldFrame]:
+) -> Iterator[WarpedFrame]:
     """What a panorama, no finer than the frames, shows of each of them; a few are drawn at a time."""
     at_once = max(1, min(torch.get_num_threads(), 8))
     with ThreadPoolExecutor(at_once) as pool:
@@ -105,12 +105,12 @@ def tell_frames(
                 colour, distance, known = _with_plate(panorama, some, (colour, distance, known), device)
             for parts in zip(some, colour, distance, known, photo, strict=True):
                 # each with its own memory, not a view of the others'
-                yield ToldFrame(parts[0], *(part if len(some) == 1 else part.copy() for part in parts[1:]))
+                yield WarpedFrame(parts[0], *(part if len(some) == 1 else part.copy() for part in parts[1:]))
 
 
-def _with_plate(panorama: Panorama, cameras: Sequence[Camera], told: tuple[NDArray, ...], device) -> list[NDArray]:
+def _with_plate(panorama: Panorama, cameras: Sequence[Camera], warped: tuple[NDArray, ...], device) -> list[NDArray]:
     """Colour, distance and known of frames, their holes told by what stands behind what hid them."""
-    colour, distance, known = (part.copy() for part in told)
+    colour, distance, known = (part.copy() for part in warped)
     torn = [place for place in range(len(cameras)) if not known[place].all()]
     warped = warp_to_views(panorama.plate_panorama, [cameras[place] for place in torn], device)
     behind = warped.sample_bytes(panorama.plate_panorama.colour), warped.distance.cpu().numpy()

@@ -32,7 +32,7 @@ from .guidance import Guidance, image_tensor
 from .guidance_latents import GuidanceLatents
 from .latent_grid import LatentGrid
 from .samplers import Levels, Sampler, sampler_of
-from .unet_batches import Told, UNetBatches
+from .unet_batches import Conditioning, UNetBatches
 
 ROWS_AT_ONCE, FRAMES_DECODED_AT_ONCE = 2, 4
 """Unless memory asks for less."""
@@ -72,7 +72,7 @@ class ViewsPipeline(DiffusionPipeline):
 
     Example:
         >>> pipeline = ViewsPipeline.from_pretrained("lookbeyond/presets/builtin/views", vae=vae)
-        >>> passes = [Pass(source, cameras, told_forward), Pass(target, cameras[::-1], told_backward)]
+        >>> passes = [Pass(source, cameras, guidance), Pass(target, cameras[::-1], guidance_backward)]
         >>> weights = spatial_weights(cameras, [source.camera, target.camera], scale=2.5)
         >>> frames = pipeline(passes, weights, unit=1.6, scale=2.5).colour
     """
@@ -170,7 +170,9 @@ class ViewsPipeline(DiffusionPipeline):
         wanted = passes if "warped" in self.backbone.conditions else []
         encoded = [self.encode(self.grid.pad(one.guidance.colour)) for one in wanted]
         scales, micro = (min_guidance_scale, max_guidance_scale), (fps - 1, motion_bucket_id, noise_aug_strength)
-        told = self._told(passes, encoded, unit, scale, raymap, micro, fusion.guidance_scales(*scales), generator)
+        conditioning = self._conditioning(
+            passes, encoded, unit, scale, raymap, micro, fusion.guidance_scales(*scales), generator
+        )
         timesteps, whole = self.sampler.timesteps(num_inference_steps, strength, sigmas, known.device)
         start = known.start(
             guidance, unit, known.fused(encoded, weights, guidance), generator,
@@ -179,7 +181,7 @@ class ViewsPipeline(DiffusionPipeline):
         latents = self.sampler.pure(start.noise) if strength >= 1 else start.noised(self.sampler, timesteps[0])
         latents = denoise(
             latents, timesteps, hold * whole - (whole - len(timesteps)), start, self.sampler, fusion,
-            partial(self.unets.predict, self.call_unet, told=told), generator,
+            partial(self.unets.predict, self.call_unet, conditioning=conditioning), generator,
             callback_on_step_end and partial(callback_on_step_end, self),
         )  # fmt: skip
         if frames == "last":  # with as many before it as are decoded together
@@ -218,7 +220,9 @@ class ViewsPipeline(DiffusionPipeline):
         own = self.unet_backward is not None and not isinstance(self.unet_backward, ReversedMotion)
         return [self.unet, self.unet_backward if own else self.unet]
 
-    def _told(self, passes, encoded, unit, scale, raymap, micro: tuple[float, ...], scales, generator) -> Told:
+    def _conditioning(
+        self, passes, encoded, unit, scale, raymap, micro: tuple[float, ...], scales, generator
+    ) -> Conditioning:
         """What the UNet is told. encoded: P of [N, c, h, w], the guidance's colour as latents, where it wants these."""
         device, augmented = self._execution_device, (micro[-1], generator)
         latents = encoded or [None] * len(passes)
@@ -226,7 +230,7 @@ class ViewsPipeline(DiffusionPipeline):
         embeddings = torch.cat([self.embed_anchor(one.anchor) for one in passes])[:, None]
         takes_rays = self.raymap_encoder is not None and raymap == "on"
         rays = self.grid.rays(passes, scale).to(device) if takes_rays else None
-        return Told(torch.stack(conditions), embeddings, rays, torch.tensor([micro], device=device), scales)
+        return Conditioning(torch.stack(conditions), embeddings, rays, torch.tensor([micro], device=device), scales)
 
     def _condition(self, one: Pass, warped: torch.Tensor | None, unit, scale, raymap, augmented) -> torch.Tensor:
         """[N, C, h, w]: the conditions that the UNet's config lists, of one pass, in that order."""

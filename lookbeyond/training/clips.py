@@ -141,7 +141,7 @@ def encode_clip(
     thumbnails = [cv2.resize(view.colour, (96, 96), interpolation=cv2.INTER_AREA) for view in (views[0], views[-1])]
     return {
         "clean": encode_guidance(vae, truth, unit)[:, :-1],
-        **{name: encode_guidance(vae, told, unit) for name, told in guidance.items()},
+        **{name: encode_guidance(vae, one, unit) for name, one in guidance.items()},
         "raymap": np.stack(rays), "thumbnails": np.stack(thumbnails), "measured": np.ones((), np.float16),
     }  # fmt: skip
 
@@ -242,12 +242,12 @@ def clip_of(frames: Sequence[Frame], vae: Autoencoder, rng: np.random.Generator)
     scale = float(np.median(np.stack([view.distance for view in views])))
 
     def warped(source: View) -> Guidance:
-        told = warp_guidance(source, cameras, vae.device)[0]
+        guidance = warp_guidance(source, cameras, vae.device)[0]
         if measured:
-            return told
+            return guidance
         still = [float(np.linalg.norm(camera.position - source.camera.position) < 1e-3 * scale) for camera in cameras]
-        here = torch.tensor(still, device=told.known.device)[:, None, None, None]
-        return Guidance(told.colour * here, told.distance, told.known * here)
+        here = torch.tensor(still, device=guidance.known.device)[:, None, None, None]
+        return Guidance(guidance.colour * here, guidance.distance, guidance.known * here)
 
     from_source, from_target = warped(views[0]), warped(views[-1])
     one, other = from_target[[0]], from_source[[-1]]  # each anchor as the other one sees it

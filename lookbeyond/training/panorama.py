@@ -189,8 +189,8 @@ def flow_loss(transformer, encoder, batch, cycle: float = 0.0) -> dict[str, torc
     level = t[:, None, None, None]
     noisy = (1 - level) * clean + level * noise
     colour = clean[:, :channels] * known
-    told = (noisy, t * 1000, embed_images(encoder, batch["photos"]), colour, known)
-    velocity = transformer(*told)
+    inputs = (noisy, t * 1000, embed_images(encoder, batch["photos"]), colour, known)
+    velocity = transformer(*inputs)
     error = (velocity.float() - (noise - clean)).square()
     # in units of the clean latents' error, bounded: late steps must not drown the early ones
     error = error * level.clamp_min(0.05)
@@ -204,7 +204,7 @@ def flow_loss(transformer, encoder, batch, cycle: float = 0.0) -> dict[str, torc
     if cycle:
         patch, columns = transformer.config.patch_size, clean.shape[-1]
         turn = patch * int(torch.randint(1, columns // patch, ()))
-        apart = (rolled(transformer, turn, *told) - velocity).float().square() * level.clamp_min(0.05)
+        apart = (rolled(transformer, turn, *inputs) - velocity).float().square() * level.clamp_min(0.05)
         losses |= {"loss": losses["loss"] + cycle * apart.mean(), "cycle": apart.mean()}
     return losses
 

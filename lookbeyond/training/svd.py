@@ -170,21 +170,21 @@ def denoising_loss(backbone: Backbone, batch: dict[str, torch.Tensor]) -> dict[s
         clean = torch.cat([encode_images(backbone.vae, some) for some in frames.flatten(0, 1).split(4)]).float()
         clean = clean.unflatten(0, frames.shape[:2])
         first = frames[:, 0] + augmentation[:, None, None, None] * torch.randn_like(frames[:, 0])
-        told = backbone.vae.encode(first.to(dtype)).latent_dist.mode().float()  # not scaled, as in SVD
+        first_latents = backbone.vae.encode(first.to(dtype)).latent_dist.mode().float()  # not scaled, as in SVD
         side = backbone.image_encoder.config.image_size
         embedding = embed_images(backbone.image_encoder, _resize_with_antialiasing(frames[:, 0], (side, side)))
     kept = (torch.rand(count, device=device) >= FREE_SHARE).float()
-    told = told * kept[:, None, None, None]
+    first_latents = first_latents * kept[:, None, None, None]
     embedding = embedding.float() * kept[:, None]
     sigma = normal(0.7, 1.6)
     level = sigma[:, None, None, None, None]
     noisy = clean + level * torch.randn_like(clean)
     scaled = noisy / (level.square() + 1).sqrt()
-    told = told[:, None].expand(-1, frames.shape[1], -1, -1, -1)
+    first_latents = first_latents[:, None].expand(-1, frames.shape[1], -1, -1, -1)
     ids = torch.stack([torch.full_like(sigma, FPS - 1), torch.full_like(sigma, MOTION_BUCKET), augmentation], 1)
     output = unet(
-        torch.cat([scaled, told], 2).to(dtype), 0.25 * sigma.log(), embedding[:, None].to(dtype), ids.to(dtype),
-        raymap=rays,
+        torch.cat([scaled, first_latents], 2).to(dtype), 0.25 * sigma.log(), embedding[:, None].to(dtype),
+        ids.to(dtype), raymap=rays,
     ).sample.float()  # fmt: skip
     wanted = (noisy / (level.square() + 1) - clean) * (level.square() + 1).sqrt() / level
     return {"loss": (output - wanted).square().mean()}
