@@ -28,7 +28,7 @@ def delete_results(folder: Path) -> None:
     if not folder.exists():
         return
     if folder.is_symlink() or not any((folder / name).is_file() for name in RESULT_FILES):
-        raise JobError(f"{folder} is not a folder of results: delete it yourself, if you mean to.")
+        raise JobError(f"{folder} is not a folder of results: delete it by hand if you want to.")
     shutil.rmtree(folder)
 
 

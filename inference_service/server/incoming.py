@@ -56,7 +56,7 @@ class Incoming:
                 inode = max(unfinished, key=lambda inode: unfinished[inode][0])
                 size, descriptor = unfinished.pop(inode)
                 self._end(inode, descriptor)
-                log.warning("a connection sent too long a message and is ended", extra={"bytes": size})
+                log.warning("a connection sent too long a message and was closed", extra={"bytes": size})
                 ended += 1
             self.is_filling = sum(size for size, _ in unfinished.values()) > WATCHED_BYTES
         return ended

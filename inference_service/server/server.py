@@ -260,7 +260,7 @@ class Server(Service):
             return Error("failed", f"{SHORT_OF % error.strerror}. Ask again.")
         self.totals["unhandled"] += 1
         log.exception("a message could not be answered")
-        return Error("failed", "The service met an error of its own; see its log and report it.")
+        return Error("failed", "The service had an internal error; see its log and report it.")
 
 
 def serve(

@@ -278,7 +278,7 @@ def _beside(request: WorldRequest) -> tuple[BesidePhoto, ...]:
     if not request.beside:
         return ()
     if not request.photo or request.camera is None:
-        raise InputError("Further photos stand beside a first one whose camera is known; give a photo and its camera.")
+        raise InputError("Further photos need a first one whose camera is known; give a photo and its camera.")
     if request.prompt:
         raise InputError("Several photos take no prompt; leave it out.")
     most = presets.get(request.preset).most_photos

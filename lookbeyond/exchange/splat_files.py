@@ -64,7 +64,7 @@ def write_ply(path: Path, splats: Splats) -> None:
 def read_ply(path: Path) -> Splats:
     """Read a PLY of splats: binary little-endian, as `write_ply` and the training programs write it.
 
-    Properties may stand in any order; harmonics above degree 0 and normals are passed over. Raises InputError.
+    Properties may stand in any order; harmonics above degree 0 and normals are ignored. Raises InputError.
     """
     try:
         content = Path(path).read_bytes()

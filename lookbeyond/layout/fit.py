@@ -48,13 +48,13 @@ class LayoutFit:
     layout: RoomLayout | None
     """In the world; None when the place is not a room, or nothing could be fitted."""
     candidate: RoomLayout | None
-    """The room that fits best, sure or not: for who overrules the gate. None where none closes around the camera."""
+    """The room that fits best, sure or not, for callers that overrule the gate; None where none encloses the camera."""
     place: Place
     confidence: float
     """0..1, how often fits like this one were right, on procedural rooms and failures (`gate`): of the room, or
     of its being an open place."""
     reason: str
-    """In words for the artist: what the place was taken for, and why."""
+    """A sentence for the artist: what the place was taken for, and why."""
     distance_inside: NDArray[np.float32]
     """[h, w] metres along the rays of `distance_camera`, by the network alone."""
     things_inside: NDArray[np.float32]
@@ -124,7 +124,7 @@ def fit_layout_panorama(
 ) -> LayoutFit:
     """The room around a 360° picture [H, 2H, 3] that was taken at `origin`, its middle looking along the heading.
 
-    The network sees it in `CUTS` photos around, of each the middle counts. `distance_inside` is the picture's own
+    The network sees it in `CUTS` photos around, and uses the middle of each. `distance_inside` is the picture's own
     grid here, [128, 256]; its camera is None.
     """
     span = 2 * math.pi / CUTS

@@ -80,10 +80,10 @@ def judge(evidence: Evidence, room: RectilinearRoom | None, contrast: float, sky
     if sure >= BELIEVED or (sure >= SUPPOSED and shown):
         walls = len(room.offsets)
         shape = "A room of four walls" if walls == 4 else f"A room with {walls} walls"
-        how = "put where the photo's lines are" if sure >= SURE else "but the photo hardly tells where they are"
+        how = "put where the photo's lines are" if sure >= SURE else "but the photo hardly shows where they are"
         return sure, "room", f"{shape}, {how}."
     if by_name["ended"] < 0.3:
-        why = "no wall is seen down to the floor or up to the ceiling, so nothing tells how far away it is"
+        why = "no wall is seen down to the floor or up to the ceiling, so nothing shows how far away it is"
     elif by_name["things"] > 0.45:
         why = "things hide most of the walls"
     elif by_name["found"] < 0.25:

@@ -1,7 +1,7 @@
 """Distance from a public depth estimator: for a finished panorama, and for the holes in a clip's frames.
 
-A panorama is measured in overlapping views, whose scales are made to agree. Of a clip most is known from the warps
-already: what the estimator says of its frames is fitted to that, and taken where nothing is known.
+A panorama is measured in overlapping views, whose scales are made to agree. Most of a clip is known from the warps
+already: the estimator's distances are fitted to that, and used where nothing is known.
 """
 
 import math
@@ -31,7 +31,7 @@ DIRECTIONS = 6000
 SAME_SURFACE = 0.15
 """Largest difference of log-distance between two measurements of one surface."""
 NEIGHBOURS = (-3, -2, -1, 1, 2, 3)
-"""Frames, counted from the one at hand, that are to agree with it."""
+"""Neighbouring frames, relative to the current one, that are brought to agree with it."""
 
 
 class DepthPipeline(DiffusionPipeline):
@@ -57,7 +57,7 @@ class DepthPipeline(DiffusionPipeline):
             _check_metric(model.config)
 
     def with_settings(self, settings: Mapping[str, Any]) -> "DepthPipeline":
-        """The pipeline itself, with other defaults for `size` and `fov_deg`; `InputError` for any other word."""
+        """The pipeline itself, with other defaults for `size` and `fov_deg`; `InputError` for any other setting."""
         if unknown := sorted(set(settings) - {"size", "fov_deg"}):
             raise InputError(f"measuring by a depth model takes no {', '.join(unknown)}; correct the preset's settings")
         self.size, self.fov_deg = settings.get("size", self.size), settings.get("fov_deg", self.fov_deg)
@@ -203,7 +203,7 @@ def measured_around(
     callback_on_step_end: Callable[[Any, int, int, dict], Any] | None,
     distance: np.ndarray | None = None,
 ) -> PanoramaPipelineOutput:
-    """A painted panorama [H, 2H, 3] with the photo at its own resolution in it, and the distance `meter` gives it.
+    """A painted panorama [H, 2H, 3] with the photo at its own resolution in it, and its distance by `meter`.
 
     distance: [h, 2h] metres along the ray, where it is known already: then it is not measured.
     """
@@ -249,7 +249,7 @@ def fitted(made: torch.Tensor, given: torch.Tensor, known: torch.Tensor, iterati
 
 def agreeing(logs: torch.Tensor, holes: torch.Tensor, cameras: Sequence[Camera], iterations: int = 2) -> torch.Tensor:
     """Log-distances [N, 1, H, W], those in holes (bool) moved to the mean of what their neighbours in time say of the
-    same surface; neighbours that see another one (`SAME_SURFACE`) are not heard."""
+    same surface; neighbours that see another one (`SAME_SURFACE`) do not count."""
     for _ in range(iterations):
         before, logs = logs, logs.clone()
         for frame, camera in enumerate(cameras):

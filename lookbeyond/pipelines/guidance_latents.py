@@ -20,7 +20,7 @@ WHOLLY_KNOWN = 0.9
 
 @dataclass(frozen=True)
 class Start:
-    """What frames begin from: the guidance as clean latents, the noise, and which latents stay as they are."""
+    """What frames start from: the guidance as clean latents, the noise, and which latents stay as they are."""
 
     clean: torch.Tensor  # [N, C, h, w]
     noise: torch.Tensor  # [N, C, h, w]
@@ -52,7 +52,7 @@ class GuidanceLatents:
         ends: bool,
         nothing_else: bool,
     ) -> Start:
-        """What N frames begin from.
+        """What N frames start from.
 
         known_latents: as for `clean`.
         ends: whether the first and the last frame are anchors.

@@ -9,7 +9,7 @@ import torch
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What the UNet is told beside the noisy latents; P passes, each in its own order."""
+    """The UNet's inputs beside the noisy latents, of P passes, each in its own order."""
 
     conditions: torch.Tensor  # [P, N, C, h, w]
     embeddings: torch.Tensor  # [P, 1, D]
@@ -23,9 +23,9 @@ class UNetBatches:
     """How rows go through the networks of both directions."""
 
     networks: Sequence[Any]
-    """The UNet of each direction; twice the same one where there is but one."""
+    """The UNet of each direction; the same one twice where there is only one."""
     shares_attention: bool
-    """Whether both directions of a clip have to go through the first one together (`ReversedMotion`)."""
+    """Whether both directions of a clip must go through the first one together (`ReversedMotion`)."""
     rows_at_once: int
 
     def predict(
@@ -39,9 +39,8 @@ class UNetBatches:
 
         call: (network, model input, timestep, embeddings, ids, further options) -> output, one row each.
         """
-        copies = (
-            (1,) if conditioning.scales is None else (0, 1)
-        )  # 0: told nothing but its rays, which are no matter of taste
+        # 0: without conditions but for its rays, which guidance is not to change
+        copies = (1,) if conditioning.scales is None else (0, 1)
         together = self.shares_attention and len(frames) == 2
         outputs: dict[tuple[int, int], torch.Tensor] = {}
         for network, rows in self._batches(len(frames), copies, together):
@@ -63,7 +62,7 @@ class UNetBatches:
     def _batches(
         self, passes: int, copies: Sequence[int], together: bool
     ) -> Iterator[tuple[Any, list[tuple[int, int]]]]:
-        """What goes through which network at once: rows (pass, copy), passes first."""
+        """The batches: a network and its rows (pass, copy), passes first."""
         if together:  # both directions of a copy
             size = max(1, self.rows_at_once // 2)
             for start in range(0, len(copies), size):

@@ -15,7 +15,7 @@ from .guidance import Guidance, image_tensor, warp_guidance
 
 @dataclass(frozen=True, eq=False)
 class WarpedWorld:
-    """A panorama seen by N other cameras, and behind what it shows its clean plate."""
+    """A panorama seen by N other cameras, and its clean plate behind it."""
 
     panorama: Panorama
     """No finer than the frames: sampling does not filter."""

@@ -4,7 +4,7 @@
     lookbeyond train layout --photos photos --out weights --minutes 25
 
 Each time a photo is drawn it gets another light, lens and file: exposure, white balance, contrast, vignetting, noise,
-blur, JPEG; its camera is told a little wrong, as one found from lines or guessed is; half of all photos are mirrored.
+blur, JPEG; its camera is a little wrong, as one found from lines or guessed is; half of all photos are mirrored.
 
 The loss: Laplace likelihoods of the log distances (seen columns count three times the hidden ones) and of the ceiling,
 likelihoods of corners, kinds and open places, and the angle of the walls.

@@ -6,7 +6,7 @@
 Rooms bring their distance. Pictures have none: they teach colour only, and their distance stays out of the loss.
 
 The paper's network (`--network dit-xl-2`, colour only) is trained on the latents of Stable Diffusion's autoencoder, and
-told the photo by a CLIP vision tower; both are published models, given by folder, and stay as they are.
+conditioned on the photo by a CLIP vision tower; both are published models, given by folder, and stay as they are.
 
     accelerate launch -m lookbeyond.training.panorama --network dit-xl-2 --vae sd-vae-ft-ema --image-encoder clip \
         --matterport scans --out weights --gradient-checkpointing

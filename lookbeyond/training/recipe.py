@@ -32,7 +32,7 @@ POLL_S = 0.2
 
 
 class Stopped(Exception):
-    """The time of this call is over; what was begun is saved."""
+    """The time of this call is over; the work so far is saved."""
 
 
 class Work:
@@ -43,7 +43,7 @@ class Work:
         self.beside: list[subprocess.Popen] = []
 
     def start(self, name: str, *arguments: str | Path, threads: int = 0) -> subprocess.Popen:
-        """threads: of the processor, that it may take; 0: as it likes."""
+        """threads: processor threads that it may use; 0: its own choice."""
         environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
         return subprocess.Popen([*PROGRAM, f"{__package__}.{name}", *map(str, arguments)], env=environment)
 
@@ -60,7 +60,7 @@ class Work:
             raise loop.TrainingError(f"`train {name}` ended with {process.returncode}; its last lines above say why.")
 
     def first_of(self, folder: Path) -> None:
-        """Waits for what is rendered beside to have made a first shard."""
+        """Waits until the rendering beside has made a first shard."""
         while not any(folder.glob(SHARDS)):
             if all(process.poll() is not None for process in self.beside):
                 raise loop.TrainingError(f"Nothing was rendered into {folder}; the lines above say why.")

@@ -94,4 +94,4 @@ def read_watched(store: Store, identity: str, frames: int) -> WatchedClip:
         except (msgspec.ValidationError, InputError):
             pass
         store.discard(store.unit(identity))
-    raise Damaged("What was noted of a clip was damaged and has been removed with it; the clip is made again.")
+    raise Damaged("The notes on a clip were damaged and have been removed with it; the clip is made again.")

@@ -10,7 +10,7 @@ from diffusers import DiffusionPipeline
 from diffusers.hooks import group_offloading
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from lookbeyond.pipelines.loading import let_go, place
+from lookbeyond.pipelines.loading import place, release
 from lookbeyond.presets.memory import LAYERS, LAYERS_OF_OTHERS, MemoryPlan
 from tests.lookbeyond.pipelines.test_outpaint import tiny_inpainting
 from tests.lookbeyond.pipelines.tiny import svd_views_pipeline
@@ -201,7 +201,7 @@ def test_networks_may_be_held_in_one_way_after_another():
         assert (pipeline.rows_at_once, pipeline.frames_decoded_at_once) == ((1, 1) if chunked else (2, 4))
         with torch.no_grad():
             results.append(pipeline.unet(latents, *inputs).sample)
-        let_go(pipeline)
+        release(pipeline)
     for result in results[1:]:
         torch.testing.assert_close(result, results[0], rtol=1e-4, atol=1e-4)
     assert torch.equal(results[-1], results[0])

@@ -200,7 +200,7 @@ def test_a_lora_is_loaded_and_one_for_another_model_is_named(folder):
         {"transformer.block.lora_A.weight": (2, 2)},
         {f"{layer}.lora_A.weight": (2, 48), f"{layer}.lora_B.weight": (48, 2)},
     ):
-        with pytest.raises(InputError, match=r"panorama/lora: .* is no LoRA for StableDiffusionInpaint"):
+        with pytest.raises(InputError, match=r"panorama/lora: .* is not a LoRA for StableDiffusionInpaint"):
             load(**wrong)
 
 

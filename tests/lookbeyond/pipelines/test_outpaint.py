@@ -422,5 +422,5 @@ def test_a_lora_of_another_model_is_refused_by_name(tmp_path):
     other.transformer.add_adapter(LoraConfig(r=2, target_modules=["to_q"], init_lora_weights=False))
     type(other).save_lora_weights(tmp_path, get_peft_model_state_dict(other.transformer))
     component = Component(folder=str(tmp_path), files=("pytorch_lora_weights.safetensors",))
-    with pytest.raises(InputError, match=r"panorama/lora: .* is no LoRA for Flux2KleinPipeline .*take one that was"):
+    with pytest.raises(InputError, match=r"panorama/lora: .* is not a LoRA for Flux2KleinPipeline .*take one that was"):
         _add_lora("panorama/lora", tiny_klein_base(), tmp_path, component)

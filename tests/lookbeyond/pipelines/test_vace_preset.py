@@ -157,7 +157,9 @@ def test_a_lora_changes_the_network_and_one_of_another_size_is_refused_by_name(l
     with torch.no_grad():
         assert not torch.allclose(fitting.transformer(**inputs).sample, plain(**inputs).sample)
     larger = wan_vace(num_attention_heads=4).transformer
-    with pytest.raises(InputError, match=r"views/lora: .*larger.* is no LoRA for WanVACEPipeline .*take one that was"):
+    with pytest.raises(
+        InputError, match=r"views/lora: .*larger.* is not a LoRA for WanVACEPipeline .*take one that was"
+    ):
         with_lora(lora_for(tmp_path, larger, "larger"))
 
 
