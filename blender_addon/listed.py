@@ -24,7 +24,7 @@ def size_of(folder: Path) -> int:
 
 
 def delete_results(folder: Path) -> None:
-    """Delete a folder of results; one that is gone already is no error. Raises `JobError`."""
+    """Delete a folder of results; one that is gone already is not an error. Raises `JobError`."""
     if not folder.exists():
         return
     if folder.is_symlink() or not any((folder / name).is_file() for name in RESULT_FILES):

@@ -24,7 +24,7 @@ WORLD_KINDS = (
     ("MESH", "Geometry", "The room's surfaces and the things in front of them, as .glb or .usd", ".glb"),
     ("PAGE", "Page for the Client", "A folder of static files to look around in", ""),
 )
-"""Identifier, name, description, and ending of what is made of a world."""
+"""Identifier, name, description and file ending of each export of a world."""
 
 
 def export_world(scene: bpy.types.Scene, kind: str, path: Path) -> Task:

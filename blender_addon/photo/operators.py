@@ -122,7 +122,7 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
             return self.place_beside(context, former)
         replaces = former if self.role == "REPLACE" else None
         height, heading = self.height, self.heading
-        if replaces is not None:  # the same place, seen anew: its scale and direction stay, unless they are given
+        if replaces is not None:  # the same place again: its scale and direction stay, unless they are given
             seen = context.scene.look_beyond
             height = height if self.properties.is_property_set("height") else seen.camera_height
             heading = heading if self.properties.is_property_set("heading") else seen.heading

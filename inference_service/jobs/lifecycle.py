@@ -161,14 +161,14 @@ class Lifecycle:
             self.end(job, "done", None, None)
 
     def lost(self, identity: str) -> None:
-        """A finished unit is no longer in the store: the jobs that go on make it again."""
+        """A finished unit is no longer in the store: unfinished jobs make it again."""
         for job in self._jobs.values():
             if job.is_active and identity in job.done:
                 job.lost(identity)
                 self._changed(job)
 
     def reopen(self, job: Job) -> None:
-        """A done job goes on, for something it made is no longer in the store."""
+        """A done job is reopened, because something it made is no longer in the store."""
         request = self._database.request(job)
         job.request, job.state = request, "queued"
         job.start_over()
@@ -251,7 +251,7 @@ class Lifecycle:
             self._ended.forget_old(job)
 
     def _worlds_ended(self, jobs: Iterable[Job]) -> None:
-        """Each of these goes on, even when the change of another could not be written: nobody would ask again."""
+        """Each of these is advanced, even if the change of another could not be written: nobody would ask again."""
         failed = None
         for job in jobs:
             if job.is_active:

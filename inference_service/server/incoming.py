@@ -2,7 +2,7 @@
 frame, not their number.
 
 The kernel counts the bytes that came over each connection. Those since its last whole message are of an unfinished
-one; where all unfinished ones are too large together, the connection with the largest is ended, and libzmq lets go of
+one; where all unfinished ones are too large together, the connection with the largest is ended, and libzmq frees
 what it had. On Linux; elsewhere nothing but each frame is bounded.
 """
 

@@ -169,7 +169,7 @@ class Store:
         return record
 
     def read_unit(self, identity: str) -> Path:
-        """The folder of a unit whose files are all there, undamaged. Damaged if they are not."""
+        """The folder of a unit whose files are all there, undamaged. Raises Damaged otherwise."""
         if self.discard_if_damaged(identity, afresh=False):
             raise Damaged("A part of the store was damaged and has been removed; it will be made again.")
         return self.unit(identity)
@@ -180,7 +180,7 @@ class Store:
             os.utime(self.unit(identity))
 
     def commit(self, folder: Path, identity: str, seconds: float, kind: str) -> None:
-        """Make the finished files in `folder` (one of `temporary`) the unit of this identity."""
+        """Make the finished files in `folder` (from `temporary`) the unit of this identity."""
         files = sorted(p for p in folder.rglob("*") if p.is_file())
         names = [path.relative_to(folder).as_posix() for path in files]
         with ThreadPoolExecutor(READERS) as readers:
@@ -221,7 +221,7 @@ class Store:
         return True
 
     def is_whole(self, name: str, is_unit: bool) -> bool:
-        """Whether a unit or file is what it was, hashed afresh; nothing is removed."""
+        """Whether a unit or file is undamaged, hashed afresh; nothing is removed."""
         if is_unit:
             return not self._damaged_files(name, "", afresh=True)
         with contextlib.suppress(OSError):
@@ -238,7 +238,7 @@ class Store:
             return [str(error)]
 
     def copy_out(self, identity: str, artifact: Artifact, target: Path) -> None:
-        """Copy a unit's file to a place outside the store, checked on the way. Damaged if it is not what it was."""
+        """Copy a unit's file to a place outside the store, checked on the way. Raises Damaged if it is damaged."""
         checksum, source = Checksum(artifact), self.unit(identity) / artifact.name
         try:
             with source.open("rb", buffering=0) as file, storage_errors(target), target.open("wb") as copy:
@@ -291,7 +291,7 @@ class Store:
 
     def discard(self, path: Path) -> None:
         """Remove a file or unit."""
-        # renamed first: a unit that is half removed must never pass for a whole one
+        # renamed first: a half-removed unit must never pass for a whole one
         doomed = self.new_temporary()
         with contextlib.suppress(OSError):
             path.replace(doomed)

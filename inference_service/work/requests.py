@@ -225,7 +225,7 @@ CHECKED: dict[str, type[CheckedWorld] | type[CheckedShot] | type[CheckedMove] | 
 
 
 def _merged(clips: list[ShootClip]) -> list[ShootClip]:
-    """The clips without repetitions: a path that goes the same way twice is shot once and delivered twice."""
+    """The clips without repetitions: a path that retraces itself is shot once and delivered twice."""
     merged: dict[str, ShootClip] = {}
     for clip in clips:
         earlier = merged[clip.identity].first_numbers if clip.identity in merged else ()

@@ -203,7 +203,7 @@ class Evidence:
         return (cost * known).sum((1, 2)) / max(known.sum(), 1)
 
     def costs(self, offsets: NDArray, ceilings: NDArray, blurred: bool = False) -> NDArray:
-        """The whole cost of rooms [rooms, n] along the axes that were set, [rooms]; inf for what is no room."""
+        """The whole cost of rooms [rooms, n] along the axes that were set, [rooms]; inf for what is not a room."""
         distance, _ = trace_walls(offsets, *self.own_columns)
         fine = np.isfinite(distance).all(1) & (distance.min(1) >= FLOOR_AT_LEAST)
         fine &= (ceilings >= CEILING_RANGE[0]) & (ceilings <= CEILING_RANGE[1])

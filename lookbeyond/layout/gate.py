@@ -21,7 +21,7 @@ the floor or up to the ceiling: 17 of 18 real photos looked better in the room t
 what is painted around them. The one that did not was the least sure, with 0.006."""
 _EDGES_SHOWN = 0.2
 """Share of a supposed room's visible edges on which there is a line; or a third of its columns show where it ends."""
-_SKY_ALONE, _SKY_TOLD = 0.6, 0.2
+_SKY_ALONE, _SKY_WITH_NETWORK = 0.6, 0.2
 """Evidence of sky from which a place is open by itself, and when the network thinks so, too."""
 _OPEN_RIGHT = 0.95
 """Of as many open places as rooms, how many that pass for open are."""
@@ -70,7 +70,7 @@ def judge(evidence: Evidence, room: RectilinearRoom | None, contrast: float, sky
     if room is not None:
         signs = signs_of(evidence, room, contrast)
         sure = float(1 / (1 + np.exp(-(_SIGN_BASE + _SIGN_WEIGHTS @ signs))))
-    is_sky = sky > _SKY_ALONE or (sky > _SKY_TOLD and evidence.prediction.open_place > 0.5)
+    is_sky = sky > _SKY_ALONE or (sky > _SKY_WITH_NETWORK and evidence.prediction.open_place > 0.5)
     if is_sky and sure < SURE:
         return _OPEN_RIGHT, "open", "An open place: there is sky in the photo, and no ceiling that fits."
     if room is None:

@@ -92,7 +92,7 @@ def _box_of_columns(evidence: Evidence, heading: float, ceiling: float) -> Recti
 
 
 def polygon_of_columns(evidence: Evidence, heading: float, ceiling: float) -> RectilinearRoom | None:
-    """The rectilinear polygon that agrees best with the network's walls, or None where that is no room.
+    """The rectilinear polygon that agrees best with the network's walls, or None where that is not a room.
 
     Viterbi over planes: each column sees one of them, and passing to another costs, less where the network sees a
     corner, more where the distance jumps.

@@ -22,7 +22,7 @@ pixel falls between them."""
 def _compiled(function: Callable[..., Any]) -> Any:
     """Compiled for this machine when it is first called, and cached beside this file or in the user's cache folder.
 
-    Where neither can be written to, every process compiles anew.
+    Where neither is writable, every process compiles again.
     """
     try:
         return njit(nogil=True, cache=True, error_model="numpy")(function)

@@ -108,9 +108,9 @@ def tell_frames(
                 yield WarpedFrame(parts[0], *(part if len(some) == 1 else part.copy() for part in parts[1:]))
 
 
-def _with_plate(panorama: Panorama, cameras: Sequence[Camera], warped: tuple[NDArray, ...], device) -> list[NDArray]:
+def _with_plate(panorama: Panorama, cameras: Sequence[Camera], frames: tuple[NDArray, ...], device) -> list[NDArray]:
     """Colour, distance and known of frames, their holes filled with what stands behind."""
-    colour, distance, known = (part.copy() for part in warped)
+    colour, distance, known = (part.copy() for part in frames)
     torn = [place for place in range(len(cameras)) if not known[place].all()]
     warped = warp_to_views(panorama.plate_panorama, [cameras[place] for place in torn], device)
     behind = warped.sample_bytes(panorama.plate_panorama.colour), warped.distance.cpu().numpy()

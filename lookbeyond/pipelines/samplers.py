@@ -100,7 +100,7 @@ class EulerSampler(Sampler):
 
 
 FAMILIES: dict[type, type[Sampler]] = {
-    ConsistencyScheduler: EulerSampler,  # each step goes all the way, and the scheduler noises it anew
+    ConsistencyScheduler: EulerSampler,  # each step goes all the way, and the scheduler adds noise again
     EulerDiscreteScheduler: EulerSampler,
     FlowMatchEulerDiscreteScheduler: FlowSampler,
     FlowMatchHeunDiscreteScheduler: FlowSampler,

@@ -157,7 +157,7 @@ def run(
 ) -> None:
     """Trains until the budget is spent; resumes from OUT/checkpoint.safetensors where there is one.
 
-    Where there is none, `options.continue_from` gives weights and optimizer; the average of the weights begins anew.
+    Where there is none, `options.continue_from` gives weights and optimizer; the average of the weights starts afresh.
 
     modules: name -> module with save_pretrained, on the device; their averaged weights are saved to OUT/name.
     loss_of(batch): the losses by name; "loss" is minimised, the means of all are logged to OUT/log.csv.

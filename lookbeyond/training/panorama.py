@@ -13,7 +13,7 @@ conditioned on the photo by a CLIP vision tower; both are published models, give
 
 Neither network can break the panorama's seam. `--network dit-xl-2-plain` can: a plain DiT with its fixed embedding of
 places, as the paper has it. It is trained with the cycle-consistency loss: what it makes of a panorama that is turned
-should be turned by as much (`--cycle-loss 0` leaves that out, to see what it is good for).
+should be turned by as much (`--cycle-loss 0` leaves that out, for comparison).
 
 Flow matching (Lipman et al. 2023): latents x = (1 - t)·clean + t·noise, the network predicts noise - clean. Every
 sample is a room rolled so that a photo of random field of view, pitch, roll and aspect stands at its centre; the

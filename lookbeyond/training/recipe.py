@@ -4,7 +4,7 @@
     lookbeyond train recipe --out weights --minutes 28 --at-once 9      # stops after 9 minutes; again, it goes on
 
 Of the time the autoencoder gets 5 parts, the panorama 14 and the views 9. Rooms and clips are rendered beside the
-training, which begins with the first of them. OUT/preset is the preset in the end, and OUT/parts the same with the
+training, which begins with the first of them. OUT/preset is the finished preset, and OUT/parts the same with the
 trainers' logs, in pieces of at most 15 MiB for where larger files cannot be carried (`cat OUT/parts/* | tar x`).
 """
 
