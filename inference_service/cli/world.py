@@ -35,10 +35,7 @@ ENTRIES = (*WORLD_FILES, *WORLD_LAYERS)
 @click.option("--fov-x", "fov_x_deg", type=float, help="The photo's horizontal field of view, degrees.")
 @click.option("--focal-mm", type=float, help="Or its focal length as 35 mm equivalent (36 mm: the longer side).")
 @click.option(
-    "--exposure",
-    "stops",
-    type=float,
-    help="Exposure of EXR, HDR and float TIFF in stops; 0: 1 is white.  [default: found]",
+    "--exposure", "stops", type=float, help="Stops, for EXR, HDR and float TIFF; 0: 1 is white.  [default: found]"
 )
 @click.option(
     "--pitch", "pitch_rad", type=Angle(), default=AUTO, help="Degrees, positive looks up; auto: from the photo's lines."
@@ -50,15 +47,9 @@ ENTRIES = (*WORLD_FILES, *WORLD_LAYERS)
 @click.option("--width", type=int, default=4096, show_default=True, help="Width of the panorama, pixels.")
 @click.option("--prompt", default="", help='What the place is, for presets that outpaint: "a living room".')
 @click.option(
-    "--room",
-    type=click.Choice(ROOMS),
-    default="auto",
-    show_default=True,
-    help="Draw the room: if it is sure, always, or never.",
+    "--room", type=click.Choice(ROOMS), default="auto", show_default=True, help="Draw the room: if sure, always, never."
 )
-@click.option(
-    "--unseen", type=click.Choice(UNSEEN), help="How to show what the photo does not.  [default: the preset's way]"
-)
+@click.option("--unseen", type=click.Choice(UNSEEN), help="How the unseen is shown.  [default: the preset's way]")
 @options.seed
 @options.preset
 @options.store
