@@ -61,8 +61,8 @@ def draw_room(
     is drawn by chance. width: of what is drawn, pixels; None: the painted panorama's.
     measured: [h', w'] metres along the picture's rays, which tells what stands before the walls;
     the painted panorama's own distance where it is not given. things: [h', w'] 0..1, how likely each of the picture's
-    pixels shows something that stands in the room. dressed: doors, windows and pictures where diffusion
-    believed in them.
+    pixels shows something that stands in the room. dressed: with doors, windows and pictures where
+    diffusion painted them.
     """
     width = int(width or painted.colour.shape[1])
     unit = (painted.origin[2] - layout.floor_z) / 1.6

@@ -40,7 +40,7 @@ class Thing:
     """Below the ceiling."""
     bottom_m: float
     colour: tuple[float, float, float]
-    """L*a*b* that diffusion believed of it."""
+    """L*a*b*, as diffusion painted it."""
 
 
 def find_things(face: Face, light: FaceLight, texel_m: float) -> list[Thing]:
