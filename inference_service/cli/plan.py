@@ -48,8 +48,8 @@ def plan(
     fov: float | None,
 ) -> None:
     """Plan a camera move through WORLD that keeps clear of walls and things and stays where much is known."""
-    from lookbeyond.planning.pace import Limits
-    from lookbeyond.planning.plan import EndOn, FromTo, MoveSettings, ShowRoom, first_view, plan_move
+    from lookbeyond.planning.goals import EndOn, FromTo, Limits, MoveSettings, ShowRoom
+    from lookbeyond.planning.plan import first_view, plan_move
 
     if [show_room, end is not None, target is not None].count(True) != 1:
         raise InputError("Give one thing to plan: --show-room, --to X Y (and --from X Y), or --end-on X Y Z.")

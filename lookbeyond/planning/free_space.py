@@ -13,6 +13,8 @@ from lookbeyond.geometry.coverage import Coverage
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import equirectangular_directions
 
+from .goals import DOUBT
+
 CELL_M = 0.05
 MAX_CELLS = 320
 """Along a side of the grid: in a larger place cells are larger."""
@@ -21,8 +23,6 @@ EXTENT_M = 6.0
 AZIMUTHS = 360
 ROWS = 256
 """Of the distance map, at most: finer ones are shrunk to their nearest."""
-DOUBT = 0.5
-"""What nobody saw may be nearer by this share: behind the photographer walls are guessed."""
 DOUBT_FROM_RAD = math.radians(40)
 """So far beside the photo what it shows has ended; before that, its walls go on."""
 

@@ -13,8 +13,8 @@ from lookbeyond.geometry.layout import box_layout
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import equirectangular_directions
 from lookbeyond.planning.free_space import free_space
-from lookbeyond.planning.pace import Limits
-from lookbeyond.planning.plan import EndOn, FromTo, MoveSettings, ShowRoom, first_view, plan_move
+from lookbeyond.planning.goals import EndOn, FromTo, Limits, MoveSettings, ShowRoom
+from lookbeyond.planning.plan import first_view, plan_move
 from lookbeyond.planning.route import Routes, smooth_curve
 
 LOW, HIGH = np.array([-2.5, -3.0, 0.0]), np.array([4.0, 3.0, 2.7])
