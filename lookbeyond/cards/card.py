@@ -196,7 +196,7 @@ def _seen(
     across, down = pixels.shape[1] / width, pixels.shape[0] / height
     at = [np.where(inside, (v + 0.5) * f - 0.5, -9).astype(np.float32) for v, f in ((columns, across), (rows, down))]
     taken = cv2.remap(pixels, at[0], at[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    return taken, np.where(np.isfinite(away), away, np.float32(np.inf))
+    return np.asarray(taken, np.float32), np.where(np.isfinite(away), away, np.float32(np.inf)).astype(np.float32)
 
 
 def save_cards(folder: Path, cards: Sequence[Card]) -> None:

@@ -142,7 +142,7 @@ def _soft(pixels: NDArray[np.uint8], outline: NDArray[np.bool_]) -> NDArray[np.f
     trimap = np.where(core > 0, 1.0, np.where(cv2.dilate(inside, kernel) > 0, 0.5, 0.0))
     alpha = estimate_alpha_cf(small, trimap) if core.any() else inside.astype(np.float64)
     alpha = cv2.resize(np.asarray(alpha, np.float32), pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    return np.clip((alpha - 0.03) / 0.94, 0, 1)
+    return np.clip((alpha - 0.03) / 0.94, 0, 1).astype(np.float32)
 
 
 def _at_most(shape: tuple[int, ...], side: int) -> tuple[int, int]:
