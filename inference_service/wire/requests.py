@@ -83,7 +83,7 @@ class MoveRequest:
     """`Camera.to_dict()`: size and lens of the frames, heading and pitch of the first one."""
     clearance: float = 0.3
     """From everything."""
-    doubt: float = 0.5
+    doubt: float = 0.6
     """0 to 1: what the photo did not show may be nearer than the world says, by this share."""
     speed: float = 0.5
     """Metres a second, at most."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from lookbeyond.errors import InputError
 
-DOUBT = 0.5
+DOUBT = 0.6
 """What nobody saw may be nearer by this share: behind the photographer walls are guessed."""
 
 
