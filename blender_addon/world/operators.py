@@ -163,7 +163,8 @@ class ForgetWorld(PollWithReason, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        return chosen_reason(context.scene.look_beyond.worlds, "world")
+        settings = context.scene.look_beyond
+        return chosen_reason(settings.worlds, settings.world_index, "world")
 
     def execute(self, context):
         settings = context.scene.look_beyond
@@ -180,7 +181,8 @@ class RebuildWorld(PhotoOperator, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        return super().reason(context) or chosen_reason(context.scene.look_beyond.worlds, "world")
+        settings = context.scene.look_beyond
+        return super().reason(context) or chosen_reason(settings.worlds, settings.world_index, "world")
 
     def prepare(self, context):
         settings = context.scene.look_beyond
@@ -221,7 +223,8 @@ class MarkWorld(PollWithReason, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        return chosen_reason(context.scene.look_beyond.worlds, "world")
+        settings = context.scene.look_beyond
+        return chosen_reason(settings.worlds, settings.world_index, "world")
 
     def execute(self, context):
         settings = context.scene.look_beyond
