@@ -61,7 +61,7 @@ def scene_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> Non
     if scene.name == ISOLATED_SCENE or len(scene.objects) > MANY_OBJECTS or not path_checker.is_wanted(scene):
         return
     for update in depsgraph.updates:
-        # Reading cameras also updates collections and image empties that they carry, which is no edit.
+        # Reading cameras also updates collections and image empties that they carry, which is not an edit.
         is_object = isinstance(update.id, bpy.types.Object)
         reshaped = is_object and update.is_updated_geometry and update.id.type != "EMPTY"
         if (

@@ -29,7 +29,7 @@ class ClipRange(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> range:
         first, _, last = str(value).partition("-")
         if not (first.isdecimal() and (last or first).isdecimal() and 1 <= int(first) <= int(last or first)):
-            self.fail(f"{value!r} is no range of clips; give two numbers from 1, as 3-4.", param, ctx)
+            self.fail(f"{value!r} is not a range of clips; give two numbers from 1, such as 3-4.", param, ctx)
         return range(int(first), int(last or first) + 1)
 
 
@@ -47,9 +47,9 @@ class ClipRange(click.ParamType):
 @click.option("--tau-position", type=float, default=0.2, show_default=True, help="Reach of an anchor's noise.")
 @click.option("--tau-rotation", type=float, default=0.2, show_default=True, help="The same, for turning.")
 @click.option("--steps", type=int, default=0, help="Denoising steps of every view; 0: the preset's own.")
-@click.option("--layers", is_flag=True, help="A multilayer EXR a frame, too: depth, motion, masks.")
+@click.option("--layers", is_flag=True, help="Also write one multilayer EXR per frame: depth, motion, masks.")
 @click.option("--cards", is_flag=True, help="Lay the world's cards (`world --cut`) into the frames.")
-@click.option("--clips", type=ClipRange(), help="Only make these clips, into the store: for farms, instead of --out.")
+@click.option("--clips", type=ClipRange(), help="Make only these clips, in the store: for farms, instead of --out.")
 @options.store
 def shot(
     world: Path,

@@ -31,13 +31,16 @@ ENTRIES = (*WORLD_FILES, *WORLD_LAYERS, CARDS_FILE, "cards")
     "--cameras",
     "cameras_file",
     type=click.Path(path_type=Path),
-    help="Where several PHOTOs of one place look: `lookbeyond photos align` writes it.",
+    help="Cameras of several PHOTOs of one place, as `lookbeyond photos align` writes them.",
 )
 @options.out
 @click.option("--fov-x", "fov_x_deg", type=float, help="The photo's horizontal field of view, degrees.")
 @click.option("--focal-mm", type=float, help="Or its focal length as 35 mm equivalent (36 mm: the longer side).")
 @click.option(
-    "--exposure", "stops", type=float, help="Stops, of EXR, HDR and float TIFF; 0: 1 is white.  [default: found]"
+    "--exposure",
+    "stops",
+    type=float,
+    help="Exposure of EXR, HDR and float TIFF in stops; 0: 1 is white.  [default: found]",
 )
 @click.option(
     "--pitch", "pitch_rad", type=Angle(), default=AUTO, help="Degrees, positive looks up; auto: from the photo's lines."
@@ -53,9 +56,11 @@ ENTRIES = (*WORLD_FILES, *WORLD_LAYERS, CARDS_FILE, "cards")
     type=click.Choice(ROOMS),
     default="auto",
     show_default=True,
-    help="Draw the room: where sure, always, never.",
+    help="Draw the room: if it is sure, always, or never.",
 )
-@click.option("--unseen", type=click.Choice(UNSEEN), help="What nobody saw.  [default: the preset's way]")
+@click.option(
+    "--unseen", type=click.Choice(UNSEEN), help="How to show what the photo does not.  [default: the preset's way]"
+)
 @click.option(
     "--cut",
     "masks",
@@ -151,7 +156,7 @@ def _check_sources(
         )
     if len(photos) > 1 and given:
         raise InputError(
-            "Several photos have their fields of view and directions from --cameras and take no prompt; "
+            "Several photos take their fields of view and directions from --cameras, and no prompt; "
             "leave --fov-x, --focal-mm, --pitch, --roll and --prompt out."
         )
     if panorama and set(given) - {"--prompt"}:
@@ -178,7 +183,7 @@ def _cameras_of(photos: Sequence[Path], cameras_file: Path) -> list[Camera]:
 def _report(path: Path, picture: Photo | Sphere, stops: float | None) -> None:
     """Say what was decided in reading a picture. InputError for an exposure of what has none."""
     if stops is not None and picture.stops is None:
-        raise InputError(f"{path} is no picture of linear light (EXR, HDR, float TIFF); leave --exposure out.")
+        raise InputError(f"{path} is not a picture in linear light (EXR, HDR, float TIFF); leave --exposure out.")
     for sentence in picture.said:
         click.echo(f"{path}: {sentence}")
 

@@ -107,7 +107,7 @@ class EditRequest:
     mask: str = ""
     """SHA-256 of an uploaded PNG of the panorama's size, white where it is to change."""
     way: str = "remove"
-    """"remove": what stands there is taken out. "repaint": the spot is made anew."""
+    """"remove": what stands there is removed. "repaint": the spot is painted again."""
     seed: int = 0
     preset: str = "builtin"
 

@@ -227,7 +227,7 @@ CHECKED: dict[str, type[CheckedWorld] | type[CheckedShot] | type[CheckedMove] | 
 
 
 def _merged(clips: list[ShootClip]) -> list[ShootClip]:
-    """The clips without repetitions: a path that goes the same way twice is shot once and delivered twice."""
+    """The clips without repetitions: a path that retraces itself is shot once and delivered twice."""
     merged: dict[str, ShootClip] = {}
     for clip in clips:
         earlier = merged[clip.identity].first_numbers if clip.identity in merged else ()
@@ -288,7 +288,7 @@ def _beside(request: WorldRequest) -> tuple[BesidePhoto, ...]:
     if not request.beside:
         return ()
     if not request.photo or request.camera is None:
-        raise InputError("Further photos stand beside a first one whose camera is known; give a photo and its camera.")
+        raise InputError("Further photos need a first one whose camera is known; give a photo and its camera.")
     if request.prompt:
         raise InputError("Several photos take no prompt; leave it out.")
     most = presets.get(request.preset).most_photos

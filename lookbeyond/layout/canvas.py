@@ -13,9 +13,9 @@ COLUMNS, ROWS = 192, 144
 """Pixels of the canvas, all of them as wide and as high as `PIXEL_RAD`."""
 PIXEL_RAD = 2 * math.pi / 512
 ALL_COLUMNS = 256
-"""Directions all around in which the network tells the wall's distance: every second pixel of the canvas is one."""
+"""Directions all around in which the network predicts the wall's distance: every second pixel of the canvas is one."""
 CELL_COLUMNS, CELL_ROWS = COLUMNS // 2, ROWS // 2
-"""The grid on which it tells distance and kind of what is seen."""
+"""The grid on which it predicts distance and kind of what is seen."""
 
 
 @dataclass(frozen=True, eq=False)

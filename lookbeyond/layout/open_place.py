@@ -57,7 +57,7 @@ def understand(picture: PhotoPicture) -> OpenPlace:
         trust = np.clip(down / math.sin(math.radians(20)), 0.1, 1.5)
         _, ground = find_surface(smooth, below, trust, expected, "floor")
         if ground.sum() < LEAST_GROUND * below.sum():
-            ground[:] = False  # a photo from a hill: what lies below the horizon is no ground to stand on
+            ground[:] = False  # a photo from a hill: what lies below the horizon is not ground to stand on
     return OpenPlace(picture, sky, ground)
 
 

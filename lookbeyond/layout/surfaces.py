@@ -21,7 +21,7 @@ from .picture import Picture, SpherePicture
 COARSE_M = 0.04
 """Texels of light and colour, in units of a room whose camera stands at 1.6 m."""
 WORKING_WIDTH = 512
-"""Longer side, in pixels, of the picture in which faces are told from what stands before them."""
+"""Longer side, in pixels, of the picture in which faces are separated from what stands in front of them."""
 IN_FRONT = 0.30
 """Logarithm of (layout's distance / measured distance) above which a pixel stands before its face."""
 BEHIND = 0.6

@@ -23,7 +23,7 @@ DIT_XL_2: dict[str, Any] = {
     "prediction": "velocity",
 }  # fmt: skip
 """`PanoramaTransformer`'s arguments at the paper's size: 24 blocks of width 1152 on 32 x 64 latents of Stable
-Diffusion's autoencoder (a panorama of 256 x 512), told of the photo by SVD's own CLIP tower. Colour only: its preset
+Diffusion's autoencoder (a panorama of 256 x 512), conditioned on the photo by SVD's CLIP tower. Colour only: its preset
 needs a distance stage. Its blocks share their modulation, so it has fewer parameters than DiT-XL/2 of as many."""
 
 
@@ -124,8 +124,8 @@ def rolled(network: nn.Module, columns: int, hidden_states, timestep, image_embe
     """
     if not columns:
         return network(hidden_states, timestep, image_embeds, known_latents, known_mask)
-    moved, told, mask = (part.roll(columns, -1) for part in (hidden_states, known_latents, known_mask))
-    return network(moved, timestep, image_embeds, told, mask).roll(-columns, -1)
+    moved, known, mask = (part.roll(columns, -1) for part in (hidden_states, known_latents, known_mask))
+    return network(moved, timestep, image_embeds, known, mask).roll(-columns, -1)
 
 
 class PanoramaTransformer(ModelMixin, ConfigMixin):

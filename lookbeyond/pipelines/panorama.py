@@ -32,7 +32,7 @@ DISTANCE_WIDTH = 1024
 LEAST_KNOWN = 0.002
 """Share of a sphere that must be known for its rest to be made."""
 COARSE_CELLS = 2.0
-"""Standard deviation, in latents, of the blur that tells coarse noise from fine."""
+"""Standard deviation, in latents, of the blur that separates coarse noise from fine."""
 
 
 @dataclass
@@ -97,7 +97,7 @@ class PanoramaPipeline(DiffusionPipeline):
         report = _Reporter(self, callback_on_step_end, num_inference_steps + later)
         whole, embedding = self._paint(photo, camera, height, num_inference_steps, coarse_noise, generator, report)
         if distance is None:
-            # of the picture as it now is, not of one that was dreamt beside it
+            # for the finished picture, not for one that was generated beside it
             distance = self._measure(whole, embedding, camera_height, distance_samples, later, generator, report)
         colour, from_photo = compose(photo, camera, heading, whole, width)
         return PanoramaPipelineOutput(
@@ -344,8 +344,8 @@ def match_light(made: np.ndarray, canvas: np.ndarray, seen: np.ndarray) -> np.nd
     """The photo where it saw something, and around it what was made [H, W, 3], continuing the photo's light.
 
     A membrane as in gradient-domain blending (Pérez et al. 2003): along the photo's border the made part is shifted
-    to the mean of the photo's near side; inwards the shift fades to its mean, or a yellow chair would dye the floor
-    as far as the eye can see.
+    to the mean of the photo's near side; inwards the shift fades to its mean, or a yellow chair would tint all of the
+    floor.
     """
     width = made.shape[1]
     band = width / 21
@@ -383,7 +383,7 @@ def compose(
 def bare_panorama(
     photo: np.ndarray, camera: Camera, camera_height: float, width: int, distance: np.ndarray
 ) -> Panorama:
-    """Only the photo, grey around it: for a place that is drawn without any paint. Distance [h, 2h] in metres."""
+    """Only the photo, with grey around it, for a place that is drawn without diffusion. Distance [h, 2h] in metres."""
     heading, _, _ = heading_pitch_roll(camera)
     colour, from_photo = compose(photo, camera, heading, np.full((32, 64, 3), 128, np.uint8), width)
     return Panorama(

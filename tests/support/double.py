@@ -109,8 +109,8 @@ class DoublePipeline:
         """Quick: how far the frames' mean is from the panorama's own, seen from its place."""
         frames = []
         for view in views:
-            told = extract_perspective(panorama.colour, view.camera, panorama.heading_rad)
-            other = float((abs(told.astype(int) - view.colour) > 16).any(-1).mean())
+            warped = extract_perspective(panorama.colour, view.camera, panorama.heading_rad)
+            other = float((abs(warped.astype(int) - view.colour) > 16).any(-1).mean())
             frames.append(WatchedFrame(None, other, None, 0.0, 1.0, 0.0))
         return frames
 

@@ -148,7 +148,7 @@ def test_linear_light_is_exposed_as_asked_for(lookbeyond, tmp_path):
         assert abs(int(load_panorama(tmp_path / "W").colour[0, 0, 0]) - level) <= 1
     Image.new("RGB", (128, 96)).save(tmp_path / "photo.png")
     code, _, err = lookbeyond("world", "photo.png", "--out", "W", "--exposure", 1)
-    assert code == 2 and "no picture of linear light" in err
+    assert code == 2 and "is not a picture in linear light" in err
 
 
 def test_a_sphere_is_read_by_its_tags(lookbeyond, tmp_path, monkeypatch):

@@ -108,7 +108,7 @@ def test_camera_moves_are_converted_and_losses_said(lookbeyond, tmp_path):
     [
         (["splats", "W", "--out", "s.splat"], ".ply or .spz"),
         (["splats", "nowhere", "--out", "s.ply"], "There is no folder nowhere"),
-        (["mesh", "W", "--out", "s.obj"], "let it end with .glb"),
+        (["mesh", "W", "--out", "s.obj"], "end it with .glb"),
         (["page", "W", "--out", "photo.png"], "is a file"),
         (["page", "W", "--out", "t", "--name", "a", "--name", "b"], "2 names for 1 worlds"),
     ],
