@@ -1,6 +1,9 @@
 """The operators' tooltips in German."""
 
 TIPS = {
+    "Put what was cut out of the photo into the scene: cards that can be moved, hidden and animated": (
+        "Was aus dem Foto ausgeschnitten wurde, in die Szene stellen: bewegliche, animierbare Aufsteller"
+    ),
     "Write the scene's world for other programs": "Die Welt der Szene für andere Programme ausgeben",
     "Write the cameras of the scene's frames: .usda, .abc, .fbx, .chan, .jsx, .json, .txt, or a folder for COLMAP": (
         "Die Kameras der Bilder ausgeben: .usda, .abc, .fbx, .chan, .jsx, .json, .txt, oder einen Ordner für COLMAP"

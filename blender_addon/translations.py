@@ -22,6 +22,7 @@ GERMAN = {
     "Forget World": "Welt vergessen",
     "Use 360° Picture": "360°-Bild verwenden",
     "Add Stage": "Bühne hinzufügen",
+    "Add Cards": "Aufsteller hinzufügen",
     "Add Camera Path": "Kamerapfad hinzufügen",
     "Check Path": "Pfad prüfen",
     "Show What Is Known": "Bekanntes zeigen",

@@ -16,7 +16,7 @@ from ..operator_bases import (
 from ..path import watch
 from ..path.checker import path_checker
 from ..results import absolute
-from . import asset, build, stage, variants
+from . import asset, build, cards, stage, variants
 from .nodes import panorama_node, shows_world
 
 
@@ -163,7 +163,8 @@ class ForgetWorld(PollWithReason, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        return chosen_reason(context.scene.look_beyond.worlds, "world")
+        settings = context.scene.look_beyond
+        return chosen_reason(settings.worlds, settings.world_index, "world")
 
     def execute(self, context):
         settings = context.scene.look_beyond
@@ -180,7 +181,8 @@ class RebuildWorld(PhotoOperator, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        return super().reason(context) or chosen_reason(context.scene.look_beyond.worlds, "world")
+        settings = context.scene.look_beyond
+        return super().reason(context) or chosen_reason(settings.worlds, settings.world_index, "world")
 
     def prepare(self, context):
         settings = context.scene.look_beyond
@@ -221,7 +223,8 @@ class MarkWorld(PollWithReason, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        return chosen_reason(context.scene.look_beyond.worlds, "world")
+        settings = context.scene.look_beyond
+        return chosen_reason(settings.worlds, settings.world_index, "world")
 
     def execute(self, context):
         settings = context.scene.look_beyond
@@ -244,6 +247,29 @@ class AddStage(WorldOperator, bpy.types.Operator):
         return stage.build_stage(context)
 
 
+class AddCards(PollWithReason, bpy.types.Operator):
+    """Put what was cut out of the photo into the scene: cards that can be moved, hidden and animated"""
+
+    bl_idname = "lookbeyond.add_cards"
+    bl_label = "Add Cards"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def reason(cls, context):
+        folder = context.scene.look_beyond.world_folder
+        if not folder:
+            return "Build a world first"
+        return "" if cards.has_cards(absolute(folder)) else "Nothing was cut out of this world's photo"
+
+    def execute(self, context):
+        try:
+            placed = cards.place_cards(context.scene, absolute(context.scene.look_beyond.world_folder))
+        except (cards.CardsError, RuntimeError) as error:  # RuntimeError: Blender cannot load a picture
+            return refuse(self, error)
+        self.report({"INFO"}, f"{len(placed)} cards stand in the scene; move or animate them as any object.")
+        return {"FINISHED"}
+
+
 CLASSES = (
     BuildWorld,
     RerollWorld,
@@ -256,4 +282,5 @@ CLASSES = (
     DeleteWorld,
     MarkWorld,
     AddStage,
+    AddCards,
 )

@@ -10,8 +10,10 @@ import click
 from inference_service.cli import options
 from inference_service.cli.local_run import LocalRun
 from inference_service.cli.photo_camera import AUTO, Angle, field_of_focal_rad, field_of_view_rad, report_camera
-from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, WorldRequest
+from inference_service.wire.requests import CARDS_FILE, WORLD_FILES, WORLD_LAYERS, WorldRequest
 from inference_service.work.requests import ROOMS, UNSEEN, check
+from lookbeyond.cards.cutting import marked_pixels
+from lookbeyond.editing.edit import read_mask
 from lookbeyond.errors import InputError
 from lookbeyond.files import read_json, write_png
 from lookbeyond.geometry.cameras import Camera, placed_camera
@@ -19,7 +21,7 @@ from lookbeyond.geometry.transforms import read_camera_path
 from lookbeyond.photo.reading import Photo, Sphere, read_photo, read_sphere
 from lookbeyond.whole import check_output_folder
 
-ENTRIES = (*WORLD_FILES, *WORLD_LAYERS)
+ENTRIES = (*WORLD_FILES, *WORLD_LAYERS, CARDS_FILE, "cards")
 
 
 @click.command()
@@ -50,6 +52,13 @@ ENTRIES = (*WORLD_FILES, *WORLD_LAYERS)
     "--room", type=click.Choice(ROOMS), default="auto", show_default=True, help="Draw the room: if sure, always, never."
 )
 @click.option("--unseen", type=click.Choice(UNSEEN), help="How the unseen is shown.  [default: the preset's way]")
+@click.option(
+    "--cut",
+    "masks",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A PNG as large as the photo, white over a person or thing to take out; once for each.",
+)
 @options.seed
 @options.preset
 @options.store
@@ -64,6 +73,7 @@ def world(
     pitch_rad: float | None,
     roll_rad: float | None,
     unseen: str | None,
+    masks: tuple[Path, ...],
     store: Path | None,
     **settings: Any,
 ) -> None:
@@ -71,20 +81,15 @@ def world(
     own = {"--fov-x": fov_x_deg, "--focal-mm": focal_mm, "--pitch": pitch_rad, "--roll": roll_rad}
     given = [name for name, value in own.items() if value is not None]
     _check_sources(photos, panorama, cameras_file, [*given, *(["--prompt"] if settings["prompt"] else [])])
+    if masks and len(photos) != 1:
+        raise InputError("--cut takes things out of one PHOTO; leave it out with several, and with --panorama.")
     check_output_folder(out, ENTRIES)
     settings["unseen"] = unseen or ""
     run = LocalRun(store)
     pictures: Mapping[Path, Photo | Sphere]
     if cameras_file is not None:
         pictures = {path: read_photo(path, stops=stops) for path in photos}
-        first, *others = _cameras_of(photos, cameras_file)
-        for path, each in pictures.items():
-            _report(path, each, stops)
-        hashes = [_stored(run, path, each, stops) for path, each in pictures.items()]
-        beside = [
-            {"photo": sha256, "camera": camera.to_dict()} for sha256, camera in zip(hashes[1:], others, strict=True)
-        ]
-        request = WorldRequest(photo=hashes[0], camera=first.to_dict(), beside=beside, **settings)
+        request = _request_for_several(run, pictures, _cameras_of(photos, cameras_file), stops, settings)
     elif photos:
         (path,) = photos
         photo = read_photo(path, stops=stops)
@@ -92,7 +97,10 @@ def world(
         _report(path, photo, stops)
         fov_x_rad = field_of_view_rad(fov_x_deg) if focal_mm is None else field_of_focal_rad(focal_mm, photo)
         camera = report_camera(path, photo, fov_x_rad, pitch_rad=pitch_rad, roll_rad=roll_rad)
-        request = WorldRequest(photo=_stored(run, path, photo, stops), camera=camera.to_dict(), **settings)
+        for mask in masks:
+            marked_pixels(read_mask(mask), photo.pixels, str(mask))  # said before any model is loaded
+        cut = [run.store.add_file(mask) for mask in masks]
+        request = WorldRequest(photo=_stored(run, path, photo, stops), camera=camera.to_dict(), cut=cut, **settings)
     else:
         assert panorama is not None
         sphere = read_sphere(panorama, stops=stops)
@@ -107,11 +115,29 @@ def world(
     def make() -> None:
         for path, picture in pictures.items():
             _stored(run, path, picture, stops)
+        for mask in masks:
+            run.store.add_file(mask)
         run.perform([unit])
         run.deliver([unit], out, ENTRIES)
 
     run.heal(make)
     _report_made(out)
+
+
+def _request_for_several(
+    run: LocalRun,
+    photos: Mapping[Path, Photo | Sphere],
+    cameras: Sequence[Camera],
+    stops: float | None,
+    settings: dict[str, Any],
+) -> WorldRequest:
+    for path, photo in photos.items():
+        _report(path, photo, stops)
+    hashes = [_stored(run, path, photo, stops) for path, photo in photos.items()]
+    first, *beside = [
+        {"photo": sha256, "camera": camera.to_dict()} for sha256, camera in zip(hashes, cameras, strict=True)
+    ]
+    return WorldRequest(**first, beside=beside, **settings)
 
 
 def _check_sources(

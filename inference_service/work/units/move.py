@@ -13,8 +13,7 @@ from lookbeyond.exchange.camera_move import CameraMove
 from lookbeyond.exchange.cameras_json import write_transforms_move
 from lookbeyond.files import write_json
 from lookbeyond.geometry.cameras import Camera
-from lookbeyond.planning.pace import Limits
-from lookbeyond.planning.plan import EndOn, FromTo, Goal, MoveSettings, ShowRoom, plan_move
+from lookbeyond.planning.goals import EndOn, FromTo, Goal, Limits, MoveSettings, ShowRoom
 
 MOVE_FILE = "move.json"
 MOVE_VERSION = 1
@@ -59,6 +58,8 @@ class PlanMove(ShotUnit, tag="move", frozen=True, kw_only=True):
         return MoveSettings(self.clearance, self.doubt, Limits(self.speed, self.turn, self.jerk), self.fps, self.frames)
 
     def run(self, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
+        from lookbeyond.planning.plan import plan_move  # SciPy and scikit-image, which the service does without
+
         callback(0.0, "Planning the camera move", None)
         move = plan_move(read_world(self.world, store), goal_of(self), self.lens, self.settings)
         write_transforms_move(output / "transforms.json", CameraMove(move.cameras, self.fps))

@@ -469,6 +469,12 @@ def test_the_command_starts_without_torch():
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
+def test_the_service_starts_without_what_only_its_workers_need():
+    heavy = "{'torch', 'scipy', 'skimage', 'numba'}"
+    code = f"import sys, inference_service.server.server; sys.exit(not {heavy}.isdisjoint(sys.modules))"
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
 def test_help_and_version(lookbeyond):
     assert "world" in lookbeyond("--help")[1]
     assert "0.1" in lookbeyond("--version")[1]
