@@ -30,7 +30,7 @@ def viewport_areas() -> list[bpy.types.Area]:
 
 def viewports() -> list[bpy.types.SpaceView3D]:
     """All 3D viewports that are open."""
-    return [area.spaces.active for area in viewport_areas()]
+    return [area.spaces.active for area in viewport_areas()]  # pyright: ignore[reportReturnType]
 
 
 def look_through(context: bpy.types.Context, camera: bpy.types.Object) -> None:
