@@ -110,7 +110,11 @@ def _level_reach(panorama: Panorama, coverage: Coverage, azimuths: NDArray, doub
     """How far a camera may go, metres, at each azimuth."""
     level = np.stack([np.cos(azimuths), np.sin(azimuths), np.zeros(len(azimuths))], 1)
     reach = np.array([coverage.reach(direction) for direction in level])
-    return reach * _trusted(panorama, doubt) * (1 - doubt * np.minimum(_beyond_photo(panorama, azimuths) / DOUBT_FROM_RAD, 1))
+    return (
+        reach
+        * _trusted(panorama, doubt)
+        * (1 - doubt * np.minimum(_beyond_photo(panorama, azimuths) / DOUBT_FROM_RAD, 1))
+    )
 
 
 def free_space(panorama: Panorama, clearance_m: float, extent_m: float = EXTENT_M, doubt: float = DOUBT) -> FreeSpace:
