@@ -24,7 +24,7 @@ AZIMUTHS = 360
 ROWS = 256
 """Of the distance map, at most: finer ones are shrunk to their nearest."""
 UNSURE = 0.3
-"""In a place whose layout was not found everything may be nearer by this share, unless it is doubted less than usual."""
+"""In a place whose layout was not found everything may be nearer by this share; less if less is doubted than usual."""
 DOUBT_FROM_RAD = math.radians(30)
 """So far beside the photo what it shows has ended; before that, its walls go on."""
 
