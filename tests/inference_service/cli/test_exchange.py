@@ -50,7 +50,7 @@ def test_parts_of_a_shot_are_put_together_to_the_same_bytes(lookbeyond, tmp_path
         (["--clips", "1-2", "--out", "S"], "--clips A-B"),
         (["--clips", "2-1"], "as 3-4"),
         (["--clips", "0"], "as 3-4"),
-        (["--clips", "1", "--layers"], "leave --layers out"),
+        (["--clips", "1", "--layers"], "leave --layers and --cards out"),
     ],
 )
 def test_a_part_that_cannot_be_is_refused(lookbeyond, flags, said):
