@@ -26,7 +26,7 @@ ROWS = 256
 UNSURE = 0.3
 """In a place whose layout was not found everything may be nearer by this share; less if less is doubted than usual."""
 UNSURE_REACH_M = 0.5
-"""Where neither a room nor an open place was found, a camera 1.6 m high goes no farther: a near wall can pass for a hall.
+"""Where neither a room nor an open place was found, a camera 1.6 m high goes no farther: near walls can pass for halls.
 Twice as far if half as much is doubted as usual, anywhere if nothing is."""
 DOUBT_FROM_RAD = math.radians(30)
 """So far beside the photo what it shows has ended; before that, its walls go on."""
