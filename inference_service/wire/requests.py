@@ -104,6 +104,8 @@ class EditRequest:
     """"remove": what stands there is taken out. "repaint": the spot is made anew."""
     seed: int = 0
     preset: str = "builtin"
+    prompt: str = ""
+    """What is to be there instead, of "repaint"; for presets that take a prompt."""
 
 
 Request = WorldRequest | ShotRequest | MoveRequest | EditRequest

@@ -18,9 +18,9 @@ def read_world(world: dict[str, str], store: Store) -> Panorama:
 @functools.lru_cache(maxsize=1)
 def _read_world(files: tuple[tuple[str, Path], ...]) -> Panorama:
     try:
-        return read_panorama(dict(files), "of this shot")
+        return read_panorama(dict(files), "of this job")
     except FileNotFoundError as error:
-        raise StorageError("The world of this shot is no longer in the store; shoot again.") from error
+        raise StorageError("The world of this job is no longer in the store; start it again.") from error
 
 
 def read_anchor(identity: str, store: Store) -> View:

@@ -198,11 +198,19 @@ class CheckedEdit(_OnWorld, frozen=True):
     way: str
     seed: int
     preset: str
+    prompt: str = ""
 
     @property
     def files(self) -> set[str]:
         """The hashes of the files it reads."""
         return super().files | {self.mask}
+
+    def identity(self, revision: str) -> str:
+        """The id of its job."""
+        plain = described(self)
+        if not self.prompt:
+            del plain["prompt"]
+        return _job_identity(self.kind, revision, plain)
 
     def first_unit(self, revision: str) -> EditWorld:
         """Its only unit."""
@@ -340,6 +348,9 @@ def check_edit(request: EditRequest) -> CheckedEdit:
         raise InputError(f"A spot cannot be changed by {request.way!r}; choose {' or '.join(WAYS)}.")
     if not HASH_PATTERN.fullmatch(request.mask):
         raise InputError("A changed world needs a mask of what is to change; upload it first.")
+    if request.prompt and request.way == "remove":
+        raise InputError("Removing shows what is behind, so a prompt has no effect on it; leave it out, or repaint.")
+    presets.check_prompt(request.preset, request.prompt)
     return CheckedEdit(**_fields(request))
 
 

@@ -26,6 +26,7 @@ class EditWorld(ShotUnit, tag="edit", frozen=True, kw_only=True):
     """SHA-256 of the mask."""
     way: str
     seed: int
+    prompt: str = ""
 
     @property
     def weight(self) -> float:
@@ -48,7 +49,8 @@ class EditWorld(ShotUnit, tag="edit", frozen=True, kw_only=True):
         else:
             made = pipelines(self.preset).measure_world(
                 with_hole(world, spot), camera_height=world.camera_height, heading_rad=world.heading_rad,
-                origin=world.origin, room="off", seed=self.seed, callback=callback,
+                origin=world.origin, room="off", prompt=self.prompt,
+                seed=self.seed, callback=callback,
             )  # fmt: skip
             changed = repaint(world, spot, made)
         save_panorama(output, changed, {"seam_jump": round(seam_jump(changed), 3), "edits": self._edits(store)})
@@ -59,4 +61,6 @@ class EditWorld(ShotUnit, tag="edit", frozen=True, kw_only=True):
         own: dict[str, Any] = {"way": self.way, "mask": self.mask}
         if self.way == "repaint":
             own |= {"preset": self.preset, "revision": self.revision, "seed": self.seed}
+        if self.prompt:
+            own["prompt"] = self.prompt
         return [*(before if isinstance(before, list) else []), own]

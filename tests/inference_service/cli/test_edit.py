@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 from inference_service.cli import local_run
+from inference_service.work import inputs, requests
+from lookbeyond import files
 from lookbeyond.files import load_panorama, read_json, save_panorama
 from tests.lookbeyond.editing.test_edit import SPOT, world
 from tests.support.double import DoublePipeline, DoublePresets
@@ -51,6 +53,29 @@ def test_edits_follow_each_other(lookbeyond, tmp_path):
     assert [step["way"] for step in about["edits"]] == ["remove", "repaint"]
 
 
+def test_the_world_is_read_once(lookbeyond, monkeypatch):
+    reads = []
+    read = files.read_panorama
+    monkeypatch.setattr(inputs, "read_panorama", lambda *given: reads.append(given) or read(*given))
+    monkeypatch.setattr(files, "read_panorama", lambda *given: reads.append(given) or read(*given))
+    assert lookbeyond("edit", "W", "--mask", "spot.png", "--remove", "--out", "N")[0] == 0
+    assert len(reads) == 1
+
+
+def test_a_prompt_reaches_the_models_that_take_one(lookbeyond, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(requests.presets, "check_prompt", lambda name, prompt: None)
+    measure = DoublePipeline.measure_world
+    monkeypatch.setattr(
+        DoublePipeline, "measure_world", lambda *given, **named: asked.append(named["prompt"]) or measure(*given, **named)
+    )
+    words = ("edit", "W", "--mask", "spot.png", "--repaint")
+    for number, prompt in enumerate(("a plant", "a lamp")):
+        assert lookbeyond(*words, "--prompt", prompt, "--out", f"N{number}")[0] == 0
+    assert asked == ["a plant", "a lamp"]
+    assert read_json(tmp_path / "N1/world.json")["edits"][0]["prompt"] == "a lamp"
+
+
 @pytest.mark.parametrize(("words", "said"), [
     (["W", "--mask", "spot.png"], "either --remove or --repaint"),
     (["W", "--mask", "spot.png", "--remove", "--repaint"], "either --remove or --repaint"),
@@ -58,6 +83,8 @@ def test_edits_follow_each_other(lookbeyond, tmp_path):
     (["W", "--mask", "all.png", "--repaint"], "marks 100%"),
     (["W", "--mask", "small.png", "--remove"], "64 x 32 pixels"),
     (["W", "--mask", "W/world.json", "--remove"], "cannot be read"),
+    (["W", "--mask", "spot.png", "--remove", "--prompt", "a plant"], "leave it out"),
+    (["W", "--mask", "spot.png", "--repaint", "--prompt", "a plant"], "takes no prompt"),
     (["no", "--mask", "spot.png", "--remove"], "not a world"),
 ])  # fmt: skip
 def test_what_cannot_be_changed_is_said(lookbeyond, tmp_path, words, said):
