@@ -6,8 +6,9 @@ Of every room the largest furnished spot that its photo shows is emptied: a piec
 touches it in the picture. The world is made as the product makes it: of the photo (768 pixels wide) and its camera
 (`--given photo`), or of the true 360° picture of the furnished room (`--given sphere`); nothing else of the room is
 told. The mask is what the artist would paint: all pixels where the furnished room looks otherwise than the same room
-without those things, which are the things and their shadow, and a brush's margin around; of a photo's world only what
-the photo shows of them. Truth inside the mask is the picture of that emptier room.
+without those things, which are the things and their shadow, and a brush's margin around. In a photo's world it is what
+the photo shows of that, and beside the photo's border some more, where the world continues what the border cuts; there
+nothing is judged. Truth inside the mask is the picture of that emptier room.
 """
 
 import argparse
@@ -44,6 +45,8 @@ SHADE = 4
 """Levels of 255 by which a pixel has to change to be painted over."""
 BRUSH = 6
 """Pixels of margin."""
+BEYOND = 40
+"""Pixels by which a spot that the photo's border cuts is painted over beside the photo."""
 SHARES = (0.002, 0.1)
 """Of the sphere, that the photo shows of a spot."""
 
@@ -163,11 +166,45 @@ def world_of(case: Case, given: str, pipeline: ScenePipeline, number: int) -> Pa
     return pipeline.build_world(photo, camera, camera_height=scene.camera_height, width=WIDTH, seed=number)
 
 
-def draw(path: Path, case: Case, before: np.ndarray, after: np.ndarray) -> None:
+def in_photo(case: Case) -> tuple[Case, np.ndarray]:
+    """The part of a spot that a photo shows, and the mask of it: beside the photo it goes on for `BEYOND` pixels, where
+    the world continues what the photo's border cuts."""
+    seen = seen_by(case.scene.camera, WIDTH)
+    spot = case.spot & seen
+    grown = cv2.dilate(spot.astype(np.uint8), np.ones((2 * BEYOND + 1,) * 2, np.uint8)) > 0
+    return replace(case, spot=spot), spot | (grown & ~seen)
+
+
+def kept_case(number: int, folder: Path | None) -> Case | None:
+    """`case_of`, from a folder of kept files where it is there."""
+    file = folder and folder / f"case-{number}.npz"
+    if file and file.is_file():
+        arrays = np.load(file)
+        return Case(held_out_room(number), **arrays) if arrays.files else None
+    case = case_of(number)
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {} if case is None else {"furnished": case.furnished, "empty": case.empty, "spot": case.spot}
+        np.savez_compressed(file, **arrays)
+    return case
+
+
+def kept_world(case: Case, given: str, pipeline: ScenePipeline, number: int, folder: Path | None) -> Panorama:
+    """`world_of`, from a folder of kept files where it is there."""
+    kept = folder and folder / f"{given}-{number}"
+    if kept and kept.is_dir():
+        return load_panorama(kept)
+    world = world_of(case, given, pipeline, number)
+    if kept:
+        save_panorama(kept, world, {})
+    return world
+
+
+def draw(path: Path, case: Case, mask: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
     """Before, after and truth around the spot, one under the other."""
-    rows, columns = np.nonzero(case.spot)
+    rows, columns = np.nonzero(mask)
     window = np.s_[max(0, rows.min() - 60) : rows.max() + 60, max(0, columns.min() - 60) : columns.max() + 60]
-    outline = case.spot ^ cv2.erode(case.spot.astype(np.uint8), np.ones((3, 3))).astype(bool)
+    outline = mask ^ cv2.erode(mask.astype(np.uint8), np.ones((3, 3))).astype(bool)
     marked = np.where(outline[..., None], np.uint8([255, 0, 0]), before)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.vstack([image[window] for image in (marked, after, case.empty)])).save(path)
@@ -178,7 +215,7 @@ def main() -> None:
     parser.add_argument("--rooms", default="34-63", help="numbers of held-out rooms, first-last")
     parser.add_argument("--given", choices=("photo", "sphere"), default="photo")
     parser.add_argument("--pictures", type=Path, help="before, after and truth into this folder")
-    parser.add_argument("--worlds", type=Path, help="keep the worlds in this folder, and take them from it")
+    parser.add_argument("--keep", type=Path, help="keep pictures and worlds in this folder, and take them from it")
     options = parser.parse_args()
     first, _, last = options.rooms.partition("-")
     pipeline = ScenePipeline.from_preset("builtin")
@@ -186,22 +223,16 @@ def main() -> None:
     rows: list[tuple[float, float, float, float]] = []
     refused = skipped = 0
     for number in range(int(first), int(last or first) + 1):
-        case = case_of(number)
+        case = kept_case(number, options.keep)
         if case is None:
             skipped += 1
             continue
+        world = kept_world(case, options.given, pipeline, number, options.keep)
+        mask = case.spot
         if options.given == "photo":
-            case = replace(case, spot=case.spot & seen_by(case.scene.camera, WIDTH))
-        kept = options.worlds and options.worlds / f"{options.given}-{number}"
-        if kept and kept.is_dir():
-            world = load_panorama(kept)
-        else:
-            world = world_of(case, options.given, pipeline, number)
-            if kept:
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                save_panorama(kept, world, {})
+            case, mask = in_photo(case)
         try:
-            after = remove(world, case.spot)
+            after = remove(world, mask)
         except InputError as error:
             refused += 1
             print(f"room {number}: {world.place.kind}, refused: {error}", flush=True)
@@ -211,12 +242,12 @@ def main() -> None:
         jump, true = (spot_jump(image, case.spot, layout, origin) for image in (after.colour, case.empty))
         rows.append((figure, bare, jump, true))
         print(
-            f"room {number}: {world.place.kind}, {case.spot.mean():.1%}, inside {figure:.1f} dB (furnished {bare:.1f}), "
+            f"room {number}: {world.place.kind}, {case.spot.mean():.1%}, {figure:.1f} dB (furnished {bare:.1f}), "
             f"jump {jump:.2f} (truth {true:.2f})",
             flush=True,
         )
         if options.pictures:
-            draw(options.pictures / f"{options.given}-{number}.png", case, world.colour, after.colour)
+            draw(options.pictures / f"{options.given}-{number}.png", case, mask, world.colour, after.colour)
     if not rows:
         sys.exit("nothing was removed")
     figure, bare, jump, true = np.array(rows).T

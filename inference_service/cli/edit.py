@@ -9,6 +9,7 @@ from inference_service.cli.local_run import LocalRun
 from inference_service.cli.world import ENTRIES
 from inference_service.wire.requests import EditRequest
 from inference_service.work.requests import check
+from inference_service.work.units.edit import MASK_FILE
 from lookbeyond.editing.edit import read_mask
 from lookbeyond.errors import InputError
 from lookbeyond.files import check_is_world, world_files
@@ -46,7 +47,7 @@ def edit(
         raise InputError("Give either --remove or --repaint.")
     if out.resolve() == world.resolve():
         raise InputError(f"The changed world cannot be {out} itself; give another folder, so that both are kept.")
-    check_output_folder(out, ENTRIES)
+    check_output_folder(out, (*ENTRIES, MASK_FILE))
     check_is_world(world)
     read_mask(mask)  # else what is wrong with it is said of its copy
     run = LocalRun(store)
@@ -57,6 +58,6 @@ def edit(
         asked = EditRequest(files, run.store.add_file(mask), way, seed, preset, prompt)
         unit = check(asked).first_unit(run.revision(preset))
         run.perform([unit])
-        run.deliver([unit], out, ENTRIES)
+        run.deliver([unit], out, (*ENTRIES, MASK_FILE))
 
     run.heal(make)

@@ -59,6 +59,9 @@ class ShotRequest:
     tau_rotation: float = 0.2
     steps: int = 0
     """Denoising steps of every view; 0 takes the preset's own number."""
+    former: list[dict[str, str]] = field(default_factory=list)
+    """The files, as in `world`, of worlds that this one was changed from (`EditRequest`), the latest first. Frames
+    that show nothing of the change are those that were shot in them: they are made again only if they are gone."""
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookbeyond.errors import InputError
 from lookbeyond.editing.surface_fill import filled
+from lookbeyond.errors import InputError
 from lookbeyond.geometry.panorama import Panorama, Plate
+from lookbeyond.geometry.spots import MOST_SHARE, sphere_share
 from lookbeyond.layout.render import map_faces
 from lookbeyond.photo.reading import MAX_SIDE
 
-MOST_SHARE = 0.5
-"""Of the sphere: what is masked beyond this is no spot."""
 RING_SHARE = 1 / 128
 """Width of the ring around a mask in which old and new are compared, as a share of the panorama's."""
 OPEN = 1.12
@@ -49,8 +48,7 @@ def spot_of(mask: NDArray[np.uint8], panorama: Panorama) -> NDArray[np.bool_]:
             "paint it over the panorama itself."
         )
     spot = mask > 127
-    rows = np.cos((np.arange(height) + 0.5) / height * np.pi - np.pi / 2)
-    share = float((spot * rows[:, None]).sum() / (width * rows.sum()))
+    share = sphere_share(spot)
     if not spot.any():
         raise InputError("The mask marks nothing: paint white what is to change.")
     if share > MOST_SHARE:
@@ -74,7 +72,7 @@ def remove(panorama: Panorama, spot: NDArray[np.bool_]) -> Panorama:
         )
     if np.array_equal(plate.colour[spot], panorama.colour[spot]):
         raise InputError("Nothing stands out there that could be removed: the clean plate shows the same spot.")
-    colour = filled(panorama.colour, plate.colour, spot, _surfaces(panorama, plate))
+    colour = filled(panorama.colour, plate.colour, spot, _surfaces(panorama, plate, spot))
     distance = panorama.distance.copy()
     coarse = _coarse(spot, distance.shape)
     distance[coarse] = cv2.resize(plate.distance, distance.shape[::-1], interpolation=cv2.INTER_NEAREST)[coarse]
@@ -107,6 +105,23 @@ def with_hole(panorama: Panorama, spot: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return np.dstack([panorama.colour, np.where(spot, 0, 255).astype(np.uint8)])
 
 
+def points_of(panorama: Panorama, spot: NDArray[np.bool_], count: int = 256) -> list[list[float]]:
+    """Some points of what a panorama shows in a spot [H, W], inside of it and along its edge: x, y, z in metres."""
+    inner = cv2.erode(spot.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    places = []
+    for part in (spot, spot & ~inner):
+        pixels = np.argwhere(part)
+        places.append(pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), count // 2)).astype(int)])
+    rows, columns = np.concatenate(places).T
+    height, width = spot.shape
+    azimuth = panorama.heading_rad + (0.5 - (columns + 0.5) / width) * 2 * np.pi
+    elevation = (0.5 - (rows + 0.5) / height) * np.pi
+    level = np.cos(elevation)
+    rays = np.stack([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)], -1)
+    points = panorama.position + rays * panorama.distance_at(rays)[:, None]
+    return np.round(points, 3).tolist()
+
+
 def _changed(panorama: Panorama, spot: NDArray, colour: NDArray[np.uint8], distance: NDArray) -> Panorama:
     own = panorama.from_photo.copy()
     own[spot] = 0
@@ -128,7 +143,7 @@ def _ring(spot: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return (grown[:, width:-width] > 0) & ~spot
 
 
-def _surfaces(panorama: Panorama, plate: Plate) -> NDArray[np.int16]:
+def _surfaces(panorama: Panorama, plate: Plate, spot: NDArray[np.bool_]) -> NDArray[np.int16]:
     """Which surface of a clean plate every pixel [H, W] shows: walls, floor, ceiling; -1 through an opening.
 
     Without a layout what is above the horizon and what is below it.
@@ -138,7 +153,17 @@ def _surfaces(panorama: Panorama, plate: Plate) -> NDArray[np.int16]:
         return np.repeat((np.arange(height) >= height // 2).astype(np.int16)[:, None], width, 1)
     faces = map_faces(panorama.layout, panorama.position, width, panorama.heading_rad)
     away = cv2.resize(plate.distance, (width, height), interpolation=cv2.INTER_NEAREST)
-    return np.where(away > OPEN * faces.distance, np.int16(-1), faces.face)
+    return np.where(_openings(away > OPEN * faces.distance, spot), np.int16(-1), faces.face)
+
+
+def _openings(beyond: NDArray[np.bool_], spot: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The openings [H, W] among what lies beyond the walls: most of one lies outside the spot, or it is to go, too."""
+    _, pieces = cv2.connectedComponents(beyond.astype(np.uint8), connectivity=4)
+    size = np.bincount(pieces.ravel())
+    inside = np.bincount(pieces[spot], minlength=len(size))
+    kept = inside < 0.5 * size
+    kept[0] = False
+    return kept[pieces]
 
 
 def _in_light_of(old: NDArray[np.uint8], new: NDArray[np.uint8], spot: NDArray) -> NDArray[np.uint8]:

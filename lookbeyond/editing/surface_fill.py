@@ -19,6 +19,8 @@ LIGHT = 1.5
 PATTERN, RIM_PATTERN = 0.95, 0.5
 """Quantiles of a surface's own pattern that what is carried on may not exceed: anywhere, and along the outline of what
 stood there, whose own rim the plate may still hold."""
+BELIEF = 10.0
+"""Cells from what is seen around the spot at which the plate's light counts as much as that."""
 RIM_PX = 4
 """Width of that outline in a panorama 1024 wide."""
 
@@ -30,9 +32,10 @@ def filled(
 
     face: [H, W], the plate's surfaces; -1 where one looks through an opening, which stays as the plate shows it.
 
-    The plate is believed for its pattern alone. Its light may hold the shadow of what stood there, and a step where
-    drawn and photographed surfaces meet; so the light of each surface is the harmonic function (Pérez et al. 2003)
-    that has around the spot the values of what is seen there. It does not cross the edges between surfaces.
+    What the plate shows of the picture itself may hold the shadow of what stood there, and there is a step where drawn
+    surfaces begin. So the light of each surface is solved for (Pérez et al. 2003): around the spot it is what is
+    seen there, it changes as that of the drawn surface does, and far inside it is that. It does not cross the edges
+    between surfaces.
     """
     turn, window = _window(spot)
     parts = [np.roll(each, -turn, 1)[window] for each in (colour, plate, spot, face)]
@@ -43,7 +46,7 @@ def filled(
 
 def _window(spot: NDArray[np.bool_]) -> tuple[int, tuple[slice, slice]]:
     """Columns to turn a panorama by so that its spot does not lie across the seam; and then what lies around it."""
-    height, width = spot.shape
+    width = spot.shape[1]
     margin = round(MARGIN * width)
     columns = np.flatnonzero(spot.any(0))
     gaps = np.diff(columns, append=columns[0] + width)
@@ -58,22 +61,24 @@ def _window(spot: NDArray[np.bool_]) -> tuple[int, tuple[slice, slice]]:
 def _filled(colour: NDArray, plate: NDArray, spot: NDArray, face: NDArray, rim_px: int) -> NDArray[np.uint8]:
     result = np.where(spot[..., None], plate, colour)
     change = colour.astype(np.int16) - plate
-    drawn = (np.abs(change).max(-1) > CLEAN).astype(np.uint8)
+    drawn = np.abs(change).max(-1) > CLEAN
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim_px + 1,) * 2)
-    rim = (cv2.dilate(drawn, kernel) > 0) & (drawn == 0)
+    rim = (cv2.dilate(drawn.astype(np.uint8), kernel) > 0) & ~drawn
     step = max(1, -(-max(spot.shape) // CELLS))
     for number in np.unique(face[spot & (face >= 0)]):
         own = face == number
         inside, outside = own & spot, own & ~spot
-        around = outside & (np.abs(change - _usual(change[outside])).max(-1) <= CLEAN)
-        light = _continued(colour, around, inside, step)
+        usual = _usual(change[outside])
+        around = outside & (np.abs(change - usual).max(-1) <= CLEAN)
+        made = inside & drawn
+        light = _continued(colour, (plate + usual) * made[..., None], around, inside, made, step)
         if light is None:  # nothing around shows this surface: the plate is all that is known
             continue
         pattern = plate - _blurred(plate, own, LIGHT * step)
         shown = np.abs(pattern[around])
         most = np.where(rim[..., None], np.quantile(shown, RIM_PATTERN, 0), np.quantile(shown, PATTERN, 0))
-        made = light + np.clip(pattern, -most, most)
-        result[inside] = np.clip(made + 0.5, 0, 255)[inside].astype(np.uint8)
+        whole = light + np.clip(pattern, -most, most)
+        result[inside] = np.clip(whole + 0.5, 0, 255)[inside].astype(np.uint8)
     return result
 
 
@@ -84,9 +89,15 @@ def _usual(change: NDArray) -> NDArray:
     return np.median(change, 0)
 
 
-def _continued(colour: NDArray, around: NDArray, inside: NDArray, step: int) -> NDArray[np.float32] | None:
-    """The light [h, w, 3] of a surface that is seen `around` a part `inside` of it; None where none is seen."""
+def _continued(
+    colour: NDArray, plate: NDArray, around: NDArray, inside: NDArray, drawn: NDArray, step: int
+) -> NDArray[np.float32] | None:
+    """The light [h, w, 3] of a surface that is seen `around` a part `inside` of it; None where none is seen.
+
+    It changes as the plate's does, where that was `drawn`; plate is 0 elsewhere.
+    """
     cells = _block_mean(np.dstack([colour * around[..., None], around, inside]), step)
+    believed = _block_mean(np.dstack([plate, drawn]), step)
     blurred = cv2.GaussianBlur(cells[..., :4], (0, 0), LIGHT)
     known = (cells[..., 3] > 0.3) & (cells[..., 4] == 0)
     wanted = cells[..., 4] > 0
@@ -94,7 +105,9 @@ def _continued(colour: NDArray, around: NDArray, inside: NDArray, step: int) -> 
     if not reached.any():
         return None
     values = blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-6)
-    solved = _harmonic(values, known, reached)
+    guided = reached & (believed[..., 3] > 0.7)
+    guide = believed[..., :3] / np.maximum(believed[..., 3:], 1e-6)
+    solved = _harmonic(values, known, reached, guide, guided)
     return _enlarged(solved, known | reached, step)[: around.shape[0], : around.shape[1]]
 
 
@@ -112,8 +125,11 @@ def _reached(known: NDArray, wanted: NDArray) -> NDArray[np.bool_]:
     return wanted & np.isin(pieces, np.unique(pieces[known]))
 
 
-def _harmonic(values: NDArray, known: NDArray, wanted: NDArray) -> NDArray[np.float32]:
-    """Values [h, w, C] of the known cells, and in the wanted ones the mean of their neighbours among both."""
+def _harmonic(values: NDArray, known: NDArray, wanted: NDArray, guide: NDArray, guided: NDArray) -> NDArray[np.float32]:
+    """Values [h, w, C] of the known cells, and in the wanted ones the mean of their neighbours among both.
+
+    Between guided cells they change as the guide [h, w, C] does, and far from known ones they are the guide.
+    """
     index = np.full(known.shape, -1)
     index[wanted] = np.arange(wanted.sum())
     count, bands = int(wanted.sum()), values.shape[-1]
@@ -121,8 +137,10 @@ def _harmonic(values: NDArray, known: NDArray, wanted: NDArray) -> NDArray[np.fl
     rows, columns = [], []
     for axis in (0, 1):
         for here, there in ((np.s_[:-1], np.s_[1:]), (np.s_[1:], np.s_[:-1])):
-            a, b = ((here, there) if axis == 0 else ((slice(None), here), (slice(None), there)))
+            a, b = (here, there) if axis == 0 else ((slice(None), here), (slice(None), there))
             one, other, fixed = index[a], index[b], known[b]
+            slope = guided[a] & guided[b]
+            np.add.at(right, one[slope], (guide[a] - guide[b])[slope])
             link = (one >= 0) & ((other >= 0) | fixed)
             np.add.at(degree, one[link], 1)
             both = link & (other >= 0)
@@ -130,6 +148,9 @@ def _harmonic(values: NDArray, known: NDArray, wanted: NDArray) -> NDArray[np.fl
             columns.append(other[both])
             edge = link & fixed
             np.add.at(right, one[edge], values[b][edge])
+    belief = guided[wanted] / BELIEF**2
+    degree += belief
+    right += belief[:, None] * guide[wanted]
     rows, columns = np.concatenate(rows), np.concatenate(columns)
     links = coo_array((np.ones(len(rows)), (rows, columns)), shape=(count, count))
     result = values.astype(np.float32).copy()
