@@ -110,7 +110,7 @@ def apply_world(
         settings.panorama_path = as_stored(picture) if role == "panorama" else ""
         if role == "panorama":
             settings.panorama_height, settings.panorama_heading = request.camera_height, info.heading_rad
-        add_variant(scene, folder, picture.stem, request)
+        add_variant(scene, folder, f"{picture.stem} {request.seed}", request.seed, request.prompt)
         return f"The world is built. Press See World to view it. {note} {stage_note(scene, folder)}".strip()
 
     return undoable("Build World", finish)

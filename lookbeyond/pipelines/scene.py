@@ -140,18 +140,20 @@ class ScenePipeline:
         heading_rad: float = 0.0,
         origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
         room: Room = "auto",
+        prompt: str = "",
         seed: int = 0,
         callback: Callback | None = None,
     ) -> Panorama:
         """An existing 360° picture uint8 [H, 2H, 3] gets its distance and, where it shows a room, its clean plate.
 
         colour: a fourth channel, 255 or 0, says what is known; the rest is made.
-        room: as for `build_world`.
+        room: as for `build_world`; prompt: what is to be made of the rest, likewise.
         """
         _check_height(camera_height)
+        presets.check_prompt(self.preset, prompt)
         from_photo = None
         if colour.shape[2] == 4:
-            colour, from_photo = self._completed(colour, seed, callback)
+            colour, from_photo = self._completed(colour, prompt, seed, callback)
         panorama = self.panorama.measure(
             colour, camera_height=camera_height, heading_rad=heading_rad, origin=origin,
             generator=torch.Generator().manual_seed(seed),
@@ -162,7 +164,9 @@ class ScenePipeline:
             panorama = replace(panorama, from_photo=from_photo)
         return panorama if room == "off" or self.layout is None else understand_panorama(panorama, self.layout, room)
 
-    def _completed(self, part: np.ndarray, seed: int, callback: Callback | None) -> tuple[np.ndarray, np.ndarray]:
+    def _completed(
+        self, part: np.ndarray, prompt: str, seed: int, callback: Callback | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """A part of a sphere [H, 2H, 4], completed, [H, 2H, 3], and which of its pixels were given, [H, 2H]."""
         colour, known = np.ascontiguousarray(part[..., :3]), part[..., 3] == 255
         made = self.panorama.complete(
@@ -170,6 +174,7 @@ class ScenePipeline:
             num_inference_steps=self.settings.panorama_steps, coarse_noise=self.settings.panorama_coarse_noise,
             generator=torch.Generator().manual_seed(seed),
             callback_on_step_end=_progress(callback, "Completing the panorama"),
+            **({"prompt": prompt} if prompt else {}),
         )  # fmt: skip
         return lay_sphere(colour, known, enlarge(made.astype(np.float32), colour.shape[1]))
 
