@@ -16,7 +16,7 @@ from ..operator_bases import (
 from ..path import watch
 from ..path.checker import path_checker
 from ..results import absolute
-from . import asset, build, cards, edit, spot, stage, variants
+from . import asset, build, cards, cut, edit, spot, stage, variants
 from .nodes import panorama_node, shows_world
 
 
@@ -304,6 +304,27 @@ class AddStage(WorldOperator, bpy.types.Operator):
         return stage.build_stage(context)
 
 
+class PaintCuts(PollWithReason, bpy.types.Operator):
+    """Open the photo in the Image Editor, to paint over people and things: the next world is built without them"""
+
+    bl_idname = "lookbeyond.paint_cuts"
+    bl_label = "Paint Cut-Outs"
+    bl_options = {"REGISTER", "UNDO"}
+
+    clear: BoolProperty(name="Clear", description="Begin with nothing marked", options=NOT_REMEMBERED)
+
+    @classmethod
+    def reason(cls, context):
+        return "" if context.scene.look_beyond.photo_camera else "Place a photo first"
+
+    def execute(self, context):
+        try:
+            spot.show_canvas(context, cut.canvas(context.scene.look_beyond.photo_camera, afresh=self.clear))
+        except (ValueError, OSError, RuntimeError) as error:
+            return refuse(self, error)
+        return {"FINISHED"}
+
+
 class AddCards(PollWithReason, bpy.types.Operator):
     """Put what was cut out of the photo into the scene: cards that can be moved, hidden and animated"""
 
@@ -343,4 +364,5 @@ CLASSES = (
     RepaintSpot,
     AddStage,
     AddCards,
+    PaintCuts,
 )

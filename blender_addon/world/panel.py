@@ -99,6 +99,9 @@ class WorldPanel(StepPanel, bpy.types.Panel):
             draw_prompt(column, context)
             column.prop(settings, "unseen")
             column.prop(settings, "room")
+            row = body.row(align=True)
+            row.operator("lookbeyond.paint_cuts", icon="BRUSH_DATA")
+            row.operator("lookbeyond.paint_cuts", text="", icon="X").clear = True
             if settings.world_folder and settings.place:
                 draw_wrapped(body, context, settings.place, "HOME")
             body.operator("lookbeyond.use_panorama", text="Use 360° Picture…")
