@@ -107,8 +107,8 @@ def edit_steps(
         yield Progress(0.0, "Sending the world", None)
         with connect() as client:
             yield Connected(client.welcome)
-            mask = _upload_mask(client, spot, MASK_FILE)
-            complete = replace(request, world=upload_world(client, world), mask=mask)
+            digests = upload_world(client, world)
+            complete = replace(request, world=digests, mask=_upload_mask(client, spot, MASK_FILE))
             yield from submit_and_follow(client, complete, folder_of, origin, cancelled)
 
     return steps
