@@ -18,6 +18,7 @@ from lookbeyond.models.autoencoder import spatial_scale_factor
 from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.monitors.findings import WatchedFrame
 from lookbeyond.monitors.frames import watch_frames
+from lookbeyond.photo.exposure import exposed, missing_stops
 from lookbeyond.presets.memory import MemoryPlan
 
 from .full_size import WarpedFrame, shrunk_view, tell_frames
@@ -109,7 +110,7 @@ class ScenePipeline:
         if self.layout is not None:
             if callback is not None:
                 callback(0.0, "Looking for the room", None)
-            found = find_place(photo, camera, camera_height, self.layout, room)
+            found = find_place(exposed(photo, missing_stops(photo)), camera, camera_height, self.layout, room)
         unseen = unseen or self.settings.unseen
         distance = found.distance(camera, camera_height, DISTANCE_WIDTH)
         drawn = found.drawn and unseen != "as-painted"
