@@ -60,9 +60,7 @@ def read_planned(file: Path) -> Planned:
             raise ValueError("its numbers do not fit each other")
         return Planned(curve, way, targets, str(content["said"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise JobError(
-            f"The planned move cannot be read ({error}): update the service or the add-on to the same version."
-        ) from None
+        raise JobError(f"The planned move cannot be read ({error}): update service or add-on to match.") from None
 
 
 def plan_path(context: bpy.types.Context, purpose: Purpose, from_camera: bool = False) -> Task:

@@ -162,9 +162,7 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
         first = first or context.scene.look_beyond.photo_camera
         path = absolute(self.filepath)
         if first is None or absolute(context.scene.look_beyond.photo_path) == path:
-            return refuse(
-                self, PhotoError(f"{path.name} is not one of this place's further photos: choose another one.")
-            )
+            return refuse(self, PhotoError(f"{path.name} is not a further photo of this place: choose another."))
         if reason := linked_reason(context.scene):
             return refuse(self, PhotoError(f"{reason}."))
         try:

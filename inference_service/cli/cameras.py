@@ -36,9 +36,7 @@ def cameras() -> None:
 @click.option("--format-out", type=_format, help="Format of TARGET.  [default: by its name]")
 @click.option("--size", type=Size(), help="Frame size in pixels, for files that do not state it.")
 @click.option("--fps", type=click.FloatRange(0, min_open=True), help="Frames per second, instead of the file's.")
-@click.option(
-    "--unit-in", type=_unit, default="m", show_default=True, help="Unit of SOURCE; USD files state their own."
-)
+@click.option("--unit-in", type=_unit, default="m", show_default=True, help="Unit of SOURCE; USD states its own.")
 @click.option("--unit-out", type=_unit, default="m", show_default=True, help="Unit of TARGET.")
 @click.option("--up", type=click.Choice(["z", "y"]), default="z", show_default=True, help="Up axis, in USD.")
 def convert_command(

@@ -13,11 +13,7 @@ from lookbeyond.presets import Preset
 @click.argument("preset")
 @click.option("--yes", is_flag=True, help="Do not ask: accept the licences and the size of the download.")
 @click.option("--check", is_flag=True, help="Download nothing; verify the files here and remove broken ones.")
-@click.option(
-    "--needed-only",
-    is_flag=True,
-    help="Leave out optional parts of PRESET, such as those whose licence rules them out.",
-)
+@click.option("--needed-only", is_flag=True, help="Leave out optional parts of PRESET, if a licence rules them out.")
 def fetch(preset: str, yes: bool, check: bool, needed_only: bool) -> None:
     """Download what PRESET lacks on this machine, after showing the size and the licences."""
     chosen = presets.get(preset)

@@ -29,21 +29,11 @@ from lookbeyond.errors import InputError
 @click.option("--executor", type=click.Choice(["process", "ray"]), default="process", show_default=True)
 @click.option("--ray-address", help="A running Ray cluster, for instance auto or ray-head:6379.  [default: a new one]")
 @click.option(
-    "--idle-min",
-    type=click.FloatRange(0),
-    default=IDLE_S / 60,
-    show_default=True,
-    help="Unload models that have been idle for this long.",
+    "--idle-min", type=click.FloatRange(0), default=IDLE_S / 60, show_default=True, help="Unload models idle so long."
 )
 @click.option("--warm", metavar="PRESET", help="Load this preset's models at the start.  [default: builtin]")
 @click.option("--no-warm", is_flag=True, help="Load models only when they are first needed.")
-@click.option(
-    "--drain-s",
-    type=click.FloatRange(0),
-    default=DRAIN_S,
-    show_default=True,
-    help="How long to let units finish when the service ends.",
-)
+@click.option("--drain-s", type=click.FloatRange(0), default=DRAIN_S, show_default=True, help="Grace time at its end.")
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Prometheus metrics on http://127.0.0.1:PORT.")
 @click.option("--log-json", is_flag=True, help="Log JSON lines instead of text.")
 @options.quota

@@ -37,10 +37,7 @@ ENTRIES = (*WORLD_FILES, *WORLD_LAYERS, CARDS_FILE, "cards")
 @click.option("--fov-x", "fov_x_deg", type=float, help="The photo's horizontal field of view, degrees.")
 @click.option("--focal-mm", type=float, help="Or its focal length as 35 mm equivalent (36 mm: the longer side).")
 @click.option(
-    "--exposure",
-    "stops",
-    type=float,
-    help="Exposure of EXR, HDR and float TIFF in stops; 0: 1 is white.  [default: found]",
+    "--exposure", "stops", type=float, help="Stops, for EXR, HDR and float TIFF; 0: 1 is white.  [default: found]"
 )
 @click.option(
     "--pitch", "pitch_rad", type=Angle(), default=AUTO, help="Degrees, positive looks up; auto: from the photo's lines."
@@ -52,15 +49,9 @@ ENTRIES = (*WORLD_FILES, *WORLD_LAYERS, CARDS_FILE, "cards")
 @click.option("--width", type=int, default=4096, show_default=True, help="Width of the panorama, pixels.")
 @click.option("--prompt", default="", help='What the place is, for presets that outpaint: "a living room".')
 @click.option(
-    "--room",
-    type=click.Choice(ROOMS),
-    default="auto",
-    show_default=True,
-    help="Draw the room: if it is sure, always, or never.",
+    "--room", type=click.Choice(ROOMS), default="auto", show_default=True, help="Draw the room: if sure, always, never."
 )
-@click.option(
-    "--unseen", type=click.Choice(UNSEEN), help="How to show what the photo does not.  [default: the preset's way]"
-)
+@click.option("--unseen", type=click.Choice(UNSEEN), help="How the unseen is shown.  [default: the preset's way]")
 @click.option(
     "--cut",
     "masks",
@@ -98,14 +89,7 @@ def world(
     pictures: Mapping[Path, Photo | Sphere]
     if cameras_file is not None:
         pictures = {path: read_photo(path, stops=stops) for path in photos}
-        first, *others = _cameras_of(photos, cameras_file)
-        for path, each in pictures.items():
-            _report(path, each, stops)
-        hashes = [_stored(run, path, each, stops) for path, each in pictures.items()]
-        beside = [
-            {"photo": sha256, "camera": camera.to_dict()} for sha256, camera in zip(hashes[1:], others, strict=True)
-        ]
-        request = WorldRequest(photo=hashes[0], camera=first.to_dict(), beside=beside, **settings)
+        request = _request_for_several(run, pictures, _cameras_of(photos, cameras_file), stops, settings)
     elif photos:
         (path,) = photos
         photo = read_photo(path, stops=stops)
@@ -138,6 +122,22 @@ def world(
 
     run.heal(make)
     _report_made(out)
+
+
+def _request_for_several(
+    run: LocalRun,
+    photos: Mapping[Path, Photo | Sphere],
+    cameras: Sequence[Camera],
+    stops: float | None,
+    settings: dict[str, Any],
+) -> WorldRequest:
+    for path, photo in photos.items():
+        _report(path, photo, stops)
+    hashes = [_stored(run, path, photo, stops) for path, photo in photos.items()]
+    first, *beside = [
+        {"photo": sha256, "camera": camera.to_dict()} for sha256, camera in zip(hashes, cameras, strict=True)
+    ]
+    return WorldRequest(**first, beside=beside, **settings)
 
 
 def _check_sources(

@@ -197,7 +197,7 @@ def _holds(corner: NDArray, points: NDArray, turn: float) -> bool:
     return bool((np.min(sides, 0) >= -1e-12).any()) if len(points) else False
 
 
-# --- what stands out of them ------------------------------------------------------------------------------
+# --- what stands out from them ------------------------------------------------------------------------------
 
 
 def _relief_parts(

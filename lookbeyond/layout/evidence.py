@@ -152,7 +152,7 @@ class Evidence:
             points.append(np.concatenate([level, height], -1))
             axes.append(1 - wall % 2)  # walls across x run along y
             slope = np.abs(np.gradient(np.arctan(z[:, None] / distance), axis=1))
-            spans.append(np.hypot(step, np.minimum(slope, 4 * step)))  # across a jump from wall to wall there is none
+            spans.append(np.hypot(step, np.minimum(slope, 4 * step)))  # a jump from wall to wall has none
         for corner in range(offsets.shape[1]):
             even = corner % 2 == 0
             x, y = (offsets[:, corner], offsets[:, corner - 1])[:: 1 if even else -1]
@@ -183,7 +183,7 @@ class Evidence:
         return (found - _LINE_COST * length) / frame, length / frame, found / np.maximum(length, 1e-6)
 
     def _things(self, points: NDArray) -> NDArray:
-        """How likely something stands before these points."""
+        """How likely something stands in front of these points."""
         columns = self.known.shape[1]
         azimuth = np.arctan2(points[..., 1], points[..., 0])
         column = (columns / 2 - azimuth / (2 * PIXEL_RAD)).astype(int).clip(0, columns - 1)
@@ -192,7 +192,7 @@ class Evidence:
         return self.prediction.kinds[THING, row, column]
 
     def _distance_costs(self, distance: NDArray, ceilings: NDArray) -> NDArray | float:
-        """What stands out before a wall is cheap; a wall before what was seen is dear."""
+        """Things in front of a wall cost little; a wall in front of what was seen costs much."""
         if self.logs is None:
             return 0.0
         up, level = np.sin(self.elevations[::2])[:, None], np.cos(self.elevations[::2])[:, None]

@@ -34,7 +34,7 @@ from .search import best_room
 from .sky import measure_sky
 
 _HEIGHTS_M = (1.7, 15.0)
-"""Lowest and highest room that is believed, floor to ceiling."""
+"""Lowest and highest plausible room, floor to ceiling."""
 INSIDE_SIDE = 96
 """Longer side of the distance inside the photo, pixels."""
 CUTS = 8
@@ -148,9 +148,8 @@ def fit_layout_panorama(
     room, contrast = best_room(evidence)
     inside = np.exp(prediction.distance) * camera_height
     sky, place = float(np.median(skies)), np.array(origin, float)
-    return _outcome(
-        evidence, room, contrast, sky, place, heading_rad, camera_height, (inside, prediction.kinds[THING]), None
-    )
+    things = prediction.kinds[THING]
+    return _outcome(evidence, room, contrast, sky, place, heading_rad, camera_height, (inside, things), None)
 
 
 def _outcome(

@@ -1,4 +1,4 @@
-"""What the layout network says of a photo, or of a panorama seen in several. Lengths are in the camera's heights."""
+"""The layout network's prediction for a photo, or for a panorama cut into several. Lengths are in camera heights."""
 
 import functools
 import math
@@ -18,7 +18,7 @@ from .canvas import ALL_COLUMNS, CELL_COLUMNS, Canvas
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the network says of a photo; arrays of numpy, logs of lengths."""
+    """The network's output for a photo; NumPy arrays, logs of lengths."""
 
     walls: NDArray
     scales: NDArray

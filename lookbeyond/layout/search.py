@@ -10,7 +10,7 @@ from .evidence import Evidence
 from .rectilinear import AZIMUTHS, CEILING_RANGE, FLOOR_AT_LEAST, RectilinearRoom
 
 _POLYGON_GAIN, _MOST_CORNERS = 0.01, 14
-"""By how much a polygon must be nearer to the seen walls (mean |log|) than a box to be looked at."""
+"""How much nearer (mean |log|) than a box a polygon must be to the seen walls to be considered."""
 _CORNER_COST = 0.03
 """Of every corner beyond a box's four: the room has to be better by that."""
 

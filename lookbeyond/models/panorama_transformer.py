@@ -95,7 +95,7 @@ def continue_smoothly(latents: torch.Tensor, known: torch.Tensor) -> torch.Tenso
     """Latents [B, C, h, w] known on a mask [B, 1, h, w], continued over the whole sphere; unchanged where known.
 
     Gaussian means of what is known, from the widest to the narrowest, each taking over where it sees enough of it;
-    three times as wide along the horizon as across it, for what stands at one height is alike (walls, floor).
+    three times as wide along the horizon as across it, since things at one height are alike (walls, floor).
     Commutes with a roll around the vertical.
     """
     rows, columns = latents.shape[-2:]
@@ -142,7 +142,7 @@ class PanoramaTransformer(ModelMixin, ConfigMixin):
         image_embed_dim: width of the image encoder's embedding (CLIP's projection).
         prediction: what the last layer means, "sample" (clean latents, good for coarse patches) or "velocity".
         wraps: that the left and the right edge are one place is built in; else tokens know their place by DiT's fixed
-            sines and cosines, and the edges are strangers.
+            sines and cosines, and the edges are unrelated.
     """
 
     _supports_gradient_checkpointing = True

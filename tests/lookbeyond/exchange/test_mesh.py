@@ -195,7 +195,7 @@ def test_the_floor_plan_tells_lengths_area_and_things(stage, world, tmp_path):
     kinds = [shape.get("class") for shape in root.iter("{http://www.w3.org/2000/svg}polygon")]
     assert kinds == ["room", "thing"]
     unsure = replace(world, layout=replace(L_SHAPED, confidence=0.3))
-    assert "hardly tells" in floor_plan(unsure)
+    assert "hardly shows" in floor_plan(unsure)
     with pytest.raises(InputError):
         write_floor_plan(tmp_path / "none.svg", replace(world, layout=None))
     assert [path.name for path in tmp_path.iterdir()] == ["plan.svg"]
