@@ -1,6 +1,9 @@
 """The operators' tooltips in German."""
 
 TIPS = {
+    "Open the photo in the Image Editor, to paint over people and things: the next world is built without them": (
+        "Das Foto im Bildeditor öffnen, um Menschen und Dinge zu übermalen: die nächste Welt wird ohne sie gebaut"
+    ),
     "Put what was cut out of the photo into the scene: cards that can be moved, hidden and animated": (
         "Was aus dem Foto ausgeschnitten wurde, in die Szene stellen: bewegliche, animierbare Aufsteller"
     ),

@@ -168,6 +168,11 @@ class LookBeyondScene(bpy.types.PropertyGroup):
         description="Description of the place, such as: a boat shed in winter. For presets that take a prompt",
         maxlen=MAX_PROMPT,
     )
+    edit_prompt: StringProperty(
+        name="Prompt",
+        description="What is to be there instead, such as: a plant in a pot. For presets that take a prompt",
+        maxlen=MAX_PROMPT,
+    )
     shot_seed: IntProperty(
         name="Shot Seed", description="Another seed invents other details where the world shows nothing", min=0
     )

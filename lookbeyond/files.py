@@ -187,13 +187,18 @@ def _layout_json(panorama: Panorama) -> dict:
 def load_panorama(folder: Path) -> Panorama:
     """Read what `save_panorama` wrote. Raises InputError if a file is missing or does not fit the others."""
     folder = Path(folder)
+    check_is_world(folder)
+    return read_panorama({name: folder / name for name in world_files(folder)}, str(folder))
+
+
+def check_is_world(folder: Path) -> None:
+    """InputError where one of the files is missing that every world has."""
     missing = [name for name in WORLD_FILES if not (folder / name).is_file()]
     if missing:
         raise InputError(
             f"The folder {folder} is not a world: {', '.join(missing)} is missing; "
             "make one with `lookbeyond world PHOTO --out FOLDER`."
         )
-    return read_panorama({name: folder / name for name in world_files(folder)}, str(folder))
 
 
 def world_files(folder: Path) -> list[str]:

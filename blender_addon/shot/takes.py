@@ -14,6 +14,7 @@ from ..service.requests import RequestError, StoredRequest, read_request
 from ..tasks import JobError
 from ..world.geometry import rotated_about_vertical
 from ..world.info import read_world_info
+from ..world.lineage import shows_a_change
 from ..world.nodes import world_rotation_rad
 
 MOVED = 1e-3
@@ -62,8 +63,11 @@ def out_of_date(scene: bpy.types.Scene, take: bpy.types.PropertyGroup) -> str:
         request = stored_shot(folder).request
     except RequestError:
         return "Its files are missing"
-    if take.world and absolute(take.world) != absolute(scene.look_beyond.world_folder):
-        return "Shot in another world than the scene's"
+    world, shown = absolute(take.world) if take.world else None, absolute(scene.look_beyond.world_folder)
+    if world is not None and world != shown:
+        changed = shows_a_change(folder, shown, world)
+        if changed is not False:
+            return "The world was edited where it looks" if changed else "Shot in another world than the scene's"
     check = path_checker.check
     if check is None or not path_checker.idle or scene.camera is None or scene.camera.name != take.camera:
         return ""

@@ -8,13 +8,14 @@ import click
 
 from inference_service.cli import options
 from inference_service.cli.local_run import LocalRun
-from inference_service.wire.requests import ShotRequest
+from inference_service.store.store import Store
+from inference_service.wire.requests import HASH_PATTERN, ShotRequest
 from inference_service.work.requests import check_shot
 from inference_service.work.unit import Unit
 from inference_service.work.units.plan import read_plan
 from lookbeyond.cards.card import load_cards
 from lookbeyond.errors import InputError
-from lookbeyond.files import load_panorama, world_files
+from lookbeyond.files import load_panorama, read_json, world_files
 from lookbeyond.geometry.transforms import read_camera_path, shot_path
 from lookbeyond.whole import check_output_folder
 
@@ -79,8 +80,9 @@ def shot(
 
     def make() -> None:
         files = {name: run.store.add_file(world / name) for name in world_files(world)}
+        plain = [camera.to_dict() for camera in path.cameras]
         request = check_shot(
-            ShotRequest(world=files, cameras=[camera.to_dict() for camera in path.cameras], **settings)
+            ShotRequest(world=files, cameras=plain, former=former_worlds(world, run.store), **settings)
         )
         revision = run.revision(request.preset)
         plan = request.first_unit(revision)
@@ -114,3 +116,18 @@ def _with_needs(wanted: Sequence[Unit], units: Sequence[Unit]) -> list[Unit]:
         if unit.identity in needed:
             needed.update(unit.needs)
     return [unit for unit in units if unit.identity in needed]
+
+
+def former_worlds(world: Path, store: Store) -> list[dict[str, str]]:
+    """The files of the worlds that the one in a folder was changed from, the latest first, as far as the store has
+    them."""
+    edits = read_json(world / "world.json").get("edits", [])
+    found = []
+    for edit in reversed(edits if isinstance(edits, list) else []):
+        files = edit.get("world") if isinstance(edit, dict) else None
+        if not isinstance(files, dict) or not all(HASH_PATTERN.fullmatch(str(value)) for value in files.values()):
+            break
+        if not all(store.file(sha256).is_file() for sha256 in files.values()):
+            break
+        found.append(files)
+    return found

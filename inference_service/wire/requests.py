@@ -65,6 +65,9 @@ class ShotRequest:
     tau_rotation: float = 0.2
     steps: int = 0
     """Denoising steps of every view; 0 takes the preset's own number."""
+    former: list[dict[str, str]] = field(default_factory=list)
+    """The files, as in `world`, of worlds that this one was changed from (`EditRequest`), the latest first. Frames
+    that show nothing of the change are those that were shot in them: they are made again only if they are gone."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,8 @@ class EditRequest:
     """"remove": what stands there is removed. "repaint": the spot is painted again."""
     seed: int = 0
     preset: str = "builtin"
+    prompt: str = ""
+    """What is to be there instead, of "repaint"; for presets that take a prompt."""
 
 
 Request = WorldRequest | ShotRequest | MoveRequest | EditRequest

@@ -19,6 +19,8 @@ GRABCUT_SIDE, MATTING_SIDE = 480, 640
 EDGE_SHARE = 0.012
 """Half the width of the edge that may be soft, of the thing's longer side."""
 ROUNDS = 6
+HOLE_SHARE = 0.01
+"""Of the thing's area: smaller holes in it are filled."""
 HALO_SHARE = 0.006
 """Of the photo's longer side: so far around a thing its photo is not believed either."""
 
@@ -123,8 +125,16 @@ def _outline(pixels: NDArray[np.uint8], marked: NDArray[np.bool_]) -> NDArray[np
             "Nothing that is marked differs from what lies around it; mark the thing more closely, or mark another."
         )
     kept = np.isin(pieces, 1 + np.flatnonzero(areas > 0.05 * areas.max()))
+    kept = _without_small_holes(kept)
     whole = cv2.resize(kept.astype(np.float32), pixels.shape[1::-1], interpolation=cv2.INTER_CUBIC) > 0.5
     return whole & marked
+
+
+def _without_small_holes(found: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """[h, w]: a badge or a button is the thing's own, whatever its colour; the gap below an arm is not."""
+    _, holes, boxes, _ = cv2.connectedComponentsWithStats((~found).astype(np.uint8), connectivity=4)
+    small = np.flatnonzero(boxes[:, cv2.CC_STAT_AREA] < HOLE_SHARE * found.sum())
+    return found | np.isin(holes, small[small > 0])
 
 
 def _soft(pixels: NDArray[np.uint8], outline: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -108,10 +108,7 @@ class OutpaintPipeline:
         coarse_noise: has no effect on these models.
         prompt: what the place is, instead of the settings' own words; beside those of views that look up or down.
         """
-        options = self.settings | settings
-        if prompt:
-            poles = {name: f"{options[name]}, {prompt}" for name in ("prompt_up", "prompt_down") if options.get(name)}
-            options |= {"prompt": prompt} | poles
+        options = _worded(self.settings | settings, prompt)
         progress = _Progress(self, callback_on_step_end, MEASURING_STEPS if distance is None else 0)
         whole = self.paint(
             photo, camera, num_inference_steps=num_inference_steps, generator=generator, progress=progress, **options
@@ -170,6 +167,7 @@ class OutpaintPipeline:
         *,
         num_inference_steps: int = 20,
         coarse_noise: float = 1.0,
+        prompt: str = "",
         generator: torch.Generator | None = None,
         callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
         **settings: Any,
@@ -178,7 +176,7 @@ class OutpaintPipeline:
 
         colour: uint8 [H, 2H, 3], known on bool [H, 2H]; further arguments as in the call.
         """
-        options = self.settings | settings
+        options = _worded(self.settings | settings, prompt)
         way, size, fov_deg = options.pop("way", "views"), options.pop("size", SIZE), options.pop("fov_deg", FOV_DEG)
         trigger = options.pop("trigger", "")
         words = tuple(options.pop(name, "") for name in ("prompt", "prompt_up", "prompt_down"))
@@ -260,6 +258,14 @@ class OutpaintPipeline:
             prompt=prompt, image=Image.fromarray(image), height=height, width=width, output_type="np", **options
         )
         return np.asarray(output.images[0], np.float32) * 255
+
+
+def _worded(options: dict[str, Any], prompt: str) -> dict[str, Any]:
+    """Settings with the user's words instead of their own, and beside those of views that look up or down."""
+    if not prompt:
+        return options
+    poles = {name: f"{options[name]}, {prompt}" for name in ("prompt_up", "prompt_down") if options.get(name)}
+    return options | {"prompt": prompt} | poles
 
 
 def _check_no_green(canvas: np.ndarray, seen: np.ndarray) -> None:

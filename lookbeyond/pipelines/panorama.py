@@ -24,6 +24,7 @@ from lookbeyond.models.image_encoder import embed_images
 
 # diffusers loads components only from modules that are imported already
 from lookbeyond.models.panorama_transformer import PanoramaTransformer, rolled  # noqa: F401
+from lookbeyond.photo.exposure import exposed, missing_stops
 
 from .guidance import fill_holes, image_bytes, image_tensor
 
@@ -95,11 +96,14 @@ class PanoramaPipeline(DiffusionPipeline):
         heading, _, _ = heading_pitch_roll(camera)
         later = max(1, num_inference_steps // 2) if distance is None else 0
         report = _Reporter(self, callback_on_step_end, num_inference_steps + later)
-        whole, embedding = self._paint(photo, camera, height, num_inference_steps, coarse_noise, generator, report)
+        # the networks never saw a dark room: it is painted in usual light, and darkened again
+        stops = missing_stops(photo)
+        lit = exposed(photo, stops)
+        whole, embedding = self._paint(lit, camera, height, num_inference_steps, coarse_noise, generator, report)
         if distance is None:
             # for the finished picture, not for one that was generated beside it
             distance = self._measure(whole, embedding, camera_height, distance_samples, later, generator, report)
-        colour, from_photo = compose(photo, camera, heading, whole, width)
+        colour, from_photo = compose(photo, camera, heading, exposed(whole, -stops), width)
         return PanoramaPipelineOutput(
             panorama=Panorama(
                 colour, distance, from_photo, heading_rad=heading, origin=tuple(camera.position),
@@ -121,7 +125,10 @@ class PanoramaPipeline(DiffusionPipeline):
     ) -> np.ndarray:
         """Only the colour around a photo, uint8 [height, 2·height, 3]; arguments as in the call."""
         report = _Reporter(self, callback_on_step_end, num_inference_steps)
-        return self._paint(photo, camera, height, num_inference_steps, coarse_noise, generator, report)[0]
+        stops = missing_stops(photo)
+        lit = exposed(photo, stops)
+        made, _ = self._paint(lit, camera, height, num_inference_steps, coarse_noise, generator, report)
+        return exposed(made, -stops)
 
     @torch.no_grad()
     def complete(

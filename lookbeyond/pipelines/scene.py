@@ -18,6 +18,7 @@ from lookbeyond.models.autoencoder import spatial_scale_factor
 from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.monitors.findings import WatchedFrame
 from lookbeyond.monitors.frames import watch_frames
+from lookbeyond.photo.exposure import exposed, missing_stops
 from lookbeyond.presets.memory import MemoryPlan
 
 from .full_size import WarpedFrame, shrunk_view, tell_frames
@@ -109,7 +110,7 @@ class ScenePipeline:
         if self.layout is not None:
             if callback is not None:
                 callback(0.0, "Looking for the room", None)
-            found = find_place(photo, camera, camera_height, self.layout, room)
+            found = find_place(exposed(photo, missing_stops(photo)), camera, camera_height, self.layout, room)
         unseen = unseen or self.settings.unseen
         distance = found.distance(camera, camera_height, DISTANCE_WIDTH)
         drawn = found.drawn and unseen != "as-painted"
@@ -140,18 +141,20 @@ class ScenePipeline:
         heading_rad: float = 0.0,
         origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
         room: Room = "auto",
+        prompt: str = "",
         seed: int = 0,
         callback: Callback | None = None,
     ) -> Panorama:
         """An existing 360° picture uint8 [H, 2H, 3] gets its distance and, where it shows a room, its clean plate.
 
         colour: a fourth channel, 255 or 0, says what is known; the rest is made.
-        room: as for `build_world`.
+        room: as for `build_world`; prompt: what is to be made of the rest, likewise.
         """
         _check_height(camera_height)
+        presets.check_prompt(self.preset, prompt)
         from_photo = None
         if colour.shape[2] == 4:
-            colour, from_photo = self._completed(colour, seed, callback)
+            colour, from_photo = self._completed(colour, prompt, seed, callback)
         panorama = self.panorama.measure(
             colour, camera_height=camera_height, heading_rad=heading_rad, origin=origin,
             generator=torch.Generator().manual_seed(seed),
@@ -162,7 +165,9 @@ class ScenePipeline:
             panorama = replace(panorama, from_photo=from_photo)
         return panorama if room == "off" or self.layout is None else understand_panorama(panorama, self.layout, room)
 
-    def _completed(self, part: np.ndarray, seed: int, callback: Callback | None) -> tuple[np.ndarray, np.ndarray]:
+    def _completed(
+        self, part: np.ndarray, prompt: str, seed: int, callback: Callback | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """A part of a sphere [H, 2H, 4], completed, [H, 2H, 3], and which of its pixels were given, [H, 2H]."""
         colour, known = np.ascontiguousarray(part[..., :3]), part[..., 3] == 255
         made = self.panorama.complete(
@@ -170,6 +175,7 @@ class ScenePipeline:
             num_inference_steps=self.settings.panorama_steps, coarse_noise=self.settings.panorama_coarse_noise,
             generator=torch.Generator().manual_seed(seed),
             callback_on_step_end=_progress(callback, "Completing the panorama"),
+            **({"prompt": prompt} if prompt else {}),
         )  # fmt: skip
         return lay_sphere(colour, known, enlarge(made.astype(np.float32), colour.shape[1]))
 

@@ -24,7 +24,10 @@ AZIMUTHS = 360
 ROWS = 256
 """Of the distance map, at most: finer ones are shrunk to their nearest."""
 UNSURE = 0.3
-"""In a place whose layout was not found everything may be nearer by this share, unless it is doubted less than usual."""
+"""In a place whose layout was not found everything may be nearer by this share; less if less is doubted than usual."""
+UNSURE_REACH_M = 0.5
+"""Where neither a room nor an open place was found, a camera 1.6 m high goes no farther: near walls can pass for halls.
+Twice as far if half as much is doubted as usual, anywhere if nothing is."""
 DOUBT_FROM_RAD = math.radians(30)
 """So far beside the photo what it shows has ended; before that, its walls go on."""
 
@@ -72,6 +75,8 @@ class FreeSpace:
         return all(self.coverage.too_far(place) <= 0 for place in places)
 
     def _why_no_farther(self, offset: NDArray) -> str:
+        if self.doubt and self.panorama.layout is None and self.panorama.place.kind == "neither":
+            return " (no room was found here, so its distances are a guess: doubt them less to trust them)"
         seen = _beyond_photo(self.panorama, np.array([math.atan2(offset[1], offset[0])]))[0] < 0.01
         return "" if seen or not self.doubt else " (nobody saw what is there: of the way it tells, not all is trusted)"
 
@@ -110,7 +115,10 @@ def _level_reach(panorama: Panorama, coverage: Coverage, azimuths: NDArray, doub
     """How far a camera may go, metres, at each azimuth."""
     level = np.stack([np.cos(azimuths), np.sin(azimuths), np.zeros(len(azimuths))], 1)
     reach = np.array([coverage.reach(direction) for direction in level])
-    return reach * _trusted(panorama, doubt) * (1 - doubt * np.minimum(_beyond_photo(panorama, azimuths) / DOUBT_FROM_RAD, 1))
+    reach *= _trusted(panorama, doubt) * (1 - doubt * np.minimum(_beyond_photo(panorama, azimuths) / DOUBT_FROM_RAD, 1))
+    if panorama.layout is None and panorama.place.kind == "neither" and doubt:
+        reach = np.minimum(reach, UNSURE_REACH_M * panorama.camera_height / 1.6 * DOUBT / doubt)
+    return reach
 
 
 def free_space(panorama: Panorama, clearance_m: float, extent_m: float = EXTENT_M, doubt: float = DOUBT) -> FreeSpace:

@@ -75,7 +75,7 @@ class DoublePipeline:
         )
 
     def measure_world(
-        self, colour, *, camera_height=1.6, heading_rad=0.0, origin=(0, 0, 0), room="auto",
+        self, colour, *, camera_height=1.6, heading_rad=0.0, origin=(0, 0, 0), room="auto", prompt="",
         seed=0, callback=None,
     ):  # fmt: skip
         self._steps(int(colour[0, 0, 0]), callback, "Measuring", None)

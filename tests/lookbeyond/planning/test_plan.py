@@ -157,7 +157,10 @@ def test_where_no_room_was_found_less_is_trusted_unless_nothing_is_doubted():
         np.hypot(*(np.argwhere(space.open) - space.middle).T).max() * space.cell_m
         for space in (free_space(world, 0.3), free_space(room(pillar=False), 0.3), free_space(world, 0.3, doubt=0))
     ]
-    assert reach[0] < 0.8 * reach[1] and reach[2] >= reach[1]
+    assert reach[0] < 0.6 < 0.5 * reach[1] and reach[2] >= reach[1]
+    with pytest.raises(InputError, match="distances are a guess: doubt them less"):
+        plan_move(world, FromTo((1.5, -0.2)), first_view(world, 160, 90))
+    plan_move(world, FromTo((1.5, -0.2)), first_view(world, 160, 90), MoveSettings(doubt=0.05))
 
 
 def test_nothing_free_and_settings_that_cannot_be():
