@@ -30,7 +30,7 @@ from diffusers import (
 from torch.nn import functional as F
 
 from benchmarks.counted import Clock, counting, forget_peak, matmul_rate, peak_gb
-from benchmarks.real_shapes import panorama_of_noise, walk
+from benchmarks.real_shapes import VACE, panorama_of_noise, walk
 from lookbeyond import presets
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
@@ -42,13 +42,6 @@ from lookbeyond.pipelines.video_mask import WorkPart
 from lookbeyond.presets.memory import GB, DoesNotFit, parts_of, plan
 
 HEIGHT, WIDTH = 480, 832
-SIZES = {
-    "vace": {"num_attention_heads": 12, "ffn_dim": 8960, "num_layers": 30, "vace_layers": list(range(0, 30, 2))},
-    "vace-14b": {},
-    "tiny": {"num_attention_heads": 2, "attention_head_dim": 12, "text_dim": 16, "freq_dim": 16, "ffn_dim": 24,
-             "num_layers": 3, "vace_layers": [0, 2]},
-}  # fmt: skip
-"""The transformers' shapes: those in the `config.json` of their repositories; 14B is the class's default."""
 CARDS_GB = (8, 12, 16, 24, 48)
 
 
@@ -167,8 +160,8 @@ def flops(model: str, network: str, frames: int, height: int, width: int) -> flo
     with counting() as counter:
         if network == "transformer":
             grid = (latents + 1, height // 8, width // 8)
-            WanVACETransformer3DModel(**SIZES[model])(
-                torch.empty(1, 16, *grid), torch.zeros(1), torch.empty(1, 512, SIZES[model].get("text_dim", 4096)),
+            WanVACETransformer3DModel(**VACE[model])(
+                torch.empty(1, 16, *grid), torch.zeros(1), torch.empty(1, 512, VACE[model].get("text_dim", 4096)),
                 control_hidden_states=torch.empty(1, 96, *grid), return_dict=False,
             )  # fmt: skip
         elif network == "encode":
@@ -281,13 +274,13 @@ def build(model: str, device: str, dtype: torch.dtype) -> MaskedVideoPipeline:
         tiny = planner()
         torch.manual_seed(0)
         with torch.device(device):
-            transformer = WanVACETransformer3DModel(**SIZES[model]).eval()
+            transformer = WanVACETransformer3DModel(**VACE[model]).eval()
             vae = AutoencoderKLWan().eval()
         torch.nn.Module.to(transformer, dtype)
         scheduler = UniPCMultistepScheduler.from_config(tiny.scheduler.config)
         pipeline = MaskedVideoPipeline(tiny.tokenizer, tiny.text_encoder, vae, scheduler, transformer)
         words = torch.randn(1, 512, 4096, device=device, dtype=dtype)
-        pipeline._embedded = lambda text: words  # type: ignore[method-assign]
+        pipeline.read_texts = lambda texts: dict.fromkeys(texts, words)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device) if model == "tiny" else pipeline
 

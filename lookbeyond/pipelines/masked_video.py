@@ -2,7 +2,8 @@
 holes."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -100,7 +101,10 @@ class MaskedVideoPipeline(WanVACEPipeline):
         super().__init__(tokenizer, text_encoder, vae, scheduler, transformer, transformer_2, boundary_ratio)
         self.rows_at_once = 2
         self.meter: DepthPipeline | None = None
-        self._words: dict[str, torch.Tensor] = {}
+        self.read_texts: Callable[[Sequence[str]], Mapping[str, torch.Tensor]] | None = None
+        """Stands in for a text encoder that is not kept in memory: see `read_texts`."""
+        self.words: dict[str, torch.Tensor] = {}
+        """Texts that were read: [1, 512, D]."""
 
     whole_clips = True
     """A pass is a run of frames one after the other, not some of them."""
@@ -209,7 +213,7 @@ class MaskedVideoPipeline(WanVACEPipeline):
     ) -> _Told:
         """Of a part of passes whose videos and masks are `videos`, with `weights` [N, P]."""
         device, dtype = self._execution_device, self.transformer.dtype
-        words = [self._embedded(text) for text in texts]
+        words = self._embedded(texts)
         conditions, clean = [], []
         for one, (video, mask) in zip(passes, videos):
             shown = one.anchor if references == "anchors" else None
@@ -300,21 +304,37 @@ class MaskedVideoPipeline(WanVACEPipeline):
         masks = self.prepare_masks(mask, pictures, generator)
         return torch.cat([latents, masks], 1), latents[:, : self.vae.config.z_dim, :count]
 
-    def _embedded(self, text: str) -> torch.Tensor:
-        """[1, 512, D]; each text once: all clips of a shot say the same."""
-        if text not in self._words:
-            try:
-                embedded, _ = self.encode_prompt(
-                    text, do_classifier_free_guidance=False, max_sequence_length=512, device=self._execution_device
-                )
-            except (torch.OutOfMemoryError, MemoryError) as error:
-                millions = sum(parameter.numel() for parameter in self.text_encoder.parameters()) / 1e6
-                raise OutOfMemory(
-                    f"There is too little memory for the text encoder ({millions:.0f} million parameters), which works "
-                    "before anything else; close other programs, or use a device with more memory"
-                ) from error
-            self._words = {**dict(list(self._words.items())[-3:]), text: embedded}
-        return self._words[text].to(self._execution_device, self.transformer.dtype)
+    def _embedded(self, texts: Sequence[str]) -> list[torch.Tensor]:
+        """[1, 512, D] of each text, which is read once: all clips of a shot say the same."""
+        unread = [text for text in texts if text not in self.words]
+        if unread:
+            read = self.read_texts(unread) if self.read_texts is not None else read_texts(self, unread)
+            self.words = {**dict(list(self.words.items())[-3:]), **read}
+        return [self.words[text].to(self._execution_device, self.transformer.dtype) for text in texts]
+
+
+def read_texts(pipeline: WanVACEPipeline, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+    """[1, 512, D] of each text, by a pipeline of which only tokenizer and text encoder are needed."""
+    with no_room_for_texts(pipeline.text_encoder):
+        return {
+            text: pipeline.encode_prompt(
+                text, do_classifier_free_guidance=False, max_sequence_length=512, device=pipeline._execution_device
+            )[0]
+            for text in texts
+        }  # fmt: skip
+
+
+@contextmanager
+def no_room_for_texts(text_encoder: torch.nn.Module) -> Iterator[None]:
+    """Raises `OutOfMemory` where a text encoder is too large for the device."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        millions = sum(parameter.numel() for parameter in text_encoder.parameters()) / 1e6
+        raise OutOfMemory(
+            f"There is too little memory for the text encoder ({millions:.0f} million parameters), which works "
+            "before anything else; close other programs, or use a device with more memory"
+        ) from error
 
 
 def _check(passes: Sequence[Pass], weights: np.ndarray, length: int) -> None:

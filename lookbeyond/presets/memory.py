@@ -95,6 +95,8 @@ class Part:
     """Parameters of its two largest layers: while one works, the next is brought."""
     dtype: str = ""
     """Its own, whatever the others' is."""
+    first: bool = False
+    """Whether it works, and is gone, before the others are loaded."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ class MemoryPlan:
     peak_gb: float
     """Expected, 1e9 bytes."""
     free_gb: float
+    texts: Literal["", "whole", "layers"] = ""
+    """How a text encoder is held that is gone before the others are loaded; "" where there is none."""
 
     def __str__(self) -> str:
         held = {
@@ -118,9 +122,14 @@ class MemoryPlan:
             "group": "two layers at a time are on it",
         }[self.offload]
         slices = ", decoding and feed-forward in slices" if self.chunked else ""
+        first = {
+            "": "",
+            "whole": "the text encoder works before the others, ",
+            "layers": "the text encoder works before the others, two of its layers at a time, ",
+        }[self.texts]
         return (
             f"Memory: {self.peak_gb:.1f} GB expected of {self.free_gb:.1f} GB free on {self.device}; "
-            f"{self.dtype}, {held}{slices}."
+            f"{self.dtype}, {first}{held}{slices}."
         )
 
 
@@ -134,11 +143,13 @@ def plan(parts: Sequence[Part], free_bytes: float, *, device: str = "cuda", dtyp
     )  # fmt: skip
     ladder = ladder if device.startswith("cuda") else ladder[:2]
     usable = free_bytes * (1 - RESERVE) - CONTEXT_GB * GB
+    working_times = PROCESSOR_WORKING if device.startswith("cpu") else 1
+    texts, before = _texts_first([part for part in parts if part.first], usable, device, dtype)
     least = float("inf")
     for offload, chunked in ladder:
-        peak = _peak(parts, offload, chunked, dtype, PROCESSOR_WORKING if device.startswith("cpu") else 1)
+        peak = max(before, _peak([part for part in parts if not part.first], offload, chunked, dtype, working_times))
         if peak <= usable:
-            return MemoryPlan(device, dtype, offload, chunked, peak / GB, free_bytes / GB)
+            return MemoryPlan(device, dtype, offload, chunked, peak / GB, free_bytes / GB, texts)
         least = min(least, peak)
     needed = (least + CONTEXT_GB * GB) / (1 - RESERVE) / GB
     raise DoesNotFit(
@@ -168,6 +179,19 @@ def room_for(preset: Preset, device: str, memory_bytes: float, dtype: str = "") 
     except DoesNotFit as error:
         return f"needs {error.needed_gb:.1f} GB"
     return "fits" if how.offload == "none" else "fits in parts, slower"
+
+
+def _texts_first(
+    encoders: Sequence[Part], usable: float, device: str, dtype: str
+) -> tuple[Literal["", "whole", "layers"], float]:
+    """How text encoders are held that work one by one before anything else, and the bytes of the largest."""
+    if not encoders:
+        return "", 0.0
+    whole, layers = (
+        max(BYTES[part.dtype or dtype] * count for part, count in zip(encoders, counts, strict=True))
+        for counts in ([part.parameters for part in encoders], [part.layers for part in encoders])
+    )
+    return ("whole", whole) if whole <= usable or not device.startswith("cuda") else ("layers", layers)
 
 
 def _peak(parts: Sequence[Part], offload: str, chunked: bool, dtype: str, working_times: float) -> float:
@@ -214,6 +238,7 @@ def parts_of(preset: Preset, size: tuple[int, int] | None = None, frames: int = 
                         f"{stage}/{role}" + (f"/{name}" if component.parts else ""), count,
                         working.whole * pixels_at_work * most, working.chunked * pixels_at_work * least, layers,
                         kept_in(component, name) or dtype,
+                        about.pipeline == "masked-video" and name.startswith("text_encoder"),
                     )
                 )  # fmt: skip
     return parts
