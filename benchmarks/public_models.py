@@ -29,7 +29,9 @@ from diffusers import (
 )
 from torch.nn import functional as F
 
+from benchmarks import gpu, gpu_setups
 from benchmarks.counted import Clock, counting, forget_peak, matmul_rate, peak_gb
+from benchmarks.counted import flops_of as counted_flops_of
 from benchmarks.real_shapes import VACE, panorama_of_noise, walk
 from lookbeyond import presets
 from lookbeyond.geometry.cameras import Camera
@@ -39,6 +41,7 @@ from lookbeyond.pipelines.guidance import Guidance, warp_guidance
 from lookbeyond.pipelines.masked_video import MaskedVideoPipeline
 from lookbeyond.pipelines.paths import denser
 from lookbeyond.pipelines.video_mask import WorkPart
+from lookbeyond.pipelines.views import FRAMES_DECODED_AT_ONCE, ROWS_AT_ONCE
 from lookbeyond.presets.memory import GB, DoesNotFit, parts_of, plan
 
 HEIGHT, WIDTH = 480, 832
@@ -193,6 +196,46 @@ def count_levers(count: int = 100, models: Sequence[str] = ("vace", "vace-14b"))
             own, whole = (flops_of(work, model, only) / 1e12 for only in ("transformer", ""))
             counted[model][name] = whole
             print(f"| {name} | {own:.0f} | {whole:.0f} | {whole / counted[model][BASELINE]:.2f} |", flush=True)
+    return counted
+
+
+def preset_setup(preset: presets.Preset) -> Setup:
+    """A masked-video preset as it is shipped."""
+    found = preset.stage("views")
+    assert found is not None
+    own = found[1].settings
+    return Setup(
+        preset.views_steps, preset.strength, preset.strength_in_holes, preset.max_guidance_scale, own["guided_share"],
+        own["fusion"], own["skip"], ROWS_AT_ONCE,
+    )  # fmt: skip
+
+
+def count_presets(count: int = 100) -> dict[str, float]:
+    """Prints what `count` frames of each preset's own size take, a quarter of a frame hidden, autoencoder and anchors
+    included; TFLOP by preset."""
+    pipeline = planner()
+    clips = clips_of_a_walk(pipeline, count, HEIGHT, WIDTH)
+    print(f"\n| preset | frames | TFLOP for {count} of them |\n|---|---|---|")
+    counted = {}
+    for name in ("svd", "svd-xt", "svd-xt-lcm", "vace", "vace-14b", "vace-14b-fast"):
+        preset = presets.get(name)
+        found = preset.stage("views")
+        assert found is not None
+        owner, stage = found
+        width, height = stage.size
+        if stage.pipeline == "masked-video":
+            flops = flops_of(work_of(preset_setup(preset), clips, pipeline), owner.name)
+        else:
+            runs = math.ceil((count - 1) / (preset.frames_per_clip - 1))
+            setup = gpu_setups.Setup(
+                directions="one batch", guidance_scale=preset.max_guidance_scale, steps=preset.views_steps,
+                strength=preset.strength_in_holes, hold=stage.settings["hold"],
+                decoded_at_once=FRAMES_DECODED_AT_ONCE,
+            )  # fmt: skip
+            work = gpu.expected_work(setup, preset.frames_per_clip, runs, runs + 1)
+            flops = counted_flops_of(work, True, (height, width))
+        counted[name] = flops / 1e12
+        print(f"| `{name}` | {width} x {height} | {counted[name]:.0f} |", flush=True)
     return counted
 
 
@@ -364,6 +407,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         run(model, frames, (32, 64) if options.tiny else (height, width), options.device, options.steps)
         return
     count_levers()
+    count_presets()
     steps = presets.get("flux-klein-360").panorama_steps
     once = klein_flops() / 1e12
     print(

@@ -61,6 +61,11 @@ class Working:
 
 STAYS = ("vae", "unet_backward", "raymap_encoder")
 """Networks that stay on the device while others come and go: small, or used in the midst of another's work."""
+PIXELS = "pixels"
+"""Name of what a clip's own pixels take: what is told of its frames, videos and masks."""
+PIXEL_VALUES: Mapping[str, float] = {"masked-video": 25}
+"""By pipeline, how many floats of a clip's every pixel are alive while the autoencoder works; counted, of a few frames.
+Other pipelines' clips are shorter: theirs are in what was measured of their networks."""
 CLIP = 10**6
 """All frames of a clip, however many."""
 # counted on 14 frames of 576 x 1024, resp. a picture of 1024 x 1024; with both passes or both halves of the guidance
@@ -200,7 +205,7 @@ def _peak(parts: Sequence[Part], offload: str, chunked: bool, dtype: str, workin
     for part in parts:
         size = BYTES[part.dtype or dtype]
         working = working_times * size * (part.chunked_values if chunked else part.working_values)
-        if offload == "none" or part.name.rpartition("/")[2] in STAYS:
+        if offload == "none" or part.name.rpartition("/")[2] in (*STAYS, PIXELS):
             stays, brought = stays + size * part.parameters, 0.0
         else:
             brought = size * (part.parameters if offload == "model" else part.layers)
@@ -222,6 +227,10 @@ def parts_of(preset: Preset, size: tuple[int, int] | None = None, frames: int = 
             continue
         owner, about = found
         dtype = MEASURES_IN if about.pipeline == "depth" else ""
+        if about.pipeline in PIXEL_VALUES:
+            width, height = size or about.size
+            values = PIXEL_VALUES[about.pipeline] * width * height * frames
+            parts.append(Part(f"{stage}/{PIXELS}", values, 0, 0, 0, "float32"))
         for role, component in about.components.items():
             width, height = size if size and stage == "views" else about.size
             pixels = width * height
