@@ -306,6 +306,7 @@ class MaskedVideoPipeline(WanVACEPipeline):
         video, mask, pictures = self.preprocess_conditions(
             video[None], mask[None], picture, 1, height, width, len(video), torch.float32, self._execution_device
         )
+        assert mask is not None
         masks = self.prepare_masks(mask, pictures, generator)
         holes = mask[:, :1] > 0.5
         del mask
