@@ -1,6 +1,8 @@
 """A preset's pipelines, loaded from this machine's files. Nothing is downloaded here."""
 
 import contextlib
+import dataclasses
+import gc
 import importlib
 import json
 import logging
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline
+from msgspec.structs import replace
 from torch._dynamo.exc import TorchDynamoException
 
 from lookbeyond import presets
@@ -25,7 +28,7 @@ from lookbeyond.presets.memory import MEASURES_IN, MemoryPlan, kept_in, plan_for
 
 from .depth import DepthPipeline, MeasuredPanorama
 from .fusion import Pass
-from .masked_video import MaskedVideoPipeline
+from .masked_video import NEGATIVE_PROMPT, PROMPT, MaskedVideoPipeline, no_room_for_texts, read_texts
 from .outpaint import OutpaintPipeline
 from .panorama import PanoramaPipeline
 from .views import FRAMES_DECODED_AT_ONCE, ROWS_AT_ONCE, ViewsPipeline, ViewsPipelineOutput
@@ -90,8 +93,14 @@ def _types(component: Component, dtype: torch.dtype) -> torch.dtype | dict[str, 
     return own | {"default": dtype} if own else dtype
 
 
-def load_stage(preset: Preset, name: str, dtype: torch.dtype, vae: Any = None) -> Any:
-    """The pipeline of one stage of a preset, not yet on its device; `vae` is the one to share, where it brings none."""
+def load_stage(
+    preset: Preset, name: str, dtype: torch.dtype, vae: Any = None, texts: "TextReader | None" = None
+) -> Any:
+    """The pipeline of one stage of a preset, not yet on its device.
+
+    vae: the one to share, where the stage brings none.
+    texts: what reads texts for a masked-video stage, which then keeps no text encoder.
+    """
     found = preset.stage(name)
     assert found is not None, name
     owner, stage = found
@@ -103,19 +112,61 @@ def load_stage(preset: Preset, name: str, dtype: torch.dtype, vae: Any = None) -
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             return SAVED[stage.pipeline].from_pretrained(folder, torch_dtype=dtype, local_files_only=True, **shared)
-    parts = {
-        role: load_component(owner, f"{name}/{role}", component, dtype) for role, component in stage.components.items()
-    }
+    components = stage.components
+    if texts is not None and stage.pipeline == "masked-video":
+        video = components["video"]
+        components = components | {
+            "video": replace(video, parts=tuple(part for part in video.parts if part != "text_encoder"))
+        }
+    parts = {role: load_component(owner, f"{name}/{role}", component, dtype) for role, component in components.items()}
     if stage.pipeline in LORA_HOSTS and (lora := parts.pop("lora", None)) is not None:
         _add_lora(f"{name}/lora", parts[LORA_HOSTS[stage.pipeline]], lora, stage.components["lora"])
     if stage.pipeline == "outpaint":
         meter = load_stage(preset, "distance", dtype)
         return OutpaintPipeline(parts["inpaint"], meter, stage.settings)
     if stage.pipeline == "masked-video":
-        return HeldMaskedVideo(**parts["video"].components)
+        pipeline = HeldMaskedVideo(**parts["video"].components)
+        if texts is not None:
+            pipeline.read_texts, pipeline.words = texts, dict(texts.known)
+        return pipeline
     if stage.pipeline == "depth":
         return DepthPipeline(**parts).with_settings(stage.settings)
     return (HeldViews if stage.pipeline == "views" else SAVED[stage.pipeline])(**parts)
+
+
+class TextReader:
+    """Reads texts for a masked-video stage, whose text encoder is as large as all else: it is in memory only meanwhile.
+
+    known: what was read first, before anything else was loaded: the preset's own texts.
+    """
+
+    def __init__(self, preset: Preset, dtype: torch.dtype, device: str, how: MemoryPlan | None):
+        found = preset.stage("views")
+        assert found is not None
+        self.owner, stage = found
+        self.video, self.dtype, self.device, self.how = stage.components["video"], dtype, device, how
+        own = [stage.settings.get("prompt", PROMPT)]
+        if preset.max_guidance_scale > 1:
+            own.append(stage.settings.get("negative_prompt", NEGATIVE_PROMPT))
+        self.known = self(own)
+
+    def __call__(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+        """[1, 512, D] of each text, on the processor. Raises `OutOfMemory`."""
+        needed = replace(self.video, parts=("tokenizer", "text_encoder", "scheduler"))
+        pipeline = load_component(self.owner, "views/video", needed, self.dtype)
+        with no_room_for_texts(pipeline.text_encoder):
+            if self.how is not None and self.how.texts == "layers":
+                place(pipeline, dataclasses.replace(self.how, offload="group"), self.device)
+            else:
+                pipeline.to(self.device)
+        with torch.no_grad():
+            words = {text: read.cpu() for text, read in read_texts(pipeline, texts).items()}
+        pipeline.remove_all_hooks()
+        del pipeline
+        gc.collect()
+        if not self.device.startswith("cpu"):
+            torch.accelerator.empty_cache()
+        return words
 
 
 def _add_lora(role: str, pipeline: Any, folder: Path, component: Component) -> None:
@@ -340,10 +391,13 @@ def load_pipelines(preset: Preset, device: str) -> tuple[Any, Any, Holding]:
     if not preset.installed:
         raise InputError(f"the preset {preset.name!r} cannot run here: {preset.missing}")
     holding = Holding(preset, device)
-    dtype = holding.dtype
+    dtype, texts = holding.dtype, None
+    if (found := preset.stage("views")) and found[1].pipeline == "masked-video":
+        texts = TextReader(preset, dtype, device, holding.plan)  # before anything else is in memory
     panorama = load_stage(preset, "panorama", dtype)
     owners = [found[0] for name in ("panorama", "views") if (found := preset.stage(name))]
-    views = load_stage(preset, "views", dtype, vae=getattr(panorama, "vae", None) if owners[0] == owners[1] else None)
+    shared = getattr(panorama, "vae", None) if owners[0] == owners[1] else None
+    views = load_stage(preset, "views", dtype, vae=shared, texts=texts)
     if preset.stage("distance") and isinstance(panorama, PanoramaPipeline):
         panorama = MeasuredPanorama(panorama, load_stage(preset, "distance", dtype))
     meter = getattr(panorama, "meter", None)

@@ -1,5 +1,6 @@
 """Wan VACE as the views stage: its own pipeline as the oracle, and what goes beyond it. Networks are tiny, random."""
 
+import gc
 import math
 
 import numpy as np
@@ -15,6 +16,7 @@ from lookbeyond.pipelines.fusion import Pass, fused_guidance, spatial_weights
 from lookbeyond.pipelines.guidance import Guidance
 from lookbeyond.pipelines.masked_video import MaskedVideoPipeline
 from lookbeyond.pipelines.video_mask import MASKED
+from lookbeyond.presets.memory import PIXEL_VALUES
 from tests.lookbeyond.pipelines.tiny import wan_vace
 
 WIDTH, HEIGHT, FRAMES = 64, 32, 9
@@ -293,6 +295,27 @@ def test_bad_input_is_named_with_the_remedy(ours, components):
     with pytest.raises(OutOfMemory, match=r"too little memory for the text encoder .*; close other programs"):
         shoot(ours, passes, weights, prompt="something not said before")
     handle.remove()
+
+
+def test_a_clips_pixels_are_counted_in_its_plan(ours, monkeypatch):
+    """While the autoencoder works, as many floats of every pixel are alive as plans say, and no more."""
+    passes, weights = two_passes()
+    counts, encode = [], ours.vae.encode
+
+    def watched(video):
+        gc.collect()
+        tensors = [each for each in gc.get_objects() if type(each) is torch.Tensor]
+        clips = {
+            each.untyped_storage().data_ptr(): each.untyped_storage().nbytes()
+            for each in tensors
+            if each.ndim >= 4 and each.shape[-2:] == (HEIGHT, WIDTH) and FRAMES in each.shape
+        }
+        counts.append(sum(clips.values()) / 4 / (FRAMES * HEIGHT * WIDTH))
+        return encode(video)
+
+    monkeypatch.setattr(ours.vae, "encode", watched)
+    shoot(ours, passes, weights)
+    assert 0.9 * PIXEL_VALUES["masked-video"] < max(counts) <= PIXEL_VALUES["masked-video"]
 
 
 def test_each_text_is_read_once(ours, components):
