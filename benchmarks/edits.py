@@ -26,15 +26,22 @@ from scipy.sparse.csgraph import connected_components
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from inference_service.wire.requests import WORLD_FILES, ShotRequest
+from inference_service.work.requests import check_shot
+from inference_service.work.units.clip import ShootClip
+from inference_service.work.units.plan import Plan, PlannedAnchor
+from lookbeyond import presets
 from lookbeyond.data.room_drawing import ELLIPSOIDS, RoomDrawing
 from lookbeyond.data.rooms import HELD_OUT_SEED, Rooms, compile_renderer, render_panoramas, render_views
 from lookbeyond.editing.edit import remove
+from lookbeyond.editing.unchanged import latest_same
 from lookbeyond.errors import InputError
 from lookbeyond.evaluation.metrics import psnr
-from lookbeyond.evaluation.scenes import Scene, held_out_room, to_bytes
+from lookbeyond.evaluation.scenes import PATHS, Scene, held_out_room, to_bytes
 from lookbeyond.evaluation.straightness import spot_jump
 from lookbeyond.files import load_panorama, save_panorama
 from lookbeyond.geometry.cameras import Camera
+from lookbeyond.geometry.keyframes import plan_shot
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import place_photo
 from lookbeyond.pipelines.scene import ScenePipeline
@@ -200,6 +207,23 @@ def kept_world(case: Case, given: str, pipeline: ScenePipeline, number: int, fol
     return world
 
 
+def remade(world: Panorama, after: Panorama, cameras: Sequence[Camera]) -> tuple[float, float]:
+    """Shares of a shot's frames: that see the change, or nearly; and that are made again in the changed world."""
+    names = [{name: letter * 64 for name in WORLD_FILES} for letter in "ab"]
+    plain, per_clip = [camera.to_dict() for camera in cameras], presets.get("builtin").frames_per_clip
+    frames: list[dict[str, int]] = []
+    same: tuple[int, ...] = ()
+    for panorama, files, former in ((world, names[0], []), (after, names[1], names[:1])):
+        request = check_shot(ShotRequest(world=files, cameras=plain, former=former))
+        found = plan_shot(request.cameras, panorama, frames_per_clip=per_clip, first_frame=1)
+        anchors = tuple(PlannedAnchor(anchor.frame, tuple(anchor.before)) for anchor in found.anchors)
+        same = tuple(latest_same(after, [world], request.cameras)) if former else ()
+        units = request.units("r", Plan(anchors, tuple(found.clips), same))
+        frames.append({unit.identity: len(unit.cameras) for unit in units if isinstance(unit, ShootClip)})
+    new = sum(count for identity, count in frames[1].items() if identity not in frames[0])
+    return 1 - float(np.mean(same)), new / sum(frames[1].values())
+
+
 def draw(path: Path, case: Case, mask: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
     """Before, after and truth around the spot, one under the other."""
     rows, columns = np.nonzero(mask)
@@ -221,6 +245,7 @@ def main() -> None:
     pipeline = ScenePipeline.from_preset("builtin")
     compile_renderer()
     rows: list[tuple[float, float, float, float]] = []
+    shares: list[tuple[float, float]] = []
     refused = skipped = 0
     for number in range(int(first), int(last or first) + 1):
         case = kept_case(number, options.keep)
@@ -241,6 +266,7 @@ def main() -> None:
         layout, origin = case.scene.layout, np.zeros(3)
         jump, true = (spot_jump(image, case.spot, layout, origin) for image in (after.colour, case.empty))
         rows.append((figure, bare, jump, true))
+        shares += [remade(world, after, case.scene.path(kind, 48, 96, 64)) for kind in PATHS]
         print(
             f"room {number}: {world.place.kind}, {case.spot.mean():.1%}, {figure:.1f} dB (furnished {bare:.1f}), "
             f"jump {jump:.2f} (truth {true:.2f})",
@@ -257,6 +283,11 @@ def main() -> None:
     print(
         f"| PSNR, dB | {np.median(figure):.1f} | {figure.mean():.1f} | {np.quantile(figure, 0.1):.1f} "
         f"| {(figure >= 24).mean():.0%} | {np.median(bare):.1f} |"
+    )
+    sees, again = np.array(shares).T
+    print(
+        f"{len(shares)} shots of 48 frames ({', '.join(PATHS)}): {sees.mean():.0%} of the frames see the change or nearly, "
+        f"{again.mean():.0%} are made again; in {(again < 1).mean():.0%} of the shots not all are."
     )
     print("| seam | median | mean | 90 % | <= 1.5 | truth, median |")
     print("|---|---|---|---|---|---|")
