@@ -33,6 +33,15 @@ def latest_same(world: Panorama, former: Sequence[Panorama], cameras: Sequence[C
     return result
 
 
+def is_whole(world: Panorama, camera: Camera) -> bool:
+    """Whether a camera sees no hole in a world and the plate behind it, at the size of the small frames."""
+    small = camera.resized(WIDTH, max(1, round(WIDTH * camera.height / camera.width)))
+    known = warp_to_view(world, small).known
+    if world.plate is not None and not known.all():
+        known = known | warp_to_view(world.plate_panorama, small).known
+    return bool(known.all())
+
+
 def changed_pixels(world: Panorama, former: Panorama) -> NDArray[np.uint8] | None:
     """The pixels [H, W] in which two panoramas differ or nearly do, 1; None where they differ in more than pixels."""
     if (
