@@ -170,13 +170,13 @@ def _harmonic(values: NDArray, known: NDArray, wanted: NDArray, guide: NDArray, 
 
 def _blurred(image: NDArray, mask: NDArray, sigma: float) -> NDArray[np.float32]:
     weights = np.dstack([image.astype(np.float32) * mask[..., None], mask]).astype(np.float32)
-    weights = cv2.GaussianBlur(weights, (0, 0), sigma)
-    return weights[..., :-1] / np.maximum(weights[..., -1:], 1e-6)
+    weights = np.asarray(cv2.GaussianBlur(weights, (0, 0), sigma), np.float32)
+    return weights[..., :-1] / np.maximum(weights[..., -1:], np.float32(1e-6))
 
 
 def _enlarged(cells: NDArray, known: NDArray, step: int) -> NDArray[np.float32]:
     """Cells [h, w, 3], known on a mask, as pixels; no unknown one counts."""
     weights = np.dstack([cells * known[..., None], known]).astype(np.float32)
     weights += 1e-4 * cv2.GaussianBlur(weights, (0, 0), 2.0)
-    weights = cv2.resize(weights, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
-    return weights[..., :-1] / np.maximum(weights[..., -1:], 1e-9)
+    weights = np.asarray(cv2.resize(weights, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR), np.float32)
+    return weights[..., :-1] / np.maximum(weights[..., -1:], np.float32(1e-9))

@@ -56,7 +56,7 @@ def changed_pixels(world: Panorama, former: Panorama) -> NDArray[np.uint8] | Non
     margin = max(2, round(MARGIN * changed.shape[1]))
     wrapped = np.hstack([changed[:, -margin:], changed, changed[:, :margin]])
     grown = cv2.dilate(wrapped, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1,) * 2))
-    return grown[:, margin:-margin]
+    return np.asarray(grown[:, margin:-margin], np.uint8)
 
 
 def _same_plates(one: Plate | None, other: Plate | None) -> bool:
