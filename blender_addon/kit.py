@@ -3,6 +3,7 @@
 from lookbeyond_kit import __version__ as KIT_VERSION
 from lookbeyond_kit.client import (
     MAX_CAMERAS,
+    MAX_CUTS,
     WORLD_FILES,
     WORLD_LAYERS,
     Client,
@@ -55,6 +56,7 @@ __all__ = [
     "KIT_VERSION",
     "LEVEL",
     "MAX_CAMERAS",
+    "MAX_CUTS",
     "MOST_SHARE",
     "WORLD_FILES",
     "WORLD_LAYERS",

@@ -284,5 +284,7 @@ def view_depth(view: View) -> np.ndarray:
 @functools.lru_cache(maxsize=2)
 def _z_of_rays(width: int, height: int, *intrinsics: float) -> np.ndarray:
     # the frames of a shot share it, wherever their camera is
-    camera = Camera(width, height, np.reshape(intrinsics, (3, 3)), np.eye(4))
-    return camera.rays() @ camera.forward
+    columns, rows = np.arange(width) + 0.5, np.arange(height)[:, None] + 0.5
+    to_camera = np.linalg.inv(np.reshape(intrinsics, (3, 3)))
+    x, y, z = (column * columns + row * rows + offset for column, row, offset in to_camera)
+    return z / np.sqrt(x * x + y * y + z * z)

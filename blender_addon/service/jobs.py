@@ -42,11 +42,12 @@ def world_steps(
     folder_of: Callable[[str], Path],
     origin: JobOrigin,
     beside: Sequence[tuple[Path, dict]] = (),
+    cuts: Sequence[NDArray[np.bool_]] = (),
 ) -> Steps:
     """Steps that upload a photo, or a panorama that only lacks distances, and receive the world.
 
-    `request` lacks only the picture's hash, and the photos `beside` it with their cameras; `folder_of` gives the result
-    folder for the job's id.
+    `request` lacks only the picture's hash, the photos `beside` it with their cameras, and the `cuts` [H, W] that are
+    taken out of it; `folder_of` gives the result folder for the job's id.
     """
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
@@ -55,7 +56,8 @@ def world_steps(
             yield Connected(client.welcome)
             digest = client.upload(present_path(picture))
             further = [{"photo": client.upload(present_path(path)), "camera": camera} for path, camera in beside]
-            complete = replace(request, **{role: digest}, beside=further)
+            cut = [_upload_mask(client, mask, f"cut{number}.png") for number, mask in enumerate(cuts, 1)]
+            complete = replace(request, **{role: digest}, beside=further, cut=cut)
             yield from submit_and_follow(client, complete, folder_of, origin, cancelled)
 
     return steps
@@ -103,14 +105,21 @@ def edit_steps(
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
         yield Progress(0.0, "Sending the world", None)
-        with connect() as client, tempfile.TemporaryDirectory(prefix="look_beyond_spot_") as folder:
+        with connect() as client:
             yield Connected(client.welcome)
-            mask = Path(folder) / MASK_FILE
-            mask.write_bytes(grey_png(spot.astype(np.uint8) * 255))
-            complete = replace(request, world=upload_world(client, world), mask=client.upload(mask))
+            digests = upload_world(client, world)
+            complete = replace(request, world=digests, mask=_upload_mask(client, spot, MASK_FILE))
             yield from submit_and_follow(client, complete, folder_of, origin, cancelled)
 
     return steps
+
+
+def _upload_mask(client: Client, mask: NDArray[np.bool_], name: str) -> str:
+    """Upload a mask [H, W] as a PNG of this name; its hash."""
+    with tempfile.TemporaryDirectory(prefix="look_beyond_mask_") as folder:
+        path = Path(folder) / name
+        path.write_bytes(grey_png(mask.astype(np.uint8) * 255))
+        return client.upload(path)
 
 
 def upload_world(client: Client, world: Path) -> dict[str, str]:

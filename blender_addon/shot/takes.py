@@ -81,10 +81,10 @@ def out_of_date(scene: bpy.types.Scene, take: bpy.types.PropertyGroup) -> str:
     for frame in {min(frames), sorted(frames)[len(frames) // 2], max(frames)}:
         number = frame - take.first
         if not 0 <= number < len(request.cameras):
-            return "Frames were added since"
+            return "Frames have been added since"
         now = rotated_about_vertical(frames[frame], -rotation_rad, info.origin)
         if differ(now, Camera.from_dict(request.cameras[number])):
-            return "Its camera was moved since"
+            return "Its camera has moved since"
     return ""
 
 

@@ -16,7 +16,7 @@ from ..operator_bases import (
 from ..path import watch
 from ..path.checker import path_checker
 from ..results import absolute
-from . import asset, build, edit, spot, stage, variants
+from . import asset, build, cards, cut, edit, spot, stage, variants
 from .nodes import panorama_node, shows_world
 
 
@@ -163,7 +163,8 @@ class ForgetWorld(PollWithReason, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        return chosen_reason(context.scene.look_beyond.worlds, "world")
+        settings = context.scene.look_beyond
+        return chosen_reason(settings.worlds, settings.world_index, "world")
 
     def execute(self, context):
         settings = context.scene.look_beyond
@@ -180,7 +181,8 @@ class RebuildWorld(PhotoOperator, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        return super().reason(context) or chosen_reason(context.scene.look_beyond.worlds, "world")
+        settings = context.scene.look_beyond
+        return super().reason(context) or chosen_reason(settings.worlds, settings.world_index, "world")
 
     def prepare(self, context):
         settings = context.scene.look_beyond
@@ -221,7 +223,8 @@ class MarkWorld(PollWithReason, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        return chosen_reason(context.scene.look_beyond.worlds, "world")
+        settings = context.scene.look_beyond
+        return chosen_reason(settings.worlds, settings.world_index, "world")
 
     def execute(self, context):
         settings = context.scene.look_beyond
@@ -301,6 +304,50 @@ class AddStage(WorldOperator, bpy.types.Operator):
         return stage.build_stage(context)
 
 
+class PaintCuts(PollWithReason, bpy.types.Operator):
+    """Open the photo in the Image Editor, to paint over people and things: the next world is built without them"""
+
+    bl_idname = "lookbeyond.paint_cuts"
+    bl_label = "Paint Cut-Outs"
+    bl_options = {"REGISTER", "UNDO"}
+
+    clear: BoolProperty(name="Clear", description="Begin with nothing marked", options=NOT_REMEMBERED)
+
+    @classmethod
+    def reason(cls, context):
+        return "" if context.scene.look_beyond.photo_camera else "Place a photo first"
+
+    def execute(self, context):
+        try:
+            spot.show_canvas(context, cut.canvas(context.scene.look_beyond.photo_camera, afresh=self.clear))
+        except (ValueError, OSError, RuntimeError) as error:
+            return refuse(self, error)
+        return {"FINISHED"}
+
+
+class AddCards(PollWithReason, bpy.types.Operator):
+    """Put what was cut out of the photo into the scene: cards that can be moved, hidden and animated"""
+
+    bl_idname = "lookbeyond.add_cards"
+    bl_label = "Add Cards"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def reason(cls, context):
+        folder = context.scene.look_beyond.world_folder
+        if not folder:
+            return "Build a world first"
+        return "" if cards.has_cards(absolute(folder)) else "Nothing was cut out of this world's photo"
+
+    def execute(self, context):
+        try:
+            placed = cards.place_cards(context.scene, absolute(context.scene.look_beyond.world_folder))
+        except (cards.CardsError, RuntimeError) as error:  # RuntimeError: Blender cannot load a picture
+            return refuse(self, error)
+        self.report({"INFO"}, f"{len(placed)} cards stand in the scene; move or animate them as any object.")
+        return {"FINISHED"}
+
+
 CLASSES = (
     BuildWorld,
     RerollWorld,
@@ -316,4 +363,6 @@ CLASSES = (
     RemoveSpot,
     RepaintSpot,
     AddStage,
+    AddCards,
+    PaintCuts,
 )

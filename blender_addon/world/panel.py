@@ -12,6 +12,7 @@ from ..service import price_watch
 from ..service.presets import takes_prompt
 from ..service.prices import size_text, time_text
 from ..session import session
+from .cards import has_cards
 from .nodes import panorama_node, shows_world
 from .outdated import outdated_reason, variant_reason
 from .stage import find_plate
@@ -98,6 +99,9 @@ class WorldPanel(StepPanel, bpy.types.Panel):
             draw_prompt(column, context)
             column.prop(settings, "unseen")
             column.prop(settings, "room")
+            row = body.row(align=True)
+            row.operator("lookbeyond.paint_cuts", icon="BRUSH_DATA")
+            row.operator("lookbeyond.paint_cuts", text="", icon="X").clear = True
             if settings.world_folder and settings.place:
                 draw_wrapped(body, context, settings.place, "HOME")
             body.operator("lookbeyond.use_panorama", text="Use 360° Picture…")
@@ -119,6 +123,9 @@ def draw_view(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if find_plate(context.scene) is not None:
         icon = "HIDE_OFF" if context.scene.look_beyond.show_plate else "HIDE_ON"
         row.prop(context.scene.look_beyond, "show_plate", text="", icon=icon)
+    folder = context.scene.look_beyond.world_folder
+    if folder and has_cards(absolute(folder)):
+        layout.operator("lookbeyond.add_cards", icon="IMAGE_PLANE")
     if bpy.app.version >= (5, 3, 0):
         layout.operator("lookbeyond.add_splats", icon="POINTCLOUD_DATA")
 

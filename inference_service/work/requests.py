@@ -12,6 +12,7 @@ import msgspec
 from inference_service.wire.requests import (
     HASH_PATTERN,
     MAX_CAMERAS,
+    MAX_CUTS,
     WORLD_FILES,
     WORLD_LAYERS,
     EditRequest,
@@ -57,15 +58,16 @@ class CheckedWorld(msgspec.Struct, frozen=True):
     room: Room
     unseen: Unseen | Literal[""]
     beside: tuple[BesidePhoto, ...]
+    cut: tuple[str, ...]
 
     @property
     def files(self) -> set[str]:
         """The hashes of the files it reads."""
-        return {self.photo or self.panorama, *(each.photo for each in self.beside)}
+        return {self.photo or self.panorama, *(each.photo for each in self.beside), *self.cut}
 
     def identity(self, revision: str) -> str:
         """The id of its job."""
-        usual = {"prompt": "", "room": "auto", "unseen": "", "beside": ()}
+        usual = {"prompt": "", "room": "auto", "unseen": "", "beside": (), "cut": ()}
         plain = {key: value for key, value in described(self).items() if key not in usual or value != usual[key]}
         return _job_identity(self.kind, revision, plain)
 
@@ -267,7 +269,7 @@ CHECKED: dict[str, type[CheckedWorld] | type[CheckedShot] | type[CheckedMove] | 
 
 
 def _merged(clips: list[ShootClip]) -> list[ShootClip]:
-    """The clips without repetitions: a path that goes the same way twice is shot once and delivered twice."""
+    """The clips without repetitions: a path that retraces itself is shot once and delivered twice."""
     merged: dict[str, ShootClip] = {}
     for clip in clips:
         earlier = merged[clip.identity].first_numbers if clip.identity in merged else ()
@@ -312,7 +314,15 @@ def check_world(request: WorldRequest) -> CheckedWorld:
     camera = None if request.camera is None else _parsed(request.camera, "The photo's camera")
     height = round(request.camera_height, 6)
     beside = _beside(request)
-    return CheckedWorld(**{**_fields(request), "camera": camera, "camera_height": height, "beside": beside})
+    if request.cut and (request.beside or not request.photo):
+        raise InputError("Things are cut out of one photo; leave further photos and 360° pictures out, or the masks.")
+    if len(request.cut) > MAX_CUTS or not all(HASH_PATTERN.fullmatch(each) for each in request.cut):
+        raise InputError(f"Up to {MAX_CUTS} masks are named by the hashes of uploaded files; upload them first.")
+    return CheckedWorld(
+        **{
+            **_fields(request), "camera": camera, "camera_height": height, "beside": beside, "cut": tuple(request.cut),
+        }
+    )  # fmt: skip
 
 
 def _beside(request: WorldRequest) -> tuple[BesidePhoto, ...]:
@@ -320,7 +330,7 @@ def _beside(request: WorldRequest) -> tuple[BesidePhoto, ...]:
     if not request.beside:
         return ()
     if not request.photo or request.camera is None:
-        raise InputError("Further photos stand beside a first one whose camera is known; give a photo and its camera.")
+        raise InputError("Further photos need a first one whose camera is known; give a photo and its camera.")
     if request.prompt:
         raise InputError("Several photos take no prompt; leave it out.")
     most = presets.get(request.preset).most_photos

@@ -91,7 +91,7 @@ class PlanShot(ShotUnit, tag="plan", frozen=True, kw_only=True):
 
 
 def read_plan(store: Store, identity: str, frames: int) -> Plan:
-    """The plan that a finished `PlanShot` wrote, for a path of so many frames. Damaged if it is not what it was."""
+    """The plan that a finished `PlanShot` wrote, for a path of so many frames. Raises Damaged if it is damaged."""
     folder = store.read_unit(identity)
     try:
         plan = msgspec.convert(read_json(folder / "plan.json", MAX_PLAN_BYTES), Plan)
