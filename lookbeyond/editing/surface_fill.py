@@ -171,7 +171,7 @@ def _harmonic(values: NDArray, known: NDArray, wanted: NDArray, guide: NDArray, 
 def _blurred(image: NDArray, mask: NDArray, sigma: float) -> NDArray[np.float32]:
     weights = np.dstack([image.astype(np.float32) * mask[..., None], mask]).astype(np.float32)
     weights = np.asarray(cv2.GaussianBlur(weights, (0, 0), sigma), np.float32)
-    return weights[..., :-1] / np.maximum(weights[..., -1:], np.float32(1e-6))
+    return np.asarray(weights[..., :-1] / np.maximum(weights[..., -1:], 1e-6), np.float32)
 
 
 def _enlarged(cells: NDArray, known: NDArray, step: int) -> NDArray[np.float32]:
@@ -179,4 +179,4 @@ def _enlarged(cells: NDArray, known: NDArray, step: int) -> NDArray[np.float32]:
     weights = np.dstack([cells * known[..., None], known]).astype(np.float32)
     weights += 1e-4 * cv2.GaussianBlur(weights, (0, 0), 2.0)
     weights = np.asarray(cv2.resize(weights, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR), np.float32)
-    return weights[..., :-1] / np.maximum(weights[..., -1:], np.float32(1e-9))
+    return np.asarray(weights[..., :-1] / np.maximum(weights[..., -1:], 1e-9), np.float32)
