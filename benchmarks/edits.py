@@ -26,17 +26,24 @@ from scipy.sparse.csgraph import connected_components
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from inference_service.wire.requests import WORLD_FILES, ShotRequest
+from inference_service.work.requests import check_shot
+from inference_service.work.units.clip import ShootClip
+from inference_service.work.units.plan import Plan, PlannedAnchor
+from lookbeyond import presets
 from lookbeyond.data.room_drawing import ELLIPSOIDS, RoomDrawing
 from lookbeyond.data.rooms import HELD_OUT_SEED, Rooms, compile_renderer, render_panoramas, render_views
 from lookbeyond.editing.edit import remove
+from lookbeyond.editing.unchanged import is_whole, latest_same
 from lookbeyond.errors import InputError
 from lookbeyond.evaluation.metrics import psnr
-from lookbeyond.evaluation.scenes import Scene, held_out_room, to_bytes
+from lookbeyond.evaluation.scenes import PATHS, Scene, held_out_room, to_bytes
 from lookbeyond.evaluation.straightness import spot_jump
 from lookbeyond.files import load_panorama, save_panorama
 from lookbeyond.geometry.cameras import Camera
+from lookbeyond.geometry.keyframes import plan_shot
 from lookbeyond.geometry.panorama import Panorama
-from lookbeyond.geometry.projection import place_photo
+from lookbeyond.geometry.projection import equirectangular_directions, place_photo
 from lookbeyond.pipelines.scene import ScenePipeline
 
 WIDTH = 1024
@@ -200,6 +207,42 @@ def kept_world(case: Case, given: str, pipeline: ScenePipeline, number: int, fol
     return world
 
 
+def openings_of(scene: Scene) -> np.ndarray:
+    """bool [H, W]: where one would look through a door or a window if nothing stood in the room."""
+    assert scene.room is not None
+    room = scene.room
+    boxes, balls = torch.full_like(room.boxes, 0.01), torch.full_like(room.ellipsoids, 0.01)
+    boxes[..., 2] = balls[..., 2] = -1000.0
+    bare = render_panoramas(replace(room, boxes=boxes, ellipsoids=balls), WIDTH // 4, WIDTH // 2)[1][0, 0].numpy()
+    walls = scene.layout.cast(np.zeros(3), equirectangular_directions(WIDTH // 2, WIDTH // 4))[0]
+    return cv2.resize((bare > 1.02 * walls).astype(np.uint8), (WIDTH, WIDTH // 2), interpolation=cv2.INTER_NEAREST) > 0
+
+
+def remade(world: Panorama, after: Panorama, cameras: Sequence[Camera]) -> tuple[float, float]:
+    """Shares of a shot's frames: that see the change, or nearly; and that are made again in the changed world."""
+    names = [{name: letter * 64 for name in WORLD_FILES} for letter in "ab"]
+    plain, per_clip = [camera.to_dict() for camera in cameras], presets.get("builtin").frames_per_clip
+    frames: list[dict[str, int]] = []
+    same: tuple[int, ...] = ()
+    plans = []
+    for panorama, files, former in ((world, names[0], []), (after, names[1], names[:1])):
+        request = check_shot(ShotRequest(world=files, cameras=plain, former=former))
+        found = plan_shot(request.cameras, panorama, frames_per_clip=per_clip, first_frame=1)
+        anchors = tuple(PlannedAnchor(anchor.frame, tuple(anchor.before)) for anchor in found.anchors)
+        plans.append(found)
+        alone: tuple[int, ...] = ()
+        if former:
+            same = tuple(latest_same(after, [world], request.cameras))
+            if plans[0] == found:
+                own = enumerate(request.cameras[anchor.frame] for anchor in anchors if same[anchor.frame])
+                numbers = [number for number, anchor in enumerate(anchors) if same[anchor.frame]]
+                alone = tuple(numbers[place] for place, camera in own if is_whole(after, camera))
+        units = request.units("r", Plan(anchors, tuple(found.clips), same, alone))
+        frames.append({unit.identity: len(unit.cameras) for unit in units if isinstance(unit, ShootClip)})
+    new = sum(count for identity, count in frames[1].items() if identity not in frames[0])
+    return 1 - float(np.mean(same)), new / sum(frames[1].values())
+
+
 def draw(path: Path, case: Case, mask: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
     """Before, after and truth around the spot, one under the other."""
     rows, columns = np.nonzero(mask)
@@ -220,7 +263,8 @@ def main() -> None:
     first, _, last = options.rooms.partition("-")
     pipeline = ScenePipeline.from_preset("builtin")
     compile_renderer()
-    rows: list[tuple[float, float, float, float]] = []
+    rows: list[tuple[float, ...]] = []
+    shares: list[tuple[float, float]] = []
     refused = skipped = 0
     for number in range(int(first), int(last or first) + 1):
         case = kept_case(number, options.keep)
@@ -240,7 +284,9 @@ def main() -> None:
         figure, bare = (psnr(image.colour, case.empty, case.spot) for image in (after, world))
         layout, origin = case.scene.layout, np.zeros(3)
         jump, true = (spot_jump(image, case.spot, layout, origin) for image in (after.colour, case.empty))
-        rows.append((figure, bare, jump, true))
+        closed = psnr(after.colour, case.empty, case.spot & ~openings_of(case.scene))
+        rows.append((figure, bare, jump, true, closed))
+        shares += [remade(world, after, case.scene.path(kind, 48, 96, 64)) for kind in PATHS]
         print(
             f"room {number}: {world.place.kind}, {case.spot.mean():.1%}, {figure:.1f} dB (furnished {bare:.1f}), "
             f"jump {jump:.2f} (truth {true:.2f})",
@@ -250,13 +296,22 @@ def main() -> None:
             draw(options.pictures / f"{options.given}-{number}.png", case, mask, world.colour, after.colour)
     if not rows:
         sys.exit("nothing was removed")
-    figure, bare, jump, true = np.array(rows).T
+    figure, bare, jump, true, closed = np.array(rows).T
     print(f"{len(rows)} removed, {refused} refused, {skipped} rooms whose photo shows no such spot")
     print("| inside | median | mean | 10 % | >= 24 dB | furnished, median |")
     print("|---|---|---|---|---|---|")
     print(
         f"| PSNR, dB | {np.median(figure):.1f} | {figure.mean():.1f} | {np.quantile(figure, 0.1):.1f} "
         f"| {(figure >= 24).mean():.0%} | {np.median(bare):.1f} |"
+    )
+    print(
+        f"without the doors and windows that stood behind: median {np.nanmedian(closed):.1f}, "
+        f"mean {np.nanmean(closed):.1f}, >= 24 dB {(closed >= 24).mean():.0%}"
+    )
+    sees, again = np.array(shares).T
+    print(
+        f"{len(shares)} shots of 48 frames ({', '.join(PATHS)}): {sees.mean():.0%} of the frames see the change, "
+        f"{again.mean():.0%} are made again; in {(again < 1).mean():.0%} of the shots not all are."
     )
     print("| seam | median | mean | 90 % | <= 1.5 | truth, median |")
     print("|---|---|---|---|---|---|")

@@ -18,6 +18,19 @@ TIPS = {
     "Add the world as Gaussian splats, with parallax and with what is hidden behind things": (
         "Die Welt als Gauß-Splats hinzufügen: mit Parallaxe und dem, was hinter den Dingen steht"
     ),
+    "Open the world's 360° picture in the Image Editor, to paint over what is to change, in any colour": (
+        "Das 360°-Bild der Welt im Bildeditor öffnen, um zu übermalen, was sich ändern soll, mit beliebiger Farbe"
+    ),
+    "Begin with nothing marked": "Ohne Markierung neu beginnen",
+    "Take out what is painted over: walls and floor go on there. The changed world is added; this one is kept": (
+        "Herausnehmen, was übermalt ist: Wände und Boden gehen dort weiter. Die geänderte Welt kommt dazu, diese bleibt"
+    ),
+    "Make what is painted over anew, with another seed each time. The changed world is added; this one is kept": (
+        "Das Übermalte neu machen, jedes Mal mit anderem Seed. Die geänderte Welt kommt dazu, diese bleibt"
+    ),
+    "What is to be there instead, such as: a plant in a pot. For presets that take a prompt": (
+        "Was dort stattdessen sein soll, etwa: eine Topfpflanze. Für Presets, die einen Prompt nehmen"
+    ),
     "Let the service plan a camera move that keeps clear of walls and things and stays where the world is known": (
         "Den Dienst eine Fahrt planen lassen, die Abstand von allem hält und dort bleibt, wo viel bekannt ist"
     ),

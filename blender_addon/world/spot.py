@@ -97,7 +97,7 @@ def _dimmed(world: Path) -> NDArray[np.uint8]:
     """The world's picture as it is painted on, [h, w, 3]."""
     image = bpy.data.images.load(str(world / "panorama.png"), check_existing=False)
     try:
-        width, height = image.size
+        width, height = image.size[0], image.size[1]
         if not width:
             raise JobError(f"The world's picture {world / 'panorama.png'} cannot be read: build the world again.")
         pixels = np.empty(width * height * 4, np.float32)

@@ -135,17 +135,30 @@ class CheckedShot(msgspec.Struct, frozen=True):
             return worlds[min(plan.same_over(first, last), len(self.former))]
 
         taus = {"tau_position": self.tau_position, "tau_rotation": self.tau_rotation}
+        # by anchor, the former worlds in which it is made as well: as itself, or because such a one follows from it
+        ages: list[set[int]] = [set() for _ in plan.anchors]
+        for number in plan.alone:
+            frame = plan.anchors[number].frame
+            ages[number].add(min(plan.same_over(frame, frame), len(self.former)))
+        own = [max(each, default=0) for each in ages]
+        for number in reversed(range(len(ages))):
+            for earlier in plan.anchors[number].before:
+                ages[earlier] |= ages[number] - {0}
+        made: dict[tuple[int, int], FillAnchor] = {}
         anchors: list[FillAnchor] = []
-        for anchor in plan.anchors:
+        for number, anchor in enumerate(plan.anchors):
             camera = self.cameras[anchor.frame]
-            before = tuple(anchors[i].identity for i in anchor.before)
-            made_in = world(anchor.frame, anchor.frame)
             seed = anchor_seed(self.seed, camera)
-            anchors.append(FillAnchor(**models, world=made_in, before=before, camera=camera, seed=seed))
+            for age in ages[number] | {own[number]}:
+                before = tuple((made[i, age] if age else anchors[i]).identity for i in anchor.before)
+                made_in = worlds[age] if age else world(anchor.frame, anchor.frame)
+                unit = FillAnchor(**models, world=made_in, before=before, camera=camera, seed=seed)
+                made[number, age] = unit
+            anchors.append(made[number, own[number]])
         clips = []
         for clip in plan.clips:
             source, target = anchors[clip.source], anchors[clip.target]
-            made = ShootClip(
+            unit = ShootClip(
                 **models,
                 **taus,
                 world=world(clip.first, clip.last),
@@ -155,7 +168,7 @@ class CheckedShot(msgspec.Struct, frozen=True):
                 seed=clip_seed(self.seed, source.camera, target.camera),
                 first_numbers=(self.first_frame + clip.first,),
             )
-            clips.append(made)
+            clips.append(unit)
         summary = SummariseShot(
             **models,
             **taus,
@@ -166,7 +179,9 @@ class CheckedShot(msgspec.Struct, frozen=True):
             anchors=tuple(ShotAnchor(unit.identity, a.frame) for unit, a in zip(anchors, plan.anchors)),
             clips=tuple(ShotClip(unit.identity, unit.needs, c.first, c.last) for unit, c in zip(clips, plan.clips)),
         )
-        return [*anchors, *_merged(clips), summary]
+        # those that a former world's own follow from are in the store if its shot was made there
+        every = {unit.identity: unit for unit in made.values()}
+        return [*every.values(), *_merged(clips), summary]
 
 
 class _OnWorld(msgspec.Struct, frozen=True):

@@ -19,6 +19,8 @@ RING_SHARE = 1 / 128
 """Width of the ring around a mask in which old and new are compared, as a share of the panorama's."""
 OPEN = 1.12
 """One looks through a door or a window where the plate is farther than the wall by this factor."""
+OPENING_RIM = 3 / 1024
+"""Of a panorama's width: by how much plates show more than an opening."""
 MOST_SHIFT = 40.0
 """Most that the new colour is shifted towards the old around it, of 255."""
 
@@ -144,7 +146,7 @@ def _ring(spot: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _surfaces(panorama: Panorama, plate: Plate, spot: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """Which surface of a clean plate every pixel [H, W] shows: walls, floor, ceiling; -1 through an opening.
+    """Which surface of a clean plate every pixel [H, W] shows: walls, floor, ceiling; and beyond an opening of each.
 
     Without a layout what is above the horizon and what is below it.
     """
@@ -153,11 +155,17 @@ def _surfaces(panorama: Panorama, plate: Plate, spot: NDArray[np.bool_]) -> NDAr
         return np.repeat((np.arange(height) >= height // 2).astype(np.int16)[:, None], width, 1)
     faces = map_faces(panorama.layout, panorama.position, width, panorama.heading_rad)
     away = cv2.resize(plate.distance, (width, height), interpolation=cv2.INTER_NEAREST)
-    return np.where(_openings(away > OPEN * faces.distance, spot), np.int16(-1), faces.face)
+    beyond = _openings(away > OPEN * faces.distance, spot)
+    return np.where(beyond, np.int16(panorama.layout.ceiling_face + 1) + faces.face, faces.face)
 
 
 def _openings(beyond: NDArray[np.bool_], spot: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The openings [H, W] among what lies beyond the walls: most of one lies outside the spot, or it is to go, too."""
+    """The openings [H, W] among what lies beyond the walls: most of one lies outside the spot, or it is to go, too.
+
+    Plates show a little more than the openings, for their rims.
+    """
+    width = 2 * round(OPENING_RIM * beyond.shape[1]) + 1
+    beyond = cv2.erode(beyond.astype(np.uint8), np.ones((width, width), np.uint8)) > 0
     _, pieces = cv2.connectedComponents(beyond.astype(np.uint8), connectivity=4)
     size = np.bincount(pieces.ravel())
     inside = np.bincount(pieces[spot], minlength=len(size))

@@ -30,7 +30,7 @@ def filled(
 ) -> NDArray[np.uint8]:
     """A panorama [H, W, 3] with its spot [H, W] filled from the clean plate [H, W, 3].
 
-    face: [H, W], the plate's surfaces; -1 where one looks through an opening, which stays as the plate shows it.
+    face: [H, W], the plate's surfaces.
 
     What the plate shows of the picture itself may hold the shadow of what stood there, and there is a step where drawn
     surfaces begin. So the light of each surface is solved for (Pérez et al. 2003): around the spot it is what is
@@ -65,7 +65,9 @@ def _filled(colour: NDArray, plate: NDArray, spot: NDArray, face: NDArray, rim_p
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim_px + 1,) * 2)
     rim = (cv2.dilate(drawn.astype(np.uint8), kernel) > 0) & ~drawn
     step = max(1, -(-max(spot.shape) // CELLS))
-    for number in np.unique(face[spot & (face >= 0)]):
+    believed = drawn | _reaching(spot & ~drawn & ~rim, ~spot)
+    believed |= rim & (cv2.dilate((believed & ~drawn).astype(np.uint8), kernel) > 0)
+    for number in np.unique(face[spot]):
         own = face == number
         inside, outside = own & spot, own & ~spot
         usual = _usual(change[outside])
@@ -74,12 +76,20 @@ def _filled(colour: NDArray, plate: NDArray, spot: NDArray, face: NDArray, rim_p
         light = _continued(colour, (plate + usual) * made[..., None], around, inside, made, step)
         if light is None:  # nothing around shows this surface: the plate is all that is known
             continue
-        pattern = plate - _blurred(plate, own, LIGHT * step)
+        pattern = (plate - _blurred(plate, own, LIGHT * step)) * (believed | ~spot)[..., None]
         shown = np.abs(pattern[around])
         most = np.where(rim[..., None], np.quantile(shown, RIM_PATTERN, 0), np.quantile(shown, PATTERN, 0))
         whole = light + np.clip(pattern, -most, most)
         result[inside] = np.clip(whole + 0.5, 0, 255)[inside].astype(np.uint8)
     return result
+
+
+def _reaching(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pieces of a mask that touch another one. What of the picture does not reach the spot's edge is no surface,
+    but a remainder of what stood there."""
+    _, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    beside = cv2.dilate(other.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return mask & np.isin(pieces, np.unique(pieces[mask & beside]))
 
 
 def _usual(change: NDArray) -> NDArray:
@@ -160,13 +170,13 @@ def _harmonic(values: NDArray, known: NDArray, wanted: NDArray, guide: NDArray, 
 
 def _blurred(image: NDArray, mask: NDArray, sigma: float) -> NDArray[np.float32]:
     weights = np.dstack([image.astype(np.float32) * mask[..., None], mask]).astype(np.float32)
-    weights = cv2.GaussianBlur(weights, (0, 0), sigma)
-    return weights[..., :-1] / np.maximum(weights[..., -1:], 1e-6)
+    weights = np.asarray(cv2.GaussianBlur(weights, (0, 0), sigma), np.float32)
+    return np.asarray(weights[..., :-1] / np.maximum(weights[..., -1:], 1e-6), np.float32)
 
 
 def _enlarged(cells: NDArray, known: NDArray, step: int) -> NDArray[np.float32]:
     """Cells [h, w, 3], known on a mask, as pixels; no unknown one counts."""
     weights = np.dstack([cells * known[..., None], known]).astype(np.float32)
     weights += 1e-4 * cv2.GaussianBlur(weights, (0, 0), 2.0)
-    weights = cv2.resize(weights, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
-    return weights[..., :-1] / np.maximum(weights[..., -1:], 1e-9)
+    weights = np.asarray(cv2.resize(weights, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR), np.float32)
+    return np.asarray(weights[..., :-1] / np.maximum(weights[..., -1:], 1e-9), np.float32)

@@ -33,6 +33,15 @@ def latest_same(world: Panorama, former: Sequence[Panorama], cameras: Sequence[C
     return result
 
 
+def is_whole(world: Panorama, camera: Camera) -> bool:
+    """Whether a camera sees no hole in a world and the plate behind it, at the size of the small frames."""
+    small = camera.resized(WIDTH, max(1, round(WIDTH * camera.height / camera.width)))
+    known = warp_to_view(world, small).known
+    if world.plate is not None and not known.all():
+        known = known | warp_to_view(world.plate_panorama, small).known
+    return bool(known.all())
+
+
 def changed_pixels(world: Panorama, former: Panorama) -> NDArray[np.uint8] | None:
     """The pixels [H, W] in which two panoramas differ or nearly do, 1; None where they differ in more than pixels."""
     if (
@@ -47,7 +56,7 @@ def changed_pixels(world: Panorama, former: Panorama) -> NDArray[np.uint8] | Non
     margin = max(2, round(MARGIN * changed.shape[1]))
     wrapped = np.hstack([changed[:, -margin:], changed, changed[:, :margin]])
     grown = cv2.dilate(wrapped, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1,) * 2))
-    return grown[:, margin:-margin]
+    return np.asarray(grown[:, margin:-margin], np.uint8)
 
 
 def _same_plates(one: Plate | None, other: Plate | None) -> bool:

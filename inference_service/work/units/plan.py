@@ -9,7 +9,8 @@ from inference_service.store.store import Store
 from inference_service.work.inputs import read_former_world, read_world
 from inference_service.work.pipeline import Callback, Pipelines
 from inference_service.work.unit import ShotUnit
-from lookbeyond.editing.unchanged import latest_same
+from lookbeyond import presets
+from lookbeyond.editing.unchanged import is_whole, latest_same
 from lookbeyond.errors import InputError
 from lookbeyond.files import read_json, write_json
 from lookbeyond.geometry.cameras import Camera
@@ -33,6 +34,9 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     clips: tuple[Clip, ...]
     same: tuple[int, ...] = ()
     """By frame, in how many former worlds it shows the same; empty where there were none."""
+    alone: tuple[int, ...] = ()
+    """Anchors that show the same in former worlds and have no holes: they take nothing from those before them, so they
+    are the former worlds' own even where one before them is made anew."""
 
     def same_over(self, first: int, last: int) -> int:
         """In how many former worlds all these frames show the same."""
@@ -68,10 +72,22 @@ class PlanShot(ShotUnit, tag="plan", frozen=True, kw_only=True):
         found = plan_shot(self.cameras, world, frames_per_clip=frames_per_clip, first_frame=self.first_frame)
         anchors = tuple(PlannedAnchor(anchor.frame, tuple(anchor.before)) for anchor in found.anchors)
         same: tuple[int, ...] = ()
+        alone: tuple[int, ...] = ()
         if self.former:
             former = [read_former_world(files, store) for files in self.former]
             same = tuple(latest_same(world, former, self.cameras))
-        write_json(output / "plan.json", msgspec.to_builtins(Plan(anchors, tuple(found.clips), same)))
+            if presets.get(self.preset).panorama_detail == 1:  # else a network makes whole frames, from those before
+                plans = [
+                    plan_shot(self.cameras, each, frames_per_clip=frames_per_clip, first_frame=self.first_frame)
+                    for each in former[: max(same)]
+                ]
+                if all(plan == found for plan in plans):
+                    alone = tuple(
+                        number
+                        for number, anchor in enumerate(anchors)
+                        if same[anchor.frame] and is_whole(world, self.cameras[anchor.frame])
+                    )
+        write_json(output / "plan.json", msgspec.to_builtins(Plan(anchors, tuple(found.clips), same, alone)))
 
 
 def read_plan(store: Store, identity: str, frames: int) -> Plan:
@@ -80,6 +96,7 @@ def read_plan(store: Store, identity: str, frames: int) -> Plan:
     try:
         plan = msgspec.convert(read_json(folder / "plan.json", MAX_PLAN_BYTES), Plan)
         fits = len(plan.same) in (0, frames) and min(plan.same, default=0) >= 0
+        fits &= all(0 <= number < len(plan.anchors) for number in plan.alone)
         if fits and all(_follows(plan, anchor, i, frames) for i, anchor in enumerate(plan.anchors)) and all(
             0 <= clip.first < clip.last < frames and min(clip.source, clip.target) >= 0
             and max(clip.source, clip.target) < len(plan.anchors) for clip in plan.clips

@@ -115,6 +115,30 @@ def test_a_shot_in_the_changed_world_makes_only_what_sees_the_change(lookbeyond,
     assert {each["identity"] for each in read_json(tmp_path / "T/shot.json")["clips"]}.isdisjoint(before)
 
 
+def test_a_shot_that_begins_at_the_change_keeps_what_has_no_holes(lookbeyond, tmp_path):
+    """A key view follows from those before it only where it has holes."""
+    spot = np.pi * (1 - 2 * 120 / 256)
+    away = np.linspace(0, 4.5, 32)
+    write_transforms(
+        tmp_path / "turn.json",
+        [placed_camera(48, 32, 0.7, heading_rad=spot + each) for each in away],
+        [f"{i}.png" for i in range(32)],
+    )
+    lookbeyond("shot", "W", "--cameras", "turn.json", "--out", "SW")
+    lookbeyond("edit", "W", "--mask", "spot.png", "--remove", "--out", "N")
+    code, _, err = lookbeyond("shot", "N", "--cameras", "turn.json", "--out", "SN")
+    assert code == 0, err
+    before, after = (read_json(tmp_path / folder / "shot.json") for folder in ("SW", "SN"))
+    for kind in ("anchors", "clips"):
+        kept = {each["identity"] for each in before[kind]}
+        for each in after[kind]:
+            first = each.get("first", each.get("frame"))
+            if away[first - 1] > 1.4:
+                assert each["identity"] in kept
+            elif away[first - 1] < 0.3:
+                assert each["identity"] not in kept
+
+
 @pytest.mark.parametrize(("words", "said"), [
     (["W", "--mask", "spot.png"], "either --remove or --repaint"),
     (["W", "--mask", "spot.png", "--remove", "--repaint"], "either --remove or --repaint"),
