@@ -10,10 +10,12 @@ from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 from lookbeyond.geometry.layout import RoomLayout
 from lookbeyond.geometry.panorama import Panorama, Place, Plate
 from lookbeyond.models.layout_network import LayoutNetwork
+from lookbeyond.photo.exposure import exposed
 
 from .draw import DrawnPlace, draw_room
 from .fit import fit_layout, fit_layout_panorama
 from .open_place import draw_open, ground_distance
+from .photo import PlacedPhoto
 from .picture import PhotoPicture, Picture, SpherePicture
 from .render import map_faces
 
@@ -102,6 +104,16 @@ def draw_place(
     if found.open:
         return _with_place(picture, painted, draw_open(picture, painted, width), found.place, unseen)
     return replace(painted, place=found.place)
+
+
+def darkened(world: Panorama, photo: NDArray[np.uint8], stops: float) -> Panorama:
+    """A world that was drawn in the light of a photo so many stops brighter, in the light of the photo itself."""
+    if not stops or world.photo_camera is None:
+        return world
+    colour = exposed(world.colour, -stops)
+    placed = PlacedPhoto.of(photo, world.photo_camera, colour.shape[1], world.heading_rad)
+    plate = None if world.plate is None else replace(world.plate, colour=exposed(world.plate.colour, -stops))
+    return replace(world, colour=placed.over(colour), plate=plate)
 
 
 def understand_panorama(panorama: Panorama, network: LayoutNetwork, room: Room = "auto") -> Panorama:

@@ -13,7 +13,7 @@ from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, Place, View
 from lookbeyond.layout.photo import lay_sphere
 from lookbeyond.layout.prediction import built_in_network
-from lookbeyond.layout.world import FoundPlace, Room, Unseen, draw_place, find_place, understand_panorama
+from lookbeyond.layout.world import FoundPlace, Room, Unseen, darkened, draw_place, find_place, understand_panorama
 from lookbeyond.models.autoencoder import spatial_scale_factor
 from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.monitors.findings import WatchedFrame
@@ -106,23 +106,28 @@ class ScenePipeline:
         """
         _check_height(camera_height)
         presets.check_prompt(self.preset, prompt)
+        # a dark place is found and drawn in usual light, and darkened again
+        stops = missing_stops(photo)
+        lit = exposed(photo, stops)
         found = FoundPlace(Place())
         if self.layout is not None:
             if callback is not None:
                 callback(0.0, "Looking for the room", None)
-            found = find_place(exposed(photo, missing_stops(photo)), camera, camera_height, self.layout, room)
+            found = find_place(lit, camera, camera_height, self.layout, room)
         unseen = unseen or self.settings.unseen
         distance = found.distance(camera, camera_height, DISTANCE_WIDTH)
         drawn = found.drawn and unseen != "as-painted"
+        if not drawn:
+            lit, stops = photo, 0.0
         painted_width = min(width, LIGHT_WIDTH) if drawn else width
         if distance is not None and found.open and drawn:
-            panorama = bare_panorama(photo, camera, camera_height, painted_width, distance)
+            panorama = bare_panorama(lit, camera, camera_height, painted_width, distance)
         else:
             steps = self.settings.panorama_steps
             if drawn:
                 steps = max(1, steps // 2)  # the light of surfaces that are drawn over it needs no more
             panorama = self.panorama(
-                photo, camera, camera_height=camera_height, width=painted_width,
+                lit, camera, camera_height=camera_height, width=painted_width,
                 num_inference_steps=steps, coarse_noise=self.settings.panorama_coarse_noise,
                 distance=distance, generator=torch.Generator().manual_seed(seed),
                 callback_on_step_end=_progress(callback, "Painting the panorama"),
@@ -131,7 +136,7 @@ class ScenePipeline:
         panorama = self._signed(panorama, seed)
         if callback is not None and found.drawn:
             callback(0.9, "Drawing the place", panorama.shrunk(512).colour)
-        return draw_place(photo, panorama, found, unseen, width)
+        return darkened(draw_place(lit, panorama, found, unseen, width), photo, stops)
 
     def measure_world(
         self,
