@@ -45,7 +45,7 @@ class Section:
 
 def write(folder: Path, study: "Study", experiments: Sequence["Experiment"]) -> None:
     """index.html, report.md with plots/, and study.json."""
-    sections = [*_panorama_sections(study), *_walk_sections(study, experiments), *_course_sections(study)]
+    sections = sections_of(study, experiments)
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)
     for old in plots.glob("*.png"):
@@ -56,6 +56,14 @@ def write(folder: Path, study: "Study", experiments: Sequence["Experiment"]) -> 
     _write_whole(folder / "study.json", json.dumps(_plain(asdict(study)), indent=1, allow_nan=False))
     _write_whole(folder / "report.md", _markdown(study, sections))
     _write_whole(folder / "index.html", _page(study, sections))
+
+
+def sections_of(study: "Study", experiments: Sequence["Experiment"]) -> list[Section]:
+    """All findings, in the report's order."""
+    return [
+        *_panorama_sections(study), *_capture_sections(study), *_walk_sections(study, experiments),
+        *_course_sections(study),
+    ]  # fmt: skip
 
 
 def _write_whole(path: Path, content: str | bytes) -> None:
@@ -129,6 +137,28 @@ def _panorama_sections(study: "Study") -> list[Section]:
         section.plot = _bars(table.get("hidden PSNR, one sample", {}), "hidden PSNR, dB")
         sections.append(section)
     return sections
+
+
+def _capture_sections(study: "Study") -> list[Section]:
+    """What was filmed, beside the same moves through worlds made from first frames."""
+    if not study.captures:
+        return []
+    frames = study.captures["frames"][OURS]
+    section = Section(f"Captures ({len(frames)})")
+    figures = [each for each in SHOWN if each[0] in study.captures]
+    methods = sorted({method for name, _, _ in figures for method in study.captures[name]})
+    section.table = [["", *(f"{name}{f', {unit}' if unit else ''}" for name, unit, _ in figures)]]
+    for method in methods:
+        section.table.append([method, *(_cell(study.captures[name].get(method, [])) for name, _, _ in figures)])
+    for name, unit, more in figures:
+        for method in methods:
+            values = study.captures[name].get(method, [])
+            if method != OURS and len(values) == len(frames):
+                found = difference(study.captures[name][OURS], values)
+                section.claims.append(claim(OURS, method, name, unit, more, found))
+    values = study.captures.get("PSNR", {})
+    section.plot = _bars(values, "PSNR, dB")
+    return [section]
 
 
 def _course_sections(study: "Study") -> list[Section]:

@@ -34,11 +34,11 @@ class WatchedFrame:
 
 @dataclass(frozen=True)
 class Limits:
-    """What is still usual. Chosen on rooms 100 to 102 and 300 to 311 (`benchmarks/monitors.py`)."""
+    """What is still usual. Chosen on rooms 300 to 311 and 320 to 331 (`benchmarks/monitors.py`)."""
 
-    misaligned: float = 0.03
-    contradicted: float = 0.015
-    flicker: float = 0.05
+    misaligned: float = 0.02
+    contradicted: float = 0.012
+    flicker: float = 0.06
     seam_jump: float = 1.6
 
 
