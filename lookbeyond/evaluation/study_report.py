@@ -17,6 +17,7 @@ from lookbeyond.whole import storage_errors, whole_file
 from .metrics import mean_of_known
 from .paired import claim, difference
 from .results import LOWER_IS_BETTER, OURS
+from .table import rows_as_markdown
 
 if TYPE_CHECKING:
     from .study import Study
@@ -106,9 +107,35 @@ def _walk_sections(study: "Study", experiments: Sequence["Experiment"]) -> list[
                 if name in CLAIMED and name in values and name in reference:
                     found = difference(values[name], reference[name])
                     section.claims.append(claim(label, experiment.reference.label, name, unit, more, found))
+        section.claims += _falls_off(experiment, table)
         section.plot = _heat_map(experiment, table) if experiment.grid else _plot(experiment, table)
         sections.append(section)
     return sections
+
+
+def _falls_off(experiment: "Experiment", table: dict[str, dict[str, list[float]]]) -> list[str]:
+    """For every line of a plot the least step away from the reference from which on a figure is told to be worse."""
+    reference, sentences = experiment.reference, []
+    start = reference.x or 0.0
+    for line in dict.fromkeys(each.line for each in experiment.settings if each.x is not None and not experiment.grid):
+        along = [each for each in experiment.settings if each.line == line and each.x is not None and each != reference]
+        for name, _, more in [each for each in SHOWN if each[0] in CLAIMED]:
+            usual = table[reference.label].get(name, [])
+            values = {each.x or 0.0: table.get(each.label, {}).get(name, []) for each in along}
+            found = {x: difference(of, usual) for x, of in values.items() if len(of) == len(usual)}
+            if not any(each.interval for each in found.values()):
+                continue
+            what = line or experiment.axis
+            for side in ([x for x in found if x > start], [x for x in found if x < start]):
+                worse = [x for x in side if found[x].is_told and (found[x].mean < 0) == more]
+                nearest, farthest = (
+                    pick(worse or side, key=lambda x: abs(x - start), default=0) for pick in (min, max)
+                )
+                if worse:
+                    sentences.append(f"{name} falls off with {what}: from {nearest:g} on.")
+                elif side:
+                    sentences.append(f"{name} does not fall off with {what} up to {farthest:g}.")
+    return sentences
 
 
 def _panorama_sections(study: "Study") -> list[Section]:
@@ -302,22 +329,42 @@ def _courses(courses: dict[str, dict[str, list[float]]]) -> bytes:
 
 
 def _markdown(study: "Study", sections: Sequence[Section]) -> str:
-    lines = ["# Study", "", f"    {study.command}", ""]
+    return "\n".join(["# Study", "", *_markdown_lines(study, sections, with_plots=True)])
+
+
+def _markdown_lines(study: "Study", sections: Sequence[Section], *, with_plots: bool) -> list[str]:
+    lines = [f"    {study.command}", ""]
     lines += [f"- {name}: {value}" for name, value in study.about.items()]
     lines += ["", "Left out:", "", *(f"- {text}" for text in study.left_out), ""]
     for number, section in enumerate(sections, 1):
         lines += [f"## {section.title}", ""]
-        if section.plot:
+        if section.plot and with_plots:
             lines += [f"![{section.title}](plots/{number:02d}.png)", ""]
         if section.table:
-            head, *rows = section.table
-            lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-            lines += ["| " + " | ".join(row) + " |" for row in rows]
-            lines.append("")
+            lines += [rows_as_markdown(section.table)]
         lines += [*(f"- {text}" for text in section.claims), ""]
         if section.paper:
             lines += [f"*The paper*: {section.paper}", ""]
-    return "\n".join(lines)
+    return lines
+
+
+def markdown_of(path: Path) -> str:
+    """The findings of a study.json as Markdown, without plots."""
+    from .study import Study  # which writes its report by this module
+    from .study_settings import experiments
+
+    study = Study(**_with_nan(json.loads(path.read_text("utf-8"))))
+    size = next((size for size in ("quick", "full") if f"--{size}" in study.command.split()), "default")
+    return "\n".join(_markdown_lines(study, sections_of(study, experiments(size)), with_plots=False))
+
+
+def _with_nan(value: Any) -> Any:
+    """The inverse of `_plain`."""
+    if isinstance(value, dict):
+        return {name: _with_nan(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with_nan(each) for each in value]
+    return math.nan if value is None else value
 
 
 STYLE = """

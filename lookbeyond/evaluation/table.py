@@ -92,15 +92,24 @@ def rows_as_markdown(rows: list[list[str]]) -> str:
 
 
 def with_tables(text: str, folder: Path) -> str:
-    """A Markdown text in which each `<!-- table: FILE -->` is followed by the table of a JSON file in `folder`, each
-    `<!-- table: FILE NAME -->` by the one of that name among the file's `tables`, up to the next `<!-- end -->`."""
+    """A Markdown text whose figures are those of JSON files in `folder`.
+
+    `<!-- table: FILE -->` is followed by the table of a bench, `<!-- table: FILE NAME -->` by the one of that name
+    among a file's `tables`, `<!-- study: FILE -->` by the findings of a study, each up to the next `<!-- end -->`.
+    """
 
     def table_of(found: re.Match) -> str:
         known = json.loads((folder / found[2]).read_text("utf-8"))
         table = rows_as_markdown(known["tables"][found[3]]) if found[3] else as_markdown(known["table"])
         return f"{found[1]}\n\n{table}\n<!-- end -->"
 
-    return re.sub(r"(<!-- table: (\S+)(?: (\S+))? -->).*?<!-- end -->", table_of, text, flags=re.DOTALL)
+    def study_of(found: re.Match) -> str:
+        from .study_report import markdown_of  # with everything that a study needs
+
+        return f"{found[1]}\n\n{markdown_of(folder / found[2])}\n<!-- end -->"
+
+    text = re.sub(r"(<!-- table: (\S+)(?: (\S+))? -->).*?<!-- end -->", table_of, text, flags=re.DOTALL)
+    return re.sub(r"(<!-- study: (\S+) -->).*?<!-- end -->", study_of, text, flags=re.DOTALL)
 
 
 def plot_frames(results: list[Result], kind: str, folder: Path) -> None:

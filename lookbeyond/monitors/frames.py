@@ -41,8 +41,8 @@ LEAST_DIFFERENCE = 2
 """Levels of a smoothed channel; smaller differences are rounding."""
 BETTER_BY = 0.5
 """A flow is believed where it takes away this share of the difference."""
-OTHER_COLOUR = 12
-"""Levels of a smoothed channel, the frame's tone taken away, from which on a frame shows another thing."""
+OTHER_COLOUR = 10
+"""Levels of a channel, the frame's tone taken away, from which on a colour is another one."""
 FLICKER = 16
 """Smoothed grey levels by which a surface changes from one frame to the next."""
 SAME_SURFACE = 0.04
@@ -77,8 +77,7 @@ def watch_frames(panorama: Panorama, views: Sequence[View]) -> list[WatchedFrame
         reference, distance, texel_px = told
         known = distance > 0
         off_px = np.maximum(TEXELS * texel_px, np.float32(OFF * frame.camera.width))
-        inside = _inside(known, distance) if frame.whole else np.zeros_like(known)
-        misaligned, contradicted = _compare(frame, reference, inside, off_px)
+        misaligned, contradicted = _compare(frame, reference, distance, off_px) if frame.whole else (None, None)
         hole = 1 - float(np.count_nonzero(known)) / known.size
         photo = min(frame.photo, 1 - hole)
         frames.append(WatchedFrame(misaligned, contradicted, flicker, photo, 1 - hole - photo, hole))
@@ -179,13 +178,12 @@ def _rays(height: int, width: int, intrinsics: bytes) -> NDArray[np.float32]:
     return (rays / np.linalg.norm(rays, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def _inside(known: NDArray[np.bool_], distance: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Known pixels away from the border, from holes and from edges of what stands in front: a coarse surface is not
-    exact there."""
-    clear = cv2.erode((known & ~_steep(distance)).astype(np.uint8), _NEARBY) > 0
-    clear[:BORDER] = clear[-BORDER:] = False
-    clear[:, :BORDER] = clear[:, -BORDER:] = False
-    return clear
+def _away_from_holes(distance: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Known pixels away from the border and from holes."""
+    clear = cv2.erode((distance > 0).astype(np.uint8), _NEARBY)
+    clear[:BORDER] = clear[-BORDER:] = 0
+    clear[:, :BORDER] = clear[:, -BORDER:] = 0
+    return clear > 0
 
 
 def _steep(distance: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -197,29 +195,49 @@ _NEIGHBOURS, _NEARBY = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
 
 
 def _compare(
-    frame: _Small, reference: NDArray[np.uint8], inside: NDArray[np.bool_], off_px: NDArray[np.float32]
+    frame: _Small, reference: NDArray[np.uint8], distance: NDArray[np.float32], off_px: NDArray[np.float32]
 ) -> tuple[float | None, float | None]:
-    """`misaligned` and `contradicted` of a frame beside what it is to show [h, w, 3] where it is `inside`."""
-    judged = np.flatnonzero(inside)
-    if len(judged) < LEAST_JUDGED * inside.size:
+    """`misaligned` and `contradicted` of a frame beside what it is to show [h, w, 3], where its distance is known."""
+    judged = _away_from_holes(distance)
+    places = np.flatnonzero(judged)
+    if len(places) < LEAST_JUDGED * judged.size:
         return None, None
-    few = judged[:: min(EVERY, max(1, len(judged) // 100))]
+    few = places[:: min(EVERY, max(1, len(places) // 100))]
     tone = np.median(frame.colour.reshape(-1, 3)[few].astype(np.int16) - reference.reshape(-1, 3)[few], 0)
+    reference = np.asarray(cv2.add(reference, (*tone, 0)), np.uint8)
+    contradicted = np.count_nonzero(judged & _shows_other(frame.colour, reference)) / judged.size
+    # a coarse surface is not exact at edges of what stands in front
+    inside = judged & (cv2.dilate(_steep(distance).view(np.uint8), _NEARBY) == 0)
+    return _misaligned(frame, reference, inside, off_px), contradicted
+
+
+def _shows_other(colour: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Pixels [h, w] whose colour is shown nowhere within a pixel of where it should be."""
+    near, shown = (cv2.blur(image, _NEIGHBOURS.shape) for image in (reference, colour))
+    beyond = cv2.max(
+        cv2.subtract(shown, cv2.dilate(near, _NEIGHBOURS)), cv2.subtract(cv2.erode(near, _NEIGHBOURS), shown)
+    )
+    return _largest(beyond) >= OTHER_COLOUR
+
+
+def _misaligned(
+    frame: _Small, reference: NDArray[np.uint8], inside: NDArray[np.bool_], off_px: NDArray[np.float32]
+) -> float | None:
+    """Share of the textured pixels `inside` that are off by more than `off_px`."""
     told = frame.colour.copy()
-    cv2.copyTo(cv2.add(reference, (*tone, 0)), inside.view(np.uint8), told)
+    cv2.copyTo(reference, inside.view(np.uint8), told)
     told = np.asarray(cv2.blur(told, SMOOTH), np.uint8)
     told_grey = cv2.cvtColor(told, cv2.COLOR_RGB2GRAY)
     slope = _slope(told_grey)
-    before = _largest(cv2.absdiff(told, frame.soft))
     textured = inside & (slope > TEXTURE)
     countable = np.count_nonzero(textured)
-    enough = countable >= LEAST_JUDGED * inside.size
+    if countable < LEAST_JUDGED * inside.size:
+        return None
     countable = max(countable, LEAST_TEXTURED * inside.size)
+    before = _largest(cv2.absdiff(told, frame.soft))
     shifted = textured & (before >= np.maximum(SHIFTED * slope * off_px, LEAST_DIFFERENCE))
-    other = inside & (before >= OTHER_COLOUR)
-    off = np.count_nonzero(shifted)
-    if off < LEAST_OFF * countable and np.count_nonzero(other) < LEAST_OFF * inside.size:
-        return 0.0 if enough else None, 0.0
+    if np.count_nonzero(shifted) < LEAST_OFF * countable:
+        return 0.0
     shown_grey = cv2.cvtColor(frame.soft, cv2.COLOR_RGB2GRAY)
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(told_grey, shown_grey, None)
     moved = cv2.remap(
@@ -227,9 +245,7 @@ def _compare(
     )
     after = _largest(cv2.absdiff(told, moved))
     far = cv2.magnitude(flow[..., 0], flow[..., 1]) > off_px
-    off = np.count_nonzero(shifted & far & (after <= (1 - BETTER_BY) * before))
-    other &= after >= OTHER_COLOUR
-    return float(off / countable) if enough else None, np.count_nonzero(other) / inside.size
+    return float(np.count_nonzero(shifted & far & (after <= (1 - BETTER_BY) * before)) / countable)
 
 
 def _slope(grey: NDArray[np.uint8]) -> NDArray[np.float32]:

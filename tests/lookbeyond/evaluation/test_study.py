@@ -202,6 +202,21 @@ def test_the_page_needs_nothing_else_and_says_what_is_missing(tmp_path):
     assert "ours is better than mirrored (+3.00 dB [+3.00, +3.00], 6 rooms)" in text
 
 
+def test_a_report_is_made_again_from_its_json(tmp_path):
+    study_report.write(tmp_path, finished(6), experiments("quick"))
+    report = (tmp_path / "report.md").read_text()
+    without_plots = re.sub(r"!\[[^\n]*\n\n", "", report.removeprefix("# Study\n\n"))
+    assert study_report.markdown_of(tmp_path / "study.json") == without_plots
+
+
+def test_where_a_figure_falls_off_is_said_outside_of_its_interval_only(tmp_path):
+    kept = finished(6)
+    for at, label in enumerate(("as shipped", "noise 0.1", "noise 0.3")):
+        kept.walks["distance"][label]["PSNR"] = [25.0 + 0.1 * room - 3 * at * (at > 1) for room in range(6)]
+    study_report.write(tmp_path, kept, experiments("quick"))
+    assert "PSNR falls off with noise, σ of its logarithm: from 0.3 on." in (tmp_path / "report.md").read_text()
+
+
 def test_an_empty_run_has_a_report_too(tmp_path):
     study_report.write(
         tmp_path, Study("lookbeyond study", {}, left_out=["The run was interrupted"]), experiments("quick")
