@@ -27,7 +27,10 @@ SHOWN = (("PSNR", "dB", True), ("PSNR in holes", "dB", True), ("SSIM", "", True)
          ("drift", "% of pixels", False), ("LPIPS", "", False))  # fmt: skip
 """Figures of walks that are told: name, unit, whether more is better."""
 CLAIMED = ("PSNR", "PSNR in holes", "mTSED")
-PLOT_WIDTH_IN = 6.4
+PLOT_WIDTH_IN, PLOT_DPI = 4.4, 190
+"""Narrow, so that a phone shows its letters large enough to read."""
+LEAST_SPAN = {"PSNR": 2.0, "PSNR in holes": 2.0, "SSIM": 0.1, "mTSED": 0.2, "drift": 1.0, "LPIPS": 0.1}
+"""What an axis spans at least: a difference that is nothing is to look like nothing."""
 COLOURS = ("#1f5fa8", "#c4581c", "#3c8a4b", "#8a4ba0", "#7a6a2a", "#b03060")
 
 
@@ -216,8 +219,25 @@ def _figure(rows: int, columns: int, height_in: float = 2.6):
 
 def _png(figure) -> bytes:
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=130)
+    figure.savefig(buffer, format="png", dpi=PLOT_DPI)
     return buffer.getvalue()
+
+
+def _span(place, name: str, *, upright: bool = True) -> None:
+    """Widens an axis to what it spans at least; few numbers stand along it."""
+    low, high = place.get_ylim() if upright else place.get_xlim()
+    margin = max(0.0, LEAST_SPAN.get(name, 0.0) - (high - low)) / 2
+    (place.set_ylim if upright else place.set_xlim)(low - margin, high + margin)
+    place.locator_params(axis="both" if upright else "x", nbins=4)
+    place.set_title(name, fontsize=8)
+    place.tick_params(labelsize=7)
+
+
+def _points(settings: Sequence[Any], table: dict[str, dict[str, list[float]]], name: str) -> tuple[list, list]:
+    """x and mean of every setting that was shot, in the order of x."""
+    known = [each for each in settings if each.label in table]
+    points = sorted((each.x, mean_of_known(table[each.label].get(name, []))) for each in known)
+    return [x for x, _ in points], [y for _, y in points]
 
 
 def _plot(experiment: "Experiment", table: dict[str, dict[str, list[float]]]) -> bytes:
@@ -230,27 +250,31 @@ def _plot(experiment: "Experiment", table: dict[str, dict[str, list[float]]]) ->
     shared = lines.pop("", []) if len(lines) > 1 else []
     if len(lines) > 1:  # each has its own unit
         return _lines(lines, shared, table, [name for name in ("PSNR", "PSNR in holes", "mTSED") if name in names])
-    figure, axes = _figure(math.ceil(len(names) / 2), 2)
+    if not lines:
+        return _grouped_bars(names, table)
+    figure, axes = _figure(math.ceil(len(names) / 2), 2, 1.9)
+    (settings,) = lines.values()
     for place, name in zip(axes, names):
-        if lines:
-            (settings,) = lines.values()
-            points = sorted((each.x, mean_of_known(table[each.label].get(name, []))) for each in settings)
-            place.plot(*zip(*points), "o-", color=COLOURS[0], markersize=4)
-            place.set_xlabel(experiment.axis, fontsize=8)
-        else:
-            labels = list(table)
-            place.barh(
-                range(len(labels)), [mean_of_known(table[label].get(name, [])) for label in labels], color=COLOURS[0]
-            )
-            place.set_yticks(range(len(labels)), labels, fontsize=7)
-            place.invert_yaxis()
-            values = [value for label in labels if math.isfinite(value := mean_of_known(table[label].get(name, [])))]
-            if values and name.startswith("PSNR"):  # differences of decibels are what matters
-                place.set_xlim(min(values) - 2, max(values) + 0.5)
-        place.set_title(name, fontsize=9)
-        place.tick_params(labelsize=7)
+        place.plot(*_points(settings, table, name), "o-", color=COLOURS[0], markersize=4)
+        _span(place, name)
     for place in axes[len(names) :]:
         place.axis("off")
+    figure.supxlabel(experiment.axis, fontsize=8)
+    return _png(figure)
+
+
+def _grouped_bars(names: Sequence[str], table: dict[str, dict[str, list[float]]]) -> bytes:
+    labels = list(table)
+    figure, axes = _figure(len(names), 1, 0.5 + 0.22 * len(labels))
+    for place, name in zip(axes, names):
+        values = [mean_of_known(table[label].get(name, [])) for label in labels]
+        place.barh(range(len(labels)), values, color=COLOURS[0])
+        place.set_yticks(range(len(labels)), labels)
+        place.invert_yaxis()
+        known = [value for value in values if math.isfinite(value)]
+        if known and name.startswith("PSNR"):  # differences of decibels are what matters
+            place.set_xlim(min(known) - 2, max(known) + 0.5)
+        _span(place, name, upright=False)
     return _png(figure)
 
 
@@ -258,36 +282,40 @@ def _lines(
     lines: dict[str, list[Any]], shared: list[Any], table: dict[str, dict[str, list[float]]], names: list[str]
 ) -> bytes:
     """A row a kind, a column a figure."""
-    figure, axes = _figure(len(lines), len(names), 1.9)
+    figure, axes = _figure(len(lines), len(names), 1.5)
     places = iter(axes)
     for colour, (line, settings) in zip(COLOURS, lines.items()):
-        for name in names:
+        for column, name in enumerate(names):
             place = next(places)
-            points = sorted((each.x, mean_of_known(table[each.label].get(name, []))) for each in [*shared, *settings])
-            place.plot(*zip(*points), "o-", color=colour, markersize=4)
-            place.set_title(name, fontsize=8)
-            place.set_xlabel(line, fontsize=8)
-            place.tick_params(labelsize=7)
+            place.plot(*_points([*shared, *settings], table, name), "o-", color=colour, markersize=4)
+            _span(place, name)
+            if column == len(names) // 2:
+                place.set_xlabel(line, fontsize=8)
     return _png(figure)
 
 
 def _heat_map(experiment: "Experiment", table: dict[str, dict[str, list[float]]]) -> bytes:
     across = sorted({setting.x for setting in experiment.settings if setting.x is not None})
     down = sorted({setting.line for setting in experiment.settings}, key=float)
-    figure, axes = _figure(1, 2, 3.0)
+    figure, axes = _figure(1, 2, 2.3)
     for place, name in zip(axes, ("PSNR", "mTSED")):
         values = np.full((len(down), len(across)), np.nan)
         for setting in experiment.settings:
-            values[down.index(setting.line), across.index(setting.x)] = mean_of_known(
-                table[setting.label].get(name, [])
-            )
-        image = place.imshow(values, cmap="viridis", origin="lower")
+            known = table.get(setting.label, {}).get(name, [])
+            values[down.index(setting.line), across.index(setting.x)] = mean_of_known(known)
+        middle, span = (0.0, 1.0)
+        if np.isfinite(values).any():
+            middle = (np.nanmax(values) + np.nanmin(values)) / 2
+            span = max(np.nanmax(values) - np.nanmin(values), LEAST_SPAN[name])
+        place.imshow(values, cmap="viridis", origin="lower", vmin=middle - span / 2, vmax=middle + span / 2)
         for (row, column), value in np.ndenumerate(values):
-            place.text(column, row, f"{value:.2f}", ha="center", va="center", color="white", fontsize=7)
-        place.set_xticks(range(len(across)), [f"{each:g}" for each in across])
-        place.set_yticks(range(len(down)), down)
-        place.set(title=name, xlabel="τ_T", ylabel="τ_q")
-        figure.colorbar(image, ax=place, shrink=0.7)
+            ink = "black" if value > middle + 0.1 * span else "white"
+            place.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=9)
+        place.set_xticks(range(len(across)), [f"{each:g}" for each in across], fontsize=7)
+        place.set_yticks(range(len(down)), down, fontsize=7)
+        place.set_title(name, fontsize=8)
+        place.set_xlabel("τ_T", fontsize=8)
+        place.set_ylabel("τ_q", fontsize=8)
     return _png(figure)
 
 
@@ -309,15 +337,15 @@ def _bars(values: dict[str, list[float]], name: str) -> bytes:
 
 def _courses(courses: dict[str, dict[str, list[float]]]) -> bytes:
     names = [name for name, _, _ in SHOWN if name in courses]
-    figure, axes = _figure(math.ceil(len(names) / 2), 2)
+    figure, axes = _figure(math.ceil(len(names) / 2), 2, 1.9)
     for place, name in zip(axes, names):
         for colour, (method, values) in zip(COLOURS, courses[name].items()):
             # a figure of pairs begins at the second frame
             first = 1 + (name == "mTSED")
             place.plot(np.arange(first, first + len(values)), values, "o-", markersize=3, color=colour, label=method)
-        place.set_title(name, fontsize=9)
-        place.set_xlabel("frame", fontsize=8)
-        place.tick_params(labelsize=7)
+        _span(place, name)
+        place.set_xlabel("frame", fontsize=7)
+        place.xaxis.get_major_locator().set_params(integer=True)
     for place in axes[len(names) :]:
         place.axis("off")
     handles, labels = axes[0].get_legend_handles_labels()
