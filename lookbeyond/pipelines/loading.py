@@ -33,7 +33,7 @@ from .views import FRAMES_DECODED_AT_ONCE, ROWS_AT_ONCE, ViewsPipeline, ViewsPip
 log = logging.getLogger(__name__)
 
 SMALLEST = (64, 64)
-"""Width and height of the smallest frames that networks of public weights see."""
+"""Width and height of the smallest frames that networks with public weights accept."""
 LIBRARIES = ("diffusers", "transformers", "lookbeyond")
 """What a preset's `loads` may name: a preset file must not run other code."""
 LORA_HOSTS = {"outpaint": "inpaint", "masked-video": "video"}
@@ -128,7 +128,7 @@ def _add_lora(role: str, pipeline: Any, folder: Path, component: Component) -> N
         fits, detail = False, typed_line(error)
     if not fits:
         raise InputError(
-            f"{role}: {path} is no LoRA for {type(pipeline).__name__} ({detail}); take one that was trained for it"
+            f"{role}: {path} is not a LoRA for {type(pipeline).__name__} ({detail}); take one that was trained for it"
         )
 
 
@@ -146,7 +146,7 @@ def _class_of(role: str, component: Component) -> Any:
 
 
 def _check_kind(role: str, folder: Path, kind: type) -> None:
-    """That the folder's configuration names the class, where it names any."""
+    """Raises `InputError` if the folder's configuration names another class."""
     name = "model_index.json" if issubclass(kind, DiffusionPipeline) else "config.json"
     try:
         config = json.loads((folder / name).read_text("utf-8"))
@@ -173,7 +173,7 @@ def _check_kind(role: str, folder: Path, kind: type) -> None:
 
 
 class _Held:
-    """A pipeline of views that has its memory planned before each clip, by its `holding`."""
+    """A pipeline of views whose `holding` plans its memory before each clip."""
 
     holding: "Holding | None" = None
 
@@ -193,7 +193,7 @@ class HeldMaskedVideo(_Held, MaskedVideoPipeline):
 
 
 class Holding:
-    """How the pipelines of a preset are held on a device: as planned for frames of one size, until others come.
+    """How the pipelines of a preset are held on a device: as planned for frames of one size, until the size changes.
 
     A plan depends on the preset, the size and what was free before anything was loaded, not on what came before: the
     same work is done in the same way each time.
@@ -226,8 +226,8 @@ class Holding:
             quicken(pipelines[-1], compiled=self.compile)
 
     def plan_again(self, width: int, height: int, frames: int) -> None:
-        """Before a clip of such frames: holds the networks in another way if it has to be, and says so."""
-        # a walk to an anchor has fewer frames than a clip: not every other unit is to move all networks
+        """Before a clip of such frames: holds the networks in another way if necessary, and logs it."""
+        # a walk to an anchor has fewer frames than a clip: networks should not be moved at every other unit
         size, frames = (width, height), max(frames, self.frames)
         if (size, frames) == (self.size, self.frames):
             return
@@ -237,7 +237,7 @@ class Holding:
         assert before is not None and self.plan is not None
         if (before.offload, before.chunked) != (self.plan.offload, self.plan.chunked):
             for pipeline in self.pipelines:
-                let_go(pipeline)
+                release(pipeline)
             self.hold(self.pipelines)
 
     def _planned(self, size: tuple[int, int] | None, frames: int = 0) -> MemoryPlan | None:
@@ -251,7 +251,7 @@ def place(pipeline: Any, how: MemoryPlan | None, device: str) -> None:
         for component in pipeline.components.values():
             for method in ("enable_slicing", "enable_tiling", "enable_forward_chunking"):
                 if hasattr(component, method):
-                    with contextlib.suppress(ValueError, NotImplementedError):  # networks that only say they could
+                    with contextlib.suppress(ValueError, NotImplementedError):  # networks that only claim to support it
                         getattr(component, method)()
         if isinstance(pipeline, ViewsPipeline):
             pipeline.rows_at_once = pipeline.frames_decoded_at_once = 1
@@ -259,14 +259,14 @@ def place(pipeline: Any, how: MemoryPlan | None, device: str) -> None:
             pipeline.rows_at_once = 1
         if how.device.startswith("mps"):  # without fused attention the maps are as large as everything else
             pipeline.enable_attention_slicing()
-    # the built-in networks are small, and their autoencoder has no hook by which it could be brought
+    # the built-in networks are small, and their autoencoder has no hook that could move it
     small = isinstance(getattr(pipeline, "vae", None), Autoencoder)
     if how is None or how.offload == "none" or small:
         pipeline.to(device)
     elif how.offload == "model":
         pipeline.enable_model_cpu_offload(device=device)
     else:
-        # An autoencoder works by calls that hooks of its parts do not see. Whole blocks would not do: of networks
+        # An autoencoder works by calls that hooks of its parts do not see. Whole blocks would not do: in networks
         # whose blocks stand deeper than the first level, which all text encoders are, nearly everything would stay.
         stays = ["vae", *pipeline._exclude_from_cpu_offload]
         pipeline.enable_group_offload(
@@ -275,8 +275,8 @@ def place(pipeline: Any, how: MemoryPlan | None, device: str) -> None:
         )  # fmt: skip
 
 
-def let_go(pipeline: Any) -> None:
-    """Undoes `place` and `quicken`, but for where the networks are."""
+def release(pipeline: Any) -> None:
+    """Undoes `place` and `quicken`, except for where the networks are."""
     pipeline.remove_all_hooks()
     for component in pipeline.components.values():
         for method in ("disable_slicing", "disable_tiling"):
@@ -298,7 +298,7 @@ def let_go(pipeline: Any) -> None:
 def quicken(
     pipeline: ViewsPipeline | MaskedVideoPipeline, *, channels_last: bool = True, compiled: bool = False
 ) -> None:
-    """Convolutions' weights in the order that tensor cores read them, and networks `compiled`: same results, sooner.
+    """Convolutions' weights in the order that tensor cores read them, and networks `compiled`: same results, faster.
 
     Compiling takes minutes at the first frames of each size.
     """

@@ -73,12 +73,12 @@ def test_a_path_of_any_length_is_shot_and_what_is_known_stays_as_it_was(local, r
     cameras, shot = shoot(scene, room, 12)
     assert [view.camera for view in shot] == cameras
     assert seen and all(shape[-2:] == (4, 8) for shape in seen)
-    for view, told in zip(shot, tell_frames(room.shrunk_for(cameras[0]), cameras), strict=True):
-        inside = np.asarray(told.known) & (np.abs(view.distance - told.distance) < 1e-3)
-        whole = np.asarray(told.whole)
+    for view, warped in zip(shot, tell_frames(room.shrunk_for(cameras[0]), cameras), strict=True):
+        inside = np.asarray(warped.known) & (np.abs(view.distance - warped.distance) < 1e-3)
+        whole = np.asarray(warped.whole)
         if whole:
-            assert np.array_equal(view.colour, told.colour)
-        assert inside[told.known].all() and np.isfinite(view.distance).all()
+            assert np.array_equal(view.colour, warped.colour)
+        assert inside[warped.known].all() and np.isfinite(view.distance).all()
     again = shoot(ScenePipeline.from_preset(scene.preset), room, 12)[1]
     assert all(np.array_equal(one.colour, other.colour) for one, other in zip(shot, again, strict=True))
 
@@ -103,10 +103,10 @@ def test_under_every_lever_frames_keep_their_order_and_their_known_pixels(local,
         cameras, shot = shoot(scene, room, 5)
         assert [view.camera for view in shot] == cameras
         pictures.append(np.stack([view.colour for view in shot]))
-    told = list(tell_frames(room.shrunk_for(cameras[0]), cameras))
-    assert not all(frame.whole for frame in told)
+    warped = list(tell_frames(room.shrunk_for(cameras[0]), cameras))
+    assert not all(frame.whole for frame in warped)
     # inside the feathered rim of the holes nothing but the panorama is left, whatever the network made
-    for place, frame in enumerate(told):
+    for place, frame in enumerate(warped):
         deep = faded(frame.known) == 1
         assert deep.any() and all(np.array_equal(made[place][deep], frame.colour[deep]) for made in pictures)
     assert len({made.tobytes() for made in pictures[:5]}) == 5  # and each lever does something
@@ -157,7 +157,9 @@ def test_a_lora_changes_the_network_and_one_of_another_size_is_refused_by_name(l
     with torch.no_grad():
         assert not torch.allclose(fitting.transformer(**inputs).sample, plain(**inputs).sample)
     larger = wan_vace(num_attention_heads=4).transformer
-    with pytest.raises(InputError, match=r"views/lora: .*larger.* is no LoRA for WanVACEPipeline .*take one that was"):
+    with pytest.raises(
+        InputError, match=r"views/lora: .*larger.* is not a LoRA for WanVACEPipeline .*take one that was"
+    ):
         with_lora(lora_for(tmp_path, larger, "larger"))
 
 
