@@ -1,7 +1,7 @@
-"""Rooms of kinds that no network was trained on: corridors, halls with columns, open plans.
+"""Rooms of kinds that no network was trained on: corridors, halls with columns, open plans, attics.
 
-They are drawn with the surfaces and the furniture of `room_drawing`, but their shells have other proportions and things
-stand in them that no room of training has. Sloping ceilings cannot be drawn: the caster knows upright boxes only.
+They are drawn with the surfaces and the furniture of `room_drawing`, but their shells have other proportions or sloping
+ceilings, and things stand in them that no room of training has.
 """
 
 from typing import Literal, get_args
@@ -11,7 +11,7 @@ import numpy as np
 from .room_drawing import BOXES, RoomDrawing
 from .rooms import HELD_OUT_SEED, Rooms
 
-OtherKind = Literal["corridor", "columns", "open plan"]
+OtherKind = Literal["corridor", "columns", "open plan", "attic"]
 OTHER_KINDS: tuple[OtherKind, ...] = get_args(OtherKind)
 
 
@@ -25,12 +25,41 @@ class _OtherRoom(RoomDrawing):
             "corridor": ((4.5, 0.6, 1.15), (8.0, 0.95, 1.5)),
             "columns": ((5.0, 4.0, 1.7), (8.0, 6.0, 2.6)),
             "open plan": ((5.0, 4.0, 1.2), (8.5, 7.0, 1.7)),
+            "attic": ((2.5, 1.8, 1.2), (4.5, 2.8, 1.5)),
         }[kind]
         self.half = rng.uniform(low, high)
         self.camera_height = min(rng.uniform(1.3, 1.8), 2 * self.half[2] - 0.5)
         self.centre = rng.uniform(-0.6, 0.6, 3) * (self.half - 0.5)
         self.centre[2] = self.half[2] - self.camera_height
         self.floor = -self.camera_height
+        if kind == "attic":
+            self._put_slopes()
+
+    def _put_slopes(self) -> None:
+        """A roof over both long walls; between the slopes a strip of the ceiling is left."""
+        knee, strip = self.rng.uniform(0.6, 1.2), self.rng.uniform(0.15, 0.6)
+        run, rise = self.half[1] - strip, 2 * self.half[2] - knee
+        normal = np.array([rise, -run]) / np.hypot(rise, run)
+        # whoever takes a photo there stands where they can stand upright
+        upright = self.half[1] - run * max(0.0, self.camera_height + 0.35 - knee) / rise
+        self.centre[1] = self.rng.uniform(-1, 1) * max(0.0, upright - 0.2)
+        for slope, side in zip(self.slopes, (-1.0, 1.0), strict=True):
+            wall, top_of_wall = self.centre[1] + side * self.half[1], self.floor + knee
+            across, up = -side * normal[0], normal[1]
+            slope[:] = 0.0, across, up, -(across * wall + up * top_of_wall)
+
+    def _draw_opening(self, k: int, taken: list[list[tuple[float, float]]]) -> None:
+        lights = self.next_light
+        super()._draw_opening(k, taken)
+        if self.kind == "attic" and self.openings[k, 0] in (2, 3):  # the roof would cut it
+            self.openings[k, 0] = -1
+            self.lights[lights:], self.next_light = 0, lights
+
+    def _draw_lamp(self) -> np.ndarray:
+        glow = super()._draw_lamp()
+        if self.kind == "attic":
+            self.ellipsoids[0, 1] = self.lights[0, 1] = self.centre[1]
+        return glow
 
     def _furnish(self) -> None:
         if self.kind == "columns":

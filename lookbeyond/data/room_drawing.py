@@ -6,9 +6,10 @@ import numpy as np
 
 from .textures import FIRST_PICTURE, MATERIALS, PICTURES, TILES_PER_MATERIAL
 
-BOXES, ELLIPSOIDS, OPENINGS, LIGHTS = 36, 4, 4, 4
+BOXES, ELLIPSOIDS, OPENINGS, LIGHTS, SLOPES = 36, 4, 4, 4, 2
 # Faces of a shell and of a box, in the order -x, +x, -y, +y, -z (floor), +z (ceiling).
 FACES = 6
+CEILING = 5
 SURFACES = FACES * (1 + OPENINGS) + BOXES + ELLIPSOIDS
 FIRST_BOX = FACES * (1 + OPENINGS)
 FIRST_BALL = FIRST_BOX + BOXES
@@ -61,6 +62,7 @@ class RoomDrawing:
         self.openings[:, 0], self.annexes[:, 1] = -1, 1
         self.boxes = np.tile([0, 0, -1000.0, 0.01, 0.01, 0.01, 0], (BOXES, 1))
         self.ellipsoids = np.tile([0, 0, -1000.0, 0.01, 0.01, 0.01], (ELLIPSOIDS, 1))
+        self.slopes = np.tile([0, 0, -1.0, 1000.0], (SLOPES, 1))
         self.next_light, self.next_box = 1, 0
 
     def draw(self) -> dict[str, np.ndarray]:
@@ -83,6 +85,7 @@ class RoomDrawing:
             "openings": self.openings,
             "annexes": self.annexes,
             "outdoors": self.outdoors,
+            "slopes": self.slopes,
             "boxes": self.boxes,
             "ellipsoids": self.ellipsoids,
             "surfaces": self.surfaces,

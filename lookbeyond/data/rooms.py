@@ -1,9 +1,10 @@
 """Procedural rooms, ray-cast: exact colour and exact distance from any camera inside, batched in torch, seeded.
 
-A room is a box shell with doorways (a second shell lies behind each) and windows (a big shell of sky and ground
-behind each), furnished with composite furniture made of boxes and ellipsoids, papered and floored from the
-texture bank, and lit by a ceiling lamp, a second lamp and its windows. The photographer stands at the origin,
-the floor lies at z = -camera_height, Z is up, lengths are metres: the world of the command line (docs/reading.md).
+A room is a box shell, in attics cut by sloping ceilings, with doorways (a second shell lies behind each) and windows
+(a big shell of sky and ground behind each), furnished with composite furniture made of boxes and ellipsoids, papered
+and floored from the texture bank, and lit by a ceiling lamp, a second lamp and its windows. The photographer
+stands at the origin, the floor lies at z = -camera_height, Z is up, lengths are metres: the world of the command line
+(docs/reading.md).
 
 Room `seed` is the same room whatever batch it is drawn in, on every device.
 """
@@ -17,7 +18,7 @@ import torch
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import View
 
-from .room_drawing import BOXES, FACES, FIRST_BALL, FIRST_BOX, LIGHTS, OPENINGS, draw_room
+from .room_drawing import BOXES, CEILING, FACES, FIRST_BALL, FIRST_BOX, LIGHTS, OPENINGS, draw_room
 from .textures import TILE_SIZE, texture_bank
 
 RAYS_AT_ONCE = 8192
@@ -36,6 +37,7 @@ class Rooms:
     openings: torch.Tensor  # [B, OPENINGS, 5] face, centre along the wall, half width, bottom z, top z
     annexes: torch.Tensor  # [B, OPENINGS, 2, 3] shell seen through each opening
     outdoors: torch.Tensor  # [B, OPENINGS] 1 where the annex is sky and ground
+    slopes: torch.Tensor  # [B, SLOPES, 4] sloping ceilings: unit normal into the room, offset; inside n·p + offset > 0
     boxes: torch.Tensor  # [B, BOXES, 7] centre, half size, yaw
     ellipsoids: torch.Tensor  # [B, ELLIPSOIDS, 6] centre, radii
     surfaces: torch.Tensor  # [B, SURFACES, 7] tile, tiles per metre, tint (3), emission, gloss
@@ -76,6 +78,7 @@ class Rooms:
         """[B, N, 3] world -> [B, N] bool: inside the room and at least `margin` metres from everything."""
         p = _rotate(positions, -self.yaw[:, None])
         inside = ((p - self.shell[:, None, 0]).abs() < self.shell[:, None, 1] - margin).all(-1)
+        inside &= (_below_slopes(self, p) > margin).all(-1)
         local = _rotate(p[:, :, None] - self.boxes[:, None, :, :3], -self.boxes[:, None, :, 6])
         clear = ((local.abs() - self.boxes[:, None, :, 3:6]).amax(-1) > margin).all(-1)
         round_ = (p[:, :, None] - self.ellipsoids[:, None, :, :3]) / (self.ellipsoids[:, None, :, 3:] + margin)
@@ -109,10 +112,25 @@ def _exit(shell_centre, shell_half, origins, directions):
     return distance, axis * 2 + positive
 
 
+def _below_slopes(rooms: Rooms, points):
+    """Distance of points [B, N, 3] from every sloping ceiling [B, N, SLOPES]; room frame."""
+    return points @ rooms.slopes[..., :3].mT + rooms.slopes[:, None, :, 3]
+
+
+def _nearest_slope(rooms: Rooms, origins, directions):
+    """Distance [B, N] to the nearest sloping ceiling (inf: none), and which."""
+    towards = -directions @ rooms.slopes[..., :3].mT
+    away = _below_slopes(rooms, origins) / towards.clamp_min(1e-7)
+    return torch.where(towards > 1e-7, away, torch.inf).min(-1)
+
+
 def _intersect(rooms: Rooms, origins, directions):
     """distance, surface number, local texture point [B, N, 2], normal [B, N, 3], hit point; room frame."""
     batch, count = origins.shape[:2]
     distance, face = _exit(rooms.shell[:, None, 0], rooms.shell[:, None, 1], origins, directions)
+    slope_t, slope = _nearest_slope(rooms, origins, directions)
+    sloping = slope_t < distance
+    distance, face = torch.where(sloping, slope_t, distance), torch.where(sloping, CEILING, face)
     point = origins + distance[..., None] * directions
     surface, bound_centre = face.clone(), rooms.shell[:, None, 0].expand(batch, count, 3)
     for k in range(OPENINGS):
@@ -134,6 +152,7 @@ def _intersect(rooms: Rooms, origins, directions):
     distance = torch.where(hit_ball, round_t, distance)
     surface = torch.where(hit_ball, FIRST_BALL + ball, surface)
     hit_box = hit_box & ~hit_ball
+    sloping = sloping & ~hit_box & ~hit_ball
 
     point = origins + distance[..., None] * directions
     rows = torch.arange(batch, device=origins.device)[:, None]
@@ -150,8 +169,16 @@ def _intersect(rooms: Rooms, origins, directions):
     shape = rooms.ellipsoids[rows, ball]
     round_normal = torch.nn.functional.normalize((point - shape[..., :3]) / shape[..., 3:] ** 2, dim=-1)
     normal = torch.where(hit_ball[..., None], round_normal, normal)
+    inward = rooms.slopes[rows, slope, :3]
+    normal = torch.where(sloping[..., None], inward, normal)
+    # across a slope runs the horizontal, down it goes what stands upright on that
+    level = torch.nn.functional.normalize(
+        torch.stack([-inward[..., 1], inward[..., 0], 0 * inward[..., 0]], -1), dim=-1
+    )
     u = torch.where(axis == 0, local[..., 1], local[..., 0])
     v = torch.where(axis == 2, local[..., 1], local[..., 2])
+    u = torch.where(sloping, (local * level).sum(-1), u)
+    v = torch.where(sloping, (local * torch.linalg.cross(inward, level)).sum(-1), v)
     return distance, surface, torch.stack([u, v], -1), normal, point
 
 
@@ -234,6 +261,7 @@ def _shade(rooms: Rooms, bank, origins, directions, pixel_angle, distance, surfa
 
     # ambient occlusion: the room's own edges, and the floor beside what stands on it
     gap = rooms.shell[:, None, 1] - (point - rooms.shell[:, None, 0]).abs()
+    gap = torch.cat([gap, _below_slopes(rooms, point)], -1)
     near_edge = gap.clamp_min(0).topk(2, dim=-1, largest=False).values[..., 1]
     occlusion = 1 - 0.35 * torch.exp(-near_edge / 0.22)
     centre, half, yaw = rooms.boxes[:, None, :, :3], rooms.boxes[:, None, :, 3:6], rooms.boxes[:, None, :, 6]

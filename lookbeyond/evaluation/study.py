@@ -30,6 +30,7 @@ import torch
 from tqdm import tqdm
 
 import lookbeyond
+from lookbeyond.data.captures import captures
 from lookbeyond.data.other_rooms import OTHER_KINDS
 from lookbeyond.errors import InputError, LookBeyondError, StorageError
 from lookbeyond.geometry.cameras import CameraError, PathError
@@ -42,6 +43,7 @@ from .options import parser_of
 from .perceptual import PerceptualNetworks
 from .results import OURS, Result, remembered
 from .scenes import Scene, held_out_room, other_scene, panorama_files, scenes_of_panorama
+from .study_captures import evaluate_capture
 from .study_settings import SHIPPED, Experiment, experiments
 from .study_walks import INPAINTED, Walker
 
@@ -70,6 +72,8 @@ class Study:
     """kind of place -> method -> Fréchet excess over all its places."""
     left_out: list[str] = field(default_factory=list)
     """What is not in the report, and why."""
+    captures: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """figure -> method -> one value a capture."""
 
 
 def run(options: argparse.Namespace, command: str) -> Study:
@@ -83,17 +87,14 @@ def run(options: argparse.Namespace, command: str) -> Study:
         study.left_out.append(str(error))
     for name in networks.skipped:
         study.left_out.append(f"{name}: the file of its network is not given (--perceptual)")
-    study.left_out += [
-        "Attics: the room caster knows no sloping walls",
-        "Captures of users: nothing measures them yet",
-        "A checkpoint without cycle consistency: the built-in network cannot make a seam",
-    ]
+    study.left_out.append("A checkpoint without cycle consistency: the built-in network cannot make a seam")
     settings = {"size": options.size, "frames": options.frames, "code": code_hash()}
     identity = hashlib.sha256(json.dumps([settings, pipeline.revision]).encode()).hexdigest()[:8]
     folder = options.out / "done" / identity
     folder.mkdir(parents=True, exist_ok=True)
     try:
         run_panoramas(study, pipeline, networks, options, folder)
+        run_captures(study, pipeline, networks, options, folder)
         run_walks(study, Walker(pipeline, networks, options.frames, options.size), options, folder)
     except KeyboardInterrupt:
         study.left_out.append("The run was interrupted: give the same command again for the rest")
@@ -206,6 +207,30 @@ def run_panoramas(
             }  # fmt: skip
 
 
+def run_captures(
+    study: Study, pipeline: ScenePipeline, networks: PerceptualNetworks, options: argparse.Namespace, folder: Path
+) -> None:
+    """The move of every capture in a folder; one that cannot be read or followed is named."""
+    if options.captures is None:
+        study.left_out.append("Captures: no folder was given (--captures)")
+        return
+    try:
+        paths = captures(options.captures)
+    except InputError as error:
+        study.left_out.append(f"Captures: {error}")
+        return
+    for path in tqdm(paths, desc="captures", unit="capture"):
+        key = hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:10]
+        result = _kept(
+            study, folder, f"capture_{key}",
+            lambda path=path: evaluate_capture(pipeline, path, options.frames, options.size[0], networks),
+            f"Capture {path.parent}",
+        )  # fmt: skip
+        for figure, methods in (result.figures if result else {}).items():
+            for method, value in methods.items():
+                study.captures.setdefault(figure, {}).setdefault(method, []).append(value)
+
+
 def _real_places(study: Study, options: argparse.Namespace) -> Iterator[tuple[str, str, Callable[[], Scene]]]:
     """Photos of the panoramas in a folder; a picture that cannot be read is named."""
     for path in panorama_files(options.panoramas):
@@ -255,6 +280,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_of(
         "study", __doc__ or "", quick="2 rooms, 9 frames of 192x128", full="64 rooms, 48 frames of 576x384: for a GPU"
     )
+    parser.add_argument("--captures", type=Path, help="folder of captures: transforms.json beside its frames")
     parser.add_argument("--first-room", type=int, default=0, help="the first of them (0)")
     options = parser.parse_args(argv)
     options.size_name = "quick" if options.quick else "full" if options.full else "default"
@@ -272,7 +298,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     require_space(options.out, NEEDED_BYTES)
     options.out.mkdir(parents=True, exist_ok=True)
     command = "lookbeyond study " + shlex.join(sys.argv[2:] if argv is None else list(argv))
+    began = time.monotonic(), time.process_time()
     study = run(options, command)
+    minutes = [(now - then) / 60 for now, then in zip((time.monotonic(), time.process_time()), began, strict=True)]
+    study.about["took"] = f"{minutes[0]:.0f} minutes, {minutes[1]:.1f} minutes of a processor"
     study_report.write(options.out, study, experiments(options.size_name))
     print(f"{options.out / 'index.html'}: done; {len(study.left_out)} things were left out and are named there.")
 

@@ -17,6 +17,7 @@ from lookbeyond.whole import storage_errors, whole_file
 from .metrics import mean_of_known
 from .paired import claim, difference
 from .results import LOWER_IS_BETTER, OURS
+from .table import rows_as_markdown
 
 if TYPE_CHECKING:
     from .study import Study
@@ -26,7 +27,10 @@ SHOWN = (("PSNR", "dB", True), ("PSNR in holes", "dB", True), ("SSIM", "", True)
          ("drift", "% of pixels", False), ("LPIPS", "", False))  # fmt: skip
 """Figures of walks that are told: name, unit, whether more is better."""
 CLAIMED = ("PSNR", "PSNR in holes", "mTSED")
-PLOT_WIDTH_IN = 6.4
+PLOT_WIDTH_IN, PLOT_DPI = 4.4, 190
+"""Narrow, so that a phone shows its letters large enough to read."""
+LEAST_SPAN = {"PSNR": 2.0, "PSNR in holes": 2.0, "SSIM": 0.1, "mTSED": 0.2, "drift": 1.0, "LPIPS": 0.1}
+"""What an axis spans at least: a difference that is nothing is to look like nothing."""
 COLOURS = ("#1f5fa8", "#c4581c", "#3c8a4b", "#8a4ba0", "#7a6a2a", "#b03060")
 
 
@@ -45,7 +49,7 @@ class Section:
 
 def write(folder: Path, study: "Study", experiments: Sequence["Experiment"]) -> None:
     """index.html, report.md with plots/, and study.json."""
-    sections = [*_panorama_sections(study), *_walk_sections(study, experiments), *_course_sections(study)]
+    sections = sections_of(study, experiments)
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)
     for old in plots.glob("*.png"):
@@ -56,6 +60,14 @@ def write(folder: Path, study: "Study", experiments: Sequence["Experiment"]) -> 
     _write_whole(folder / "study.json", json.dumps(_plain(asdict(study)), indent=1, allow_nan=False))
     _write_whole(folder / "report.md", _markdown(study, sections))
     _write_whole(folder / "index.html", _page(study, sections))
+
+
+def sections_of(study: "Study", experiments: Sequence["Experiment"]) -> list[Section]:
+    """All findings, in the report's order."""
+    return [
+        *_panorama_sections(study), *_capture_sections(study), *_walk_sections(study, experiments),
+        *_course_sections(study),
+    ]  # fmt: skip
 
 
 def _write_whole(path: Path, content: str | bytes) -> None:
@@ -98,9 +110,35 @@ def _walk_sections(study: "Study", experiments: Sequence["Experiment"]) -> list[
                 if name in CLAIMED and name in values and name in reference:
                     found = difference(values[name], reference[name])
                     section.claims.append(claim(label, experiment.reference.label, name, unit, more, found))
+        section.claims += _falls_off(experiment, table)
         section.plot = _heat_map(experiment, table) if experiment.grid else _plot(experiment, table)
         sections.append(section)
     return sections
+
+
+def _falls_off(experiment: "Experiment", table: dict[str, dict[str, list[float]]]) -> list[str]:
+    """For every line of a plot the least step away from the reference from which on a figure is told to be worse."""
+    reference, sentences = experiment.reference, []
+    start = reference.x or 0.0
+    for line in dict.fromkeys(each.line for each in experiment.settings if each.x is not None and not experiment.grid):
+        along = [each for each in experiment.settings if each.line == line and each.x is not None and each != reference]
+        for name, _, more in [each for each in SHOWN if each[0] in CLAIMED]:
+            usual = table[reference.label].get(name, [])
+            values = {each.x or 0.0: table.get(each.label, {}).get(name, []) for each in along}
+            found = {x: difference(of, usual) for x, of in values.items() if len(of) == len(usual)}
+            if not any(each.interval for each in found.values()):
+                continue
+            what = line or experiment.axis
+            for side in ([x for x in found if x > start], [x for x in found if x < start]):
+                worse = [x for x in side if found[x].is_told and (found[x].mean < 0) == more]
+                nearest, farthest = (
+                    pick(worse or side, key=lambda x: abs(x - start), default=0) for pick in (min, max)
+                )
+                if worse:
+                    sentences.append(f"{name} falls off with {what}: from {nearest:g} on.")
+                elif side:
+                    sentences.append(f"{name} does not fall off with {what} up to {farthest:g}.")
+    return sentences
 
 
 def _panorama_sections(study: "Study") -> list[Section]:
@@ -131,6 +169,28 @@ def _panorama_sections(study: "Study") -> list[Section]:
     return sections
 
 
+def _capture_sections(study: "Study") -> list[Section]:
+    """What was filmed, beside the same moves through worlds made from first frames."""
+    if not study.captures:
+        return []
+    frames = study.captures["frames"][OURS]
+    section = Section(f"Captures ({len(frames)})")
+    figures = [each for each in SHOWN if each[0] in study.captures]
+    methods = sorted({method for name, _, _ in figures for method in study.captures[name]})
+    section.table = [["", *(f"{name}{f', {unit}' if unit else ''}" for name, unit, _ in figures)]]
+    for method in methods:
+        section.table.append([method, *(_cell(study.captures[name].get(method, [])) for name, _, _ in figures)])
+    for name, unit, more in figures:
+        for method in methods:
+            values = study.captures[name].get(method, [])
+            if method != OURS and len(values) == len(frames):
+                found = difference(study.captures[name][OURS], values)
+                section.claims.append(claim(OURS, method, name, unit, more, found))
+    values = study.captures.get("PSNR", {})
+    section.plot = _bars(values, "PSNR, dB")
+    return [section]
+
+
 def _course_sections(study: "Study") -> list[Section]:
     if not study.courses:
         return []
@@ -159,8 +219,25 @@ def _figure(rows: int, columns: int, height_in: float = 2.6):
 
 def _png(figure) -> bytes:
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=130)
+    figure.savefig(buffer, format="png", dpi=PLOT_DPI)
     return buffer.getvalue()
+
+
+def _span(place, name: str, *, upright: bool = True) -> None:
+    """Widens an axis to what it spans at least; few numbers stand along it."""
+    low, high = place.get_ylim() if upright else place.get_xlim()
+    margin = max(0.0, LEAST_SPAN.get(name, 0.0) - (high - low)) / 2
+    (place.set_ylim if upright else place.set_xlim)(low - margin, high + margin)
+    place.locator_params(axis="both" if upright else "x", nbins=4)
+    place.set_title(name, fontsize=8)
+    place.tick_params(labelsize=7)
+
+
+def _points(settings: Sequence[Any], table: dict[str, dict[str, list[float]]], name: str) -> tuple[list, list]:
+    """x and mean of every setting that was shot, in the order of x."""
+    known = [each for each in settings if each.label in table]
+    points = sorted((each.x, mean_of_known(table[each.label].get(name, []))) for each in known)
+    return [x for x, _ in points], [y for _, y in points]
 
 
 def _plot(experiment: "Experiment", table: dict[str, dict[str, list[float]]]) -> bytes:
@@ -173,27 +250,31 @@ def _plot(experiment: "Experiment", table: dict[str, dict[str, list[float]]]) ->
     shared = lines.pop("", []) if len(lines) > 1 else []
     if len(lines) > 1:  # each has its own unit
         return _lines(lines, shared, table, [name for name in ("PSNR", "PSNR in holes", "mTSED") if name in names])
-    figure, axes = _figure(math.ceil(len(names) / 2), 2)
+    if not lines:
+        return _grouped_bars(names, table)
+    figure, axes = _figure(math.ceil(len(names) / 2), 2, 1.9)
+    (settings,) = lines.values()
     for place, name in zip(axes, names):
-        if lines:
-            (settings,) = lines.values()
-            points = sorted((each.x, mean_of_known(table[each.label].get(name, []))) for each in settings)
-            place.plot(*zip(*points), "o-", color=COLOURS[0], markersize=4)
-            place.set_xlabel(experiment.axis, fontsize=8)
-        else:
-            labels = list(table)
-            place.barh(
-                range(len(labels)), [mean_of_known(table[label].get(name, [])) for label in labels], color=COLOURS[0]
-            )
-            place.set_yticks(range(len(labels)), labels, fontsize=7)
-            place.invert_yaxis()
-            values = [value for label in labels if math.isfinite(value := mean_of_known(table[label].get(name, [])))]
-            if values and name.startswith("PSNR"):  # differences of decibels are what matters
-                place.set_xlim(min(values) - 2, max(values) + 0.5)
-        place.set_title(name, fontsize=9)
-        place.tick_params(labelsize=7)
+        place.plot(*_points(settings, table, name), "o-", color=COLOURS[0], markersize=4)
+        _span(place, name)
     for place in axes[len(names) :]:
         place.axis("off")
+    figure.supxlabel(experiment.axis, fontsize=8)
+    return _png(figure)
+
+
+def _grouped_bars(names: Sequence[str], table: dict[str, dict[str, list[float]]]) -> bytes:
+    labels = list(table)
+    figure, axes = _figure(len(names), 1, 0.5 + 0.22 * len(labels))
+    for place, name in zip(axes, names):
+        values = [mean_of_known(table[label].get(name, [])) for label in labels]
+        place.barh(range(len(labels)), values, color=COLOURS[0])
+        place.set_yticks(range(len(labels)), labels)
+        place.invert_yaxis()
+        known = [value for value in values if math.isfinite(value)]
+        if known and name.startswith("PSNR"):  # differences of decibels are what matters
+            place.set_xlim(min(known) - 2, max(known) + 0.5)
+        _span(place, name, upright=False)
     return _png(figure)
 
 
@@ -201,36 +282,40 @@ def _lines(
     lines: dict[str, list[Any]], shared: list[Any], table: dict[str, dict[str, list[float]]], names: list[str]
 ) -> bytes:
     """A row a kind, a column a figure."""
-    figure, axes = _figure(len(lines), len(names), 1.9)
+    figure, axes = _figure(len(lines), len(names), 1.5)
     places = iter(axes)
     for colour, (line, settings) in zip(COLOURS, lines.items()):
-        for name in names:
+        for column, name in enumerate(names):
             place = next(places)
-            points = sorted((each.x, mean_of_known(table[each.label].get(name, []))) for each in [*shared, *settings])
-            place.plot(*zip(*points), "o-", color=colour, markersize=4)
-            place.set_title(name, fontsize=8)
-            place.set_xlabel(line, fontsize=8)
-            place.tick_params(labelsize=7)
+            place.plot(*_points([*shared, *settings], table, name), "o-", color=colour, markersize=4)
+            _span(place, name)
+            if column == len(names) // 2:
+                place.set_xlabel(line, fontsize=8)
     return _png(figure)
 
 
 def _heat_map(experiment: "Experiment", table: dict[str, dict[str, list[float]]]) -> bytes:
     across = sorted({setting.x for setting in experiment.settings if setting.x is not None})
     down = sorted({setting.line for setting in experiment.settings}, key=float)
-    figure, axes = _figure(1, 2, 3.0)
+    figure, axes = _figure(1, 2, 2.3)
     for place, name in zip(axes, ("PSNR", "mTSED")):
         values = np.full((len(down), len(across)), np.nan)
         for setting in experiment.settings:
-            values[down.index(setting.line), across.index(setting.x)] = mean_of_known(
-                table[setting.label].get(name, [])
-            )
-        image = place.imshow(values, cmap="viridis", origin="lower")
+            known = table.get(setting.label, {}).get(name, [])
+            values[down.index(setting.line), across.index(setting.x)] = mean_of_known(known)
+        middle, span = (0.0, 1.0)
+        if np.isfinite(values).any():
+            middle = (np.nanmax(values) + np.nanmin(values)) / 2
+            span = max(np.nanmax(values) - np.nanmin(values), LEAST_SPAN[name])
+        place.imshow(values, cmap="viridis", origin="lower", vmin=middle - span / 2, vmax=middle + span / 2)
         for (row, column), value in np.ndenumerate(values):
-            place.text(column, row, f"{value:.2f}", ha="center", va="center", color="white", fontsize=7)
-        place.set_xticks(range(len(across)), [f"{each:g}" for each in across])
-        place.set_yticks(range(len(down)), down)
-        place.set(title=name, xlabel="τ_T", ylabel="τ_q")
-        figure.colorbar(image, ax=place, shrink=0.7)
+            ink = "black" if value > middle + 0.1 * span else "white"
+            place.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=9)
+        place.set_xticks(range(len(across)), [f"{each:g}" for each in across], fontsize=7)
+        place.set_yticks(range(len(down)), down, fontsize=7)
+        place.set_title(name, fontsize=8)
+        place.set_xlabel("τ_T", fontsize=8)
+        place.set_ylabel("τ_q", fontsize=8)
     return _png(figure)
 
 
@@ -252,15 +337,15 @@ def _bars(values: dict[str, list[float]], name: str) -> bytes:
 
 def _courses(courses: dict[str, dict[str, list[float]]]) -> bytes:
     names = [name for name, _, _ in SHOWN if name in courses]
-    figure, axes = _figure(math.ceil(len(names) / 2), 2)
+    figure, axes = _figure(math.ceil(len(names) / 2), 2, 1.9)
     for place, name in zip(axes, names):
         for colour, (method, values) in zip(COLOURS, courses[name].items()):
             # a figure of pairs begins at the second frame
             first = 1 + (name == "mTSED")
             place.plot(np.arange(first, first + len(values)), values, "o-", markersize=3, color=colour, label=method)
-        place.set_title(name, fontsize=9)
-        place.set_xlabel("frame", fontsize=8)
-        place.tick_params(labelsize=7)
+        _span(place, name)
+        place.set_xlabel("frame", fontsize=7)
+        place.xaxis.get_major_locator().set_params(integer=True)
     for place in axes[len(names) :]:
         place.axis("off")
     handles, labels = axes[0].get_legend_handles_labels()
@@ -272,22 +357,42 @@ def _courses(courses: dict[str, dict[str, list[float]]]) -> bytes:
 
 
 def _markdown(study: "Study", sections: Sequence[Section]) -> str:
-    lines = ["# Study", "", f"    {study.command}", ""]
+    return "\n".join(["# Study", "", *_markdown_lines(study, sections, with_plots=True)])
+
+
+def _markdown_lines(study: "Study", sections: Sequence[Section], *, with_plots: bool) -> list[str]:
+    lines = [f"    {study.command}", ""]
     lines += [f"- {name}: {value}" for name, value in study.about.items()]
     lines += ["", "Left out:", "", *(f"- {text}" for text in study.left_out), ""]
     for number, section in enumerate(sections, 1):
         lines += [f"## {section.title}", ""]
-        if section.plot:
+        if section.plot and with_plots:
             lines += [f"![{section.title}](plots/{number:02d}.png)", ""]
         if section.table:
-            head, *rows = section.table
-            lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-            lines += ["| " + " | ".join(row) + " |" for row in rows]
-            lines.append("")
+            lines += [rows_as_markdown(section.table)]
         lines += [*(f"- {text}" for text in section.claims), ""]
         if section.paper:
             lines += [f"*The paper*: {section.paper}", ""]
-    return "\n".join(lines)
+    return lines
+
+
+def markdown_of(path: Path) -> str:
+    """The findings of a study.json as Markdown, without plots."""
+    from .study import Study  # which writes its report by this module
+    from .study_settings import experiments
+
+    study = Study(**_with_nan(json.loads(path.read_text("utf-8"))))
+    size = next((size for size in ("quick", "full") if f"--{size}" in study.command.split()), "default")
+    return "\n".join(_markdown_lines(study, sections_of(study, experiments(size)), with_plots=False))
+
+
+def _with_nan(value: Any) -> Any:
+    """The inverse of `_plain`."""
+    if isinstance(value, dict):
+        return {name: _with_nan(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with_nan(each) for each in value]
+    return math.nan if value is None else value
 
 
 STYLE = """

@@ -122,7 +122,7 @@ class Walker:
                 for frame, true, mask in zip(frames, truth, known, strict=True)
             ]
             series["SSIM"][method] = [float(metrics.ssim_map(*pair).mean()) for pair in zip(frames, truth, strict=True)]
-            series["mTSED"][method] = _consistency(frames, cameras)
+            series["mTSED"][method] = consistency(frames, cameras)
             if "LPIPS" in self.networks.networks:
                 series["LPIPS"][method] = self.networks.lpips(frames, truth)
         watched = watch_frames(scene.sharp_panorama, views)
@@ -135,7 +135,7 @@ class Walker:
         return result
 
 
-def _consistency(frames: Sequence[np.ndarray], cameras: Sequence[Camera]) -> list[float]:
+def consistency(frames: Sequence[np.ndarray], cameras: Sequence[Camera]) -> list[float]:
     """Of every pair of neighbours the share of the thresholds at which it is consistent; NaN of too few matches."""
     pairs = metrics.match_frames(frames, cameras, [np.zeros(frame.shape[:2], bool) for frame in frames])
     found = []

@@ -85,15 +85,31 @@ def as_markdown(table: dict[str, dict[str, dict]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def rows_as_markdown(rows: list[list[str]]) -> str:
+    """Cells as a Markdown table; the first row is its head."""
+    head, *others = ("| " + " | ".join(row) + " |" for row in rows)
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *others]) + "\n"
+
+
 def with_tables(text: str, folder: Path) -> str:
-    """A Markdown text in which each `<!-- table: NAME -->` is followed by the table of the JSON file NAME in `folder`,
-    up to the next `<!-- end -->`."""
+    """A Markdown text whose figures are those of JSON files in `folder`.
+
+    `<!-- table: FILE -->` is followed by the table of a bench, `<!-- table: FILE NAME -->` by the one of that name
+    among a file's `tables`, `<!-- study: FILE -->` by the findings of a study, each up to the next `<!-- end -->`.
+    """
 
     def table_of(found: re.Match) -> str:
-        table = json.loads((folder / found[2]).read_text("utf-8"))["table"]
-        return f"{found[1]}\n\n{as_markdown(table)}\n<!-- end -->"
+        known = json.loads((folder / found[2]).read_text("utf-8"))
+        table = rows_as_markdown(known["tables"][found[3]]) if found[3] else as_markdown(known["table"])
+        return f"{found[1]}\n\n{table}\n<!-- end -->"
 
-    return re.sub(r"(<!-- table: (\S+) -->).*?<!-- end -->", table_of, text, flags=re.DOTALL)
+    def study_of(found: re.Match) -> str:
+        from .study_report import markdown_of  # with everything that a study needs
+
+        return f"{found[1]}\n\n{markdown_of(folder / found[2])}\n<!-- end -->"
+
+    text = re.sub(r"(<!-- table: (\S+)(?: (\S+))? -->).*?<!-- end -->", table_of, text, flags=re.DOTALL)
+    return re.sub(r"(<!-- study: (\S+) -->).*?<!-- end -->", study_of, text, flags=re.DOTALL)
 
 
 def plot_frames(results: list[Result], kind: str, folder: Path) -> None:

@@ -78,7 +78,7 @@ class Camera:
         if (
             np.abs(rotation.T @ rotation - np.eye(3)).max() > _ROTATION_TOLERANCE
             or np.linalg.det(rotation) < 0
-            or not np.allclose(pose[3], (0, 0, 0, 1), atol=1e-6)
+            or np.abs(pose[3] - (0, 0, 0, 1)).max() > 1e-5
         ):
             raise CameraError(
                 "the camera's pose is not a rotation and a translation; free it of scale, shear and mirroring"

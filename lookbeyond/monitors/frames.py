@@ -1,10 +1,11 @@
 """Compares frames with the panorama, projected into their cameras again, and with each other.
 
 Nothing that made the frames is used again: the panorama is drawn into every camera once more, coarser than it was for
-the frames. Everything is judged on frames of WATCHED_WIDTH pixels; a "pixel" of a threshold is one of a frame 384 wide.
+the frames. Everything is judged on frames about WATCHED_WIDTH pixels wide.
 """
 
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -21,21 +22,27 @@ from lookbeyond.models.warping import warp_to_views
 from .findings import WatchedFrame
 
 WATCHED_WIDTH = 128
-"""Of the frames that are watched: a whole part of most widths, which averages fastest."""
+"""About as wide are the frames that are watched: whole blocks of a frame's pixels, which average fastest."""
 LEAST_HEIGHT = 32
-"""Of watched frames. Strips are stretched to it, and no flow is looked for in them."""
-SURFACE_WIDTH = 512
-"""Width of the distance map that the panorama is drawn by."""
-OFF_PX = 2.0 * WATCHED_WIDTH / 384
-"""What counts as off its place: two pixels of a frame 384 wide, in pixels of a watched frame."""
-TEXTURE = 0.6
+"""Of watched frames. Strips are stretched to it and, like frames narrower than LEAST_WIDTH, not held against the
+panorama."""
+LEAST_WIDTH = 64
+SURFACE_WIDTH, FLAT_SURFACE_WIDTH = 512, 256
+"""Widths of the distance map that the panorama is drawn by; a drawn room's surfaces are flat and need no more."""
+OFF = 2 / 384
+"""What counts as off its place, as a share of the frame's width: two pixels of a frame 384 wide."""
+TEXELS = 1.5
+"""And in pixels of the panorama, where those are larger: a frame close to a wall shows fewer of them than it has."""
+SHIFTED = 0.5
+"""What is off its place differs by the slope there times the way: at least by this share of it."""
+TEXTURE = 0.4
 """Slope, grey levels a pixel, from which on a place has something that a flow can hold on to."""
-LEAST_DIFFERENCE = 3
+LEAST_DIFFERENCE = 2
 """Levels of a smoothed channel; smaller differences are rounding."""
 BETTER_BY = 0.5
 """A flow is believed where it takes away this share of the difference."""
-OTHER_COLOUR = 16
-"""Levels of a smoothed channel, the frame's tone taken away, from which on a frame shows another thing."""
+OTHER_COLOUR = 10
+"""Levels of a channel, the frame's tone taken away, from which on a colour is another one."""
 FLICKER = 16
 """Smoothed grey levels by which a surface changes from one frame to the next."""
 SAME_SURFACE = 0.04
@@ -44,10 +51,21 @@ LEAST_TEXTURED = 0.1
 """Of a frame's pixels; of fewer textured ones the share is that of so many: a few pixels make no drift."""
 LEAST_JUDGED = 0.01
 """Below this share of a frame's pixels there is nothing to judge."""
+LEAST_OFF = 0.005
+"""Where a smaller share can be off at all, no flow is looked for."""
+SAMPLED_WIDTH = 1024
+"""Width of the panorama that the watched frames are held against, at most: finer than they are where a camera stands
+near to what it sees."""
 AT_ONCE = 16
 """Cameras that the panorama is drawn into at a time."""
 SMOOTH = (5, 5)
 """Pixels of a watched frame."""
+SPARSE = 4
+"""One in so many rows and columns tells how fine the panorama is at a place."""
+BORDER = 3
+"""Pixels along a watched frame's border that are not judged: a flow from outside cannot be seen there."""
+EVERY = 23
+"""One in so many judged pixels says what a frame's tone is."""
 
 
 def watch_frames(panorama: Panorama, views: Sequence[View]) -> list[WatchedFrame]:
@@ -56,11 +74,11 @@ def watch_frames(panorama: Panorama, views: Sequence[View]) -> list[WatchedFrame
     flickers = [None, *(_flicker(before, after) for before, after in pairwise(small))]
     frames = []
     for frame, told, flicker in zip(small, _told(panorama, [frame.camera for frame in small]), flickers, strict=True):
-        reference, distance = told
+        reference, distance, texel_px = told
         known = distance > 0
-        misaligned, contradicted = _compare(frame.colour, reference, _inside(known, distance))
-        misaligned = misaligned if frame.whole else None
-        hole = 1 - float(known.mean())
+        off_px = np.maximum(TEXELS * texel_px, np.float32(OFF * frame.camera.width))
+        misaligned, contradicted = _compare(frame, reference, distance, off_px) if frame.whole else (None, None)
+        hole = 1 - float(np.count_nonzero(known)) / known.size
         photo = min(frame.photo, 1 - hole)
         frames.append(WatchedFrame(misaligned, contradicted, flicker, photo, 1 - hole - photo, hole))
     return frames
@@ -73,79 +91,161 @@ class _Small:
     camera: Camera
     colour: NDArray[np.uint8]
     """[h, w, 3]"""
+    soft: NDArray[np.uint8]
+    """[h, w, 3] smoothed."""
+    grey: NDArray[np.uint8]
+    """[h // 2, w // 2] smoothed."""
     distance: NDArray[np.float32]
-    """[h, w] along the ray, metres."""
+    """[h // 2, w // 2] along the ray, metres; 0 at the edges of what stands in front, whose smoothed grey is mixed."""
     photo: float
     """Share of the whole frame that the photo saw."""
     whole: bool
-    """Whether it has the frame's own shape."""
+    """Whether it has the frame's own shape, and enough of its pixels."""
 
     @classmethod
     def of(cls, view: View) -> "_Small":
-        width, height = WATCHED_WIDTH, max(LEAST_HEIGHT, round(view.camera.height * WATCHED_WIDTH / view.camera.width))
-        way = cv2.INTER_AREA if view.camera.width > width else cv2.INTER_LINEAR
+        width, height, part = _watched_size(view.camera)
+        image, distance = (whole[: part[1], : part[0]] for whole in (view.colour, view.distance))
+        way = cv2.INTER_AREA if part[0] > width else cv2.INTER_LINEAR
+        colour = np.asarray(cv2.resize(image, (width, height), interpolation=way), np.uint8)
+        soft = np.asarray(cv2.blur(colour, SMOOTH), np.uint8)
+        half = (width // 2, height // 2)
+        grey = cv2.resize(cv2.cvtColor(soft, cv2.COLOR_RGB2GRAY), half, interpolation=cv2.INTER_AREA)
+        distance = np.asarray(cv2.resize(distance, half, interpolation=cv2.INTER_NEAREST), np.float32)
+        distance[_steep(distance)] = 0
+        scale = np.array([[width / part[0]], [height / part[1]], [1]])
+        camera = Camera(width, height, scale * view.camera.intrinsics, view.camera.camera_to_world)
         return cls(
-            view.camera.resized(width, height),
-            np.asarray(cv2.resize(view.colour, (width, height), interpolation=way), np.uint8),
-            np.asarray(cv2.resize(view.distance, (width, height), interpolation=cv2.INTER_NEAREST), np.float32),
-            cv2.mean(view.from_photo)[0] / 255,
-            height > LEAST_HEIGHT,
-        )
+            camera, colour, soft, np.asarray(grey, np.uint8), distance,
+            photo=cv2.mean(view.from_photo)[0] / 255, whole=height > LEAST_HEIGHT and part[0] >= LEAST_WIDTH,
+        )  # fmt: skip
+
+
+def _watched_size(camera: Camera) -> tuple[int, int, tuple[int, int]]:
+    """Width and height at which a camera's frames are watched, and width and height of the part of them that is: what
+    is left over beside whole blocks of pixels, at the right and below, is not."""
+    step = round(camera.width / WATCHED_WIDTH)
+    width, height = camera.width // max(step, 1), camera.height // max(step, 1)
+    if step > 1 and height > LEAST_HEIGHT:
+        return width, height, (step * width, step * height)
+    height = max(LEAST_HEIGHT, round(camera.height * WATCHED_WIDTH / camera.width))
+    return WATCHED_WIDTH, height, (camera.width, camera.height)
 
 
 _coarse: "WeakKeyDictionary[Panorama, Panorama]" = WeakKeyDictionary()
 
 
-def _told(panorama: Panorama, cameras: Sequence[Camera]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-    """What the panorama shows to each camera: colour [h, w, 3] and distance [h, w], 0 in holes."""
-    fine = panorama.shrunk_for(cameras[0])
+def _told(
+    panorama: Panorama, cameras: Sequence[Camera]
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]]:
+    """What the panorama shows to each camera: colour [h, w, 3], distance [h, w], 0 in holes, and `_texel_px`."""
+    fine = panorama.shrunk(SAMPLED_WIDTH)
     if fine not in _coarse:
-        step = max(1, fine.distance.shape[1] // SURFACE_WIDTH)
+        step = max(1, fine.distance.shape[1] // (SURFACE_WIDTH if panorama.plate is None else FLAT_SURFACE_WIDTH))
         step = step if fine.distance.shape[0] % step == 0 else 1
         # picked, not averaged: no surface between two others
         picked = np.ascontiguousarray(fine.distance[step // 2 :: step, step // 2 :: step])
         _coarse[fine] = replace(fine, distance=picked, plate=None, layout=None)
     coarse = _coarse[fine]
     for first in range(0, len(cameras), AT_ONCE):
-        warped = warp_to_views(coarse, cameras[first : first + AT_ONCE])
-        yield from zip(warped.sample_bytes(coarse.colour), warped.distance.numpy(), strict=True)
+        some = cameras[first : first + AT_ONCE]
+        warped = warp_to_views(coarse, some)
+        for camera, colour, distance in zip(
+            some, warped.sample_bytes(coarse.colour), warped.distance.numpy(), strict=True
+        ):
+            yield colour, distance, _texel_px(panorama, camera, distance)
 
 
-def _inside(known: NDArray[np.bool_], distance: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Known pixels away from holes and from edges of what stands in front: a coarse surface is not exact there."""
-    steep = cv2.morphologyEx(distance, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0.1 * distance
-    doubtful = (~known | steep).astype(np.uint8)
-    return cv2.dilate(doubtful, np.ones((5, 5), np.uint8)) == 0
+def _texel_px(panorama: Panorama, camera: Camera, distance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Pixels of a camera, across its line of sight, that a pixel of the panorama covers: [h, w]; of a hole any."""
+    some = distance[::SPARSE, ::SPARSE]
+    offset = camera.position - panorama.position
+    rays = _rays(*distance.shape, camera.intrinsics.tobytes())[::SPARSE, ::SPARSE]
+    along = rays @ (camera.rotation.T @ offset).astype(np.float32)
+    # the law of cosines: how far the panorama's place is from what a pixel shows, in distances from the camera
+    nearness = 1 / np.maximum(some, np.float32(1e-3))
+    farther = np.sqrt(np.maximum(1 + (2 * along + np.float32(offset @ offset) * nearness) * nearness, 0))
+    pixels = np.float32(camera.intrinsics[0, 0] * 2 * math.pi / panorama.colour.shape[1]) * farther
+    return np.asarray(cv2.resize(pixels, distance.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+@functools.lru_cache(maxsize=8)
+def _rays(height: int, width: int, intrinsics: bytes) -> NDArray[np.float32]:
+    """[h, w, 3] unit directions of a camera's pixels, in its own axes."""
+    to_rays = np.linalg.inv(np.frombuffer(intrinsics).reshape(3, 3))
+    pixels = np.concatenate([_grid(height, width) + 0.5, np.ones((height, width, 1))], -1)
+    rays = pixels @ to_rays.T
+    return (rays / np.linalg.norm(rays, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def _away_from_holes(distance: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Known pixels away from the border and from holes."""
+    clear = cv2.erode((distance > 0).astype(np.uint8), _NEARBY)
+    clear[:BORDER] = clear[-BORDER:] = 0
+    clear[:, :BORDER] = clear[:, -BORDER:] = 0
+    return clear > 0
+
+
+def _steep(distance: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where distances [h, w] jump by more than a tenth."""
+    return cv2.morphologyEx(distance, cv2.MORPH_GRADIENT, _NEIGHBOURS) > 0.1 * distance
+
+
+_NEIGHBOURS, _NEARBY = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
 
 
 def _compare(
-    colour: NDArray[np.uint8], reference: NDArray[np.uint8], inside: NDArray[np.bool_]
+    frame: _Small, reference: NDArray[np.uint8], distance: NDArray[np.float32], off_px: NDArray[np.float32]
 ) -> tuple[float | None, float | None]:
-    """`misaligned` and `contradicted` of a frame [h, w, 3] beside what it is to show where it is `inside`."""
-    judged = int(np.count_nonzero(inside))
-    if judged < LEAST_JUDGED * inside.size:
+    """`misaligned` and `contradicted` of a frame beside what it is to show [h, w, 3], where its distance is known."""
+    judged = _away_from_holes(distance)
+    places = np.flatnonzero(judged)
+    if len(places) < LEAST_JUDGED * judged.size:
         return None, None
-    few = (inside.ravel().nonzero()[0])[:: max(1, judged // 1000)]
-    tone = np.median(colour.reshape(-1, 3)[few].astype(np.int16) - reference.reshape(-1, 3)[few], 0)
-    reference = np.where(inside[..., None], cv2.add(reference, (*tone, 0)), colour)
-    told, shown = (cv2.blur(image, SMOOTH) for image in (reference, colour))
-    slope = _slope(cv2.cvtColor(told, cv2.COLOR_RGB2GRAY))
+    few = places[:: min(EVERY, max(1, len(places) // 100))]
+    tone = np.median(frame.colour.reshape(-1, 3)[few].astype(np.int16) - reference.reshape(-1, 3)[few], 0)
+    reference = np.asarray(cv2.add(reference, (*tone, 0)), np.uint8)
+    contradicted = np.count_nonzero(judged & _shows_other(frame.colour, reference)) / judged.size
+    # a coarse surface is not exact at edges of what stands in front
+    inside = judged & (cv2.dilate(_steep(distance).view(np.uint8), _NEARBY) == 0)
+    return _misaligned(frame, reference, inside, off_px), contradicted
+
+
+def _shows_other(colour: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Pixels [h, w] whose colour is shown nowhere within a pixel of where it should be."""
+    near, shown = (cv2.blur(image, _NEIGHBOURS.shape) for image in (reference, colour))
+    beyond = cv2.max(
+        cv2.subtract(shown, cv2.dilate(near, _NEIGHBOURS)), cv2.subtract(cv2.erode(near, _NEIGHBOURS), shown)
+    )
+    return _largest(beyond) >= OTHER_COLOUR
+
+
+def _misaligned(
+    frame: _Small, reference: NDArray[np.uint8], inside: NDArray[np.bool_], off_px: NDArray[np.float32]
+) -> float | None:
+    """Share of the textured pixels `inside` that are off by more than `off_px`."""
+    told = frame.colour.copy()
+    cv2.copyTo(reference, inside.view(np.uint8), told)
+    told = np.asarray(cv2.blur(told, SMOOTH), np.uint8)
+    told_grey = cv2.cvtColor(told, cv2.COLOR_RGB2GRAY)
+    slope = _slope(told_grey)
     textured = inside & (slope > TEXTURE)
-    countable = int(np.count_nonzero(textured))
-    enough = countable >= LEAST_JUDGED * inside.size
-    before = _largest(cv2.absdiff(told, shown))
-    if before.max() < LEAST_DIFFERENCE:  # nothing is anywhere else
-        return 0.0 if enough else None, 0.0
-    images = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (reference, colour))
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(*images, None)
-    moved = cv2.remap(shown, _grid(*flow.shape[:2]) + flow, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    countable = np.count_nonzero(textured)
+    if countable < LEAST_JUDGED * inside.size:
+        return None
+    countable = max(countable, LEAST_TEXTURED * inside.size)
+    before = _largest(cv2.absdiff(told, frame.soft))
+    shifted = textured & (before >= np.maximum(SHIFTED * slope * off_px, LEAST_DIFFERENCE))
+    if np.count_nonzero(shifted) < LEAST_OFF * countable:
+        return 0.0
+    shown_grey = cv2.cvtColor(frame.soft, cv2.COLOR_RGB2GRAY)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(told_grey, shown_grey, None)
+    moved = cv2.remap(
+        frame.soft, _grid(*flow.shape[:2]) + flow, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     after = _largest(cv2.absdiff(told, moved))
-    far = cv2.magnitude(flow[..., 0], flow[..., 1]) > OFF_PX
-    believed = (before >= LEAST_DIFFERENCE) & (after <= (1 - BETTER_BY) * before)
-    other = inside & (np.minimum(before, after) >= OTHER_COLOUR)
-    off = int(np.count_nonzero(textured & far & believed))
-    misaligned = off / max(countable, LEAST_TEXTURED * inside.size) if enough else None
-    return misaligned, int(np.count_nonzero(other)) / judged
+    far = cv2.magnitude(flow[..., 0], flow[..., 1]) > off_px
+    return float(np.count_nonzero(shifted & far & (after <= (1 - BETTER_BY) * before)) / countable)
 
 
 def _slope(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -170,31 +270,27 @@ def _flicker(before: _Small, after: _Small) -> float | None:
     """Share of the surfaces that both frames show whose brightness differs."""
     column, row, away = _project(after, before.camera)
     there = cv2.remap(before.distance, column, row, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    same = cv2.absdiff(there, away) < SAME_SURFACE * away
-    shown = int(np.count_nonzero(same))
+    same = (cv2.absdiff(there, away) < SAME_SURFACE * away) & (after.distance > 0)
+    shown = np.count_nonzero(same)
     if shown < LEAST_JUDGED * same.size:
         return None
-    was = cv2.remap(before.colour, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    was, now = (cv2.blur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), SMOOTH) for image in (was, after.colour))
-    return int(np.count_nonzero(same & (cv2.absdiff(was, now) >= FLICKER))) / shown
+    was = cv2.remap(before.grey, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.count_nonzero(same & (cv2.absdiff(was, after.grey) >= FLICKER)) / shown
+
+
+_HALF = np.array([[0.5], [0.5], [1.0]])
 
 
 def _project(frame: _Small, camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Where another camera of the same size sees a frame's surfaces: column, row, distance [h, w] each."""
-    height, width = frame.distance.shape
-    to_rays = np.linalg.inv(frame.camera.intrinsics)
-    u, v = np.arange(width) + 0.5, (np.arange(height) + 0.5)[:, None]
-    lines = (to_rays[:, 0, None, None] * u + to_rays[:, 1, None, None] * v + to_rays[:, 2, None, None]).astype(
-        np.float32
-    )
-    lines *= frame.distance / np.sqrt((lines * lines).sum(0))
-    turn = (camera.rotation.T @ frame.camera.rotation).astype(np.float32)
-    offset = (camera.rotation.T @ (frame.camera.position - camera.position)).astype(np.float32)
-    points = (turn @ lines.reshape(3, -1) + offset[:, None]).reshape(3, height, width)
-    depth = np.where(points[2] > 1e-3, points[2], np.float32(1e6))
-    to_pixels = camera.intrinsics.astype(np.float32)
+    """Where another camera of the same size sees a frame's surfaces: column, row (of half as many), distance [h, w]."""
+    own = frame.camera
+    rays = _rays(*frame.distance.shape, (_HALF * own.intrinsics).tobytes())
+    turn = camera.rotation.T @ own.rotation
+    offset = (camera.rotation.T @ (own.position - camera.position)).astype(np.float32)
+    points = (rays * frame.distance[..., None]) @ turn.T.astype(np.float32) + offset
+    depth = np.maximum(points[..., 2:], np.float32(1e-3))
+    seen = points @ (_HALF * camera.intrinsics).T.astype(np.float32)
     # pixel centres lie at half-integers, but remap's at integers
-    column = (to_pixels[0, 0] * points[0] + to_pixels[0, 1] * points[1]) / depth + (to_pixels[0, 2] - 0.5)
-    row = to_pixels[1, 1] * points[1] / depth + (to_pixels[1, 2] - 0.5)
-    column[points[2] <= 1e-3] = -1e4
-    return column, row, np.sqrt((points * points).sum(0))
+    column, row = np.moveaxis((seen[..., :2] / depth - np.float32(0.5)).astype(np.float32), -1, 0)
+    column[points[..., 2] <= 1e-3] = -1e4
+    return column, row, np.sqrt(np.einsum("hwc,hwc->hw", points, points))

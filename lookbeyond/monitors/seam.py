@@ -1,5 +1,6 @@
 """The seam of a panorama: the jump where its last column meets its first."""
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,14 +21,23 @@ def seam_jump(panorama: Panorama) -> float:
     of rows, and the median over the bands counts, each weighted by what it covers of the sphere. A jump is what the
     columns on both sides, carried on in a straight line, do not foretell.
     """
-    return jump_at_wrap(panorama.shrunk(SEAM_WIDTH).colour)
+    colour, width = panorama.colour, panorama.colour.shape[1]
+    step = max(1, round(width / SEAM_WIDTH))
+    rows, side = colour.shape[0] // step, (NEIGHBOURS + 2) * step
+    near = np.concatenate([colour[:, -side:], colour[:, :side]], 1)[: rows * step]
+    if step > 1:
+        near = cv2.resize(near, (near.shape[1] // step, rows), interpolation=cv2.INTER_AREA)
+    return _jump_in_the_middle(near)
 
 
 def jump_at_wrap(colour: NDArray[np.uint8]) -> float:
-    """`seam_jump` of an equirectangular picture [H, W, 3] as it is."""
-    near = np.concatenate([colour[:, -NEIGHBOURS - 2 :], colour[:, : NEIGHBOURS + 2]], 1).astype(np.float32)
+    """`seam_jump` of an equirectangular picture [H, W, 3] at its own width."""
+    return _jump_in_the_middle(np.concatenate([colour[:, -NEIGHBOURS - 2 :], colour[:, : NEIGHBOURS + 2]], 1))
+
+
+def _jump_in_the_middle(near: NDArray) -> float:
     height = len(near) // BAND * BAND
-    bands = near[:height].reshape(-1, BAND, *near.shape[1:]).mean(1)
+    bands = near[:height].astype(np.float32).reshape(-1, BAND, *near.shape[1:]).mean(1)
     left = 1.5 * bands[:, 1:-2] - 0.5 * bands[:, :-3]
     right = 1.5 * bands[:, 2:-1] - 0.5 * bands[:, 3:]
     jumps = np.abs(left - right).max(-1)

@@ -224,6 +224,11 @@ def test_the_tables_of_the_docs_are_those_of_their_json():
     text = (docs / "bench.md").read_text("utf-8")
     assert "<!-- table: quick_bench.json -->\n\n| figure |" in text
     assert "<!-- table: bench_rooms.json -->\n\n| figure |" in text
-    assert with_tables(text, docs) == text
+    monitors = (docs / "monitors.md").read_text("utf-8")
+    assert "<!-- table: monitors.json faults -->\n\n| fault | found |" in monitors
+    assert "<!-- table: monitors.json cost -->\n\n| shot | a frame |" in monitors
+    for document in (text, monitors):
+        assert with_tables(document, docs) == document
+    assert with_tables(monitors.replace(" of ", " off "), docs) != monitors.replace(" of ", " off ")
     above, marker, table = text.partition("<!-- table: quick_bench.json -->")
     assert with_tables(above + marker + table.replace("| seam ↓ |", "| seam ↑ |"), docs) == text

@@ -8,21 +8,35 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from lookbeyond.data.captures import read_capture
 from lookbeyond.data.other_rooms import OTHER_KINDS
+from lookbeyond.data.rooms import _rotate
 from lookbeyond.errors import InputError
 from lookbeyond.evaluation import study, study_report
+from lookbeyond.evaluation.perceptual import PerceptualNetworks
 from lookbeyond.evaluation.results import OURS, Result
 from lookbeyond.evaluation.scenes import held_out_room, other_scene
 from lookbeyond.evaluation.study import Study
+from lookbeyond.evaluation.study_captures import CAPTURED, _scale
 from lookbeyond.evaluation.study_settings import SHIPPED, Setting, experiments
-from lookbeyond.evaluation.study_walks import _consistency, path_of, spoiled
+from lookbeyond.evaluation.study_walks import INPAINTED, consistency, path_of, spoiled
+from lookbeyond.files import write_png
 from lookbeyond.geometry.keyframes import reach
+from lookbeyond.geometry.projection import equirectangular_directions
+from lookbeyond.geometry.transforms import write_transforms
+from lookbeyond.pipelines.scene import ScenePipeline
 
 
 @pytest.fixture(scope="module")
 def scene():
     return held_out_room(100)
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return ScenePipeline.from_preset("builtin", "cpu")
 
 
 @pytest.mark.parametrize("size", ["quick", "default", "full"])
@@ -63,8 +77,16 @@ def test_a_wrong_distance_is_wrong_as_it_says(scene):
 @pytest.mark.parametrize("kind", OTHER_KINDS)
 def test_other_rooms_can_be_walked_in_and_are_other_rooms(kind):
     other = other_scene(kind, 100)
-    half = other.room.shell[0, 1]
-    assert float(half[:2].max()) > 4.4  # the rooms of training end at 4.2 m
+    assert other.room is not None and other.distance is not None
+    if kind == "attic":  # all of it lies below a roof
+        points = torch.from_numpy(other.distance[..., None] * equirectangular_directions(512, 256)).reshape(1, -1, 3)
+        turned = _rotate(points.float(), -other.room.yaw[:, None])
+        above = turned @ other.room.slopes[..., :3].mT + other.room.slopes[:, None, :, 3]
+        indoors = ((turned - other.room.shell[:, None, 0]).abs() < other.room.shell[:, None, 1] + 1e-3).all(-1)
+        assert float(above[indoors].min()) > -1e-3 and float((above.abs() < 1e-3).any(-1).float().mean()) > 0.1
+        assert not other.room.free_positions(torch.tensor([[[0.0, 0.0, 4.0]]])).any()
+    else:
+        assert float(other.room.shell[0, 1, :2].max()) > 4.4  # the rooms of training end at 4.2 m
     assert np.isfinite(other.distance).all() and other.distance.min() > 0.1
     assert np.linalg.norm(path_of(other, SHIPPED, 3, 96, 64)[-1].position) > 0.2
 
@@ -72,7 +94,7 @@ def test_other_rooms_can_be_walked_in_and_are_other_rooms(kind):
 def test_few_matches_are_no_figure():
     camera = path_of_turns()
     flat = [np.full((64, 96, 3), 128, np.uint8)] * 3
-    assert all(math.isnan(value) for value in _consistency(flat, camera))
+    assert all(math.isnan(value) for value in consistency(flat, camera))
 
 
 def path_of_turns():
@@ -104,6 +126,46 @@ def test_a_broken_panorama_is_named_and_the_others_are_used(tmp_path):
     options, kept = study.parse(["--out", "x", "--quick", "--panoramas", str(tmp_path)]), Study("", {})
     assert [name for _, name, _ in study._real_places(kept, options)] == ["good 1"]
     assert len(kept.left_out) == 1 and "broken.png" in kept.left_out[0]
+
+
+def write_capture(folder, scene, with_depth: bool) -> None:
+    """A walk that was filmed in a room, in a unit of half a metre and with another origin."""
+    cameras = path_of(scene, Setting("", most_m=0.6), 4, 96, 64)
+    views = scene.views(cameras)
+    folder.mkdir()
+    names = [f"{number}.png" for number in range(len(views))]
+    moved = []
+    for name, view in zip(names, views, strict=True):
+        write_png(folder / name, view.colour)
+        cosine = view.camera.rays() @ view.camera.forward
+        np.save(folder / f"{name}.npy", (2 * view.distance * cosine).astype(np.float32))
+        pose = view.camera.camera_to_world.copy()
+        pose[:3, 3] = 2 * pose[:3, 3] + (5, 3, 1)
+        moved.append(replace(view.camera, camera_to_world=pose))
+    depths = [f"{name}.npy" for name in names] if with_depth else None
+    write_transforms(folder / "transforms.json", moved, names, depths, {"depth_unit_scale_factor": 1.0})
+
+
+def test_captures_are_compared_with_what_was_filmed_and_broken_ones_are_named(tmp_path, scene, pipeline):
+    write_capture(tmp_path / "filmed", scene, True)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/transforms.json").write_text("no capture")
+    options = study.parse(["--out", "x", "--quick", "--captures", str(tmp_path), "--first-room", "100"])
+    kept = Study("", {})
+    study.run_captures(kept, pipeline, PerceptualNetworks({}, "cpu"), options, tmp_path)
+    assert len(kept.left_out) == 1 and "broken" in kept.left_out[0]
+    assert kept.captures["frames"][OURS] == [4.0]
+    assert kept.captures["PSNR"][OURS][0] > 12 and {*kept.captures["mTSED"]} == {OURS, INPAINTED, CAPTURED}
+    study_report.write(tmp_path / "out", kept, experiments("quick"))
+    assert "Captures (1)" in (tmp_path / "out/report.md").read_text()
+
+
+def test_a_captures_depth_says_its_scale(tmp_path, scene, pipeline):
+    write_capture(tmp_path / "filmed", scene, True)
+    _, distance, camera = read_capture(tmp_path / "filmed/transforms.json").frames[0].read()
+    camera = replace(camera, camera_to_world=np.block([[camera.rotation, np.zeros((3, 1))], [np.array([0, 0, 0, 1])]]))
+    true = scene.sharp_panorama
+    assert _scale(true, camera, distance) == pytest.approx(2, rel=0.01)
 
 
 def finished(rooms: int) -> Study:
@@ -138,6 +200,21 @@ def test_the_page_needs_nothing_else_and_says_what_is_missing(tmp_path):
     assert known["walks"]["keyframes"]["as shipped"]["mTSED"][0] is None
     assert "(of 5)" in text  # one room had too few matches
     assert "ours is better than mirrored (+3.00 dB [+3.00, +3.00], 6 rooms)" in text
+
+
+def test_a_report_is_made_again_from_its_json(tmp_path):
+    study_report.write(tmp_path, finished(6), experiments("quick"))
+    report = (tmp_path / "report.md").read_text()
+    without_plots = re.sub(r"!\[[^\n]*\n\n", "", report.removeprefix("# Study\n\n"))
+    assert study_report.markdown_of(tmp_path / "study.json") == without_plots
+
+
+def test_where_a_figure_falls_off_is_said_outside_of_its_interval_only(tmp_path):
+    kept = finished(6)
+    for at, label in enumerate(("as shipped", "noise 0.1", "noise 0.3")):
+        kept.walks["distance"][label]["PSNR"] = [25.0 + 0.1 * room - 3 * at * (at > 1) for room in range(6)]
+    study_report.write(tmp_path, kept, experiments("quick"))
+    assert "PSNR falls off with noise, σ of its logarithm: from 0.3 on." in (tmp_path / "report.md").read_text()
 
 
 def test_an_empty_run_has_a_report_too(tmp_path):
