@@ -94,6 +94,7 @@ GERMAN = {
     "Photo": "Foto",
     "Resolution": "Auflösung",
     "Unseen Part": "Ungesehener Teil",
+    "Light": "Licht",
     "Room": "Raum",
     "Strength": "Stärke",
     "Turn": "Drehung",

@@ -9,13 +9,23 @@ from .wire.errors import ServiceError
 from .wire.events import Event, FileArrived, Finished, Preview, Progress
 from .wire.launch import find_program, start_service
 from .wire.messages import ALL, Aligned, Angle, Held, JobStatus, Price, PriceQuestion, Seen, ServiceStatus
-from .wire.requests import MAX_CAMERAS, WORLD_FILES, WORLD_LAYERS, EditRequest, MoveRequest, ShotRequest, WorldRequest
+from .wire.requests import (
+    MAX_CAMERAS,
+    WORLD_FILES,
+    WORLD_LAYERS,
+    WORLD_LIGHT,
+    EditRequest,
+    MoveRequest,
+    ShotRequest,
+    WorldRequest,
+)
 
 __all__ = [
     "ALL",
     "MAX_CAMERAS",
     "WORLD_FILES",
     "WORLD_LAYERS",
+    "WORLD_LIGHT",
     "Aligned",
     "Angle",
     "Client",

@@ -10,7 +10,7 @@ import click
 from inference_service.cli import options
 from inference_service.cli.local_run import LocalRun
 from inference_service.cli.photo_camera import AUTO, Angle, field_of_focal_rad, field_of_view_rad, report_camera
-from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, WorldRequest
+from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, WORLD_LIGHT, WorldRequest
 from inference_service.work.requests import ROOMS, UNSEEN, check
 from lookbeyond.errors import InputError
 from lookbeyond.files import read_json, write_png
@@ -19,7 +19,7 @@ from lookbeyond.geometry.transforms import read_camera_path
 from lookbeyond.photo.reading import Photo, Sphere, read_photo, read_sphere
 from lookbeyond.whole import check_output_folder
 
-ENTRIES = (*WORLD_FILES, *WORLD_LAYERS)
+ENTRIES = (*WORLD_FILES, *WORLD_LAYERS, WORLD_LIGHT)
 
 
 @click.command()
@@ -52,6 +52,11 @@ ENTRIES = (*WORLD_FILES, *WORLD_LAYERS)
     default="auto",
     show_default=True,
     help="Draw the room: where sure, always, never.",
+)
+@click.option(
+    "--hdr",
+    is_flag=True,
+    help="Its light, too: panorama.exr, linear, with windows, lamps and sun as bright as they are.",
 )
 @click.option("--unseen", type=click.Choice(UNSEEN), help="What nobody saw.  [default: the preset's way]")
 @options.seed

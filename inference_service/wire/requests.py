@@ -12,6 +12,8 @@ HASH_PATTERN = re.compile(r"[0-9a-f]{64}")
 WORLD_FILES = ("panorama.png", "distance.exr", "from_photo.png", "world.json")
 WORLD_LAYERS = ("plate.png", "plate_distance.exr", "layout.json")
 """Beside them: the place without what stands in it."""
+WORLD_LIGHT = "panorama.exr"
+"""And, where it was asked for: the panorama's linear light."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class WorldRequest:
     beside: list[dict] = field(default_factory=list)
     """Further photos from the same standpoint, {"photo": SHA-256, "camera": `Camera.to_dict()`} each; up to 7. They
     need the first one's `camera`, and leave `prompt` empty."""
+    hdr: bool = False
+    """Whether the world gets its light, `WORLD_LIGHT`: linear, of a plausible radiance where the picture is clipped."""
 
 
 @dataclass(frozen=True)

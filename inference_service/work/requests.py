@@ -57,6 +57,7 @@ class CheckedWorld(msgspec.Struct, frozen=True):
     room: Room
     unseen: Unseen | Literal[""]
     beside: tuple[BesidePhoto, ...]
+    hdr: bool = False
 
     @property
     def files(self) -> set[str]:
@@ -65,7 +66,7 @@ class CheckedWorld(msgspec.Struct, frozen=True):
 
     def identity(self, revision: str) -> str:
         """The id of its job."""
-        usual = {"prompt": "", "room": "auto", "unseen": "", "beside": ()}
+        usual = {"prompt": "", "room": "auto", "unseen": "", "beside": (), "hdr": False}
         plain = {key: value for key, value in described(self).items() if key not in usual or value != usual[key]}
         return _job_identity(self.kind, revision, plain)
 
