@@ -33,10 +33,30 @@ INDOORS = ("interior", "studio")
 WAYS = ("true", "predicted", "displayed", "gamma")
 SIZE, SAMPLES = 32, 48
 LIGHT_WIDTH = 512
+MARKS = "<!-- figures of benchmarks/light.py -->", "<!-- end of the figures -->"
 HEADINGS_DEG = (0, 90, 180, 270)
 
 
 # --- in Blender as a module -------------------------------------------------------------------------------
+
+
+def add_ball(x: float, kind: str) -> None:
+    """A white sphere at x with a shader of this kind, in the light alone."""
+    import bpy
+
+    bpy.ops.mesh.primitive_uv_sphere_add(segments=96, ring_count=48, location=(x, 0, 0))
+    ball = bpy.context.object
+    bpy.ops.object.shade_smooth()
+    ball.visible_diffuse = ball.visible_glossy = ball.visible_shadow = False
+    material = bpy.data.materials.new(kind)
+    material.use_nodes = True
+    nodes = material.node_tree.nodes
+    shader = nodes.new(kind)
+    shader.inputs["Color"].default_value = (1, 1, 1, 1)
+    if "Anisotropic" in kind:
+        shader.distribution, shader.inputs["Roughness"].default_value = "GGX", 0.25
+    material.node_tree.links.new(shader.outputs[0], nodes["Material Output"].inputs["Surface"])
+    ball.data.materials.append(material)
 
 
 def render(folder: Path) -> None:
@@ -48,30 +68,21 @@ def render(folder: Path) -> None:
     scene.render.engine = "CYCLES"
     scene.cycles.device, scene.cycles.samples, scene.cycles.use_denoising = "CPU", SAMPLES, False
     scene.cycles.use_adaptive_sampling = False
+    scene.render.use_persistent_data = True
+    scene.render.threads_mode, scene.render.threads = "FIXED", 1
     scene.render.resolution_x, scene.render.resolution_y = 2 * SIZE, SIZE
     scene.view_settings.view_transform = "Raw"
     scene.render.image_settings.file_format = "OPEN_EXR"
     scene.render.image_settings.color_depth = "32"
-    for x, kind in ((-1, "ShaderNodeBsdfDiffuse"), (1, "ShaderNodeBsdfAnisotropic")):
-        bpy.ops.mesh.primitive_uv_sphere_add(segments=96, ring_count=48, location=(x, 0, 0))
-        ball = bpy.context.object
-        bpy.ops.object.shade_smooth()
-        ball.visible_diffuse = ball.visible_glossy = ball.visible_shadow = False  # each in the light alone
-        material = bpy.data.materials.new(kind)
-        material.use_nodes = True
-        nodes = material.node_tree.nodes
-        shader = nodes.new(kind)
-        shader.inputs["Color"].default_value = (1, 1, 1, 1)
-        if "Anisotropic" in kind:
-            shader.distribution, shader.inputs["Roughness"].default_value = "GGX", 0.25
-        material.node_tree.links.new(shader.outputs[0], nodes["Material Output"].inputs["Surface"])
-        ball.data.materials.append(material)
+    add_ball(-1, "ShaderNodeBsdfDiffuse")
+    add_ball(1, "ShaderNodeBsdfAnisotropic")
     camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
     camera.data.type, camera.data.ortho_scale = "ORTHO", 4.0
     scene.collection.objects.link(camera)
     scene.camera = camera
     world = scene.world = bpy.data.worlds.new("Light")
     world.use_nodes = True
+    world.cycles.sampling_method, world.cycles.sample_map_resolution = "MANUAL", 256
     texture = world.node_tree.nodes.new("ShaderNodeTexEnvironment")
     world.node_tree.links.new(texture.outputs["Color"], world.node_tree.nodes["Background"].inputs["Color"])
     for path in sorted(folder.glob("*.exr")):
@@ -226,6 +237,13 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def write_figures(page: Path, rows: list[dict]) -> None:
+    """Puts the table between a page's marks."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    page.write_text(f"{before}{MARKS[0]}\n\n{table(rows)}\n\n{MARKS[1]}{after}", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     root = Path(__file__).parents[1]
@@ -235,6 +253,7 @@ def main() -> None:
         "--headings", type=int, nargs="*", default=HEADINGS_DEG, help="of each panorama's photos, degrees"
     )
     parser.add_argument("--out", type=Path, help="JSON of all cases")
+    parser.add_argument("--page", type=Path, help="Markdown page that shows the table: docs/light.md")
     parser.add_argument("--pictures", type=Path, help="keep everything in this folder")
     parser.add_argument("--render", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -248,7 +267,9 @@ def main() -> None:
         subprocess.run([options.blender, __file__, "--render", folder], check=True, stdout=subprocess.DEVNULL)
         rows = judged(names, folder)
     if options.out:
-        options.out.write_text(json.dumps(rows, indent=1) + "\n")
+        options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    if options.page:
+        write_figures(options.page, rows)
     print(table(rows))
 
 

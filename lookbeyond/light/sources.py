@@ -30,9 +30,12 @@ LUMINANCE = np.float32([0.2126, 0.7152, 0.0722])
 LEAST_SR = 1e-3
 """Smaller regions (2 degrees across) are no sources, unless the picture is white there."""
 FEATURES = (
-    "size", "elevation", "elevation_squared", "compactness", "level", "ring", "glow", "invented", "of_all",
+    "size", "elevation", "elevation_squared", "level", "glow", "invented",
     "scene_key", "scene_clipped", "scene_above", "scene_blue", "scene_seen",
 )  # fmt: skip
+"""Of the source: its solid angle, height, luminance as displayed, how much brighter its rim is than what lies around,
+whether it was invented. Of the scene: its mean luminance, what is clipped of it, how much brighter and how blue its
+upper half is, how much of it is a photo."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,14 +107,13 @@ def find_sources(
     count, labels = cv2.connectedComponents(closed, connectivity=8)
     labels = np.roll(labels, turn, 1)
     scene = _scene_features(luminance, small, mask, share, own, weight)
-    total = float((weight * share)[mask].sum())
     sources = []
     for number in range(1, count):
         region = (labels == number) & mask
         angle = float((weight * share)[region].sum())
         if angle >= LEAST_SR or (share * region > 0.5).any():
             own_features = _region_features(region, share, luminance, level, weight, own)
-            sources.append(Source(region, share * region, angle, np.float32([*own_features, angle / total, *scene])))
+            sources.append(Source(region, share * region, angle, np.float32([*own_features, *scene])))
     return sources
 
 
@@ -123,23 +125,17 @@ def _quantile(values: NDArray, weight: NDArray, share: float) -> float:
 
 def _region_features(region, share, luminance, level, weight, own) -> list[float]:
     weight_inside = (weight * share)[region]
-    angle = float(weight_inside.sum())
-    height, width = region.shape
+    height = len(region)
     rows = np.nonzero(region)[0]
     up = float(np.average(np.sin((0.5 - (rows + 0.5) / height) * math.pi), weights=weight_inside))
     pad = 16
     wide = np.concatenate([region[:, -pad:], region, region[:, :pad]], 1).astype(np.uint8)
-    depth = cv2.distanceTransform(wide, cv2.DIST_L2, 5)[:, pad:-pad]
     away = cv2.distanceTransform(1 - wide, cv2.DIST_L2, 5)[:, pad:-pad]
-    cosine = np.maximum(np.cos((0.5 - (np.arange(height) + 0.5) / height) * math.pi), 0.1)[:, None]
-    radius = float((depth * cosine)[region].max()) * 2 * math.pi / width
-    near, far = (away > 0) & (away <= 2), (away > 3) & (away <= 6)
-    ring = _mean(luminance, weight, far, 0.18)
-    glow = _mean(luminance, weight, near, ring)
+    far = _mean(luminance, weight, (away > 3) & (away <= 6), 0.18)
+    near = _mean(luminance, weight, (away > 0) & (away <= 2), far)
+    shown = float(np.average(level[region], weights=weight_inside))
     return [
-        math.log2(angle), up, up * up, math.log2(angle / (math.pi * radius**2)),
-        float(np.average(level[region], weights=weight_inside)), math.log2(ring), math.log2(glow / ring),
-        1 - float(own[region].mean()),
+        math.log2(float(weight_inside.sum())), up, up * up, shown, math.log2(near / far), 1 - float(own[region].mean())
     ]  # fmt: skip
 
 
