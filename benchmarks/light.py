@@ -180,9 +180,10 @@ def main_light(light: np.ndarray) -> np.ndarray:
 
     height = 64
     directions = equirectangular_directions(2 * height, height).reshape(-1, 3)
+    normals = equirectangular_directions(height, height // 2).reshape(-1, 3)
     light = (small_sphere(light, 2 * height) @ LUMINANCE * solid_angles(height)).reshape(-1)
-    irradiance = np.maximum(directions @ directions.T, 0) @ light
-    return directions[int(irradiance.argmax())]
+    irradiance = np.maximum(normals @ directions.T, 0) @ light
+    return normals[int(irradiance.argmax())]
 
 
 def judged(names: list[str], folder: Path) -> list[dict]:

@@ -23,6 +23,8 @@ BLACK = 0.0015
 """Linear luminance (5 of 255) that a black picture hardly anywhere exceeds."""
 _SOFT = 0.6
 """Of the level from which on a pixel is a source: below, it is not brightened at all."""
+_SMOOTH = 0.4
+"""Of a source's greatest depth: the blur of the profile in it."""
 _LINEAR = srgb_to_linear(np.arange(256) / 255).astype(np.float32)
 
 
@@ -122,6 +124,10 @@ def _profile(mask: NDArray[np.bool_], peak: float) -> NDArray[np.float32]:
     cosine = np.cos((0.5 - (np.arange(len(mask)) + 0.5) / len(mask)) * np.pi)[:, None]
     depth = depth * np.maximum(cosine, 0.1)
     inner = depth / max(float(depth.max()), 1e-6)
+    # no ridges where two rims are as near
+    inner = cv2.GaussianBlur(np.concatenate([inner[:, -pad:], inner, inner[:, :pad]], 1), (0, 0), _SMOOTH * depth.max())
+    inner = inner[:, pad:-pad] * np.minimum(depth, 1)
+    inner /= max(float(inner.max()), 1e-6)
     # of a disc's cone to the power q the mean is 2 / ((q + 1) (q + 2)) of the peak
     power = max(0.15, np.sqrt(0.25 + 2 * 2**peak) - 1.5)
     return (inner**power).astype(np.float32)

@@ -23,7 +23,7 @@ from lookbeyond.photo.reading import Sphere, read_light, read_photo, read_sphere
 WORLD_WEIGHT = 10.0
 """A world of the usual width counts for this many frames of a clip."""
 USUAL_WIDTH = 4096
-LIGHT_SIZE = 2.5
+LIGHT_SIZE = 1.6
 """So many times the bytes of a world without its light has one with it."""
 SHARE_OF_PIXELS = 0.375
 """Of the time of a usual world, what grows with its pixels; the rest is the networks', at a size of their own. As the
