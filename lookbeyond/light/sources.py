@@ -25,7 +25,9 @@ _INVENTED = 0.75
 """Linear luminance from which on what was invented is a source, at the most: what is painted is soft, and hardly ever
 reaches white."""
 _INVENTED_SHARE = 0.03
-"""Share of what was invented that counts as sources at least: somewhere the light comes from."""
+"""Share of what was invented that counts as sources, if it stands out: somewhere the light comes from."""
+_STANDS_OUT = 1.25
+"""Times the mean of what was invented that a source of it must have."""
 LUMINANCE = np.float32([0.2126, 0.7152, 0.0722])
 LEAST_SR = 1e-3
 """Smaller regions (2 degrees across) are no sources, unless the picture is white there."""
@@ -98,7 +100,9 @@ def find_sources(
             :, 16:-16
         ]
         limit = min(_INVENTED, _quantile(soft[invented], weight[invented], 1 - _INVENTED_SHARE))
-        mask |= invented & (soft >= max(limit, 1e-3))
+        # even paint has no sources
+        mean = float(np.average(luminance[invented], weights=weight[invented]))
+        mask |= invented & (soft >= max(limit, min(_STANDS_OUT * mean, _INVENTED), 1e-3))
     if not mask.any():
         return []
     # a region must not be cut by the picture's edge: it is turned to where the fewest are
