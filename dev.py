@@ -75,7 +75,7 @@ def other_pythons() -> Iterator[list[str]]:
 
 
 def right_python() -> list[str] | None:
-    """The first of `other_pythons` that starts and is what it should be; None if there is none."""
+    """The first of `other_pythons` that starts and has the right version; None if there is none."""
     check = "import sys; print(*sys.version_info[:2])"
     for command in other_pythons():
         if shutil.which(command[0]):
@@ -121,7 +121,7 @@ def missing_packages() -> list[str]:
             ctypes.CDLL(library)
         except OSError:
             packages.append(package)
-    if importlib.util.find_spec("ensurepip") is None:  # Debian ships it apart
+    if importlib.util.find_spec("ensurepip") is None:  # Debian ships it separately
         packages.append(f"python{sys.version_info[0]}.{sys.version_info[1]}-venv")
     return packages
 
@@ -149,7 +149,7 @@ def install_system_libraries() -> None:
 def last_words(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
-    return (errors or lines or ["it said nothing"])[-1]
+    return (errors or lines or ["it printed nothing"])[-1]
 
 
 # --- the environments ---------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def runs_this_python(environment: Path) -> bool:
 def make_environment(environment: Path, requirements: Sequence[str], proof: str, cause: str) -> None:
     """Make `environment` hold `requirements` (pip's words), unless it does already.
 
-    `cause` is the text of what the requirements come from: while it stays, the environment does. `proof` is
+    `cause` is the text of what the requirements come from: while it is unchanged, the environment stays. `proof` is
     a Python statement that must run in it.
     """
     wanted = hashlib.sha256(
@@ -209,11 +209,11 @@ def make_environment(environment: Path, requirements: Sequence[str], proof: str,
     if works.returncode:
         raise SetupError(f"{environment.name} was made but does not work: {last_words(works.stderr)}")
     stamp.write_text(wanted)
-    say(f"{environment.name} stands after {time.monotonic() - started:.0f} s")
+    say(f"{environment.name} is ready after {time.monotonic() - started:.0f} s")
 
 
 def read_pyproject() -> dict:
-    import tomllib  # which the Python that only looks for another need not have
+    import tomllib  # not needed by a Python that only looks for another
 
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -272,12 +272,12 @@ def test_method(*options: str) -> bool:
 
 def test_bench() -> bool:
     out = ROOT / "out" / "quick_bench"
-    shutil.rmtree(out, ignore_errors=True)  # what an earlier run remembers knows nothing of this code
+    shutil.rmtree(out, ignore_errors=True)  # what an earlier run cached knows nothing of this code
     return evaluate("--quick", "--against", ROOT / "docs" / "quick_bench.json", "--out", out)
 
 
 def test_extension() -> bool:
-    """In two Blenders; in the one, and it is said, where the other cannot be had."""
+    """Test in two Blenders; only in one, with a message, where the other cannot be installed."""
     environments = [BLENDER_ENVIRONMENT]
     other = OTHER_BLENDER[sys.version_info[:2]]
     try:
@@ -326,7 +326,7 @@ def build() -> bool:
 
 
 def evaluate(*arguments: str | Path) -> bool:
-    """The bench; where nothing else is asked for, with the eight panoramas that Blender brings (CC0)."""
+    """Run the bench; unless other options are given, with the eight panoramas that Blender brings (CC0)."""
     arguments = ("--out", ROOT / "out" / "report", *arguments)
     if "--quick" not in arguments and "--panoramas" not in arguments:
         folders = BLENDER_ENVIRONMENT.glob("[Ll]ib/**/site-packages/bpy/*/datafiles/studiolights/world")

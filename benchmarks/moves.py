@@ -29,7 +29,8 @@ from lookbeyond.geometry.coverage import Coverage
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.pipelines.scene import ScenePipeline
 from lookbeyond.planning.free_space import free_space
-from lookbeyond.planning.plan import EndOn, FromTo, Goal, MoveSettings, PlannedMove, ShowRoom, first_view, plan_move
+from lookbeyond.planning.goals import EndOn, FromTo, Goal, MoveSettings, ShowRoom
+from lookbeyond.planning.plan import PlannedMove, first_view, plan_move
 
 SIZE = (192, 108)
 PRESETS = ("PUSH_IN", "WALK", "ORBIT", "LOOK_AROUND", "CRANE")

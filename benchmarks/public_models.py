@@ -29,8 +29,10 @@ from diffusers import (
 )
 from torch.nn import functional as F
 
+from benchmarks import gpu, gpu_setups
 from benchmarks.counted import Clock, counting, forget_peak, matmul_rate, peak_gb
-from benchmarks.real_shapes import panorama_of_noise, walk
+from benchmarks.counted import flops_of as counted_flops_of
+from benchmarks.real_shapes import VACE, panorama_of_noise, walk
 from lookbeyond import presets
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
@@ -39,16 +41,10 @@ from lookbeyond.pipelines.guidance import Guidance, warp_guidance
 from lookbeyond.pipelines.masked_video import MaskedVideoPipeline
 from lookbeyond.pipelines.paths import denser
 from lookbeyond.pipelines.video_mask import WorkPart
+from lookbeyond.pipelines.views import FRAMES_DECODED_AT_ONCE, ROWS_AT_ONCE
 from lookbeyond.presets.memory import GB, DoesNotFit, parts_of, plan
 
 HEIGHT, WIDTH = 480, 832
-SIZES = {
-    "vace": {"num_attention_heads": 12, "ffn_dim": 8960, "num_layers": 30, "vace_layers": list(range(0, 30, 2))},
-    "vace-14b": {},
-    "tiny": {"num_attention_heads": 2, "attention_head_dim": 12, "text_dim": 16, "freq_dim": 16, "ffn_dim": 24,
-             "num_layers": 3, "vace_layers": [0, 2]},
-}  # fmt: skip
-"""The transformers' shapes: those in the `config.json` of their repositories; 14B is the class's default."""
 CARDS_GB = (8, 12, 16, 24, 48)
 
 
@@ -167,8 +163,8 @@ def flops(model: str, network: str, frames: int, height: int, width: int) -> flo
     with counting() as counter:
         if network == "transformer":
             grid = (latents + 1, height // 8, width // 8)
-            WanVACETransformer3DModel(**SIZES[model])(
-                torch.empty(1, 16, *grid), torch.zeros(1), torch.empty(1, 512, SIZES[model].get("text_dim", 4096)),
+            WanVACETransformer3DModel(**VACE[model])(
+                torch.empty(1, 16, *grid), torch.zeros(1), torch.empty(1, 512, VACE[model].get("text_dim", 4096)),
                 control_hidden_states=torch.empty(1, 96, *grid), return_dict=False,
             )  # fmt: skip
         elif network == "encode":
@@ -200,6 +196,46 @@ def count_levers(count: int = 100, models: Sequence[str] = ("vace", "vace-14b"))
             own, whole = (flops_of(work, model, only) / 1e12 for only in ("transformer", ""))
             counted[model][name] = whole
             print(f"| {name} | {own:.0f} | {whole:.0f} | {whole / counted[model][BASELINE]:.2f} |", flush=True)
+    return counted
+
+
+def preset_setup(preset: presets.Preset) -> Setup:
+    """A masked-video preset as it is shipped."""
+    found = preset.stage("views")
+    assert found is not None
+    own = found[1].settings
+    return Setup(
+        preset.views_steps, preset.strength, preset.strength_in_holes, preset.max_guidance_scale, own["guided_share"],
+        own["fusion"], own["skip"], ROWS_AT_ONCE,
+    )  # fmt: skip
+
+
+def count_presets(count: int = 100) -> dict[str, float]:
+    """Prints what `count` frames of each preset's own size take, a quarter of a frame hidden, autoencoder and anchors
+    included; TFLOP by preset."""
+    pipeline = planner()
+    clips = clips_of_a_walk(pipeline, count, HEIGHT, WIDTH)
+    print(f"\n| preset | frames | TFLOP for {count} of them |\n|---|---|---|")
+    counted = {}
+    for name in ("svd", "svd-xt", "svd-xt-lcm", "vace", "vace-14b", "vace-14b-fast"):
+        preset = presets.get(name)
+        found = preset.stage("views")
+        assert found is not None
+        owner, stage = found
+        width, height = stage.size
+        if stage.pipeline == "masked-video":
+            flops = flops_of(work_of(preset_setup(preset), clips, pipeline), owner.name)
+        else:
+            runs = math.ceil((count - 1) / (preset.frames_per_clip - 1))
+            setup = gpu_setups.Setup(
+                directions="one batch", guidance_scale=preset.max_guidance_scale, steps=preset.views_steps,
+                strength=preset.strength_in_holes, hold=stage.settings["hold"],
+                decoded_at_once=FRAMES_DECODED_AT_ONCE,
+            )  # fmt: skip
+            work = gpu.expected_work(setup, preset.frames_per_clip, runs, runs + 1)
+            flops = counted_flops_of(work, True, (height, width))
+        counted[name] = flops / 1e12
+        print(f"| `{name}` | {width} x {height} | {counted[name]:.0f} |", flush=True)
     return counted
 
 
@@ -281,13 +317,13 @@ def build(model: str, device: str, dtype: torch.dtype) -> MaskedVideoPipeline:
         tiny = planner()
         torch.manual_seed(0)
         with torch.device(device):
-            transformer = WanVACETransformer3DModel(**SIZES[model]).eval()
+            transformer = WanVACETransformer3DModel(**VACE[model]).eval()
             vae = AutoencoderKLWan().eval()
         torch.nn.Module.to(transformer, dtype)
         scheduler = UniPCMultistepScheduler.from_config(tiny.scheduler.config)
         pipeline = MaskedVideoPipeline(tiny.tokenizer, tiny.text_encoder, vae, scheduler, transformer)
         words = torch.randn(1, 512, 4096, device=device, dtype=dtype)
-        pipeline._embedded = lambda text: words  # type: ignore[method-assign]
+        pipeline.read_texts = lambda texts: dict.fromkeys(texts, words)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device) if model == "tiny" else pipeline
 
@@ -371,6 +407,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         run(model, frames, (32, 64) if options.tiny else (height, width), options.device, options.steps)
         return
     count_levers()
+    count_presets()
     steps = presets.get("flux-klein-360").panorama_steps
     once = klein_flops() / 1e12
     print(

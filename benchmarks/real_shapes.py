@@ -12,6 +12,7 @@ from transformers import (
     DepthAnythingConfig,
     DepthAnythingForDepthEstimation,
     Dinov2Config,
+    UMT5Config,
 )
 
 from lookbeyond.geometry.cameras import Camera, placed_camera
@@ -56,6 +57,17 @@ FULL = {
         "fusion_hidden_size": 64, "head_hidden_size": 32,
     },
 }  # fmt: skip
+
+VACE = {
+    "vace": {"num_attention_heads": 12, "ffn_dim": 8960, "num_layers": 30, "vace_layers": list(range(0, 30, 2))},
+    "vace-14b": {},
+    "tiny": {"num_attention_heads": 2, "attention_head_dim": 12, "text_dim": 16, "freq_dim": 16, "ffn_dim": 24,
+             "num_layers": 3, "vace_layers": [0, 2]},
+}  # fmt: skip
+"""Wan VACE's transformers: those in the `config.json` of their repositories; 14B is the class's default."""
+UMT5_XXL = UMT5Config(
+    vocab_size=256384, d_model=4096, d_kv=64, d_ff=10240, num_layers=24, num_heads=64, feed_forward_proj="gated-gelu"
+)
 
 
 def build_unet(sizes: dict, frames: int) -> UNetSpatioTemporalConditionModel:

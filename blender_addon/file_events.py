@@ -20,7 +20,7 @@ from .unsaved import ResultMove
 
 @dataclass(frozen=True)
 class PendingSave:
-    """What saving a file has prepared."""
+    """What was prepared before a file is saved."""
 
     path: Path
     undo: tuple[Callable[[], None], ...]
@@ -28,7 +28,7 @@ class PendingSave:
     after_copy: tuple[Callable[[], None], ...]
     """For when only a copy was saved."""
     notice: str = ""
-    """What the artist is told once the file is saved."""
+    """What to tell the artist once the file is saved."""
 
 
 _pending: PendingSave | None = None

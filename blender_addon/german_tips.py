@@ -1,41 +1,47 @@
 """The operators' tooltips in German."""
 
 TIPS = {
+    "Open the photo in the Image Editor, to paint over people and things: the next world is built without them": (
+        "Das Foto im Bildeditor öffnen, um Menschen und Dinge zu übermalen: die nächste Welt wird ohne sie gebaut"
+    ),
+    "Put what was cut out of the photo into the scene: cards that can be moved, hidden and animated": (
+        "Was aus dem Foto ausgeschnitten wurde, in die Szene stellen: bewegliche, animierbare Aufsteller"
+    ),
     "Write the scene's world for other programs": "Die Welt der Szene für andere Programme ausgeben",
     "Write the cameras of the scene's frames: .usda, .abc, .fbx, .chan, .jsx, .json, .txt, or a folder for COLMAP": (
         "Die Kameras der Bilder ausgeben: .usda, .abc, .fbx, .chan, .jsx, .json, .txt, oder einen Ordner für COLMAP"
     ),
-    "Add a camera that moves as another program's file says: transforms.json, USD, .chan, COLMAP, RealEstate10K": (
+    "Add a camera with the move from another program's file: transforms.json, USD, .chan, COLMAP, RealEstate10K": (
         "Eine Kamera, die sich bewegt, wie es die Datei eines anderen Programms sagt: transforms.json, USD, .chan,"
         " COLMAP, RealEstate10K"
     ),
-    "Add the world as Gaussian splats: it has parallax, and what stands behind things is there": (
+    "Add the world as Gaussian splats, with parallax and with what is hidden behind things": (
         "Die Welt als Gauß-Splats hinzufügen: mit Parallaxe und dem, was hinter den Dingen steht"
     ),
-    "Let the service plan a camera move that keeps clear of walls and things and stays where much is known": (
+    "Let the service plan a camera move that keeps clear of walls and things and stays where the world is known": (
         "Den Dienst eine Fahrt planen lassen, die Abstand von allem hält und dort bleibt, wo viel bekannt ist"
     ),
-    "Past places from which much of the photo is seen": "An Orten vorbei, von denen viel vom Foto zu sehen ist",
-    "A free way to the 3D cursor, at the camera's height": "Ein freier Weg zum 3D-Cursor, auf Höhe der Kamera",
-    "To a good view of the 3D cursor, which is looked at in the end": (
+    "Past places that show much of the photo": "An Orten vorbei, von denen viel vom Foto zu sehen ist",
+    "A clear way to the 3D cursor, at the camera's height": "Ein freier Weg zum 3D-Cursor, auf Höhe der Kamera",
+    "To a good view of the 3D cursor, looking at it at the end": (
         "Zu einem guten Blick auf den 3D-Cursor, auf den sie am Ende schaut"
     ),
-    "Where a way to the 3D cursor begins": "Wo ein Weg zum 3D-Cursor beginnt",
-    "A planned move keeps so many metres from walls and things": (
-        "So viele Meter Abstand hält eine geplante Fahrt zu Wänden und Dingen"
+    "Where the way to the 3D cursor begins": "Wo der Weg zum 3D-Cursor beginnt",
+    "Metres that a planned move keeps from walls and things": (
+        "Abstand einer geplanten Fahrt zu Wänden und Dingen, in Metern"
     ),
-    "A planned move is no faster, in metres a second": "Schneller ist eine geplante Fahrt nicht, in Metern je Sekunde",
-    "A planned move turns no faster, by this angle a second": (
-        "Schneller dreht sich eine geplante Fahrt nicht, Winkel je Sekunde"
+    "Highest speed of a planned move, in metres per second": (
+        "Höchstes Tempo einer geplanten Fahrt, in Metern je Sekunde"
     ),
-    "Let the scene's last frame be that of a planned move": "Das letzte Bild der Szene soll das der Fahrt sein",
+    "Highest turning speed of a planned move, per second": "Höchstes Drehtempo einer geplanten Fahrt, je Sekunde",
+    "End the scene's frame range where a planned move ends": "Den Bereich der Szene enden lassen, wo die Fahrt endet",
     "Add an editable curve and a camera that follows it": (
         "Eine Kurve, die sich bearbeiten lässt, und eine Kamera, die ihr folgt"
     ),
     "Check how much of each view along the path the world covers, and where the path goes too far": (
         "Prüfen, wie viel die Welt von jedem Blick auf dem Pfad zeigt, und wo der Pfad zu weit geht"
     ),
-    "Show in this viewport, in colours, what of the stage is photo, invented and hole; press again for its picture": (
+    "Colour the stage in this viewport by what is photo, invented or a hole; press again for its picture": (
         "In dieser Ansicht farbig zeigen, was an der Bühne Foto, erfunden und Loch ist; noch einmal drücken: ihr Bild"
     ),
     "Drag two handles onto the photo's horizon to set pitch and roll": (
@@ -47,10 +53,10 @@ TIPS = {
     "Click the ends of a known length in the photo to set the camera's height, and so the scale of the world": (
         "Die Enden einer bekannten Länge im Foto anklicken: setzt die Höhe der Kamera und so den Maßstab der Welt"
     ),
-    "Turn the camera of this photo so that it shows what the other photos of the place show": (
+    "Turn this photo's camera to match the other photos of the place": (
         "Die Kamera dieses Fotos so drehen, dass sie zeigt, was die anderen Fotos des Orts zeigen"
     ),
-    "Make this photo a place of its own; its camera stays where it is": (
+    "Separate this photo from its place; its camera stays where it is": (
         "Aus diesem Foto einen eigenen Ort machen; seine Kamera bleibt, wo sie ist"
     ),
     "Create the camera that took this photo": "Die Kamera erzeugen, die dieses Foto aufgenommen hat",
@@ -96,7 +102,7 @@ TIPS = {
     "Play the chosen take from its first frame, in the sequencer": (
         "Den gewählten Take vom ersten Bild an im Sequencer abspielen"
     ),
-    "Shoot the chosen take again: its seed, with its camera as it is now": (
+    "Shoot the chosen take again, with its seed and with its camera as it is now": (
         "Den gewählten Take noch einmal drehen: mit seinem Seed und seiner Kamera, wie sie jetzt ist"
     ),
     "Show a shot from its folder, such as one that was made for another file": (

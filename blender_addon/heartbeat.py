@@ -11,7 +11,7 @@ INTERVAL_S = 0.1
 SOON_S = 0.01
 """Time to the next beat when this one left work to do."""
 CLOCK_S = 1.0
-"""The time left is drawn anew so often, also while the service says nothing."""
+"""How often the remaining time is redrawn, even while the service is silent."""
 _drawn_s = [0.0]
 
 

@@ -11,7 +11,7 @@ MOST_BYTES = 64 * 2**20
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises OSError or ValueError, also for what is no regular file (a pipe would never
+    """The content of a JSON file. Raises OSError or ValueError, also for what is not a regular file (a pipe would never
     end), is too large, or is nested too deeply."""
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):

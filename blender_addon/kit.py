@@ -3,10 +3,12 @@
 from lookbeyond_kit import __version__ as KIT_VERSION
 from lookbeyond_kit.client import (
     MAX_CAMERAS,
+    MAX_CUTS,
     WORLD_FILES,
     WORLD_LAYERS,
     WORLD_LIGHT,
     Client,
+    EditRequest,
     FileArrived,
     Finished,
     MoveRequest,
@@ -37,6 +39,7 @@ from lookbeyond_kit.geometry.coverage import Coverage, Known
 from lookbeyond_kit.geometry.keyframes import plan_shot
 from lookbeyond_kit.geometry.panorama import Panorama
 from lookbeyond_kit.geometry.projection import directions_to_equirectangular, equirectangular_directions
+from lookbeyond_kit.geometry.spots import MOST_SHARE, sphere_share
 from lookbeyond_kit.geometry.transforms import read_transforms, write_transforms
 from lookbeyond_kit.geometry.warping import Relief
 from lookbeyond_kit.photo.pixels import as_shown, changes_pixels, srgb_to_linear
@@ -54,6 +57,8 @@ __all__ = [
     "KIT_VERSION",
     "LEVEL",
     "MAX_CAMERAS",
+    "MAX_CUTS",
+    "MOST_SHARE",
     "WORLD_FILES",
     "WORLD_LAYERS",
     "WORLD_LIGHT",
@@ -62,6 +67,7 @@ __all__ = [
     "CameraFindings",
     "Client",
     "Coverage",
+    "EditRequest",
     "FileArrived",
     "Finished",
     "Known",
@@ -94,6 +100,7 @@ __all__ = [
     "read_tags",
     "read_transforms",
     "runtime_file",
+    "sphere_share",
     "srgb_to_linear",
     "why_no_photo",
     "write_transforms",

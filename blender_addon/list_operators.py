@@ -12,9 +12,9 @@ from .service.prices import size_text
 from .session import session
 
 
-def chosen_reason(entries: bpy.types.bpy_prop_collection, kind: str) -> str:
+def chosen_reason(entries: bpy.types.bpy_prop_collection, index: int, kind: str) -> str:
     """Why nothing can be done with the chosen entry of a list; empty if there is one."""
-    return "" if len(entries) else f"There is no {kind} in the list"
+    return "" if 0 <= index < len(entries) else f"There is no {kind} in the list"
 
 
 class FolderOperator(PollWithReason):
@@ -63,7 +63,7 @@ class DeleteOperator(PollWithReason):
             return f"There is no {cls.kind} in the list"
         used = [cls.entries(scene.look_beyond)[2] for scene in bpy.data.scenes]
         if any(folder and absolute(folder) == absolute(entry.folder) for folder in used):
-            return f"A scene uses this {cls.kind}: let it use another one first"
+            return f"A scene uses this {cls.kind}: switch that scene to another one first"
         if session.task is not None:
             return f"{session.task.title} is still running, and may need it: wait for it or cancel it"
         return ""
@@ -75,7 +75,7 @@ class DeleteOperator(PollWithReason):
             self,
             event,
             title=f"Delete {entry.name}?",
-            message=f"Frees {freed}. Files do not come back by Undo",
+            message=f"Frees {freed}. Undo does not restore files",
             confirm_text="Delete",
         )
 
@@ -91,5 +91,5 @@ class DeleteOperator(PollWithReason):
         at = getattr(context.scene.look_beyond, index)
         entries.remove(at)
         setattr(context.scene.look_beyond, index, max(0, min(at, len(entries) - 1)))
-        self.report({"INFO"}, f"{name} is deleted; that freed {freed}.")
+        self.report({"INFO"}, f"{name} was deleted, which freed {freed}.")
         return {"FINISHED"}

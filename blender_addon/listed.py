@@ -24,11 +24,11 @@ def size_of(folder: Path) -> int:
 
 
 def delete_results(folder: Path) -> None:
-    """Delete a folder of results; one that is gone already is no error. Raises `JobError`."""
+    """Delete a folder of results; one that is gone already is not an error. Raises `JobError`."""
     if not folder.exists():
         return
     if folder.is_symlink() or not any((folder / name).is_file() for name in RESULT_FILES):
-        raise JobError(f"{folder} is not a folder of results: delete it yourself, if you mean to.")
+        raise JobError(f"{folder} is not a folder of results: delete it by hand if you want to.")
     shutil.rmtree(folder)
 
 

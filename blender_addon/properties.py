@@ -169,6 +169,11 @@ class LookBeyondScene(bpy.types.PropertyGroup):
         description="Description of the place, such as: a boat shed in winter. For presets that take a prompt",
         maxlen=MAX_PROMPT,
     )
+    edit_prompt: StringProperty(
+        name="Prompt",
+        description="What is to be there instead, such as: a plant in a pot. For presets that take a prompt",
+        maxlen=MAX_PROMPT,
+    )
     shot_seed: IntProperty(
         name="Shot Seed", description="Another seed invents other details where the world shows nothing", min=0
     )
@@ -214,7 +219,7 @@ class LookBeyondScene(bpy.types.PropertyGroup):
     )
     plan_clearance: FloatProperty(
         name="Clearance (m)",
-        description="A planned move keeps so many metres from walls and things",
+        description="Metres that a planned move keeps from walls and things",
         default=0.3,
         min=0.05,
         soft_max=1.0,
@@ -222,7 +227,7 @@ class LookBeyondScene(bpy.types.PropertyGroup):
     )
     plan_speed: FloatProperty(
         name="Speed (m/s)",
-        description="A planned move is no faster, in metres a second",
+        description="Highest speed of a planned move, in metres per second",
         default=0.5,
         min=0.01,
         soft_max=2.0,
@@ -230,7 +235,7 @@ class LookBeyondScene(bpy.types.PropertyGroup):
     )
     plan_turn: FloatProperty(
         name="Turning Speed",
-        description="A planned move turns no faster, by this angle a second",
+        description="Highest turning speed of a planned move, per second",
         subtype="ANGLE",
         default=math.radians(20),
         min=math.radians(1),
@@ -238,7 +243,7 @@ class LookBeyondScene(bpy.types.PropertyGroup):
     )
     plan_range: BoolProperty(
         name="Range Ends with It",
-        description="Let the scene's last frame be that of a planned move",
+        description="End the scene's frame range where a planned move ends",
         default=True,
     )
     steps: FloatProperty(
@@ -378,7 +383,7 @@ LIVE = {
     ),
     "show_plate": BoolProperty(
         name="Clean Plate",
-        description="Show the room without what stands in it behind the stage, where the stage is torn",
+        description="Where the stage is torn, show the empty room behind it",
         get=lambda settings: is_plate_visible(settings.id_data),
         set=lambda settings, visible: set_plate_visible(settings.id_data, visible),
     ),

@@ -208,7 +208,7 @@ class Session:
     def _handle(self, event: Event, task: RunningTask) -> None:
         match event:
             case Progress():
-                task.fraction, task.eta_s, task.told_s = event.fraction, event.eta_s, time.monotonic()
+                task.fraction, task.eta_s, task.estimated_at_s = event.fraction, event.eta_s, time.monotonic()
                 if not task.cancelled.is_set():
                     task.message = event.message
             case PreviewFile():

@@ -104,8 +104,8 @@ class RunningTask:
     fraction: float = 0.0
     message: str = ""
     eta_s: float | None = None
-    """Remaining time as of `told_s`, seconds."""
-    told_s: float = field(default_factory=time.monotonic)
+    """Remaining time as of `estimated_at_s`, seconds."""
+    estimated_at_s: float = field(default_factory=time.monotonic)
     job: str = ""
     files: int = 0
     started: float = field(default_factory=time.monotonic)
@@ -114,4 +114,4 @@ class RunningTask:
     @property
     def left_s(self) -> float | None:
         """Remaining time now, seconds: it runs down between what the service tells; None if it is unknown."""
-        return None if self.eta_s is None else max(0.0, self.eta_s - (time.monotonic() - self.told_s))
+        return None if self.eta_s is None else max(0.0, self.eta_s - (time.monotonic() - self.estimated_at_s))

@@ -22,6 +22,8 @@ GERMAN = {
     "Forget World": "Welt vergessen",
     "Use 360° Picture": "360°-Bild verwenden",
     "Add Stage": "Bühne hinzufügen",
+    "Add Cards": "Aufsteller hinzufügen",
+    "Paint Cut-Outs": "Ausschnitte malen",
     "Add Camera Path": "Kamerapfad hinzufügen",
     "Check Path": "Pfad prüfen",
     "Show What Is Known": "Bekanntes zeigen",

@@ -22,10 +22,15 @@ def local_collection(context: bpy.types.Context) -> bpy.types.Collection:
     return active if is_local(active) else context.scene.collection
 
 
+def viewport_areas() -> list[bpy.types.Area]:
+    """The areas of all 3D viewports that are open, sidebars included."""
+    areas = [area for window in bpy.context.window_manager.windows for area in window.screen.areas]
+    return [area for area in areas if area.type == "VIEW_3D"]
+
+
 def viewports() -> list[bpy.types.SpaceView3D]:
     """All 3D viewports that are open."""
-    areas = [area for window in bpy.context.window_manager.windows for area in window.screen.areas]
-    return [area.spaces.active for area in areas if area.type == "VIEW_3D"]
+    return [area.spaces.active for area in viewport_areas()]  # pyright: ignore[reportReturnType]
 
 
 def look_through(context: bpy.types.Context, camera: bpy.types.Object) -> None:

@@ -11,6 +11,7 @@ from .wire.launch import find_program, start_service
 from .wire.messages import ALL, Aligned, Angle, Held, JobStatus, Price, PriceQuestion, Seen, ServiceStatus
 from .wire.requests import (
     MAX_CAMERAS,
+    MAX_CUTS,
     WORLD_FILES,
     WORLD_LAYERS,
     WORLD_LIGHT,
@@ -23,6 +24,7 @@ from .wire.requests import (
 __all__ = [
     "ALL",
     "MAX_CAMERAS",
+    "MAX_CUTS",
     "WORLD_FILES",
     "WORLD_LAYERS",
     "WORLD_LIGHT",

@@ -2,25 +2,25 @@
 
 
 class LookBeyondError(Exception):
-    """Base of all typed errors; `code` is the word that travels through the service's protocol."""
+    """Base of all typed errors; `code` is the word that the service's protocol carries."""
 
     code = "failed"
 
 
 def sentence(text: str) -> str:
-    """The text as a sentence: a capital at its start (unless that is a file's name), a full stop at its end."""
+    """The text as a sentence: capitalised (unless it starts with a file's name), with a full stop."""
     if text.partition(" ")[0].isalpha():
         text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) else text + "."
 
 
 def one_line(error: BaseException, most: int = 300) -> str:
-    """What an error says, on one line; its type where it says nothing."""
+    """An error's message on one line; its type if it has none."""
     return " ".join(str(error).split())[:most] or type(error).__name__
 
 
 def typed_line(error: BaseException) -> str:
-    """An error's type and what it says, on one line."""
+    """An error's type and message, on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 

@@ -205,13 +205,18 @@ def _layout_json(panorama: Panorama) -> dict:
 def load_panorama(folder: Path) -> Panorama:
     """Read what `save_panorama` wrote. Raises InputError if a file is missing or does not fit the others."""
     folder = Path(folder)
+    check_is_world(folder)
+    return read_panorama({name: folder / name for name in world_files(folder)}, str(folder))
+
+
+def check_is_world(folder: Path) -> None:
+    """InputError where one of the files is missing that every world has."""
     missing = [name for name in WORLD_FILES if not (folder / name).is_file()]
     if missing:
         raise InputError(
             f"The folder {folder} is not a world: {', '.join(missing)} is missing; "
             "make one with `lookbeyond world PHOTO --out FOLDER`."
         )
-    return read_panorama({name: folder / name for name in world_files(folder)}, str(folder))
 
 
 def world_files(folder: Path) -> list[str]:
@@ -297,5 +302,7 @@ def view_depth(view: View) -> np.ndarray:
 @functools.lru_cache(maxsize=2)
 def _z_of_rays(width: int, height: int, *intrinsics: float) -> np.ndarray:
     # the frames of a shot share it, wherever their camera is
-    camera = Camera(width, height, np.reshape(intrinsics, (3, 3)), np.eye(4))
-    return camera.rays() @ camera.forward
+    columns, rows = np.arange(width) + 0.5, np.arange(height)[:, None] + 0.5
+    to_camera = np.linalg.inv(np.reshape(intrinsics, (3, 3)))
+    x, y, z = (column * columns + row * rows + offset for column, row, offset in to_camera)
+    return z / np.sqrt(x * x + y * y + z * z)

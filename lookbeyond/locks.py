@@ -1,4 +1,4 @@
-"""Locks that the system releases when their holder ends, however it ends, in any PID namespace."""
+"""Locks that the system releases however their holder ends, in any PID namespace."""
 
 import contextlib
 import os

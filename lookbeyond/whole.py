@@ -61,7 +61,7 @@ def sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` (same suffix) that takes its place when the block ends well."""
+    """Give a temporary path beside `path` (same suffix) that replaces it when the block succeeds."""
     path = Path(path)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def check_output_folder(path: Path, owned: tuple[str, ...]) -> None:
 
 @contextlib.contextmanager
 def whole_folder(path: Path, owned: tuple[str, ...]) -> Iterator[Path]:
-    """Give a temporary folder beside `path` that takes its place when the block ends well.
+    """Give a temporary folder beside `path` that replaces it when the block succeeds.
 
     A folder that is already there is replaced only if it holds nothing but the entries named in `owned` (an earlier
     output of the same kind) and what file managers leave; otherwise InputError, so that nothing of the user's is ever

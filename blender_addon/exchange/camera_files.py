@@ -26,7 +26,7 @@ ALEMBIC_ANIMATES_LENSES = (5, 2, 0)
 UNITS = {"m": 1.0, "cm": 100.0, "mm": 1000.0, "ft": 1 / 0.3048, "in": 1 / 0.0254}
 """How many make a metre."""
 SAME_PX = 0.01
-"""What lies nearer to its place than this is not lost."""
+"""A picture that is off by less than this counts as kept."""
 
 
 def write_camera_file(
@@ -74,7 +74,7 @@ _EXPORTERS = {".abc": _export_alembic, ".fbx": _export_fbx}
 
 
 def losses(kind: str, cameras: Sequence[Camera]) -> list[str]:
-    """What the file of this kind does not hold of these cameras, with how far off the picture is, pixels."""
+    """What a file of this kind cannot store of these cameras, and by how many pixels the picture is off."""
     said = []
     frozen = kind == ".abc" and bpy.app.version < ALEMBIC_ANIMATES_LENSES
     first = cameras[0]
@@ -108,17 +108,17 @@ def _off(first: Camera, camera: Camera, part: str) -> float:
 def _said(kind: str, cameras: Sequence[Camera], fps: tuple[int, float], unit: str) -> list[str]:
     size = f"{cameras[0].width} x {cameras[0].height} pixels and {fps[0] / fps[1]:g} frames a second"
     if kind == ".abc":
-        told = f"Y is up and 1 is 1 {unit}, neither of which Alembic says; set {size}."
+        advice = f"Y is up and 1 unit is 1 {unit}, which Alembic files do not state; set {size}."
     else:
-        told = f"The file says that Y is up and its unit; set {size}, and in Blender's import the Animation Offset 0."
-    return [told, *losses(kind, cameras)]
+        advice = f"Y is up, and the file states its unit; set {size}, and Animation Offset 0 in Blender's importer."
+    return [advice, *losses(kind, cameras)]
 
 
 @contextmanager
 def _equivalent(
     name: str, cameras: Sequence[Camera], first_frame: int, fps: tuple[int, float]
 ) -> Iterator[bpy.types.Scene]:
-    """A scene for the time being with nothing but a camera in it that makes this move."""
+    """A temporary scene that holds nothing but a camera with this move."""
     scene = bpy.data.scenes.new("Look Beyond writes a camera")
     data = bpy.data.cameras.new(name)
     placed = bpy.data.objects.new(name, data)
@@ -136,10 +136,10 @@ def _equivalent(
         # side, as Maya does, then see what Blender sees
         data.sensor_height = SENSOR_MM * min(1.0, first.height * ratio / first.width)
         key_camera(placed, cameras, first_frame, 1.0)
-        scene.frame_set(first_frame)  # what is not animated is written as it stands here
+        scene.frame_set(first_frame)  # what is not animated is written with these values
         yield scene
     finally:
-        # one and the same from Blender 4.4 on
+        # the same object from Blender 4.4 on
         actions = {owner.animation_data.action for owner in (placed, data) if owner.animation_data} - {None}
         bpy.data.cameras.remove(data)  # its object goes with it
         bpy.data.scenes.remove(scene)

@@ -52,7 +52,7 @@ def import_camera_move(context: bpy.types.Context, path: Path, unit: str) -> Tas
             return "The scene of this camera move is no longer open."
         cameras, first = moves[0]
         add_moving_camera(bpy.context, scene, path.stem, cameras, first)
-        return _told(scene, cameras, first)
+        return _report(scene, cameras, first)
 
     return Task("Import Camera Move", steps, undoable("Import Camera Move", finish))
 
@@ -72,13 +72,13 @@ def add_moving_camera(
     return placed
 
 
-def _told(scene: bpy.types.Scene, cameras: Sequence[Camera], first_frame: int) -> str:
+def _report(scene: bpy.types.Scene, cameras: Sequence[Camera], first_frame: int) -> str:
     camera = cameras[0]
-    told = f"A camera with {len(cameras)} frames from {first_frame} on."
+    report = f"A camera with {len(cameras)} frames from {first_frame} on."
     width, height = render_size(scene)
     if abs(camera.width / camera.height - width / height) > 1e-3:
-        told += f" The move was made for {camera.width} x {camera.height} pixels: set the scene's resolution to it."
+        report += f" The move was made for {camera.width} x {camera.height} pixels: set the scene's resolution to it."
     ratio = camera.intrinsics[0, 0] / camera.intrinsics[1, 1]
     if abs(ratio - 1) > SQUARE:
-        told += f" Its pixels are not square: set the pixel aspect's Y to {ratio:.4f}."
-    return told
+        report += f" Its pixels are not square: set the pixel aspect's Y to {ratio:.4f}."
+    return report

@@ -21,14 +21,14 @@ from .program import program_command, run_program
 
 WORLD_KINDS = (
     ("SPLATS", "Gaussian Splats", "The world, and what the shot uncovered, as .ply or .spz", ".ply"),
-    ("MESH", "Geometry", "The room's surfaces and what stands out of them, as .glb or .usd", ".glb"),
+    ("MESH", "Geometry", "The room's surfaces and the things in front of them, as .glb or .usd", ".glb"),
     ("PAGE", "Page for the Client", "A folder of static files to look around in", ""),
 )
-"""Identifier, name, description, and ending of what is made of a world."""
+"""Identifier, name, description and file ending of each export of a world."""
 
 
 def export_world(scene: bpy.types.Scene, kind: str, path: Path) -> Task:
-    """A task that exports the scene's world, for splats and pages with its shot. Raises `JobError`."""
+    """A task that exports the scene's world; splats and pages include its shot. Raises `JobError`."""
     settings = scene.look_beyond
     folders = [str(present_path(absolute(settings.world_folder)))]
     if kind != "MESH" and settings.shot_folder and _is_of_world(absolute(settings.shot_folder), Path(folders[0])):
@@ -92,5 +92,5 @@ def _fps(scene: bpy.types.Scene) -> float:
 def _last_line(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if not lines:
-        raise JobError("The program lookbeyond said nothing: is it an older version?")
+        raise JobError("The program lookbeyond printed nothing: update the service to the add-on's version.")
     return lines[-1]

@@ -42,7 +42,7 @@ class FileOperator(ServiceOperator):
         return absolute(self.filepath)
 
 
-class ExportWorld(FileOperator, bpy.types.Operator):
+class ExportWorld(FileOperator, WorldOperator, bpy.types.Operator):
     """Write the scene's world for other programs"""
 
     bl_idname = "lookbeyond.export_world"
@@ -50,12 +50,6 @@ class ExportWorld(FileOperator, bpy.types.Operator):
 
     filepath: StringProperty(subtype="FILE_PATH", options=NOT_REMEMBERED)
     kind: EnumProperty(name="Kind", items=[kind[:3] for kind in export.WORLD_KINDS], options=NOT_REMEMBERED)
-
-    @classmethod
-    def reason(cls, context):
-        if not context.scene.look_beyond.world_folder:
-            return "Build a world first"
-        return super().reason(context)
 
     @classmethod
     def description(cls, context, properties):
@@ -76,9 +70,9 @@ class ExportCameraMove(FileOperator, bpy.types.Operator):
     bl_label = "Export Camera Move"
 
     filepath: StringProperty(subtype="FILE_PATH", options=NOT_REMEMBERED)
-    unit: EnumProperty(name="Unit", description="What the file counts in", items=UNITS)
+    unit: EnumProperty(name="Unit", description="The file's unit of length", items=UNITS)
     up: EnumProperty(
-        name="Up", description="Which axis is up, in USD", items=[("z", "Z", "Houdini, Unreal"), ("y", "Y", "Maya")]
+        name="Up", description="The up axis, in USD", items=[("z", "Z", "Houdini, Unreal"), ("y", "Y", "Maya")]
     )
 
     @classmethod
@@ -93,20 +87,20 @@ class ExportCameraMove(FileOperator, bpy.types.Operator):
 
 
 class ImportCameraMove(FileOperator, bpy.types.Operator):
-    """Add a camera that moves as another program's file says: transforms.json, USD, .chan, COLMAP, RealEstate10K"""
+    """Add a camera with the move from another program's file: transforms.json, USD, .chan, COLMAP, RealEstate10K"""
 
     bl_idname = "lookbeyond.import_camera_move"
     bl_label = "Import Camera Move"
 
     filepath: StringProperty(subtype="FILE_PATH", options=NOT_REMEMBERED)
-    unit: EnumProperty(name="Unit", description="What the file counts in; USD says it itself", items=UNITS)
+    unit: EnumProperty(name="Unit", description="The file's unit of length; USD files state their own", items=UNITS)
 
     def prepare(self, context):
         return camera_import.import_camera_move(context, self.path(), self.unit)
 
 
 class AddSplats(WorldOperator, bpy.types.Operator):
-    """Add the world as Gaussian splats: it has parallax, and what stands behind things is there"""
+    """Add the world as Gaussian splats, with parallax and with what is hidden behind things"""
 
     bl_idname = "lookbeyond.add_splats"
     bl_label = "Add Splats"

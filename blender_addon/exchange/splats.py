@@ -27,7 +27,7 @@ def missing_reason(scene: bpy.types.Scene) -> str:
     if bpy.app.version < FIRST_VERSION:
         return "Gaussian splats need Blender 5.3: add the stage instead, or export them"
     if scene.camera is not None and scene.camera.data.type == "ORTHO":
-        return "An orthographic camera shows splats black: use a perspective camera, or add the stage instead"
+        return "Splats are black through an orthographic camera: use a perspective camera, or add the stage instead"
     return ""
 
 

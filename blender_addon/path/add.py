@@ -30,11 +30,11 @@ NAMES: dict[Kind, str] = {
     "WALK_TO": "Walk To",
     "CRANE": "Crane",
 }
-"""A camera is called after its move."""
+"""A camera is named after its move."""
 REACH_SHARE = 0.9
 """Share of the reachable length that such a path uses."""
 LENS = ("sensor_fit", "sensor_width", "sensor_height", "lens", "shift_x", "shift_y", "clip_start", "clip_end")
-"""What a shot's camera has of the photo's."""
+"""What a shot's camera takes over from the photo's."""
 MIN_WALK_M = 0.05
 """Least distance to the 3D cursor."""
 
@@ -100,7 +100,7 @@ def choose_move(
     aim = np.array(scene.cursor.location) * metres_per_unit(scene) - start.position
     aim[2] = 0.0  # stays at eye level
     if kind == "WALK_TO" and np.linalg.norm(aim) < MIN_WALK_M:
-        raise CameraError("The 3D cursor is where the path starts: place it where the camera is to go.")
+        raise CameraError("The 3D cursor is where the path starts: move it to where the camera should go.")
     x, y, z = (float(value) for value in aim @ rotation)
     ahead_m = 2 * max(length_m, 1.0)
     turned = np.eye(3)

@@ -12,7 +12,7 @@ from ..world.geometry import WorldGeometry, rotated_about_vertical
 LOW_COVERAGE = 0.6
 """Coverage below which the artist is warned."""
 HIGH_INVENTED = 0.5
-"""Share of invented surroundings above which the artist is told."""
+"""Share of invented surroundings above which the artist is warned."""
 
 
 @dataclass

@@ -104,7 +104,7 @@ class AddPath(PollWithReason, bpy.types.Operator):
 
 
 class PlanPath(ServiceOperator, bpy.types.Operator):
-    """Let the service plan a camera move that keeps clear of walls and things and stays where much is known"""
+    """Let the service plan a camera move that keeps clear of walls and things and stays where the world is known"""
 
     bl_idname = "lookbeyond.plan_path"
     bl_label = "Plan Path"
@@ -113,14 +113,14 @@ class PlanPath(ServiceOperator, bpy.types.Operator):
     goal: EnumProperty(
         name="Purpose",
         items=(
-            ("SHOW_ROOM", "Show the Room", "Past places from which much of the photo is seen"),
-            ("GO_TO", "Go to 3D Cursor", "A free way to the 3D cursor, at the camera's height"),
-            ("END_ON", "End on 3D Cursor", "To a good view of the 3D cursor, which is looked at in the end"),
+            ("SHOW_ROOM", "Show the Room", "Past places that show much of the photo"),
+            ("GO_TO", "Go to 3D Cursor", "A clear way to the 3D cursor, at the camera's height"),
+            ("END_ON", "End on 3D Cursor", "To a good view of the 3D cursor, looking at it at the end"),
         ),
     )
     start: EnumProperty(
         name="Start",
-        description="Where a way to the 3D cursor begins",
+        description="Where the way to the 3D cursor begins",
         items=(
             ("PHOTO", "Photo's Place", "Where the photo was taken"),
             ("CAMERA", "Scene Camera", "Where the scene's camera is now"),
@@ -166,7 +166,7 @@ class CheckPath(PollWithReason, bpy.types.Operator):
 
 
 class ShowKnown(PollWithReason, bpy.types.Operator):
-    """Show in this viewport, in colours, what of the stage is photo, invented and hole; press again for its picture"""
+    """Colour the stage in this viewport by what is photo, invented or a hole; press again for its picture"""
 
     bl_idname = "lookbeyond.show_known"
     bl_label = "Colours on the Stage"

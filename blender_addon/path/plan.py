@@ -32,7 +32,7 @@ from .frames import shot_size
 
 Purpose = Literal["SHOW_ROOM", "GO_TO", "END_ON"]
 NAMES: dict[Purpose, str] = {"SHOW_ROOM": "Show Room", "GO_TO": "Planned Walk", "END_ON": "End On"}
-"""A camera is called after what its move is for."""
+"""A camera is named after the purpose of its move."""
 GOALS: dict[Purpose, str] = {"SHOW_ROOM": "show-room", "GO_TO": "go-to", "END_ON": "end-on"}
 KEYED = 8
 """Way and target have a key on every so many frames, so that they can be edited."""
@@ -60,7 +60,7 @@ def read_planned(file: Path) -> Planned:
             raise ValueError("its numbers do not fit each other")
         return Planned(curve, way, targets, str(content["said"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise JobError(f"The planned move cannot be read ({error}): is the service another version?") from None
+        raise JobError(f"The planned move cannot be read ({error}): update service or add-on to match.") from None
 
 
 def plan_path(context: bpy.types.Context, purpose: Purpose, from_camera: bool = False) -> Task:
@@ -87,7 +87,7 @@ def plan_path(context: bpy.types.Context, purpose: Purpose, from_camera: bool = 
     begin: list[float] = []
     if purpose == "GO_TO" and from_camera:
         if scene.camera is None:
-            raise JobError("The scene has no camera to begin at: choose the photo's place, or add a camera.")
+            raise JobError("The scene has no camera to start from: choose the photo's place, or add a camera.")
         begin = moved(to_world, np.array([scene.camera.matrix_world.translation]) * unit_m)[0][:2].tolist()
     request = MoveRequest(
         goal=GOALS[purpose],

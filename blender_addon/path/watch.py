@@ -5,6 +5,7 @@ from bpy.app.handlers import persistent
 
 from .. import handlers
 from ..cameras import metres_per_unit
+from ..viewports import viewport_areas
 from ..world.stage import shows_known
 from .checker import PAUSE_S, path_checker
 from .drawing import PathDrawing, draw_legend
@@ -50,10 +51,8 @@ def beat() -> float | None:
 
 def redraw() -> None:
     """Redraw the viewports."""
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                area.tag_redraw()
+    for area in viewport_areas():
+        area.tag_redraw()
 
 
 @persistent
@@ -61,7 +60,7 @@ def scene_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> Non
     if scene.name == ISOLATED_SCENE or len(scene.objects) > MANY_OBJECTS or not path_checker.is_wanted(scene):
         return
     for update in depsgraph.updates:
-        # Reading cameras also updates collections and image empties that they carry, which is no edit.
+        # Reading cameras also updates collections and image empties that they carry, which is not an edit.
         is_object = isinstance(update.id, bpy.types.Object)
         reshaped = is_object and update.is_updated_geometry and update.id.type != "EMPTY"
         if (

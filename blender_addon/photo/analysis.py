@@ -27,7 +27,7 @@ def analysis_steps(connect: Connect, picture: Path, fov_x_rad: float, found: Cal
     """Steps that pass to `found` what the service sees in a picture.
 
     `fov_x_rad` is its horizontal field of view, 0 if unknown. The artist did not ask for this: a service that cannot
-    do it is no error, and `found` is not called.
+    do it is not an error, and `found` is not called.
     """
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:

@@ -114,7 +114,7 @@ def align_photo(scene: bpy.types.Scene, placed: bpy.types.Object) -> Task:
         scene = job_scene.find()
         camera = scene.objects.get(name) if scene is not None else None
         if camera is None or camera.type != "CAMERA" or camera.data.look_beyond.place_camera is None:
-            return f"{path.name} is no part of this place any more: nothing was turned."
+            return f"{path.name} is no longer part of this place: nothing was turned."
         turned = Camera.from_dict(aligned.camera)
         camera.matrix_world = matrix_world_of(turned, metres_per_unit(scene))
         own_lens(camera).look_beyond.alignment = f"{aligned.residual_deg:.2f}°"

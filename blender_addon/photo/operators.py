@@ -76,7 +76,7 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
     )
     role: EnumProperty(
         name="Second Photo",
-        description="What a photo is in a scene that has another one",
+        description="How this photo relates to the one that the scene has",
         items=(
             ("ASK", "Ask", "Ask in the window; a script's photo is a second place"),
             ("BESIDE", "Part of This Place", "Taken from the same standpoint: all its photos make one world"),
@@ -122,7 +122,7 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
             return self.place_beside(context, former)
         replaces = former if self.role == "REPLACE" else None
         height, heading = self.height, self.heading
-        if replaces is not None:  # the same place, seen anew: its scale and direction stay, unless they are given
+        if replaces is not None:  # the same place again: its scale and direction stay, unless they are given
             seen = context.scene.look_beyond
             height = height if self.properties.is_property_set("height") else seen.camera_height
             heading = heading if self.properties.is_property_set("heading") else seen.heading
@@ -162,7 +162,7 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
         first = first or context.scene.look_beyond.photo_camera
         path = absolute(self.filepath)
         if first is None or absolute(context.scene.look_beyond.photo_path) == path:
-            return refuse(self, PhotoError(f"{path.name} is no further photo of this place: choose another one."))
+            return refuse(self, PhotoError(f"{path.name} is not a further photo of this place: choose another."))
         if reason := linked_reason(context.scene):
             return refuse(self, PhotoError(f"{reason}."))
         try:
@@ -247,7 +247,7 @@ def camera_beside(context: bpy.types.Context, name: str) -> bpy.types.Object | N
 
 
 class AlignPhoto(ServiceOperator, bpy.types.Operator):
-    """Turn the camera of this photo so that it shows what the other photos of the place show"""
+    """Turn this photo's camera to match the other photos of the place"""
 
     bl_idname = "lookbeyond.align_photo"
     bl_label = "Align Photo"
@@ -263,7 +263,7 @@ class AlignPhoto(ServiceOperator, bpy.types.Operator):
 
 
 class SeparatePhoto(PollWithReason, bpy.types.Operator):
-    """Make this photo a place of its own; its camera stays where it is"""
+    """Separate this photo from its place; its camera stays where it is"""
 
     bl_idname = "lookbeyond.separate_photo"
     bl_label = "Separate Photo"

@@ -28,7 +28,7 @@ def place_render(context: bpy.types.Context, path: Path) -> bpy.types.Object:
     scene = context.scene
     rendered = last_render()
     if rendered is None:
-        raise PhotoError("It is not known which camera made this render: render the image once more.")
+        raise PhotoError("The camera that made this render is unknown: render the image again.")
     if rendered.region is not None and not rendered.is_cropped:
         raise PhotoError(
             "Only a region of the frame was rendered: switch on Crop to Render Region, or render the whole frame."

@@ -1,18 +1,35 @@
 """Steps that send a job to the service and receive its results. No bpy here."""
 
 import json
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from ..kit import WORLD_FILES, WORLD_LAYERS, Client, Finished, Progress, ServiceError, ShotRequest, WorldRequest
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kit import (
+    WORLD_FILES,
+    WORLD_LAYERS,
+    Client,
+    EditRequest,
+    Finished,
+    Progress,
+    ServiceError,
+    ShotRequest,
+    WorldRequest,
+)
 from ..moved import present_path
 from ..tasks import UNREACHABLE, Connected, Event, JobError, JobSubmitted, Steps, Succeeded
+from .png import grey_png
 from .presets import step_count
-from .requests import JobOrigin, stored_request, write_request
+from .requests import JobOrigin, Request, stored_request, write_request
 
+MASK_FILE = "mask.png"
+"""In the folder of a changed world: what of it was changed."""
 Connect = Callable[[], Client]
 """Makes a client (a context manager) for the service of the preferences; raises ServiceError."""
 
@@ -25,11 +42,12 @@ def world_steps(
     folder_of: Callable[[str], Path],
     origin: JobOrigin,
     beside: Sequence[tuple[Path, dict]] = (),
+    cuts: Sequence[NDArray[np.bool_]] = (),
 ) -> Steps:
     """Steps that upload a photo, or a panorama that only lacks distances, and receive the world.
 
-    `request` lacks only the picture's hash, and the photos `beside` it with their cameras; `folder_of` gives the result
-    folder for the job's id.
+    `request` lacks only the picture's hash, the photos `beside` it with their cameras, and the `cuts` [H, W] that are
+    taken out of it; `folder_of` gives the result folder for the job's id.
     """
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
@@ -38,7 +56,8 @@ def world_steps(
             yield Connected(client.welcome)
             digest = client.upload(present_path(picture))
             further = [{"photo": client.upload(present_path(path)), "camera": camera} for path, camera in beside]
-            complete = replace(request, **{role: digest}, beside=further)
+            cut = [_upload_mask(client, mask, f"cut{number}.png") for number, mask in enumerate(cuts, 1)]
+            complete = replace(request, **{role: digest}, beside=further, cut=cut)
             yield from submit_and_follow(client, complete, folder_of, origin, cancelled)
 
     return steps
@@ -51,8 +70,9 @@ def shot_steps(
     folder_of: Callable[[str], Path],
     origin: JobOrigin,
     steps_share: float = 1.0,
+    former: Sequence[Path] = (),
 ) -> Steps:
-    """Steps that upload the world in a folder and receive the shot.
+    """Steps that upload the world in a folder, and `former` ones that it was changed from, and receive the shot.
 
     `request` lacks the world's hashes and the number of denoising steps, which is `steps_share` of the preset's number.
     """
@@ -63,10 +83,43 @@ def shot_steps(
             yield Connected(client.welcome)
             digests = upload_world(client, world)
             count = step_count(client.welcome, request.preset, steps_share)
-            complete = replace(request, world=digests, steps=count)
+            before = [upload_world(client, each) for each in former]
+            complete = replace(request, world=digests, steps=count, former=before)
             yield from submit_and_follow(client, complete, folder_of, origin, cancelled)
 
     return steps
+
+
+def edit_steps(
+    connect: Connect,
+    world: Path,
+    spot: NDArray[np.bool_],
+    request: EditRequest,
+    folder_of: Callable[[str], Path],
+    origin: JobOrigin,
+) -> Steps:
+    """Steps that upload the world in a folder with a spot [H, W] of it and receive the changed world.
+
+    `request` lacks only the hashes of both.
+    """
+
+    def steps(cancelled: threading.Event) -> Iterator[Event]:
+        yield Progress(0.0, "Sending the world", None)
+        with connect() as client:
+            yield Connected(client.welcome)
+            digests = upload_world(client, world)
+            complete = replace(request, world=digests, mask=_upload_mask(client, spot, MASK_FILE))
+            yield from submit_and_follow(client, complete, folder_of, origin, cancelled)
+
+    return steps
+
+
+def _upload_mask(client: Client, mask: NDArray[np.bool_], name: str) -> str:
+    """Upload a mask [H, W] as a PNG of this name; its hash."""
+    with tempfile.TemporaryDirectory(prefix="look_beyond_mask_") as folder:
+        path = Path(folder) / name
+        path.write_bytes(grey_png(mask.astype(np.uint8) * 255))
+        return client.upload(path)
 
 
 def upload_world(client: Client, world: Path) -> dict[str, str]:
@@ -75,7 +128,7 @@ def upload_world(client: Client, world: Path) -> dict[str, str]:
     return {name: client.upload(present_path(world / name)) for name in (*WORLD_FILES, *layers)}
 
 
-def resume_steps(connect: Connect, request: WorldRequest | ShotRequest, folder: Path, origin: JobOrigin) -> Steps:
+def resume_steps(connect: Connect, request: Request, folder: Path, origin: JobOrigin) -> Steps:
     """Steps that submit an unfinished job again: the service continues from what it has stored."""
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
@@ -89,7 +142,7 @@ def resume_steps(connect: Connect, request: WorldRequest | ShotRequest, folder: 
 
 def submit_and_follow(
     client: Client,
-    request: WorldRequest | ShotRequest,
+    request: Request,
     folder_of: Callable[[str], Path],
     origin: JobOrigin,
     cancelled: threading.Event,
@@ -111,8 +164,10 @@ def submit_and_follow(
     if isinstance(request, ShotRequest):
         check_frames(folder / "frames", request)
         yield Succeeded(folder=folder, job=job, cameras=json.dumps(request.cameras), steps=request.steps)
-    else:
+    elif isinstance(request, WorldRequest):
         yield Succeeded(folder=folder, job=job, cameras=json.dumps([request.camera]))
+    else:
+        yield Succeeded(folder=folder, job=job)
 
 
 def follow(client: Client, job: str, folder: Path, cancelled: threading.Event) -> Iterator[Event]:

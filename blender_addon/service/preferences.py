@@ -32,7 +32,7 @@ class LookBeyondPreferences(bpy.types.AddonPreferences):
     warm_service: BoolProperty(
         name="Load Models at the Start",
         description="Let a service that Blender starts load its models at once, so that the first world is not slower"
-        " than the second. Takes their memory until they were not used for ten minutes",
+        " than the second. Occupies their memory until they have been idle for ten minutes",
         default=True,
     )
     keep_service: BoolProperty(

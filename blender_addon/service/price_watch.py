@@ -7,6 +7,7 @@ from ..kit import Price, PriceQuestion
 from ..path.checker import path_checker
 from ..path.frames import QUALITIES, scene_frames
 from ..session import session
+from ..viewports import viewport_areas
 from . import preferences
 from .presets import step_count
 from .prices import Prices
@@ -73,12 +74,9 @@ def tick() -> bool:
 def beat() -> float:
     """One beat of the timer."""
     if bpy.context.scene is not None and tick():
-        for window in bpy.context.window_manager.windows:
-            for area in window.screen.areas:
-                if area.type == "VIEW_3D":
-                    for region in area.regions:
-                        if region.type == "UI":
-                            region.tag_redraw()
+        for region in (region for area in viewport_areas() for region in area.regions):
+            if region.type == "UI":
+                region.tag_redraw()
     return INTERVAL_S
 
 

@@ -8,9 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..json_files import read_json
-from ..kit import KIT_VERSION, ShotRequest, WorldRequest
+from ..kit import KIT_VERSION, EditRequest, ShotRequest, WorldRequest
 
 FILE_NAME = "request.json"
+Request = WorldRequest | ShotRequest | EditRequest
+"""What leaves results in a folder."""
 _lock = threading.Lock()
 """Held while a request.json is written: the I/O thread and the main thread both do."""
 
@@ -31,7 +33,7 @@ class JobOrigin:
     source: str = ""
     """World: the picture's path."""
     world: str = ""
-    """Shot: the world's folder."""
+    """Shot: the world's folder. Changed world: the former one's."""
     camera: str = ""
     """Shot: name of the scene's camera."""
     cameras: list[str] = field(default_factory=list)
@@ -51,7 +53,7 @@ class StoredRequest:
     service: str
     """Version of the service."""
     origin: JobOrigin
-    request: WorldRequest | ShotRequest
+    request: Request
 
 
 def write_request(folder: Path, stored: StoredRequest) -> None:
@@ -69,7 +71,7 @@ def write_request(folder: Path, stored: StoredRequest) -> None:
         _replace_json(folder / FILE_NAME, content)
 
 
-def stored_request(job: str, service: str, origin: JobOrigin, request: WorldRequest | ShotRequest) -> StoredRequest:
+def stored_request(job: str, service: str, origin: JobOrigin, request: Request) -> StoredRequest:
     """The record of a job that was just submitted to a service of this version."""
     return StoredRequest(job, False, KIT_VERSION, service, origin, request)
 
@@ -79,7 +81,8 @@ def read_request(folder: Path) -> StoredRequest:
     try:
         content = read_json(folder / FILE_NAME)
         values = content["request"]
-        request = ShotRequest(**values) if "cameras" in values else WorldRequest(**values)
+        kind = ShotRequest if "cameras" in values else EditRequest if "mask" in values else WorldRequest
+        request = kind(**values)
         origin = JobOrigin(**content["about"])
         return StoredRequest(content["job"], content["ended"], content["kit"], content["service"], origin, request)
     except (OSError, ValueError, KeyError, TypeError) as error:

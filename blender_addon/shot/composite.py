@@ -98,7 +98,7 @@ def render_notes(scene: bpy.types.Scene) -> list[str]:
     if render.use_border and render.use_crop_to_border:
         notes.append("The frames are squeezed into the cropped render region: switch off Crop to Render Region.")
     if render.use_multiview:
-        notes.append("Stereoscopy is on, but the frames are what one eye sees: switch it off.")
+        notes.append("Stereoscopy is on, but the frames are for one eye: switch it off.")
     tree = compositor_group(scene)
     was_off = not render.use_compositing or (bpy.app.version < (5, 0, 0) and not scene.use_nodes)
     if was_off and tree is not None and any(node.type not in ("COMPOSITE", "R_LAYERS") for node in tree.nodes):
@@ -181,7 +181,7 @@ def other_shot_note(scene: bpy.types.Scene, folder: Path) -> str:
     shown = composited_frames(scene)
     if not shown or shown == str(folder / "frames"):
         return ""
-    return "The compositor still shows a former shot: Set Up Compositing puts this one in."
+    return "The compositor still shows an earlier shot: press Set Up Compositing to show this one."
 
 
 def compositor_group(scene: bpy.types.Scene) -> bpy.types.NodeTree | None:

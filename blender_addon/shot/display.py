@@ -25,7 +25,7 @@ class ShotDisplay:
     BACKGROUND is the background of the `cameras` that render the frames (their names), CARD an image at each, which
     they do not see themselves, PLANE one in front of each, COMPOSITE the compositor's input. The
     same frames again refresh what shows them; other frames get a new strip above the previous ones, which stay. Between
-    two steps the artist may undo or remove what the first one made, so each step looks up its datablocks anew.
+    two steps the artist may undo or remove what the first one made, so each step looks up its datablocks again.
     """
 
     def __init__(self, frames: ShotFrames, cameras: Sequence[str], places: Collection[str]) -> None:

@@ -199,7 +199,7 @@ class PlayTake(TakeOperator, bpy.types.Operator):
 
 
 class ShootAgain(ServiceOperator, bpy.types.Operator):
-    """Shoot the chosen take again: its seed, with its camera as it is now"""
+    """Shoot the chosen take again, with its seed and with its camera as it is now"""
 
     bl_idname = "lookbeyond.shoot_again"
     bl_label = "Shoot Again"

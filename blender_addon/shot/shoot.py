@@ -19,8 +19,9 @@ from ..tasks import Steps, Succeeded, Task
 from ..undo import undoable
 from ..world.geometry import rotated_about_vertical
 from ..world.info import read_world_info
+from ..world.lineage import former_worlds
 from ..world.nodes import world_rotation_rad
-from ..world.variants import check_world_files
+from ..world.variants import check_world_files, is_whole
 from .display import ShotDisplay
 from .frames import ShotFrames
 from .takes import add_take, load_take, stored_shot
@@ -58,7 +59,8 @@ def shoot(context: bpy.types.Context, cameras: Sequence[Camera] | None = None) -
         places=sorted(settings.show_in),
     )
     folder_of = job_scene.folder_of("shots", camera.name)
-    steps = jobs.shot_steps(preferences.connection(), world, request, folder_of, origin, settings.steps / 100)
+    former = [each for each in former_worlds(world) if is_whole(each)]
+    steps = jobs.shot_steps(preferences.connection(), world, request, folder_of, origin, settings.steps / 100, former)
     result = ShotResult(job_scene, request, origin, [each.session_uid for each in rendering])
     return shot_task(job_scene, steps, result)
 

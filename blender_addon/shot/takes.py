@@ -14,6 +14,7 @@ from ..service.requests import RequestError, StoredRequest, read_request
 from ..tasks import JobError
 from ..world.geometry import rotated_about_vertical
 from ..world.info import read_world_info
+from ..world.lineage import shows_a_change
 from ..world.nodes import world_rotation_rad
 
 MOVED = 1e-3
@@ -62,8 +63,11 @@ def out_of_date(scene: bpy.types.Scene, take: bpy.types.PropertyGroup) -> str:
         request = stored_shot(folder).request
     except RequestError:
         return "Its files are missing"
-    if take.world and absolute(take.world) != absolute(scene.look_beyond.world_folder):
-        return "Shot in another world than the scene's"
+    world, shown = absolute(take.world) if take.world else None, absolute(scene.look_beyond.world_folder)
+    if world is not None and world != shown:
+        changed = shows_a_change(folder, shown, world)
+        if changed is not False:
+            return "The world was edited where it looks" if changed else "Shot in another world than the scene's"
     check = path_checker.check
     if check is None or not path_checker.idle or scene.camera is None or scene.camera.name != take.camera:
         return ""
@@ -77,10 +81,10 @@ def out_of_date(scene: bpy.types.Scene, take: bpy.types.PropertyGroup) -> str:
     for frame in {min(frames), sorted(frames)[len(frames) // 2], max(frames)}:
         number = frame - take.first
         if not 0 <= number < len(request.cameras):
-            return "Frames were added since"
+            return "Frames have been added since"
         now = rotated_about_vertical(frames[frame], -rotation_rad, info.origin)
         if differ(now, Camera.from_dict(request.cameras[number])):
-            return "Its camera was moved since"
+            return "Its camera has moved since"
     return ""
 
 

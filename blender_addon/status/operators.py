@@ -89,7 +89,7 @@ class OpenFolder(bpy.types.Operator):
     def execute(self, context):
         folder = absolute(self.folder) if self.folder else session.folder
         if folder is None or not folder.is_dir():
-            self.report({"ERROR"}, f"The folder {folder} is gone." if folder else "There is no result folder yet.")
+            self.report({"ERROR"}, f"The folder {folder} is gone." if folder else "No results yet: build a world.")
             return {"CANCELLED"}
         bpy.ops.wm.path_open(filepath=str(folder))
         return {"FINISHED"}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import bpy
 
-from ..kit import ShotRequest
+from ..kit import EditRequest, ShotRequest
 from ..service import jobs, preferences
 from ..service.job_scene import JobScene
 from ..service.requests import read_request
@@ -12,6 +12,7 @@ from ..service.unfinished import offer_unfinished
 from ..shot.shoot import ShotResult, shot_task
 from ..tasks import Task
 from ..world.build import apply_world
+from ..world.edit import apply_edit
 
 
 def resume(context: bpy.types.Context, folder: Path) -> Task:
@@ -24,10 +25,15 @@ def resume(context: bpy.types.Context, folder: Path) -> Task:
     steps = jobs.resume_steps(preferences.connection(), request, folder, origin)
     if isinstance(request, ShotRequest):
         return shot_task(job_scene, steps, ShotResult(job_scene, request, origin))
+    if isinstance(request, EditRequest):
+        title, finish = origin.title, apply_edit(job_scene, request, origin)
+    else:
+        role = "panorama" if request.panorama else "photo"
+        title, finish = "Build World", apply_world(job_scene, request, Path(origin.source), role)
     return Task(
-        "Build World",
+        title,
         steps,
-        apply_world(job_scene, request, Path(origin.source), "panorama" if request.panorama else "photo"),
+        finish,
         on_saved=job_scene.follow_saved_file,
         on_failed=offer_unfinished,
     )

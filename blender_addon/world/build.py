@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 import bpy
+import numpy as np
+from numpy.typing import NDArray
 
 from ..kit import Camera, WorldRequest, placed_camera
 from ..photo.beside import BesidePhoto, photos_beside
@@ -18,6 +20,8 @@ from ..service.unfinished import offer_unfinished
 from ..session import session
 from ..tasks import JobError, Succeeded, Task
 from ..undo import undoable
+from .cards import CardsError, has_cards, place_cards
+from .cut import painted_cuts
 from .info import read_world_info
 from .light import shown_panorama
 from .nodes import set_scene_world
@@ -43,7 +47,10 @@ def build_world(context: bpy.types.Context) -> Task:
     if height_m <= 0:
         raise JobError(f"The photo's camera is at a height of {height_m:.2f} m, not above the floor: raise the camera.")
     beside = photos_beside(scene, settings.photo_camera, context.evaluated_depsgraph_get())
-    return world_task(scene, absolute(settings.photo_path), "photo", camera, height_m, beside)
+    cuts = painted_cuts(settings.photo_camera)
+    if cuts and beside:
+        raise JobError("Things are cut out of one photo only: separate the photos beside it, or clear what is painted.")
+    return world_task(scene, absolute(settings.photo_path), "photo", camera, height_m, beside, cuts)
 
 
 def use_panorama(context: bpy.types.Context, picture: Path, height_m: float, heading_rad: float) -> Task:
@@ -63,8 +70,12 @@ def world_task(
     camera: Camera,
     height_m: float,
     beside: Sequence[BesidePhoto] = (),
+    cuts: Sequence[NDArray[np.bool_]] = (),
 ) -> Task:
-    """A task that builds the world of a picture, or of a photo and those `beside` it. Raises `JobError`."""
+    """A task that builds the world of a picture, or of a photo and those `beside` it, or without what is cut out of it.
+
+    Raises `JobError`.
+    """
     for path in (picture, *(photo.path for photo in beside)):
         if not path.is_file():
             raise JobError(f"The file {path} does not exist: choose the picture again.")
@@ -84,7 +95,7 @@ def world_task(
     origin = JobOrigin("Build World", job_scene.files, scene.name, source=str(picture))
     folder_of = job_scene.folder_of("worlds", picture.stem)
     further = [(photo.path, photo.camera.to_dict()) for photo in beside]
-    steps = jobs.world_steps(preferences.connection(), picture, role, request, folder_of, origin, further)
+    steps = jobs.world_steps(preferences.connection(), picture, role, request, folder_of, origin, further, cuts)
     return Task(
         "Build World",
         steps,
@@ -112,10 +123,22 @@ def apply_world(
         settings.panorama_path = as_stored(picture) if role == "panorama" else ""
         if role == "panorama":
             settings.panorama_height, settings.panorama_heading = request.camera_height, info.heading_rad
-        add_variant(scene, folder, picture.stem, request)
-        return f"The world is built. Press See World to view it. {note} {stage_note(scene, folder)}".strip()
+        add_variant(scene, folder, f"{picture.stem} {request.seed}", request.seed, request.prompt)
+        placed = _placed_cards(scene, folder)
+        return f"The world is built. Press See World to view it. {placed}{note} {stage_note(scene, folder)}".strip()
 
     return undoable("Build World", finish)
+
+
+def _placed_cards(scene: bpy.types.Scene, folder: Path) -> str:
+    """Put the cards of what was cut out into the scene; a sentence about them."""
+    if not has_cards(folder):
+        return ""
+    try:
+        cards = place_cards(scene, folder)
+    except (CardsError, RuntimeError) as error:
+        return f"{error} "
+    return f"{len(cards)} cards of what was cut out stand in the scene. "
 
 
 def prompt_of(settings: bpy.types.PropertyGroup) -> str:

@@ -1,7 +1,7 @@
 """Operators of the step World."""
 
 import bpy
-from bpy.props import FloatProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 
 from ..list_operators import DeleteOperator, FolderOperator, chosen_reason
 from ..operator_bases import (
@@ -16,7 +16,7 @@ from ..operator_bases import (
 from ..path import watch
 from ..path.checker import path_checker
 from ..results import absolute
-from . import asset, build, stage, variants
+from . import asset, build, cards, cut, edit, spot, stage, variants
 from .nodes import panorama_node, shows_world
 
 
@@ -163,7 +163,8 @@ class ForgetWorld(PollWithReason, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        return chosen_reason(context.scene.look_beyond.worlds, "world")
+        settings = context.scene.look_beyond
+        return chosen_reason(settings.worlds, settings.world_index, "world")
 
     def execute(self, context):
         settings = context.scene.look_beyond
@@ -180,7 +181,8 @@ class RebuildWorld(PhotoOperator, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        return super().reason(context) or chosen_reason(context.scene.look_beyond.worlds, "world")
+        settings = context.scene.look_beyond
+        return super().reason(context) or chosen_reason(settings.worlds, settings.world_index, "world")
 
     def prepare(self, context):
         settings = context.scene.look_beyond
@@ -221,7 +223,8 @@ class MarkWorld(PollWithReason, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        return chosen_reason(context.scene.look_beyond.worlds, "world")
+        settings = context.scene.look_beyond
+        return chosen_reason(settings.worlds, settings.world_index, "world")
 
     def execute(self, context):
         settings = context.scene.look_beyond
@@ -234,6 +237,63 @@ class MarkWorld(PollWithReason, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class SpotOperator(PollWithReason):
+    """Works on what is painted over."""
+
+    @classmethod
+    def reason(cls, context):
+        return "" if context.scene.look_beyond.world_folder else "Build a world first"
+
+
+class PaintSpot(SpotOperator, bpy.types.Operator):
+    """Open the world's 360° picture in the Image Editor, to paint over what is to change, in any colour"""
+
+    bl_idname = "lookbeyond.paint_spot"
+    bl_label = "Paint Spot"
+    bl_options = {"REGISTER", "UNDO"}
+
+    clear: BoolProperty(name="Clear", description="Begin with nothing marked", options=NOT_REMEMBERED)
+
+    def execute(self, context):
+        world = absolute(context.scene.look_beyond.world_folder)
+        try:
+            variants.check_world_files(world)
+            spot.show_canvas(context, spot.canvas(world, afresh=self.clear))
+        except (ValueError, OSError, RuntimeError) as error:
+            return refuse(self, error)
+        return {"FINISHED"}
+
+
+class EditOperator(ServiceOperator):
+    """Changes what is painted over."""
+
+    can_queue = True
+    way: edit.Way
+
+    @classmethod
+    def reason(cls, context):
+        return super().reason(context) if context.scene.look_beyond.world_folder else "Build a world first"
+
+    def prepare(self, context):
+        return edit.edit_world(context, self.way)
+
+
+class RemoveSpot(EditOperator, bpy.types.Operator):
+    """Take out what is painted over: walls and floor go on there. The changed world is added; this one is kept"""
+
+    bl_idname = "lookbeyond.remove_spot"
+    bl_label = "Remove"
+    way = "remove"
+
+
+class RepaintSpot(EditOperator, bpy.types.Operator):
+    """Make what is painted over anew, with another seed each time. The changed world is added; this one is kept"""
+
+    bl_idname = "lookbeyond.repaint_spot"
+    bl_label = "Repaint"
+    way = "repaint"
+
+
 class AddStage(WorldOperator, bpy.types.Operator):
     """Add a mesh of the world's distances with the panorama as its texture, to place objects on"""
 
@@ -242,6 +302,50 @@ class AddStage(WorldOperator, bpy.types.Operator):
 
     def prepare(self, context):
         return stage.build_stage(context)
+
+
+class PaintCuts(PollWithReason, bpy.types.Operator):
+    """Open the photo in the Image Editor, to paint over people and things: the next world is built without them"""
+
+    bl_idname = "lookbeyond.paint_cuts"
+    bl_label = "Paint Cut-Outs"
+    bl_options = {"REGISTER", "UNDO"}
+
+    clear: BoolProperty(name="Clear", description="Begin with nothing marked", options=NOT_REMEMBERED)
+
+    @classmethod
+    def reason(cls, context):
+        return "" if context.scene.look_beyond.photo_camera else "Place a photo first"
+
+    def execute(self, context):
+        try:
+            spot.show_canvas(context, cut.canvas(context.scene.look_beyond.photo_camera, afresh=self.clear))
+        except (ValueError, OSError, RuntimeError) as error:
+            return refuse(self, error)
+        return {"FINISHED"}
+
+
+class AddCards(PollWithReason, bpy.types.Operator):
+    """Put what was cut out of the photo into the scene: cards that can be moved, hidden and animated"""
+
+    bl_idname = "lookbeyond.add_cards"
+    bl_label = "Add Cards"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def reason(cls, context):
+        folder = context.scene.look_beyond.world_folder
+        if not folder:
+            return "Build a world first"
+        return "" if cards.has_cards(absolute(folder)) else "Nothing was cut out of this world's photo"
+
+    def execute(self, context):
+        try:
+            placed = cards.place_cards(context.scene, absolute(context.scene.look_beyond.world_folder))
+        except (cards.CardsError, RuntimeError) as error:  # RuntimeError: Blender cannot load a picture
+            return refuse(self, error)
+        self.report({"INFO"}, f"{len(placed)} cards stand in the scene; move or animate them as any object.")
+        return {"FINISHED"}
 
 
 CLASSES = (
@@ -255,5 +359,10 @@ CLASSES = (
     LoadWorld,
     DeleteWorld,
     MarkWorld,
+    PaintSpot,
+    RemoveSpot,
+    RepaintSpot,
     AddStage,
+    AddCards,
+    PaintCuts,
 )

@@ -15,7 +15,8 @@ from ..moved import present_path
 from ..photo.beside import BesidePhoto, photos_beside
 from ..photo.camera import camera_of_photo, photo_path_of
 from ..results import absolute
-from ..service.requests import StoredRequest, known_request
+from ..service.requests import StoredRequest
+from .lineage import request_of_world
 from .nodes import world_rotation_rad
 
 TOLERANCE_RAD, TOLERANCE_M = math.radians(0.1), 0.005
@@ -31,7 +32,7 @@ def outdated_reason(scene: bpy.types.Scene) -> str:
     if not settings.world_folder:
         return ""
     folder = absolute(settings.world_folder)
-    stored, picture = known_request(folder), settings.panorama_path or settings.photo_path
+    stored, picture = request_of_world(folder), settings.panorama_path or settings.photo_path
     if stored is not None and picture and not is_of(absolute(picture), stored):
         return f"This world is of another picture, {Path(stored.origin.source).name}: build it again."
     return variant_reason(scene, folder)
@@ -44,7 +45,7 @@ def variant_reason(scene: bpy.types.Scene, folder: Path) -> str:
     """
     if not (folder / "world.json").is_file():
         return MISSING
-    stored, settings = known_request(folder), scene.look_beyond
+    stored, settings = request_of_world(folder), scene.look_beyond
     if stored is None or not isinstance(stored.request, WorldRequest):
         return ""
     request, changed = stored.request, []

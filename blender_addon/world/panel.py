@@ -12,6 +12,7 @@ from ..service import price_watch
 from ..service.presets import takes_prompt
 from ..service.prices import size_text, time_text
 from ..session import session
+from .cards import has_cards
 from .light import NO_LIGHT, lacks_light
 from .nodes import panorama_node, shows_world
 from .outdated import outdated_reason, variant_reason
@@ -93,6 +94,7 @@ class WorldPanel(StepPanel, bpy.types.Panel):
             draw_wrapped(layout, context, reason, "ERROR")
         if settings.world_folder:
             draw_view(layout, context)
+            draw_spot(layout, context)
         heading, body = layout.panel("look_beyond_world_settings", default_closed=True)
         heading.label(text="Seed, Prompt and Room")
         if body is not None:
@@ -101,6 +103,9 @@ class WorldPanel(StepPanel, bpy.types.Panel):
             draw_prompt(column, context)
             column.prop(settings, "unseen")
             column.prop(settings, "room")
+            row = body.row(align=True)
+            row.operator("lookbeyond.paint_cuts", icon="BRUSH_DATA")
+            row.operator("lookbeyond.paint_cuts", text="", icon="X").clear = True
             if settings.world_folder and settings.place:
                 draw_wrapped(body, context, settings.place, "HOME")
             body.operator("lookbeyond.use_panorama", text="Use 360° Picture…")
@@ -122,8 +127,27 @@ def draw_view(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if find_plate(context.scene) is not None:
         icon = "HIDE_OFF" if context.scene.look_beyond.show_plate else "HIDE_ON"
         row.prop(context.scene.look_beyond, "show_plate", text="", icon=icon)
+    folder = context.scene.look_beyond.world_folder
+    if folder and has_cards(absolute(folder)):
+        layout.operator("lookbeyond.add_cards", icon="IMAGE_PLANE")
     if bpy.app.version >= (5, 3, 0):
         layout.operator("lookbeyond.add_splats", icon="POINTCLOUD_DATA")
+
+
+def draw_spot(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Draw what changes a spot of the world."""
+    heading, body = layout.panel("look_beyond_world_spot", default_closed=True)
+    heading.label(text="Change a Spot")
+    if body is None:
+        return
+    row = body.row(align=True)
+    row.operator("lookbeyond.paint_spot", icon="BRUSH_DATA")
+    row.operator("lookbeyond.paint_spot", text="", icon="X").clear = True
+    if takes_prompt(session.service, context.scene.look_beyond.preset or "builtin"):
+        body.prop(context.scene.look_beyond, "edit_prompt", placeholder="what is to be there")
+    row = body.row(align=True)
+    row.operator("lookbeyond.remove_spot", icon="TRASH")
+    row.operator("lookbeyond.repaint_spot", icon="BRUSHES_ALL")
 
 
 def draw_prompt(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import bpy
 
-from ..kit import WORLD_FILES, WorldRequest
+from ..kit import WORLD_FILES, EditRequest, ShotRequest, WorldRequest
 from ..listed import date_of
 from ..marks import mark_of
 from ..results import absolute, as_stored
@@ -29,21 +29,22 @@ def world_record(folder: Path, info: WorldInfo) -> dict[str, object]:
     }
     with contextlib.suppress(RequestError):  # the command line writes none
         stored = read_request(folder)
-        if isinstance(stored.request, WorldRequest):
+        if isinstance(stored.request, (WorldRequest, EditRequest)):
             record |= {
                 "job": stored.job,
                 "source": stored.origin.source,
                 "seed": stored.request.seed,
                 "preset": stored.request.preset,
                 "prompt": stored.request.prompt,
-                "cameras": json.dumps([stored.request.camera]),
                 "version": stored.kit,
                 "service_version": stored.service,
             }
+        if isinstance(stored.request, WorldRequest):
+            record["cameras"] = json.dumps([stored.request.camera])
     return record
 
 
-def add_variant(scene: bpy.types.Scene, folder: Path, name: str, request: WorldRequest) -> None:
+def add_variant(scene: bpy.types.Scene, folder: Path, name: str, seed: int, prompt: str) -> None:
     """Add a world to the scene's list, unless it is there."""
     worlds = scene.look_beyond.worlds
     known = [absolute(world.folder) for world in worlds]
@@ -53,8 +54,8 @@ def add_variant(scene: bpy.types.Scene, folder: Path, name: str, request: WorldR
     variant = worlds.add()
     variant.made = date_of(folder)
     scene.look_beyond.world_index = len(worlds) - 1
-    variant.name, variant.folder, variant.seed = f"{name} {request.seed}", as_stored(folder), str(request.seed)
-    variant.prompt = request.prompt
+    variant.name, variant.folder, variant.seed = name, as_stored(folder), str(seed)
+    variant.prompt = prompt
 
 
 def load_variant(scene: bpy.types.Scene, folder: Path) -> str:
@@ -63,11 +64,11 @@ def load_variant(scene: bpy.types.Scene, folder: Path) -> str:
     info = read_world_info(folder)
     try:
         stored = read_request(folder)
-        prompt = stored.request.prompt if isinstance(stored.request, WorldRequest) else ""
+        prompt = "" if isinstance(stored.request, ShotRequest) else stored.request.prompt
         name = Path(stored.origin.source).stem or folder.name
     except RequestError:  # the command line writes none
         prompt, name = "", folder.name
-    add_variant(scene, folder, name, WorldRequest(camera={}, camera_height=0.0, seed=info.seed, prompt=prompt))
+    add_variant(scene, folder, f"{name} {info.seed}", info.seed, prompt)
     return use_world(scene, folder)
 
 
@@ -90,6 +91,11 @@ def check_world_files(folder: Path) -> None:
     missing = next((name for name in WORLD_FILES if not (folder / name).is_file()), None)
     if missing:
         raise JobError(f"The world's file {folder / missing} is missing: build the world again.")
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether the folder of a world has all files that every world has."""
+    return all((folder / name).is_file() for name in WORLD_FILES)
 
 
 def stage_note(scene: bpy.types.Scene, folder: Path) -> str:

@@ -13,14 +13,14 @@ _unit = click.Choice(list(UNITS))
 
 
 class Size(click.ParamType):
-    """Pixels, as 1920x1080."""
+    """A size in pixels, such as 1920x1080."""
 
     name = "WxH"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         width, _, height = str(value).lower().partition("x")
         if not (width.isdecimal() and height.isdecimal()):
-            self.fail(f"{value!r} is no size; give width and height in pixels, as 1920x1080.", param, ctx)
+            self.fail(f"{value!r} is not a size; give width and height in pixels, such as 1920x1080.", param, ctx)
         return int(width), int(height)
 
 
@@ -32,13 +32,13 @@ def cameras() -> None:
 @cameras.command("convert")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--format-in", type=_format, help="What SOURCE is.  [default: by its name]")
-@click.option("--format-out", type=_format, help="What TARGET shall be.  [default: by its name]")
-@click.option("--size", type=Size(), help="Pixels of a frame, for files that do not say it.")
-@click.option("--fps", type=click.FloatRange(0, min_open=True), help="Frames a second, in place of the file's.")
-@click.option("--unit-in", type=_unit, default="m", show_default=True, help="What SOURCE counts in; USD says it.")
-@click.option("--unit-out", type=_unit, default="m", show_default=True, help="What TARGET shall count in.")
-@click.option("--up", type=click.Choice(["z", "y"]), default="z", show_default=True, help="Which axis is up, in USD.")
+@click.option("--format-in", type=_format, help="Format of SOURCE.  [default: by its name]")
+@click.option("--format-out", type=_format, help="Format of TARGET.  [default: by its name]")
+@click.option("--size", type=Size(), help="Frame size in pixels, for files that do not state it.")
+@click.option("--fps", type=click.FloatRange(0, min_open=True), help="Frames per second, instead of the file's.")
+@click.option("--unit-in", type=_unit, default="m", show_default=True, help="Unit of SOURCE; USD states its own.")
+@click.option("--unit-out", type=_unit, default="m", show_default=True, help="Unit of TARGET.")
+@click.option("--up", type=click.Choice(["z", "y"]), default="z", show_default=True, help="Up axis, in USD.")
 def convert_command(
     source: Path,
     target: Path,
@@ -50,7 +50,7 @@ def convert_command(
     unit_out: str,
     up: str,
 ) -> None:
-    """Write the camera move of SOURCE as TARGET; says what TARGET does not hold of it."""
+    """Write the camera move of SOURCE as TARGET, and list what TARGET cannot store of it."""
     kinds = format_of(source, format_in), format_of(target, format_out)
     move, said = convert(source, target, *kinds, Reading(size, unit_in, fps), Writing(unit_out, up))
     click.echo(f"{target}: {len(move.cameras)} cameras as {kinds[1].title}; {kinds[1].axes}.")

@@ -9,9 +9,10 @@ from inference_service.cli.local_run import LocalRun
 from inference_service.cli.world import ENTRIES
 from inference_service.wire.requests import EditRequest
 from inference_service.work.requests import check
-from lookbeyond.editing.edit import read_mask, spot_of
+from inference_service.work.units.edit import MASK_FILE
+from lookbeyond.editing.edit import read_mask
 from lookbeyond.errors import InputError
-from lookbeyond.files import load_panorama, world_files
+from lookbeyond.files import check_is_world, world_files
 from lookbeyond.whole import check_output_folder
 
 
@@ -25,27 +26,38 @@ from lookbeyond.whole import check_output_folder
 )
 @click.option("--remove", is_flag=True, help="Take out what stands there: the clean plate shows.")
 @click.option("--repaint", is_flag=True, help="Make the spot anew; another --seed, another spot.")
+@click.option("--prompt", default="", help='What is to be there instead, for presets that outpaint: "a plant".')
 @options.out
 @options.seed
 @options.preset
 @options.store
 def edit(
-    world: Path, mask: Path, remove: bool, repaint: bool, out: Path, seed: int, preset: str, store: Path | None
+    world: Path,
+    mask: Path,
+    remove: bool,
+    repaint: bool,
+    prompt: str,
+    out: Path,
+    seed: int,
+    preset: str,
+    store: Path | None,
 ) -> None:
     """Change a spot of WORLD into a new world; nothing else changes, and WORLD stays as it is."""
     if remove == repaint:
         raise InputError("Give either --remove or --repaint.")
     if out.resolve() == world.resolve():
         raise InputError(f"The changed world cannot be {out} itself; give another folder, so that both are kept.")
-    check_output_folder(out, ENTRIES)
-    spot_of(read_mask(mask), load_panorama(world))  # what is wrong with it is said before any model is loaded
+    check_output_folder(out, (*ENTRIES, MASK_FILE))
+    check_is_world(world)
+    read_mask(mask)  # else what is wrong with it is said of its copy
     run = LocalRun(store)
 
     def make() -> None:
         files = {name: run.store.add_file(world / name) for name in world_files(world)}
-        asked = EditRequest(files, run.store.add_file(mask), "remove" if remove else "repaint", seed, preset)
+        way = "remove" if remove else "repaint"
+        asked = EditRequest(files, run.store.add_file(mask), way, seed, preset, prompt)
         unit = check(asked).first_unit(run.revision(preset))
         run.perform([unit])
-        run.deliver([unit], out, ENTRIES)
+        run.deliver([unit], out, (*ENTRIES, MASK_FILE))
 
     run.heal(make)

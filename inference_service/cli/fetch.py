@@ -11,9 +11,9 @@ from lookbeyond.presets import Preset
 
 @click.command()
 @click.argument("preset")
-@click.option("--yes", is_flag=True, help="Do not ask: the licences are accepted, the size is fine.")
+@click.option("--yes", is_flag=True, help="Do not ask: accept the licences and the size of the download.")
 @click.option("--check", is_flag=True, help="Download nothing; verify the files here and remove broken ones.")
-@click.option("--needed-only", is_flag=True, help="Leave out what PRESET can do without: if its licence rules it out.")
+@click.option("--needed-only", is_flag=True, help="Leave out optional parts of PRESET, if a licence rules them out.")
 def fetch(preset: str, yes: bool, check: bool, needed_only: bool) -> None:
     """Download what PRESET lacks on this machine, after showing the size and the licences."""
     chosen = presets.get(preset)
@@ -45,7 +45,7 @@ def _check(preset: Preset) -> None:
         names = ", ".join(str(path) for path in broken)
         raise InputError(f"Broken, so removed: {names}; run `lookbeyond fetch {preset.name}` to download them again.")
     _require_runnable(preset)
-    click.echo(f"{preset.name}: everything that is needed is here and whole.")
+    click.echo(f"{preset.name}: everything that is needed is here and intact.")
 
 
 def _download(preset: Preset, yes: bool, needed_only: bool) -> None:

@@ -46,7 +46,7 @@ def add_key(name: str, key: str) -> None:
 @click.argument("name")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def make_key(name: str, file: Path) -> None:
-    """Make keys for the client NAME, allow it, and write them to FILE; take that there by a safe way.
+    """Make keys for the client NAME, allow it, and write them to FILE; take that file there over a safe channel.
 
     For a machine that has only the Blender add-on: its preferences take the file.
     """

@@ -34,7 +34,7 @@ class LocalRun:
         self._pipelines = CachedPipelines(load_scene_pipeline, "auto")
 
     def heal(self, make: Callable[[], None]) -> None:
-        """Do it, and again if something in the store turned out to be damaged: that has been removed then."""
+        """Call `make`, and again if something in the store turned out to be damaged: it has been removed by then."""
         for _ in range(MAX_REPAIRS):
             try:
                 return make()
@@ -85,7 +85,7 @@ class Outcome:
 
     out: Path | None = None
     inode: int = 0
-    """Of the folder that is to be there."""
+    """Of the folder at `out` when the command began."""
 
     @property
     def text(self) -> str:

@@ -13,7 +13,7 @@ _file = click.Path(path_type=Path)
 @click.command()
 @click.argument("world", type=options.FOLDER)
 @click.option("--out", type=_file, required=True, help="A .glb, .usd, .usda or .usdc file.")
-@click.option("--collider", type=_file, help="A light hull for walking in, such a file too.")
+@click.option("--collider", type=_file, help="A light collision hull, in the same formats.")
 @click.option("--plan", type=_file, help="A floor plan with measures, an .svg file.")
 def mesh(world: Path, out: Path, collider: Path | None, plan: Path | None) -> None:
     """Make geometry of WORLD: the room's surfaces and what stands out of them, textured, in metres."""

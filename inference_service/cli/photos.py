@@ -29,7 +29,7 @@ def align(pictures: tuple[Path, ...], out: Path, fov_x_deg: float | None) -> Non
     if not 2 <= len(pictures) <= MOST_PHOTOS:
         raise InputError(f"{len(pictures)} photos cannot be aligned; give 2 to {MOST_PHOTOS}.")
     if len({path.name for path in pictures}) < len(pictures):
-        raise InputError("Two of the photos have one name, by which their cameras are told apart; rename one.")
+        raise InputError("Two of the photos have the same name, but names identify their cameras; rename one.")
     fov_x_rad = field_of_view_rad(fov_x_deg)
     read = [read_photo(path) for path in pictures]
     found = [report_camera(path, photo, fov_x_rad) for path, photo in zip(pictures, read, strict=True)]

@@ -22,7 +22,7 @@ _place = {"type": float, "nargs": 2, "metavar": "X Y"}
 @click.option("--end-on", "target", type=float, nargs=3, metavar="X Y Z", help="End on a view of this point.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A transforms.json, for `shot --cameras`.")
 @click.option("--clearance", type=float, default=0.3, show_default=True, help="Metres from everything.")
-@click.option("--doubt", type=float, default=0.5, show_default=True, help="In the way that nobody saw, 0 to 1.")
+@click.option("--doubt", type=float, default=0.6, show_default=True, help="In the way that nobody saw, 0 to 1.")
 @click.option("--speed", type=float, default=0.5, show_default=True, help="Metres a second, at most.")
 @click.option("--turn", type=float, default=20.0, show_default=True, help="Degrees a second, at most.")
 @click.option("--jerk", type=float, default=1.0, show_default=True, help="Metres per second cubed, at most.")
@@ -48,8 +48,8 @@ def plan(
     fov: float | None,
 ) -> None:
     """Plan a camera move through WORLD that keeps clear of walls and things and stays where much is known."""
-    from lookbeyond.planning.pace import Limits
-    from lookbeyond.planning.plan import EndOn, FromTo, MoveSettings, ShowRoom, first_view, plan_move
+    from lookbeyond.planning.goals import EndOn, FromTo, Limits, MoveSettings, ShowRoom
+    from lookbeyond.planning.plan import first_view, plan_move
 
     if [show_room, end is not None, target is not None].count(True) != 1:
         raise InputError("Give one thing to plan: --show-room, --to X Y (and --from X Y), or --end-on X Y Z.")

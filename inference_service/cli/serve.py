@@ -29,11 +29,11 @@ from lookbeyond.errors import InputError
 @click.option("--executor", type=click.Choice(["process", "ray"]), default="process", show_default=True)
 @click.option("--ray-address", help="A running Ray cluster, for instance auto or ray-head:6379.  [default: a new one]")
 @click.option(
-    "--idle-min", type=click.FloatRange(0), default=IDLE_S / 60, show_default=True, help="Unload models after this."
+    "--idle-min", type=click.FloatRange(0), default=IDLE_S / 60, show_default=True, help="Unload models idle so long."
 )
 @click.option("--warm", metavar="PRESET", help="Load this preset's models at the start.  [default: builtin]")
 @click.option("--no-warm", is_flag=True, help="Load models only when they are first needed.")
-@click.option("--drain-s", type=click.FloatRange(0), default=DRAIN_S, show_default=True, help="Patience when it ends.")
+@click.option("--drain-s", type=click.FloatRange(0), default=DRAIN_S, show_default=True, help="Grace time at its end.")
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Prometheus metrics on http://127.0.0.1:PORT.")
 @click.option("--log-json", is_flag=True, help="Log JSON lines instead of text.")
 @options.quota
@@ -91,8 +91,8 @@ def _ray_executor(devices: list[str], address: str | None, threads: int | None, 
 
     require_ray()
     click.echo(
-        "Ray listens on every network interface of this machine: whoever reaches its ports, and has its token where it "
-        "asks for one, runs programs as you. Use it on a network that you trust, behind a firewall.",
+        "Ray listens on every network interface of this machine: whoever reaches its ports (and has its token, if it "
+        "asks for one) can run programs as you. Use it on a network that you trust, behind a firewall.",
         err=True,
     )
     return functools.partial(RayPool, devices=devices, address=address, threads=threads, idle_s=idle_s)

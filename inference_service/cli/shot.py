@@ -8,12 +8,14 @@ import click
 
 from inference_service.cli import options
 from inference_service.cli.local_run import LocalRun
-from inference_service.wire.requests import ShotRequest
+from inference_service.store.store import Store
+from inference_service.wire.requests import HASH_PATTERN, ShotRequest
 from inference_service.work.requests import check_shot
 from inference_service.work.unit import Unit
 from inference_service.work.units.plan import read_plan
+from lookbeyond.cards.card import load_cards
 from lookbeyond.errors import InputError
-from lookbeyond.files import load_panorama, world_files
+from lookbeyond.files import load_panorama, read_json, world_files
 from lookbeyond.geometry.transforms import read_camera_path, shot_path
 from lookbeyond.whole import check_output_folder
 
@@ -28,7 +30,7 @@ class ClipRange(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> range:
         first, _, last = str(value).partition("-")
         if not (first.isdecimal() and (last or first).isdecimal() and 1 <= int(first) <= int(last or first)):
-            self.fail(f"{value!r} is no range of clips; give two numbers from 1, as 3-4.", param, ctx)
+            self.fail(f"{value!r} is not a range of clips; give two numbers from 1, such as 3-4.", param, ctx)
         return range(int(first), int(last or first) + 1)
 
 
@@ -46,8 +48,9 @@ class ClipRange(click.ParamType):
 @click.option("--tau-position", type=float, default=0.2, show_default=True, help="Reach of an anchor's noise.")
 @click.option("--tau-rotation", type=float, default=0.2, show_default=True, help="The same, for turning.")
 @click.option("--steps", type=int, default=0, help="Denoising steps of every view; 0: the preset's own.")
-@click.option("--layers", is_flag=True, help="A multilayer EXR a frame, too: depth, motion, masks.")
-@click.option("--clips", type=ClipRange(), help="Only make these clips, into the store: for farms, instead of --out.")
+@click.option("--layers", is_flag=True, help="Also write one multilayer EXR per frame: depth, motion, masks.")
+@click.option("--cards", is_flag=True, help="Lay the world's cards (`world --cut`) into the frames.")
+@click.option("--clips", type=ClipRange(), help="Make only these clips, in the store: for farms, instead of --out.")
 @options.store
 def shot(
     world: Path,
@@ -55,14 +58,18 @@ def shot(
     out: Path | None,
     store: Path | None,
     layers: bool,
+    cards: bool,
     clips: range | None,
     **settings: Any,
 ) -> None:
     """Make the frames of a camera path through the folder WORLD that `lookbeyond world` made."""
     if (out is None) == (clips is None):
         raise InputError("Give either --out FOLDER for a whole shot, or --clips A-B for a part of it.")
-    if clips is not None and layers:
-        raise InputError("Layers are made of whole shots; leave --layers out with --clips.")
+    if clips is not None and (layers or cards):
+        raise InputError("Layers and cards belong to whole shots; leave --layers and --cards out with --clips.")
+    standing = load_cards(world) if cards else []
+    if cards and not standing:
+        raise InputError(f"The world {world} has no cards; build it with --cut, or leave --cards out.")
     if out is not None:
         check_output_folder(out, SHOT_ENTRIES)
     path = shot_path(read_camera_path(cameras), cameras)
@@ -73,8 +80,9 @@ def shot(
 
     def make() -> None:
         files = {name: run.store.add_file(world / name) for name in world_files(world)}
+        plain = [camera.to_dict() for camera in path.cameras]
         request = check_shot(
-            ShotRequest(world=files, cameras=[camera.to_dict() for camera in path.cameras], **settings)
+            ShotRequest(world=files, cameras=plain, former=former_worlds(world, run.store), **settings)
         )
         revision = run.revision(request.preset)
         plan = request.first_unit(revision)
@@ -87,13 +95,16 @@ def shot(
             click.echo(f"{len(some)} of {len(made)} clips are in {run.store.root}.")
             return
         run.perform(units)
-        run.deliver(units, out, SHOT_ENTRIES, add_layers if layers else None)
+        run.deliver(units, out, SHOT_ENTRIES, finish)
 
-    def add_layers(folder: Path) -> None:
+    def finish(folder: Path) -> None:
         from lookbeyond.exchange.layers import write_layers
-        from lookbeyond.exchange.shots import load_shot
+        from lookbeyond.exchange.shots import lay_cards, load_shot
 
-        write_layers(folder / "layers", load_shot(folder), panorama)
+        if standing:
+            lay_cards(load_shot(folder), standing)
+        if layers:
+            write_layers(folder / "layers", load_shot(folder), panorama)
 
     run.heal(make)
 
@@ -105,3 +116,18 @@ def _with_needs(wanted: Sequence[Unit], units: Sequence[Unit]) -> list[Unit]:
         if unit.identity in needed:
             needed.update(unit.needs)
     return [unit for unit in units if unit.identity in needed]
+
+
+def former_worlds(world: Path, store: Store) -> list[dict[str, str]]:
+    """The files of the worlds that the one in a folder was changed from, the latest first, as far as the store has
+    them."""
+    edits = read_json(world / "world.json").get("edits", [])
+    found = []
+    for edit in reversed(edits if isinstance(edits, list) else []):
+        files = edit.get("world") if isinstance(edit, dict) else None
+        if not isinstance(files, dict) or not all(HASH_PATTERN.fullmatch(str(value)) for value in files.values()):
+            break
+        if not all(store.file(sha256).is_file() for sha256 in files.values()):
+            break
+        found.append(files)
+    return found

@@ -15,7 +15,7 @@ from inference_service.cli import options
     help="Splats around the sphere where the photo did not look.",
 )  # fmt: skip
 def splats(folders: tuple[Path, ...], out: Path, unseen_width: int) -> None:
-    """Make Gaussian splats of the worlds and shots in FOLDERS, and join what PLY files among them hold."""
+    """Make Gaussian splats of the worlds and shots in FOLDERS, and join the splats of PLY files among them."""
     from lookbeyond.exchange.given import sorted_out, splats_of
     from lookbeyond.exchange.splat_files import check_name, read_ply, write_splats
     from lookbeyond.exchange.splats import joined

@@ -18,7 +18,7 @@ from lookbeyond.errors import InputError
 
 @click.group()
 def store() -> None:
-    """Look into the store of finished work: list, show, prune."""
+    """Inspect the store of finished work: list, show, check, prune."""
 
 
 def _megabytes(size: int) -> str:
@@ -73,10 +73,10 @@ def show_entry(name: str, store: Path | None) -> None:
 
 
 @store.command("check")
-@click.option("--repair", is_flag=True, help="Remove what is damaged: it is made, or sent, again when it is needed.")
+@click.option("--repair", is_flag=True, help="Remove what is damaged: it is made or sent again when it is needed.")
 @options.store
 def check_store(repair: bool, store: Path | None) -> int:
-    """Hash everything in the store and name what is damaged; exits with 1 if anything is, and stays."""
+    """Hash everything in the store and name what is damaged; exits with 1 if damage remains."""
     opened, count = _open(store), 0
     for entry in damaged(opened, repair):
         count += 1

@@ -10,8 +10,10 @@ import click
 from inference_service.cli import options
 from inference_service.cli.local_run import LocalRun
 from inference_service.cli.photo_camera import AUTO, Angle, field_of_focal_rad, field_of_view_rad, report_camera
-from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, WORLD_LIGHT, WorldRequest
+from inference_service.wire.requests import CARDS_FILE, WORLD_FILES, WORLD_LAYERS, WORLD_LIGHT, WorldRequest
 from inference_service.work.requests import ROOMS, UNSEEN, check
+from lookbeyond.cards.cutting import marked_pixels
+from lookbeyond.editing.edit import read_mask
 from lookbeyond.errors import InputError
 from lookbeyond.files import read_json, write_png
 from lookbeyond.geometry.cameras import Camera, placed_camera
@@ -19,7 +21,7 @@ from lookbeyond.geometry.transforms import read_camera_path
 from lookbeyond.photo.reading import Photo, Sphere, read_photo, read_sphere
 from lookbeyond.whole import check_output_folder
 
-ENTRIES = (*WORLD_FILES, *WORLD_LAYERS, WORLD_LIGHT)
+ENTRIES = (*WORLD_FILES, *WORLD_LAYERS, CARDS_FILE, "cards", WORLD_LIGHT)
 
 
 @click.command()
@@ -29,13 +31,13 @@ ENTRIES = (*WORLD_FILES, *WORLD_LAYERS, WORLD_LIGHT)
     "--cameras",
     "cameras_file",
     type=click.Path(path_type=Path),
-    help="Where several PHOTOs of one place look: `lookbeyond photos align` writes it.",
+    help="Cameras of several PHOTOs of one place, as `lookbeyond photos align` writes them.",
 )
 @options.out
 @click.option("--fov-x", "fov_x_deg", type=float, help="The photo's horizontal field of view, degrees.")
 @click.option("--focal-mm", type=float, help="Or its focal length as 35 mm equivalent (36 mm: the longer side).")
 @click.option(
-    "--exposure", "stops", type=float, help="Stops, of EXR, HDR and float TIFF; 0: 1 is white.  [default: found]"
+    "--exposure", "stops", type=float, help="Stops, for EXR, HDR and float TIFF; 0: 1 is white.  [default: found]"
 )
 @click.option(
     "--pitch", "pitch_rad", type=Angle(), default=AUTO, help="Degrees, positive looks up; auto: from the photo's lines."
@@ -47,18 +49,21 @@ ENTRIES = (*WORLD_FILES, *WORLD_LAYERS, WORLD_LIGHT)
 @click.option("--width", type=int, default=4096, show_default=True, help="Width of the panorama, pixels.")
 @click.option("--prompt", default="", help='What the place is, for presets that outpaint: "a living room".')
 @click.option(
-    "--room",
-    type=click.Choice(ROOMS),
-    default="auto",
-    show_default=True,
-    help="Draw the room: where sure, always, never.",
+    "--room", type=click.Choice(ROOMS), default="auto", show_default=True, help="Draw the room: if sure, always, never."
+)
+@click.option("--unseen", type=click.Choice(UNSEEN), help="How the unseen is shown.  [default: the preset's way]")
+@click.option(
+    "--cut",
+    "masks",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A PNG as large as the photo, white over a person or thing to take out; once for each.",
 )
 @click.option(
     "--hdr",
     is_flag=True,
     help="Its light, too: panorama.exr, linear, with windows, lamps and sun as bright as they are.",
 )
-@click.option("--unseen", type=click.Choice(UNSEEN), help="What nobody saw.  [default: the preset's way]")
 @options.seed
 @options.preset
 @options.store
@@ -73,6 +78,7 @@ def world(
     pitch_rad: float | None,
     roll_rad: float | None,
     unseen: str | None,
+    masks: tuple[Path, ...],
     store: Path | None,
     **settings: Any,
 ) -> None:
@@ -80,20 +86,15 @@ def world(
     own = {"--fov-x": fov_x_deg, "--focal-mm": focal_mm, "--pitch": pitch_rad, "--roll": roll_rad}
     given = [name for name, value in own.items() if value is not None]
     _check_sources(photos, panorama, cameras_file, [*given, *(["--prompt"] if settings["prompt"] else [])])
+    if masks and len(photos) != 1:
+        raise InputError("--cut takes things out of one PHOTO; leave it out with several, and with --panorama.")
     check_output_folder(out, ENTRIES)
     settings["unseen"] = unseen or ""
     run = LocalRun(store)
     pictures: Mapping[Path, Photo | Sphere]
     if cameras_file is not None:
         pictures = {path: read_photo(path, stops=stops) for path in photos}
-        first, *others = _cameras_of(photos, cameras_file)
-        for path, each in pictures.items():
-            _report(path, each, stops)
-        hashes = [_stored(run, path, each, stops) for path, each in pictures.items()]
-        beside = [
-            {"photo": sha256, "camera": camera.to_dict()} for sha256, camera in zip(hashes[1:], others, strict=True)
-        ]
-        request = WorldRequest(photo=hashes[0], camera=first.to_dict(), beside=beside, **settings)
+        request = _request_for_several(run, pictures, _cameras_of(photos, cameras_file), stops, settings)
     elif photos:
         (path,) = photos
         photo = read_photo(path, stops=stops)
@@ -101,7 +102,10 @@ def world(
         _report(path, photo, stops)
         fov_x_rad = field_of_view_rad(fov_x_deg) if focal_mm is None else field_of_focal_rad(focal_mm, photo)
         camera = report_camera(path, photo, fov_x_rad, pitch_rad=pitch_rad, roll_rad=roll_rad)
-        request = WorldRequest(photo=_stored(run, path, photo, stops), camera=camera.to_dict(), **settings)
+        for mask in masks:
+            marked_pixels(read_mask(mask), photo.pixels, str(mask))  # said before any model is loaded
+        cut = [run.store.add_file(mask) for mask in masks]
+        request = WorldRequest(photo=_stored(run, path, photo, stops), camera=camera.to_dict(), cut=cut, **settings)
     else:
         assert panorama is not None
         sphere = read_sphere(panorama, stops=stops)
@@ -116,11 +120,29 @@ def world(
     def make() -> None:
         for path, picture in pictures.items():
             _stored(run, path, picture, stops)
+        for mask in masks:
+            run.store.add_file(mask)
         run.perform([unit])
         run.deliver([unit], out, ENTRIES)
 
     run.heal(make)
     _report_made(out)
+
+
+def _request_for_several(
+    run: LocalRun,
+    photos: Mapping[Path, Photo | Sphere],
+    cameras: Sequence[Camera],
+    stops: float | None,
+    settings: dict[str, Any],
+) -> WorldRequest:
+    for path, photo in photos.items():
+        _report(path, photo, stops)
+    hashes = [_stored(run, path, photo, stops) for path, photo in photos.items()]
+    first, *beside = [
+        {"photo": sha256, "camera": camera.to_dict()} for sha256, camera in zip(hashes, cameras, strict=True)
+    ]
+    return WorldRequest(**first, beside=beside, **settings)
 
 
 def _check_sources(
@@ -139,7 +161,7 @@ def _check_sources(
         )
     if len(photos) > 1 and given:
         raise InputError(
-            "Several photos have their fields of view and directions from --cameras and take no prompt; "
+            "Several photos take their fields of view and directions from --cameras, and no prompt; "
             "leave --fov-x, --focal-mm, --pitch, --roll and --prompt out."
         )
     if panorama and set(given) - {"--prompt"}:
@@ -166,7 +188,7 @@ def _cameras_of(photos: Sequence[Path], cameras_file: Path) -> list[Camera]:
 def _report(path: Path, picture: Photo | Sphere, stops: float | None) -> None:
     """Say what was decided in reading a picture. InputError for an exposure of what has none."""
     if stops is not None and picture.stops is None:
-        raise InputError(f"{path} is no picture of linear light (EXR, HDR, float TIFF); leave --exposure out.")
+        raise InputError(f"{path} is not a picture in linear light (EXR, HDR, float TIFF); leave --exposure out.")
     for sentence in picture.said:
         click.echo(f"{path}: {sentence}")
 

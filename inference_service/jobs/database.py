@@ -41,9 +41,7 @@ _TABLES = (
 )
 _COLUMNS = "id, position, kind, request, revision, state, error_code, error, changed, crc"
 _DAMAGED = "What this job asked for was damaged in the job list; what it had finished is kept. Submit it again."
-_NEWER = (
-    "A newer version of the service left this job, and this one does not understand it; update, or submit it again."
-)
+_NEWER = "A newer version of the service wrote this job, and this one cannot read it; update, or submit it again."
 
 
 class _Listed(NamedTuple):
@@ -120,7 +118,7 @@ class JobDatabase:
             execute("ALTER TABLE jobs ADD COLUMN crc INTEGER")
         (schema,) = execute("PRAGMA user_version").fetchone()
         if schema > SCHEMA:
-            log.warning("The job list was written by a newer version; what this one knows of it is used. Update soon.")
+            log.warning("The job list was written by a newer version; this one uses what it knows of it. Update soon.")
         else:
             execute(f"PRAGMA user_version = {SCHEMA}")
             old = (time.time() - KEPT_S, *ACTIVE)
@@ -178,7 +176,7 @@ class JobDatabase:
             raise StorageError("The job list no longer has what this job asked for; submit the job again.") from error
 
     def listed(self) -> dict[str, int]:
-        """The ended jobs of which it is known what they made, and the bytes that tell it."""
+        """The ended jobs whose files are listed, and the size of each list in bytes."""
         return dict(self.connection.execute("SELECT id, length(listing) FROM details"))
 
     def listing(self, id: str) -> dict[str, Delivery] | None:
@@ -196,7 +194,7 @@ class JobDatabase:
     # writing
 
     def save(self, job: Job) -> None:
-        """Write a job that goes on. StorageError if that is impossible."""
+        """Write an unfinished job. StorageError if that is impossible."""
         with self._written(), self.connection:  # which ends the transaction
             self.connection.execute("PRAGMA synchronous = FULL")  # it must survive a power cut
             self.connection.execute("BEGIN")

@@ -27,7 +27,7 @@ class EndedJobs:
         """Jobs whose files are in memory, and how many."""
 
     def recall(self, job: Job) -> bool:
-        """Have a job's files at hand, and let those go that were recalled longest ago.
+        """Load a job's files into memory, and drop those that were recalled longest ago.
 
         False where it is done and nothing says any more what it made.
         """

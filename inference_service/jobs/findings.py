@@ -24,7 +24,7 @@ class _World(msgspec.Struct, frozen=True):
 
 
 def findings_of(job: Job, store: Store) -> tuple[str, ...]:
-    """One sentence for each; none where the file is gone or cannot be read, for that is told when it is fetched."""
+    """One sentence for each; none where the file is gone or cannot be read, for whoever fetches it finds out."""
     name = "shot.json" if job.kind == "shot" else "world.json"
     delivery = job.artifacts.get(name)
     if delivery is None:

@@ -45,7 +45,7 @@ class WorkLeft:
 
 @dataclass
 class Job:
-    """A job and how far it is."""
+    """A job and its progress."""
 
     id: str
     request: Checked

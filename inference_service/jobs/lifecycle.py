@@ -50,7 +50,7 @@ class Lifecycle:
         self._loading = False
 
     def load(self) -> None:
-        """Take up the jobs of the database where they were left."""
+        """Resume the jobs of the database where they were left."""
         self._loading = True
         self._jobs |= {job.id: job for job in self._database.load()}
         listed, left = self._database.listed(), LOOKED_AT_BYTES
@@ -64,13 +64,13 @@ class Lifecycle:
                 try:
                     self._world_ended(job) if job.waits_for else self.begin(job)
                 except Exception:  # whatever it is, it must not end the service
-                    log.exception("a job cannot be taken up", extra={"job": job.id})
-                    self.end(job, "failed", "lost", "The service cannot go on with this job; submit it again.")
+                    log.exception("a job cannot be resumed", extra={"job": job.id})
+                    self.end(job, "failed", "lost", "The service cannot resume this job; submit it again.")
         self._ended.forget_old()
         self._loading = False
 
     def _load_ended(self, job: Job, is_listed: bool, looks: bool) -> None:
-        """`is_listed`: whether the database knows what it made; `looks`: see whether that was pruned or damaged."""
+        """`is_listed`: whether the database knows what it made; `looks`: check whether that was pruned or damaged."""
         job.message = ENDED[job.state]
         if isinstance(job.request, UnknownRequest):
             return
@@ -87,7 +87,7 @@ class Lifecycle:
             self._ended.forget(job)
 
     def recall(self, job: Job) -> None:
-        """Have the files of an ended job at hand; what cannot be listed is made again."""
+        """Load the file list of an ended job; what cannot be listed is made again."""
         if job.is_active or self._ended.recall(job):
             return
         try:
@@ -161,14 +161,14 @@ class Lifecycle:
             self.end(job, "done", None, None)
 
     def lost(self, identity: str) -> None:
-        """A finished unit is no longer in the store: the jobs that go on make it again."""
+        """A finished unit is no longer in the store: unfinished jobs make it again."""
         for job in self._jobs.values():
             if job.is_active and identity in job.done:
                 job.lost(identity)
                 self._changed(job)
 
     def reopen(self, job: Job) -> None:
-        """A done job goes on, for something it made is no longer in the store."""
+        """A done job is reopened, because something it made is no longer in the store."""
         request = self._database.request(job)
         job.request, job.state = request, "queued"
         job.start_over()
@@ -251,7 +251,7 @@ class Lifecycle:
             self._ended.forget_old(job)
 
     def _worlds_ended(self, jobs: Iterable[Job]) -> None:
-        """Each of these goes on, even when the change of another could not be written: nobody would ask again."""
+        """Each of these is advanced, even if the change of another could not be written: nobody would ask again."""
         failed = None
         for job in jobs:
             if job.is_active:

@@ -47,7 +47,7 @@ class Paces:
     def __init__(self, path: Path):
         self._path = path
         self._paces: dict[Key, Pace] = {}
-        # a damaged file: measured anew
+        # a damaged file: measured again
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             for preset, kinds in json.loads(path.read_text()).items():
                 for kind, pace in kinds.items():

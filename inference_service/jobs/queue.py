@@ -209,7 +209,7 @@ class JobQueue:
         return self._life.take_expanded()
 
     def lost(self, identity: str) -> None:
-        """A finished unit is no longer in the store: the jobs that go on make it again."""
+        """A finished unit is no longer in the store: unfinished jobs make it again."""
         self._life.lost(identity)
 
     def reopen(self, job: Job) -> None:

@@ -35,7 +35,7 @@ def align(pictures: list[Path], cameras: list[Camera], names: list[str]) -> Alig
 
 
 class Aligner:
-    """Answers `Align`, which see; `ask` never waits."""
+    """Answers `Align`; `ask` never waits."""
 
     def __init__(self) -> None:
         self._inspector: Inspector[str, Aligned] = Inspector(__name__, Aligned(False), _parsed)

@@ -28,12 +28,12 @@ MAX_FRAMES = 4
 """Of a message: the sender's address, the magic, the header, a payload."""
 SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 UNREAD = Error("busy", "This client left too many answers unread and was disconnected; connect again.")
-SHORT_OF = "The service is short of something of this machine's: %s"
+SHORT_OF = "The service has run out of a resource of this machine: %s"
 
 
 @contextlib.contextmanager
 def surviving_shortage() -> Iterator[None]:
-    """Log it if the system has no more to give: a peer that holds all descriptors, for one, must not end us."""
+    """Log it if the system runs out of a resource: a peer that holds all descriptors must not end the service."""
     try:
         yield
     except OSError as error:
@@ -84,7 +84,7 @@ class FrontSocket:
     def received(self) -> Iterator[list[zmq.Frame]]:
         """The messages that have come, but not too many at once: then the workers and the clock have their turn.
 
-        Of one with more than `MAX_FRAMES` frames, the others are let go one by one.
+        Of one with more than `MAX_FRAMES` frames, the rest is dropped one by one.
         """
         self._all_read = False
         for _ in range(100):
@@ -135,7 +135,7 @@ class FrontSocket:
             self._outboxes.put(peer, encode(message, id, payload))
             self._totals["bytes_sent"] += len(payload)
         except Overflow:
-            log.warning("a client does not read its answers and is disconnected")
+            log.warning("a client does not read its answers and was disconnected")
             self._totals["overflows"] += 1
             self._sessions.forget(peer)
             self._outboxes.replace(peer, encode(UNREAD))

@@ -1,8 +1,6 @@
 """Pruning the store while the service runs, and returning memory to the system."""
 
-import ctypes
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,14 +11,6 @@ from inference_service.wire.messages import Error, Pruned
 from lookbeyond.errors import LookBeyondError, sentence
 
 log = logging.getLogger(__name__)
-
-_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-
-
-def give_back_memory() -> None:
-    """Return freed memory to the system: glibc keeps it where anything above it is still used, tens of megabytes."""
-    if _malloc_trim:
-        _malloc_trim(0)
 
 
 class Housekeeper:

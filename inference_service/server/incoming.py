@@ -2,7 +2,7 @@
 frame, not their number.
 
 The kernel counts the bytes that came over each connection. Those since its last whole message are of an unfinished
-one; where all unfinished ones are too large together, the connection with the largest is ended, and libzmq lets go of
+one; where all unfinished ones are too large together, the connection with the largest is ended, and libzmq frees
 what it had. On Linux; elsewhere nothing but each frame is bounded.
 """
 
@@ -56,7 +56,7 @@ class Incoming:
                 inode = max(unfinished, key=lambda inode: unfinished[inode][0])
                 size, descriptor = unfinished.pop(inode)
                 self._end(inode, descriptor)
-                log.warning("a connection sent too long a message and is ended", extra={"bytes": size})
+                log.warning("a connection sent too long a message and was closed", extra={"bytes": size})
                 ended += 1
             self.is_filling = sum(size for size, _ in unfinished.values()) > WATCHED_BYTES
         return ended

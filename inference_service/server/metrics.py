@@ -12,7 +12,7 @@ TOTALS = {
     "worker_deaths": "Workers that died over a unit.",
     "messages": "Messages that clients sent.",
     "refused": "Messages that were answered with an error.",
-    "unhandled": "Messages that met an error of the service's own.",
+    "unhandled": "Messages that caused an internal error.",
     "frames_watched": "Frames that the monitors looked at.",
     "frames_off": "Frames of which a monitor's figure was above its limit.",
     "bytes_sent": "Bytes of results that were sent.",

@@ -12,7 +12,7 @@ from inference_service.jobs.queue import MAX_WAITING_CAMERAS, MAX_WAITING_JOBS
 from inference_service.jobs.submission import prepare
 from inference_service.server.preparer import request_of
 from inference_service.server.service import LATER, Asker, Reply, Service
-from inference_service.server.uploads import keep, receive
+from inference_service.server.uploads import receive, store_upload
 from inference_service.wire import messages
 from inference_service.wire.codec import VERSION
 from inference_service.wire.errors import ProtocolError
@@ -85,7 +85,7 @@ def _(message: messages.Put, service: Service, asker: Asker) -> object:
     received = receive(service.store, uploads, message, asker.payload, promised_bytes)
     if isinstance(received, messages.Stored):
         return received
-    service.in_thread(lambda: asker.reply_later(keep(service.store, received, message.sha256)))
+    service.in_thread(lambda: asker.reply_later(store_upload(service.store, received, message.sha256)))
     return LATER
 
 

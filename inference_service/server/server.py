@@ -1,7 +1,7 @@
 """The service's loop: listens to the socket, the gate and the workers, and does everything else ten times a second.
 
-`serve` runs until it is told to end (BYE, SIGTERM, Ctrl-C): it then takes no new work, gives the units at work a moment
-to finish, and goes. Everything it knows is on disk all the time, so being killed costs the units at work and no more.
+`serve` runs until it is asked to end (BYE, SIGTERM, Ctrl-C): it then takes no new work, gives the units at work a
+moment to finish, and exits. Everything it knows is always on disk, so being killed costs only the units at work.
 """
 
 import contextlib
@@ -29,7 +29,6 @@ from inference_service.security.keys import (
 )
 from inference_service.server.decoding import decode_strictly
 from inference_service.server.front import MAX_FRAMES, SHORT_OF, SHORTAGES, surviving_shortage
-from inference_service.server.housekeeping import give_back_memory
 from inference_service.server.logs import rotate_screen
 from inference_service.server.preparer import LARGE_BYTES, Prepared
 from inference_service.server.replies import reply, welcome
@@ -37,20 +36,21 @@ from inference_service.server.service import LATER, Asker, Reply, Service
 from inference_service.wire.address import runtime_file, runtime_folder
 from inference_service.wire.errors import ProtocolError
 from inference_service.wire.messages import Acknowledged, Error, Hello, Pong, ServiceStatus
+from inference_service.work.memory import give_back_memory
 from lookbeyond.errors import LookBeyondError, sentence
 
 log = logging.getLogger(__name__)
 
 TICK_MS = 100
 BEHIND_MS = 2
-"""How soon answers that wait for a slow client are tried again."""
+"""How soon answers that wait for a slow client are retried."""
 RELOAD_INTERVAL_S = 0.5
-"""How often the list of allowed clients is checked: a revoked client is cut off so soon."""
+"""How often the list of allowed clients is checked; a revoked client is cut off within this time."""
 PROBE_INTERVAL_S = 3.0
-"""How often silent clients are written to: those whose connection has ended are forgotten."""
+"""How often silent clients are sent something: those whose connection has ended are forgotten."""
 HOUSEKEEPING_INTERVAL_S = 300.0
 HINT_INTERVAL_S = 1.0
-"""How often clients are told of running jobs while the workers report nothing."""
+"""How often clients hear of running jobs while the workers report nothing."""
 
 
 class Server(Service):
@@ -260,7 +260,7 @@ class Server(Service):
             return Error("failed", f"{SHORT_OF % error.strerror}. Ask again.")
         self.totals["unhandled"] += 1
         log.exception("a message could not be answered")
-        return Error("failed", "The service met an error of its own; see its log and report it.")
+        return Error("failed", "The service had an internal error; see its log and report it.")
 
 
 def serve(
@@ -282,7 +282,7 @@ def serve(
 
 
 def _allow_many_connections() -> None:
-    """Take as many descriptors as this user may have: every connection is one, also of those who are not let in."""
+    """Raise the limit of descriptors as far as allowed: every connection takes one, even if it is refused."""
     if sys.platform != "win32":
         import resource
 

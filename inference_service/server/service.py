@@ -51,7 +51,7 @@ class Settings:
     """How a service is run."""
 
     drain_s: float = DRAIN_S
-    """How long the units at work may go on when the service is told to end."""
+    """How long the units at work may continue when the service is asked to end."""
     quota_bytes: int = QUOTA_BYTES
     max_age_s: float = MAX_AGE_S
 
@@ -65,7 +65,7 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True)
 class Asker:
-    """Who sent a message, and what came with it."""
+    """The sender of a message, and what came with it."""
 
     peer: bytes
     key: str

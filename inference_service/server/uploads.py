@@ -75,7 +75,7 @@ def receive(store: Store, uploads: dict[str, Upload], put: Put, piece: bytes, pr
     return upload
 
 
-def keep(store: Store, upload: Upload, sha256: str) -> Stored | Error:
+def store_upload(store: Store, upload: Upload, sha256: str) -> Stored | Error:
     """Put a whole file into the store and flush it to disk: jobs that need it survive a power cut. In any thread."""
     try:
         store.adopt_file(upload.path, sha256, durable=True)

@@ -1,4 +1,4 @@
-"""Keeps a store within its size: what it holds, what can be removed, and what dead processes left behind."""
+"""Keeps a store within its size: lists what it holds, removes what it can, and sweeps what dead processes left."""
 
 import contextlib
 import time
@@ -14,9 +14,9 @@ from lookbeyond.files import read_json
 
 QUOTA_BYTES = 20 << 30
 MAX_AGE_S = 60 * 24 * 3600.0
-"""What nobody used for so long is removed."""
+"""Entries that nobody used for this long are removed."""
 SPARE_S = 3600.0
-"""Nothing is removed that was used so recently: its client may still be fetching it."""
+"""Entries used this recently are kept: their client may still be fetching them."""
 DAY_S = 24 * 3600.0
 
 
@@ -66,7 +66,7 @@ def _used(path: Path) -> float:
 
 
 def damaged(store: Store, repair: bool) -> Iterator[Entry]:
-    """Hash everything in the store; those entries that are not what they were, which `repair` removes."""
+    """Hash everything in the store; returns the damaged entries, which `repair` removes."""
     for entry in entries(store):
         if not store.is_whole(entry.name, is_unit=entry.path.is_dir()):
             if repair:

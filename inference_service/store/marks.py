@@ -1,4 +1,4 @@
-"""Marks that identify a process among all that ever ran here, so that others can tell whether it is still running.
+"""Marks that identify a process among all that ever ran here, so that others can tell whether it still runs.
 
 In a store, a mark is a lock file that its process holds: others see it in whatever PID namespace they run.
 """

@@ -33,7 +33,7 @@ log.addHandler(logging.NullHandler())  # the command line says it in its own wor
 MIN_FREE_BYTES = 256 << 20
 """No unit and no upload is started with less free space than this."""
 MAX_NAMES = 10_000
-MAX_SEEN = 20_000
+MAX_HASHED = 20_000
 """Files of which a process remembers that it has hashed them."""
 READERS = 4
 """Files that are read at once for their checksums."""
@@ -44,24 +44,24 @@ def default_store() -> Path:
     return platformdirs.user_cache_path("lookbeyond") / "store"
 
 
-class Seen:
+class HashedFiles:
     """Which files this process has hashed, and what they looked like then."""
 
     def __init__(self) -> None:
-        self._looks: collections.OrderedDict[Path, tuple[int, ...]] = collections.OrderedDict()
+        self._states: collections.OrderedDict[Path, tuple[int, ...]] = collections.OrderedDict()
 
     def is_whole(self, path: Path, sha256: str, afresh: bool = False) -> bool:
         """Whether a file has this hash; `afresh`: read it though it looks as it did. OSError if it cannot be read."""
         about = path.stat()
-        look = (about.st_size, about.st_mtime_ns, about.st_ino)
-        if not afresh and self._looks.get(path) == look:
+        state = (about.st_size, about.st_mtime_ns, about.st_ino)
+        if not afresh and self._states.get(path) == state:
             return True
-        self._looks.pop(path, None)
+        self._states.pop(path, None)
         if file_sha256(path) != sha256:
             return False
-        self._looks[path] = look
-        if len(self._looks) > MAX_SEEN:
-            self._looks.popitem(last=False)
+        self._states[path] = state
+        if len(self._states) > MAX_HASHED:
+            self._states.popitem(last=False)
         return True
 
 
@@ -76,7 +76,7 @@ class Store:
             if sys.platform != "win32" and self.root.stat().st_uid == os.getuid():
                 self.root.chmod(0o700)  # whatever the umask and those who made it before
         self._names: collections.OrderedDict[str, str] = collections.OrderedDict()
-        self._seen = Seen()
+        self._hashed = HashedFiles()
         self._mark = Mark(self.root / "writers")
 
     # files, by SHA-256
@@ -85,7 +85,7 @@ class Store:
         """Whether a file is there, undamaged; a damaged one is removed. `afresh`: hash it in any case."""
         path = self.file(sha256)
         try:
-            if self._seen.is_whole(path, sha256, afresh):
+            if self._hashed.is_whole(path, sha256, afresh):
                 return True
         except FileNotFoundError:
             return False
@@ -169,7 +169,7 @@ class Store:
         return record
 
     def read_unit(self, identity: str) -> Path:
-        """The folder of a unit whose files are all there, undamaged. Damaged if they are not."""
+        """The folder of a unit whose files are all there, undamaged. Raises Damaged otherwise."""
         if self.discard_if_damaged(identity, afresh=False):
             raise Damaged("A part of the store was damaged and has been removed; it will be made again.")
         return self.unit(identity)
@@ -180,7 +180,7 @@ class Store:
             os.utime(self.unit(identity))
 
     def commit(self, folder: Path, identity: str, seconds: float, kind: str) -> None:
-        """Make the finished files in `folder` (one of `temporary`) the unit of this identity."""
+        """Make the finished files in `folder` (from `temporary`) the unit of this identity."""
         files = sorted(p for p in folder.rglob("*") if p.is_file())
         names = [path.relative_to(folder).as_posix() for path in files]
         with ThreadPoolExecutor(READERS) as readers:
@@ -221,24 +221,24 @@ class Store:
         return True
 
     def is_whole(self, name: str, is_unit: bool) -> bool:
-        """Whether a unit or file is what it was, hashed afresh; nothing is removed."""
+        """Whether a unit or file is undamaged, hashed afresh; nothing is removed."""
         if is_unit:
             return not self._damaged_files(name, "", afresh=True)
         with contextlib.suppress(OSError):
-            return self._seen.is_whole(self.file(name), name, afresh=True)
+            return self._hashed.is_whole(self.file(name), name, afresh=True)
         return False
 
     def _damaged_files(self, identity: str, name: str, afresh: bool) -> list[str]:
         folder = self.unit(identity)
         try:
             files = [each for each in read_record(folder, identity).artifacts if name in ("", each.name)]
-            bad = [each.name for each in files if not self._seen.is_whole(folder / each.name, each.sha256, afresh)]
+            bad = [each.name for each in files if not self._hashed.is_whole(folder / each.name, each.sha256, afresh)]
             return bad if files else ["it has no such file"]
         except (OSError, ValueError) as error:
             return [str(error)]
 
     def copy_out(self, identity: str, artifact: Artifact, target: Path) -> None:
-        """Copy a unit's file to a place outside the store, checked on the way. Damaged if it is not what it was."""
+        """Copy a unit's file to a place outside the store, checked on the way. Raises Damaged if it is damaged."""
         checksum, source = Checksum(artifact), self.unit(identity) / artifact.name
         try:
             with source.open("rb", buffering=0) as file, storage_errors(target), target.open("wb") as copy:
@@ -291,7 +291,7 @@ class Store:
 
     def discard(self, path: Path) -> None:
         """Remove a file or unit."""
-        # renamed first: a unit that is half removed must never pass for a whole one
+        # renamed first: a half-removed unit must never pass for a whole one
         doomed = self.new_temporary()
         with contextlib.suppress(OSError):
             path.replace(doomed)

@@ -19,7 +19,7 @@ def files_of(store: Store, identity: str, wanted: Collection[str] | None = None)
 
 
 def import_unit(store: Store, identity: str, files: Mapping[str, bytes]) -> None:
-    """Put in a unit that was made elsewhere. StorageError if a file is damaged."""
+    """Import a unit that was made elsewhere. StorageError if a file is damaged."""
     try:
         artifacts = json.loads(files[RECORD])["artifacts"]
         hashes = {artifact["name"]: artifact["sha256"] for artifact in artifacts}

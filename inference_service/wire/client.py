@@ -17,7 +17,7 @@ from .messages import JobStatus, ServiceStatus
 from .requests import REQUESTS, Request
 
 STATUS_INTERVAL_S = 2.0
-"""How often `Client.follow` asks for the status when no hint has come."""
+"""How often `Client.follow` asks for the status without a hint."""
 PATIENCE_S = 90.0
 """How long `Client.follow` waits for a service that went away."""
 MAX_DAMAGES = 3
@@ -142,7 +142,7 @@ class Client:
         self._ask(messages.Bye())
 
     def ping(self) -> str:
-        """The service's epoch, which changes whenever it starts anew."""
+        """The service's epoch, which changes at every start."""
         return self._ask(messages.Ping()).epoch
 
     # results

@@ -1,6 +1,6 @@
 """A client's connection: an encrypted socket, questions and their answers, hints, and what went wrong.
 
-Used from one thread. Nothing here waits for ever: every question has a time-out, and every failure is a
+Used from one thread. Nothing here waits forever: every question has a time-out, and every failure is a
 `ServiceError` whose text is a sentence for the user.
 """
 
@@ -22,7 +22,7 @@ from .address import ServiceAddress, find_service
 from .errors import ProtocolError, ServiceError, StrangerError
 
 LISTEN_S = 0.5
-"""How long a wait goes on before the caller gets its turn."""
+"""How long a wait lasts before the caller gets its turn."""
 HANDSHAKE_S = 1.5
 """How long the other side may take over the handshake; ours answers in milliseconds."""
 RECONNECT_MS = 200
@@ -266,7 +266,7 @@ class Connection:
     # what can go wrong
 
     def _check_connection(self) -> None:
-        """Turn what the socket reports of its connection into an error at once where waiting is of no use."""
+        """Raise at once what the socket reports of its connection where waiting is useless."""
         assert self._monitor is not None
         while self._monitor.poll(0):
             event = zmq.utils.monitor.recv_monitor_message(self._monitor)["event"]

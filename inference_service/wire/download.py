@@ -3,10 +3,12 @@
 import collections
 import contextlib
 import time
-from collections.abc import Container, Generator, Iterator
+from collections.abc import Callable, Container, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
-from .connection import LISTEN_S, Connection
+from .connection import LISTEN_S, Connection, Payload
 from .errors import DamagedError, ServiceError
 from .events import FileArrived, Progress
 from .files import CHUNK_BYTES, Artifact, Checksum, file_sha256, written_whole
@@ -15,6 +17,8 @@ from .messages import Get, JobStatus, ReportDamage
 
 PULL_WINDOW = 4
 """Pieces asked for ahead of their arrival."""
+BEHIND = 2
+"""Pieces that have arrived and wait to be checked and written."""
 REMOTE_CHUNK_BYTES = 512 << 10
 """Pieces of files to and from another machine: over a slow line, each must arrive within the time-out."""
 
@@ -50,14 +54,15 @@ def download(
     for parent in {path.parent for _, path in wanted}:
         sweep_leftovers(parent)
     pieces = _Pieces(connection, status, [artifact for artifact, _ in wanted])
+    behind = _Behind()
     try:
         for artifact, path in wanted:
+            checksum = Checksum(artifact)
             with written_whole(path) as file:
-                checksum = Checksum(artifact)
                 for _ in pieces.offsets(artifact):
                     payload = yield from pieces.next()
-                    checksum.update(payload)
-                    file.write(payload)
+                    behind.run(_write, file, checksum, payload)
+                behind.finish()
                 if not checksum.matches():
                     raise _reported(connection, status.job, artifact.name)
             yield FileArrived(artifact.name, path)
@@ -69,6 +74,12 @@ def download(
         ) from error
     finally:
         connection.forget(pieces.under_way)
+        behind.close()
+
+
+def _write(file: BinaryIO, checksum: Checksum, payload: Payload) -> None:
+    checksum.update(payload)
+    file.write(payload)
 
 
 def _reported(connection: Connection, job: str, name: str) -> DamagedError:
@@ -80,6 +91,28 @@ def _reported(connection: Connection, job: str, name: str) -> DamagedError:
 
 def _is_there(path: Path, artifact: Artifact) -> bool:
     return path.is_file() and path.stat().st_size == artifact.size and file_sha256(path) == artifact.sha256
+
+
+class _Behind:
+    """Makes calls in order in a thread of its own, while the caller waits for what comes next."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "look-beyond-download")
+        self._open: collections.deque[Future[None]] = collections.deque()
+
+    def run(self, call: Callable[..., None], *arguments: object) -> None:
+        """Make this call after those before it. Raises what an earlier one raised."""
+        if len(self._open) >= BEHIND:
+            self._open.popleft().result()
+        self._open.append(self._thread.submit(call, *arguments))
+
+    def finish(self) -> None:
+        """Wait for all calls. Raises what one of them raised."""
+        while self._open:
+            self._open.popleft().result()
+
+    def close(self) -> None:
+        self._thread.shutdown(cancel_futures=True)
 
 
 class _Pieces:

@@ -43,7 +43,7 @@ class Hello:
 class Welcome:
     version: int
     epoch: str
-    """Changes whenever the service starts anew."""
+    """Changes whenever the service starts."""
     service: str
     """The service's own version."""
     presets: tuple[dict, ...]

@@ -12,6 +12,9 @@ HASH_PATTERN = re.compile(r"[0-9a-f]{64}")
 WORLD_FILES = ("panorama.png", "distance.exr", "from_photo.png", "world.json")
 WORLD_LAYERS = ("plate.png", "plate_distance.exr", "layout.json")
 """Beside them: the place without what stands in it."""
+CARDS_FILE = "cards.json"
+"""Of a world with cut-out things: where their cards stand."""
+MAX_CUTS = 16
 WORLD_LIGHT = "panorama.exr"
 """And, where it was asked for: the panorama's linear light."""
 
@@ -41,6 +44,9 @@ class WorldRequest:
     beside: list[dict] = field(default_factory=list)
     """Further photos from the same standpoint, {"photo": SHA-256, "camera": `Camera.to_dict()`} each; up to 7. They
     need the first one's `camera`, and leave `prompt` empty."""
+    cut: list[str] = field(default_factory=list)
+    """SHA-256 of uploaded PNGs of the photo's size, up to `MAX_CUTS`: each marks, roughly, a person or a thing that is
+    taken out of the photo before the world is built, and becomes a card (`CARDS_FILE`, cards/1.png ...)."""
     hdr: bool = False
     """Whether the world gets its light, `WORLD_LIGHT`: linear, of a plausible radiance where the picture is clipped."""
 
@@ -63,6 +69,9 @@ class ShotRequest:
     tau_rotation: float = 0.2
     steps: int = 0
     """Denoising steps of every view; 0 takes the preset's own number."""
+    former: list[dict[str, str]] = field(default_factory=list)
+    """The files, as in `world`, of worlds that this one was changed from (`EditRequest`), the latest first. Frames
+    that show nothing of the change are those that were shot in them: they are made again only if they are gone."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,7 @@ class MoveRequest:
     """`Camera.to_dict()`: size and lens of the frames, heading and pitch of the first one."""
     clearance: float = 0.3
     """From everything."""
-    doubt: float = 0.5
+    doubt: float = 0.6
     """0 to 1: what the photo did not show may be nearer than the world says, by this share."""
     speed: float = 0.5
     """Metres a second, at most."""
@@ -105,9 +114,11 @@ class EditRequest:
     mask: str = ""
     """SHA-256 of an uploaded PNG of the panorama's size, white where it is to change."""
     way: str = "remove"
-    """"remove": what stands there is taken out. "repaint": the spot is made anew."""
+    """"remove": what stands there is removed. "repaint": the spot is painted again."""
     seed: int = 0
     preset: str = "builtin"
+    prompt: str = ""
+    """What is to be there instead, of "repaint"; for presets that take a prompt."""
 
 
 Request = WorldRequest | ShotRequest | MoveRequest | EditRequest

@@ -1,1 +1,1 @@
-"""The work itself: requests become units, and units become files, whoever runs them."""
+"""The work itself: requests become units, and units become files, wherever they run."""

@@ -15,12 +15,17 @@ def read_world(world: dict[str, str], store: Store) -> Panorama:
     return _read_world(tuple((name, store.read_file(sha256)) for name, sha256 in sorted(world.items())))
 
 
+def read_former_world(world: dict[str, str], store: Store) -> Panorama:
+    """The same of a world that only this unit reads: the shot's own stays decoded."""
+    return _read_world.__wrapped__(tuple((name, store.read_file(sha256)) for name, sha256 in sorted(world.items())))
+
+
 @functools.lru_cache(maxsize=1)
 def _read_world(files: tuple[tuple[str, Path], ...]) -> Panorama:
     try:
-        return read_panorama(dict(files), "of this shot")
+        return read_panorama(dict(files), "of this job")
     except FileNotFoundError as error:
-        raise StorageError("The world of this shot is no longer in the store; shoot again.") from error
+        raise StorageError("The world of this job is no longer in the store; start it again.") from error
 
 
 def read_anchor(identity: str, store: Store) -> View:

@@ -51,6 +51,7 @@ class Pipeline(Protocol):
         heading_rad: float,
         origin: tuple[float, float, float],
         room: Room = "auto",
+        prompt: str = "",
         seed: int,
         callback: Callback | None,
     ) -> Panorama: ...

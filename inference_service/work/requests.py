@@ -12,6 +12,7 @@ import msgspec
 from inference_service.wire.requests import (
     HASH_PATTERN,
     MAX_CAMERAS,
+    MAX_CUTS,
     WORLD_FILES,
     WORLD_LAYERS,
     EditRequest,
@@ -57,16 +58,17 @@ class CheckedWorld(msgspec.Struct, frozen=True):
     room: Room
     unseen: Unseen | Literal[""]
     beside: tuple[BesidePhoto, ...]
+    cut: tuple[str, ...]
     hdr: bool = False
 
     @property
     def files(self) -> set[str]:
         """The hashes of the files it reads."""
-        return {self.photo or self.panorama, *(each.photo for each in self.beside)}
+        return {self.photo or self.panorama, *(each.photo for each in self.beside), *self.cut}
 
     def identity(self, revision: str) -> str:
         """The id of its job."""
-        usual = {"prompt": "", "room": "auto", "unseen": "", "beside": (), "hdr": False}
+        usual = {"prompt": "", "room": "auto", "unseen": "", "beside": (), "cut": (), "hdr": False}
         plain = {key: value for key, value in described(self).items() if key not in usual or value != usual[key]}
         return _job_identity(self.kind, revision, plain)
 
@@ -90,11 +92,12 @@ class CheckedShot(msgspec.Struct, frozen=True):
     tau_position: float
     tau_rotation: float
     steps: int
+    former: tuple[dict[str, str], ...] = ()
 
     @property
     def files(self) -> set[str]:
         """The hashes of the files it reads."""
-        return set(self.world.values())
+        return set(self.world.values()).union(*(files.values() for files in self.former))
 
     @property
     def frames_size(self) -> float:
@@ -105,31 +108,48 @@ class CheckedShot(msgspec.Struct, frozen=True):
         """The id of its job."""
         plain = described(self)
         del plain["world" if self.world_job else "world_job"]  # a job's files are filled in once its world is there
-        if not self.steps:
-            del plain["steps"]
+        for name in ("steps", "former"):
+            if not getattr(self, name):
+                del plain[name]
         return _job_identity(self.kind, revision, plain)
 
     def first_unit(self, revision: str) -> PlanShot:
         """The unit it begins with; `units` follow from what that makes."""
         return PlanShot(
-            preset=self.preset, revision=revision, world=self.world, cameras=self.cameras, first_frame=self.first_frame
+            preset=self.preset,
+            revision=revision,
+            world=self.world,
+            cameras=self.cameras,
+            first_frame=self.first_frame,
+            former=self.former,
         )
 
     def units(self, revision: str, plan: Plan) -> list[Unit]:
-        """The units after the plan: anchors in their order, clips, and the summary."""
-        models = {"preset": self.preset, "revision": revision, "world": self.world, "steps": self.steps}
+        """The units after the plan: anchors in their order, clips, and the summary.
+
+        What shows the same in a former world is made in that one, so that it is the unit that was made there before.
+        """
+        models = {"preset": self.preset, "revision": revision, "steps": self.steps}
+        worlds = [self.world, *self.former]
+
+        def world(first: int, last: int) -> dict[str, str]:
+            return worlds[min(plan.same_over(first, last), len(self.former))]
+
         taus = {"tau_position": self.tau_position, "tau_rotation": self.tau_rotation}
         anchors: list[FillAnchor] = []
         for anchor in plan.anchors:
             camera = self.cameras[anchor.frame]
             before = tuple(anchors[i].identity for i in anchor.before)
-            anchors.append(FillAnchor(**models, before=before, camera=camera, seed=anchor_seed(self.seed, camera)))
+            made_in = world(anchor.frame, anchor.frame)
+            seed = anchor_seed(self.seed, camera)
+            anchors.append(FillAnchor(**models, world=made_in, before=before, camera=camera, seed=seed))
         clips = []
         for clip in plan.clips:
             source, target = anchors[clip.source], anchors[clip.target]
             made = ShootClip(
                 **models,
                 **taus,
+                world=world(clip.first, clip.last),
                 source=source.identity,
                 target=target.identity,
                 cameras=self.cameras[clip.first : clip.last + 1],
@@ -140,6 +160,7 @@ class CheckedShot(msgspec.Struct, frozen=True):
         summary = SummariseShot(
             **models,
             **taus,
+            world=self.world,
             cameras=self.cameras,
             first_frame=self.first_frame,
             seed=self.seed,
@@ -199,11 +220,19 @@ class CheckedEdit(_OnWorld, frozen=True):
     way: str
     seed: int
     preset: str
+    prompt: str = ""
 
     @property
     def files(self) -> set[str]:
         """The hashes of the files it reads."""
         return super().files | {self.mask}
+
+    def identity(self, revision: str) -> str:
+        """The id of its job."""
+        plain = described(self)
+        if not self.prompt:
+            del plain["prompt"]
+        return _job_identity(self.kind, revision, plain)
 
     def first_unit(self, revision: str) -> EditWorld:
         """Its only unit."""
@@ -226,7 +255,7 @@ CHECKED: dict[str, type[CheckedWorld] | type[CheckedShot] | type[CheckedMove] | 
 
 
 def _merged(clips: list[ShootClip]) -> list[ShootClip]:
-    """The clips without repetitions: a path that goes the same way twice is shot once and delivered twice."""
+    """The clips without repetitions: a path that retraces itself is shot once and delivered twice."""
     merged: dict[str, ShootClip] = {}
     for clip in clips:
         earlier = merged[clip.identity].first_numbers if clip.identity in merged else ()
@@ -271,7 +300,15 @@ def check_world(request: WorldRequest) -> CheckedWorld:
     camera = None if request.camera is None else _parsed(request.camera, "The photo's camera")
     height = round(request.camera_height, 6)
     beside = _beside(request)
-    return CheckedWorld(**{**_fields(request), "camera": camera, "camera_height": height, "beside": beside})
+    if request.cut and (request.beside or not request.photo):
+        raise InputError("Things are cut out of one photo; leave further photos and 360° pictures out, or the masks.")
+    if len(request.cut) > MAX_CUTS or not all(HASH_PATTERN.fullmatch(each) for each in request.cut):
+        raise InputError(f"Up to {MAX_CUTS} masks are named by the hashes of uploaded files; upload them first.")
+    return CheckedWorld(
+        **{
+            **_fields(request), "camera": camera, "camera_height": height, "beside": beside, "cut": tuple(request.cut),
+        }
+    )  # fmt: skip
 
 
 def _beside(request: WorldRequest) -> tuple[BesidePhoto, ...]:
@@ -279,7 +316,7 @@ def _beside(request: WorldRequest) -> tuple[BesidePhoto, ...]:
     if not request.beside:
         return ()
     if not request.photo or request.camera is None:
-        raise InputError("Further photos stand beside a first one whose camera is known; give a photo and its camera.")
+        raise InputError("Further photos need a first one whose camera is known; give a photo and its camera.")
     if request.prompt:
         raise InputError("Several photos take no prompt; leave it out.")
     most = presets.get(request.preset).most_photos
@@ -317,10 +354,12 @@ def check_shot(request: ShotRequest) -> CheckedShot:
     if not 0 <= request.steps <= MAX_STEPS:
         raise InputError(f"A view cannot take {request.steps} steps; give 1 to {MAX_STEPS}, or 0 for the preset's own.")
     first = request.first_frame
+    for former in request.former:
+        _check_files(former, "A former world")
     cameras = [_parsed(plain, f"Frame {first + i}: the camera") for i, plain in enumerate(request.cameras)]
     # Blender's numbers are single floats: its 0.2 has to equal the command line's
     taus = {name: round(getattr(request, name), 6) for name in ("tau_position", "tau_rotation")}
-    return CheckedShot(**{**_fields(request), "cameras": cameras, **taus})
+    return CheckedShot(**{**_fields(request), "cameras": cameras, "former": tuple(request.former), **taus})
 
 
 def check_move(request: MoveRequest) -> CheckedMove:
@@ -341,6 +380,9 @@ def check_edit(request: EditRequest) -> CheckedEdit:
         raise InputError(f"A spot cannot be changed by {request.way!r}; choose {' or '.join(WAYS)}.")
     if not HASH_PATTERN.fullmatch(request.mask):
         raise InputError("A changed world needs a mask of what is to change; upload it first.")
+    if request.prompt and request.way == "remove":
+        raise InputError("Removing shows what is behind, so a prompt has no effect on it; leave it out, or repaint.")
+    presets.check_prompt(request.preset, request.prompt)
     return CheckedEdit(**_fields(request))
 
 

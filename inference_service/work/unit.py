@@ -54,22 +54,22 @@ class Unit(msgspec.Struct, frozen=True, dict=True, kw_only=True, tag_field="kind
 
     @property
     def weight(self) -> float:
-        """How much work it is, in frames or so: what progress is counted in."""
+        """Its amount of work, roughly in frames: the unit of progress."""
         raise NotImplementedError
 
     @property
     def frame(self) -> Camera | None:
-        """One of the cameras whose frames it makes, if it makes any."""
+        """One of the cameras whose frames it makes, if any."""
         return None
 
     @property
     def size(self) -> float:
-        """Its weight times the size of its frames: what paces are measured in."""
+        """Its weight times the size of its frames: the unit of paces."""
         return self.weight * pixels_of(self.frame)
 
     @property
     def stored_size(self) -> float:
-        """What the bytes that it stores are measured in: its size, unless they grow otherwise."""
+        """The unit of the bytes that it stores: its size, unless they grow differently."""
         return self.size
 
     @property

@@ -51,7 +51,7 @@ class WorkerProcess:
         return self._process.returncode
 
     def send(self, order: Order) -> None:
-        """Send an order; a worker that has ended reports so through `on_line`."""
+        """Send an order; a worker that has ended says so through `on_line`."""
         self._orders.put(order)
 
     def kill(self) -> None:

@@ -34,7 +34,7 @@ class Slot:
     """A place for one worker, and the unit that it is making."""
 
     device: str
-    """What clients are told about it."""
+    """Its description for clients."""
     ready: bool = False
     unit: Unit | None = None
     unwanted: bool = False
@@ -44,8 +44,8 @@ class Slot:
     deaths: int = 0
     """In a row: each makes the wait before the next start longer."""
     unprovoked: int = 0
-    """How many of them were over no unit: what a worker is given up for. A unit that kills workers is itself stopped,
-    and must not take the jobs of others with it."""
+    """How many of them happened without a unit: these make the pool give up. A unit that kills workers is itself
+    stopped, and must not take the jobs of others with it."""
     about: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -70,7 +70,7 @@ class Slot:
         self.ready = self.ready and takes_more
 
     def died(self, max_unit_s: float) -> messages.Report | None:
-        """The worker is gone: what becomes of its unit, if it had one."""
+        """The worker is gone; returns what becomes of its unit, if it had one."""
         unit, unwanted, overdue = self.unit, self.unwanted, self.overdue
         self.ready, self.unit, self.kill_at, self.unwanted, self.overdue = False, None, None, False, False
         if not unwanted:
@@ -87,7 +87,7 @@ class Slot:
         return messages.UnitCrashed(identity=unit.identity)
 
     def describe(self) -> dict[str, Any]:
-        """What clients are told about the worker."""
+        """The worker's description for clients."""
         unit = {"unit": self.unit.kind, "identity": self.unit.identity} if self.unit else {}
         return {"name": self.device, **self.about, "state": self.state, **unit}
 

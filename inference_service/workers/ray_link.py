@@ -95,7 +95,7 @@ class Inputs:
 
 
 class RayLink:
-    """Talks to the actor of one slot until it is told to end."""
+    """Talks to the actor of one slot until it is asked to end."""
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from inference_service.store.store import Store
+from inference_service.work.memory import give_back_memory
 from inference_service.work.perform import perform_unit
 from inference_service.work.pipeline import Pipeline, Pipelines
 from inference_service.work.unit import Unit
@@ -58,6 +59,8 @@ class UnitRun:
             detail = typed_line(error)
             message = f"The {self._unit.kind} could not be made ({detail}); see the log and report it."
             return UnitFailed(identity=identity, code="failed", message=message, traceback=traceback_of(error))
+        finally:
+            give_back_memory()
 
     def _load(self, preset: str) -> Pipeline:
         self._pipeline = self._pipelines(preset)

@@ -58,7 +58,7 @@ def built_over(rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndar
 
 
 def _stretched(room: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """The walls elsewhere; what stood against them stands free now, or in the wall, where it is not seen."""
+    """Moves the walls; what stood against them is now free, or inside a wall and not seen."""
     factor = np.array([rng.uniform(0.6, 1.7), rng.uniform(0.6, 1.7), rng.uniform(0.95, 1.35)])
     centre, half = room["shell"]
     floor = centre[2] - half[2]
@@ -72,7 +72,7 @@ def _stretched(room: dict[str, np.ndarray], rng: np.random.Generator) -> dict[st
 
 
 def _draw_blocks(rng: np.random.Generator, centre: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """[k, 5] centre, half size, yaw of what makes the room no box."""
+    """[k, 5] centre, half size, yaw of what keeps the room from being a box."""
     blocks: list[tuple[float, ...]] = []
     kind = rng.choice(["none", "corner", "alcove", "breast", "columns", "slant", "two"],
                       p=[0.34, 0.22, 0.12, 0.14, 0.06, 0.05, 0.07])  # fmt: skip
@@ -211,7 +211,7 @@ def _dress_walls(rng: np.random.Generator, centre, half, blocks, put, look) -> N
 
 
 def _standpoint(rng: np.random.Generator, room: dict[str, np.ndarray], blocks: np.ndarray, z: float) -> np.ndarray:
-    """Where the photographer has room to stand: [2]. Furniture that leaves none goes away."""
+    """Where the photographer has room to stand: [2]. Furniture that leaves none is removed."""
     centre, half = room["shell"]
     boxes = room["boxes"]
     solid = boxes[boxes[:, 2] + boxes[:, 5] > z - 0.5]
@@ -234,7 +234,7 @@ def _standpoint(rng: np.random.Generator, room: dict[str, np.ndarray], blocks: n
 
 
 def _move(room: dict[str, np.ndarray], by: np.ndarray) -> None:
-    """Shifts everything: the photographer stands at the origin."""
+    """Shifts everything so that the photographer stands at the origin."""
     room["shell"][0] += by
     room["annexes"][:, 0] += by
     room["boxes"][:, :3] += by

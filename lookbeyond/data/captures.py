@@ -20,7 +20,7 @@ def captures(folder: Path) -> list[Path]:
 def read_capture(path: Path) -> Move:
     """One transforms.json, its frames in the order of their names.
 
-    Missing frames are named in a warning; raises InputError (PathError for cameras that cannot be) when none is left.
+    Missing frames are named in a warning; raises InputError (PathError for impossible cameras) when none is left.
     """
     capture = read_camera_path(path)
     for sentence in capture.said:

@@ -25,7 +25,7 @@ class Frame:
     depth: Path | None = None
     """Along z: an .exr with a channel Y, an .npy, or a 16-bit .png; 0 where it is not known."""
     depth_unit: float | None = None
-    """What one step of the depth is, in the data set's unit; None where the data set does not say it: 1 for an .exr,
+    """One step of the depth, in the data set's unit; None where the data set does not state it: 1 for an .exr,
     and nerfstudio's 0.001 for an .npy or a .png."""
     distortion: tuple[float, ...] = ()
     """OpenCV's k1 k2 p1 p2 k3 k4 k5 k6; empty for a pinhole."""

@@ -16,7 +16,7 @@ OTHER_KINDS: tuple[OtherKind, ...] = get_args(OtherKind)
 
 
 class _OtherRoom(RoomDrawing):
-    """A room whose shell is drawn anew once the usual one is there."""
+    """A room whose shell is redrawn after the usual one."""
 
     def __init__(self, rng: np.random.Generator, kind: OtherKind):
         super().__init__(rng)

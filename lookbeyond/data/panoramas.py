@@ -31,11 +31,11 @@ class Picture:
 
     name: str
     read: Callable[[int], np.ndarray]
-    """Height -> uint8 [H, 2H, 3]; InputError, naming the file, when it cannot."""
+    """Height -> uint8 [H, 2H, 3]; InputError, naming the file, when it cannot be read."""
 
 
 def panorama_pictures(folder: Path) -> list[Picture]:
-    """The pictures in a folder and below; that they are panoramas shows when they are read."""
+    """The pictures in a folder and below; whether they are panoramas is checked when they are read."""
     paths = [path for path in entries(folder, "panoramas") if path.suffix.lower() in SUFFIXES]
     if not paths:
         raise InputError(f"The folder {folder} holds no pictures; give one with {', '.join(SUFFIXES)} files.")
@@ -77,10 +77,10 @@ def write_shards(
     share: tuple[int, int] = (0, 1),
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> Path:
-    """Reads pictures once, into shards in a folder of their own below `folder`, and gives that folder.
+    """Reads pictures once, into shards in a folder of their own below `folder`, and returns that folder.
 
-    Shards that are there already are kept, so what was cut off goes on. Bad pictures are named and left out. share:
-    (number, of how many) processes that do it together, each its own shards.
+    Shards that are there already are kept, so an interrupted run resumes. Bad pictures are named and left out. share:
+    (number, of how many) processes that share the work, each with its own shards.
     """
     digest = hashlib.sha256(repr((height, [picture.name for picture in pictures])).encode()).hexdigest()[:12]
     folder = folder / digest
@@ -98,13 +98,13 @@ def write_shards(
 
 
 def read_shard(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Colour uint8 [N, H, 2H, 3] and log-distance float16 [N, H/4, 2H/4] or None; InputError for what is no shard."""
+    """Colour uint8 [N, H, 2H, 3] and log-distance float16 [N, H/4, 2H/4] or None; InputError for other files."""
     try:
         with np.load(path) as shard:
             colour = shard["colour"]
             return colour, shard["distance"] if "distance" in shard.files else None
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"The file {path} is no shard of panoramas; delete it and make it again.") from error
+        raise InputError(f"The file {path} is not a shard of panoramas; delete it and make it again.") from error
 
 
 SHARDS = "[!.]*.npz"

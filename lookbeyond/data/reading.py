@@ -16,7 +16,7 @@ Value = TypeVar("Value")
 
 
 def read_each(items: Iterable[Item], read: Callable[[Item], Value]) -> Iterator[Value]:
-    """`read` of every item; those that raise InputError, CameraError or PathError are warned of and left out."""
+    """`read` of every item; those that raise InputError, CameraError or PathError are left out with a warning."""
     for item in items:
         try:
             yield read(item)
@@ -25,7 +25,7 @@ def read_each(items: Iterable[Item], read: Callable[[Item], Value]) -> Iterator[
 
 
 def entries(folder: Path, what: str) -> list[Path]:
-    """Everything in a folder and below, in a fixed order. Raises InputError when it is no folder."""
+    """Everything in a folder and below, in a fixed order. Raises InputError when it is not a folder."""
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}; give one that holds {what}.")
     return sorted(folder.rglob("*"))

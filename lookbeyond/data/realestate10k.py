@@ -1,7 +1,7 @@
 """RealEstate10K: annotation text, and the frames that its users cut out of the videos.
 
 A text file ID.txt names the video and, line by line, time, intrinsics as shares of the frame and the world-to-camera
-matrix. The frame of a line is the picture called by its time (microseconds) in a folder called ID.
+matrix. The frame of a line is the picture named by its time (microseconds) in a folder called ID.
 """
 
 from pathlib import Path

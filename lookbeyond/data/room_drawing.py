@@ -39,18 +39,18 @@ def draw_room(rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 
 class RoomDrawing:
-    """A room as it is drawn. The order of the draws decides which room a seed gives: it must stay."""
+    """A room as it is drawn. The order of the draws decides which room a seed gives: it must not change."""
 
     def __init__(self, rng: np.random.Generator):
         self.rng = rng
         self.half = half = np.array([rng.uniform(1.4, 4.2), rng.uniform(1.4, 4.2), rng.uniform(1.15, 1.7)])
         self.camera_height = min(rng.uniform(1.1, 1.9), 2 * half[2] - 0.5)
-        # the photographer stands anywhere but against a wall; the room is laid around them
+        # the photographer stands anywhere except against a wall; the room is laid around them
         self.centre = rng.uniform(-1, 1, 3) * (half - 0.5)
         self.centre[2] = half[2] - self.camera_height
         self.floor = -self.camera_height
 
-        # a home is furnished as one: a paint, a wood and two fabrics that return from piece to piece
+        # a home has one style: a paint, a wood and two fabrics that recur from piece to piece
         self.paint_colour = PAINTS[rng.choice(len(PAINTS), p=PAINT_SHARES)] * rng.uniform(0.88, 1.08)
         self.wood = WOODS[rng.integers(len(WOODS))] * rng.uniform(0.85, 1.15)
         self.fabrics = FABRICS[rng.choice(len(FABRICS), 2, replace=False)]
@@ -109,7 +109,7 @@ class RoomDrawing:
             return self.fabrics[rng.integers(2)] * rng.uniform(0.8, 1.15)
         if kind < 0.75:
             return self.wood * rng.uniform(0.85, 1.1)
-        if kind < 0.92:  # white lacquer, black metal and what lies between
+        if kind < 0.92:  # white lacquer, black metal and what is between them
             return np.full(3, rng.choice([0.05, 0.3, 0.8, 0.8])) * rng.uniform(0.9, 1.1)
         return rng.uniform(0.05, 0.9, 3)
 
@@ -208,7 +208,7 @@ class RoomDrawing:
             self.next_box += 1
 
     def _place(self, x: float, y: float, yaw: float, parts: list[Part]) -> None:
-        """Put a piece of furniture, unless it stands on the camera."""
+        """Place a piece of furniture, unless it would stand on the camera."""
         reach = max(np.hypot(dx, dy) + np.hypot(h[0], h[1]) for dx, dy, _, h, _, _ in parts)
         if np.hypot(x, y) < reach + 0.35:
             return

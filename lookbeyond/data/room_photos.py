@@ -23,11 +23,11 @@ from .room_drawing import draw_room
 from .rooms import HELD_OUT_SEED, Rooms
 
 WALL_COLUMNS = 256
-"""Directions around the photographer in which the wall's distance is told."""
+"""Directions around the photographer in which the wall's distance is given."""
 RAYS = 15360
-"""Pixels of a photo, about: as many for each shape, so that the compiled ray caster is one."""
+"""Approximate pixels of a photo: the same for each shape, so that one compiled ray caster serves all."""
 OPEN_SHARE = 1 / 12
-_STREAM = 14  # keeps these draws apart from those of `Rooms.from_seeds`
+_STREAM = 14  # keeps these draws independent of those of `Rooms.from_seeds`
 _ASPECTS = (3 / 2, 3 / 2, 4 / 3, 16 / 9, 1.0, 3 / 4, 2 / 3, 9 / 16)
 
 __all__ = ["HELD_OUT_SEED", "RoomPhoto", "column_azimuths", "draw_photos", "trace_walls"]
@@ -136,7 +136,7 @@ def _as_photo(site: _Site, rays: np.ndarray, colour: np.ndarray, distance: np.nd
         sky = edge & (distance < 0.98 * floor)
         up = np.clip(rays[:, 2:], 0, 1) ** 0.6
         colour = np.where(sky[:, None], (1 - up) * site.sky[0] + up * site.sky[1], colour)
-        # what is far loses itself in the air
+        # distant things fade into haze
         haze = (1 - np.exp(-distance / 120))[:, None] * (~sky)[:, None]
         colour, distance = (1 - haze) * colour + haze * site.sky[0], np.where(sky, 1e4, distance)
     image = (colour.clip(0, 1) * 255).round().astype(np.uint8).reshape(height, width, 3)
@@ -177,7 +177,7 @@ def _draw_site(rng: np.random.Generator, rays: int) -> _Site:
 
 
 def _draw_site_as_drawn(rng: np.random.Generator, rays: int) -> _Site:
-    """A room of `rooms` from the place that it was laid around: many of these photos show one wall from near by."""
+    """A room of `rooms` from the place that it was laid around: many of these photos show one wall close up."""
     room = draw_room(rng)
     shell, blocks = room["shell"][:, :2], np.zeros((0, 5))
     room["yaw"] = np.array(-_heading(rng, shell, blocks))

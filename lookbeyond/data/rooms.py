@@ -20,7 +20,7 @@ from lookbeyond.geometry.panorama import View
 from .room_drawing import BOXES, FACES, FIRST_BALL, FIRST_BOX, LIGHTS, OPENINGS, draw_room
 from .textures import TILE_SIZE, texture_bank
 
-RAYS_AT_ONCE = 32768
+RAYS_AT_ONCE = 8192
 """Rays of each room that are traced together: a whole panorama's would need gigabytes."""
 HELD_OUT_SEED = 1_000_000_000
 """Training draws its seeds below this number, evaluation above it."""

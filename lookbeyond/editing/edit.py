@@ -8,16 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lookbeyond.editing.surface_fill import filled
 from lookbeyond.errors import InputError
-from lookbeyond.geometry.panorama import Panorama
+from lookbeyond.geometry.panorama import Panorama, Plate
+from lookbeyond.geometry.spots import MOST_SHARE, sphere_share
+from lookbeyond.layout.render import map_faces
 from lookbeyond.photo.reading import MAX_SIDE
 
-MOST_SHARE = 0.5
-"""Of the sphere: what is masked beyond this is no spot."""
 RING_SHARE = 1 / 128
 """Width of the ring around a mask in which old and new are compared, as a share of the panorama's."""
-SAME = 0.05
-"""Old and new show the same surface where their distances differ by less than this share."""
+OPEN = 1.12
+"""One looks through a door or a window where the plate is farther than the wall by this factor."""
 MOST_SHIFT = 40.0
 """Most that the new colour is shifted towards the old around it, of 255."""
 
@@ -47,8 +48,7 @@ def spot_of(mask: NDArray[np.uint8], panorama: Panorama) -> NDArray[np.bool_]:
             "paint it over the panorama itself."
         )
     spot = mask > 127
-    rows = np.cos((np.arange(height) + 0.5) / height * np.pi - np.pi / 2)
-    share = float((spot * rows[:, None]).sum() / (width * rows.sum()))
+    share = sphere_share(spot)
     if not spot.any():
         raise InputError("The mask marks nothing: paint white what is to change.")
     if share > MOST_SHARE:
@@ -60,7 +60,7 @@ def spot_of(mask: NDArray[np.uint8], panorama: Panorama) -> NDArray[np.bool_]:
 
 
 def remove(panorama: Panorama, spot: NDArray[np.bool_]) -> Panorama:
-    """What stands in a spot [H, W] is taken out: there the clean plate shows, in the light of what is around it.
+    """What stands in a spot [H, W] is taken out: there the clean plate's surfaces show, in the light around it.
 
     InputError where the world has no plate, or it shows the same there.
     """
@@ -72,10 +72,7 @@ def remove(panorama: Panorama, spot: NDArray[np.bool_]) -> Panorama:
         )
     if np.array_equal(plate.colour[spot], panorama.colour[spot]):
         raise InputError("Nothing stands out there that could be removed: the clean plate shows the same spot.")
-    size = (spot.shape[1], spot.shape[0])
-    old, new = (cv2.resize(each, size, interpolation=cv2.INTER_NEAREST) for each in (panorama.distance, plate.distance))
-    same = np.abs(new - old) < SAME * old
-    colour = _in_light_of(panorama.colour, plate.colour, spot, same)
+    colour = filled(panorama.colour, plate.colour, spot, _surfaces(panorama, plate, spot))
     distance = panorama.distance.copy()
     coarse = _coarse(spot, distance.shape)
     distance[coarse] = cv2.resize(plate.distance, distance.shape[::-1], interpolation=cv2.INTER_NEAREST)[coarse]
@@ -88,8 +85,7 @@ def repaint(panorama: Panorama, spot: NDArray[np.bool_], made: Panorama) -> Pano
     Its distance is measured alone, so it is scaled to agree with the world's around the spot; nothing of it lies behind
     the clean plate.
     """
-    everywhere = np.ones_like(spot)
-    colour = _in_light_of(panorama.colour, made.colour, spot, everywhere)
+    colour = _in_light_of(panorama.colour, made.colour, spot)
     old, shape = panorama.distance, panorama.distance.shape
     coarse = _coarse(spot, shape)
     new = cv2.resize(made.distance, shape[::-1], interpolation=cv2.INTER_LINEAR)
@@ -107,6 +103,23 @@ def repaint(panorama: Panorama, spot: NDArray[np.bool_], made: Panorama) -> Pano
 def with_hole(panorama: Panorama, spot: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """The panorama [H, W, 4] whose fourth channel is 0 in the spot: what `measure_world` completes."""
     return np.dstack([panorama.colour, np.where(spot, 0, 255).astype(np.uint8)])
+
+
+def points_of(panorama: Panorama, spot: NDArray[np.bool_], count: int = 256) -> list[list[float]]:
+    """Some points of what a panorama shows in a spot [H, W], inside of it and along its edge: x, y, z in metres."""
+    inner = cv2.erode(spot.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    places = []
+    for part in (spot, spot & ~inner):
+        pixels = np.argwhere(part)
+        places.append(pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), count // 2)).astype(int)])
+    rows, columns = np.concatenate(places).T
+    height, width = spot.shape
+    azimuth = panorama.heading_rad + (0.5 - (columns + 0.5) / width) * 2 * np.pi
+    elevation = (0.5 - (rows + 0.5) / height) * np.pi
+    level = np.cos(elevation)
+    rays = np.stack([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)], -1)
+    points = panorama.position + rays * panorama.distance_at(rays)[:, None]
+    return np.round(points, 3).tolist()
 
 
 def _changed(panorama: Panorama, spot: NDArray, colour: NDArray[np.uint8], distance: NDArray) -> Panorama:
@@ -130,14 +143,35 @@ def _ring(spot: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return (grown[:, width:-width] > 0) & ~spot
 
 
-def _in_light_of(old: NDArray[np.uint8], new: NDArray[np.uint8], spot: NDArray, same: NDArray) -> NDArray[np.uint8]:
-    """The new colour shifted by how much the old is lighter around the spot, where both show the same surface.
+def _surfaces(panorama: Panorama, plate: Plate, spot: NDArray[np.bool_]) -> NDArray[np.int16]:
+    """Which surface of a clean plate every pixel [H, W] shows: walls, floor, ceiling; -1 through an opening.
+
+    Without a layout what is above the horizon and what is below it.
+    """
+    height, width = panorama.colour.shape[:2]
+    if panorama.layout is None:
+        return np.repeat((np.arange(height) >= height // 2).astype(np.int16)[:, None], width, 1)
+    faces = map_faces(panorama.layout, panorama.position, width, panorama.heading_rad)
+    away = cv2.resize(plate.distance, (width, height), interpolation=cv2.INTER_NEAREST)
+    return np.where(_openings(away > OPEN * faces.distance, spot), np.int16(-1), faces.face)
+
+
+def _openings(beyond: NDArray[np.bool_], spot: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The openings [H, W] among what lies beyond the walls: most of one lies outside the spot, or it is to go, too."""
+    _, pieces = cv2.connectedComponents(beyond.astype(np.uint8), connectivity=4)
+    size = np.bincount(pieces.ravel())
+    inside = np.bincount(pieces[spot], minlength=len(size))
+    kept = inside < 0.5 * size
+    kept[0] = False
+    return kept[pieces]
+
+
+def _in_light_of(old: NDArray[np.uint8], new: NDArray[np.uint8], spot: NDArray) -> NDArray[np.uint8]:
+    """The new colour shifted by how much the old is lighter around the spot.
 
     A membrane, as in gradient-domain blending (Pérez et al. 2003).
     """
-    ring = _ring(spot) & same
-    if not ring.any():
-        return new
+    ring = _ring(spot)
     shift = np.clip(old.astype(np.float32) - new, -MOST_SHIFT, MOST_SHIFT)
     return np.clip(new + _continued(shift, ring) + 0.5, 0, 255).astype(np.uint8)
 

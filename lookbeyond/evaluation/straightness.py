@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.layout import RoomLayout
 from lookbeyond.geometry.panorama import View
-from lookbeyond.geometry.projection import extract_perspective, sample_equirectangular
+from lookbeyond.geometry.projection import equirectangular_directions, extract_perspective, sample_equirectangular
 from lookbeyond.layout.segments import find_segments, segment_normals
 
 VIEW_PX = 256
@@ -73,22 +73,61 @@ def border_jump(picture: NDArray[np.uint8], camera: Camera, layout: RoomLayout, 
     Bands BORDER_DEG wide just outside, just inside, and one further in are compared where all three lie on one face of
     the room; medians over the border, so that things which the border cuts count little. 1: the border cannot be seen.
     """
-    _, width = picture.shape[:2]
-    lightness = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 0]
-    across, before = [], []
-    step = math.radians(BORDER_DEG)
+    borders = []
     for u, v, inwards in _border(camera):
         ray = camera.rotation @ np.linalg.inv(camera.intrinsics) @ [u, v, 1.0]
         inner = camera.rotation @ np.linalg.inv(camera.intrinsics) @ [u + inwards[0], v + inwards[1], 1.0]
+        borders.append((ray, inner))
+    return _jump(picture, borders, layout, camera.position, heading_rad)
+
+
+def spot_jump(
+    picture: NDArray[np.uint8], spot: NDArray[np.bool_], layout: RoomLayout, origin: NDArray, heading_rad: float = 0.0
+) -> float:
+    """The same across the edge of a spot [H, W] of a panorama [H, W, 3], beside that between neighbours outside of it.
+
+    origin: [3], where the panorama was seen from.
+    """
+    height, width = spot.shape
+    away = cv2.GaussianBlur(spot.astype(np.float32), (0, 0), 2.0)
+    right, down = cv2.Sobel(away, cv2.CV_32F, 1, 0), cv2.Sobel(away, cv2.CV_32F, 0, 1)
+    edges = cv2.findContours(spot.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+    rays = equirectangular_directions(width, height, heading_rad).astype(np.float64)
+    borders = []
+    for u, v in np.concatenate(edges)[:, 0]:
+        aside = np.array([right[v, u], down[v, u]])
+        length = float(np.linalg.norm(aside))
+        if length < 1e-6 or not 4 < v < height - 5:
+            continue
+        # outwards: what is outside is known, as the photo is within its border
+        column, row = np.rint([u, v] - 4 * aside / length).astype(int)
+        borders.append((rays[v, u], rays[row, column % width]))
+    return _jump(picture, borders, layout, origin, heading_rad)
+
+
+def _jump(
+    picture: NDArray[np.uint8],
+    borders: Sequence[tuple[NDArray, NDArray]],
+    layout: RoomLayout,
+    origin: NDArray,
+    heading_rad: float,
+) -> float:
+    """The jump across a border: rays [3] on it, each with one beside it on the side that is known."""
+    _, width = picture.shape[:2]
+    lightness = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 0]
+    blurred = _blurred(lightness, width)
+    across, before = [], []
+    step = math.radians(BORDER_DEG)
+    for ray, inner in borders:
         ray, inner = ray / np.linalg.norm(ray), inner / np.linalg.norm(inner)
         aside = inner - ray * (inner @ ray)
         aside /= max(float(np.linalg.norm(aside)), 1e-9)
         # three places on each side of the border's feather: out, in, further in
         rays = np.stack([math.cos(a) * ray + math.sin(a) * aside for a in (-step, step, 3 * step)])
-        faces = layout.cast(camera.position, rays)[1]
+        faces = layout.cast(origin, rays)[1]
         if (faces != faces[0]).any():
             continue
-        out, near, far = sample_equirectangular(_blurred(lightness, width), rays, heading_rad)
+        out, near, far = sample_equirectangular(blurred, rays, heading_rad)
         across.append(abs(float(out - near)))
         before.append(abs(float(near - far)))
     if len(across) < 8:

@@ -11,9 +11,9 @@ from lookbeyond.geometry.cameras import Camera, PathError
 
 FPS = 24.0
 UNITS = {"m": 1.0, "cm": 100.0, "mm": 1000.0, "ft": 1 / 0.3048, "in": 1 / 0.0254}
-"""How many make a metre. Maya and Unreal count in centimetres."""
+"""Units per metre. Maya and Unreal use centimetres."""
 FAR_M = 200.0
-"""A move longer than this is rather one in another unit."""
+"""A longer move is probably in another unit."""
 STILL_M = 1e-4
 
 Z_UP_TO_Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
@@ -30,9 +30,9 @@ class CameraMove:
     fps: float = FPS
     first_frame: int = 1
     names: Sequence[str] = ()
-    """The pictures' file names, where there are any: one a camera."""
+    """The pictures' file names, one per camera, or none."""
     said: Sequence[str] = ()
-    """Sentences of the file that it was read from, for who wants to know."""
+    """Notes about the file that it was read from."""
 
     def __post_init__(self) -> None:
         if not self.cameras:
@@ -56,7 +56,7 @@ class CameraMove:
         return self.cameras[0].height
 
     def file_names(self) -> list[str]:
-        """The pictures' names; `frames/0001.png` and so on where nobody gave any."""
+        """The pictures' names; `frames/0001.png` and so on by default."""
         if self.names:
             return list(self.names)
         return [f"frames/{number:04d}.png" for number in range(self.first_frame, self.first_frame + len(self.cameras))]

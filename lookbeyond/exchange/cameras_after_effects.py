@@ -1,4 +1,4 @@
-"""A camera move as a script for After Effects: run it by File > Scripts and a composition with the camera stands there.
+"""A camera move as a script for After Effects: run by File > Scripts, it creates a composition with the camera.
 
 After Effects counts in pixels, x to the right, y down, z away, from the composition's upper left corner; its camera has
 a zoom (the focal length in pixels), and an orientation that turns about Z first, then Y, then X.

@@ -44,7 +44,7 @@ def write_colmap(folder: Path, move: CameraMove, text: bool) -> None:
 
 
 def read_colmap(folder: Path) -> CameraMove:
-    """The cameras of a model, by their pictures' names. Raises `PathError` where a camera is no pinhole."""
+    """The cameras of a model, by their pictures' names. Raises `PathError` where a camera is not a pinhole."""
     pycolmap = _pycolmap()
     if not any((Path(folder) / f"cameras.{suffix}").is_file() for suffix in ("bin", "txt")):
         raise PathError(f"{folder} holds no COLMAP model; give the folder with cameras.bin or cameras.txt in it")

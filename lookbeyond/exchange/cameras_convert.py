@@ -1,6 +1,6 @@
 """Converts camera moves between programs' files, and reports what each file cannot store.
 
-Every format says what it carries. What a move has and the format at its end does not carry is said in a sentence with
+Every format says what it carries. What a move has and the target format does not carry is reported in a sentence with
 the amount, never dropped in silence.
 """
 
@@ -26,7 +26,7 @@ Part = Literal["size", "shift", "pixel aspect", "zoom", "frame rate", "frame num
 PARTS: tuple[Part, ...] = (
     "size", "shift", "pixel aspect", "zoom", "frame rate", "frame numbers", "unit", "up", "names",
 )  # fmt: skip
-"""What a camera move has besides where its cameras stand and look; `zoom` is a lens that changes on the way."""
+"""What a camera move has besides its cameras' poses; `zoom` is a lens that changes during the move."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Format:
 
 @dataclass(frozen=True)
 class Reading:
-    """What has to be told beside a file."""
+    """What has to be known beside a file."""
 
     size: tuple[int, int] | None = None
     """Width and height in pixels, for formats that do not hold them."""
     unit: str = "m"
-    """One of `UNITS`: what the file counts in; USD says that itself."""
+    """One of `UNITS`: the file's unit; USD states its own."""
     fps: float | None = None
 
 
@@ -164,7 +164,7 @@ def read_move(path: Path, kind: Format | None = None, reading: Reading | None = 
 
 
 def write_move(path: Path, move: CameraMove, kind: Format | None = None, writing: Writing | None = None) -> list[str]:
-    """Write a move whole or not at all; returns sentences on what the format does not hold of this one."""
+    """Write a move whole or not at all; returns sentences on what the format cannot store of this one."""
     writing = writing or Writing()
     kind = kind or format_of(path)
     kind.write(Path(path), move, writing)
@@ -172,7 +172,7 @@ def write_move(path: Path, move: CameraMove, kind: Format | None = None, writing
 
 
 def losses(move: CameraMove, kind: Format, writing: Writing) -> list[str]:
-    """What this format does not hold of this move, one sentence each, with the amount and what to do."""
+    """What this format cannot store of this move, one sentence each, with the amount and the remedy."""
     said: list[str] = []
     lacks = [part for part in PARTS if part not in kind.carries]
     if "size" in lacks:
@@ -189,7 +189,7 @@ def losses(move: CameraMove, kind: Format, writing: Writing) -> list[str]:
         said.append(f"Pixels that are not square are lost: one side is off by {ratio - 1:.1%}; give square pixels.")
     skew = max(abs(camera.intrinsics[0, 1]) for camera in move.cameras)
     if skew > 1e-9:
-        said.append(f"The skew of {skew:.3g} pixels is lost; no program here has one.")
+        said.append(f"The skew of {skew:.3g} pixels is lost; none of these programs has one.")
     if "frame rate" in lacks and len(move.cameras) > 1:
         said.append(f"The frame rate is not in the file: set {move.fps:g} frames a second yourself.")
     if "frame numbers" in lacks and move.first_frame != 1:
@@ -207,7 +207,7 @@ def losses(move: CameraMove, kind: Format, writing: Writing) -> list[str]:
 
 
 def _overscan(camera: Camera) -> float:
-    """How much larger a frame around the axis has to be to hold this one."""
+    """How much larger a frame centred on the axis must be to contain this one."""
     right, down = np.abs(centred(camera))
     return max(1 + 2 * right / camera.width, 1 + 2 * down / camera.height)
 
@@ -218,7 +218,7 @@ def _aspect(camera: Camera) -> float:
 
 
 def doubts(move: CameraMove, path: Path, reading: Reading) -> list[str]:
-    """What about a move that was read may not be as it was meant."""
+    """What may be wrong with a move that was read."""
     span = move.span()
     if span > FAR_M:
         return [

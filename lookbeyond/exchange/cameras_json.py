@@ -12,7 +12,7 @@ from .camera_move import FPS, CameraMove, fov_y
 
 
 def write_transforms_move(path: Path, move: CameraMove) -> None:
-    """OpenGL camera axes, Z up; frame rate and the first frame's number stand at the top, where others skip them."""
+    """OpenGL camera axes, Z up; frame rate and the first frame's number stand at the top; other readers ignore them."""
     extra = {"fps": move.fps, "first_frame": move.first_frame}
     write_transforms(path, move.cameras, move.file_names(), extra=extra)
 

@@ -68,7 +68,7 @@ def _zxy_degrees(rotation: NDArray) -> NDArray[np.float64]:
 
 
 def _near(degrees: NDArray, before: NDArray) -> NDArray:
-    """The same turn without a jump by 360 degrees from the frame before: programs interpolate these numbers."""
+    """The same turn without a jump of 360 degrees from the previous frame: programs interpolate these numbers."""
     return degrees + 360 * np.round((before - degrees) / 360)
 
 

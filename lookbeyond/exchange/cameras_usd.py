@@ -1,7 +1,7 @@
 """Camera moves as USD: an animated UsdGeom.Camera, and a RenderSettings prim that keeps the frame's size.
 
 USD counts lenses and apertures in tenths of the scene's unit: 50 mm are 50 where a unit is a centimetre and 0.5 where
-it is a metre. The stage says which unit and which axis is up, so nothing has to be told beside the file.
+it is a metre. The stage states its unit and its up axis, so nothing has to be known beside the file.
 """
 
 from pathlib import Path

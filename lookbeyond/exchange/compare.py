@@ -32,20 +32,20 @@ LOOK_FRAMES = 144
 SAME_POSE = 1e-3
 """Cameras whose matrices differ by less, in metres and units of rotation, are the same."""
 GAIN = 4
-"""By what differences are brightened."""
+"""Factor by which differences are brightened."""
 WIPE_FRAMES = 72
-"""Frames that the wipe takes to go across and back."""
+"""Frames in which the wipe goes across and back."""
 
 
 @dataclass
 class Comparison:
-    """What there is to say of two results."""
+    """Everything that is reported of two results."""
 
     kind: str
     """"shots" or "worlds"."""
     names: tuple[str, str]
     notes: list[str] = field(default_factory=list)
-    """Why they cannot be compared wholly: other paths, other sizes."""
+    """Why they cannot be compared fully: other paths, other sizes."""
     settings: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     """Those that differ."""
     figures: dict[str, float] = field(default_factory=dict)

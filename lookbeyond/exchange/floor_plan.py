@@ -47,7 +47,7 @@ def floor_plan(world: Panorama, boxes: list[Box] | tuple[Box, ...] = ()) -> str:
     shapes += _viewpoint(world, at)
     area = f"{signed_area(layout.corners):.1f} m², {layout.height:.2f} m high"
     if layout.confidence < SURE:  # below the room: above it, it would be wider than a small room's plan
-        note = "The photo hardly tells where the walls are"
+        note = "The photo hardly shows where the walls are"
         shapes.append(f'<text class="note" x="{width / 2:.3f}" y="{height - 0.12:.3f}">{note}</text>')
     shapes.append(f'<text class="title" x="{width / 2:.3f}" y="0.3">{escape(area)}</text>')
     style = (

@@ -35,7 +35,7 @@ def write_glb(path: Path, parts: Sequence[MeshPart], textures: Mapping[str, NDAr
 
 
 class _Binary:
-    """A glTF file in the making."""
+    """A glTF file under construction."""
 
     def __init__(self, gltf: ModuleType):
         self._gltf = gltf

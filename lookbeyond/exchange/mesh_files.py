@@ -20,9 +20,9 @@ def write_mesh(out: Path, world: Panorama, collider: Path | None = None, plan: P
     """
     for path in (out, collider):
         if path is not None and path.suffix.lower() not in (".glb", *USD):
-            raise InputError(f"{path} is no name for geometry; let it end with .glb, .usd, .usda or .usdc.")
+            raise InputError(f"{path} is not a name for geometry; end it with .glb, .usd, .usda or .usdc.")
     if plan is not None and plan.suffix.lower() != ".svg":
-        raise InputError(f"{plan} is no name for a floor plan; let it end with .svg.")
+        raise InputError(f"{plan} is not a name for a floor plan; end it with .svg.")
     stage = stage_of(world)
     if plan is not None:
         write_floor_plan(plan, world, list(stage.boxes))

@@ -7,8 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
+from lookbeyond.cards.card import Card, with_cards
 from lookbeyond.errors import InputError
-from lookbeyond.files import read_distance, read_json, read_png
+from lookbeyond.files import (
+    read_distance,
+    read_json,
+    read_png,
+    view_depth,
+    write_depth_png,
+    write_distance,
+    write_png,
+)
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import View
 from lookbeyond.monitors.findings import MAX_MONITORS_BYTES
@@ -68,6 +77,22 @@ def load_shot(folder: Path) -> Shot:
     if not isinstance(first, int) or not isinstance(world, dict):
         raise InputError(f"The file {folder / 'shot.json'} is damaged; shoot it again.")
     return Shot(folder, cameras, frames, depths, first, world)
+
+
+def lay_cards(shot: Shot, cards: Sequence[Card]) -> None:
+    """Lay cards into the shot's pictures and depth maps; its files become others, whatever else links to them."""
+    for number, view in enumerate(shot.views()):
+        laid = with_cards(view, cards)
+        if laid is view:
+            continue
+        depth = view_depth(laid)
+        for path, write, pixels in (
+            (shot.frames[number], write_png, laid.colour),
+            (shot.depths[number], write_distance, depth),
+            (shot.depths[number].with_suffix(".png"), write_depth_png, depth),
+        ):
+            path.unlink(missing_ok=True)
+            write(path, pixels)
 
 
 def world_of(shot: Shot, worlds: Sequence[Path]) -> int:

@@ -42,7 +42,7 @@ def write_splats(path: Path, splats: Splats) -> None:
 def check_name(path: Path) -> None:
     """Raise InputError unless the name ends with .ply or .spz."""
     if Path(path).suffix.lower() not in (".ply", ".spz"):
-        raise InputError(f"{path} is no name for splats; let it end with .ply or .spz.")
+        raise InputError(f"{path} is not a name for splats; end it with .ply or .spz.")
 
 
 def write_ply(path: Path, splats: Splats) -> None:
@@ -64,7 +64,7 @@ def write_ply(path: Path, splats: Splats) -> None:
 def read_ply(path: Path) -> Splats:
     """Read a PLY of splats: binary little-endian, as `write_ply` and the training programs write it.
 
-    Properties may stand in any order; harmonics above degree 0 and normals are passed over. Raises InputError.
+    Properties may stand in any order; harmonics above degree 0 and normals are ignored. Raises InputError.
     """
     try:
         content = Path(path).read_bytes()
@@ -73,14 +73,14 @@ def read_ply(path: Path) -> Splats:
     head, mark, body = content.partition(b"end_header\n")
     lines = head.decode("ascii", "replace").splitlines()
     if not mark or lines[0].strip() != "ply" or "format binary_little_endian 1.0" not in lines:
-        raise InputError(f"{path} is no binary PLY file; export it again as binary (little-endian) PLY.")
+        raise InputError(f"{path} is not a binary PLY file; export it again as binary (little-endian) PLY.")
     elements = [line.split() for line in lines if line.startswith("element")]
     names = [line.split()[-1] for line in lines if line.startswith("property")]
     types = [line.split()[1] for line in lines if line.startswith("property")]
     missing = [name for name in PROPERTIES if name not in names]
     if missing or set(types) != {"float"} or len(elements) != 1:
         what = f"it has no {missing[0]}" if missing else "it holds more than points of floats"
-        raise InputError(f"{path} is no file of splats ({what}); give a 3D Gaussian splatting PLY.")
+        raise InputError(f"{path} is not a file of splats ({what}); give a 3D Gaussian splatting PLY.")
     count = int(elements[0][2])
     if len(body) < count * 4 * len(names):
         whole = len(body) // (4 * len(names))

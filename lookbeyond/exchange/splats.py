@@ -32,11 +32,11 @@ THIN = 0.1
 GRAZING = 0.12
 """Least cosine between ray and normal that a disc is tilted by: discs get no longer than that."""
 BEHIND = 1.03
-"""The plate, or a frame, shows something else than the world from this ratio of distances on."""
+"""Ratio of distances from which the plate, or a frame, shows something else than the world."""
 ROWS_AT_ONCE, THREADS = 64, 2
-"""Of a sphere: what is worked on at a time stays in the processor's cache, and NumPy lets threads run meanwhile."""
+"""Rows of a sphere worked on at a time: they stay in the cache, and NumPy releases the interpreter lock meanwhile."""
 RIM = 1.01
-"""At the rim of what stands in front the plate has to be farther than this."""
+"""Ratio of distances by which the plate must be farther at the rim of what stands in front."""
 FRAME_STEP = 6
 
 
@@ -127,7 +127,7 @@ def _agrees(distance: NDArray, other: NDArray) -> NDArray[np.bool_]:
 
 
 def _shown_by(frame: View, points: NDArray) -> NDArray[np.bool_]:
-    """Which points [..., 3] the frame shows, at the distance it has there."""
+    """Which points [..., 3] the frame shows, at its distance there."""
     pixels, depth = frame.camera.project(points)
     inside = (depth > 0) & (pixels >= 0).all(-1) & (pixels < (frame.camera.width, frame.camera.height)).all(-1)
     column, row = np.where(inside[..., None], pixels, 0).astype(int).transpose(2, 0, 1)

@@ -18,9 +18,9 @@ from lookbeyond.geometry.projection import equirectangular_directions, sample_eq
 from lookbeyond.geometry.warping import Tears
 
 STANDS_OUT = 0.95
-"""What is nearer than this share of the way to the room's surface stands out of it."""
+"""What is nearer than this share of the distance to the room's surface stands out of it."""
 LEAST_SHARE = 2e-4
-"""Of the sphere: what is smaller is no object."""
+"""Share of the sphere: anything smaller is not an object."""
 TEXEL_M = 0.006
 MAX_TEXTURE = 2048
 """Pixels along a side of a face's picture."""
@@ -197,7 +197,7 @@ def _holds(corner: NDArray, points: NDArray, turn: float) -> bool:
     return bool((np.min(sides, 0) >= -1e-12).any()) if len(points) else False
 
 
-# --- what stands out of them ------------------------------------------------------------------------------
+# --- what stands out from them ------------------------------------------------------------------------------
 
 
 def _relief_parts(

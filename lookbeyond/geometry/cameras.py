@@ -31,7 +31,7 @@ _ROTATION_TOLERANCE = 1e-4
 
 
 class CameraError(ValueError):
-    """A camera that cannot be: the message names what is wrong with it and what to do."""
+    """An impossible camera: the message says what is wrong with it and what to do."""
 
 
 class PathError(ValueError):
@@ -138,7 +138,7 @@ class Camera:
     def project(self, points: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Pixels [..., 2] and depth [...] (along z, metres) of world points [..., 3].
 
-        What lies at or behind the camera has no pixel: NaN.
+        Points at or behind the camera have no pixel: NaN.
         """
         local = (np.asarray(points, np.float64) - self.position) @ self.rotation
         depth = local[..., 2]
@@ -155,7 +155,7 @@ class Camera:
         return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
 
     def resized(self, width: int, height: int) -> "Camera":
-        """The same frame seen with another number of pixels."""
+        """The same frame at another resolution."""
         scale = np.diag([width / self.width, height / self.height, 1.0])
         return Camera(width, height, scale @ self.intrinsics, self.camera_to_world)
 

@@ -1,7 +1,7 @@
 """How much of a view is known, estimated in a millisecond, for drawing while a path is edited.
 
-`warping.known_share` walks every ray and is exact; this throws the panorama's points onto a coarse frame, each
-as large as it is seen from there, and counts what they reach.
+`warping.known_share` walks every ray and is exact; this splats the panorama's points onto a coarse frame, each at its
+apparent size, and counts the pixels that they cover.
 """
 
 import math
@@ -20,9 +20,9 @@ FRAME_WIDTH = 24
 POINTS_WIDTH = 128
 """Most columns of the panorama that become points."""
 OVERLAP = 1.6
-"""How much larger than their spacing points are drawn: they are square to the frame, not to each other."""
+"""How much larger than their spacing points are drawn: their squares follow the frame, not each other."""
 MAX_SPLAT = 10
-"""Largest side of a point in pixels of the coarse frame: what is nearer has been walked into."""
+"""Largest side of a point in pixels of the coarse frame: nearer points are inside the camera."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """From a camera path to anchors and clips.
 
-Anchors are the frames made first, from the panorama; a clip is the frames from one anchor to the next. Both
-are picked greedily from the path's start, and depend on nothing behind them: an edit of the path's end leaves
-the beginning as it was.
+Anchors are the frames made first, from the panorama; a clip is the frames from one anchor to the next. Both are picked
+greedily from the path's start, and depend on nothing after them: an edit of the path's end leaves its beginning as it
+was.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ MAX_BEFORE = 3
 GROUP = 128
 """Most anchors that lie in one box when they are searched."""
 SLACK = 1e-5
-"""What rough scores may be wrong by: poses are rounded to 1e-6."""
+"""Error of rough scores: poses are rounded to 1e-6."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ class _Helpful:
         turns = 2 * np.arcsin(np.minimum(chords / 2, 1))
         overlap = (turns < 0.9 * np.maximum(fov, self._fovs[rows]) + SLACK) & (moved < 1 + SLACK)
         scores = (turns + moved)[overlap]
-        # those too near the edge to be certain may be struck off: a few more than are wanted
+        # a few more than are wanted, since some near the edge may turn out to be farther
         wanted = MAX_BEFORE + int(np.count_nonzero(np.abs(moved - 1) < SLACK)) + 2
         if len(scores) <= wanted:
             return rows[overlap], math.inf

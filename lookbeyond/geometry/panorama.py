@@ -1,4 +1,4 @@
-"""The values that everything else passes around: a panorama of the world and a view of it. No files here."""
+"""The values that everything else passes around: a panorama of the world, and a view of it. No files here."""
 
 import math
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ class Plate:
 class Panorama:
     """What is seen from one point of the world in all directions, equirectangular (see `projection`).
 
-    Raises `ValueError` when an array's type or shape is another, or a distance is not positive and finite.
+    Raises `ValueError` when an array has the wrong type or shape, or a distance is not positive and finite.
     """
 
     colour: NDArray[np.uint8]
@@ -120,7 +120,7 @@ class Panorama:
         return sample_equirectangular(self.distance, directions, self.heading_rad)
 
     def shrunk_for(self, camera: Camera) -> "Panorama":
-        """The panorama as fine as a camera's pixels need, and half as fine again."""
+        """The panorama at 1.5 times the resolution that a camera's pixels need, at least."""
         return self.shrunk(max(512, round(1.5 * camera.intrinsics[0, 0] * 2 * math.pi)))
 
     def shrunk(self, width: int) -> "Panorama":
@@ -201,7 +201,7 @@ _shrunk: "WeakKeyDictionary[Panorama, dict[int, Panorama]]" = WeakKeyDictionary(
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What one camera sees. Raises `ValueError` when an array's type or shape is another."""
+    """What one camera sees. Raises `ValueError` when an array has the wrong type or shape."""
 
     camera: Camera
     colour: NDArray[np.uint8]

@@ -81,7 +81,7 @@ def extract_perspective(
 def place_photo(
     photo: NDArray, camera: Camera, width: int, heading_rad: float = 0.0
 ) -> tuple[NDArray, NDArray[np.bool_]]:
-    """A photo [h, w, C] put where its camera looks in an empty panorama `width` pixels wide.
+    """A photo [h, w, C] placed where its camera looks in an empty panorama `width` pixels wide.
 
     Returns the canvas [width // 2, width, C] of the photo's type (0 where the photo saw nothing) and the mask
     [width // 2, width] of the pixels that hold it: its frame and the one pixel around it that is needed to
@@ -258,7 +258,7 @@ class _Bilinear:
         np.copyto(values, mixed, casting="unsafe")
 
     def _split(self, coordinates: NDArray, whole: NDArray, share: NDArray) -> NDArray:
-        """The pixel before each coordinate; `share` gets how far behind its centre that lies, for every channel."""
+        """The pixel before each coordinate; `share` receives the offset from its centre, for every channel."""
         shifted = np.subtract(coordinates, np.float32(0.5), out=self.shifted[: len(whole)], casting="same_kind")
         before = np.floor(shifted, out=self.before[: len(whole)])
         np.copyto(whole, before, casting="unsafe")
@@ -269,7 +269,7 @@ class _Bilinear:
 
 
 def _split(coordinates: NDArray) -> tuple[NDArray, NDArray]:
-    """The pixel before each coordinate, and how far behind its centre that lies (0..1)."""
+    """The pixel before each coordinate, and the offset from its centre (0..1)."""
     shifted = coordinates - np.float32(0.5)
     before = np.floor(shifted)
     return before.astype(np.int32), shifted - before

@@ -108,7 +108,7 @@ def _surface(source: Panorama | View) -> Surface:
 
 
 def _slopes(inverse: NDArray, torn: NDArray[np.bool_], wraps: bool) -> list[NDArray[np.float32]]:
-    """How a surface [H, W] goes on to the right of each pixel, and to its left: as it comes from the other side."""
+    """How a surface [H, W] continues to the right of each pixel, and to its left: as it arrives from the other side."""
     step = np.where(torn, 0, np.diff(inverse, axis=1))
     before, after = (step[:, -1:], step[:, :1]) if wraps else (np.zeros((len(step), 1)),) * 2
     most = np.float32(TEAR) * inverse

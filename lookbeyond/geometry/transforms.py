@@ -1,11 +1,10 @@
-"""Camera paths in the ecosystem's files: nerfstudio / instant-ngp transforms.json, the camera_path.json of nerfstudio's
-viewer, and RealEstate10K text.
+"""Camera paths in the files of other tools: nerfstudio's and instant-ngp's transforms.json, the camera_path.json of
+nerfstudio's viewer, and RealEstate10K text.
 
-transforms.json holds OpenGL camera axes (x right, y up, z backward) in a Z-up world: Blender's own
-matrix_world.
-Intrinsics fl_x fl_y cx cy w h stand at the top, or in a frame where they differ. Where both stand and differ, the
-frame's count, as in instant-ngp (nerfstudio takes those at the top), and that is said. Frames are in the order of their
-file names, numbers by their value.
+transforms.json holds OpenGL camera axes (x right, y up, z backward) in a Z-up world: Blender's own matrix_world.
+Intrinsics fl_x fl_y cx cy w h stand at the top, or in a frame where they differ. Where both are given and differ, the
+frame's are used, as in instant-ngp (nerfstudio takes those at the top), and a note says so. Frames are in the order of
+their file names, numbers by their value.
 """
 
 import json
@@ -30,9 +29,9 @@ _COEFFICIENTS = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 _NERFSTUDIO_PARAMS = ("k1", "k2", "k3", "k4", "p1", "p2")
 """In the order of nerfstudio's distortion_params."""
 _NO_PINHOLE = ("is_fisheye", "latlong", "equirectangular", "orthographic", "ftheta_p0")
-"""instant-ngp's and others' keys for lenses that are no pinhole's."""
+"""Keys of instant-ngp and others for lenses that are not pinholes."""
 DEPTH_UNIT_M = 1e-3
-"""What nerfstudio takes a step of a depth file for, where the file does not say it."""
+"""The step of a depth file that nerfstudio assumes where the file does not state it."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,10 @@ def shot_path(path: CameraPath, name: str | os.PathLike) -> CameraPath:
     """The path, if it can be shot: `PathError`, naming file and frame, where a lens bends lines."""
     for number, frame in enumerate(path.frames, 1):
         if frame.distortion:
-            told = ", ".join(f"{k}={v:g}" for k, v in zip(_COEFFICIENTS, frame.distortion) if v)
+            coefficients = ", ".join(f"{k}={v:g}" for k, v in zip(_COEFFICIENTS, frame.distortion) if v)
             raise PathError(
-                f"{name}, frame {frame.file_path or number}: the lens bends lines ({told}) and what is shot has none;"
-                " give undistorted cameras, or take these coefficients out"
+                f"{name}, frame {frame.file_path or number}: the lens bends lines ({coefficients}), but shots have no"
+                " distortion; give undistorted cameras, or remove these coefficients"
             )
     return path
 
@@ -192,9 +191,9 @@ def read_realestate10k(path: str | os.PathLike, width: int, height: int) -> list
 
 
 def _laid_over(top: Mapping[str, Any], frame: Mapping[str, Any]) -> dict[str, Any]:
-    """A frame's values over the file's: one that tells its focal length one way is not to be told it another way."""
+    """A frame's values over the file's: a focal length that the frame gives in one form drops the file's in others."""
     if not isinstance(frame, dict):
-        raise CameraError("the frame is no JSON object; give its transform_matrix")
+        raise CameraError("the frame is not a JSON object; give its transform_matrix")
     whole = dict(top)
     for axis in "xy":
         keys = _focal_keys(axis)
@@ -204,7 +203,7 @@ def _laid_over(top: Mapping[str, Any], frame: Mapping[str, Any]) -> dict[str, An
 
 
 def _focal_keys(axis: str) -> tuple[str, str, str]:
-    """The first that is there counts, as in instant-ngp."""
+    """The first one present is used, as in instant-ngp."""
     return f"{axis}_fov", f"fl_{axis}", f"camera_angle_{axis}"
 
 
@@ -218,10 +217,10 @@ def _posed_frame(values: Mapping[str, Any]) -> PosedFrame:
 def _camera(values: Mapping[str, Any]) -> Camera:
     model = values.get("camera_model", "PINHOLE")
     if model not in _PINHOLE_MODELS:
-        raise CameraError(f"the camera model {model} is no pinhole; give perspective cameras")
+        raise CameraError(f"the camera model {model} is not a pinhole; give perspective cameras")
     for key in _NO_PINHOLE:
         if values.get(key):
-            raise CameraError(f"{key} says that the camera is no pinhole; give perspective cameras")
+            raise CameraError(f"{key} says that the camera is not a pinhole; give perspective cameras")
     if "transform_matrix" not in values:
         raise CameraError("the frame has no transform_matrix; give the camera's pose, 4 x 4 numbers")
     numbers = {name: values[name] for name in (*_INTRINSICS, *_ANGLES) if name in values}
@@ -243,24 +242,24 @@ def _camera(values: Mapping[str, Any]) -> Camera:
 
 
 def _focal(numbers: Mapping[str, float], axis: str, side: float) -> float | None:
-    """Pixels, told as such or by the angle across a side; None where neither stands."""
-    told = []
+    """The focal length in pixels, given as such or by the angle across a side; None where neither is given."""
+    found = []
     for key in _focal_keys(axis):
         if key not in numbers:
             continue
         angle = math.radians(numbers[key]) if key.endswith("_fov") else numbers[key]
         if key.startswith("fl_"):
-            told.append((key, numbers[key]))
+            found.append((key, numbers[key]))
         elif 0 < angle < math.pi:
-            told.append((key, side / 2 / math.tan(angle / 2)))
+            found.append((key, side / 2 / math.tan(angle / 2)))
         else:
             raise CameraError(f"{key} is not an angle of less than half a turn; camera_angle is in radians")
-    if not told:
+    if not found:
         return None
-    (first, focal), *others = told
+    (first, focal), *others = found
     for key, other in others:
         if abs(other - focal) > 0.01 * abs(focal):
-            raise CameraError(f"{first} and {key} tell two focal lengths, {focal:g} and {other:g} pixels; give one")
+            raise CameraError(f"{first} and {key} give two focal lengths, {focal:g} and {other:g} pixels; give one")
     return focal
 
 
@@ -279,11 +278,11 @@ def _pose(values: Any, name: str) -> np.ndarray:
 
 
 def _distortion(values: Mapping[str, Any]) -> tuple[float, ...]:
-    told: dict[str, Any] = {key: values.get(key, 0) for key in _COEFFICIENTS}
+    coefficients: dict[str, Any] = {key: values.get(key, 0) for key in _COEFFICIENTS}
     try:
         if (params := values.get("distortion_params")) is not None:
-            told |= dict(zip(_NERFSTUDIO_PARAMS, params, strict=False))
-        numbers = tuple(float(told[key]) for key in _COEFFICIENTS)
+            coefficients |= dict(zip(_NERFSTUDIO_PARAMS, params, strict=False))
+        numbers = tuple(float(coefficients[key]) for key in _COEFFICIENTS)
     except (TypeError, ValueError):
         numbers = (math.nan,)
     if not all(map(math.isfinite, numbers)):
@@ -292,26 +291,26 @@ def _distortion(values: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def _differences(top: Mapping[str, Any], frames: Sequence[Any]) -> list[str]:
-    """What frames say otherwise than the file's top."""
+    """Where frames differ from the file's top."""
     keys = (*_INTRINSICS, *_ANGLES, *_COEFFICIENTS, "camera_model")
     differing = [key for key in keys if key in top and any(key in frame and frame[key] != top[key] for frame in frames)]
     if not differing:
         return []
-    return [f"{', '.join(differing)} of frames differ from those at the file's top: the frames' own count."]
+    return [f"{', '.join(differing)} of frames differ from those at the file's top: those of the frames are used."]
 
 
 def _viewers_path(path: Path, content: Mapping[str, Any]) -> CameraPath:
     """The path that nerfstudio's viewer saves: vertical field of view in degrees, square pixels, centred."""
     kind = str(content.get("camera_type", "perspective"))
     if kind.lower() != "perspective":
-        raise PathError(f"{path}: the camera type {kind} is no pinhole; save the path with perspective cameras")
+        raise PathError(f"{path}: the camera type {kind} is not a pinhole; save the path with perspective cameras")
     width, height = content.get("render_width"), content.get("render_height")
     frames, said = [], []
     for number, keyframe in enumerate(content["camera_path"], 1):
         try:
             if not (isinstance(width, int | float) and isinstance(height, int | float)):
-                raise CameraError("render_width or render_height is no number; save the path again")
-            if not 0 < keyframe["fov"] < 180:  # TypeError for what is no number
+                raise CameraError("render_width or render_height is not a number; save the path again")
+            if not 0 < keyframe["fov"] < 180:  # TypeError where it is not a number
                 raise CameraError(f"its fov is {keyframe['fov']} degrees; give 1 to 179")
             focal = height / 2 / math.tan(math.radians(keyframe["fov"]) / 2)
             pose = opengl_to_opencv(_pose(keyframe["camera_to_world"], "camera_to_world"))
@@ -337,7 +336,7 @@ def _exported_list(content: Sequence[Any]) -> str:
         return f"is the cameras.json of 3D Gaussian Splatting, whose world has no known up and size; {remedy}"
     if "transform" in first:
         return f"is the list of poses that `ns-export cameras` writes, which has no intrinsics; {remedy}"
-    return f"has no frames: it is a list, no transforms.json; {remedy}"
+    return f"has no frames: it is a list, not a transforms.json; {remedy}"
 
 
 def _intrinsics(camera: Camera) -> dict[str, float]:

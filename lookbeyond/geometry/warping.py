@@ -17,13 +17,13 @@ from .panorama import Panorama, View
 from .projection import Interpolation, _equirectangular_pixels, sample_pixels
 
 STEP_RAD = math.radians(0.5)
-"""Longest step of a walk as an angle seen from the source: nothing thinner is sure to be met."""
+"""Longest step of a walk as an angle seen from the source: thinner surfaces may be missed."""
 STEPS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
-"""Numbers of steps that a ray may take. Its number is its own: its hit depends on no other ray."""
+"""Numbers of steps that a ray may take; each ray has its own, so that its hit depends on no other ray."""
 TEAR = 0.06
 """Share by which the inverse distance must jump between two pixels for the surface to be torn there."""
 GRAZING = math.tan(math.radians(86))
-"""Relative change of the inverse distance per radian above which a slope is no surface but a smeared edge."""
+"""Relative change of the inverse distance per radian above which a slope is a smeared edge, not a surface."""
 HIT_TOLERANCE = 0.03
 """Largest relative difference between a hit's distance from the source and the distance map there."""
 STRIDE = 2
@@ -67,7 +67,7 @@ def warp_to_view(source: Panorama | View, target: Camera) -> Warped:
     """What `target` sees of the surfaces that `source` saw.
 
     A ray that passes behind the rim of a surface goes on until it comes out again; what it meets first then
-    is its hit. Rays that meet nothing, or leave a view's frame, are holes. What is prepared of a source is
+    is its hit. Rays that meet nothing, or leave a view's frame, are holes. What is prepared from a source is
     kept as long as the source lives. Sampling does not filter: see `Panorama.shrunk`.
     """
     relief, offset, rays, distance = _hits(source, target)
@@ -312,7 +312,7 @@ class _Path:
             weight = share * self.far[rays] / nearness
             hit = np.abs(miss) < HIT_TOLERANCE * nearness
             distance[waiting[hit]] = ((1 - weight) * self.start[rays] + weight * self.end[rays])[hit]
-            # The others only passed behind a rim: on to where they next come to a surface from its front.
+            # The others only passed behind a rim: they go on until they next meet a surface from its front.
             crossing[step, waiting] = False
             waiting = waiting[~hit]
             waiting = waiting[crossing[:, waiting].any(0)]

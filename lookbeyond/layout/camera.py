@@ -1,4 +1,4 @@
-"""How a photo's camera was held, and how wide it saw, from the straight lines in the photo.
+"""A photo's pitch, roll and field of view, from the straight lines in it.
 
 A room's lines run along three directions at right angles (a "Manhattan" frame: Coughlan and Yuille, "Manhattan
 World: Compass Direction from a Single Image by Bayesian Inference", 1999), one of them vertical. Pitch, roll, the
@@ -28,7 +28,7 @@ MODEL_ERROR_RAD = math.radians(0.25)
 AXIS_SHARES = (0.4, 0.3, 0.3)
 """Of the lines that follow the room: along its vertical, and its two horizontal directions."""
 WEIGHT = 0.4
-"""What the longest segments count: they come in flocks, an edge as two, a floor as forty."""
+"""Weight of the longest segments: they come in groups, an edge as two, a floor as forty."""
 PITCH_PRIOR_RAD, ROLL_PRIOR_RAD = math.radians(15), math.radians(8)
 LOG_FOCAL_PRIOR = (math.log(28 / 36), 0.3)
 """Mean and standard deviation of the logarithm of the focal length over the longer side."""
@@ -44,7 +44,7 @@ SEARCHED_LINES = 120
 STARTS = 12
 """Best places of the grid from which is refined."""
 
-# How sure it is: chosen so that nine in ten errors of pitch and roll lie within, over 96 rooms that are no held-out
+# How sure it is: chosen so that nine in ten errors of pitch and roll lie within, over 96 rooms that are not held-out
 # ones, each seen through a perfect lens and one that bends lines by up to 5 % and blurs. (Field of view: eight.)
 CALIBRATION = 1.25
 LEAST_UNSURE = np.array([math.radians(0.2), math.radians(0.1), 0.0, 0.03])

@@ -13,9 +13,9 @@ COLUMNS, ROWS = 192, 144
 """Pixels of the canvas, all of them as wide and as high as `PIXEL_RAD`."""
 PIXEL_RAD = 2 * math.pi / 512
 ALL_COLUMNS = 256
-"""Directions all around in which the network tells the wall's distance: every second pixel of the canvas is one."""
+"""Directions all around in which the network predicts the wall's distance: every second pixel of the canvas is one."""
 CELL_COLUMNS, CELL_ROWS = COLUMNS // 2, ROWS // 2
-"""The grid on which it tells distance and kind of what is seen."""
+"""The grid on which it predicts distance and kind of what is seen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ def canvas_directions(columns: int = COLUMNS, rows: int = ROWS, heading_rad: flo
 def place_on_canvas(photo: NDArray[np.uint8], camera: Camera, bend: float = 0.0) -> Canvas:
     """A photo [h, w, 3] on the canvas. `camera` is the photo's, at any resolution and place.
 
-    bend: radial distortion k of the lens: a point at r (tangent from the axis) is looked for at r (1 + k r²).
+    bend: radial distortion k of the lens: a point at r (tangent from the axis) is found at r (1 + k r²).
     """
     heading, pitch, roll = heading_pitch_roll(camera)
     # a pixel of the photo as large as two thirds of one of the canvas: what is finer would flicker
@@ -69,7 +69,7 @@ def place_on_canvas(photo: NDArray[np.uint8], camera: Camera, bend: float = 0.0)
     flat[..., :2] *= 1 + bend * (flat[..., :2] ** 2).sum(-1, keepdims=True)
     flat[..., 2] = 1
     x, y = np.moveaxis((flat @ level.intrinsics.T)[..., :2], -1, 0)
-    # far outside, a bent lens would see the frame a second time
+    # far outside, a distorted lens would show the frame a second time
     known = near & (x >= 0) & (x <= small.width) & (y >= 0) & (y <= small.height)
     pixels = cv2.remap(
         photo, (x - 0.5).astype(np.float32), (y - 0.5).astype(np.float32), cv2.INTER_LINEAR,

@@ -55,14 +55,14 @@ def draw_room(
     things: NDArray[np.float32] | None = None,
     dressed: bool = True,
 ) -> DrawnPlace:
-    """A room in the surfaces of a picture and in the light that diffusion believed.
+    """Draws a room with a picture's surfaces, in the light that diffusion painted.
 
     painted: what diffusion made of the picture (or the picture itself, where that is a panorama); its seed tells what
     is drawn by chance. width: of what is drawn, pixels; None: the painted panorama's.
     measured: [h', w'] metres along the picture's rays, which tells what stands before the walls;
     the painted panorama's own distance where it is not given. things: [h', w'] 0..1, how likely each of the picture's
-    pixels shows something that stands in the room. dressed: doors, windows and pictures where diffusion
-    believed in them.
+    pixels shows something that stands in the room. dressed: with doors, windows and pictures where
+    diffusion painted them.
     """
     width = int(width or painted.colour.shape[1])
     unit = (painted.origin[2] - layout.floor_z) / 1.6
@@ -108,14 +108,14 @@ def draw_room(
 
 
 def _openings(measured: NDArray, planes: NDArray) -> NDArray[np.bool_]:
-    """Where one looks through doors and windows, which the wall's plane is not to close."""
+    """Where one looks through doors and windows, which the wall's plane must not close."""
     return cv2.dilate((measured > THROUGH * planes).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
 
 
 def _laid_over(
     picture: Picture, colour: NDArray[np.uint8], share: NDArray[np.float32], heading_rad: float
 ) -> NDArray[np.uint8]:
-    """A picture over a panorama [H, W, 3] as far as `share` [H, W] says."""
+    """A picture blended over a panorama [H, W, 3] by `share` [H, W]."""
     if isinstance(picture, PhotoPicture):
         return picture.placed(colour.shape[1], heading_rad).over(colour, only=share)
     mixed = colour + share[..., None] * (picture.pixels.astype(np.float32) - colour)

@@ -73,13 +73,13 @@ class Evidence:
     """What pictures say for and against rooms."""
 
     def __init__(
-        self, told: Prediction, known: NDArray[np.bool_], views: list[PictureLines], logs: NDArray | None = None
+        self, prediction: Prediction, known: NDArray[np.bool_], views: list[PictureLines], logs: NDArray | None = None
     ):
-        """known: [CELL_ROWS, columns] of the cells that `told` tells the kinds of, the middle of them ahead.
+        """known: [CELL_ROWS, columns] of the cells that `prediction` tells the kinds of, the middle of them ahead.
 
         logs: log distances that a depth model found for these cells, or None.
         """
-        self.told, self.known, self.views, self.logs = told, known, views, logs
+        self.prediction, self.known, self.views, self.logs = prediction, known, views, logs
         columns = known.shape[1]
         first = (ALL_COLUMNS - columns) // 2
         self.span = slice(first, first + columns)
@@ -87,10 +87,10 @@ class Evidence:
         self.seen[self.span] = known.any(0)
         fine = columns * _FINE
         self.azimuths = (0.5 - (np.arange(fine) + 0.5) / fine) * columns * 2 * PIXEL_RAD
-        self.wall_weight = np.where(self.seen, 1.0, 0.6) / np.clip(np.exp(told.scales), 0.05, 1.0)
+        self.wall_weight = np.where(self.seen, 1.0, 0.6) / np.clip(np.exp(prediction.scales), 0.05, 1.0)
         self.wall_weight /= self.wall_weight.sum()
         self.frame_rad = sum(view.frame_rad for view in views)
-        self._cumulate(told.kinds)
+        self._cumulate(prediction.kinds)
 
     def _cumulate(self, kinds: NDArray) -> None:
         """Likelihoods of faces, summed down each column, so that a room's are three differences a column."""
@@ -113,11 +113,11 @@ class Evidence:
 
     def seen_cost(self, room: RectilinearRoom) -> float:
         """Mean |log| between a room's walls and the network's where the photo shows them."""
-        apart = np.abs(np.log(room.trace(AZIMUTHS)[0]) - self.told.walls)[self.seen]
+        apart = np.abs(np.log(room.trace(AZIMUTHS)[0]) - self.prediction.walls)[self.seen]
         return float(np.minimum(apart, 1.5).mean()) if apart.size else 0.0
 
     def _wall_costs(self, logs: NDArray) -> NDArray:
-        return (np.minimum(np.abs(logs - self.told.walls), 1.5) * self.wall_weight).sum(-1)
+        return (np.minimum(np.abs(logs - self.prediction.walls), 1.5) * self.wall_weight).sum(-1)
 
     def kinds_costs(self, distance: NDArray, ceilings: NDArray) -> NDArray:
         """distance: [rooms, columns of the cells], level, of the walls."""
@@ -152,7 +152,7 @@ class Evidence:
             points.append(np.concatenate([level, height], -1))
             axes.append(1 - wall % 2)  # walls across x run along y
             slope = np.abs(np.gradient(np.arctan(z[:, None] / distance), axis=1))
-            spans.append(np.hypot(step, np.minimum(slope, 4 * step)))  # across a jump from wall to wall there is none
+            spans.append(np.hypot(step, np.minimum(slope, 4 * step)))  # a jump from wall to wall has none
         for corner in range(offsets.shape[1]):
             even = corner % 2 == 0
             x, y = (offsets[:, corner], offsets[:, corner - 1])[:: 1 if even else -1]
@@ -183,16 +183,16 @@ class Evidence:
         return (found - _LINE_COST * length) / frame, length / frame, found / np.maximum(length, 1e-6)
 
     def _things(self, points: NDArray) -> NDArray:
-        """How likely something stands before these points."""
+        """How likely something stands in front of these points."""
         columns = self.known.shape[1]
         azimuth = np.arctan2(points[..., 1], points[..., 0])
         column = (columns / 2 - azimuth / (2 * PIXEL_RAD)).astype(int).clip(0, columns - 1)
         elevation = np.arctan2(points[..., 2], np.hypot(points[..., 0], points[..., 1]))
         row = (CELL_ROWS / 2 - elevation / (2 * PIXEL_RAD)).astype(int).clip(0, CELL_ROWS - 1)
-        return self.told.kinds[THING, row, column]
+        return self.prediction.kinds[THING, row, column]
 
     def _distance_costs(self, distance: NDArray, ceilings: NDArray) -> NDArray | float:
-        """What stands out before a wall is cheap; a wall before what was seen is dear."""
+        """Things in front of a wall cost little; a wall in front of what was seen costs much."""
         if self.logs is None:
             return 0.0
         up, level = np.sin(self.elevations[::2])[:, None], np.cos(self.elevations[::2])[:, None]
@@ -203,7 +203,7 @@ class Evidence:
         return (cost * known).sum((1, 2)) / max(known.sum(), 1)
 
     def costs(self, offsets: NDArray, ceilings: NDArray, blurred: bool = False) -> NDArray:
-        """The whole cost of rooms [rooms, n] along the axes that were set, [rooms]; inf for what is no room."""
+        """The whole cost of rooms [rooms, n] along the axes that were set, [rooms]; inf for what is not a room."""
         distance, _ = trace_walls(offsets, *self.own_columns)
         fine = np.isfinite(distance).all(1) & (distance.min(1) >= FLOOR_AT_LEAST)
         fine &= (ceilings >= CEILING_RANGE[0]) & (ceilings <= CEILING_RANGE[1])
@@ -211,7 +211,7 @@ class Evidence:
         if not fine.any():
             return result
         offsets, ceilings, distance = offsets[fine], ceilings[fine], distance[fine]
-        above = np.abs(np.log(ceilings) - self.told.ceiling) / max(math.exp(self.told.ceiling_scale), 0.06)
+        above = np.abs(np.log(ceilings) - self.prediction.ceiling) / max(math.exp(self.prediction.ceiling_scale), 0.06)
         result[fine] = (
             self._wall_costs(np.log(distance)) + _KINDS_WEIGHT * self.kinds_costs(distance[:, self.span], ceilings)
             + _DISTANCE_WEIGHT * self._distance_costs(distance[:, self.span], ceilings)

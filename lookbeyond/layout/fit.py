@@ -34,7 +34,7 @@ from .search import best_room
 from .sky import measure_sky
 
 _HEIGHTS_M = (1.7, 15.0)
-"""Lowest and highest room that is believed, floor to ceiling."""
+"""Lowest and highest plausible room, floor to ceiling."""
 INSIDE_SIDE = 96
 """Longer side of the distance inside the photo, pixels."""
 CUTS = 8
@@ -48,13 +48,13 @@ class LayoutFit:
     layout: RoomLayout | None
     """In the world; None when the place is not a room, or nothing could be fitted."""
     candidate: RoomLayout | None
-    """The room that fits best, sure or not: for who overrules the gate. None where none closes around the camera."""
+    """The room that fits best, sure or not, for callers that overrule the gate; None where none encloses the camera."""
     place: Place
     confidence: float
     """0..1, how often fits like this one were right, on procedural rooms and failures (`gate`): of the room, or
     of its being an open place."""
     reason: str
-    """In words for the artist: what the place was taken for, and why."""
+    """A sentence for the artist: what the place was taken for, and why."""
     distance_inside: NDArray[np.float32]
     """[h, w] metres along the rays of `distance_camera`, by the network alone."""
     things_inside: NDArray[np.float32]
@@ -86,14 +86,14 @@ def fit_layout(
     heading, pitch, roll = heading_pitch_roll(camera)
     level = placed_camera(width, height, intrinsics=camera.intrinsics, pitch_rad=pitch, roll_rad=roll)
     canvas = place_on_canvas(photo, level)
-    told = predict(network, [canvas])[0]
+    prediction = predict(network, [canvas])[0]
     logs = None if distance is None else grid_on_canvas(np.log(distance / camera_height), level)
-    evidence = Evidence(told, canvas.known_cells, [PictureLines(photo, level)], logs)
+    evidence = Evidence(prediction, canvas.known_cells, [PictureLines(photo, level)], logs)
     room, contrast = best_room(evidence)
     side = INSIDE_SIDE / max(width, height)
     small = camera.resized(max(2, round(width * side)), max(2, round(height * side)))
-    inside = np.exp(grid_in_photo(told.distance, small, small.width, small.height)) * camera_height
-    things = grid_in_photo(told.kinds[THING], small, small.width, small.height)
+    inside = np.exp(grid_in_photo(prediction.distance, small, small.width, small.height)) * camera_height
+    things = grid_in_photo(prediction.kinds[THING], small, small.width, small.height)
     sky = measure_sky(photo, level).evidence
     return _outcome(evidence, room, contrast, sky, camera.position, heading, camera_height, (inside, things), small)
 
@@ -124,7 +124,7 @@ def fit_layout_panorama(
 ) -> LayoutFit:
     """The room around a 360° picture [H, 2H, 3] that was taken at `origin`, its middle looking along the heading.
 
-    The network sees it in `CUTS` photos around, of each the middle counts. `distance_inside` is the picture's own
+    The network sees it in `CUTS` photos around, and uses the middle of each. `distance_inside` is the picture's own
     grid here, [128, 256]; its camera is None.
     """
     span = 2 * math.pi / CUTS
@@ -143,12 +143,13 @@ def fit_layout_panorama(
                 skies.append(measure_sky(picture, camera).evidence)
             else:
                 canvases.append(place_on_canvas(picture, camera))
-    told = all_around(predict(network, canvases))
-    evidence = Evidence(told, np.ones((CELL_ROWS, ALL_COLUMNS), bool), pictures)
+    prediction = all_around(predict(network, canvases))
+    evidence = Evidence(prediction, np.ones((CELL_ROWS, ALL_COLUMNS), bool), pictures)
     room, contrast = best_room(evidence)
-    inside = np.exp(told.distance) * camera_height
+    inside = np.exp(prediction.distance) * camera_height
     sky, place = float(np.median(skies)), np.array(origin, float)
-    return _outcome(evidence, room, contrast, sky, place, heading_rad, camera_height, (inside, told.kinds[THING]), None)
+    things = prediction.kinds[THING]
+    return _outcome(evidence, room, contrast, sky, place, heading_rad, camera_height, (inside, things), None)
 
 
 def _outcome(
@@ -171,7 +172,7 @@ def _outcome(
             round(sure if place == "room" else 0.0, 4),
         )  # fmt: skip
     columns = (0.5 - (AZIMUTHS - heading) / (2 * math.pi)) * ALL_COLUMNS - 0.5
-    walls = np.interp(columns, np.arange(ALL_COLUMNS), evidence.told.walls, period=ALL_COLUMNS) + math.log(unit)
+    walls = np.interp(columns, np.arange(ALL_COLUMNS), evidence.prediction.walls, period=ALL_COLUMNS) + math.log(unit)
     return LayoutFit(
         candidate if place == "room" else None, candidate, place, round(sure, 4), reason,
         *(values.astype(np.float32) for values in inside), walls.astype(np.float32), camera,

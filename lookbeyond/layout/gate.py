@@ -21,7 +21,7 @@ the floor or up to the ceiling: 17 of 18 real photos looked better in the room t
 what is painted around them. The one that did not was the least sure, with 0.006."""
 _EDGES_SHOWN = 0.2
 """Share of a supposed room's visible edges on which there is a line; or a third of its columns show where it ends."""
-_SKY_ALONE, _SKY_TOLD = 0.6, 0.2
+_SKY_ALONE, _SKY_WITH_NETWORK = 0.6, 0.2
 """Evidence of sky from which a place is open by itself, and when the network thinks so, too."""
 _OPEN_RIGHT = 0.95
 """Of as many open places as rooms, how many that pass for open are."""
@@ -29,16 +29,16 @@ _OPEN_RIGHT = 0.95
 
 def signs_of(evidence: Evidence, room: RectilinearRoom, contrast: float) -> NDArray:
     """What tells whether a fit is right, [SIGNS]: see `SIGNS`."""
-    told, span = evidence.told, evidence.span
+    prediction, span = evidence.prediction, evidence.span
     distance, _ = room.trace(AZIMUTHS)
     seen = evidence.seen
-    unsure = math.log(float(np.exp(told.scales[seen]).mean()))
-    apart = float(np.minimum(np.abs(np.log(distance) - told.walls)[seen], 1).mean())
+    unsure = math.log(float(np.exp(prediction.scales[seen]).mean()))
+    apart = float(np.minimum(np.abs(np.log(distance) - prediction.walls)[seen], 1).mean())
     one = room.offsets[None], np.array([room.ceiling])
     _, length, found = (float(value[0]) for value in evidence.lines(*one, blurred=False))
     area = evidence.known * np.cos(evidence.elevations)[:, None]
-    things = float((told.kinds[THING] * area).sum() / evidence.cell_count)
-    muddle = float((-(told.kinds * np.log(told.kinds + 1e-6)).sum(0) * area).sum() / evidence.cell_count)
+    things = float((prediction.kinds[THING] * area).sum() / evidence.cell_count)
+    muddle = float((-(prediction.kinds * np.log(prediction.kinds + 1e-6)).sum(0) * area).sum() / evidence.cell_count)
     # columns in which the photo shows where the wall ends, below or above, and nothing stands there
     columns = np.arange(evidence.known.shape[1])
     clear = np.zeros(len(columns))
@@ -46,7 +46,7 @@ def signs_of(evidence: Evidence, room: RectilinearRoom, contrast: float) -> NDAr
         row = CELL_ROWS / 2 - np.arctan(z / distance[span]) / (2 * PIXEL_RAD)
         inside = (row >= 1) & (row < CELL_ROWS - 1)
         row = row.astype(int).clip(0, CELL_ROWS - 1)
-        clear = np.maximum(clear, inside * evidence.known[row, columns] * (1 - told.kinds[THING, row, columns]))
+        clear = np.maximum(clear, inside * evidence.known[row, columns] * (1 - prediction.kinds[THING, row, columns]))
     ended = float(clear[seen[span]].mean())
     kinds = float(evidence.kinds_costs(distance[None, span], one[1])[0])
     return np.array([unsure, apart, kinds, found, min(length, 1.0), things, muddle, ended, contrast])
@@ -70,7 +70,7 @@ def judge(evidence: Evidence, room: RectilinearRoom | None, contrast: float, sky
     if room is not None:
         signs = signs_of(evidence, room, contrast)
         sure = float(1 / (1 + np.exp(-(_SIGN_BASE + _SIGN_WEIGHTS @ signs))))
-    is_sky = sky > _SKY_ALONE or (sky > _SKY_TOLD and evidence.told.open_place > 0.5)
+    is_sky = sky > _SKY_ALONE or (sky > _SKY_WITH_NETWORK and evidence.prediction.open_place > 0.5)
     if is_sky and sure < SURE:
         return _OPEN_RIGHT, "open", "An open place: there is sky in the photo, and no ceiling that fits."
     if room is None:
@@ -80,10 +80,10 @@ def judge(evidence: Evidence, room: RectilinearRoom | None, contrast: float, sky
     if sure >= BELIEVED or (sure >= SUPPOSED and shown):
         walls = len(room.offsets)
         shape = "A room of four walls" if walls == 4 else f"A room with {walls} walls"
-        how = "put where the photo's lines are" if sure >= SURE else "but the photo hardly tells where they are"
+        how = "put where the photo's lines are" if sure >= SURE else "but the photo hardly shows where they are"
         return sure, "room", f"{shape}, {how}."
     if by_name["ended"] < 0.3:
-        why = "no wall is seen down to the floor or up to the ceiling, so nothing tells how far away it is"
+        why = "no wall is seen down to the floor or up to the ceiling, so nothing shows how far away it is"
     elif by_name["things"] > 0.45:
         why = "things hide most of the walls"
     elif by_name["found"] < 0.25:

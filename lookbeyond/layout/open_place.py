@@ -1,6 +1,6 @@
 """Open places (a street, a courtyard, a garden): ground, sky and horizon are continued all around.
 
-Nothing here is diffusion's: the built-in weights know rooms only, and would put walls and a ceiling around.
+Nothing here comes from diffusion: the built-in weights know only rooms, and would add walls and a ceiling.
 """
 
 import math
@@ -57,7 +57,7 @@ def understand(picture: PhotoPicture) -> OpenPlace:
         trust = np.clip(down / math.sin(math.radians(20)), 0.1, 1.5)
         _, ground = find_surface(smooth, below, trust, expected, "floor")
         if ground.sum() < LEAST_GROUND * below.sum():
-            ground[:] = False  # a photo from a hill: what lies below the horizon is no ground to stand on
+            ground[:] = False  # a photo from a hill: what lies below the horizon is not ground to stand on
     return OpenPlace(picture, sky, ground)
 
 
@@ -136,7 +136,7 @@ def _horizon(canvas, inside, sky, ground, elevation, above) -> tuple[NDArray[np.
     mirrored = np.abs((away + span) % period - span)
     source = np.where(outside, np.where(right, last - mirrored, first + mirrored), column)
     shrink = 1 - (1 - LOWEST_SKYLINE) * np.clip(away / (width / 3), 0, 1) ** 0.7
-    # one's own house again a step further on would catch the eye: away from the photo only masses are left
+    # a second copy of the photo's house would catch the eye: away from the photo only masses are left
     masses = cv2.GaussianBlur(np.minimum(top, np.quantile(top[first : last + 1], 0.6))[None], (0, 0), width / 40)[0]
     single = np.clip(1 - away / (width / 30), 0, 1)
     skyline = ((masses[source] + (top[source] - masses[source]) * single) * shrink)[None]

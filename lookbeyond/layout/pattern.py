@@ -15,7 +15,7 @@ from .surfaces import FaceLight, SeenFaces
 MEAN_M = {"wall": 0.06, "floor": 0.12, "ceiling": 0.06}
 """Scale below which what the photo shows of a face is its pattern, and above which it is light: planks are wide."""
 ODD = {"wall": 0.06, "floor": 0.13, "ceiling": 0.06}
-"""Deviation (of a logarithm) above which something is no pattern, unless most of the face has as much."""
+"""Deviation (of a logarithm) above which something is not a pattern, unless most of the face exceeds it."""
 CHROMA = 0.4
 """Of the pattern's colour; most of it is the camera's noise and the lens's fringes."""
 LEAST_PEAK, LEAST_STEP = 0.30, 0.30
@@ -26,7 +26,7 @@ GRAIN = 0.008
 LEAST_FLOOR_PX = 25
 """Radius, in pixels of the picture at working size, that a circle on the seen floor has for its pattern to be read."""
 CONTRAST, MOST_CONTRAST = 0.10, 0.2
-"""Deviation that a floor's pattern is capped at, and above which it is no pattern but objects and shadows."""
+"""Deviation that a floor's pattern is capped at, and above which it is objects and shadows, not a pattern."""
 
 
 @dataclass(frozen=True, eq=False)

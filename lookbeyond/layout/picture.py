@@ -20,7 +20,7 @@ Located = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]
 
 @dataclass(frozen=True, eq=False)
 class Picture(ABC):
-    """What both have in common."""
+    """What photos and 360° pictures have in common."""
 
     pixels: NDArray[np.uint8]
     """[h, w, 3], sRGB."""
@@ -41,7 +41,7 @@ class Picture(ABC):
 
     @abstractmethod
     def locate(self, points: NDArray) -> Located:
-        """Where it shows world points [..., 3]."""
+        """Where the picture shows world points [..., 3]."""
 
     @abstractmethod
     def resized(self, width: int, height: int) -> Self:

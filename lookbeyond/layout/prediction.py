@@ -1,4 +1,4 @@
-"""What the layout network says of a photo, or of a panorama seen in several. Lengths are in the camera's heights."""
+"""The layout network's prediction for a photo, or for a panorama cut into several. Lengths are in camera heights."""
 
 import functools
 import math
@@ -18,7 +18,7 @@ from .canvas import ALL_COLUMNS, CELL_COLUMNS, Canvas
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the network says of a photo; arrays of numpy, logs of lengths."""
+    """The network's output for a photo; NumPy arrays, logs of lengths."""
 
     walls: NDArray
     scales: NDArray
@@ -33,33 +33,33 @@ class Prediction:
     """[4, CELL_ROWS, CELL_COLUMNS] shares, adding up to 1."""
 
 
-def all_around(tolds: list[Prediction]) -> Prediction:
+def all_around(predictions: list[Prediction]) -> Prediction:
     """Predictions of cuts, evenly around and counter-clockwise from ahead, merged from the middles of the cuts."""
-    step = ALL_COLUMNS // len(tolds)
+    step = ALL_COLUMNS // len(predictions)
     place = np.arange(ALL_COLUMNS)
     # the cut that a column is nearest to the middle of, and the column's number in that cut
     cut = np.round((ALL_COLUMNS / 2 - 0.5 - place) / step).astype(int)
     own = place + cut * step
     cell = own - (ALL_COLUMNS - CELL_COLUMNS) // 2
-    cut = cut % len(tolds)
-    turn = cut * 2 * math.pi / len(tolds)
-    normals = np.stack([told.normals for told in tolds])[cut, own]
+    cut = cut % len(predictions)
+    turn = cut * 2 * math.pi / len(predictions)
+    normals = np.stack([prediction.normals for prediction in predictions])[cut, own]
     c, s = np.cos(turn), np.sin(turn)
     normals = np.stack([c * normals[:, 0] - s * normals[:, 1], s * normals[:, 0] + c * normals[:, 1]], -1)
 
     def columns(name: str) -> NDArray:
-        return np.stack([getattr(told, name) for told in tolds])[cut, own]
+        return np.stack([getattr(prediction, name) for prediction in predictions])[cut, own]
 
     def cells(name: str) -> NDArray:
-        return np.moveaxis(np.stack([getattr(told, name) for told in tolds])[cut, ..., cell], 0, -1)
+        return np.moveaxis(np.stack([getattr(prediction, name) for prediction in predictions])[cut, ..., cell], 0, -1)
 
-    surest = np.array([told.ceiling_scale for told in tolds])
-    order = np.argsort(surest)[: max(1, len(tolds) // 2)]
-    ceiling = float(np.median([tolds[k].ceiling for k in order]))
+    surest = np.array([prediction.ceiling_scale for prediction in predictions])
+    order = np.argsort(surest)[: max(1, len(predictions) // 2)]
+    ceiling = float(np.median([predictions[k].ceiling for k in order]))
     return Prediction(
         columns("walls"), columns("scales"), columns("corners"), normals, ceiling, float(surest[order].mean()),
-        float(np.mean([told.open_place for told in tolds])), cells("distance"), cells("distance_scales"),
-        cells("kinds"),
+        float(np.mean([prediction.open_place for prediction in predictions])),
+        cells("distance"), cells("distance_scales"), cells("kinds"),
     )  # fmt: skip
 
 
@@ -68,16 +68,16 @@ def predict(network: LayoutNetwork, canvases: list[Canvas]) -> list[Prediction]:
     parameter = next(network.parameters())
     colour = torch.from_numpy(np.stack([canvas.colour for canvas in canvases])).to(parameter).permute(0, 3, 1, 2)
     known = torch.from_numpy(np.stack([canvas.known for canvas in canvases])).to(parameter)[:, None]
-    told = {name: value.float().cpu().numpy() for name, value in network(colour / 127.5 - 1, known).items()}
-    return [numbers({name: value[k] for name, value in told.items()}) for k in range(len(canvases))]
+    outputs = {name: value.float().cpu().numpy() for name, value in network(colour / 127.5 - 1, known).items()}
+    return [numbers({name: value[k] for name, value in outputs.items()}) for k in range(len(canvases))]
 
 
-def numbers(told: dict[str, NDArray]) -> Prediction:
-    share = np.exp(told["kinds"] - told["kinds"].max(0))
+def numbers(outputs: dict[str, NDArray]) -> Prediction:
+    share = np.exp(outputs["kinds"] - outputs["kinds"].max(0))
     return Prediction(
-        told["walls"], told["wall_scales"], 1 / (1 + np.exp(-told["corners"])), told["normals"],
-        float(told["ceiling"]), float(told["ceiling_scale"]), 1 / (1 + math.exp(-float(told["open_place"]))),
-        told["distance"], told["distance_scales"], share / share.sum(0),
+        outputs["walls"], outputs["wall_scales"], 1 / (1 + np.exp(-outputs["corners"])), outputs["normals"],
+        float(outputs["ceiling"]), float(outputs["ceiling_scale"]), 1 / (1 + math.exp(-float(outputs["open_place"]))),
+        outputs["distance"], outputs["distance_scales"], share / share.sum(0),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ OVERLAP = 1 / 3
 TOLERANCE = 1.15
 """A patch is drawn from those whose error is within this factor of the least."""
 REPEATED = 0.25
-"""How much dearer, in units of the pattern's variance, a patch becomes each time it has been used."""
+"""How much more costly, in units of the pattern's variance, a patch becomes each time it has been used."""
 LEAST_CHOICE = 60
 """Places in the example that a patch of some size must have to choose from."""
 EXAMPLE_PX = 256

@@ -10,14 +10,14 @@ from .evidence import Evidence
 from .rectilinear import AZIMUTHS, CEILING_RANGE, FLOOR_AT_LEAST, RectilinearRoom
 
 _POLYGON_GAIN, _MOST_CORNERS = 0.01, 14
-"""By how much a polygon must be nearer to the seen walls (mean |log|) than a box to be looked at."""
+"""How much nearer (mean |log|) than a box a polygon must be to the seen walls to be considered."""
 _CORNER_COST = 0.03
 """Of every corner beyond a box's four: the room has to be better by that."""
 
 
 def _best_heading(evidence: Evidence) -> tuple[float, float]:
     """Direction of the room's axes, radians in (-45°, 45°], and how far the lines agree on it (0: not at all)."""
-    told = evidence.told
+    prediction = evidence.prediction
     grid = np.radians(np.arange(-45, 45, 0.25))
     n = np.concatenate([view.normals for view in evidence.views])
     lengths = np.minimum(np.degrees(np.concatenate([view.lengths for view in evidence.views])), 20)
@@ -30,7 +30,7 @@ def _best_heading(evidence: Evidence) -> tuple[float, float]:
     for way in (along, across):
         off = np.degrees(np.arcsin(np.clip(np.abs(n[:, :2] @ way), 0, 1)))
         votes += (lengths[:, None] * np.exp(-((off / 1.2) ** 2))).sum(0)
-    own = np.arctan2(told.normals[:, 1], told.normals[:, 0])
+    own = np.arctan2(prediction.normals[:, 1], prediction.normals[:, 0])
     weight = evidence.wall_weight * np.where(evidence.seen, 1.0, 0.3)
     total = (weight * np.exp(4j * own)).sum()
     agreed = abs(total) / weight.sum()
@@ -48,8 +48,8 @@ def best_room(evidence: Evidence) -> tuple[RectilinearRoom | None, float]:
     """The room that costs least, and how far the lines agree on its walls' direction."""
     heading, contrast = _best_heading(evidence)
     evidence.set_heading(heading)
-    told = evidence.told
-    ceiling = float(np.clip(math.exp(told.ceiling), *CEILING_RANGE))
+    prediction = evidence.prediction
+    ceiling = float(np.clip(math.exp(prediction.ceiling), *CEILING_RANGE))
     best: RectilinearRoom | None = None
     least = math.inf
     box = _box_of_columns(evidence, heading, ceiling)
@@ -73,7 +73,7 @@ def best_room(evidence: Evidence) -> tuple[RectilinearRoom | None, float]:
 
 def _box_of_columns(evidence: Evidence, heading: float, ceiling: float) -> RectilinearRoom | None:
     """The box that agrees best with the network's walls."""
-    distance = np.exp(evidence.told.walls)
+    distance = np.exp(evidence.prediction.walls)
     x, y = distance * np.cos(AZIMUTHS - heading), distance * np.sin(AZIMUTHS - heading)
     starts = []
     for values, other in ((x, y), (y, x), (-x, y), (-y, x)):
@@ -92,12 +92,12 @@ def _box_of_columns(evidence: Evidence, heading: float, ceiling: float) -> Recti
 
 
 def polygon_of_columns(evidence: Evidence, heading: float, ceiling: float) -> RectilinearRoom | None:
-    """The rectilinear polygon that agrees best with the network's walls, or None where that is no room.
+    """The rectilinear polygon that agrees best with the network's walls, or None where that is not a room.
 
     Viterbi over planes: each column sees one of them, and passing to another costs, less where the network sees a
     corner, more where the distance jumps.
     """
-    told = evidence.told
+    prediction = evidence.prediction
     angles = AZIMUTHS - heading
     rays = np.stack([np.cos(angles), np.sin(angles)], -1)
     steps = np.exp(np.linspace(math.log(0.2), math.log(12.0), 42))
@@ -105,10 +105,10 @@ def polygon_of_columns(evidence: Evidence, heading: float, ceiling: float) -> Re
     offset = np.concatenate([sign * steps for sign in (1, 1, -1, -1)])
     with np.errstate(divide="ignore", invalid="ignore"):
         log = np.log(np.where(offset / rays[:, axis] > 0, offset / rays[:, axis], np.nan))  # [columns, planes]
-    scale = np.clip(np.exp(told.scales), np.where(evidence.seen, 0.05, 0.15), 1.0)[:, None]
-    own = np.arctan2(told.normals[:, 1], told.normals[:, 0]) - heading
+    scale = np.clip(np.exp(prediction.scales), np.where(evidence.seen, 0.05, 0.15), 1.0)[:, None]
+    own = np.arctan2(prediction.normals[:, 1], prediction.normals[:, 0]) - heading
     outward = np.where(axis == 0, 0.0, math.pi / 2) + np.where(offset > 0, math.pi, 0.0)
-    unary = np.minimum(np.abs(log - told.walls[:, None]) / scale, 6) + 1.5 * (1 - np.cos(own[:, None] - outward))
+    unary = np.minimum(np.abs(log - prediction.walls[:, None]) / scale, 6) + 1.5 * (1 - np.cos(own[:, None] - outward))
     unary = np.where(np.isfinite(log), unary, 1e3)
     edge = rays + np.roll(rays, -1, 0)
     count, planes = len(angles), len(offset)
@@ -122,7 +122,7 @@ def polygon_of_columns(evidence: Evidence, heading: float, ceiling: float) -> Re
                 t = offset / middle[axis]
             reach = np.log(np.where(t > 0, np.minimum(t, 1e3), 1e-3))
             apart = np.abs(reach[:, None] - reach[None])
-            corner = told.corners[column - 1]
+            corner = prediction.corners[column - 1]
             pass_on = 5.0 - 3.0 * corner + np.where(across & (apart < 0.12), 0.0, 5.0)
             np.fill_diagonal(pass_on, 0.0)
             through = cost[:, None] + pass_on
@@ -141,7 +141,7 @@ def polygon_of_columns(evidence: Evidence, heading: float, ceiling: float) -> Re
     if len(begins) < 4:
         return None
     runs: list[tuple[int, float, int]] = []  # axis, offset, first column
-    distance = np.exp(told.walls)
+    distance = np.exp(prediction.walls)
     weight = 1 / scale[:, 0]
     for begin, end in zip(begins, np.roll(begins, -1), strict=True):
         own_columns = np.arange(begin, end if end > begin else end + count) % count

@@ -1,7 +1,7 @@
 """The sky in a photo: whether there is one (`measure_sky`), and which pixels show it once that is sure (`segment_sky`).
 
 `measure_sky` looks for what is smooth, bluer than the rest, from the photo's top down to no lower than the horizon.
-It is made to miss rather than to mistake: a room that loses its ceiling is worse than a street that gets one. White
+It prefers misses to mistakes: a room that loses its ceiling is worse than a street that gets one. White
 skies look like ceilings and are not looked for.
 """
 

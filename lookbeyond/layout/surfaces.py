@@ -21,7 +21,7 @@ from .picture import Picture, SpherePicture
 COARSE_M = 0.04
 """Texels of light and colour, in units of a room whose camera stands at 1.6 m."""
 WORKING_WIDTH = 512
-"""Longer side, in pixels, of the picture in which faces are told from what stands before them."""
+"""Longer side, in pixels, of the picture in which faces are separated from what stands in front of them."""
 IN_FRONT = 0.30
 """Logarithm of (layout's distance / measured distance) above which a pixel stands before its face."""
 BEHIND = 0.6
@@ -36,7 +36,7 @@ FURNITURE = 0.75
 """Height of most furniture, as a share of the camera's."""
 CLUSTERS = 6
 WALL_CHROMA, PAINT_CHROMA = 26, 14
-"""How far, in units of Lab's chroma, a wall's colour may be from what diffusion believed, and from another wall's."""
+"""How far, in units of Lab's chroma, a wall's colour may be from what diffusion painted, and from another wall's."""
 LEAK_CHROMA = 16.0
 """How far a pixel's chroma may be from its surface's."""
 EDGE = 4.0
@@ -74,7 +74,7 @@ def find_clean(
     """Which pixels of a picture (at working size) show the faces themselves.
 
     measured: [h, w] distance in metres along the ray, of whatever is there.
-    expected: by face, its colour [3] in Lab as diffusion believed it.
+    expected: by face, its colour [3] in Lab as diffusion painted it.
     things: [h, w] 0..1, how likely something stands there.
     """
     rays, position = picture.rays(), picture.position
@@ -211,7 +211,7 @@ class FaceLight:
 CHROMA_SHARE, LIGHTNESS_SHARE = 1.0, 0.9
 """How much of the mean difference between photo and diffusion on what was seen is believed of what was not."""
 TIE_M = 12.0
-"""Distance from what was seen over which its light fades into what diffusion believes."""
+"""Distance from what was seen over which its light fades into what diffusion painted."""
 
 
 def light_of_faces(
@@ -300,7 +300,7 @@ def _without_things(believed: NDArray, visible: NDArray, hidden: NDArray, texel_
     """The light of a face [h, w, 3] Lab without the blobs that stand out from it.
 
     Only what the photo does not show counts (`hidden`, 1 there): the photo's own light is laid over this afterwards,
-    and its difference from what diffusion believes is what the other walls are corrected by.
+    and its difference from what diffusion painted is what the other walls are corrected by.
     """
     edge = cv2.distanceTransform(np.pad(visible.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1] * texel_m
     weight = np.clip(edge / 0.2, 0.02, 1).astype(np.float32) * visible
@@ -313,7 +313,7 @@ def _without_things(believed: NDArray, visible: NDArray, hidden: NDArray, texel_
 
 
 def _class_offsets(parts) -> dict[str, NDArray]:
-    """By kind of face: the mean difference between what the photo shows and what diffusion believed there."""
+    """By kind of face: the mean difference between what the photo shows and what diffusion painted there."""
     means = {}
     for kind in ("wall", "floor", "ceiling"):
         own = [part for part in parts if part[0].kind == kind]

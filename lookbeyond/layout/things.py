@@ -19,12 +19,12 @@ LEAST_M = 0.40, 0.45
 """Width and height of the smallest thing."""
 DOOR_M = 0.90, 2.05
 DOOR_WIDTHS_M = 0.45, 1.9
-"""Widths of a blob that a door is believed of."""
+"""Widths of blobs that may be doors."""
 FRAME_M = 0.07
 MARGIN_M = 0.12
 """Between a thing and the wall's ends, what was seen, and other things."""
 FROM_PHOTO_M = 0.35
-"""Between a thing and the photo: what it shows at its border may go on, a screen that it cuts above all."""
+"""Between a thing and the photo: what the photo cuts at its border may continue, such as a screen."""
 FROM_FLOOR_M = 0.45
 """A blob that comes as near to the floor stands on it."""
 
@@ -40,7 +40,7 @@ class Thing:
     """Below the ceiling."""
     bottom_m: float
     colour: tuple[float, float, float]
-    """L*a*b* that diffusion believed of it."""
+    """L*a*b*, as diffusion painted it."""
 
 
 def find_things(face: Face, light: FaceLight, texel_m: float) -> list[Thing]:
@@ -75,7 +75,7 @@ def find_things(face: Face, light: FaceLight, texel_m: float) -> list[Thing]:
 
 
 def _made_plausible(sign, left, right, top, bottom, width, height, colour) -> Thing | None:
-    """A blob as the thing that it most likely is; None where it is none that would hang or stand there."""
+    """A blob as the thing that it most likely is; None where nothing like it would hang or stand there."""
     colour = tuple(float(value) for value in colour)
     stands = bottom > height - FROM_FLOOR_M
     if sign < 0 and stands:
@@ -87,7 +87,7 @@ def _made_plausible(sign, left, right, top, bottom, width, height, colour) -> Th
         return Thing("door", middle - wide / 2, middle + wide / 2, top, height, colour)
     if stands or top < 0.1:
         return None
-    # at a height where one looks out, or looks at it
+    # at a height where one would look out of it, or at it
     low, high = (0.8, 2.2) if sign > 0 else (1.0, 2.1)
     top, bottom = max(top, height - high), min(bottom, height - low)
     if bottom - top < LEAST_M[1]:

@@ -25,7 +25,7 @@ Unseen = Literal["plain", "dressed", "as-painted"]
 
 @dataclass(frozen=True, eq=False)
 class FoundPlace:
-    """What a photo says about its place, before anything is painted around it."""
+    """What a photo reveals about its place, before anything is painted around it."""
 
     place: Place
     layout: RoomLayout | None = None
@@ -42,7 +42,7 @@ class FoundPlace:
 
     @property
     def open(self) -> bool:
-        """Whether it is drawn as an open place, of which no paint is used."""
+        """Whether it is drawn as an open place, without using any paint."""
         return self.layout is None and self.place.kind == "open"
 
     def distance(self, camera: Camera, camera_height: float, width: int) -> NDArray[np.float32] | None:
@@ -105,7 +105,7 @@ def draw_place(
 
 
 def understand_panorama(panorama: Panorama, network: LayoutNetwork, room: Room = "auto") -> Panorama:
-    """An existing 360° picture's place found out: where it is a room for sure, its planes and its clean plate.
+    """Finds the place in an existing 360° picture: if it surely is a room, its planes and its clean plate.
 
     Its colour stays; where no room is found, everything else does, too.
     """

@@ -39,7 +39,7 @@ class Autoencoder(ModelMixin, ConfigMixin):
 
     Works on space-to-depth(2) images so that nothing runs at full resolution. Latents are whitened per channel by
     running statistics: a batch's own would shift every colour by the company it is in. In training the decoder sees
-    them with noise, so that it forgives what a diffusion model gets slightly wrong (the part that a KL term plays in
+    them with noise, so that it tolerates small errors of a diffusion model (the part that a KL term plays in
     Stable Diffusion's autoencoder).
 
     Args:

@@ -1,4 +1,4 @@
-"""The gist of a photo: a CLIP vision tower of any size, used without an image processor."""
+"""An embedding of a photo by a CLIP vision tower of any size, used without an image processor."""
 
 import torch
 from torch.nn import functional as F

@@ -69,7 +69,7 @@ def load_lora(unet: nn.Module, folder: Path) -> None:
 
 
 def _foreign_layer(unet: nn.Module, state: dict[str, torch.Tensor]) -> str:
-    """What of a LoRA's weights has no place in the UNet; empty when all have."""
+    """Which of a LoRA's weights has no place in the UNet; empty if all have one."""
     shapes = {name: value.shape for name, value in unet.named_parameters()}
     for name, value in state.items():
         layer, _, part = name.removeprefix("base_model.model.").rpartition(".lora_")

@@ -23,7 +23,7 @@ DIT_XL_2: dict[str, Any] = {
     "prediction": "velocity",
 }  # fmt: skip
 """`PanoramaTransformer`'s arguments at the paper's size: 24 blocks of width 1152 on 32 x 64 latents of Stable
-Diffusion's autoencoder (a panorama of 256 x 512), told of the photo by SVD's own CLIP tower. Colour only: its preset
+Diffusion's autoencoder (a panorama of 256 x 512), conditioned on the photo by SVD's CLIP tower. Colour only: its preset
 needs a distance stage. Its blocks share their modulation, so it has fewer parameters than DiT-XL/2 of as many."""
 
 
@@ -95,7 +95,7 @@ def continue_smoothly(latents: torch.Tensor, known: torch.Tensor) -> torch.Tenso
     """Latents [B, C, h, w] known on a mask [B, 1, h, w], continued over the whole sphere; unchanged where known.
 
     Gaussian means of what is known, from the widest to the narrowest, each taking over where it sees enough of it;
-    three times as wide along the horizon as across it, for what stands at one height is alike (walls, floor).
+    three times as wide along the horizon as across it, since things at one height are alike (walls, floor).
     Commutes with a roll around the vertical.
     """
     rows, columns = latents.shape[-2:]
@@ -124,8 +124,8 @@ def rolled(network: nn.Module, columns: int, hidden_states, timestep, image_embe
     """
     if not columns:
         return network(hidden_states, timestep, image_embeds, known_latents, known_mask)
-    moved, told, mask = (part.roll(columns, -1) for part in (hidden_states, known_latents, known_mask))
-    return network(moved, timestep, image_embeds, told, mask).roll(-columns, -1)
+    moved, known, mask = (part.roll(columns, -1) for part in (hidden_states, known_latents, known_mask))
+    return network(moved, timestep, image_embeds, known, mask).roll(-columns, -1)
 
 
 class PanoramaTransformer(ModelMixin, ConfigMixin):
@@ -142,7 +142,7 @@ class PanoramaTransformer(ModelMixin, ConfigMixin):
         image_embed_dim: width of the image encoder's embedding (CLIP's projection).
         prediction: what the last layer means, "sample" (clean latents, good for coarse patches) or "velocity".
         wraps: that the left and the right edge are one place is built in; else tokens know their place by DiT's fixed
-            sines and cosines, and the edges are strangers.
+            sines and cosines, and the edges are unrelated.
     """
 
     _supports_gradient_checkpointing = True

@@ -20,9 +20,9 @@ pixel falls between them."""
 
 
 def _compiled(function: Callable[..., Any]) -> Any:
-    """Compiled for this machine when it is first called, and kept beside this file or in the user's cache folder.
+    """Compiled for this machine when it is first called, and cached beside this file or in the user's cache folder.
 
-    Where neither can be written to, every process compiles anew.
+    Where neither is writable, every process compiles again.
     """
     try:
         return njit(nogil=True, cache=True, error_model="numpy")(function)
@@ -136,7 +136,7 @@ def _outside(box, matrix, top, bottom, width):
 
 @_compiled
 def _draw_loose(corners, seen, matrix, top, bottom, inverse):
-    """A triangle that is none of the grid's: its corners [3, 3], and as many rows or more to project them into."""
+    """A triangle that is not one of the grid's: its corners [3, 3], and as many rows or more to project them into."""
     ahead0 = _projected(corners[0], matrix, seen[0])
     ahead1 = _projected(corners[1], matrix, seen[1])
     ahead2 = _projected(corners[2], matrix, seen[2])
@@ -196,7 +196,7 @@ _PI = np.float32(math.pi)
 
 @_compiled
 def _angle(y, x):
-    """atan2(y, x) without a branch, so that many are reckoned at once; to some 2e-7."""
+    """atan2(y, x) without a branch, so that it vectorises; to within some 2e-7."""
     wide, high = abs(x), abs(y)
     t = min(wide, high) / max(max(wide, high), np.float32(1e-30))
     s = t * t
@@ -286,7 +286,7 @@ def sample_bytes(image, coords, known, top, bottom, sphere, sampled):
 
 
 def warm_up() -> None:
-    """Compiles everything here, or reads it from where it was kept: what the first frame would wait for."""
+    """Compiles everything here, or reads it from its cache: the first frame would otherwise wait for it."""
     inverse, coords = np.zeros((2, 2), np.float32), np.zeros((2, 2, 2), np.float32)
     square = np.eye(3, dtype=np.float32)
     points, box = np.ones((2, 2, 3), np.float32), np.ones((1, 2, 3), np.float32)

@@ -129,7 +129,7 @@ class RaymapEncoder(ModelMixin, ConfigMixin):
 
 
 class _AddRays:
-    """A hook behind one cross-attention: adds what its adapter has to say."""
+    """A hook behind one cross-attention: adds its adapter's output."""
 
     def __init__(self, encoder: RaymapEncoder, adapter: RayAdapter):
         self.encoder, self.adapter = encoder, adapter

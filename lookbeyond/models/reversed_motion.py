@@ -2,7 +2,7 @@
 
 The reversed-motion UNet of Stable Video Diffusion (*Generative Inbetweening*, Wang et al.) differs from the forward one
 in the values and outputs of its temporal self-attentions alone, and does not use queries and keys of its own: its
-attention maps are the forward pass's, rotated by 180 degrees, for what attended to the past is now to attend to the
+attention maps are the forward pass's, rotated by 180 degrees, since what attended to the past must now attend to the
 future. With the reversal R of the frames, A_rev V = R A_fwd R V: scaled dot-product attention on the forward pass's
 queries and keys, no map ever being stored. So one UNet holds both directions, and runs them as one batch.
 """

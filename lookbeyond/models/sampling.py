@@ -47,7 +47,7 @@ DISTILLED_LEVELS = 40
 
 
 class ConsistencyScheduler(EulerDiscreteScheduler):
-    """For consistency-distilled networks (AnimateLCM-SVD): each step goes to the clean frames, and noises them anew.
+    """For consistency-distilled networks (AnimateLCM-SVD): each step goes to the clean frames, and adds noise again.
 
     Configured as `EulerDiscreteScheduler` is, whose preconditioning they share; 2 to 8 steps, without
     classifier-free guidance.

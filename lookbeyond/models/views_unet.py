@@ -1,7 +1,7 @@
 """The views stage's built-in network: a small spatio-temporal UNet over the frames of a clip.
 
 It is called as SVD's UNet is (`UNetSpatioTemporalConditionModel`): latents with their conditions concatenated by
-channel, a timestep, the anchor's embedding. Which conditions stand in the channels is told by the config.
+channel, a timestep, the anchor's embedding. The config says which conditions the channels hold.
 """
 
 import torch

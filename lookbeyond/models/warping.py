@@ -77,7 +77,7 @@ def warp_to_views(
 
 
 def _warp_on_cpu(source, targets: Sequence[Camera], device) -> tuple[torch.Tensor, torch.Tensor]:
-    from .rasterizing_cpu import draw, resolve  # takes its time to import
+    from .rasterizing_cpu import draw, resolve  # slow to import
 
     surface, frame = surface_of(source), _SourceFrame(source)
     height, width = targets[0].height, targets[0].width

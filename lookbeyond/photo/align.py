@@ -14,12 +14,14 @@ from lookbeyond.geometry.cameras import Camera
 
 SIDE_PX = 1600
 """Longer side of the pictures in which features are looked for."""
-LEAST_MATCHES = 15
-NEAR_DEG = 0.6
-"""How far a matched feature may be off the rotation that it is counted for."""
+LEAST_MATCHES = 10
+"""By chance hardly three of some hundred wrong matches agree on one rotation."""
+NEAR_DEG = (0.6, 1.2)
+"""How far a matched feature may be off the rotation that it is counted for: as photos from one standpoint have it, else
+as those of a hand that moved."""
 MOST_RESIDUAL_DEG = 0.4
 """Of the median, beyond which photos do not agree."""
-_RATIO, _TRIES = 0.75, 1000
+_RATIO, _TRIES = 0.85, 1000
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,14 @@ def _features(photo: NDArray[np.uint8], camera: Camera) -> tuple[NDArray[np.floa
     camera = camera.resized(small.shape[1], small.shape[0])
     # dark parts and dark photos have their features, too
     grey = cv2.createCLAHE(2.0, (8, 8)).apply(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
-    points, around = cv2.SIFT_create(4000, contrastThreshold=0.02).detectAndCompute(grey, None)  # type: ignore[attr-defined]
+    # plain rooms have few details of much contrast: the faint ones are told apart by whether they agree
+    points, around = cv2.SIFT_create(4000, contrastThreshold=0.005).detectAndCompute(grey, None)  # type: ignore[attr-defined]
     if around is None:
         return np.zeros((0, 3)), np.zeros((0, 128), np.float32)
     # OpenCV counts from the middle of the first pixel
     pixels = np.array([[point.pt[0] + 0.5, point.pt[1] + 0.5, 1.0] for point in points])
     rays = pixels @ np.linalg.inv(camera.intrinsics).T
+    around = np.sqrt(around / np.maximum(around.sum(1, keepdims=True), 1e-6))  # distances as Hellinger's, less of peaks
     return rays / np.linalg.norm(rays, axis=1, keepdims=True), around
 
 
@@ -101,22 +105,29 @@ def _rotation(one, other, seed: int) -> tuple[NDArray[np.float64], int, float] |
     if len(good) < LEAST_MATCHES:
         return None
     a, b = one[0][[match.queryIdx for match in good]], other[0][[match.trainIdx for match in good]]
-    rng, near = np.random.default_rng(seed), math.radians(NEAR_DEG)
+    for near_deg in NEAR_DEG:
+        found = _agreed(a, b, math.radians(near_deg), np.random.default_rng(seed))
+        if found is not None:
+            return found
+    return None
+
+
+def _agreed(
+    a: NDArray[np.float64], b: NDArray[np.float64], near_rad: float, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], int, float] | None:
+    """The rotation that takes most of the rays [N, 3] nearly to the others, as `_rotation` gives it."""
     best = np.zeros(len(a), bool)
     for _ in range(_TRIES):
         some = rng.choice(len(a), 2, replace=False)
-        agree = _angles(a @ _best_turn(a[some], b[some]).T, b) < near
+        agree = _angles(a @ _best_turn(a[some], b[some]).T, b) < near_rad
         if agree.sum() > best.sum():
             best = agree
-    if best.sum() < LEAST_MATCHES:
-        return None
-    for _ in range(3):
-        turn = _best_turn(a[best], b[best])
-        best = _angles(a @ turn.T, b) < near
+    for _ in range(4):
         if best.sum() < LEAST_MATCHES:
             return None
-    turn = _best_turn(a[best], b[best])
-    return turn, int(best.sum()), math.degrees(float(np.median(_angles(a[best] @ turn.T, b[best]))))
+        turn = _best_turn(a[best], b[best])
+        agreed, best = best, _angles(a @ turn.T, b) < near_rad
+    return turn, int(agreed.sum()), math.degrees(float(np.median(_angles(a[agreed] @ turn.T, b[agreed]))))
 
 
 def _best_turn(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 import logging
 
-# diffusers asks for an image processor that nothing here uses; without this everybody is told to install torchvision
+# diffusers asks for an image processor that nothing here uses, and without this tells everybody to install torchvision
 logging.getLogger("transformers.utils.import_utils").addFilter(
     lambda record: "requires torchvision" not in record.getMessage()
 )

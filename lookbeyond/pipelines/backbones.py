@@ -17,7 +17,7 @@ class Backbone:
     """`ViewsUNet`: trained for this pipeline, and for clips of any length."""
 
     frames_per_pass: int | None = None
-    """How many frames a pass has to have; None: any number."""
+    """How many frames a pass must have; None: any number."""
     frames_per_walk: int | None = None
     """How many frames the walk to an anchor has, of which only the last is wanted; None: there is no walk."""
 
@@ -26,7 +26,7 @@ class Backbone:
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """Names of what the network is told beside the noisy latents, in the order of its channels."""
+        """Names of the conditions beside the noisy latents, in the order of their channels."""
         return tuple(getattr(self.unet.config, "conditioning", None) or ("anchor",))
 
     @property

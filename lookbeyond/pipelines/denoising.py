@@ -25,7 +25,7 @@ def denoise(
 
     held_until: the last step, from 1, that holds what is known.
     predict: (noisy latents [P, N, C, h, w], timestep) -> the networks' outputs of the same shape.
-    report: told (step, timestep, {"step", "steps", "latents", "clean"}) after each step.
+    report: called with (step, timestep, {"step", "steps", "latents", "clean"}) after each step.
     """
     for step, timestep in enumerate(timesteps, 1):
         kept = start.held if step <= held_until else start.always

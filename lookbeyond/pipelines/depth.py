@@ -1,7 +1,7 @@
 """Distance from a public depth estimator: for a finished panorama, and for the holes in a clip's frames.
 
-A panorama is measured in overlapping views, whose scales are made to agree. Of a clip most is known from the warps
-already: what the estimator says of its frames is fitted to that, and taken where nothing is known.
+A panorama is measured in overlapping views, whose scales are made to agree. Most of a clip is known from the warps
+already: the estimator's distances are fitted to that, and used where nothing is known.
 """
 
 import math
@@ -31,7 +31,7 @@ DIRECTIONS = 6000
 SAME_SURFACE = 0.15
 """Largest difference of log-distance between two measurements of one surface."""
 NEIGHBOURS = (-3, -2, -1, 1, 2, 3)
-"""Frames, counted from the one at hand, that are to agree with it."""
+"""Neighbouring frames, relative to the current one, that are brought to agree with it."""
 
 
 class DepthPipeline(DiffusionPipeline):
@@ -57,7 +57,7 @@ class DepthPipeline(DiffusionPipeline):
             _check_metric(model.config)
 
     def with_settings(self, settings: Mapping[str, Any]) -> "DepthPipeline":
-        """The pipeline itself, with other defaults for `size` and `fov_deg`; `InputError` for any other word."""
+        """The pipeline itself, with other defaults for `size` and `fov_deg`; `InputError` for any other setting."""
         if unknown := sorted(set(settings) - {"size", "fov_deg"}):
             raise InputError(f"measuring by a depth model takes no {', '.join(unknown)}; correct the preset's settings")
         self.size, self.fov_deg = settings.get("size", self.size), settings.get("fov_deg", self.fov_deg)
@@ -121,12 +121,12 @@ class DepthPipeline(DiffusionPipeline):
         frames = zip(image_bytes(colour), cameras, strict=True)
         made = [np.log(self._estimate_frame(image, camera)) for image, camera in frames]
         made = torch.from_numpy(np.stack(made)).to(guidance.distance)[:, None]
-        told, known = guidance.distance.clamp_min(1e-3).log(), guidance.known > 0
-        made = fitted(made, told, known)
-        differs = told - made
+        given, known = guidance.distance.clamp_min(1e-3).log(), guidance.known > 0
+        made = fitted(made, given, known)
+        differs = given - made
         # where the estimator sees another surface than the warp, it says nothing about what lies behind
         made = made + fill_holes(differs, (known & (differs.abs() < SAME_SURFACE)).to(made))
-        whole = agreeing(torch.where(known, told, made), ~known, cameras).exp()
+        whole = agreeing(torch.where(known, given, made), ~known, cameras).exp()
         return torch.where(known, guidance.distance, whole)
 
     def _estimate_frame(self, image: np.ndarray, camera: Camera) -> np.ndarray:
@@ -203,7 +203,7 @@ def measured_around(
     callback_on_step_end: Callable[[Any, int, int, dict], Any] | None,
     distance: np.ndarray | None = None,
 ) -> PanoramaPipelineOutput:
-    """A painted panorama [H, 2H, 3] with the photo at its own resolution in it, and the distance `meter` gives it.
+    """A painted panorama [H, 2H, 3] with the photo at its own resolution in it, and its distance by `meter`.
 
     distance: [h, 2h] metres along the ray, where it is known already: then it is not measured.
     """
@@ -222,14 +222,14 @@ def measured_around(
     return PanoramaPipelineOutput(panorama=replace(measured, from_photo=from_photo, photo_camera=camera))
 
 
-def fitted(made: torch.Tensor, told: torch.Tensor, known: torch.Tensor, iterations: int = 10) -> torch.Tensor:
-    """Measured log-distances [N, 1, H, W] as contrast * made + offset, closest to `told` where it is known (bool).
+def fitted(made: torch.Tensor, given: torch.Tensor, known: torch.Tensor, iterations: int = 10) -> torch.Tensor:
+    """Measured log-distances [N, 1, H, W] as contrast * made + offset, closest to `given` where it is known (bool).
 
     The contrast is the clip's and near 1, the offset each frame's own, or the clip's where a frame knows little. Least
     absolute differences: a surface that one of the two does not see counts little.
     """
     step = max(1, min(made.shape[-2:]) // 64)
-    x, y, mask = (part[..., ::step, ::step].flatten(1).float() for part in (made, told, known))
+    x, y, mask = (part[..., ::step, ::step].flatten(1).float() for part in (made, given, known))
     contrast, least = x.new_ones(()), 0.02 * mask.shape[1]
     offsets = x.new_zeros(len(x), 1)
     for _ in range(iterations):
@@ -249,7 +249,7 @@ def fitted(made: torch.Tensor, told: torch.Tensor, known: torch.Tensor, iteratio
 
 def agreeing(logs: torch.Tensor, holes: torch.Tensor, cameras: Sequence[Camera], iterations: int = 2) -> torch.Tensor:
     """Log-distances [N, 1, H, W], those in holes (bool) moved to the mean of what their neighbours in time say of the
-    same surface; neighbours that see another one (`SAME_SURFACE`) are not heard."""
+    same surface; neighbours that see another one (`SAME_SURFACE`) do not count."""
     for _ in range(iterations):
         before, logs = logs, logs.clone()
         for frame, camera in enumerate(cameras):

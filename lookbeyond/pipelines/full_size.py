@@ -1,6 +1,6 @@
 """Frames at full size: what the panorama shows of them, with holes filled by what a network made at its own size.
 
-Everything is bytes and single floats on the processor; only the drawing may be a GPU's.
+Everything is bytes and single floats on the processor; only drawing may run on a GPU.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,8 +21,8 @@ FEATHER_PX = 6
 
 
 @dataclass(frozen=True, eq=False)
-class ToldFrame:
-    """One frame as the panorama tells it."""
+class WarpedFrame:
+    """One frame as the panorama shows it."""
 
     camera: Camera
     colour: NDArray[np.uint8]
@@ -65,7 +65,7 @@ class ToldFrame:
             share = own[part][..., None]
             made += (self.colour[part] - made) * share
             colours[part] = np.clip(made + 0.5, 0, 255).astype(np.uint8)
-            # beside a rim the holes' distance is to be what lies behind it, not a mixture of both
+            # beside a rim the distance in holes is what lies behind it, not a mixture of both
             behind = np.where(known, np.float32(1e-3), np.float32(1))
             filled = np.exp(enlarge(np.log(distance) * behind) / enlarge(behind))
             distances[part] = np.where(self.known[part], self.distance[part], filled)
@@ -90,7 +90,7 @@ class _Enlarger:
 
 def tell_frames(
     panorama: Panorama, cameras: Sequence[Camera], device: torch.device | str = "cpu"
-) -> Iterator[ToldFrame]:
+) -> Iterator[WarpedFrame]:
     """What a panorama, no finer than the frames, shows of each of them; a few are drawn at a time."""
     at_once = max(1, min(torch.get_num_threads(), 8))
     with ThreadPoolExecutor(at_once) as pool:
@@ -104,13 +104,13 @@ def tell_frames(
             if panorama.plate is not None and not known.all():
                 colour, distance, known = _with_plate(panorama, some, (colour, distance, known), device)
             for parts in zip(some, colour, distance, known, photo, strict=True):
-                # each with its own memory, not a view of the others'
-                yield ToldFrame(parts[0], *(part if len(some) == 1 else part.copy() for part in parts[1:]))
+                # copies, so that no frame keeps the others' memory
+                yield WarpedFrame(parts[0], *(part if len(some) == 1 else part.copy() for part in parts[1:]))
 
 
-def _with_plate(panorama: Panorama, cameras: Sequence[Camera], told: tuple[NDArray, ...], device) -> list[NDArray]:
-    """Colour, distance and known of frames, their holes told by what stands behind what hid them."""
-    colour, distance, known = (part.copy() for part in told)
+def _with_plate(panorama: Panorama, cameras: Sequence[Camera], frames: tuple[NDArray, ...], device) -> list[NDArray]:
+    """Colour, distance and known of frames, their holes filled with what stands behind."""
+    colour, distance, known = (part.copy() for part in frames)
     torn = [place for place in range(len(cameras)) if not known[place].all()]
     warped = warp_to_views(panorama.plate_panorama, [cameras[place] for place in torn], device)
     behind = warped.sample_bytes(panorama.plate_panorama.colour), warped.distance.cpu().numpy()

@@ -14,7 +14,7 @@ from .guidance import Guidance, image_tensor
 
 LEAST_TAU_POSITION = 0.02
 LEAST_TAU_ROTATION = math.radians(0.5)
-"""Floors of the absolute temperatures (of the world's scale; radians): for anchors that hardly move or turn."""
+"""Floors of the absolute temperatures (of the world's scale; radians), for anchors that hardly move or turn."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def spatial_weights(
 
 
 class Fusion:
-    """Between a clip's N frames, in its own order, and its P passes, the second of which goes backwards."""
+    """Converts between a clip's N frames, in its own order, and its P passes, the second of which runs backwards."""
 
     def __init__(self, weights: np.ndarray, device: torch.device):
         """weights: [N, P], rows sum to one."""
@@ -78,8 +78,8 @@ class Fusion:
 
 
 def fused_guidance(passes: Sequence[Pass], weights: np.ndarray) -> Guidance:
-    """What is known of every frame: colour as both passes are told, by their weights; distance as the heavier one is;
-    and a clip's ends are its anchors, whatever else is told."""
+    """What is known of every frame: the passes' colours, mixed by their weights; distance as the heavier one is;
+    and a clip's ends are its anchors in any case."""
     if len(passes) == 1:
         return passes[0].guidance
     forward, backward = passes[0].guidance, passes[1].guidance[list(range(len(weights)))[::-1]]

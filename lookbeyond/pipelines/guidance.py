@@ -15,14 +15,14 @@ from lookbeyond.models.warping import WarpedViews, warp_to_views
 FILLED_AT = 256
 """Pixels of a frame's longer side at which holes are filled: what fills them is smooth."""
 LEAST_HOLE = 40
-"""Pixels of a hole that has sides worth telling apart."""
+"""Smallest hole, in pixels, whose near and far sides are told apart."""
 TWO_SIDES = 1.15
 """Ratio of far to near around a hole above which it has two sides."""
 
 
 @dataclass(frozen=True, eq=False)
 class Guidance:
-    """N frames as far as they are known."""
+    """What is known of N frames."""
 
     colour: torch.Tensor
     """[N, 3, H, W] in -1..1; holes hold a smooth continuation of what surrounds them."""
@@ -35,7 +35,7 @@ class Guidance:
         return Guidance(self.colour[frames], self.distance[frames], self.known[frames])
 
     def over(self, other: "Guidance") -> "Guidance":
-        """This one's pixels where it knows any, the other's elsewhere."""
+        """This one's pixels where they are known, the other's elsewhere."""
         return Guidance(
             torch.where(self.known > 0, self.colour, other.colour),
             torch.where(self.known > 0, self.distance, other.distance),
@@ -43,7 +43,7 @@ class Guidance:
         )
 
     def everywhere(self) -> "Guidance":
-        """Of the same frames, all of them known."""
+        """The same frames, known everywhere."""
         return self.within(torch.ones_like(self.known))
 
     def within(self, known: torch.Tensor) -> "Guidance":
@@ -51,7 +51,7 @@ class Guidance:
         return Guidance(self.colour, self.distance, known)
 
     def nothing(self) -> "Guidance":
-        """Of the same frames, but nothing is known: grey."""
+        """The same frames with nothing known: grey."""
         return Guidance(0 * self.colour, self.distance, 0 * self.known)
 
     def filled(self) -> "Guidance":
@@ -104,7 +104,7 @@ def _fill_from_behind(
     use = _behind(distance, there)
     missing = (~use).astype(np.uint8)
     image = image_bytes(small[0, :3])
-    # Telea's is the smoother one, but oscillates in floating point
+    # Telea's method is smoother, but oscillates in floating point
     made = np.dstack([
         cv2.inpaint(image, missing, 3, cv2.INPAINT_TELEA).astype(np.float32) / 127.5 - 1,
         cv2.inpaint(distance, missing, 3, cv2.INPAINT_NS).clip(distance[use].min(), distance[use].max()),

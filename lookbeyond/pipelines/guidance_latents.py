@@ -20,7 +20,7 @@ WHOLLY_KNOWN = 0.9
 
 @dataclass(frozen=True)
 class Start:
-    """What frames begin from: the guidance as clean latents, the noise, and which latents stay as they are."""
+    """What frames start from: the guidance as clean latents, the noise, and which latents stay as they are."""
 
     clean: torch.Tensor  # [N, C, h, w]
     noise: torch.Tensor  # [N, C, h, w]
@@ -52,7 +52,7 @@ class GuidanceLatents:
         ends: bool,
         nothing_else: bool,
     ) -> Start:
-        """What N frames begin from.
+        """What N frames start from.
 
         known_latents: as for `clean`.
         ends: whether the first and the last frame are anchors.
@@ -89,14 +89,14 @@ class GuidanceLatents:
 
         known_latents: [N, c, h, w], those of its colour, where they are known.
         """
-        told = guidance[needed.to(guidance.known.device)]
-        colour = self.grid.pad(told.colour)
+        wanted = guidance[needed.to(guidance.known.device)]
+        colour = self.grid.pad(wanted.colour)
         rows, columns = (side // self.grid.factor for side in colour.shape[-2:])
         channels = self.colours + self.distances
         clean = torch.zeros((len(needed), channels, rows, columns), device=self.device)
         if len(colour):
             parts = [self.encode(colour) if known_latents is None else known_latents[needed.to(known_latents.device)]]
-            parts += [distance_to_latents(self.grid.pad(told.distance), unit)] if self.distances else []
+            parts += [distance_to_latents(self.grid.pad(wanted.distance), unit)] if self.distances else []
             clean[needed.to(clean.device)] = torch.cat(parts, 1)
         return clean
 
@@ -107,6 +107,6 @@ class GuidanceLatents:
         size = guidance.distance.shape[-2:]
         made = F.interpolate(latents_to_distance(latents, unit).log(), scale_factor=4, mode="bilinear")
         made = made[..., : size[0], : size[1]]
-        told = guidance.distance.clamp_min(1e-3).log()
-        offset = fill_holes(told - made, guidance.known)
-        return torch.where(guidance.known > 0, told, made + offset).exp()
+        warped = guidance.distance.clamp_min(1e-3).log()
+        offset = fill_holes(warped - made, guidance.known)
+        return torch.where(guidance.known > 0, warped, made + offset).exp()

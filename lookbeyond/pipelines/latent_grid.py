@@ -15,7 +15,7 @@ from .fusion import Pass
 
 @dataclass(frozen=True)
 class LatentGrid:
-    """What one latent covers, and to what frames are padded."""
+    """What one latent covers, and the sizes that frames are padded to."""
 
     factor: int
     """Pixels of a latent's side."""
@@ -28,7 +28,7 @@ class LatentGrid:
         return F.pad(images, (0, columns, 0, rows), mode="replicate") if rows or columns else images
 
     def pad_bytes(self, image: np.ndarray) -> np.ndarray:
-        """The same of an image uint8 [H, W, 3]."""
+        """The same for an image uint8 [H, W, 3]."""
         rows, columns = (-size % self.multiple for size in image.shape[:2])
         return np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
 

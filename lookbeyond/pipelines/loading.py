@@ -1,6 +1,8 @@
 """A preset's pipelines, loaded from this machine's files. Nothing is downloaded here."""
 
 import contextlib
+import dataclasses
+import gc
 import importlib
 import json
 import logging
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline
+from msgspec.structs import replace
 from torch._dynamo.exc import TorchDynamoException
 
 from lookbeyond import presets
@@ -25,7 +28,7 @@ from lookbeyond.presets.memory import MEASURES_IN, MemoryPlan, kept_in, plan_for
 
 from .depth import DepthPipeline, MeasuredPanorama
 from .fusion import Pass
-from .masked_video import MaskedVideoPipeline
+from .masked_video import NEGATIVE_PROMPT, PROMPT, MaskedVideoPipeline, no_room_for_texts, read_texts
 from .outpaint import OutpaintPipeline
 from .panorama import PanoramaPipeline
 from .views import FRAMES_DECODED_AT_ONCE, ROWS_AT_ONCE, ViewsPipeline, ViewsPipelineOutput
@@ -33,7 +36,7 @@ from .views import FRAMES_DECODED_AT_ONCE, ROWS_AT_ONCE, ViewsPipeline, ViewsPip
 log = logging.getLogger(__name__)
 
 SMALLEST = (64, 64)
-"""Width and height of the smallest frames that networks of public weights see."""
+"""Width and height of the smallest frames that networks with public weights accept."""
 LIBRARIES = ("diffusers", "transformers", "lookbeyond")
 """What a preset's `loads` may name: a preset file must not run other code."""
 LORA_HOSTS = {"outpaint": "inpaint", "masked-video": "video"}
@@ -90,8 +93,14 @@ def _types(component: Component, dtype: torch.dtype) -> torch.dtype | dict[str, 
     return own | {"default": dtype} if own else dtype
 
 
-def load_stage(preset: Preset, name: str, dtype: torch.dtype, vae: Any = None) -> Any:
-    """The pipeline of one stage of a preset, not yet on its device; `vae` is the one to share, where it brings none."""
+def load_stage(
+    preset: Preset, name: str, dtype: torch.dtype, vae: Any = None, texts: "TextReader | None" = None
+) -> Any:
+    """The pipeline of one stage of a preset, not yet on its device.
+
+    vae: the one to share, where the stage brings none.
+    texts: what reads texts for a masked-video stage, which then keeps no text encoder.
+    """
     found = preset.stage(name)
     assert found is not None, name
     owner, stage = found
@@ -103,19 +112,61 @@ def load_stage(preset: Preset, name: str, dtype: torch.dtype, vae: Any = None) -
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             return SAVED[stage.pipeline].from_pretrained(folder, torch_dtype=dtype, local_files_only=True, **shared)
-    parts = {
-        role: load_component(owner, f"{name}/{role}", component, dtype) for role, component in stage.components.items()
-    }
+    components = stage.components
+    if texts is not None and stage.pipeline == "masked-video":
+        video = components["video"]
+        components = components | {
+            "video": replace(video, parts=tuple(part for part in video.parts if part != "text_encoder"))
+        }
+    parts = {role: load_component(owner, f"{name}/{role}", component, dtype) for role, component in components.items()}
     if stage.pipeline in LORA_HOSTS and (lora := parts.pop("lora", None)) is not None:
         _add_lora(f"{name}/lora", parts[LORA_HOSTS[stage.pipeline]], lora, stage.components["lora"])
     if stage.pipeline == "outpaint":
         meter = load_stage(preset, "distance", dtype)
         return OutpaintPipeline(parts["inpaint"], meter, stage.settings)
     if stage.pipeline == "masked-video":
-        return HeldMaskedVideo(**parts["video"].components)
+        pipeline = HeldMaskedVideo(**parts["video"].components)
+        if texts is not None:
+            pipeline.read_texts, pipeline.words = texts, dict(texts.known)
+        return pipeline
     if stage.pipeline == "depth":
         return DepthPipeline(**parts).with_settings(stage.settings)
     return (HeldViews if stage.pipeline == "views" else SAVED[stage.pipeline])(**parts)
+
+
+class TextReader:
+    """Reads texts for a masked-video stage, whose text encoder is as large as all else: it is in memory only meanwhile.
+
+    known: what was read first, before anything else was loaded: the preset's own texts.
+    """
+
+    def __init__(self, preset: Preset, dtype: torch.dtype, device: str, how: MemoryPlan | None):
+        found = preset.stage("views")
+        assert found is not None
+        self.owner, stage = found
+        self.video, self.dtype, self.device, self.how = stage.components["video"], dtype, device, how
+        own = [stage.settings.get("prompt", PROMPT)]
+        if preset.max_guidance_scale > 1:
+            own.append(stage.settings.get("negative_prompt", NEGATIVE_PROMPT))
+        self.known = self(own)
+
+    def __call__(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+        """[1, 512, D] of each text, on the processor. Raises `OutOfMemory`."""
+        needed = replace(self.video, parts=("tokenizer", "text_encoder", "scheduler"))
+        pipeline = load_component(self.owner, "views/video", needed, self.dtype)
+        with no_room_for_texts(pipeline.text_encoder):
+            if self.how is not None and self.how.texts == "layers":
+                place(pipeline, dataclasses.replace(self.how, offload="group"), self.device)
+            else:
+                pipeline.to(self.device)
+        with torch.no_grad():
+            words = {text: read.cpu() for text, read in read_texts(pipeline, texts).items()}
+        pipeline.remove_all_hooks()
+        del pipeline
+        gc.collect()
+        if not self.device.startswith("cpu"):
+            torch.accelerator.empty_cache()
+        return words
 
 
 def _add_lora(role: str, pipeline: Any, folder: Path, component: Component) -> None:
@@ -128,7 +179,7 @@ def _add_lora(role: str, pipeline: Any, folder: Path, component: Component) -> N
         fits, detail = False, typed_line(error)
     if not fits:
         raise InputError(
-            f"{role}: {path} is no LoRA for {type(pipeline).__name__} ({detail}); take one that was trained for it"
+            f"{role}: {path} is not a LoRA for {type(pipeline).__name__} ({detail}); take one that was trained for it"
         )
 
 
@@ -146,7 +197,7 @@ def _class_of(role: str, component: Component) -> Any:
 
 
 def _check_kind(role: str, folder: Path, kind: type) -> None:
-    """That the folder's configuration names the class, where it names any."""
+    """Raises `InputError` if the folder's configuration names another class."""
     name = "model_index.json" if issubclass(kind, DiffusionPipeline) else "config.json"
     try:
         config = json.loads((folder / name).read_text("utf-8"))
@@ -173,7 +224,7 @@ def _check_kind(role: str, folder: Path, kind: type) -> None:
 
 
 class _Held:
-    """A pipeline of views that has its memory planned before each clip, by its `holding`."""
+    """A pipeline of views whose `holding` plans its memory before each clip."""
 
     holding: "Holding | None" = None
 
@@ -193,7 +244,7 @@ class HeldMaskedVideo(_Held, MaskedVideoPipeline):
 
 
 class Holding:
-    """How the pipelines of a preset are held on a device: as planned for frames of one size, until others come.
+    """How the pipelines of a preset are held on a device: as planned for frames of one size, until the size changes.
 
     A plan depends on the preset, the size and what was free before anything was loaded, not on what came before: the
     same work is done in the same way each time.
@@ -226,8 +277,8 @@ class Holding:
             quicken(pipelines[-1], compiled=self.compile)
 
     def plan_again(self, width: int, height: int, frames: int) -> None:
-        """Before a clip of such frames: holds the networks in another way if it has to be, and says so."""
-        # a walk to an anchor has fewer frames than a clip: not every other unit is to move all networks
+        """Before a clip of such frames: holds the networks in another way if necessary, and logs it."""
+        # a walk to an anchor has fewer frames than a clip: networks should not be moved at every other unit
         size, frames = (width, height), max(frames, self.frames)
         if (size, frames) == (self.size, self.frames):
             return
@@ -237,7 +288,7 @@ class Holding:
         assert before is not None and self.plan is not None
         if (before.offload, before.chunked) != (self.plan.offload, self.plan.chunked):
             for pipeline in self.pipelines:
-                let_go(pipeline)
+                release(pipeline)
             self.hold(self.pipelines)
 
     def _planned(self, size: tuple[int, int] | None, frames: int = 0) -> MemoryPlan | None:
@@ -251,7 +302,7 @@ def place(pipeline: Any, how: MemoryPlan | None, device: str) -> None:
         for component in pipeline.components.values():
             for method in ("enable_slicing", "enable_tiling", "enable_forward_chunking"):
                 if hasattr(component, method):
-                    with contextlib.suppress(ValueError, NotImplementedError):  # networks that only say they could
+                    with contextlib.suppress(ValueError, NotImplementedError):  # networks that only claim to support it
                         getattr(component, method)()
         if isinstance(pipeline, ViewsPipeline):
             pipeline.rows_at_once = pipeline.frames_decoded_at_once = 1
@@ -259,14 +310,14 @@ def place(pipeline: Any, how: MemoryPlan | None, device: str) -> None:
             pipeline.rows_at_once = 1
         if how.device.startswith("mps"):  # without fused attention the maps are as large as everything else
             pipeline.enable_attention_slicing()
-    # the built-in networks are small, and their autoencoder has no hook by which it could be brought
+    # the built-in networks are small, and their autoencoder has no hook that could move it
     small = isinstance(getattr(pipeline, "vae", None), Autoencoder)
     if how is None or how.offload == "none" or small:
         pipeline.to(device)
     elif how.offload == "model":
         pipeline.enable_model_cpu_offload(device=device)
     else:
-        # An autoencoder works by calls that hooks of its parts do not see. Whole blocks would not do: of networks
+        # An autoencoder works by calls that hooks of its parts do not see. Whole blocks would not do: in networks
         # whose blocks stand deeper than the first level, which all text encoders are, nearly everything would stay.
         stays = ["vae", *pipeline._exclude_from_cpu_offload]
         pipeline.enable_group_offload(
@@ -275,8 +326,8 @@ def place(pipeline: Any, how: MemoryPlan | None, device: str) -> None:
         )  # fmt: skip
 
 
-def let_go(pipeline: Any) -> None:
-    """Undoes `place` and `quicken`, but for where the networks are."""
+def release(pipeline: Any) -> None:
+    """Undoes `place` and `quicken`, except for where the networks are."""
     pipeline.remove_all_hooks()
     for component in pipeline.components.values():
         for method in ("disable_slicing", "disable_tiling"):
@@ -298,7 +349,7 @@ def let_go(pipeline: Any) -> None:
 def quicken(
     pipeline: ViewsPipeline | MaskedVideoPipeline, *, channels_last: bool = True, compiled: bool = False
 ) -> None:
-    """Convolutions' weights in the order that tensor cores read them, and networks `compiled`: same results, sooner.
+    """Convolutions' weights in the order that tensor cores read them, and networks `compiled`: same results, faster.
 
     Compiling takes minutes at the first frames of each size.
     """
@@ -340,10 +391,13 @@ def load_pipelines(preset: Preset, device: str) -> tuple[Any, Any, Holding]:
     if not preset.installed:
         raise InputError(f"the preset {preset.name!r} cannot run here: {preset.missing}")
     holding = Holding(preset, device)
-    dtype = holding.dtype
+    dtype, texts = holding.dtype, None
+    if (found := preset.stage("views")) and found[1].pipeline == "masked-video":
+        texts = TextReader(preset, dtype, device, holding.plan)  # before anything else is in memory
     panorama = load_stage(preset, "panorama", dtype)
     owners = [found[0] for name in ("panorama", "views") if (found := preset.stage(name))]
-    views = load_stage(preset, "views", dtype, vae=getattr(panorama, "vae", None) if owners[0] == owners[1] else None)
+    shared = getattr(panorama, "vae", None) if owners[0] == owners[1] else None
+    views = load_stage(preset, "views", dtype, vae=shared, texts=texts)
     if preset.stage("distance") and isinstance(panorama, PanoramaPipeline):
         panorama = MeasuredPanorama(panorama, load_stage(preset, "distance", dtype))
     meter = getattr(panorama, "meter", None)

@@ -2,7 +2,8 @@
 holes."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +14,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
 from lookbeyond.errors import InputError, OutOfMemory
+from lookbeyond.geometry.panorama import View
 
 from .depth import DepthPipeline
 from .fusion import Pass, fused_guidance
@@ -100,7 +102,10 @@ class MaskedVideoPipeline(WanVACEPipeline):
         super().__init__(tokenizer, text_encoder, vae, scheduler, transformer, transformer_2, boundary_ratio)
         self.rows_at_once = 2
         self.meter: DepthPipeline | None = None
-        self._words: dict[str, torch.Tensor] = {}
+        self.read_texts: Callable[[Sequence[str]], Mapping[str, torch.Tensor]] | None = None
+        """Stands in for a text encoder that is not kept in memory: see `read_texts`."""
+        self.words: dict[str, torch.Tensor] = {}
+        """Texts that were read: [1, 512, D]."""
 
     whole_clips = True
     """A pass is a run of frames one after the other, not some of them."""
@@ -165,14 +170,14 @@ class MaskedVideoPipeline(WanVACEPipeline):
         _check(passes, weights, self.pass_length(len(weights)))
         guidance = fused_guidance(passes, weights)
         height, width = guidance.colour.shape[-2:]
-        videos = [self.masking.video_and_mask(one, bool(index), len(passes) == 2) for index, one in enumerate(passes)]
+        both = len(passes) == 2
         colour = self.grid.pad(guidance.colour).clone()
-        part = self.masking.work_part(videos[0][1], skip, last=frames == "last")
+        part = self.masking.work_part(self.masking.video_and_mask(passes[0], both=both)[1], skip, last=frames == "last")
         if part is not None:
             schedule = _Schedule(num_inference_steps, strength, max_guidance_scale, guided_share)
             texts = (prompt, negative_prompt) if max_guidance_scale > 1 else (prompt,)
             made_of = passes if fusion == "spatial" else passes[:1]
-            told = self._told(made_of, videos, part, weights, references, conditioning_scale, texts, generator)
+            told = self._told(made_of, both, part, weights, references, conditioning_scale, texts, generator)
             made = self._denoise(told, schedule, part.of(colour), generator, callback_on_step_end)
             colour[part.frames, :, part.rows, part.columns] = made.to(colour)
         wanted = slice(-1, None) if frames == "last" else slice(None)
@@ -199,7 +204,7 @@ class MaskedVideoPipeline(WanVACEPipeline):
     def _told(
         self,
         passes: Sequence[Pass],
-        videos: Sequence[tuple[torch.Tensor, torch.Tensor]],
+        both: bool,
         part: WorkPart,
         weights: np.ndarray,
         references: str,
@@ -207,13 +212,13 @@ class MaskedVideoPipeline(WanVACEPipeline):
         texts: Sequence[str],
         generator: torch.Generator | None,
     ) -> _Told:
-        """Of a part of passes whose videos and masks are `videos`, with `weights` [N, P]."""
+        """Of a part of passes with `weights` [N, P]; both: whether both ends of the clip are anchors."""
         device, dtype = self._execution_device, self.transformer.dtype
-        words = [self._embedded(text) for text in texts]
+        words = self._embedded(texts)
         conditions, clean = [], []
-        for one, (video, mask) in zip(passes, videos):
+        for index, one in enumerate(passes):
             shown = one.anchor if references == "anchors" else None
-            condition, latents = self._condition(part.of(video), part.of(mask), shown, generator)
+            condition, latents = self._condition(one, bool(index), both, part, shown, generator)
             conditions.append(condition.to(dtype))
             clean.append(latents)
         fusion = self.masking.latent_weights(weights[part.frames, : len(passes)]).to(device)
@@ -287,34 +292,66 @@ class MaskedVideoPipeline(WanVACEPipeline):
             )  # fmt: skip
         return torch.cat(made)
 
-    def _condition(self, video, mask, shown, generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """The network's condition for a pass [1, 96, R + T, h, w], and the clean latents of its R reference images."""
+    def _condition(
+        self, one: Pass, backward: bool, both: bool, part: WorkPart, shown: View | None, generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The network's condition for a part of a pass [1, 96, R + T, h, w], and the latents of its R reference images.
+
+        As diffusers has it, but a clip's pixels, which take gigabytes, are let go as soon as they are not needed.
+        """
+        video, mask = (part.of(each) for each in self.masking.video_and_mask(one, backward, both))
         height, width = video.shape[-2:]
         picture = None if shown is None else Image.fromarray(self.grid.pad_bytes(shown.colour))
         mask = mask.expand(-1, 3, -1, -1)
         video, mask, pictures = self.preprocess_conditions(
             video[None], mask[None], picture, 1, height, width, len(video), torch.float32, self._execution_device
         )
-        latents = self.prepare_video_latents(video, mask, pictures, generator, self._execution_device)
-        count = len(pictures[0])
+        assert mask is not None
         masks = self.prepare_masks(mask, pictures, generator)
-        return torch.cat([latents, masks], 1), latents[:, : self.vae.config.z_dim, :count]
+        holes = mask[:, :1] > 0.5
+        del mask
+        latents = torch.cat([self._clean(video * kept) for kept in (~holes, holes)], 1)
+        del video, holes
+        references = [self._clean(image[None, :, None]) for image in pictures[0]]
+        clean = torch.cat(references, 2) if references else latents[:, : self.vae.config.z_dim, :0]
+        latents = torch.cat([torch.cat([clean, torch.zeros_like(clean)], 1), latents], 2)
+        return torch.cat([latents, masks], 1), clean
 
-    def _embedded(self, text: str) -> torch.Tensor:
-        """[1, 512, D]; each text once: all clips of a shot say the same."""
-        if text not in self._words:
-            try:
-                embedded, _ = self.encode_prompt(
-                    text, do_classifier_free_guidance=False, max_sequence_length=512, device=self._execution_device
-                )
-            except (torch.OutOfMemoryError, MemoryError) as error:
-                millions = sum(parameter.numel() for parameter in self.text_encoder.parameters()) / 1e6
-                raise OutOfMemory(
-                    f"There is too little memory for the text encoder ({millions:.0f} million parameters), which works "
-                    "before anything else; close other programs, or use a device with more memory"
-                ) from error
-            self._words = {**dict(list(self._words.items())[-3:]), text: embedded}
-        return self._words[text].to(self._execution_device, self.transformer.dtype)
+    def _clean(self, video: torch.Tensor) -> torch.Tensor:
+        """Latents [1, C, T, h, w] of a video [1, 3, N, H, W] in -1..1."""
+        return self.latents.encode(video[0].transpose(0, 1)).to(self.vae.dtype)
+
+    def _embedded(self, texts: Sequence[str]) -> list[torch.Tensor]:
+        """[1, 512, D] of each text, which is read once: all clips of a shot say the same."""
+        unread = [text for text in texts if text not in self.words]
+        if unread:
+            read = self.read_texts(unread) if self.read_texts is not None else read_texts(self, unread)
+            self.words = {**dict(list(self.words.items())[-3:]), **read}
+        return [self.words[text].to(self._execution_device, self.transformer.dtype) for text in texts]
+
+
+def read_texts(pipeline: WanVACEPipeline, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+    """[1, 512, D] of each text, by a pipeline of which only tokenizer and text encoder are needed."""
+    with no_room_for_texts(pipeline.text_encoder):
+        return {
+            text: pipeline.encode_prompt(
+                text, do_classifier_free_guidance=False, max_sequence_length=512, device=pipeline._execution_device
+            )[0]
+            for text in texts
+        }  # fmt: skip
+
+
+@contextmanager
+def no_room_for_texts(text_encoder: torch.nn.Module) -> Iterator[None]:
+    """Raises `OutOfMemory` where a text encoder is too large for the device."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        millions = sum(parameter.numel() for parameter in text_encoder.parameters()) / 1e6
+        raise OutOfMemory(
+            f"There is too little memory for the text encoder ({millions:.0f} million parameters), which works "
+            "before anything else; close other programs, or use a device with more memory"
+        ) from error
 
 
 def _check(passes: Sequence[Pass], weights: np.ndarray, length: int) -> None:

@@ -84,8 +84,8 @@ class NetworkFrames:
         if frames := self.views.frames_per_walk:  # a walk to the anchor, from the nearest one or the photo's place
             source = source or self.view_from_origin(panorama, camera)
             cameras = denser([source.camera, camera], frames)[0]
-        told, world = warp_world(panorama, cameras, self.device)
-        guidance = told.nothing() if before and self.ablation.anchors == "walk" else told
+        from_panorama, world = warp_world(panorama, cameras, self.device)
+        guidance = from_panorama.nothing() if before and self.ablation.anchors == "walk" else from_panorama
         for view in reversed(before if self.ablation.anchors != "rotation" else ()):
             guidance = warp_guidance(view, cameras, self.device)[0].over(guidance)
         guidance = guidance.filled()
@@ -110,11 +110,11 @@ class NetworkFrames:
         ask: bool = True,
     ) -> MadeFrames:
         """A clip between two anchors. ask: as for `anchor`."""
-        told, world = warp_world(panorama, cameras, self.device)
+        from_panorama, world = warp_world(panorama, cameras, self.device)
         from_source, from_target = (warp_guidance(view, cameras, self.device)[0] for view in (source, target))
-        forward = from_source.over(from_target).over(told).filled()
+        forward = from_source.over(from_target).over(from_panorama).filled()
         # the holes are the same in both directions, and so is what they are filled with
-        backward = from_target.over(from_source).over(told).over(forward.everywhere()).within(forward.known)
+        backward = from_target.over(from_source).over(from_panorama).over(forward.everywhere()).within(forward.known)
         guided = self.ablation.guidance == "on"
         if not guided:
             forward, backward = forward.nothing(), backward.nothing()
@@ -142,9 +142,9 @@ class NetworkFrames:
         pose = camera.camera_to_world.copy()
         pose[:3, 3] = panorama.position
         here = replace(camera, camera_to_world=pose)
-        told, world = warp_world(panorama, [here], self.device)
-        told = told.filled()
-        output = ViewsPipelineOutput(colour=told.colour, distance=told.distance)
+        guidance, world = warp_world(panorama, [here], self.device)
+        guidance = guidance.filled()
+        output = ViewsPipelineOutput(colour=guidance.colour, distance=guidance.distance)
         return self.finished(MadeFrames(output, None, world, [here]))[0]
 
     def finished(self, made: MadeFrames) -> list[View]:
@@ -154,8 +154,8 @@ class NetworkFrames:
             colour = colour + smooth_error(guidance.colour - colour, guidance.known)
         share = soften(world.from_photo(), FEATHER_PX) * (guidance is not None)
         own = world.colour()
-        told = soften(world.known[:, None].float(), FEATHER_PX) * (guidance is not None)
-        colour = torch.lerp(colour, own, torch.maximum(share, self.settings.panorama_detail * told))
+        known = soften(world.known[:, None].float(), FEATHER_PX) * (guidance is not None)
+        colour = torch.lerp(colour, own, torch.maximum(share, self.settings.panorama_detail * known))
         shares = (share[:, 0] * 255).round().byte().cpu().numpy()
         distances = made.output.distance[:, 0].float().cpu().numpy()
         return [View(*parts) for parts in zip(made.cameras, image_bytes(colour), distances, shares, strict=True)]

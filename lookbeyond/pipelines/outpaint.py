@@ -20,20 +20,20 @@ from .panorama import PanoramaPipelineOutput, shrunk_part
 from .sphere import covering_cameras, even_poles, fill_canvas, fill_views, plan_views
 
 SIZE, FOV_DEG = 1024, 90.0
-"""Of the square views in which is painted: pixels, and what they span."""
+"""Of the square views that are painted: pixels, and field of view."""
 GREEN = (0, 255, 0)
-"""What says "empty" to models that are shown a canvas and no mask."""
+"""The colour of empty canvas, for models that take no mask."""
 LIKE_GREEN = 70
-"""A pixel whose red, green and blue all differ by less from that is taken for it."""
+"""A pixel whose red, green and blue all differ by less than this counts as green."""
 MOST_GREEN = 1e-3
-"""Share of a photo's pixels that may be."""
+"""Share of a photo's pixels that may be green."""
 MEASURING_STEPS = 40
 """Steps that measuring the distance is expected to take, for the share that is reported as done."""
 
 
 @dataclass
 class _Progress:
-    """Counts the steps of several calls of an inpainting pipeline as one work."""
+    """Counts the steps of several calls of an inpainting pipeline as one progress."""
 
     pipeline: Any
     callback: Callable[[Any, int, int, dict], Any] | None
@@ -50,7 +50,7 @@ class _Progress:
         return state
 
     def measured(self, pipeline: Any, index: int, timestep: Any, state: dict) -> None:
-        """The same for the steps of what measures the distance."""
+        """The same for the steps of measuring the distance."""
         self(pipeline, index, timestep, {})
 
 
@@ -105,13 +105,10 @@ class OutpaintPipeline:
     ) -> PanoramaPipelineOutput:
         """Builds the panorama around a photo; arguments as those of `PanoramaPipeline`, and the settings of `paint`.
 
-        coarse_noise: nothing to these models.
+        coarse_noise: has no effect on these models.
         prompt: what the place is, instead of the settings' own words; beside those of views that look up or down.
         """
-        options = self.settings | settings
-        if prompt:
-            poles = {name: f"{options[name]}, {prompt}" for name in ("prompt_up", "prompt_down") if options.get(name)}
-            options |= {"prompt": prompt} | poles
+        options = _worded(self.settings | settings, prompt)
         progress = _Progress(self, callback_on_step_end, MEASURING_STEPS if distance is None else 0)
         whole = self.paint(
             photo, camera, num_inference_steps=num_inference_steps, generator=generator, progress=progress, **options
@@ -170,6 +167,7 @@ class OutpaintPipeline:
         *,
         num_inference_steps: int = 20,
         coarse_noise: float = 1.0,
+        prompt: str = "",
         generator: torch.Generator | None = None,
         callback_on_step_end: Callable[[Any, int, int, dict], Any] | None = None,
         **settings: Any,
@@ -178,7 +176,7 @@ class OutpaintPipeline:
 
         colour: uint8 [H, 2H, 3], known on bool [H, 2H]; further arguments as in the call.
         """
-        options = self.settings | settings
+        options = _worded(self.settings | settings, prompt)
         way, size, fov_deg = options.pop("way", "views"), options.pop("size", SIZE), options.pop("fov_deg", FOV_DEG)
         trigger = options.pop("trigger", "")
         words = tuple(options.pop(name, "") for name in ("prompt", "prompt_up", "prompt_down"))
@@ -246,7 +244,7 @@ class OutpaintPipeline:
     ) -> np.ndarray:
         """A picture uint8 [h, w, 3] with its holes bool [h, w] filled by the model: float32 [h, w, 3], 0..255.
 
-        where: the view's camera, or by how many columns the panorama is rolled; the model is not told.
+        where: the view's camera, or by how many columns the panorama is rolled; the model does not know it.
         """
         height, width = holes.shape
         known = inspect.signature(self.inpaint.__call__).parameters
@@ -260,6 +258,14 @@ class OutpaintPipeline:
             prompt=prompt, image=Image.fromarray(image), height=height, width=width, output_type="np", **options
         )
         return np.asarray(output.images[0], np.float32) * 255
+
+
+def _worded(options: dict[str, Any], prompt: str) -> dict[str, Any]:
+    """Settings with the user's words instead of their own, and beside those of views that look up or down."""
+    if not prompt:
+        return options
+    poles = {name: f"{options[name]}, {prompt}" for name in ("prompt_up", "prompt_down") if options.get(name)}
+    return options | {"prompt": prompt} | poles
 
 
 def _check_no_green(canvas: np.ndarray, seen: np.ndarray) -> None:

@@ -24,6 +24,7 @@ from lookbeyond.models.image_encoder import embed_images
 
 # diffusers loads components only from modules that are imported already
 from lookbeyond.models.panorama_transformer import PanoramaTransformer, rolled  # noqa: F401
+from lookbeyond.photo.exposure import exposed, missing_stops
 
 from .guidance import fill_holes, image_bytes, image_tensor
 
@@ -32,7 +33,7 @@ DISTANCE_WIDTH = 1024
 LEAST_KNOWN = 0.002
 """Share of a sphere that must be known for its rest to be made."""
 COARSE_CELLS = 2.0
-"""Standard deviation, in latents, of the blur that tells coarse noise from fine."""
+"""Standard deviation, in latents, of the blur that separates coarse noise from fine."""
 
 
 @dataclass
@@ -95,11 +96,14 @@ class PanoramaPipeline(DiffusionPipeline):
         heading, _, _ = heading_pitch_roll(camera)
         later = max(1, num_inference_steps // 2) if distance is None else 0
         report = _Reporter(self, callback_on_step_end, num_inference_steps + later)
-        whole, embedding = self._paint(photo, camera, height, num_inference_steps, coarse_noise, generator, report)
+        # the networks never saw a dark room: it is painted in usual light, and darkened again
+        stops = missing_stops(photo)
+        lit = exposed(photo, stops)
+        whole, embedding = self._paint(lit, camera, height, num_inference_steps, coarse_noise, generator, report)
         if distance is None:
-            # of the picture as it now is, not of one that was dreamt beside it
+            # for the finished picture, not for one that was generated beside it
             distance = self._measure(whole, embedding, camera_height, distance_samples, later, generator, report)
-        colour, from_photo = compose(photo, camera, heading, whole, width)
+        colour, from_photo = compose(photo, camera, heading, exposed(whole, -stops), width)
         return PanoramaPipelineOutput(
             panorama=Panorama(
                 colour, distance, from_photo, heading_rad=heading, origin=tuple(camera.position),
@@ -121,7 +125,10 @@ class PanoramaPipeline(DiffusionPipeline):
     ) -> np.ndarray:
         """Only the colour around a photo, uint8 [height, 2·height, 3]; arguments as in the call."""
         report = _Reporter(self, callback_on_step_end, num_inference_steps)
-        return self._paint(photo, camera, height, num_inference_steps, coarse_noise, generator, report)[0]
+        stops = missing_stops(photo)
+        lit = exposed(photo, stops)
+        made, _ = self._paint(lit, camera, height, num_inference_steps, coarse_noise, generator, report)
+        return exposed(made, -stops)
 
     @torch.no_grad()
     def complete(
@@ -344,8 +351,8 @@ def match_light(made: np.ndarray, canvas: np.ndarray, seen: np.ndarray) -> np.nd
     """The photo where it saw something, and around it what was made [H, W, 3], continuing the photo's light.
 
     A membrane as in gradient-domain blending (Pérez et al. 2003): along the photo's border the made part is shifted
-    to the mean of the photo's near side; inwards the shift fades to its mean, or a yellow chair would dye the floor
-    as far as the eye can see.
+    to the mean of the photo's near side; inwards the shift fades to its mean, or a yellow chair would tint all of the
+    floor.
     """
     width = made.shape[1]
     band = width / 21
@@ -383,7 +390,7 @@ def compose(
 def bare_panorama(
     photo: np.ndarray, camera: Camera, camera_height: float, width: int, distance: np.ndarray
 ) -> Panorama:
-    """Only the photo, grey around it: for a place that is drawn without any paint. Distance [h, 2h] in metres."""
+    """Only the photo, with grey around it, for a place that is drawn without diffusion. Distance [h, 2h] in metres."""
     heading, _, _ = heading_pitch_roll(camera)
     colour, from_photo = compose(photo, camera, heading, np.full((32, 64, 3), 128, np.uint8), width)
     return Panorama(

@@ -9,7 +9,7 @@ from lookbeyond.geometry.cameras import Camera
 
 
 def between(first: Camera, last: Camera, share: float) -> Camera:
-    """The camera at `share` (0..1) of the way: straight on, turning evenly, the lens changing evenly.
+    """The camera at `share` (0..1) of the way: position, rotation and lens interpolated linearly.
 
     Both cameras' frames have one size.
     """
@@ -22,7 +22,7 @@ def between(first: Camera, last: Camera, share: float) -> Camera:
 
 
 def denser(cameras: Sequence[Camera], count: int) -> tuple[list[Camera], list[int]]:
-    """A path of at least `count` cameras that goes through all of the given ones, and where among them those are.
+    """A path of at least `count` cameras through all given ones, and the indices of these.
 
     The steps in between are shared out evenly; a path that is long enough stays as it is.
     """

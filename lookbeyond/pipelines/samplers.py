@@ -25,7 +25,7 @@ class Sampler(ABC):
 
     @abstractmethod
     def pure(self, noise: torch.Tensor) -> torch.Tensor:
-        """Where a start from nothing begins."""
+        """Pure noise at the schedule's first level."""
 
     @abstractmethod
     def noised(self, clean: torch.Tensor, noise: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
@@ -36,7 +36,7 @@ class Sampler(ABC):
         """The clean latents that a network's output at a timestep stands for."""
 
     def model_input(self, latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-        """Latents as the network wants them."""
+        """Latents as the network takes them."""
         return latents
 
     def step(self, output: torch.Tensor, timestep: torch.Tensor, latents: torch.Tensor, generator) -> torch.Tensor:
@@ -45,10 +45,10 @@ class Sampler(ABC):
 
 
 class FlowSampler(Sampler):
-    """Flow matching: straight lines from noise to the clean latents; a network's output is noise less clean."""
+    """Flow matching: straight lines from noise to the clean latents; a network's output is noise minus clean."""
 
     def timesteps(self, steps: int, strength: float, levels: Levels, device: torch.device) -> tuple[torch.Tensor, int]:
-        """`steps` are taken whatever the strength is: the whole schedule has more."""
+        """`steps` are taken at any strength: the whole schedule has more."""
         whole = steps if strength >= 1 else max(steps, round(steps / max(strength, 1e-3)))
         self.scheduler.set_timesteps(whole, device=device)
         self.scheduler.set_begin_index(whole - steps)
@@ -71,7 +71,7 @@ class EulerSampler(Sampler):
     """EDM's preconditioning (Karras et al. 2022) with velocities, as Stable Video Diffusion was trained."""
 
     def timesteps(self, steps: int, strength: float, levels: Levels, device: torch.device) -> tuple[torch.Tensor, int]:
-        """Of `steps` only that share is taken which `strength` is."""
+        """Only the share `strength` of `steps` is taken."""
         scheduler = self.scheduler
         if levels == "align-your-steps":
             scheduler.set_timesteps(sigmas=align_your_steps(steps), device=device)
@@ -100,7 +100,7 @@ class EulerSampler(Sampler):
 
 
 FAMILIES: dict[type, type[Sampler]] = {
-    ConsistencyScheduler: EulerSampler,  # each step goes all the way, and the scheduler noises it anew
+    ConsistencyScheduler: EulerSampler,  # each step goes all the way, and the scheduler adds noise again
     EulerDiscreteScheduler: EulerSampler,
     FlowMatchEulerDiscreteScheduler: FlowSampler,
     FlowMatchHeunDiscreteScheduler: FlowSampler,

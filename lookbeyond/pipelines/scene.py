@@ -18,9 +18,10 @@ from lookbeyond.models.autoencoder import spatial_scale_factor
 from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.monitors.findings import WatchedFrame
 from lookbeyond.monitors.frames import watch_frames
+from lookbeyond.photo.exposure import exposed, missing_stops
 from lookbeyond.presets.memory import MemoryPlan
 
-from .full_size import ToldFrame, shrunk_view, tell_frames
+from .full_size import WarpedFrame, shrunk_view, tell_frames
 from .guidance_latents import WHOLLY_KNOWN
 from .loading import Holding, load_pipelines
 from .network_frames import Ablation, Callback, MadeFrames, Making, NetworkFrames, smooth_error
@@ -29,7 +30,7 @@ from .paths import denser
 from .views import ViewsPipeline
 
 LIGHT_WIDTH = 1024
-"""Width of a panorama, pixels, of which only the light is used: what is drawn over it is as wide as was asked for."""
+"""Width of a panorama, pixels, of which only the light is used; what is drawn over it has the requested width."""
 
 
 class ScenePipeline:
@@ -41,7 +42,7 @@ class ScenePipeline:
     def __init__(self, panorama: PanoramaPipeline, views: ViewsPipeline, preset: presets.Preset):
         self.panorama, self.views, self.settings, self.ablation = panorama, views, preset, Ablation()
         self.layout: LayoutNetwork | None = None
-        """What finds a room in a photo; without it worlds stay as they are painted."""
+        """Finds a room in a photo; without it worlds stay as they are painted."""
         self._holding: Holding | None = None
 
     @classmethod
@@ -79,7 +80,7 @@ class ScenePipeline:
 
     @property
     def network(self) -> NetworkFrames:
-        """What makes frames as the views network does, with the settings of now."""
+        """Makes frames with the views network, with the current settings."""
         return NetworkFrames(self.views, self.settings, self.ablation)
 
     def build_world(
@@ -97,7 +98,7 @@ class ScenePipeline:
     ) -> Panorama:
         """A photo uint8 [h, w, 3] and its camera in the world become a panorama `width` pixels wide.
 
-        photo: a fourth channel, 255 or 0, says what it knows; what it does not is made as what lies outside of it.
+        photo: a fourth channel, 255 or 0, says what it knows; the rest is made, like what lies outside of it.
         camera_height: metres of the camera above the floor; all distances are proportional to it.
         room: whether a room's layout is fitted and drawn: where it is sure, always, or never.
         unseen: how the part that nobody saw is shown; None: the preset's own way.
@@ -109,7 +110,7 @@ class ScenePipeline:
         if self.layout is not None:
             if callback is not None:
                 callback(0.0, "Looking for the room", None)
-            found = find_place(photo, camera, camera_height, self.layout, room)
+            found = find_place(exposed(photo, missing_stops(photo)), camera, camera_height, self.layout, room)
         unseen = unseen or self.settings.unseen
         distance = found.distance(camera, camera_height, DISTANCE_WIDTH)
         drawn = found.drawn and unseen != "as-painted"
@@ -140,18 +141,20 @@ class ScenePipeline:
         heading_rad: float = 0.0,
         origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
         room: Room = "auto",
+        prompt: str = "",
         seed: int = 0,
         callback: Callback | None = None,
     ) -> Panorama:
         """An existing 360° picture uint8 [H, 2H, 3] gets its distance and, where it shows a room, its clean plate.
 
         colour: a fourth channel, 255 or 0, says what is known; the rest is made.
-        room: as for `build_world`.
+        room: as for `build_world`; prompt: what is to be made of the rest, likewise.
         """
         _check_height(camera_height)
+        presets.check_prompt(self.preset, prompt)
         from_photo = None
         if colour.shape[2] == 4:
-            colour, from_photo = self._completed(colour, seed, callback)
+            colour, from_photo = self._completed(colour, prompt, seed, callback)
         panorama = self.panorama.measure(
             colour, camera_height=camera_height, heading_rad=heading_rad, origin=origin,
             generator=torch.Generator().manual_seed(seed),
@@ -162,14 +165,17 @@ class ScenePipeline:
             panorama = replace(panorama, from_photo=from_photo)
         return panorama if room == "off" or self.layout is None else understand_panorama(panorama, self.layout, room)
 
-    def _completed(self, part: np.ndarray, seed: int, callback: Callback | None) -> tuple[np.ndarray, np.ndarray]:
-        """A part of a sphere [H, 2H, 4] with its rest made, [H, 2H, 3], and what of it is its own, [H, 2H]."""
+    def _completed(
+        self, part: np.ndarray, prompt: str, seed: int, callback: Callback | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A part of a sphere [H, 2H, 4], completed, [H, 2H, 3], and which of its pixels were given, [H, 2H]."""
         colour, known = np.ascontiguousarray(part[..., :3]), part[..., 3] == 255
         made = self.panorama.complete(
             colour, known,
             num_inference_steps=self.settings.panorama_steps, coarse_noise=self.settings.panorama_coarse_noise,
             generator=torch.Generator().manual_seed(seed),
             callback_on_step_end=_progress(callback, "Completing the panorama"),
+            **({"prompt": prompt} if prompt else {}),
         )  # fmt: skip
         return lay_sphere(colour, known, enlarge(made.astype(np.float32), colour.shape[1]))
 
@@ -190,15 +196,15 @@ class ScenePipeline:
         making = Making(seed, steps, callback)
         if not self._keeps_detail:
             return self.network.finished(self.network.anchor(panorama, camera, before, making))[0]
-        told = self._told(panorama, [camera], callback)[0]
-        if told.whole:
-            return told.view()
+        warped = self._warped(panorama, [camera], callback)[0]
+        if warped.whole:
+            return warped.view()
         width, height = self._network_size(camera)
         small = [shrunk_view(view, width, height) for view in before]
         made = self.network.anchor(
-            panorama, camera.resized(width, height), small, making, ask=self._leaves_room([told])
+            panorama, camera.resized(width, height), small, making, ask=self._has_visible_holes([warped])
         )
-        return _laid([told], made)[0]
+        return _with_holes_filled([warped], made)[0]
 
     def shoot_clip(
         self,
@@ -224,40 +230,40 @@ class ScenePipeline:
             dense, asked = denser(cameras, self.views.pass_length(len(cameras)))
             frames = self.network.finished(self.network.clip(panorama, source, target, dense, making))
             return [source, *(frames[place] for place in asked[1:-1]), target]
-        told = self._told(panorama, cameras[1:-1], callback)
-        torn = [place for place, frame in enumerate(told) if not frame.whole]
-        views = {place: frame.view() for place, frame in enumerate(told) if frame.whole}
+        warped = self._warped(panorama, cameras[1:-1], callback)
+        torn = [place for place, frame in enumerate(warped) if not frame.whole]
+        views = {place: frame.view() for place, frame in enumerate(warped) if frame.whole}
         if torn:
             width, height = self._network_size(source.camera)
-            places = list(range(len(told))) if self.views.whole_clips else torn
+            places = list(range(len(warped))) if self.views.whole_clips else torn
             small = [camera.resized(width, height) for camera in cameras]
             small = [small[0], *(small[place + 1] for place in places), small[-1]]
             small, asked = denser(small, self.views.pass_length(len(small)))
             ends = [shrunk_view(view, width, height) for view in (source, target)]
-            ask = self._leaves_room([told[place] for place in torn])
+            ask = self._has_visible_holes([warped[place] for place in torn])
             made = self.network.clip(panorama, *ends, small, making, ask)
             asked = [asked[1 + places.index(place)] for place in torn]
-            views |= zip(torn, _laid([told[place] for place in torn], made, asked), strict=True)
-        return [source, *(views[place] for place in range(len(told))), target]
+            views |= zip(torn, _with_holes_filled([warped[place] for place in torn], made, asked), strict=True)
+        return [source, *(views[place] for place in range(len(warped))), target]
 
     @staticmethod
     def watch(panorama: Panorama, views: Sequence[View]) -> list[WatchedFrame]:
-        """What the monitors say of frames that were made from a panorama."""
+        """What the monitors find in frames that were made from a panorama."""
         return watch_frames(panorama, views)
 
     @property
     def _keeps_detail(self) -> bool:
-        """Whether frames keep nothing of the network's where the panorama shows them."""
+        """Whether frames take nothing from the network where the panorama shows them."""
         return self.settings.panorama_detail == 1 and self.ablation == Ablation()
 
-    def _told(self, panorama: Panorama, cameras: Sequence[Camera], callback: Callback | None) -> list[ToldFrame]:
+    def _warped(self, panorama: Panorama, cameras: Sequence[Camera], callback: Callback | None) -> list[WarpedFrame]:
         """What the panorama shows of frames at full size."""
-        told = []
+        warped = []
         for frame in tell_frames(panorama.shrunk_for(cameras[0]), cameras, self.device):
-            told.append(frame)
+            warped.append(frame)
             if callback is not None:
-                callback(0.3 * len(told) / len(cameras), f"Drawing frame {len(told)} of {len(cameras)}", None)
-        return told
+                callback(0.3 * len(warped) / len(cameras), f"Drawing frame {len(warped)} of {len(cameras)}", None)
+        return warped
 
     def _network_size(self, camera: Camera) -> tuple[int, int]:
         """Width and height at which holes of a camera's frames are filled: no more pixels than the network is for."""
@@ -265,12 +271,12 @@ class ScenePipeline:
         share = min(1.0, (most / (camera.width * camera.height)) ** 0.5)
         return max(1, round(camera.width * share)), max(1, round(camera.height * share))
 
-    def _leaves_room(self, told: Sequence[ToldFrame]) -> bool:
-        """Whether there is a hole that the network would see: one that takes more than a little of a latent."""
+    def _has_visible_holes(self, warped: Sequence[WarpedFrame]) -> bool:
+        """Whether there is a hole large enough for the network to see: more than a little of a latent."""
         factor = spatial_scale_factor(self.views.vae)
-        width, height = self._network_size(told[0].camera)
+        width, height = self._network_size(warped[0].camera)
         size = max(1, width // factor), max(1, height // factor)
-        return any(float(frame.known_share(*size).min()) <= WHOLLY_KNOWN for frame in told)
+        return any(float(frame.known_share(*size).min()) <= WHOLLY_KNOWN for frame in warped)
 
     def _signed(self, panorama: Panorama, seed: int) -> Panorama:
         return replace(panorama, preset=self.preset, seed=seed, revision=self.revision)
@@ -294,8 +300,10 @@ def _check_height(camera_height: float) -> None:
         raise InputError(f"a camera height of {camera_height:g} m is impossible; give 0.05 to 100 metres")
 
 
-def _laid(told: Sequence[ToldFrame], made: MadeFrames, places: Sequence[int] | slice = slice(None)) -> list[View]:
-    """Frames with what was made at any size in their holes, in the guidance's tone; places: theirs in what was made."""
+def _with_holes_filled(
+    warped: Sequence[WarpedFrame], made: MadeFrames, places: Sequence[int] | slice = slice(None)
+) -> list[View]:
+    """Frames with their holes filled from `made` (of any size), in the guidance's tone; places: their indices in it."""
     assert made.guidance is not None
     made_colour, made_distance, guidance = (
         made.output.colour[places],
@@ -308,4 +316,4 @@ def _laid(told: Sequence[ToldFrame], made: MadeFrames, places: Sequence[int] | s
         guidance.known[:, 0].cpu().numpy() > 0, strict=True,
     )  # fmt: skip
     with ThreadPoolExecutor(max(1, min(torch.get_num_threads(), 8))) as pool:
-        return list(pool.map(lambda frame, part: frame.laid_over(*part), told, parts))
+        return list(pool.map(lambda frame, part: frame.laid_over(*part), warped, parts))

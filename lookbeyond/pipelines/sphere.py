@@ -1,6 +1,6 @@
 """The sphere as perspective views: which views cover it, in which order they are filled, and how they are put back.
 
-Networks that know pictures only as cameras take them work on such views; no network is in this module.
+Networks that know only perspective pictures work on such views; this module contains no network.
 """
 
 import math
@@ -66,7 +66,7 @@ def plan_views(known: np.ndarray, cameras: Sequence[Camera], heading_rad: float 
     Cameras that would find nothing left to fill are left out.
     """
     height = PLAN_WIDTH // 2
-    # a coarse pixel is known only if all that it covers is
+    # a coarse pixel is known only if everything that it covers is
     cell = np.ones([known.shape[1] // PLAN_WIDTH + 1] * 2, np.uint8)
     known = cv2.erode(np.pad(known, len(cell), mode="wrap").astype(np.uint8), cell) > 0
     known = known[len(cell) : -len(cell), len(cell) : -len(cell)]
@@ -82,7 +82,7 @@ def plan_views(known: np.ndarray, cameras: Sequence[Camera], heading_rad: float 
         left = [i for i in left if (seen[i] & ~known).any()]
         if not left:
             break
-        best = max(left, key=lambda i: shares[i])  # of equals the first, so that the same sphere gives the same order
+        best = max(left, key=lambda i: shares[i])  # the first of equals, so that the same sphere gives the same order
         left.remove(best)
         known |= seen[best]
         order.append(cameras[best])
@@ -118,7 +118,7 @@ def fill_views(
 def fill_canvas(
     canvas: np.ndarray, known: np.ndarray, paint: Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 ) -> np.ndarray:
-    """The same straight in the equirectangular picture: once as it is, then half a turn on, so that the seam is inside.
+    """The same in the equirectangular picture itself: once as it is, then turned by half, so that the seam is inside.
 
     paint: (picture, its unknown pixels, by how many columns it is rolled to the left) -> the picture filled. The second
     time only a band around the first picture's left and right edge is unknown.

@@ -8,8 +8,8 @@ import torch
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the UNet is told beside the noisy latents; P passes, each in its own order."""
+class Conditioning:
+    """The UNet's inputs beside the noisy latents, of P passes, each in its own order."""
 
     conditions: torch.Tensor  # [P, N, C, h, w]
     embeddings: torch.Tensor  # [P, 1, D]
@@ -23,41 +23,46 @@ class UNetBatches:
     """How rows go through the networks of both directions."""
 
     networks: Sequence[Any]
-    """The UNet of each direction; twice the same one where there is but one."""
+    """The UNet of each direction; the same one twice where there is only one."""
     shares_attention: bool
-    """Whether both directions of a clip have to go through the first one together (`ReversedMotion`)."""
+    """Whether both directions of a clip must go through the first one together (`ReversedMotion`)."""
     rows_at_once: int
 
     def predict(
-        self, call: Callable[..., torch.Tensor], frames: torch.Tensor, timestep: torch.Tensor, told: Told
+        self,
+        call: Callable[..., torch.Tensor],
+        frames: torch.Tensor,
+        timestep: torch.Tensor,
+        conditioning: Conditioning,
     ) -> torch.Tensor:
         """The networks' outputs for all passes [P, N, C, h, w], guided where there are scales.
 
         call: (network, model input, timestep, embeddings, ids, further options) -> output, one row each.
         """
-        copies = (1,) if told.scales is None else (0, 1)  # 0: told nothing but its rays, which are no matter of taste
+        # 0: without conditions but for its rays, which guidance is not to change
+        copies = (1,) if conditioning.scales is None else (0, 1)
         together = self.shares_attention and len(frames) == 2
         outputs: dict[tuple[int, int], torch.Tensor] = {}
         for network, rows in self._batches(len(frames), copies, together):
             which = [index for index, _ in rows]
             share = torch.tensor([copy for _, copy in rows], device=frames.device)[:, None, None]
-            model_input = torch.cat([frames[which], told.conditions[which] * share[..., None, None]], 2)
-            extra = {} if told.rays is None else {"raymap": told.rays[which]}
+            model_input = torch.cat([frames[which], conditioning.conditions[which] * share[..., None, None]], 2)
+            extra = {} if conditioning.rays is None else {"raymap": conditioning.rays[which]}
             if together:
                 extra["both_directions"] = True
-            embeddings = told.embeddings[which] * share.to(told.embeddings.dtype)
-            results = call(network, model_input, timestep, embeddings, told.ids, extra)
+            embeddings = conditioning.embeddings[which] * share.to(conditioning.embeddings.dtype)
+            results = call(network, model_input, timestep, embeddings, conditioning.ids, extra)
             outputs |= dict(zip(rows, results, strict=True))
         output = torch.stack([outputs[index, 1] for index in range(len(frames))])
-        if told.scales is None:
+        if conditioning.scales is None:
             return output
         free = torch.stack([outputs[index, 0] for index in range(len(frames))])
-        return free + told.scales * (output - free)
+        return free + conditioning.scales * (output - free)
 
     def _batches(
         self, passes: int, copies: Sequence[int], together: bool
     ) -> Iterator[tuple[Any, list[tuple[int, int]]]]:
-        """What goes through which network at once: rows (pass, copy), passes first."""
+        """The batches: a network and its rows (pass, copy), passes first."""
         if together:  # both directions of a copy
             size = max(1, self.rows_at_once // 2)
             for start in range(0, len(copies), size):

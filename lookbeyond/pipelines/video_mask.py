@@ -12,7 +12,7 @@ from .guidance import image_tensor
 from .latent_grid import LatentGrid
 
 MARGIN_PX = 64
-"""What is shown of what surrounds the holes, where a pass is cut down to them."""
+"""Margin around the holes that is shown where a pass is cropped to them."""
 LEAST_TILE_PX = 256
 """Smallest side of such a part: the model was trained on whole pictures."""
 MASKED = 0.5
@@ -121,7 +121,7 @@ def _stands_at(one: Pass) -> bool:
 
 
 def _span(wanted: torch.Tensor, margin: int, least: int, multiple: int) -> slice:
-    """The stretch of a side, bool [L], that holds all that is wanted and a margin, in multiples of so many pixels."""
+    """The range of a side, bool [L], that holds everything wanted and a margin, in multiples of so many pixels."""
     length = len(wanted)
     places = wanted.nonzero()[:, 0]
     first, end = int(places[0]) - margin, int(places[-1]) + 1 + margin

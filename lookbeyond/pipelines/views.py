@@ -32,10 +32,10 @@ from .guidance import Guidance, image_tensor
 from .guidance_latents import GuidanceLatents
 from .latent_grid import LatentGrid
 from .samplers import Levels, Sampler, sampler_of
-from .unet_batches import Told, UNetBatches
+from .unet_batches import Conditioning, UNetBatches
 
 ROWS_AT_ONCE, FRAMES_DECODED_AT_ONCE = 2, 4
-"""Unless memory asks for less."""
+"""Defaults; memory may require less."""
 
 
 @dataclass
@@ -49,10 +49,10 @@ class ViewsPipelineOutput(BaseOutput):
 class ViewsPipeline(DiffusionPipeline):
     """Denoises the frames of a clip from both of its anchors at once.
 
-    Networks that are trained for it (`ViewsUNet`) are told what is known of every frame. Stable Video Diffusion is
-    not, and knows no cameras: it follows the path because the frames start from the noised guidance (`strength`) and
-    what is known is held there (`hold`) while the noise is high, because of its anchors, and, where there are trained
-    ones, because of its raymap encoder and LoRA.
+    Networks that are trained for it (`ViewsUNet`) are conditioned on what is known of every frame. Stable Video
+    Diffusion is not, and knows no cameras: it follows the path because the frames start from the noised guidance
+    (`strength`) and what is known is held there (`hold`) while the noise is high, because of its anchors, and, where
+    there are trained ones, because of its raymap encoder and LoRA.
 
     Args:
         vae: an image or video autoencoder of diffusers, or `lookbeyond.models.Autoencoder`.
@@ -62,17 +62,17 @@ class ViewsPipeline(DiffusionPipeline):
         unet_backward: for the backward pass: `ReversedMotion` weights, or a whole UNet with attention of its own;
             without it `unet` runs on the flipped clip.
         raymap_encoder: a `RaymapEncoder` with its adapters, for an SVD UNet.
-        unet_weights: folder with one bare file of weights that replace the UNet's here and now.
+        unet_weights: folder with one bare file of weights that replace the UNet's at once.
         lora: folder of a LoRA (`lookbeyond.models.lora`) that is then added to them.
 
-    How much is worked on at once is a matter of memory and may be set at any time: `rows_at_once` (passes in one
-    forward of the UNet, guided and free ones counted) and `frames_decoded_at_once` (also for encoding; a video
-    autoencoder smooths over the frames that it sees together). For a UNet that makes colour only, `meter` measures
-    the distance in holes; without one it is a smooth continuation of what surrounds them.
+    How much is worked on at once depends on memory and may be set at any time: `rows_at_once` (passes in one forward of
+    the UNet, guided and free ones counted) and `frames_decoded_at_once` (also for encoding; a video autoencoder smooths
+    over the frames that it sees together). For a UNet that makes colour only, `meter` measures the
+    distance in holes; without one it is a smooth continuation of what surrounds them.
 
     Example:
         >>> pipeline = ViewsPipeline.from_pretrained("lookbeyond/presets/builtin/views", vae=vae)
-        >>> passes = [Pass(source, cameras, told_forward), Pass(target, cameras[::-1], told_backward)]
+        >>> passes = [Pass(source, cameras, guidance), Pass(target, cameras[::-1], guidance_backward)]
         >>> weights = spatial_weights(cameras, [source.camera, target.camera], scale=2.5)
         >>> frames = pipeline(passes, weights, unit=1.6, scale=2.5).colour
     """
@@ -117,7 +117,7 @@ class ViewsPipeline(DiffusionPipeline):
         return self.backbone.frames_per_walk
 
     def pass_length(self, count: int) -> int:
-        """How many frames a pass has to have that is to hold `count`."""
+        """How many frames a pass needs that is to hold `count`."""
         return max(count, self.backbone.frames_per_pass or 0)
 
     def preview(self, clean: torch.Tensor) -> torch.Tensor:
@@ -170,7 +170,9 @@ class ViewsPipeline(DiffusionPipeline):
         wanted = passes if "warped" in self.backbone.conditions else []
         encoded = [self.encode(self.grid.pad(one.guidance.colour)) for one in wanted]
         scales, micro = (min_guidance_scale, max_guidance_scale), (fps - 1, motion_bucket_id, noise_aug_strength)
-        told = self._told(passes, encoded, unit, scale, raymap, micro, fusion.guidance_scales(*scales), generator)
+        conditioning = self._conditioning(
+            passes, encoded, unit, scale, raymap, micro, fusion.guidance_scales(*scales), generator
+        )
         timesteps, whole = self.sampler.timesteps(num_inference_steps, strength, sigmas, known.device)
         start = known.start(
             guidance, unit, known.fused(encoded, weights, guidance), generator,
@@ -179,7 +181,7 @@ class ViewsPipeline(DiffusionPipeline):
         latents = self.sampler.pure(start.noise) if strength >= 1 else start.noised(self.sampler, timesteps[0])
         latents = denoise(
             latents, timesteps, hold * whole - (whole - len(timesteps)), start, self.sampler, fusion,
-            partial(self.unets.predict, self.call_unet, told=told), generator,
+            partial(self.unets.predict, self.call_unet, conditioning=conditioning), generator,
             callback_on_step_end and partial(callback_on_step_end, self),
         )  # fmt: skip
         if frames == "last":  # with as many before it as are decoded together
@@ -204,7 +206,7 @@ class ViewsPipeline(DiffusionPipeline):
         return UNetBatches(self.networks(), isinstance(self.unet_backward, ReversedMotion), self.rows_at_once)
 
     def prepare(self) -> None:
-        """Components that stand outside the UNet take their places in it (they know when they have)."""
+        """Installs the components outside the UNet in it, once."""
         if self.vae.dtype == torch.float16 and getattr(self.vae.config, "force_upcast", False):
             self.vae.to(torch.float32)  # half floats overflow in it; bfloat16 does not
         if isinstance(self.unet_backward, ReversedMotion):
@@ -218,15 +220,17 @@ class ViewsPipeline(DiffusionPipeline):
         own = self.unet_backward is not None and not isinstance(self.unet_backward, ReversedMotion)
         return [self.unet, self.unet_backward if own else self.unet]
 
-    def _told(self, passes, encoded, unit, scale, raymap, micro: tuple[float, ...], scales, generator) -> Told:
-        """What the UNet is told. encoded: P of [N, c, h, w], the guidance's colour as latents, where it wants these."""
+    def _conditioning(
+        self, passes, encoded, unit, scale, raymap, micro: tuple[float, ...], scales, generator
+    ) -> Conditioning:
+        """The UNet's conditioning. encoded: P of [N, c, h, w], latents of the guidance, where it takes these."""
         device, augmented = self._execution_device, (micro[-1], generator)
         latents = encoded or [None] * len(passes)
         conditions = [self._condition(*both, unit, scale, raymap, augmented) for both in zip(passes, latents)]
         embeddings = torch.cat([self.embed_anchor(one.anchor) for one in passes])[:, None]
         takes_rays = self.raymap_encoder is not None and raymap == "on"
         rays = self.grid.rays(passes, scale).to(device) if takes_rays else None
-        return Told(torch.stack(conditions), embeddings, rays, torch.tensor([micro], device=device), scales)
+        return Conditioning(torch.stack(conditions), embeddings, rays, torch.tensor([micro], device=device), scales)
 
     def _condition(self, one: Pass, warped: torch.Tensor | None, unit, scale, raymap, augmented) -> torch.Tensor:
         """[N, C, h, w]: the conditions that the UNet's config lists, of one pass, in that order."""
@@ -275,7 +279,7 @@ class ViewsPipeline(DiffusionPipeline):
 
     @property
     def latents(self) -> GuidanceLatents:
-        """What is known as latents of this UNet."""
+        """What is known, as latents of this UNet."""
         channels = self.vae.config.latent_channels, self.backbone.distance_channels
         return GuidanceLatents(self.grid, self.encode, *channels, self._execution_device)
 
@@ -294,11 +298,11 @@ class ViewsPipeline(DiffusionPipeline):
 
 
 def _change_weights(unet: torch.nn.Module, weights: Path | None, lora: Path | None) -> None:
-    """Other weights instead of a UNet's own, and a LoRA added to them."""
+    """Replaces a UNet's weights, and adds a LoRA to them."""
     if weights is not None:
         replace_weights(unet, weights)
     if lora is not None:
-        from lookbeyond.models.lora import fuse_lora, load_lora  # peft takes its time to import
+        from lookbeyond.models.lora import fuse_lora, load_lora  # peft is slow to import
 
         load_lora(unet, lora)
         fuse_lora(unet)

@@ -15,7 +15,7 @@ from .guidance import Guidance, image_tensor, warp_guidance
 
 @dataclass(frozen=True, eq=False)
 class WarpedWorld:
-    """A panorama seen by N other cameras, and behind what it shows its clean plate."""
+    """A panorama seen by N other cameras, and its clean plate behind it."""
 
     panorama: Panorama
     """No finer than the frames: sampling does not filter."""
@@ -49,9 +49,9 @@ def warp_world(
 ) -> tuple[Guidance, WarpedWorld]:
     """What a panorama shows of frames; its clean plate, if it has one, shows what was hidden."""
     panorama = panorama.shrunk_for(cameras[0])
-    told, front = warp_guidance(panorama, cameras, device)
+    guidance, front = warp_guidance(panorama, cameras, device)
     behind = None
     if panorama.plate is not None and not bool(front.known.all()):
-        told_behind, behind = warp_guidance(panorama.plate_panorama, cameras, device)
-        told = told.over(told_behind)
-    return told, WarpedWorld(panorama, front, behind)
+        guidance_behind, behind = warp_guidance(panorama.plate_panorama, cameras, device)
+        guidance = guidance.over(guidance_behind)
+    return guidance, WarpedWorld(panorama, front, behind)

@@ -13,6 +13,8 @@ from lookbeyond.geometry.coverage import Coverage
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import equirectangular_directions
 
+from .goals import DOUBT
+
 CELL_M = 0.05
 MAX_CELLS = 320
 """Along a side of the grid: in a larger place cells are larger."""
@@ -21,9 +23,12 @@ EXTENT_M = 6.0
 AZIMUTHS = 360
 ROWS = 256
 """Of the distance map, at most: finer ones are shrunk to their nearest."""
-DOUBT = 0.5
-"""What nobody saw may be nearer by this share: behind the photographer walls are guessed."""
-DOUBT_FROM_RAD = math.radians(40)
+UNSURE = 0.3
+"""In a place whose layout was not found everything may be nearer by this share; less if less is doubted than usual."""
+UNSURE_REACH_M = 0.5
+"""Where neither a room nor an open place was found, a camera 1.6 m high goes no farther: near walls can pass for halls.
+Twice as far if half as much is doubted as usual, anywhere if nothing is."""
+DOUBT_FROM_RAD = math.radians(30)
 """So far beside the photo what it shows has ended; before that, its walls go on."""
 
 
@@ -70,6 +75,8 @@ class FreeSpace:
         return all(self.coverage.too_far(place) <= 0 for place in places)
 
     def _why_no_farther(self, offset: NDArray) -> str:
+        if self.doubt and self.panorama.layout is None and self.panorama.place.kind == "neither":
+            return " (no room was found here, so its distances are a guess: doubt them less to trust them)"
         seen = _beyond_photo(self.panorama, np.array([math.atan2(offset[1], offset[0])]))[0] < 0.01
         return "" if seen or not self.doubt else " (nobody saw what is there: of the way it tells, not all is trusted)"
 
@@ -108,7 +115,10 @@ def _level_reach(panorama: Panorama, coverage: Coverage, azimuths: NDArray, doub
     """How far a camera may go, metres, at each azimuth."""
     level = np.stack([np.cos(azimuths), np.sin(azimuths), np.zeros(len(azimuths))], 1)
     reach = np.array([coverage.reach(direction) for direction in level])
-    return reach * (1 - doubt * np.minimum(_beyond_photo(panorama, azimuths) / DOUBT_FROM_RAD, 1))
+    reach *= _trusted(panorama, doubt) * (1 - doubt * np.minimum(_beyond_photo(panorama, azimuths) / DOUBT_FROM_RAD, 1))
+    if panorama.layout is None and panorama.place.kind == "neither" and doubt:
+        reach = np.minimum(reach, UNSURE_REACH_M * panorama.camera_height / 1.6 * DOUBT / doubt)
+    return reach
 
 
 def free_space(panorama: Panorama, clearance_m: float, extent_m: float = EXTENT_M, doubt: float = DOUBT) -> FreeSpace:
@@ -126,7 +136,7 @@ def free_space(panorama: Panorama, clearance_m: float, extent_m: float = EXTENT_
     # what stands beside the grid is not near: only its own cells and a margin are marked
     margin = math.ceil(clearance_m / cell_m) + 2
     taken = np.zeros((size + 2 * margin,) * 2, bool)
-    points = _nearest_points(panorama)
+    points = _nearest_points(panorama) * np.float32(_trusted(panorama, doubt))
     level_points = points[np.abs(points[:, 2]) < clearance_m]
     at = np.rint(level_points[:, :2] / cell_m).astype(int) + middle + margin
     at = at[((at >= 0) & (at < len(taken))).all(1)]
@@ -147,6 +157,11 @@ def free_space(panorama: Panorama, clearance_m: float, extent_m: float = EXTENT_
             f"it, and the clearance is {clearance_m:.2f} m; choose a smaller clearance."
         )
     return FreeSpace(panorama, coverage, clearance_m, doubt, cell_m, clear_m, is_open)
+
+
+def _trusted(panorama: Panorama, doubt: float) -> float:
+    """The share of every distance that is believed."""
+    return 1.0 if panorama.layout else 1 - UNSURE * min(1.0, doubt / DOUBT)
 
 
 def _outside(panorama: Panorama, cell_m: float, middle: int) -> NDArray[np.bool_]:

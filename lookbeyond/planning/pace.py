@@ -1,7 +1,6 @@
 """When the camera is where: as fast as its limits allow, from rest to rest."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +8,7 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from lookbeyond.errors import InputError
 
+from .goals import Limits
 from .route import SAMPLES, Curve
 
 RAMP_S = 1.5
@@ -17,23 +17,6 @@ SIDEWAYS_M_S2 = 0.3
 """Most that the camera is pulled aside in a bend."""
 BRAKING = 0.04
 """Share of the way, before a bend or a turn, in which it slows down."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a move may not exceed."""
-
-    speed_m_s: float = 0.5
-    turn_deg_s: float = 20.0
-    jerk_m_s3: float = 1.0
-    """Of the camera's place: how fast its acceleration changes."""
-
-    def __post_init__(self) -> None:
-        for name, value in (
-            ("speed", self.speed_m_s), ("turning speed", self.turn_deg_s), ("jerk", self.jerk_m_s3),
-        ):  # fmt: skip
-            if not (math.isfinite(value) and value > 0):
-                raise InputError(f"The move's {name} is limited to {value:g}; give a number above 0.")
 
 
 def shares_of_way(

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,11 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
 from lookbeyond.geometry.panorama import Panorama
 
-from .free_space import DOUBT, EXTENT_M, FreeSpace, free_space
+from .free_space import EXTENT_M, FreeSpace, free_space
 from .gaze import KNOTS, heading_along, plan_headings
+from .goals import EndOn, FromTo, Goal, MoveSettings
 from .knowledge import HEADINGS, Knowledge, knowledge_of
-from .pace import Limits, shares_of_way
+from .pace import shares_of_way
 from .route import SAMPLES, Curve, Routes, smooth_curve
 
 GAZE_M = 2.0
@@ -32,52 +33,6 @@ PAN_GAIN = 0.4
 END_M = (0.8, 2.5)
 """Nearest and farthest from which a move ends on something: half as far as it is from the viewpoint, within these."""
 TRIED_ENDS = 400
-
-
-@dataclass(frozen=True)
-class ShowRoom:
-    """To places far from each other, from which much of the photo is seen."""
-
-
-@dataclass(frozen=True)
-class FromTo:
-    """Between two places of the plan (x, y); metres, world. No start: the world's viewpoint."""
-
-    end: tuple[float, float]
-    start: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True)
-class EndOn:
-    """To a view of a point (x, y, z); metres, world."""
-
-    target: tuple[float, float, float]
-
-
-Goal = ShowRoom | FromTo | EndOn
-
-
-@dataclass(frozen=True)
-class MoveSettings:
-    """How a move is planned."""
-
-    clearance_m: float = 0.3
-    doubt: float = DOUBT
-    """0..1: what the photo did not show may be nearer than the world says, by this share."""
-    limits: Limits = field(default_factory=Limits)
-    fps: float = 24.0
-    frames: int = 0
-    """0: as few as the limits allow."""
-
-    def __post_init__(self) -> None:
-        if not 0.05 <= self.clearance_m <= 10:
-            raise InputError(f"A clearance of {self.clearance_m:g} m cannot be kept; give 0.05 to 10 metres.")
-        if not 0 <= self.doubt < 1:
-            raise InputError(f"The doubt in what nobody saw cannot be {self.doubt:g}; give 0 to less than 1.")
-        if not (math.isfinite(self.fps) and 1 <= self.fps <= 240):
-            raise InputError(f"A rate of {self.fps:g} frames a second is impossible; give 1 to 240.")
-        if not 0 <= self.frames <= 10_000 or self.frames == 1:
-            raise InputError(f"A move cannot have {self.frames} frames; give 2 to 10000, or 0.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,6 +61,11 @@ class Working:
 
 STAYS = ("vae", "unet_backward", "raymap_encoder")
 """Networks that stay on the device while others come and go: small, or used in the midst of another's work."""
+PIXELS = "pixels"
+"""Name of what a clip's own pixels take: what is told of its frames, videos and masks."""
+PIXEL_VALUES: Mapping[str, float] = {"masked-video": 25}
+"""By pipeline, how many floats of a clip's every pixel are alive while the autoencoder works; counted, of a few frames.
+Other pipelines' clips are shorter: theirs are in what was measured of their networks."""
 CLIP = 10**6
 """All frames of a clip, however many."""
 # counted on 14 frames of 576 x 1024, resp. a picture of 1024 x 1024; with both passes or both halves of the guidance
@@ -95,6 +100,8 @@ class Part:
     """Parameters of its two largest layers: while one works, the next is brought."""
     dtype: str = ""
     """Its own, whatever the others' is."""
+    first: bool = False
+    """Whether it works, and is gone, before the others are loaded."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,8 @@ class MemoryPlan:
     peak_gb: float
     """Expected, 1e9 bytes."""
     free_gb: float
+    texts: Literal["", "whole", "layers"] = ""
+    """How a text encoder is held that is gone before the others are loaded; "" where there is none."""
 
     def __str__(self) -> str:
         held = {
@@ -118,9 +127,14 @@ class MemoryPlan:
             "group": "two layers at a time are on it",
         }[self.offload]
         slices = ", decoding and feed-forward in slices" if self.chunked else ""
+        first = {
+            "": "",
+            "whole": "the text encoder works before the others, ",
+            "layers": "the text encoder works before the others, two of its layers at a time, ",
+        }[self.texts]
         return (
             f"Memory: {self.peak_gb:.1f} GB expected of {self.free_gb:.1f} GB free on {self.device}; "
-            f"{self.dtype}, {held}{slices}."
+            f"{self.dtype}, {first}{held}{slices}."
         )
 
 
@@ -134,11 +148,13 @@ def plan(parts: Sequence[Part], free_bytes: float, *, device: str = "cuda", dtyp
     )  # fmt: skip
     ladder = ladder if device.startswith("cuda") else ladder[:2]
     usable = free_bytes * (1 - RESERVE) - CONTEXT_GB * GB
+    working_times = PROCESSOR_WORKING if device.startswith("cpu") else 1
+    texts, before = _texts_first([part for part in parts if part.first], usable, device, dtype)
     least = float("inf")
     for offload, chunked in ladder:
-        peak = _peak(parts, offload, chunked, dtype, PROCESSOR_WORKING if device.startswith("cpu") else 1)
+        peak = max(before, _peak([part for part in parts if not part.first], offload, chunked, dtype, working_times))
         if peak <= usable:
-            return MemoryPlan(device, dtype, offload, chunked, peak / GB, free_bytes / GB)
+            return MemoryPlan(device, dtype, offload, chunked, peak / GB, free_bytes / GB, texts)
         least = min(least, peak)
     needed = (least + CONTEXT_GB * GB) / (1 - RESERVE) / GB
     raise DoesNotFit(
@@ -170,13 +186,26 @@ def room_for(preset: Preset, device: str, memory_bytes: float, dtype: str = "") 
     return "fits" if how.offload == "none" else "fits in parts, slower"
 
 
+def _texts_first(
+    encoders: Sequence[Part], usable: float, device: str, dtype: str
+) -> tuple[Literal["", "whole", "layers"], float]:
+    """How text encoders are held that work one by one before anything else, and the bytes of the largest."""
+    if not encoders:
+        return "", 0.0
+    whole, layers = (
+        max(BYTES[part.dtype or dtype] * count for part, count in zip(encoders, counts, strict=True))
+        for counts in ([part.parameters for part in encoders], [part.layers for part in encoders])
+    )
+    return ("whole", whole) if whole <= usable or not device.startswith("cuda") else ("layers", layers)
+
+
 def _peak(parts: Sequence[Part], offload: str, chunked: bool, dtype: str, working_times: float) -> float:
     """Bytes on the device at the worst moment."""
     stays, most = 0.0, 0.0
     for part in parts:
         size = BYTES[part.dtype or dtype]
         working = working_times * size * (part.chunked_values if chunked else part.working_values)
-        if offload == "none" or part.name.rpartition("/")[2] in STAYS:
+        if offload == "none" or part.name.rpartition("/")[2] in (*STAYS, PIXELS):
             stays, brought = stays + size * part.parameters, 0.0
         else:
             brought = size * (part.parameters if offload == "model" else part.layers)
@@ -198,6 +227,10 @@ def parts_of(preset: Preset, size: tuple[int, int] | None = None, frames: int = 
             continue
         owner, about = found
         dtype = MEASURES_IN if about.pipeline == "depth" else ""
+        if about.pipeline in PIXEL_VALUES:
+            width, height = size or about.size
+            values = PIXEL_VALUES[about.pipeline] * width * height * frames
+            parts.append(Part(f"{stage}/{PIXELS}", values, 0, 0, 0, "float32"))
         for role, component in about.components.items():
             width, height = size if size and stage == "views" else about.size
             pixels = width * height
@@ -214,6 +247,7 @@ def parts_of(preset: Preset, size: tuple[int, int] | None = None, frames: int = 
                         f"{stage}/{role}" + (f"/{name}" if component.parts else ""), count,
                         working.whole * pixels_at_work * most, working.chunked * pixels_at_work * least, layers,
                         kept_in(component, name) or dtype,
+                        about.pipeline == "masked-video" and name.startswith("text_encoder"),
                     )
                 )  # fmt: skip
     return parts

@@ -55,7 +55,7 @@ def read(path: Path) -> Checkpoint:
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise InputError(
             f"The checkpoint {path} cannot be read ({one_line(error)}); give --out another folder, "
-            "or delete the file to begin anew."
+            "or delete the file to start afresh."
         ) from error
 
 
@@ -65,7 +65,7 @@ def _read(path: Path) -> Checkpoint:
     average: dict[int, torch.Tensor] = {}
     with safe_open(path, "pt") as file:
         facts: dict[str, Any] = json.loads(file.metadata()["lookbeyond"])
-        for name in file.keys():  # noqa: SIM118, it is no dictionary
+        for name in file.keys():  # noqa: SIM118, it is not a dictionary
             part, _, rest = name.partition("/")
             owner, _, key = rest.partition("/")
             if part == "modules":

@@ -97,7 +97,7 @@ def worn_panorama(colour: np.ndarray, logs: np.ndarray, camera_height: float, rn
 
 
 def pass_guidance(panorama: Guidance, near: Guidance, far: Guidance) -> Guidance:
-    """What one temporal pass is told: its own anchor first, then the other one, then the panorama."""
+    """The guidance of one temporal pass: its own anchor first, then the other one, then the panorama."""
     return near.over(far).over(panorama).filled()
 
 
@@ -141,7 +141,7 @@ def encode_clip(
     thumbnails = [cv2.resize(view.colour, (96, 96), interpolation=cv2.INTER_AREA) for view in (views[0], views[-1])]
     return {
         "clean": encode_guidance(vae, truth, unit)[:, :-1],
-        **{name: encode_guidance(vae, told, unit) for name, told in guidance.items()},
+        **{name: encode_guidance(vae, one, unit) for name, one in guidance.items()},
         "raymap": np.stack(rays), "thumbnails": np.stack(thumbnails), "measured": np.ones((), np.float16),
     }  # fmt: skip
 
@@ -156,14 +156,12 @@ def add_footage_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read_footage(options: argparse.Namespace) -> list[Move]:
-    """The camera moves that the options name; what cannot be used is warned of. InputError when nothing is left."""
+    """The camera moves that the options name; unusable ones are left out with a warning. InputError if none is left."""
     shots = [path for folder in (*options.shots, *options.captures) for path in captures(folder)]
     texts = [text for folder in options.real_estate for text in annotations(folder)]
     moves = [*read_each(shots, read_capture), *read_each(texts, read_move)]
     if not moves and (shots or texts):
-        raise InputError(
-            f"None of the {len(shots) + len(texts)} camera moves can be read; the warnings say why of each."
-        )
+        raise InputError(f"None of the {len(shots) + len(texts)} camera moves can be read; the warnings say why.")
     return moves
 
 
@@ -242,12 +240,12 @@ def clip_of(frames: Sequence[Frame], vae: Autoencoder, rng: np.random.Generator)
     scale = float(np.median(np.stack([view.distance for view in views])))
 
     def warped(source: View) -> Guidance:
-        told = warp_guidance(source, cameras, vae.device)[0]
+        guidance = warp_guidance(source, cameras, vae.device)[0]
         if measured:
-            return told
+            return guidance
         still = [float(np.linalg.norm(camera.position - source.camera.position) < 1e-3 * scale) for camera in cameras]
-        here = torch.tensor(still, device=told.known.device)[:, None, None, None]
-        return Guidance(told.colour * here, told.distance, told.known * here)
+        here = torch.tensor(still, device=guidance.known.device)[:, None, None, None]
+        return Guidance(guidance.colour * here, guidance.distance, guidance.known * here)
 
     from_source, from_target = warped(views[0]), warped(views[-1])
     one, other = from_target[[0]], from_source[[-1]]  # each anchor as the other one sees it
@@ -270,8 +268,8 @@ def cut_clips(
 ) -> Path:
     """A shard of clips of every move, in a folder of their own below `folder`, which is returned.
 
-    Shards that are there already are kept. Moves that cannot be used are warned of. share: (number, of how many)
-    processes that do it together, each its own moves.
+    Shards that are there already are kept. Moves that cannot be used are left out with a warning. share: (number, of
+    how many) processes that share the work, each with its own moves.
     """
     digest = hashlib.sha256(repr((clips_per_move, [move.name for move in moves])).encode()).hexdigest()[:12]
     folder = folder / digest
@@ -299,14 +297,14 @@ def write_clips(path: Path, clips: Sequence[dict[str, np.ndarray]]) -> None:
 
 
 def read_clips(path: Path) -> dict[str, np.ndarray]:
-    """A shard's arrays, one entry a clip; InputError for what is no shard."""
+    """A shard's arrays, one entry a clip; InputError for what is not a shard."""
     try:
         with np.load(path) as shard:
             clips = {name: shard[name] for name in shard.files}
         # earlier shards are all of rooms
         return {"measured": np.ones(len(clips["clean"]), np.float16)} | clips
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"The file {path} is no shard of clips; delete it and make it again.") from error
+        raise InputError(f"The file {path} is not a shard of clips; delete it and make it again.") from error
 
 
 def clip_shards(folders: Sequence[Path]) -> list[Path]:

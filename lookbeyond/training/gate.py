@@ -113,9 +113,9 @@ def fit_gate(judged: Judged) -> Gate:
 
     def loss() -> torch.Tensor:
         search.zero_grad()
-        told = binary_cross_entropy_with_logits(values @ slopes + base, right) + _PENALTY * (slopes**2).sum()
-        told.backward()
-        return told
+        cost = binary_cross_entropy_with_logits(values @ slopes + base, right) + _PENALTY * (slopes**2).sum()
+        cost.backward()
+        return cost
 
     search.step(loss)
     weights = slopes.detach().numpy() / spread

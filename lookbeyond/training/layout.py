@@ -4,7 +4,7 @@
     lookbeyond train layout --photos photos --out weights --minutes 25
 
 Each time a photo is drawn it gets another light, lens and file: exposure, white balance, contrast, vignetting, noise,
-blur, JPEG; its camera is told a little wrong, as one found from lines or guessed is; half of all photos are mirrored.
+blur, JPEG; its camera is a little wrong, as one found from lines or guessed is; half of all photos are mirrored.
 
 The loss: Laplace likelihoods of the log distances (seen columns count three times the hidden ones) and of the ceiling,
 likelihoods of corners, kinds and open places, and the angle of the walls.
@@ -165,7 +165,7 @@ def batch_of(samples: Sequence[dict[str, np.ndarray]], device: str) -> dict[str,
 
 def layout_loss(network: LayoutNetwork, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """`batch` as `batch_of` makes it."""
-    told = network(batch["colour"], batch["known"])
+    predicted = network(batch["colour"], batch["known"])
     inside = 1 - batch["is_open"]
     seen = F.pad(batch["known"].amax((1, 2)).view(-1, CELL_COLUMNS, 2).amax(-1), (_SIDE, _SIDE))
     weight = (0.5 + seen) * inside[:, None]
@@ -173,20 +173,21 @@ def layout_loss(network: LayoutNetwork, batch: dict[str, torch.Tensor]) -> dict[
     def mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         return (values * weights).sum() / weights.sum().clamp_min(1e-6)
 
-    off = (told.walls - batch["walls"]).abs()
-    walls = mean(off * torch.exp(-told.wall_scales) + told.wall_scales + 0.7 * off, weight)
-    off_above = (told.ceiling - batch["ceiling"]).abs()
-    ceiling = mean(off_above * torch.exp(-told.ceiling_scale) + told.ceiling_scale, inside)
+    off = (predicted.walls - batch["walls"]).abs()
+    walls = mean(off * torch.exp(-predicted.wall_scales) + predicted.wall_scales + 0.7 * off, weight)
+    off_above = (predicted.ceiling - batch["ceiling"]).abs()
+    ceiling = mean(off_above * torch.exp(-predicted.ceiling_scale) + predicted.ceiling_scale, inside)
     corners = mean(
-        F.binary_cross_entropy_with_logits(told.corners, batch["corners"], reduction="none"), weight + 2 * seen * weight
+        F.binary_cross_entropy_with_logits(predicted.corners, batch["corners"], reduction="none"),
+        weight + 2 * seen * weight,
     )
-    normals = mean(1 - (told.normals * batch["normals"]).sum(-1), weight)
-    open_place = F.binary_cross_entropy_with_logits(told.open_place, batch["is_open"])
+    normals = mean(1 - (predicted.normals * batch["normals"]).sum(-1), weight)
+    open_place = F.binary_cross_entropy_with_logits(predicted.open_place, batch["is_open"])
     here = batch["known_cells"] * (batch["logs"] < FARTHEST)
-    apart = (told.distance - batch["logs"]).abs().clamp_max(3)
-    distance = mean(apart * torch.exp(-told.distance_scales) + told.distance_scales + 0.7 * apart, here)
+    apart = (predicted.distance - batch["logs"]).abs().clamp_max(3)
+    distance = mean(apart * torch.exp(-predicted.distance_scales) + predicted.distance_scales + 0.7 * apart, here)
     in_rooms = batch["known_cells"] * inside[:, None, None]
-    kinds = mean(F.cross_entropy(told.kinds, batch["kinds"], reduction="none"), in_rooms)
+    kinds = mean(F.cross_entropy(predicted.kinds, batch["kinds"], reduction="none"), in_rooms)
     loss = walls + distance + 0.3 * ceiling + 3 * corners + normals + 0.3 * open_place + 0.5 * kinds
     with torch.no_grad():
         figures = {

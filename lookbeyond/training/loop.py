@@ -47,11 +47,11 @@ Batch = Any
 Draw = Callable[[int, np.random.Generator], Batch]
 """(step, generator) -> a batch on the device; the same arguments always give the same one."""
 _SHARDED = {"FSDP": "FSDP", "DEEPSPEED": "DeepSpeed", "MEGATRON_LM": "Megatron-LM"}
-"""What `accelerate launch` may be told to spread one model over several devices by."""
+"""What `accelerate launch` may be set to spread one model over several devices by."""
 
 
 class TrainingError(LookBeyondError):
-    """A run that cannot go on."""
+    """A run that cannot continue."""
 
 
 def parser_of(stage: str, text: str | None) -> argparse.ArgumentParser:
@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, minutes: float, batch: int
 def begin(options: argparse.Namespace, *, uneven: bool = False) -> Accelerator:
     """Joins the other processes, if there are any, and seeds the weights to come; `options.device` is then a device.
 
-    uneven: not every batch reaches every weight. Raises InputError for options that cannot be.
+    uneven: not every batch reaches every weight. Raises InputError for impossible options.
     """
     for name in ("batch", "accumulate", "steps", "minutes", "learning_rate"):
         value = getattr(options, name)
@@ -157,17 +157,17 @@ def run(
 ) -> None:
     """Trains until the budget is spent; resumes from OUT/checkpoint.safetensors where there is one.
 
-    Where there is none, `options.continue_from` gives weights and optimizer; the average of the weights begins anew.
+    Where there is none, `options.continue_from` gives weights and optimizer; the average of the weights starts afresh.
 
     modules: name -> module with save_pretrained, on the device; their averaged weights are saved to OUT/name.
-    loss_of(batch): the losses by name; "loss" is minimised, all are logged (their mean) to OUT/log.csv.
+    loss_of(batch): the losses by name; "loss" is minimised, the means of all are logged to OUT/log.csv.
     on_save(step): called by the first process after each save with the averaged weights in place.
-    ahead: each batch is drawn in a thread of its own while the one before is learned from; for draws that take long and
+    ahead: each batch is drawn in a separate thread while the previous one is trained on; for draws that take long and
         leave torch's own generator alone.
     The learning rate warms up over 200 steps and falls linearly to zero at the end of the budget. SIGTERM and Ctrl-C
-    end the run after the step at hand, saved.
+    end the run after the current step, and save it.
 
-    Raises InputError when a checkpoint does not fit, TrainingError when the loss is not a number any more.
+    Raises InputError when a checkpoint does not fit, TrainingError when the loss is no longer a number.
     """
     _Run(accelerator, modules, loss_of, options, on_save, ema_decay).train(draw, ahead, save_every_s)
 
@@ -213,7 +213,7 @@ class _Run:
 
     @property
     def spent(self) -> float:
-        """The share of the budget that is used up."""
+        """The share of the budget that is spent."""
         options = self.options
         budgets = ((self.step, options.steps), (self.elapsed_s, options.minutes and options.minutes * 60))
         return max(used / budget for used, budget in budgets if budget is not None)
@@ -265,13 +265,13 @@ class _Run:
         self.step, self.counted = self.step + 1, self.counted + self.options.accumulate
 
     def _log(self, bar: tqdm) -> None:
-        """A row of the log: the mean losses since the last one. TrainingError when one is not a number any more."""
+        """A row of the log: the mean losses since the last one. TrainingError when one is no longer a number."""
         options = self.options
         sums: Any = self.accelerator.reduce(self.sums, "mean")
         means = {name: float(value) / self.counted for name, value in sums.items()}
         if not all(map(math.isfinite, means.values())):
             raise TrainingError(
-                f"The loss is not a number any more (step {self.step}); resume from {options.out} with a lower "
+                f"The loss is no longer a number (step {self.step}); resume from {options.out} with a lower "
                 "--learning-rate."
             )
         seconds = max(self.elapsed_s - self.logged_s, 1e-9)
@@ -339,7 +339,7 @@ class _Reader:
 
 
 def _agreed(accelerator: Accelerator, elapsed: float, stop: bool) -> tuple[float, bool]:
-    """The first process's clock for all, and whether any of them was asked to stop."""
+    """The first process's clock for all, and whether any process was asked to stop."""
     if accelerator.num_processes == 1:
         return elapsed, stop
     asked: Any = accelerator.reduce(torch.tensor([float(stop)], device=accelerator.device), "sum")
@@ -349,7 +349,7 @@ def _agreed(accelerator: Accelerator, elapsed: float, stop: bool) -> tuple[float
 
 @contextlib.contextmanager
 def _asked_to_stop() -> Iterator[list[int]]:
-    """A list that SIGTERM or Ctrl-C put themselves into; the second time they act as usual."""
+    """A list that SIGTERM and Ctrl-C are appended to; the second time they act as usual."""
     asked: list[int] = []
     handlers: dict[int, Any] = {}
 
@@ -390,7 +390,7 @@ def _checkpoint_of(modules, optimizer, ema, step: int, elapsed: float) -> checkp
 
 
 def _resume(modules, parameters, optimizer, ema, options: argparse.Namespace) -> tuple[int, float]:
-    """Loads the run's own checkpoint, or the other run's that it goes on from; gives step and elapsed seconds."""
+    """Loads the run's own checkpoint, or that of the run it continues; returns step and elapsed seconds."""
     own = checkpoint.find(options.out)
     source = own or (options.continue_from and checkpoint.find(options.continue_from))
     if source is None:

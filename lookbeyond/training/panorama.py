@@ -6,14 +6,14 @@
 Rooms bring their distance. Pictures have none: they teach colour only, and their distance stays out of the loss.
 
 The paper's network (`--network dit-xl-2`, colour only) is trained on the latents of Stable Diffusion's autoencoder, and
-told the photo by a CLIP vision tower; both are published models, given by folder, and stay as they are.
+conditioned on the photo by a CLIP vision tower; both are published models, given by folder, and stay as they are.
 
     accelerate launch -m lookbeyond.training.panorama --network dit-xl-2 --vae sd-vae-ft-ema --image-encoder clip \
         --matterport scans --out weights --gradient-checkpointing
 
 Neither network can break the panorama's seam. `--network dit-xl-2-plain` can: a plain DiT with its fixed embedding of
 places, as the paper has it. It is trained with the cycle-consistency loss: what it makes of a panorama that is turned
-should be turned by as much (`--cycle-loss 0` leaves that out, to see what it is good for).
+should be turned by as much (`--cycle-loss 0` leaves that out, for comparison).
 
 Flow matching (Lipman et al. 2023): latents x = (1 - t)·clean + t·noise, the network predicts noise - clean. Every
 sample is a room rolled so that a photo of random field of view, pitch, roll and aspect stands at its centre; the
@@ -189,8 +189,8 @@ def flow_loss(transformer, encoder, batch, cycle: float = 0.0) -> dict[str, torc
     level = t[:, None, None, None]
     noisy = (1 - level) * clean + level * noise
     colour = clean[:, :channels] * known
-    told = (noisy, t * 1000, embed_images(encoder, batch["photos"]), colour, known)
-    velocity = transformer(*told)
+    inputs = (noisy, t * 1000, embed_images(encoder, batch["photos"]), colour, known)
+    velocity = transformer(*inputs)
     error = (velocity.float() - (noise - clean)).square()
     # in units of the clean latents' error, bounded: late steps must not drown the early ones
     error = error * level.clamp_min(0.05)
@@ -204,7 +204,7 @@ def flow_loss(transformer, encoder, batch, cycle: float = 0.0) -> dict[str, torc
     if cycle:
         patch, columns = transformer.config.patch_size, clean.shape[-1]
         turn = patch * int(torch.randint(1, columns // patch, ()))
-        apart = (rolled(transformer, turn, *told) - velocity).float().square() * level.clamp_min(0.05)
+        apart = (rolled(transformer, turn, *inputs) - velocity).float().square() * level.clamp_min(0.05)
         losses |= {"loss": losses["loss"] + cycle * apart.mean(), "cycle": apart.mean()}
     return losses
 

@@ -83,7 +83,7 @@ def read_photos(path: Path) -> list[StoredPhoto]:
             ))  # fmt: skip
         return photos
     except (OSError, KeyError, ValueError, EOFError) as error:
-        raise InputError(f"The file {path} is no shard of photos; delete it and make it again.") from error
+        raise InputError(f"The file {path} is not a shard of photos; delete it and make it again.") from error
 
 
 def main(argv: list[str] | None = None) -> None:

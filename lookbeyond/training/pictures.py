@@ -37,5 +37,5 @@ def folders(accelerator: Accelerator, options: argparse.Namespace) -> list[Path]
     made = write_shards(pictures, options.out / "panoramas", options.height, share=share, progress=bar)
     accelerator.wait_for_everyone()
     if not any(made.glob(SHARDS)):
-        raise InputError(f"None of the {len(pictures)} panoramas can be read; the warnings above say why of each.")
+        raise InputError(f"None of the {len(pictures)} panoramas can be read; the warnings above say why.")
     return [*options.rooms, made]

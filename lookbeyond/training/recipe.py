@@ -4,7 +4,7 @@
     lookbeyond train recipe --out weights --minutes 28 --at-once 9      # stops after 9 minutes; again, it goes on
 
 Of the time the autoencoder gets 5 parts, the panorama 14 and the views 9. Rooms and clips are rendered beside the
-training, which begins with the first of them. OUT/preset is the preset in the end, and OUT/parts the same with the
+training, which begins with the first of them. OUT/preset is the finished preset, and OUT/parts the same with the
 trainers' logs, in pieces of at most 15 MiB for where larger files cannot be carried (`cat OUT/parts/* | tar x`).
 """
 
@@ -32,7 +32,7 @@ POLL_S = 0.2
 
 
 class Stopped(Exception):
-    """The time of this call is over; what was begun is saved."""
+    """The time of this call is over; the work so far is saved."""
 
 
 class Work:
@@ -43,7 +43,7 @@ class Work:
         self.beside: list[subprocess.Popen] = []
 
     def start(self, name: str, *arguments: str | Path, threads: int = 0) -> subprocess.Popen:
-        """threads: of the processor, that it may take; 0: as it likes."""
+        """threads: processor threads that it may use; 0: its own choice."""
         environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
         return subprocess.Popen([*PROGRAM, f"{__package__}.{name}", *map(str, arguments)], env=environment)
 
@@ -60,7 +60,7 @@ class Work:
             raise loop.TrainingError(f"`train {name}` ended with {process.returncode}; its last lines above say why.")
 
     def first_of(self, folder: Path) -> None:
-        """Waits for what is rendered beside to have made a first shard."""
+        """Waits until the rendering beside has made a first shard."""
         while not any(folder.glob(SHARDS)):
             if all(process.poll() is not None for process in self.beside):
                 raise loop.TrainingError(f"Nothing was rendered into {folder}; the lines above say why.")

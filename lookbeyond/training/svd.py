@@ -4,7 +4,7 @@ encoder with its adapters are trained.
     accelerate launch -m lookbeyond.training.svd --model stabilityai/stable-video-diffusion-img2vid \\
         --real-estate RealEstate10K --out weights --gradient-checkpointing
 
-One network learns both passes: half of the clips are read from their end, and their rays are told from there. OUT/lora
+One network learns both passes: half of the clips are read from their end, and their rays start there. OUT/lora
 (as peft writes it) and OUT/raymap_encoder are what a preset of SVD loads. `--model` is a folder in the hub's layout,
 or the id of a model that the hub's cache on this machine holds; nothing is downloaded.
 """
@@ -37,7 +37,7 @@ from .clips import add_footage_arguments, choose_frames, crop_frames, read_foota
 FPS, MOTION_BUCKET = 7, 127
 """SVD's micro-conditions, those that `ViewsPipeline` gives."""
 FREE_SHARE = 0.1
-"""Share of the samples that are told nothing but their rays, for classifier-free guidance."""
+"""Share of the samples that get nothing but their rays, for classifier-free guidance."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def load_backbone(model: str, device: str, dtype: torch.dtype) -> Backbone:
             "in the hub's layout, or fetch the model first with `lookbeyond fetch svd`."
         ) from error
     if loaded["unet"].config.in_channels != 2 * loaded["vae"].config.latent_channels:
-        raise InputError(f"The UNet in {model} is not told an image; give an image-to-video model.")
+        raise InputError(f"The UNet in {model} is not conditioned on an image; give an image-to-video model.")
     for part in loaded.values():
         part.to(device).eval().requires_grad_(False)
     return Backbone(**loaded)
@@ -153,7 +153,7 @@ class MovingFrames:
             small = [view.camera.resized(width, height) for view in views]
             rays = torch.from_numpy(plucker_rays(small, small[0], scale)).permute(0, 3, 1, 2)
             return torch.cat([image_tensor(view.colour) for view in views]), rays
-        raise InputError(f"Twenty clips of {move.name} and others could not be read; the warnings say why of each.")
+        raise InputError(f"Twenty clips of {move.name} and others could not be read; the warnings say why.")
 
 
 def denoising_loss(backbone: Backbone, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -170,21 +170,21 @@ def denoising_loss(backbone: Backbone, batch: dict[str, torch.Tensor]) -> dict[s
         clean = torch.cat([encode_images(backbone.vae, some) for some in frames.flatten(0, 1).split(4)]).float()
         clean = clean.unflatten(0, frames.shape[:2])
         first = frames[:, 0] + augmentation[:, None, None, None] * torch.randn_like(frames[:, 0])
-        told = backbone.vae.encode(first.to(dtype)).latent_dist.mode().float()  # not scaled, as in SVD
+        first_latents = backbone.vae.encode(first.to(dtype)).latent_dist.mode().float()  # not scaled, as in SVD
         side = backbone.image_encoder.config.image_size
         embedding = embed_images(backbone.image_encoder, _resize_with_antialiasing(frames[:, 0], (side, side)))
     kept = (torch.rand(count, device=device) >= FREE_SHARE).float()
-    told = told * kept[:, None, None, None]
+    first_latents = first_latents * kept[:, None, None, None]
     embedding = embedding.float() * kept[:, None]
     sigma = normal(0.7, 1.6)
     level = sigma[:, None, None, None, None]
     noisy = clean + level * torch.randn_like(clean)
     scaled = noisy / (level.square() + 1).sqrt()
-    told = told[:, None].expand(-1, frames.shape[1], -1, -1, -1)
+    first_latents = first_latents[:, None].expand(-1, frames.shape[1], -1, -1, -1)
     ids = torch.stack([torch.full_like(sigma, FPS - 1), torch.full_like(sigma, MOTION_BUCKET), augmentation], 1)
     output = unet(
-        torch.cat([scaled, told], 2).to(dtype), 0.25 * sigma.log(), embedding[:, None].to(dtype), ids.to(dtype),
-        raymap=rays,
+        torch.cat([scaled, first_latents], 2).to(dtype), 0.25 * sigma.log(), embedding[:, None].to(dtype),
+        ids.to(dtype), raymap=rays,
     ).sample.float()  # fmt: skip
     wanted = (noisy / (level.square() + 1) - clean) * (level.square() + 1).sqrt() / level
     return {"loss": (output - wanted).square().mean()}

@@ -4,7 +4,7 @@
     accelerate launch -m lookbeyond.training.views --from shots/a shots/b --vae weights/vae --out weights
 
 One network learns all that the views stage asks of it: the forward pass, the backward pass (a clip read from its
-end), single anchors whose holes are filled, and, now and then, frames told nothing but their anchor and their rays.
+end), single anchors whose holes are filled, and, now and then, frames that know only their anchor and their rays.
 """
 
 import argparse
@@ -74,7 +74,7 @@ class Clips:
             clean, raymap = clips["clean"][k][order], clips["raymap"][k][end][order]
             guidance = clips["backward" if end else "forward"][k][order].astype(np.float32)
             anchor = clean[0, :COLOURS]
-            if single:  # the far end, told by the panorama and perhaps by the near end's rays
+            if single:  # the far end, from the panorama and perhaps by the near end's rays
                 guidance = clips["anchor"][k][1 - end][None].astype(np.float32)
                 clean, raymap = clean[-1:], raymap[-1:]
                 if rng.uniform() < 0.5:
@@ -158,7 +158,7 @@ def clip_folders(accelerator: Accelerator, options: argparse.Namespace) -> list[
     made = cut_clips(moves, vae, options.out / "clips", options.clips_per_move, share=share)
     accelerator.wait_for_everyone()
     if not any(made.glob(SHARDS)):
-        raise InputError(f"None of the {len(moves)} camera moves can be used; the warnings above say why of each.")
+        raise InputError(f"None of the {len(moves)} camera moves can be used; the warnings above say why.")
     return [*options.clips, made]
 
 

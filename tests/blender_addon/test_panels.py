@@ -131,9 +131,9 @@ def test_the_time_left_runs_down_while_nothing_is_told(part, monkeypatch):
     task = part("tasks").RunningTask("Shoot", 0.42, "Frame 31 of 48", eta_s=83.0)
     time_left = part("status.panel").time_left
     assert time_left(task) == ", 1:23 left"
-    task.told_s -= 3.0
+    task.estimated_at_s -= 3.0
     assert time_left(task) == ", 1:20 left"
-    task.told_s -= 200.0
+    task.estimated_at_s -= 200.0
     assert time_left(task) == ", 0:00 left"
     task.eta_s = None
     assert time_left(task) == ""

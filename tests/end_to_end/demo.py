@@ -169,7 +169,7 @@ def run_session(blender_python: Path, settings: Settings, photo: Path, extension
             log = Path(environment["LOOKBEYOND_RUNTIME_DIR"]) / "service.log"
             if log.exists():
                 print(f"The service said:\n{log.read_text(errors='replace')}", file=sys.stderr)
-            last = next((line for line in reversed(said) if line.strip()), "it said nothing")
+            last = next((line for line in reversed(said) if line.strip()), "it printed nothing")
             raise DemoError(f"the session in Blender ended with {failed}: {last}")
         found = json.loads(job.with_name("session.json").read_text())
     progress = [line for line in said if re.match(r"(Build World|Shoot): +\d+%", line)]

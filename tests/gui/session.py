@@ -301,28 +301,38 @@ def preview_of(file: Path, folder: Path) -> bytes:
 
 def watch_beats() -> dict[str, list[tuple[float, float]]]:
     """The milliseconds (by the clock, and of their own) of all beats from now on that had work to do; those that put a
-    world's texture into the scene stand apart, and those that have Blender remember an undo step are told as well."""
+    world's texture into the scene stand apart. The undo steps that Blender itself writes within them are counted by
+    themselves, not with the beats: how long one takes is up to the file that is open."""
     module, build, undo = part("heartbeat"), part("world.build"), part("undo")
-    names = ("beats with work", "of these, with an undo step", "beats that change the world's texture")
+    names = ("beats with work", "undo steps that Blender wrote in them", "beats that change the world's texture")
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     called: list[str] = []
+    steps: list[tuple[float, float]] = []
     beat, set_scene_world, remember = module.beat, build.set_scene_world, undo.push_undo_step
 
     def watched():
         if not module.session.has_pending_work:
             return beat()
         called.clear()
+        steps.clear()
         began = time.perf_counter(), time.thread_time()
         pause = beat()
         took = 1e3 * (time.perf_counter() - began[0]), 1e3 * (time.thread_time() - began[1])
-        times[names[2] if "world" in called else names[0]].append(took)
-        if "undo" in called:
-            times[names[1]].append(took)
+        times[names[1]].extend(steps)
+        own = took[0] - sum(step[0] for step in steps), took[1] - sum(step[1] for step in steps)
+        times[names[2] if "world" in called else names[0]].append(own)
         return pause
+
+    def watched_step(message):
+        began = time.perf_counter(), time.thread_time()
+        try:
+            return remember(message)
+        finally:
+            steps.append((1e3 * (time.perf_counter() - began[0]), 1e3 * (time.thread_time() - began[1])))
 
     module.beat = watched
     build.set_scene_world = lambda *of: (called.append("world"), set_scene_world(*of))[1]
-    undo.push_undo_step = lambda message: (called.append("undo"), remember(message))[1]
+    undo.push_undo_step = watched_step
     return times
 
 

@@ -6,15 +6,18 @@ from dataclasses import replace
 import huggingface_hub.constants
 import pytest
 import torch
+from diffusers import WanVACETransformer3DModel
+from transformers import UMT5EncoderModel
 
-from benchmarks import counted, full_size, gpu, gpu_setups, real_shapes
+from benchmarks import counted, full_size, gpu, gpu_setups, random_weights, real_shapes
 from lookbeyond import presets
 from lookbeyond.errors import InputError
 from lookbeyond.models.reversed_motion import ReversedMotion
+from lookbeyond.pipelines import loading
 from lookbeyond.pipelines.guidance import warp_guidance
 from lookbeyond.presets import memory
 from lookbeyond.presets.memory import MEASURES_IN
-from tests.lookbeyond.pipelines.tiny import svd_views_pipeline
+from tests.lookbeyond.pipelines.tiny import svd_views_pipeline, wan_vace
 
 
 def test_the_shipped_preset_does_an_eighth_of_the_published_work():
@@ -111,3 +114,35 @@ def test_a_preset_of_full_size_runs_from_the_hubs_layout_in_its_memory(tmp_path,
     assert "GB expected of 12.0 GB free on cpu" in said and "2 anchors, then 14 frames of 64 x 64" in said
     with pytest.raises(InputError, match="does not fit"):
         full_size.main([*options, "--preset", "svd", "--memory-gb", "0.01"])
+
+
+def test_a_masked_video_preset_of_full_size_runs_too_its_memory_beside_its_plan(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "")
+    monkeypatch.setattr(memory, "free_memory", memory.free_memory)
+    monkeypatch.setattr(loading, "read_texts", loading.read_texts)
+    monkeypatch.setenv("LOOKBEYOND_PRESETS_DIR", str(tmp_path / "none"))
+    options = ["--tiny", "--device", "cpu", "--size", "32x64", "--frames", "5", "--hub", str(tmp_path / "hub")]
+    full_size.main([*options, "--preset", "vace"])
+    said = capsys.readouterr().out
+    assert "one clip of 5 frames of 64 x 32" in said and "of what was planned" in said
+    stages = [said.index(f"  {stage} after") for stage in ("text encoder", "loading the others", "encode", "decode")]
+    assert stages == sorted(stages)
+
+
+def test_random_weights_are_loaded_as_real_ones_would_be(tmp_path, monkeypatch):
+    """In several files, of several types, and those that share their numbers once."""
+    monkeypatch.setattr(random_weights, "SHARD_BYTES", 2000)
+    tiny = wan_vace()
+
+    def half(name: str) -> torch.dtype:
+        return torch.bfloat16 if name.startswith("vace_blocks") else torch.float32
+
+    for part, build in (
+        ("transformer", lambda: WanVACETransformer3DModel(**real_shapes.VACE["tiny"])),
+        ("text_encoder", lambda: UMT5EncoderModel(tiny.text_encoder.config)),
+    ):
+        millions = random_weights.write_network(build, tmp_path / part, half)
+        made = type(build()).from_pretrained(tmp_path / part)
+        assert len(list((tmp_path / part).glob("*.safetensors"))) > 1
+        assert millions == made.num_parameters() / 1e6 == build().num_parameters() / 1e6
+        assert all(torch.isfinite(weight).all() and weight.any() for weight in made.parameters() if weight.ndim > 1)

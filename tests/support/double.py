@@ -58,7 +58,7 @@ class DoublePipeline:
         steer = int(photo[0, 0, 0])
         self._steps(steer, callback, "Denoising", photo)
         colour = np.random.default_rng(seed).integers(0, 255, (width // 2, width, 3), np.uint8)
-        colour[:8] = photo.mean((0, 1)).astype(np.uint8)
+        colour[:8] = photo[..., :3].mean((0, 1)).astype(np.uint8)
         colour[-1, 0, 0] = steer if steer == 250 else 0
         heading, _, _ = heading_pitch_roll(camera)
         return Panorama(
@@ -75,7 +75,7 @@ class DoublePipeline:
         )
 
     def measure_world(
-        self, colour, *, camera_height=1.6, heading_rad=0.0, origin=(0, 0, 0), room="auto",
+        self, colour, *, camera_height=1.6, heading_rad=0.0, origin=(0, 0, 0), room="auto", prompt="",
         seed=0, callback=None,
     ):  # fmt: skip
         self._steps(int(colour[0, 0, 0]), callback, "Measuring", None)
@@ -109,8 +109,8 @@ class DoublePipeline:
         """Quick: how far the frames' mean is from the panorama's own, seen from its place."""
         frames = []
         for view in views:
-            told = extract_perspective(panorama.colour, view.camera, panorama.heading_rad)
-            other = float((abs(told.astype(int) - view.colour) > 16).any(-1).mean())
+            warped = extract_perspective(panorama.colour, view.camera, panorama.heading_rad)
+            other = float((abs(warped.astype(int) - view.colour) > 16).any(-1).mean())
             frames.append(WatchedFrame(None, other, None, 0.0, 1.0, 0.0))
         return frames
 

@@ -128,7 +128,8 @@ class PlayedService:
             (folder / "move.json").write_text(json.dumps(self.move))
             files = [folder / "move.json"]
         else:
-            files = self.world(request, folder) if hasattr(request, "photo") else self.shot(request, folder)
+            kinds = {"photo": self.world, "mask": self.edited, "cameras": self.shot}
+            files = next(make for name, make in kinds.items() if hasattr(request, name))(request, folder)
         for file in files:
             self.go_on.wait(20)
             time.sleep(self.pace_s)
@@ -155,6 +156,18 @@ class PlayedService:
         for name in ("panorama.png", "from_photo.png"):
             shutil.copy(self.panorama, folder / name)
         return [folder / name for name in ("panorama.png", "from_photo.png", "distance.exr", "world.json")]
+
+    def edited(self, request, folder: Path) -> list[Path]:
+        """The world that was asked for last, changed at a point 2 m before its middle."""
+        built = next(each for each in reversed(self.requests) if hasattr(each, "photo"))
+        files = self.world(built, folder)
+        about = json.loads((folder / "world.json").read_text())
+        heading, (x, y, z) = math.radians(about["heading"]), about["origin"]
+        former = [each for each in self.requests if hasattr(each, "mask")]
+        point = [x + 2 * math.cos(heading), y + 2 * math.sin(heading), z]
+        about["edits"] = [{"way": each.way, "world": each.world, "points": [point]} for each in former]
+        (folder / "world.json").write_text(json.dumps(about))
+        return files
 
     def shot(self, request, folder: Path) -> list[Path]:
         numbers = range(request.first_frame, request.first_frame + len(request.cameras))

@@ -85,7 +85,7 @@ class ShootClip(ShotUnit, tag="clip", frozen=True, kw_only=True):
 
 
 def read_watched(store: Store, identity: str, frames: int) -> WatchedClip:
-    """What a finished clip of so many frames was found to be. Damaged if its file is not what it was."""
+    """What the monitors found in a finished clip of so many frames. Raises Damaged if its file is damaged."""
     if not store.discard_if_damaged(identity, MONITORS, afresh=False):
         try:
             watched = msgspec.convert(read_json(store.unit(identity) / MONITORS), WatchedClip)
@@ -94,4 +94,4 @@ def read_watched(store: Store, identity: str, frames: int) -> WatchedClip:
         except (msgspec.ValidationError, InputError):
             pass
         store.discard(store.unit(identity))
-    raise Damaged("What was noted of a clip was damaged and has been removed with it; the clip is made again.")
+    raise Damaged("The notes on a clip were damaged and have been removed with it; the clip is made again.")

@@ -13,8 +13,7 @@ from lookbeyond.exchange.camera_move import CameraMove
 from lookbeyond.exchange.cameras_json import write_transforms_move
 from lookbeyond.files import write_json
 from lookbeyond.geometry.cameras import Camera
-from lookbeyond.planning.pace import Limits
-from lookbeyond.planning.plan import EndOn, FromTo, Goal, MoveSettings, ShowRoom, plan_move
+from lookbeyond.planning.goals import EndOn, FromTo, Goal, Limits, MoveSettings, ShowRoom
 
 MOVE_FILE = "move.json"
 MOVE_VERSION = 1
@@ -26,7 +25,7 @@ class PlanMove(ShotUnit, tag="move", frozen=True, kw_only=True):
     """Files: transforms.json, for `lookbeyond shot`; move.json: the curve, the way along it, and what is looked at."""
 
     title = "Camera Move"
-    not_hashed = ("preset", "revision")  # no model has a say in it
+    not_hashed = ("preset", "revision")  # no model takes part in it
 
     goal: str
     start: tuple[float, ...]
@@ -50,15 +49,17 @@ class PlanMove(ShotUnit, tag="move", frozen=True, kw_only=True):
         return {name: name for name in (MOVE_FILE, "transforms.json")}
 
     def check(self) -> None:
-        """Raises InputError for a goal or a setting that cannot be, whatever the world."""
+        """Raises InputError for a goal or a setting that no world allows."""
         _ = goal_of(self), self.settings
 
     @property
     def settings(self) -> MoveSettings:
-        """Raises InputError for what cannot be."""
+        """Raises InputError for impossible settings."""
         return MoveSettings(self.clearance, self.doubt, Limits(self.speed, self.turn, self.jerk), self.fps, self.frames)
 
     def run(self, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
+        from lookbeyond.planning.plan import plan_move  # SciPy and scikit-image, which the service does without
+
         callback(0.0, "Planning the camera move", None)
         move = plan_move(read_world(self.world, store), goal_of(self), self.lens, self.settings)
         write_transforms_move(output / "transforms.json", CameraMove(move.cameras, self.fps))
@@ -74,7 +75,7 @@ class PlanMove(ShotUnit, tag="move", frozen=True, kw_only=True):
 
 
 def goal_of(unit: PlanMove) -> Goal:
-    """What a move is for. Raises InputError for a goal that is none."""
+    """The goal of a move. Raises InputError for an unknown goal."""
     if unit.goal not in PLACES:
         raise InputError(f"A camera move cannot be for {unit.goal!r}; choose {', '.join(PLACES)}.")
     if (

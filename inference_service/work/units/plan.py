@@ -6,9 +6,10 @@ import msgspec
 
 from inference_service.store.record import Damaged
 from inference_service.store.store import Store
-from inference_service.work.inputs import read_world
+from inference_service.work.inputs import read_former_world, read_world
 from inference_service.work.pipeline import Callback, Pipelines
 from inference_service.work.unit import ShotUnit
+from lookbeyond.editing.unchanged import latest_same
 from lookbeyond.errors import InputError
 from lookbeyond.files import read_json, write_json
 from lookbeyond.geometry.cameras import Camera
@@ -25,11 +26,17 @@ class PlannedAnchor(msgspec.Struct, frozen=True):
     """The earlier anchors it is conditioned on."""
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     """What plan.json holds."""
 
     anchors: tuple[PlannedAnchor, ...]
     clips: tuple[Clip, ...]
+    same: tuple[int, ...] = ()
+    """By frame, in how many former worlds it shows the same; empty where there were none."""
+
+    def same_over(self, first: int, last: int) -> int:
+        """In how many former worlds all these frames show the same."""
+        return min(self.same[first : last + 1], default=0)
 
 
 class PlanShot(ShotUnit, tag="plan", frozen=True, kw_only=True):
@@ -39,6 +46,12 @@ class PlanShot(ShotUnit, tag="plan", frozen=True, kw_only=True):
 
     cameras: list[Camera]
     first_frame: int
+    former: tuple[dict[str, str], ...] = ()
+    """The files, name -> SHA-256, of worlds that this one was changed from, the latest first."""
+
+    @property
+    def input_files(self) -> set[str]:
+        return super().input_files.union(*(files.values() for files in self.former))
 
     @property
     def weight(self) -> float:
@@ -54,15 +67,20 @@ class PlanShot(ShotUnit, tag="plan", frozen=True, kw_only=True):
         world = read_world(self.world, store)
         found = plan_shot(self.cameras, world, frames_per_clip=frames_per_clip, first_frame=self.first_frame)
         anchors = tuple(PlannedAnchor(anchor.frame, tuple(anchor.before)) for anchor in found.anchors)
-        write_json(output / "plan.json", msgspec.to_builtins(Plan(anchors, tuple(found.clips))))
+        same: tuple[int, ...] = ()
+        if self.former:
+            former = [read_former_world(files, store) for files in self.former]
+            same = tuple(latest_same(world, former, self.cameras))
+        write_json(output / "plan.json", msgspec.to_builtins(Plan(anchors, tuple(found.clips), same)))
 
 
 def read_plan(store: Store, identity: str, frames: int) -> Plan:
-    """The plan that a finished `PlanShot` wrote, for a path of so many frames. Damaged if it is not what it was."""
+    """The plan that a finished `PlanShot` wrote, for a path of so many frames. Raises Damaged if it is damaged."""
     folder = store.read_unit(identity)
     try:
         plan = msgspec.convert(read_json(folder / "plan.json", MAX_PLAN_BYTES), Plan)
-        if all(_follows(plan, anchor, i, frames) for i, anchor in enumerate(plan.anchors)) and all(
+        fits = len(plan.same) in (0, frames) and min(plan.same, default=0) >= 0
+        if fits and all(_follows(plan, anchor, i, frames) for i, anchor in enumerate(plan.anchors)) and all(
             0 <= clip.first < clip.last < frames and min(clip.source, clip.target) >= 0
             and max(clip.source, clip.target) < len(plan.anchors) for clip in plan.clips
         ):  # fmt: skip

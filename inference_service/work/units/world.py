@@ -7,9 +7,12 @@ import msgspec
 import numpy as np
 
 from inference_service.store.store import Store
-from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, WORLD_LIGHT
+from inference_service.wire.requests import CARDS_FILE, WORLD_FILES, WORLD_LAYERS, WORLD_LIGHT
 from inference_service.work.pipeline import Callback, Pipelines, Room, Unseen
 from inference_service.work.unit import Unit
+from lookbeyond.cards.card import Card, behind, save_cards, stand
+from lookbeyond.cards.cutting import cut_out, marked_pixels, without
+from lookbeyond.editing.edit import read_mask
 from lookbeyond.errors import InputError
 from lookbeyond.files import save_panorama, write_light
 from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
@@ -62,6 +65,8 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
     """As in `WorldRequest`."""
     beside: tuple[BesidePhoto, ...] = ()
     """What `photo` is joined with."""
+    cut: tuple[str, ...] = ()
+    """Masks of what is taken out of the photo and becomes a card: SHA-256."""
     hdr: bool = False
     """Whether its light is made, too."""
 
@@ -75,29 +80,36 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
 
     @property
     def input_files(self) -> set[str]:
-        return {self.photo or self.panorama, *(each.photo for each in self.beside)}
+        return {self.photo or self.panorama, *(each.photo for each in self.beside), *self.cut}
 
     @property
     def outputs(self) -> dict[str, str]:
-        return {name: name for name in (*WORLD_FILES, *WORLD_LAYERS, *([WORLD_LIGHT] if self.hdr else []))}
+        cards = [CARDS_FILE, *(f"cards/{number}.png" for number in range(1, len(self.cut) + 1))] if self.cut else []
+        light = [WORLD_LIGHT] if self.hdr else []
+        return {name: name for name in (*WORLD_FILES, *WORLD_LAYERS, *cards, *light)}
 
     def run(self, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
         settings = {
             "camera_height": self.camera_height, "room": self.room, "seed": self.seed, "callback": callback,
         }  # fmt: skip
         notes: dict[str, Any] = {}
+        cards: list[Card] = []
         if self.beside:
             world, notes["joined"] = self._joined(store, pipelines, settings)
+        elif self.panorama:
+            world = self._measured(store, pipelines, settings)
         else:
-            world = (self._measured if self.panorama else self._built)(store, pipelines, settings)
+            world, cards = self._built(store, pipelines, settings)
         save_panorama(output, world, {"seam_jump": round(seam_jump(world), 3), **notes})
+        if cards:
+            save_cards(output, cards)
         if self.hdr:
             callback(0.95, "Finding its light", None)
             write_light(output / WORLD_LIGHT, panorama_light(world, self._own_light(store, world)))
 
     def _own_light(self, store: Store, world: Panorama) -> OwnLight | None:
-        """What the picture's own file tells of light beyond 8 bits; photos that are joined are as they were joined."""
-        if self.beside:
+        """What the picture's own file tells of light beyond 8 bits; none of photos that were joined or cut."""
+        if self.beside or self.cut:
             return None
         sha256 = self.photo or self.panorama
         light = read_light(store.read_file(sha256), store.name(sha256))
@@ -139,7 +151,8 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
         origin = tuple(self.camera.position.tolist())
         return measure(sphere.with_holes, heading_rad=heading_rad, origin=origin, **settings), joined.said
 
-    def _built(self, store: Store, pipelines: Pipelines, settings: dict[str, Any]) -> Panorama:
+    def _built(self, store: Store, pipelines: Pipelines, settings: dict[str, Any]) -> tuple[Panorama, list[Card]]:
+        """The world around the photo without what is cut out of it, and the cards of that."""
         name = store.name(self.photo)
         photo = read_photo(store.read_file(self.photo), name)
         if self.hdr:
@@ -147,14 +160,25 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
         height, width = photo.pixels.shape[:2]
         camera = self.camera or camera_from_photo(photo.pixels, photo.fov_x_rad).camera()
         _check_shape(camera, photo.pixels, name)
-        return pipelines(self.preset).build_world(
-            photo.with_holes,
-            camera.resized(width, height),
+        camera = camera.resized(width, height)
+        pixels = photo.with_holes
+        cut = [
+            cut_out(pixels, marked_pixels(read_mask(store.read_file(sha256)), pixels, store.name(sha256)))
+            for sha256 in self.cut
+        ]
+        world = pipelines(self.preset).build_world(
+            without(pixels, cut) if cut else pixels,
+            camera,
             width=self.width,
             prompt=self.prompt,
             unseen=self.unseen or None,
             **settings,
         )
+        cards = [
+            stand(each, camera, (width, height), self.camera_height, behind(each, camera, (width, height), world))
+            for each in cut
+        ]
+        return world, cards
 
 
 def world_weight(width: int) -> float:

@@ -117,7 +117,7 @@ def test_units_are_told_and_kept(scene, part, tmp_path):
     camera = camera_in(scene, "plain", "landscape")
     scene.unit_settings.scale_length = 0.5
     bpy.ops.lookbeyond.export_camera_move(filepath=str(tmp_path / "c.abc"), unit="cm")
-    assert "1 is 1 cm" in part("session").session.notice
+    assert "1 unit is 1 cm" in part("session").session.notice
     known = set(bpy.data.objects)
     READERS["abc"](str(tmp_path / "c.abc"))
     (read,) = (thing for thing in bpy.data.objects if thing not in known)

@@ -111,8 +111,8 @@ def test_no_key_turns_the_long_way(scene, part):
 def test_a_move_of_another_shape_is_said(scene, part):
     kit, module = part("kit"), part("exchange.camera_import")
     wide = kit.Camera(200, 100, [[90, 0, 100], [0, 80, 50], [0, 0, 1]], kit.placed_camera(1, 1, 1.0).camera_to_world)
-    told = module._told(scene, [wide], 1)
-    assert "200 x 100 pixels: set the scene's resolution" in told and "pixel aspect's Y to 1.1250" in told
+    report = module._report(scene, [wide], 1)
+    assert "200 x 100 pixels: set the scene's resolution" in report and "pixel aspect's Y to 1.1250" in report
 
 
 def test_the_world_goes_out_and_takes_its_own_shot_along(scene, world, program, tmp_path):

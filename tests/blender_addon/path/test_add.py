@@ -111,7 +111,7 @@ def test_every_level_move_begins_with_the_photos_view(part, placed, kind):
 def test_a_walk_to_where_it_starts_is_refused_and_nothing_is_made(placed):
     placed.cursor.location = (0.0, 0.02, 0.0)  # below the camera
     objects = set(bpy.data.objects)
-    with pytest.raises(RuntimeError, match="The 3D cursor is where the path starts: place it"):
+    with pytest.raises(RuntimeError, match="The 3D cursor is where the path starts: move it"):
         bpy.ops.lookbeyond.add_path(kind="WALK_TO")
     assert set(bpy.data.objects) == objects
 

@@ -90,7 +90,7 @@ def test_what_cannot_be_aligned_says_why_and_stays(scene, part, place, photos, s
     assert second.matrix_world == before and second.data.look_beyond.alignment == ""
     with pytest.raises(RuntimeError, match="There is no photo with the camera gone"):
         bpy.ops.lookbeyond.align_photo(camera="gone")
-    with pytest.raises(RuntimeError, match=r"first.png is no further photo of this place"):
+    with pytest.raises(RuntimeError, match=r"first.png is not a further photo of this place"):
         add(photos[0])
     bpy.data.objects.remove(place)
     assert part("photo.beside").cameras_beside(scene, scene.look_beyond.photo_camera) == []

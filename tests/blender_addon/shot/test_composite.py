@@ -268,7 +268,7 @@ def test_a_new_shot_says_that_the_compositor_shows_the_former_one(part, shot_fro
     scene.look_beyond.show_in = {"STRIP"}
     scene.look_beyond.shot_seed = 5
     bpy.ops.lookbeyond.shoot()
-    assert "The compositor still shows a former shot" in part("session").session.notice
+    assert "The compositor still shows an earlier shot" in part("session").session.notice
     set_up(part, scene)
     assert part("shot.composite").other_shot_note(scene, part("results").absolute(scene.look_beyond.shot_folder)) == ""
 

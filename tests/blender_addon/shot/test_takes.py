@@ -58,7 +58,7 @@ def test_a_take_says_why_it_is_out_of_date(part, shot):
     assert reason(shot, takes[1]) == ""
     shot.camera.data.lens *= 1.2
     part("path.checker").path_checker.check_now(shot)
-    assert reason(shot, takes[1]) == "Its camera was moved since"
+    assert reason(shot, takes[1]) == "Its camera has moved since"
     shot.camera.data.lens /= 1.2
     shot.frame_end += 2
     part("path.checker").path_checker.check_now(shot)

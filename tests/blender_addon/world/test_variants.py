@@ -63,9 +63,9 @@ def test_what_the_place_is_goes_with_the_presets_that_understand_it(part, world,
     group = part("world.nodes").panorama_node(world.world).node_tree
     assert [thing["look_beyond_prompt"] for thing in (world.world, group)] == ["a boat shed in winter"] * 2
     buttons = [types.SimpleNamespace(index=index) for index in (0, 2, 9)]
-    told = [part("world.operators").UseWorld.description(bpy.context, button) for button in buttons]
-    assert told[2] == "Switch the scene to this world" and told[0] == f"{told[2]}: photo 0"
-    assert told[1] == f"{told[2]}: photo 2, prompt: a boat shed in winter"
+    tooltips = [part("world.operators").UseWorld.description(bpy.context, button) for button in buttons]
+    assert tooltips[2] == "Switch the scene to this world" and tooltips[0] == f"{tooltips[2]}: photo 0"
+    assert tooltips[1] == f"{tooltips[2]}: photo 2, prompt: a boat shed in winter"
     jobs = [world.world["look_beyond_job"]]
     bpy.ops.lookbeyond.use_world(index=0)
     jobs.append(world.world["look_beyond_job"])

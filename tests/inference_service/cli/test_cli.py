@@ -150,7 +150,7 @@ def test_linear_light_is_exposed_as_asked_for(lookbeyond, tmp_path):
         assert abs(int(load_panorama(tmp_path / "W").colour[0, 0, 0]) - level) <= 1
     Image.new("RGB", (128, 96)).save(tmp_path / "photo.png")
     code, _, err = lookbeyond("world", "photo.png", "--out", "W", "--exposure", 1)
-    assert code == 2 and "no picture of linear light" in err
+    assert code == 2 and "is not a picture in linear light" in err
 
 
 def test_a_sphere_is_read_by_its_tags(lookbeyond, tmp_path, monkeypatch):
@@ -468,6 +468,12 @@ def test_the_training_stage_gets_its_arguments(lookbeyond, tmp_path, monkeypatch
 
 def test_the_command_starts_without_torch():
     code = "import sys, inference_service.cli; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def test_the_service_starts_without_what_only_its_workers_need():
+    heavy = "{'torch', 'scipy', 'skimage', 'numba'}"
+    code = f"import sys, inference_service.server.server; sys.exit(not {heavy}.isdisjoint(sys.modules))"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 

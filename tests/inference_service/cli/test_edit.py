@@ -7,7 +7,11 @@ import pytest
 from PIL import Image
 
 from inference_service.cli import local_run
+from inference_service.work import inputs, requests
+from lookbeyond import files
 from lookbeyond.files import load_panorama, read_json, save_panorama
+from lookbeyond.geometry.cameras import placed_camera
+from lookbeyond.geometry.transforms import write_transforms
 from tests.lookbeyond.editing.test_edit import SPOT, world
 from tests.support.double import DoublePipeline, DoublePresets
 from tests.support.service import contents
@@ -51,6 +55,66 @@ def test_edits_follow_each_other(lookbeyond, tmp_path):
     assert [step["way"] for step in about["edits"]] == ["remove", "repaint"]
 
 
+def test_the_world_is_read_once(lookbeyond, monkeypatch):
+    reads = []
+    read = files.read_panorama
+    monkeypatch.setattr(inputs, "read_panorama", lambda *given: reads.append(given) or read(*given))
+    monkeypatch.setattr(files, "read_panorama", lambda *given: reads.append(given) or read(*given))
+    assert lookbeyond("edit", "W", "--mask", "spot.png", "--remove", "--out", "N")[0] == 0
+    assert len(reads) == 1
+
+
+def test_a_prompt_reaches_the_models_that_take_one(lookbeyond, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(requests.presets, "check_prompt", lambda name, prompt: None)
+    measure = DoublePipeline.measure_world
+    monkeypatch.setattr(
+        DoublePipeline,
+        "measure_world",
+        lambda *given, **named: asked.append(named["prompt"]) or measure(*given, **named),
+    )
+    words = ("edit", "W", "--mask", "spot.png", "--repaint")
+    for number, prompt in enumerate(("a plant", "a lamp")):
+        assert lookbeyond(*words, "--prompt", prompt, "--out", f"N{number}")[0] == 0
+    assert asked == ["a plant", "a lamp"]
+    assert read_json(tmp_path / "N1/world.json")["edits"][0]["prompt"] == "a lamp"
+
+
+def test_a_shot_in_the_changed_world_makes_only_what_sees_the_change(lookbeyond, tmp_path):
+    """A turn that comes to the spot at its end: what looked elsewhere before is that of the former world's shot."""
+    spot = np.pi * (1 - 2 * 120 / 256)
+    away = np.linspace(-4.5, 0, 32)
+    turn = [placed_camera(48, 32, 0.7, heading_rad=spot + each) for each in away]
+    write_transforms(tmp_path / "turn.json", turn, [f"{i}.png" for i in range(32)])
+
+    def shoot(world: str) -> tuple[dict[str, dict], dict[str, bytes]]:
+        code, _, err = lookbeyond("shot", world, "--cameras", "turn.json", "--out", f"S{world}")
+        assert code == 0, err
+        about = read_json(tmp_path / f"S{world}/shot.json")
+        return {each["identity"]: each for each in (*about["clips"], *about["anchors"])}, contents(
+            tmp_path / f"S{world}"
+        )
+
+    before, frames = shoot("W")
+    lookbeyond("edit", "W", "--mask", "spot.png", "--remove", "--out", "N")
+    after, changed = shoot("N")
+    made = [each for identity, each in after.items() if identity not in before]
+    assert made and len(made) < 0.4 * len(after)
+    for each in after.values():
+        last = each.get("last", each.get("frame"))
+        if away[last - 1] < -1.4:
+            assert each not in made
+        elif away[last - 1] > -0.3:
+            assert each in made
+    same = [frames[f"frames/{number:04d}.png"] == changed[f"frames/{number:04d}.png"] for number in range(1, 33)]
+    assert all(same[:20]) and not same[-1]
+    # where the former world is gone everything is made in the new one, and looks the same
+    lookbeyond("shot", "N", "--cameras", "turn.json", "--out", "T", "--store", "other")
+    again = {name: data for name, data in contents(tmp_path / "T").items() if name.startswith("frames/")}
+    assert again == {name: data for name, data in changed.items() if name.startswith("frames/")}
+    assert {each["identity"] for each in read_json(tmp_path / "T/shot.json")["clips"]}.isdisjoint(before)
+
+
 @pytest.mark.parametrize(("words", "said"), [
     (["W", "--mask", "spot.png"], "either --remove or --repaint"),
     (["W", "--mask", "spot.png", "--remove", "--repaint"], "either --remove or --repaint"),
@@ -58,6 +122,8 @@ def test_edits_follow_each_other(lookbeyond, tmp_path):
     (["W", "--mask", "all.png", "--repaint"], "marks 100%"),
     (["W", "--mask", "small.png", "--remove"], "64 x 32 pixels"),
     (["W", "--mask", "W/world.json", "--remove"], "cannot be read"),
+    (["W", "--mask", "spot.png", "--remove", "--prompt", "a plant"], "leave it out"),
+    (["W", "--mask", "spot.png", "--repaint", "--prompt", "a plant"], "takes no prompt"),
     (["no", "--mask", "spot.png", "--remove"], "not a world"),
 ])  # fmt: skip
 def test_what_cannot_be_changed_is_said(lookbeyond, tmp_path, words, said):

@@ -50,7 +50,7 @@ def test_parts_of_a_shot_are_put_together_to_the_same_bytes(lookbeyond, tmp_path
         (["--clips", "1-2", "--out", "S"], "--clips A-B"),
         (["--clips", "2-1"], "as 3-4"),
         (["--clips", "0"], "as 3-4"),
-        (["--clips", "1", "--layers"], "leave --layers out"),
+        (["--clips", "1", "--layers"], "leave --layers and --cards out"),
     ],
 )
 def test_a_part_that_cannot_be_is_refused(lookbeyond, flags, said):
@@ -108,7 +108,7 @@ def test_camera_moves_are_converted_and_losses_said(lookbeyond, tmp_path):
     [
         (["splats", "W", "--out", "s.splat"], ".ply or .spz"),
         (["splats", "nowhere", "--out", "s.ply"], "There is no folder nowhere"),
-        (["mesh", "W", "--out", "s.obj"], "let it end with .glb"),
+        (["mesh", "W", "--out", "s.obj"], "end it with .glb"),
         (["page", "W", "--out", "photo.png"], "is a file"),
         (["page", "W", "--out", "t", "--name", "a", "--name", "b"], "2 names for 1 worlds"),
     ],

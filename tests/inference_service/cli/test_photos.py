@@ -52,9 +52,9 @@ def test_what_does_not_fit_together_is_refused_in_a_sentence(lookbeyond, photos,
         (("world", *photos, "--out", "W"), "Several photos of one place need --cameras"),
         (("world", "a.png", "--cameras", "photos.json", "--out", "W"), "one photo has no use for it"),
         (("world", *photos, "--cameras", "photos.json", "--out", "W", "--pitch", 3), "leave --fov-x"),
-        (("world", *photos, "--cameras", "photos.json", "--out", "W", "--prompt", "a hall"), "take no prompt"),
+        (("world", *photos, "--cameras", "photos.json", "--out", "W", "--prompt", "a hall"), "and no prompt"),
         (("photos", "align", "a.png", "--out", "x.json"), "1 photos cannot be aligned"),
-        (("photos", "align", "a.png", "a.png", "--out", "x.json"), "Two of the photos have one name"),
+        (("photos", "align", "a.png", "a.png", "--out", "x.json"), "Two of the photos have the same name"),
     )
     for arguments, words in cases:
         code, _, err = lookbeyond(*arguments)

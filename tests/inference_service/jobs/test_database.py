@@ -68,7 +68,7 @@ def test_a_newer_list_is_read_as_far_as_it_is_known_and_nothing_is_forgotten(sto
         assert set(jobs.jobs) == set(ids) and "newer version" in caplog.text
         for id in ids[3:5]:
             job = jobs.jobs[id]
-            assert job.state == "failed" and "does not understand" in job.error and jobs.statuses.of(job).job == id
+            assert job.state == "failed" and "cannot read it" in job.error and jobs.statuses.of(job).job == id
         _work(jobs, store)
         assert jobs.jobs[ids[5]].state == "done"
     states = dict(_sql(store, "SELECT id, state FROM jobs")[0])

@@ -220,8 +220,8 @@ def test_a_finished_unit_that_is_lost_is_made_again_and_told_again(jobs, store, 
     jobs.lost(lost)
     assert 0 < len(jobs.statuses.of(shot).artifacts) < known and jobs.next_unit().identity == lost
     assert work(jobs, store) == 2 + 1  # it, the last clip and the shot
-    told = jobs.statuses.of(shot, after=known)
-    assert told.state == "done" and told.after == 0 and len(told.artifacts) == 3 * 13 + 2
+    status = jobs.statuses.of(shot, after=known)
+    assert status.state == "done" and status.after == 0 and len(status.artifacts) == 3 * 13 + 2
     assert all((store.unit(each.unit) / each.own_name).is_file() for each in shot.artifacts.values())
 
 
@@ -239,8 +239,8 @@ def test_who_follows_a_job_that_is_handed_in_again_misses_nothing_of_it(jobs, st
     jobs.finished(slow.identity)
     again, _ = jobs.submit(request, "r")
     work(jobs, store)
-    told = jobs.statuses.of(again, after=len(known))
-    assert told.state == "done" and {*known, *(a.name for a in told.artifacts)} == set(again.artifacts)
+    status = jobs.statuses.of(again, after=len(known))
+    assert status.state == "done" and {*known, *(a.name for a in status.artifacts)} == set(again.artifacts)
 
 
 def test_a_job_list_that_cannot_be_written_is_said_and_nothing_is_promised(jobs, store, tmp_path):

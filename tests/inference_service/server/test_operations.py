@@ -138,7 +138,7 @@ def test_the_store_is_listed_shown_and_pruned_beside_a_running_service(lookbeyon
 
 
 def test_the_service_answers_others_while_its_store_is_pruned(tmp_path, runtime, monkeypatch):
-    go_on, told = threading.Event(), []
+    go_on, refusals = threading.Event(), []
 
     def prune(*arguments):
         assert go_on.wait(30)
@@ -151,17 +151,17 @@ def test_the_service_answers_others_while_its_store_is_pruned(tmp_path, runtime,
         def ask():
             with pytest.raises(ServiceError, match="disk is gone") as error:
                 steward.prune(0, 0)
-            told.append(error.value.code)
+            refusals.append(error.value.code)
 
         asking = threading.Thread(target=ask)
         asking.start()
         try:
             until(lambda: service.server.housekeeper.thread.is_alive())
-            assert other.ping() is not None and not told
+            assert other.ping() is not None and not refusals
         finally:
             go_on.set()
             asking.join(30)
-        assert told == ["storage"]
+        assert refusals == ["storage"]
 
 
 def test_another_services_store_is_left_alone(lookbeyond, tmp_path, here):

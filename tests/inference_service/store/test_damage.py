@@ -10,7 +10,7 @@ import pytest
 
 from inference_service.cli import local_run, main
 from inference_service.jobs.queue import JobQueue
-from inference_service.server.uploads import Upload, keep, receive
+from inference_service.server.uploads import Upload, receive, store_upload
 from inference_service.store.record import RECORD, Damaged
 from inference_service.store.store import Store
 from inference_service.wire.files import file_sha256
@@ -240,7 +240,7 @@ def test_an_upload_is_on_the_disk_before_its_client_hears_of_it(store, tmp_path,
     uploads: dict[str, Upload] = {}
     whole = receive(store, uploads, Put(sha256, photo.stat().st_size, 0), photo.read_bytes(), 0)
     assert isinstance(whole, Upload) and not store.has_file(sha256)
-    assert keep(store, whole, sha256) == Stored(sha256, whole.size, True) and store.has_file(sha256)
+    assert store_upload(store, whole, sha256) == Stored(sha256, whole.size, True) and store.has_file(sha256)
     assert steps == [
         ("fsync", whole.path),
         ("replace", store.file(sha256)),

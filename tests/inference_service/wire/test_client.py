@@ -71,6 +71,6 @@ def test_who_follows_a_job_is_asked_twice_a_second_also_while_a_file_comes_slowl
         assert not [name for name in contents(tmp_path / "left") if Path(name).name.startswith(".")]
         events = list(client.follow(job, tmp_path / "whole"))
         client.ping()
-    told = [event for event in events if f"Fetching {largest.name}" == getattr(event, "message", "")]
-    assert len(told) >= 2 / LISTEN_S and isinstance(events[-1], Finished)
+    reports = [event for event in events if f"Fetching {largest.name}" == getattr(event, "message", "")]
+    assert len(reports) >= 2 / LISTEN_S and isinstance(events[-1], Finished)
     assert {e.name for e in events if isinstance(e, FileArrived)} == set(contents(tmp_path / "whole"))

@@ -41,9 +41,9 @@ def test_worlds():
     assert plain.identity("rev") == "520701c680b8e9e53c8995e1011adc7b7d9127e892ad847cfb7a2b1ba7dedd76"
     unit = plain.first_unit("rev")
     assert unit.identity == "ec4daf20a774b37e32fc573f2d339ce4f2d84658c1d0c21d5e14e5e587853c8b"
-    told = check(WorldRequest(photo=HASH, preset="sd", prompt="a barn"))
-    assert told.identity("rev") == "a185a57962ec8562ebd175c742dce7c6ea23598295998c9e7cac41c7cfc037e1"
-    unit = told.first_unit("rev")
+    request = check(WorldRequest(photo=HASH, preset="sd", prompt="a barn"))
+    assert request.identity("rev") == "a185a57962ec8562ebd175c742dce7c6ea23598295998c9e7cac41c7cfc037e1"
+    unit = request.first_unit("rev")
     assert unit.identity == "12b30bd9887cedc8541fa5c0cd5435c5b51b602692547f0e1b3aca35955e42be"
     asked = check(WorldRequest(photo=HASH, room="off", unseen="plain"))
     assert asked.identity("rev") == "7746ce4deb5eecbaf4f82c2d50b96f290aa4f30646382afc2d9b934ae9e6df37"

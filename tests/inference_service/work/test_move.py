@@ -14,7 +14,8 @@ from inference_service.work.units import AnyUnit
 from lookbeyond.errors import InputError
 from lookbeyond.files import save_panorama, world_files
 from lookbeyond.geometry.transforms import read_camera_path
-from lookbeyond.planning.plan import EndOn, first_view, plan_move
+from lookbeyond.planning.goals import EndOn
+from lookbeyond.planning.plan import first_view, plan_move
 from tests.lookbeyond.planning.test_plan import room
 
 HASHES = {name: "a" * 64 for name in ("panorama.png", "distance.exr", "from_photo.png", "world.json")}

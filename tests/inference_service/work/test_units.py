@@ -95,8 +95,8 @@ def test_steps_reach_the_models_and_are_part_of_what_is_made(store, tmp_path):
     world, cameras = make_world(store, tmp_path), path_cameras()
     own, few = ShotRequest(world=world, cameras=cameras), ShotRequest(world=world, cameras=cameras, steps=3)
     assert check(own).identity("r") != check(few).identity("r")
-    told = {key: value for key, value in to_plain(check(own)).items() if key not in ("steps", "world_job")}
-    plain = {"version": UNIT_VERSION, "job": "shot", "revision": "r", **told}
+    fields = {key: value for key, value in to_plain(check(own)).items() if key not in ("steps", "world_job")}
+    plain = {"version": UNIT_VERSION, "job": "shot", "revision": "r", **fields}
     assert check(own).identity("r") == hash_of(plain)
     made = {steps: make_shot(store, request) for steps, request in ((0, own), (3, few))}
     same = {unit.identity for unit in made[0]} & {unit.identity for unit in made[3]}
@@ -104,11 +104,11 @@ def test_steps_reach_the_models_and_are_part_of_what_is_made(store, tmp_path):
     for steps, shot in made.items():
         said = set()
 
-        def told(share, message, picture, said=said):
+        def report(share, message, picture, said=said):
             said.add(message)
 
         for unit in shot[1:]:
-            perform_unit(unit, store, pipelines, told)
+            perform_unit(unit, store, pipelines, report)
         words = {message for message in said if "steps" in message}
         assert words == {f"{what} in {steps or STEPS} steps" for what in ("Filling", "Denoising")}
         assert (
@@ -362,11 +362,11 @@ def test_a_prompt_reaches_the_pipeline_and_names_another_world(store, tmp_path, 
         check(dataclasses.replace(plain, prompt="a barn"))
     with pytest.raises(InputError, match="only measured"):
         check(WorldRequest(panorama=HASH, preset="sd", prompt="a barn"))
-    told = check(dataclasses.replace(plain, preset="sd", prompt="a barn"))
+    prompted = check(dataclasses.replace(plain, preset="sd", prompt="a barn"))
     assert "prompt" not in to_plain(check(plain).first_unit("r"))
-    units_of = [request.first_unit("r") for request in (told, msgspec.structs.replace(told, prompt=""))]
+    units_of = [request.first_unit("r") for request in (prompted, msgspec.structs.replace(prompted, prompt=""))]
     assert units_of[0].identity != units_of[1].identity
-    assert told.identity("r") != msgspec.structs.replace(told, prompt="").identity("r")
+    assert prompted.identity("r") != msgspec.structs.replace(prompted, prompt="").identity("r")
     heard = []
     build = DoublePipeline.build_world
     monkeypatch.setattr(DoublePipeline, "build_world",

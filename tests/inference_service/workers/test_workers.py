@@ -235,9 +235,9 @@ def test_an_unforeseen_error_is_in_the_services_log(service, tmp_path, caplog):
         job = client.submit(world_request(client, tmp_path, steer=RAISES))
         with pytest.raises(ServiceError, match="see the log"):
             fetch(client, job, tmp_path / "W")
-    (told,) = logged(caplog, "unit failed")
-    assert "in _steps" in told["traceback"] and "RuntimeError: a model that raises" in told["traceback"]
-    assert told["jobs"] == [job] and told["attempt"] == 1
+    (entry,) = logged(caplog, "unit failed")
+    assert "in _steps" in entry["traceback"] and "RuntimeError: a model that raises" in entry["traceback"]
+    assert entry["jobs"] == [job] and entry["attempt"] == 1
 
 
 def test_what_ends_a_worker_is_in_the_services_log(tmp_path, caplog):
@@ -248,8 +248,8 @@ def test_what_ends_a_worker_is_in_the_services_log(tmp_path, caplog):
         pool.start()
         until(lambda: list(pool.messages()) or logged(caplog, "worker ended"))
         pool.close()
-    (told,) = logged(caplog, "unforeseen error of a worker")
-    assert told["device"] == "cpu" and "ZeroDivisionError" in told["traceback"] and "unit" not in told
+    (entry,) = logged(caplog, "unforeseen error of a worker")
+    assert entry["device"] == "cpu" and "ZeroDivisionError" in entry["traceback"] and "unit" not in entry
 
 
 def test_the_queue_goes_on_without_weights(tmp_path, runtime):

@@ -86,7 +86,7 @@ def test_distortion_is_read_and_a_fisheye_refused(tmp_path):
     write_capture(tmp_path / "a", extra={"camera_model": "OPENCV", "k1": 0.1, "p2": 0.01})
     assert read_capture(tmp_path / "a" / "transforms.json").frames[0].distortion == (0.1, 0, 0, 0.01, 0, 0, 0, 0)
     write_capture(tmp_path / "b", extra={"camera_model": "OPENCV_FISHEYE", "k1": 0.1})
-    with pytest.raises(PathError, match="OPENCV_FISHEYE is no pinhole"):
+    with pytest.raises(PathError, match="OPENCV_FISHEYE is not a pinhole"):
         read_capture(tmp_path / "b" / "transforms.json")
     write_capture(tmp_path / "c", extra={"camera_model": "OPENCV", "k1": "much"})
     with pytest.raises(PathError, match="distortion coefficients are not numbers"):

@@ -104,12 +104,17 @@ def test_the_shell_recipe_says_the_same(tmp_path):
         (tmp_path / name).chmod(0o755)
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
 
-    def told(*arguments):
+    def print_command(*arguments):
         script = ["sh", str(FARMS / "shoot-in-parts.sh"), *arguments]
         return subprocess.run(script, capture_output=True, text=True, env=environment)
 
-    assert told("part", "W", "c", "st", "2", "3").stdout == "lookbeyond shot W --cameras c --store st --clips 7-9\n"
-    assert told("whole", "W", "c", "st", "S").stdout == "lookbeyond shot W --cameras c --store st --out S\n"
-    assert told("scene", "a b.blend", "S").stdout == "blender -b a b.blend --command lookbeyond shot --output S\n"
-    nothing = told()
+    assert (
+        print_command("part", "W", "c", "st", "2", "3").stdout
+        == "lookbeyond shot W --cameras c --store st --clips 7-9\n"
+    )
+    assert print_command("whole", "W", "c", "st", "S").stdout == "lookbeyond shot W --cameras c --store st --out S\n"
+    assert (
+        print_command("scene", "a b.blend", "S").stdout == "blender -b a b.blend --command lookbeyond shot --output S\n"
+    )
+    nothing = print_command()
     assert nothing.returncode == 2 and "part  WORLD" in nothing.stderr

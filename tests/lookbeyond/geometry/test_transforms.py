@@ -83,12 +83,12 @@ GOOD = {"transform_matrix": np.eye(4).tolist(), "fl_x": 50, "w": 40, "h": 30}
         ({"frames": [GOOD, {**GOOD, "file_path": "b.png", "p2": 0.01}]}, "frame b.png: the lens bends lines"),
         ({"distortion_params": [0, 0, 0, 0, 0.1, 0], "frames": [GOOD]}, "bends lines .p1=0.1"),
         ({"k1": "much", "frames": [GOOD]}, "distortion coefficients are not numbers"),
-        ({"frames": [{**GOOD, "camera_angle_x": 1.5}]}, "fl_x and camera_angle_x tell two focal lengths"),
+        ({"frames": [{**GOOD, "camera_angle_x": 1.5}]}, "fl_x and camera_angle_x give two focal lengths"),
         ({"depth_unit_scale_factor": "mm", "frames": [GOOD]}, "depth_unit_scale_factor"),
         ([{"id": 0, "img_name": "a", "position": [0, 0, 0], "rotation": []}], "cameras.json of 3D Gaussian Splatting"),
         ([{"file_path": "a.png", "transform": []}], "ns-export cameras"),
         ({"camera_path": [], "render_width": 4, "render_height": 3}, "no cameras"),
-        ({"camera_path": [{}], "camera_type": "fisheye"}, "fisheye is no pinhole"),
+        ({"camera_path": [{}], "camera_type": "fisheye"}, "fisheye is not a pinhole"),
         (
             {"camera_path": [{"fov": 50}], "render_width": 4, "render_height": 3},
             "camera 1: it has no 'camera_to_world'",
@@ -135,7 +135,7 @@ def test_a_frames_own_values_count_and_that_is_said(tmp_path):
     file.write_text(json.dumps({"fl_x": 50, "w": 40, "h": 30, "frames": frames}))
     path = read_camera_path(file)
     assert [camera.intrinsics[0, 0] for camera in path.cameras] == pytest.approx([60, 20])
-    assert any("fl_x of frames differ" in said and "own count" in said for said in path.said)
+    assert any("fl_x of frames differ" in said and "those of the frames are used" in said for said in path.said)
 
 
 def test_the_angle_across_the_height_is_read_and_so_are_degrees(tmp_path):

@@ -99,8 +99,8 @@ def test_exact_columns_give_the_room_back(room, angle):
     """From the distances around alone, no photo: the polygon is that of the truth, corner by corner."""
     layout = turned(room, angle)
     truth = Knowing(layout, [0.0]).truths[0]
-    told = numbers(truth)
-    evidence = Evidence(told, np.ones((CELL_ROWS, CELL_COLUMNS), bool), [])
+    prediction = numbers(truth)
+    evidence = Evidence(prediction, np.ones((CELL_ROWS, CELL_COLUMNS), bool), [])
     heading = (angle + math.pi / 4) % (math.pi / 2) - math.pi / 4
     found = polygon_of_columns(evidence, heading, 0.7)
     assert found is not None and len(found.offsets) == len(layout.corners)

@@ -57,11 +57,11 @@ def test_trained_adapters_hear_the_rays_of_each_frame():
     unet = svd_unet()
     plain = predict(unet)
     trained(small_encoder(unet)).install(unet)
-    told, other = predict(unet, rays()), predict(unet, rays(seed=2))
-    assert not torch.allclose(told, plain) and not torch.allclose(told, other)
+    predicted, other = predict(unet, rays()), predict(unet, rays(seed=2))
+    assert not torch.allclose(predicted, plain) and not torch.allclose(predicted, other)
     assert torch.equal(predict(unet), plain)  # nothing stays behind
     swapped = rays()[:, [1, 0, 2]]
-    assert not torch.allclose(predict(unet, swapped), told)
+    assert not torch.allclose(predict(unet, swapped), predicted)
 
 
 def test_a_batch_is_its_items():
@@ -107,11 +107,11 @@ def test_gradients_reach_every_trainable_weight_and_no_other_and_checkpointing_k
 def test_saved_and_loaded_it_adds_the_same(tmp_path):
     unet = svd_unet()
     encoder = trained(small_encoder(unet)).install(unet)
-    told = predict(unet, rays())
+    predicted = predict(unet, rays())
     encoder.save_pretrained(tmp_path)
     fresh = svd_unet()
     RaymapEncoder.from_pretrained(tmp_path).install(fresh)
-    assert torch.equal(predict(fresh, rays()), told)
+    assert torch.equal(predict(fresh, rays()), predicted)
     # the UNet's own weights are as they were published
     assert unet.state_dict().keys() == svd_unet().state_dict().keys()
 
@@ -157,15 +157,15 @@ def test_a_new_lora_changes_nothing_and_a_trained_one_something():
 
 def test_lora_saved_and_loaded_is_the_same_and_fused_costs_nothing(tmp_path):
     unet = with_lora()
-    told = predict(unet)
+    predicted = predict(unet)
     save_lora(unet, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter_config.json", WEIGHTS]
     fresh = svd_unet()
     load_lora(fresh, tmp_path)
-    assert torch.equal(predict(fresh), told)
+    assert torch.equal(predict(fresh), predicted)
     assert len(lora_parameters(fresh)) == len(lora_parameters(unet)) > 0
     fuse_lora(fresh)
-    torch.testing.assert_close(predict(fresh), told, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(predict(fresh), predicted, atol=1e-5, rtol=1e-4)
     assert fresh.state_dict().keys() == svd_unet().state_dict().keys()
 
 
@@ -173,11 +173,11 @@ def test_lora_goes_with_rays_and_the_reverse_order_of_loading(tmp_path):
     unet = with_lora()
     save_lora(unet, tmp_path)
     trained(small_encoder(unet)).install(unet)
-    told = predict(unet, rays())
+    predicted = predict(unet, rays())
     fresh = svd_unet()
     trained(small_encoder(fresh)).install(fresh)
     load_lora(fresh, tmp_path)
-    torch.testing.assert_close(predict(fresh, rays()), told, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(predict(fresh, rays()), predicted, atol=1e-5, rtol=1e-4)
 
 
 def test_a_lora_of_another_model_is_named(tmp_path):

@@ -119,10 +119,10 @@ def test_a_seam_is_a_jump_at_the_wrap_and_nowhere_else(panorama):
 def test_runs_are_told_by_their_frame_numbers():
     good, bad = WatchedFrame(0.0, 0.0, 0.0, 1, 0, 0), WatchedFrame(0.9, None, 0.0, 1, 0, 0)
     frames = [good, bad, good, bad, good, good, bad]
-    told = findings(frames, 30)
-    assert told == [Finding("drift", 31, 33), Finding("drift", 36, 36)]
-    assert [one.text for one in told] == ["Frames 31–33 drift", "Frame 36 drifts"]
+    found = findings(frames, 30)
+    assert found == [Finding("drift", 31, 33), Finding("drift", 36, 36)]
+    assert [one.text for one in found] == ["Frames 31–33 drift", "Frame 36 drifts"]
     about = monitors_json(frames, 30, 1.0)
     assert about["frames"]["misaligned"] == [0.0, 0.9, 0.0, 0.9, 0.0, 0.0, 0.9]
     assert about["frames"]["contradicted"][1] is None
-    assert [each["text"] for each in about["findings"]] == [one.text for one in told]
+    assert [each["text"] for each in about["findings"]] == [one.text for one in found]

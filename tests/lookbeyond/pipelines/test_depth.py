@@ -38,12 +38,12 @@ def test_views_of_any_scale_become_the_room_in_metres(seed):
     colour, distance = render_panoramas(rooms, 128, 256)
     image = (colour[0].permute(1, 2, 0) * 255).round().byte().numpy()
     distance, height = distance[0, 0].numpy(), float(rooms.camera_height[0])
-    oracle, told = Oracle(distance), []
+    oracle, shares = Oracle(distance), []
     measured = oracle.measure(
         image, camera_height=height, heading_rad=0.4, size=56,
-        callback_on_step_end=lambda pipe, i, t, state: told.append(state["step"] / state["steps"]),
+        callback_on_step_end=lambda pipe, i, t, state: shares.append(state["step"] / state["steps"]),
     ).panorama  # fmt: skip
-    assert max(oracle.scales) / min(oracle.scales) > 2.5 and told[-1] == 1
+    assert max(oracle.scales) / min(oracle.scales) > 2.5 and shares[-1] == 1
     small = measured.distance.reshape(128, 4, 256, 4).mean((1, 3))
     ratio = small / distance
     seam = np.abs(np.log(measured.distance[:, 0] / measured.distance[:, -1]))
@@ -143,15 +143,15 @@ def test_distance_in_holes_is_the_rooms_and_the_same_from_frame_to_frame(seed, m
 def test_a_measured_distance_is_fitted_in_scale_and_contrast_in_spite_of_wrong_surfaces():
     random = torch.Generator().manual_seed(0)
     made = torch.randn(3, 1, 64, 64, generator=random)
-    told = 1.3 * made + torch.tensor([0.5, -0.4, 0.2])[:, None, None, None]
+    given = 1.3 * made + torch.tensor([0.5, -0.4, 0.2])[:, None, None, None]
     known = torch.rand(made.shape, generator=random) < 0.5
     wrong = torch.rand(made.shape, generator=random) < 0.2
     known[2] &= torch.rand(made[2].shape, generator=random) < 0.005  # too little to go by: the clip's own scale
-    measured = fitted(made, torch.where(wrong, told + 1, told), known)
-    torch.testing.assert_close(measured[:2], told[:2], atol=0.05, rtol=0)
+    measured = fitted(made, torch.where(wrong, given + 1, given), known)
+    torch.testing.assert_close(measured[:2], given[:2], atol=0.05, rtol=0)
     assert (measured[2] - 1.3 * made[2]).std() < 0.05
     # where nothing is known the estimator's own metres stand
-    torch.testing.assert_close(fitted(made, told, torch.zeros_like(known)), made)
+    torch.testing.assert_close(fitted(made, given, torch.zeros_like(known)), made)
 
 
 def test_distance_that_is_known_everywhere_is_not_measured():

@@ -10,7 +10,7 @@ from diffusers import DiffusionPipeline
 from diffusers.hooks import group_offloading
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from lookbeyond.pipelines.loading import let_go, place
+from lookbeyond.pipelines.loading import place, release
 from lookbeyond.presets.memory import LAYERS, LAYERS_OF_OTHERS, MemoryPlan
 from tests.lookbeyond.pipelines.test_outpaint import tiny_inpainting
 from tests.lookbeyond.pipelines.tiny import svd_views_pipeline
@@ -82,8 +82,8 @@ class Alone(DiffusionPipeline):
 
 def svd():
     network = diffusers.UNetSpatioTemporalConditionModel(num_attention_heads=(5, 10, 20, 20))
-    told = torch.tensor(1.0), torch.empty(1, 1, 1024), torch.empty(1, 3)
-    return network, lambda: network(torch.empty(1, 2, 8, 16, 16), *told)
+    inputs = torch.tensor(1.0), torch.empty(1, 1, 1024), torch.empty(1, 3)
+    return network, lambda: network(torch.empty(1, 2, 8, 16, 16), *inputs)
 
 
 def svd_image_encoder():
@@ -193,15 +193,15 @@ def test_networks_may_be_held_in_one_way_after_another():
     """On a processor, which has nowhere to bring them from: the hooks come and go, the results are the same."""
     pipeline, results = svd_views_pipeline(), []
     torch.manual_seed(0)
-    latents, told = torch.randn(1, 3, 8, 8, 8), (torch.tensor(5.0), torch.randn(1, 1, 16), torch.zeros(1, 3))
+    latents, inputs = torch.randn(1, 3, 8, 8, 8), (torch.tensor(5.0), torch.randn(1, 1, 16), torch.zeros(1, 3))
     for offload, chunked in (("none", False), ("model", True), ("group", True), ("model", False), ("none", False)):
         place(pipeline, MemoryPlan("cpu", "float32", offload, chunked, 1.0, 2.0), "cpu")
         hooked = [hasattr(pipeline.unet, "_hf_hook"), any(_grouped(m) for m in pipeline.unet.modules())]
         assert hooked == [offload == "model", offload == "group"]
         assert (pipeline.rows_at_once, pipeline.frames_decoded_at_once) == ((1, 1) if chunked else (2, 4))
         with torch.no_grad():
-            results.append(pipeline.unet(latents, *told).sample)
-        let_go(pipeline)
+            results.append(pipeline.unet(latents, *inputs).sample)
+        release(pipeline)
     for result in results[1:]:
         torch.testing.assert_close(result, results[0], rtol=1e-4, atol=1e-4)
     assert torch.equal(results[-1], results[0])

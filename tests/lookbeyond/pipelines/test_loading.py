@@ -76,12 +76,12 @@ def only_these(folder, monkeypatch):
 
 
 def test_outpainting_and_a_depth_estimator_make_a_world():
-    scene, told = ScenePipeline.from_preset("painted"), []
-    world = scene.build_world(PHOTO, CAMERA, camera_height=1.3, width=256, callback=lambda *event: told.append(event))
+    scene, events = ScenePipeline.from_preset("painted"), []
+    world = scene.build_world(PHOTO, CAMERA, camera_height=1.3, width=256, callback=lambda *event: events.append(event))
     assert (world.preset, world.camera_height, world.revision) == ("painted", 1.3, presets.revision("painted"))
     assert world.distance_model == "DepthAnythingForDepthEstimation" and world.photo_camera is CAMERA
-    fractions = [fraction for fraction, _, _ in told]
-    assert fractions == sorted(fractions) and any(preview is not None for *_, preview in told)
+    fractions = [fraction for fraction, _, _ in events]
+    assert fractions == sorted(fractions) and any(preview is not None for *_, preview in events)
     assert scene.memory_plan.offload == "none" and "cpu" in str(scene.memory_plan)
     view = scene.fill_anchor(world, placed_camera(64, 32, 1.2), [], seed=0)
     assert view.colour.shape == (32, 64, 3)
@@ -200,7 +200,7 @@ def test_a_lora_is_loaded_and_one_for_another_model_is_named(folder):
         {"transformer.block.lora_A.weight": (2, 2)},
         {f"{layer}.lora_A.weight": (2, 48), f"{layer}.lora_B.weight": (48, 2)},
     ):
-        with pytest.raises(InputError, match=r"panorama/lora: .* is no LoRA for StableDiffusionInpaint"):
+        with pytest.raises(InputError, match=r"panorama/lora: .* is not a LoRA for StableDiffusionInpaint"):
             load(**wrong)
 
 
@@ -236,13 +236,13 @@ def test_groups_of_blocks_are_brought_as_they_are_needed(build):
     assert not any(hasattr(module, "_diffusers_hook") for module in grouped.vae.modules())
     shape = (1, unet.config.in_channels, 8, 8) if build is tiny_inpainting else (1, 3, unet.config.in_channels, 8, 8)
     width = unet.config.cross_attention_dim
-    told = {"encoder_hidden_states": torch.randn(1, 1, width)}
+    inputs = {"encoder_hidden_states": torch.randn(1, 1, width)}
     if build is svd_views_pipeline:
-        told["added_time_ids"] = torch.zeros(1, 3)
+        inputs["added_time_ids"] = torch.zeros(1, 3)
         assert grouped.rows_at_once == grouped.frames_decoded_at_once == 1
     latents = torch.randn(shape)
     with torch.no_grad():
-        one, other = (p.unet(latents, torch.tensor(5.0), **told).sample for p in (straight, grouped))
+        one, other = (p.unet(latents, torch.tensor(5.0), **inputs).sample for p in (straight, grouped))
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 

@@ -1,5 +1,6 @@
 """Wan VACE as the views stage: its own pipeline as the oracle, and what goes beyond it. Networks are tiny, random."""
 
+import gc
 import math
 
 import numpy as np
@@ -15,6 +16,7 @@ from lookbeyond.pipelines.fusion import Pass, fused_guidance, spatial_weights
 from lookbeyond.pipelines.guidance import Guidance
 from lookbeyond.pipelines.masked_video import MaskedVideoPipeline
 from lookbeyond.pipelines.video_mask import MASKED
+from lookbeyond.presets.memory import PIXEL_VALUES
 from tests.lookbeyond.pipelines.tiny import wan_vace
 
 WIDTH, HEIGHT, FRAMES = 64, 32, 9
@@ -52,14 +54,14 @@ def known_of(kind: str, frames: int = FRAMES) -> torch.Tensor:
     return known
 
 
-def told(kind: str, frames: int = FRAMES, seed: int = 0) -> Guidance:
+def known_guidance(kind: str, frames: int = FRAMES, seed: int = 0) -> Guidance:
     colour = torch.rand(frames, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(seed)) * 2 - 1
     return Guidance(colour, torch.full((frames, 1, HEIGHT, WIDTH), 2.0), known_of(kind, frames))
 
 
 def two_passes(kind: str = "mixed") -> tuple[list[Pass], np.ndarray]:
     cameras = path()
-    forward, backward = (told(kind, seed=seed) for seed in (0, 1))
+    forward, backward = (known_guidance(kind, seed=seed) for seed in (0, 1))
     passes = [Pass(view(cameras[0], 0), cameras, forward), Pass(view(cameras[-1], 1), cameras[::-1],
                                                               backward[list(range(FRAMES))[::-1]])]  # fmt: skip
     return passes, spatial_weights(cameras, [cameras[0], cameras[-1]], 2.0)
@@ -112,7 +114,7 @@ def test_a_hole_in_any_one_frame_is_read_for_the_latent_of_that_frame(ours, coun
     """The model looks at one frame's mask in four, not always at one of the latent's own."""
     cameras = path(count)
     for frame in range(1, count - 1, 1 if count < 80 else 13):
-        guidance = told("empty", count)
+        guidance = known_guidance("empty", count)
         guidance.known[frame, :, 5, 5] = 0
         _, holes = ours.masking.video_and_mask(Pass(view(cameras[0], 0), cameras, guidance))
         read = ours.prepare_masks(holes.expand(-1, 3, -1, -1).transpose(0, 1)[None], [[]])
@@ -208,7 +210,7 @@ def test_guidance_costs_twice_only_where_it_is_asked_for(ours, components):
 
 def test_known_frames_and_margins_are_skipped_and_nothing_else(ours, components):
     cameras, frames = path(17), 17
-    guidance = told("empty", 17)
+    guidance = known_guidance("empty", 17)
     guidance.known[9:11, :, 4:6, 4:6] = 0
     passes = [Pass(view(cameras[0], 0), cameras, guidance),
               Pass(view(cameras[-1], 1), cameras[::-1], guidance[list(range(17))[::-1]])]  # fmt: skip
@@ -293,6 +295,27 @@ def test_bad_input_is_named_with_the_remedy(ours, components):
     with pytest.raises(OutOfMemory, match=r"too little memory for the text encoder .*; close other programs"):
         shoot(ours, passes, weights, prompt="something not said before")
     handle.remove()
+
+
+def test_a_clips_pixels_are_counted_in_its_plan(ours, monkeypatch):
+    """While the autoencoder works, as many floats of every pixel are alive as plans say, and no more."""
+    passes, weights = two_passes()
+    counts, encode = [], ours.vae.encode
+
+    def watched(video):
+        gc.collect()
+        tensors = [each for each in gc.get_objects() if type(each) is torch.Tensor]
+        clips = {
+            each.untyped_storage().data_ptr(): each.untyped_storage().nbytes()
+            for each in tensors
+            if each.ndim >= 4 and each.shape[-2:] == (HEIGHT, WIDTH) and FRAMES in each.shape
+        }
+        counts.append(sum(clips.values()) / 4 / (FRAMES * HEIGHT * WIDTH))
+        return encode(video)
+
+    monkeypatch.setattr(ours.vae, "encode", watched)
+    shoot(ours, passes, weights)
+    assert 0.9 * PIXEL_VALUES["masked-video"] < max(counts) <= PIXEL_VALUES["masked-video"]
 
 
 def test_each_text_is_read_once(ours, components):

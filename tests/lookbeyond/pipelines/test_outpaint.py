@@ -320,20 +320,20 @@ def test_a_diffusers_pipeline_paints_reports_and_repeats(way):
     pipeline = OutpaintPipeline(inpaint, Meter(), {"way": way, "size": 64, "guidance_scale": 1.0, "fov_deg": 100})
     camera = placed_camera(96, 96, math.radians(80))
     photo = np.random.default_rng(0).integers(0, 255, (96, 96, 3)).astype(np.uint8)
-    told = []
+    calls = []
 
     def build(seed):
         generator = torch.Generator().manual_seed(seed)
         return pipeline(
             photo, camera, width=256, num_inference_steps=2, generator=generator,
-            callback_on_step_end=lambda p, i, t, state: told.append((state["step"], state["steps"])),
+            callback_on_step_end=lambda p, i, t, state: calls.append((state["step"], state["steps"])),
         ).panorama  # fmt: skip
 
     with pytest.raises(InputError, match="takes no strenght"):
         OutpaintPipeline(inpaint, Meter(), {"strenght": 1.0})
     first = build(0)
-    assert told[-1][0] <= told[-1][1] and [step for step, _ in told] == list(range(1, len(told) + 1))
-    assert len({steps for _, steps in told}) == 1
+    assert calls[-1][0] <= calls[-1][1] and [step for step, _ in calls] == list(range(1, len(calls) + 1))
+    assert len({steps for _, steps in calls}) == 1
     assert np.array_equal(first.colour, build(0).colour)
     assert not np.array_equal(first.colour, build(1).colour)
 
@@ -422,5 +422,5 @@ def test_a_lora_of_another_model_is_refused_by_name(tmp_path):
     other.transformer.add_adapter(LoraConfig(r=2, target_modules=["to_q"], init_lora_weights=False))
     type(other).save_lora_weights(tmp_path, get_peft_model_state_dict(other.transformer))
     component = Component(folder=str(tmp_path), files=("pytorch_lora_weights.safetensors",))
-    with pytest.raises(InputError, match=r"panorama/lora: .* is no LoRA for Flux2KleinPipeline .*take one that was"):
+    with pytest.raises(InputError, match=r"panorama/lora: .* is not a LoRA for Flux2KleinPipeline .*take one that was"):
         _add_lora("panorama/lora", tiny_klein_base(), tmp_path, component)

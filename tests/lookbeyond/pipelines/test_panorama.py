@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from lookbeyond.geometry.cameras import placed_camera
-from lookbeyond.geometry.projection import extract_perspective
+from lookbeyond.geometry.projection import extract_perspective, place_photo
 from lookbeyond.models.panorama_transformer import continue_smoothly
+from lookbeyond.photo.exposure import exposed, missing_stops
 from lookbeyond.pipelines.panorama import (
     PanoramaPipeline,
     enlarge,
@@ -105,6 +106,19 @@ def test_a_black_and_white_photo_has_a_black_and_white_world():
     assert np.ptp(coloured.colour[hidden], axis=1).mean() > 10
     assert np.ptp(world.colour, axis=2).max() <= 1
     assert world.colour[hidden].std() > 1
+
+
+def test_a_dark_photo_is_painted_in_usual_light_and_darkened_again():
+    camera, bright = placed_camera(256, 192, np.radians(75)), exposed(photo(), -0.3)
+    assert missing_stops(bright) == 0
+    dark = exposed(bright, -2)
+    assert missing_stops(dark) > 1
+    worlds = [build(panorama_pipeline(), camera, picture=picture) for picture in (bright, dark)]
+    hidden = worlds[0].from_photo == 0
+    expected = exposed(worlds[0].colour, -2)[hidden].astype(float)
+    assert np.abs(worlds[1].colour[hidden] - expected).mean() < 8 < worlds[0].colour[hidden].mean() / 3
+    own = worlds[1].from_photo == 255
+    np.testing.assert_array_equal(worlds[1].colour[own], place_photo(dark, camera, 1024)[0][own])
 
 
 def test_rolling_the_input_rolls_the_output():

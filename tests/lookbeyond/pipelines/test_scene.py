@@ -88,10 +88,10 @@ def test_views_take_as_many_steps_as_are_asked_for(scene, room):
     for steps, wanted in ((0, scene.settings.views_steps), (5, 5)):
         said: list[str] = []
 
-        def told(share, message, picture, said=said):
+        def report(share, message, picture, said=said):
             said.append(message)
 
-        options = {"seed": 0, "steps": steps, "callback": told}
+        options = {"seed": 0, "steps": steps, "callback": report}
         views = [scene.fill_anchor(room, camera, [], **options) for camera in (cameras[0], cameras[-1])]
         scene.shoot_clip(room, *views, cameras, **options)
         assert len(said) == 3 * wanted and all(message.endswith(f"of {wanted}") for message in said)
@@ -210,15 +210,15 @@ def test_holes_are_made_at_the_networks_own_size(scene, room, monkeypatch):
 def test_holes_too_small_for_the_network_are_filled_without_it(scene, room, monkeypatch):
     keeping = ScenePipeline(scene.panorama, scene.views, replace(SETTINGS, panorama_detail=1.0, views_pixels=96 * 64))
     camera = placed_camera(384, 256, math.radians(90), heading_rad=4.7)
-    told = keeping._told(room, [camera], None)[0]
-    known = told.known.copy()
+    frame = keeping._warped(room, [camera], None)[0]
+    known = frame.known.copy()
     known[100, 200] = False
-    pierced = replace(told, known=known, colour=told.colour * known[..., None], distance=told.distance * known)
-    monkeypatch.setattr(keeping, "_told", lambda *_: [pierced])
+    pierced = replace(frame, known=known, colour=frame.colour * known[..., None], distance=frame.distance * known)
+    monkeypatch.setattr(keeping, "_warped", lambda *_: [pierced])
     never_asked(monkeypatch, keeping)
     view = keeping.fill_anchor(room, camera, [])
-    assert np.abs(view.colour.astype(int) - told.colour).max() < 40
-    assert view.distance[100, 200] == pytest.approx(told.distance[100, 200], rel=0.2)
+    assert np.abs(view.colour.astype(int) - frame.colour).max() < 40
+    assert view.distance[100, 200] == pytest.approx(frame.distance[100, 200], rel=0.2)
 
 
 def test_known_distance_is_the_panoramas(scene, room):
@@ -237,10 +237,10 @@ def test_same_seed_same_frames(scene, room):
 def test_worlds_say_what_made_them_and_steps_are_reported(scene, monkeypatch):
     monkeypatch.setattr(presets, "revision", lambda name: "0123456789ab")
     photo, camera = np.full((96, 128, 3), 100, np.uint8), placed_camera(128, 96, math.radians(75))
-    told = []
-    world = scene.build_world(photo, camera, width=512, seed=3, callback=lambda *event: told.append(event))
+    events = []
+    world = scene.build_world(photo, camera, width=512, seed=3, callback=lambda *event: events.append(event))
     assert (world.preset, world.seed, world.revision) == ("tiny", 3, "0123456789ab")
-    assert [event[0] for event in told] == sorted(event[0] for event in told) and told[-1][0] <= 1
+    assert [event[0] for event in events] == sorted(event[0] for event in events) and events[-1][0] <= 1
     measured = scene.measure_world(world.colour, camera_height=2.0, heading_rad=0.5)
     assert measured.camera_height == 2.0 and measured.heading_rad == 0.5 and not measured.from_photo.any()
 
@@ -310,13 +310,13 @@ def test_the_rest_of_a_sphere_is_made_around_the_part_that_is_known(scene, monke
     known = np.zeros((512, 1024), bool)
     known[100:400, 800:] = known[100:400, :300] = True  # across the seam
     part = np.dstack([np.where(known[..., None], colour, np.uint8(0)), known.astype(np.uint8) * 255])
-    told = []
-    world = scene.measure_world(part, seed=1, callback=lambda *event: told.append(event[1]))
+    events = []
+    world = scene.measure_world(part, seed=1, callback=lambda *event: events.append(event[1]))
     inner = world.from_photo == 255
     assert inner[110:390, 0].all() and inner.sum() > 0.9 * known.sum() and not (world.from_photo[~known]).any()
     np.testing.assert_array_equal(world.colour[inner], colour[inner])
     assert np.ptp(world.colour[430:500].astype(int), axis=(0, 1)).min() > 0, "what was unknown is not left black"
-    assert any("Completing" in text for text in told) and any("Measuring" in text for text in told)
+    assert any("Completing" in text for text in events) and any("Measuring" in text for text in events)
     again = scene.measure_world(part, seed=1)
     assert np.array_equal(again.colour, world.colour)
 
@@ -334,15 +334,15 @@ def test_diffusion_is_asked_only_for_what_no_drawing_tells(scene, monkeypatch, k
     found = FoundPlace(Place(kind, 0.9, "Because."), layout if kind == "room" else None, np.full((9, 12), 2.0))
     monkeypatch.setattr("lookbeyond.pipelines.scene.find_place", lambda *_, **__: found)
     monkeypatch.setattr(scene, "layout", object())
-    told: list[str] = []
+    events: list[str] = []
     photo = np.full((48, 64, 3), (90, 140, 210), np.uint8)
     photo[30:] = (120, 110, 90)
     camera = placed_camera(64, 48, math.radians(70), position=(0, 0, 1.5))
     monkeypatch.setattr(presets, "revision", lambda name: "0123456789ab")
     world = scene.build_world(
-        photo, camera, camera_height=1.5, width=256, unseen="dressed", callback=lambda *event: told.append(event[1])
+        photo, camera, camera_height=1.5, width=256, unseen="dressed", callback=lambda *event: events.append(event[1])
     )
-    painted = [text for text in told if text.startswith("Painting")]
+    painted = [text for text in events if text.startswith("Painting")]
     assert len(painted) == steps if steps is not None else len(painted) > SETTINGS.panorama_steps
     assert world.place == found.place
     if kind == "room":

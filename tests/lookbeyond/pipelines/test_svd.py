@@ -109,18 +109,18 @@ def clean_latents(pipeline: ViewsPipeline, passes: list[Pass]) -> torch.Tensor:
     return pipeline.latents.clean(fused_guidance(passes, EVEN), 1.6, torch.ones(FRAMES, dtype=torch.bool))
 
 
-def test_a_warm_start_takes_fewer_steps_and_stays_near_what_was_told():
+def test_a_warm_start_takes_fewer_steps_and_stays_near_the_guidance():
     pipeline, passes = svd_views_pipeline(), two_passes(path())
     clean = clean_latents(pipeline, passes)
-    told = []
+    differences = []
     for strength in (0.2, 1.0):
         steps = []
         keep = lambda pipe, step, time, state, steps=steps: steps.append(state["latents"])  # noqa: E731
         options = {"num_inference_steps": 10, "sigmas": "align-your-steps", "strength": strength}
         shoot(pipeline, passes, EVEN, **options, callback_on_step_end=keep)
-        told.append((len(steps), (steps[-1] - clean).abs().mean()))
-    assert [count for count, _ in told] == [2, 10]
-    assert told[0][1] < told[1][1]
+        differences.append((len(steps), (steps[-1] - clean).abs().mean()))
+    assert [count for count, _ in differences] == [2, 10]
+    assert differences[0][1] < differences[1][1]
 
 
 def test_held_latents_are_the_guidance_and_holes_are_free():
@@ -140,24 +140,27 @@ def test_held_latents_are_the_guidance_and_holes_are_free():
         handle.remove()
         held = []
         for step, (sigma, rows) in enumerate(zip(pipeline.scheduler.sigmas[:-1], seen, strict=True)):
-            told = (clean + sigma * noise) / (sigma**2 + 1) ** 0.5
-            same = [torch.allclose(one, other, atol=1e-5) for one, other in zip(rows[0, :, :4], told, strict=True)]
+            expected_latents = (clean + sigma * noise) / (sigma**2 + 1) ** 0.5
+            same = [
+                torch.allclose(one, other, atol=1e-5)
+                for one, other in zip(rows[0, :, :4], expected_latents, strict=True)
+            ]
             assert same[0] and same[-1]  # the ends are the anchors
-            left, right = (half(rows[0, 1:-1, :4], told[1:-1]) for half in (left_differs, right_differs))
+            left, right = (half(rows[0, 1:-1, :4], expected_latents[1:-1]) for half in (left_differs, right_differs))
             if not right:
                 held.append(step)
-            assert left or step == 0  # a start that is not pure noise is everywhere what was told
+            assert left or step == 0  # a start that is not pure noise is everywhere the guidance
         assert held == (expected or [0])
 
 
-def left_differs(latents: torch.Tensor, told: torch.Tensor) -> bool:
-    half = told.shape[-1] // 2
-    return not torch.allclose(latents[..., :half], told[..., :half], atol=1e-5)
+def left_differs(latents: torch.Tensor, expected_latents: torch.Tensor) -> bool:
+    half = expected_latents.shape[-1] // 2
+    return not torch.allclose(latents[..., :half], expected_latents[..., :half], atol=1e-5)
 
 
-def right_differs(latents: torch.Tensor, told: torch.Tensor) -> bool:
-    half = told.shape[-1] // 2
-    return not torch.allclose(latents[..., half:], told[..., half:], atol=1e-5)
+def right_differs(latents: torch.Tensor, expected_latents: torch.Tensor) -> bool:
+    half = expected_latents.shape[-1] // 2
+    return not torch.allclose(latents[..., half:], expected_latents[..., half:], atol=1e-5)
 
 
 def test_a_consistency_sampler_notes_its_clean_frames_and_ends_with_them():

@@ -33,7 +33,7 @@ def view(camera: Camera, seed: int) -> View:
     return View(camera, colour, np.full((HEIGHT, WIDTH), 2, np.float32), np.zeros((HEIGHT, WIDTH), np.uint8))
 
 
-def told(frames: int, seed: int) -> Guidance:
+def guidance_of(frames: int, seed: int) -> Guidance:
     generator = torch.Generator().manual_seed(seed)
     colour = torch.rand(frames, 3, HEIGHT, WIDTH, generator=generator) * 2 - 1
     known = (torch.rand(frames, 1, HEIGHT, WIDTH, generator=generator) > 0.2).float()
@@ -41,8 +41,8 @@ def told(frames: int, seed: int) -> Guidance:
 
 
 def two_passes(cameras: list[Camera]) -> list[Pass]:
-    forward = Pass(view(cameras[0], 0), cameras, told(len(cameras), 0))
-    return [forward, Pass(view(cameras[-1], 1), cameras[::-1], told(len(cameras), 1))]
+    forward = Pass(view(cameras[0], 0), cameras, guidance_of(len(cameras), 0))
+    return [forward, Pass(view(cameras[-1], 1), cameras[::-1], guidance_of(len(cameras), 1))]
 
 
 def shoot(pipeline: ViewsPipeline, passes, weights, seed=0, **options):
@@ -91,7 +91,7 @@ def test_one_pass_alone_decides_where_its_weight_is_one(make):
     """With all weight on one pass, what the other is told makes no difference but at the pinned ends."""
     cameras, pipeline = path(), make()
     passes = two_passes(cameras)
-    other = [passes[0], Pass(passes[1].anchor, cameras[::-1], told(FRAMES, 9))]  # the end is its anchor
+    other = [passes[0], Pass(passes[1].anchor, cameras[::-1], guidance_of(FRAMES, 9))]  # the end is its anchor
     weights = np.tile([1.0, 0.0], (FRAMES, 1))
     first, second = (denoised(pipeline, p, weights) for p in (passes, other))
     torch.testing.assert_close(first, second, atol=1e-4, rtol=1e-3)
@@ -149,7 +149,7 @@ def test_a_clip_of_any_size_and_a_single_anchor(make):
 
 
 def test_known_distance_is_kept_and_holes_meet_it():
-    pipeline, guidance = views_pipeline(), told(1, 0)
+    pipeline, guidance = views_pipeline(), guidance_of(1, 0)
     output = shoot(pipeline, [Pass(None, path()[:1], guidance)], np.ones((1, 1)))
     known = guidance.known > 0
     torch.testing.assert_close(output.distance[known], guidance.distance[known])
@@ -168,11 +168,11 @@ def test_a_clips_ends_are_its_anchors_even_where_nothing_else_is_told(make, stre
     generator = torch.Generator().manual_seed(3)
     last = pipeline.scheduler.sigmas[-2]  # they end with a zero
     pictures = torch.stack([image_tensor(one.anchor.colour)[0] for one in passes])
-    told = pipeline.encode(pictures)
+    encoded = pipeline.encode(pictures)
     channels = 4 + getattr(pipeline.unet.config, "distance_channels", 0)
-    noise = torch.randn((FRAMES, channels, *told.shape[-2:]), generator=generator)[[0, -1], :4]
+    noise = torch.randn((FRAMES, channels, *encoded.shape[-2:]), generator=generator)[[0, -1], :4]
     flow = isinstance(pipeline.sampler, FlowSampler)
-    expected = torch.lerp(told, noise, last) if flow else (told + last * noise) / (last**2 + 1) ** 0.5
+    expected = torch.lerp(encoded, noise, last) if flow else (encoded + last * noise) / (last**2 + 1) ** 0.5
     torch.testing.assert_close(seen[-1][[0, -1]], expected, atol=1e-4, rtol=1e-4)
 
 
@@ -221,7 +221,7 @@ def test_both_directions_may_have_networks_of_their_own():
 
 @given(st.integers(0, 2**31 - 1))
 def test_filling_holes_keeps_the_known_and_stays_in_range(seed):
-    guidance = told(2, seed)
+    guidance = guidance_of(2, seed)
     filled = fill_holes(guidance.colour, guidance.known)
     known = (guidance.known > 0).expand_as(filled)
     assert torch.equal(filled[known], guidance.colour[known])

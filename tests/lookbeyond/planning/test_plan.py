@@ -13,8 +13,8 @@ from lookbeyond.geometry.layout import box_layout
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import equirectangular_directions
 from lookbeyond.planning.free_space import free_space
-from lookbeyond.planning.pace import Limits
-from lookbeyond.planning.plan import EndOn, FromTo, MoveSettings, ShowRoom, first_view, plan_move
+from lookbeyond.planning.goals import EndOn, FromTo, Limits, MoveSettings, ShowRoom
+from lookbeyond.planning.plan import first_view, plan_move
 from lookbeyond.planning.route import Routes, smooth_curve
 
 LOW, HIGH = np.array([-2.5, -3.0, 0.0]), np.array([4.0, 3.0, 2.7])
@@ -39,6 +39,7 @@ def room(pillar: bool = True, photo_half_rad: float = 0.6) -> Panorama:
     return Panorama(
         np.zeros((256, 512, 3), np.uint8), distance.astype(np.float32), np.where(seen, 255, 0).astype(np.uint8),
         origin=tuple(EYE), camera_height=1.5, photo_camera=placed_camera(160, 90, 1.2, pitch_rad=-0.05, position=EYE),
+        layout=box_layout((LOW + HIGH)[:2] / 2, (HIGH - LOW)[:2], 0.0, LOW[2], HIGH[2]),
     )  # fmt: skip
 
 
@@ -118,7 +119,7 @@ def test_it_stays_where_the_photo_saw():
     """Of two ways to look, the one that sees the photo; and the views are no worse than at rest."""
     world = room(pillar=False)
     shown = plan_move(world, ShowRoom(), first_view(world, 160, 90))
-    away = plan_move(world, FromTo((-0.7, -0.2)), first_view(world, 160, 90))  # backward: it need not turn round
+    away = plan_move(world, FromTo((-0.5, -0.2)), first_view(world, 160, 90))  # backward: it need not turn round
     assert shown.photo > 0.6 and away.photo > 0.5
     assert abs(heading_pitch_roll(away.cameras[-1])[0]) < 1.0
 
@@ -148,6 +149,18 @@ def test_goals_that_cannot_be(goal, words):
     world = room()
     with pytest.raises(InputError, match=words):
         plan_move(world, goal, first_view(world, 160, 90))
+
+
+def test_where_no_room_was_found_less_is_trusted_unless_nothing_is_doubted():
+    world = replace(room(pillar=False), layout=None)
+    reach = [
+        np.hypot(*(np.argwhere(space.open) - space.middle).T).max() * space.cell_m
+        for space in (free_space(world, 0.3), free_space(room(pillar=False), 0.3), free_space(world, 0.3, doubt=0))
+    ]
+    assert reach[0] < 0.6 < 0.5 * reach[1] and reach[2] >= reach[1]
+    with pytest.raises(InputError, match="distances are a guess: doubt them less"):
+        plan_move(world, FromTo((1.5, -0.2)), first_view(world, 160, 90))
+    plan_move(world, FromTo((1.5, -0.2)), first_view(world, 160, 90), MoveSettings(doubt=0.05))
 
 
 def test_nothing_free_and_settings_that_cannot_be():

@@ -65,6 +65,20 @@ def test_what_has_a_type_of_its_own_is_counted_in_it():
     assert whole.peak_gb == 2 * half.peak_gb == 4
 
 
+def test_a_text_encoder_that_is_gone_before_the_others_does_not_add_to_them():
+    encoder = Part("views/video/text_encoder", 5680.9e6, 0, 0, 1096e6, first=True)
+    alone, large = plan(SVD, 80 * GB), 2 * 5680.9e6 / GB
+    both = plan([encoder, *SVD], 80 * GB)
+    assert both.peak_gb == pytest.approx(max(alone.peak_gb, large))
+    assert (alone.texts, both.texts) == ("", "whole") and "the text encoder works before the others, all" in str(both)
+    small = plan([encoder, *SVD], 12 * GB)  # half of which it would not fit into
+    assert small.texts == "layers" and small.peak_gb == plan(SVD, 12 * GB).peak_gb
+    assert "two of its layers at a time" in str(small)
+    # a processor has no other place for its layers
+    with pytest.raises(InputError, match=r"at least 12\.9 GB of free memory are needed"):
+        plan([encoder, Part("views/unet", 1e6, 0, 0, 0)], 12 * GB, device="cpu")
+
+
 def test_what_stays_is_what_the_pipeline_of_the_views_leaves_on_the_device():
     assert set(ViewsPipeline._exclude_from_cpu_offload) == set(STAYS)
     assert not set(STAYS) & set(ViewsPipeline.model_cpu_offload_seq.split("->")), "hooks there come first"

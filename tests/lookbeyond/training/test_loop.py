@@ -181,7 +181,7 @@ def test_losses_reach_tensorboard_too(tmp_path):
 
 def test_losses_reach_weights_and_biases_by_the_same_way(tmp_path, monkeypatch):
     """Its package stands in the suite for a tracker that writes down what accelerate hands to it."""
-    told = []
+    calls = []
 
     class Tracker(GeneralTracker):
         name, requires_logging_directory = "wandb", False
@@ -189,22 +189,22 @@ def test_losses_reach_weights_and_biases_by_the_same_way(tmp_path, monkeypatch):
 
         def __init__(self, run_name, **options):
             super().__init__()
-            told.append(("begin", run_name))
+            calls.append(("begin", run_name))
 
         def store_init_configuration(self, values):
-            told.append(("options", values))
+            calls.append(("options", values))
 
         def log(self, values, step=None, **options):
-            told.append((step, values))
+            calls.append((step, values))
 
         def finish(self):
-            told.append(("end", None))
+            calls.append(("end", None))
 
     monkeypatch.setitem(accelerate.tracking.LOGGER_TYPE_TO_CLASS, "wandb", Tracker)
     monkeypatch.setattr(accelerate.tracking, "_available_trackers", [accelerate.utils.LoggerType.WANDB])
     monkeypatch.setattr(loop.importlib.util, "find_spec", lambda name: name)
     train(options(tmp_path, "--steps", "2", "--log-with", "wandb"))
-    (begun, config, (step, row), end) = told
+    (begun, config, (step, row), end) = calls
     assert begun == ("begin", "lookbeyond") and end == ("end", None) and config[1]["steps"] == step == 2
     with (tmp_path / "log.csv").open() as file:
         logged = {name: float(value) for name, value in next(csv.DictReader(file)).items()}

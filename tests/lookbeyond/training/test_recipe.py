@@ -57,14 +57,14 @@ def run(tmp_path, *more: str) -> list[list[str]]:
 def test_everything_is_made_in_its_order_and_its_share_of_the_time(double, tmp_path, monkeypatch):
     double()
     monkeypatch.setattr(recipe, "PIECE_BYTES", 1000)
-    told = run(tmp_path)
-    minutes = {name: words[words.index("--minutes") + 1] for name, *words in told if "--minutes" in words}
+    commands = run(tmp_path)
+    minutes = {name: words[words.index("--minutes") + 1] for name, *words in commands if "--minutes" in words}
     assert minutes == {"autoencoder": "5.0", "panorama": "14.0", "views": "9.0"}
-    names = [name for name, *_ in told]
+    names = [name for name, *_ in commands]
     trained = [name for name in names if name not in ("rooms", "clips")]
     assert trained == ["autoencoder", "panorama", "views", "preset"]
     assert names.count("rooms") == names.count("clips") == 2 and names.index("clips") > names.index("autoencoder")
-    shares = {words[words.index("--share") + 1] for name, *words in told if name == "rooms"}
+    shares = {words[words.index("--share") + 1] for name, *words in commands if name == "rooms"}
     assert shares == {"0/2", "1/2"}
     pieces = sorted((tmp_path / "out/parts").iterdir())
     assert len(pieces) > 3 and all(piece.stat().st_size <= 1000 for piece in pieces)
@@ -76,8 +76,8 @@ def test_when_its_time_is_over_the_trainer_at_hand_saves_and_the_same_command_go
     double(slow=["panorama", "rooms"])
     (tmp_path / "out/rooms").mkdir(parents=True)
     (tmp_path / "out/rooms/00000.npz").write_text("")
-    told = run(tmp_path, "--at-once", "0.1")
-    assert told[-1][0] in ("panorama", "clips") and (tmp_path / "out/panorama/saved").exists()
+    commands = run(tmp_path, "--at-once", "0.1")
+    assert commands[-1][0] in ("panorama", "clips") and (tmp_path / "out/panorama/saved").exists()
     assert "the same command goes on" in capsys.readouterr().out and not (tmp_path / "out/preset").exists()
     double()
     assert run(tmp_path)[-1][0] == "preset" and (tmp_path / "out/parts/weights.tar.00").exists()

@@ -74,10 +74,10 @@ def test_a_clip_of_a_shot_is_told_by_its_anchors_warped_by_their_depth(tmp_path)
         assert known[2].mean() > 0.6, "and most of what is between"
         np.testing.assert_allclose(clip[name][own, :4], clip["clean"][own, :4], atol=0.02)
         # where the warp saw something, its distance is the true one (but for edges)
-        told, truth = (
+        known, truth = (
             latents_to_distance(torch.from_numpy(x[2:3, 4:8]).float(), 1.0) for x in (clip[name], clip["clean"])
         )
-        assert ((told / truth - 1).abs() < 0.05).float().mean() > 0.8
+        assert ((known / truth - 1).abs() < 0.05).float().mean() > 0.8
     directions, moments = clip["raymap"][0, 0, :3], clip["raymap"][0, 0, 3:]
     assert np.abs(moments).max() < 1e-3, "rays are told in the frame of the pass's anchor"
     np.testing.assert_allclose(np.linalg.norm(directions.astype(float), axis=0), 1, atol=2e-3)

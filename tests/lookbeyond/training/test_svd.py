@@ -155,7 +155,7 @@ def test_a_model_that_is_not_there_or_another_one_is_named(tmp_path):
     with pytest.raises(InputError, match=r"none cannot be loaded as Stable Video Diffusion .* fetch"):
         svd.load_backbone(str(tmp_path / "none"), "cpu", torch.float32)
     save_model(tmp_path / "model", in_channels=4)
-    with pytest.raises(InputError, match="is not told an image"):
+    with pytest.raises(InputError, match="is not conditioned on an image"):
         svd.load_backbone(str(tmp_path / "model"), "cpu", torch.float32)
     write_capture(tmp_path / "capture", count=2)
     begin_anew()

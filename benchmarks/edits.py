@@ -1,0 +1,271 @@
+"""Furniture taken out of held-out rooms: is what shows then the room without it, and does the spot show?
+
+    python benchmarks/edits.py [--rooms 34-63] [--given photo|sphere] [--pictures FOLDER]
+
+Of every room the largest furnished spot that its photo shows is emptied: a piece of furniture together with all that
+touches it in the picture. The world is made as the product makes it: of the photo (768 pixels wide) and its camera
+(`--given photo`), or of the true 360° picture of the furnished room (`--given sphere`); nothing else of the room is
+told. The mask is what the artist would paint: all pixels where the furnished room looks otherwise than the same room
+without those things, which are the things and their shadow, and a brush's margin around. In a photo's world it is what
+the photo shows of that, and beside the photo's border some more, where the world continues what the border cuts; there
+nothing is judged. Truth inside the mask is the picture of that emptier room.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from lookbeyond.data.room_drawing import ELLIPSOIDS, RoomDrawing
+from lookbeyond.data.rooms import HELD_OUT_SEED, Rooms, compile_renderer, render_panoramas, render_views
+from lookbeyond.editing.edit import remove
+from lookbeyond.errors import InputError
+from lookbeyond.evaluation.metrics import psnr
+from lookbeyond.evaluation.scenes import Scene, held_out_room, to_bytes
+from lookbeyond.evaluation.straightness import spot_jump
+from lookbeyond.files import load_panorama, save_panorama
+from lookbeyond.geometry.cameras import Camera
+from lookbeyond.geometry.panorama import Panorama
+from lookbeyond.geometry.projection import place_photo
+from lookbeyond.pipelines.scene import ScenePipeline
+
+WIDTH = 1024
+PHOTO_WIDTH = 768
+SHADE = 4
+"""Levels of 255 by which a pixel has to change to be painted over."""
+BRUSH = 6
+"""Pixels of margin."""
+BEYOND = 40
+"""Pixels by which a spot that the photo's border cuts is painted over beside the photo."""
+SHARES = (0.002, 0.1)
+"""Of the sphere, that the photo shows of a spot."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """Something that stands or hangs in a room."""
+
+    boxes: tuple[int, ...]
+    ball: int
+    """Number of its ellipsoid; -1: none."""
+    furniture: bool
+
+
+class KnownThings(RoomDrawing):
+    """A room of which one knows which boxes are one thing."""
+
+    def __init__(self, rng: np.random.Generator):
+        super().__init__(rng)
+        self.things: list[Thing] = []
+
+    def draw(self) -> dict[str, np.ndarray]:
+        drawn = super().draw()
+        # the hanging lamp and each ball, without the foot of a ball that stands on one
+        self.things += [Thing((), number, False) for number in range(ELLIPSOIDS) if self.ellipsoids[number, 2] > -100]
+        return drawn
+
+    def _place(self, x: float, y: float, yaw: float, parts) -> None:
+        first = self.next_box
+        super()._place(x, y, yaw, parts)
+        if self.next_box > first:
+            deep = max(half[1] for _, _, _, half, _, _ in parts) > 0.06  # no picture, no curtain
+            self.things.append(Thing(tuple(range(first, self.next_box)), -1, deep))
+
+    def _draw_balls(self) -> None:
+        first = self.next_box
+        super()._draw_balls()
+        self.things += [Thing((number,), -1, False) for number in range(first, self.next_box)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A spot of a room, and what is truly behind it."""
+
+    scene: Scene
+    furnished: np.ndarray
+    """uint8 [H, W, 3], the true panorama."""
+    empty: np.ndarray
+    """The same without its things."""
+    spot: np.ndarray
+    """bool [H, W]"""
+
+
+def without(room: Rooms, things: Sequence[Thing]) -> Rooms:
+    boxes, balls = room.boxes.clone(), room.ellipsoids.clone()
+    for thing in things:
+        boxes[0, list(thing.boxes), :3] = torch.tensor([0, 0, -1000.0])
+        if thing.ball >= 0:
+            balls[0, thing.ball, :3] = torch.tensor([0, 0, -1000.0])
+    return replace(room, boxes=boxes, ellipsoids=balls)
+
+
+def sphere_of(room: Rooms, width: int) -> np.ndarray:
+    """The true panorama, uint8 [width / 2, width, 3]."""
+    return to_bytes(render_panoramas(room, width // 2, width)[0][0])
+
+
+def mask_of(furnished: np.ndarray, empty: np.ndarray, margin: int) -> np.ndarray:
+    changed = (np.abs(furnished.astype(int) - empty).max(-1) > SHADE).astype(np.uint8)
+    changed = cv2.morphologyEx(changed, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    return cv2.dilate(changed, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1,) * 2)) > 0
+
+
+def case_of(number: int) -> Case | None:
+    """The largest furnished spot of a room that its photo shows; None where there is none."""
+    drawing = KnownThings(np.random.default_rng(HELD_OUT_SEED + number))
+    drawing.draw()
+    scene = held_out_room(number)
+    assert scene.room is not None
+    small = sphere_of(scene.room, 256)
+    seen = seen_by(scene.camera, 256)
+    rows = np.cos((np.arange(128) + 0.5) / 128 * np.pi - np.pi / 2)[:, None]
+    margin = round(BRUSH * 256 / WIDTH)
+    masks = [mask_of(small, sphere_of(without(scene.room, [thing]), 256), margin) for thing in drawing.things]
+    best, most = None, SHARES[0]
+    for group in groups(masks):
+        spot = np.any([masks[each] for each in group], 0)
+        things = [drawing.things[each] for each in group]
+        share = float(((spot & seen) * rows).sum() / (256 * rows.sum()))
+        if most < share < SHARES[1] and any(thing.furniture for thing in things):
+            best, most = things, share
+    if best is None:
+        return None
+    furnished, empty = (sphere_of(room, WIDTH) for room in (scene.room, without(scene.room, best)))
+    return Case(scene, furnished, empty, mask_of(furnished, empty, BRUSH))
+
+
+def groups(masks: Sequence[np.ndarray]) -> list[list[int]]:
+    """Numbers of masks that overlap, directly or by others."""
+    touching = [[bool((first & second).any()) for second in masks] for first in masks]
+    count, labels = connected_components(csr_array(np.array(touching, int).reshape(len(masks), -1)), directed=False)
+    return [np.flatnonzero(labels == number).tolist() for number in range(count)] if masks else []
+
+
+def seen_by(camera: Camera, width: int) -> np.ndarray:
+    """bool [width / 2, width]: what a photo shows."""
+    return place_photo(np.full((camera.height, camera.width, 3), 255, np.uint8), camera, width)[1]
+
+
+def world_of(case: Case, given: str, pipeline: ScenePipeline, number: int) -> Panorama:
+    scene = case.scene
+    if given == "sphere":
+        return pipeline.measure_world(case.furnished, camera_height=scene.camera_height, seed=number)
+    camera = scene.camera.resized(PHOTO_WIDTH, round(PHOTO_WIDTH * scene.camera.height / scene.camera.width))
+    assert scene.room is not None
+    photo = render_views(scene.room, [camera])[0].colour
+    return pipeline.build_world(photo, camera, camera_height=scene.camera_height, width=WIDTH, seed=number)
+
+
+def in_photo(case: Case) -> tuple[Case, np.ndarray]:
+    """The part of a spot that a photo shows, and the mask of it: beside the photo it goes on for `BEYOND` pixels, where
+    the world continues what the photo's border cuts."""
+    seen = seen_by(case.scene.camera, WIDTH)
+    spot = case.spot & seen
+    grown = cv2.dilate(spot.astype(np.uint8), np.ones((2 * BEYOND + 1,) * 2, np.uint8)) > 0
+    return replace(case, spot=spot), spot | (grown & ~seen)
+
+
+def kept_case(number: int, folder: Path | None) -> Case | None:
+    """`case_of`, from a folder of kept files where it is there."""
+    file = folder and folder / f"case-{number}.npz"
+    if file and file.is_file():
+        arrays = np.load(file)
+        return Case(held_out_room(number), **arrays) if arrays.files else None
+    case = case_of(number)
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {} if case is None else {"furnished": case.furnished, "empty": case.empty, "spot": case.spot}
+        np.savez_compressed(file, **arrays)
+    return case
+
+
+def kept_world(case: Case, given: str, pipeline: ScenePipeline, number: int, folder: Path | None) -> Panorama:
+    """`world_of`, from a folder of kept files where it is there."""
+    kept = folder and folder / f"{given}-{number}"
+    if kept and kept.is_dir():
+        return load_panorama(kept)
+    world = world_of(case, given, pipeline, number)
+    if kept:
+        save_panorama(kept, world, {})
+    return world
+
+
+def draw(path: Path, case: Case, mask: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
+    """Before, after and truth around the spot, one under the other."""
+    rows, columns = np.nonzero(mask)
+    window = np.s_[max(0, rows.min() - 60) : rows.max() + 60, max(0, columns.min() - 60) : columns.max() + 60]
+    outline = mask ^ cv2.erode(mask.astype(np.uint8), np.ones((3, 3))).astype(bool)
+    marked = np.where(outline[..., None], np.uint8([255, 0, 0]), before)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.vstack([image[window] for image in (marked, after, case.empty)])).save(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rooms", default="34-63", help="numbers of held-out rooms, first-last")
+    parser.add_argument("--given", choices=("photo", "sphere"), default="photo")
+    parser.add_argument("--pictures", type=Path, help="before, after and truth into this folder")
+    parser.add_argument("--keep", type=Path, help="keep pictures and worlds in this folder, and take them from it")
+    options = parser.parse_args()
+    first, _, last = options.rooms.partition("-")
+    pipeline = ScenePipeline.from_preset("builtin")
+    compile_renderer()
+    rows: list[tuple[float, float, float, float]] = []
+    refused = skipped = 0
+    for number in range(int(first), int(last or first) + 1):
+        case = kept_case(number, options.keep)
+        if case is None:
+            skipped += 1
+            continue
+        world = kept_world(case, options.given, pipeline, number, options.keep)
+        mask = case.spot
+        if options.given == "photo":
+            case, mask = in_photo(case)
+        try:
+            after = remove(world, mask)
+        except InputError as error:
+            refused += 1
+            print(f"room {number}: {world.place.kind}, refused: {error}", flush=True)
+            continue
+        figure, bare = (psnr(image.colour, case.empty, case.spot) for image in (after, world))
+        layout, origin = case.scene.layout, np.zeros(3)
+        jump, true = (spot_jump(image, case.spot, layout, origin) for image in (after.colour, case.empty))
+        rows.append((figure, bare, jump, true))
+        print(
+            f"room {number}: {world.place.kind}, {case.spot.mean():.1%}, {figure:.1f} dB (furnished {bare:.1f}), "
+            f"jump {jump:.2f} (truth {true:.2f})",
+            flush=True,
+        )
+        if options.pictures:
+            draw(options.pictures / f"{options.given}-{number}.png", case, mask, world.colour, after.colour)
+    if not rows:
+        sys.exit("nothing was removed")
+    figure, bare, jump, true = np.array(rows).T
+    print(f"{len(rows)} removed, {refused} refused, {skipped} rooms whose photo shows no such spot")
+    print("| inside | median | mean | 10 % | >= 24 dB | furnished, median |")
+    print("|---|---|---|---|---|---|")
+    print(
+        f"| PSNR, dB | {np.median(figure):.1f} | {figure.mean():.1f} | {np.quantile(figure, 0.1):.1f} "
+        f"| {(figure >= 24).mean():.0%} | {np.median(bare):.1f} |"
+    )
+    print("| seam | median | mean | 90 % | <= 1.5 | truth, median |")
+    print("|---|---|---|---|---|---|")
+    jump, true = jump[np.isfinite(jump)], true[np.isfinite(true)]
+    print(
+        f"| jump | {np.median(jump):.2f} | {jump.mean():.2f} | {np.quantile(jump, 0.9):.2f} "
+        f"| {(jump <= 1.5).mean():.0%} | {np.median(true):.2f} |"
+    )
+
+
+if __name__ == "__main__":
+    main()

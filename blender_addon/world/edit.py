@@ -1,0 +1,85 @@
+"""Has the service change a spot of the scene's world: the changed world is another variant, the former one stays."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import bpy
+
+from ..kit import EditRequest
+from ..results import absolute, as_stored
+from ..service import jobs, preferences, presets
+from ..service.job_scene import JobScene
+from ..service.requests import JobOrigin, known_request
+from ..service.unfinished import offer_unfinished
+from ..session import session
+from ..tasks import Succeeded, Task
+from ..undo import undoable
+from .info import read_world_info
+from .nodes import panorama_node, set_scene_world, world_rotation_rad
+from .spot import painted_spot
+from .variants import add_variant, check_world_files, stage_note, unused_seed, world_record
+
+Way = Literal["remove", "repaint"]
+TITLES: dict[Way, str] = {"remove": "Remove", "repaint": "Repaint"}
+DONE: dict[Way, str] = {"remove": "removed", "repaint": "repainted"}
+"""What a variant is called after."""
+
+
+def edit_world(context: bpy.types.Context, way: Way) -> Task:
+    """A task that changes what the artist has painted over. Raises `JobError`, `WorldError`."""
+    scene = context.scene
+    settings = scene.look_beyond
+    world = absolute(settings.world_folder)
+    check_world_files(world)
+    spot = painted_spot(world)
+    preset = settings.preset or "builtin"
+    request = EditRequest(
+        way=way,
+        seed=unused_seed(scene) if way == "repaint" else 0,
+        preset=preset,
+        prompt=settings.edit_prompt.strip() if way == "repaint" and takes_prompt(preset) else "",
+    )
+    job_scene = JobScene(scene)
+    former = known_request(world)
+    source = former.origin.source if former is not None else ""
+    name = next((each.name for each in settings.worlds if absolute(each.folder) == world), world.name)
+    origin = JobOrigin(TITLES[way], job_scene.files, scene.name, source=source, world=str(world))
+    folder_of = job_scene.folder_of("worlds", f"{name} {DONE[way]}")
+    steps = jobs.edit_steps(preferences.connection(), world, spot, request, folder_of, origin)
+    return Task(
+        TITLES[way],
+        steps,
+        apply_edit(job_scene, request, origin),
+        on_saved=job_scene.follow_saved_file,
+        on_failed=offer_unfinished,
+    )
+
+
+def takes_prompt(preset: str) -> bool:
+    """Whether a preset is told in words what to paint."""
+    return presets.takes_prompt(session.service, preset)
+
+
+def apply_edit(job_scene: JobScene, request: EditRequest, origin: JobOrigin) -> Callable[[Succeeded], str | None]:
+    """The `Task.finish` that makes a changed world the scene's."""
+
+    def finish(result: Succeeded) -> str:
+        folder = result.folder
+        assert folder is not None
+        info = read_world_info(folder)
+        scene = job_scene.find()
+        if scene is None:
+            return job_scene.keep_result("world", folder)
+        settings = scene.look_beyond
+        former = absolute(origin.world)
+        used = settings.world_folder and absolute(settings.world_folder) == former
+        turn_rad = world_rotation_rad(scene, info.heading_rad) if used else 0.0
+        note = set_scene_world(scene, folder / "panorama.png", info.heading_rad, world_record(folder, info))
+        panorama_node(scene.world).inputs["Heading"].default_value = info.heading_rad + turn_rad
+        settings.world_folder, settings.place = as_stored(folder), info.place
+        name = next((each.name for each in settings.worlds if absolute(each.folder) == former), former.name)
+        add_variant(scene, folder, f"{name}, {DONE[request.way]}", request.seed, request.prompt)
+        said = f"The spot is {DONE[request.way]}; the former world is in the list."
+        return f"{said} {note} {stage_note(scene, folder)}".strip()
+
+    return undoable(origin.title, finish)
