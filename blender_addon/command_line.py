@@ -36,6 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     world.add_argument("--camera-height", type=float, default=1.6, help="metres above the floor")
     world.add_argument("--width", type=int, choices=(1024, 2048, 4096, 8192), help="width of the panorama, pixels")
     world.add_argument("--prompt", help="description of the place, for presets that take a prompt")
+    world.add_argument("--light", action="store_true", help="its light, too: windows, lamps and sun beyond white")
     shot = commands.add_parser("shot", help="shoot the scene's frames in its world")
     shot.add_argument("--quality", choices=("draft", "normal", "final"))
     shot.add_argument(
@@ -91,6 +92,8 @@ def build(options: argparse.Namespace) -> None:
     settings = bpy.context.scene.look_beyond
     if options.width:
         settings.panorama_width = str(options.width)
+    if options.light:
+        settings.light = True
     if options.prompt:
         if not takes_prompt(session.service, settings.preset):
             raise RuntimeError(f"The preset {settings.preset} takes no prompt: leave it out or choose another preset.")

@@ -25,6 +25,7 @@ from .photo.camera import photo_camera, photo_path_of, set_photo_camera
 from .photo.exif import DEFAULT_FOV_RAD
 from .service.presets import preset_status
 from .session import session
+from .world.light import switch_light
 from .world.stage import is_plate_visible, set_plate_visible
 
 BLEND_RELATIVE = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
@@ -385,6 +386,12 @@ LIVE = {
         description="Where the stage is torn, show the empty room behind it",
         get=lambda settings: is_plate_visible(settings.id_data),
         set=lambda settings, visible: set_plate_visible(settings.id_data, visible),
+    ),
+    "light": BoolProperty(
+        name="Light",
+        description="Light the scene as the place would: windows, lamps and sun are brighter than a picture can show."
+        " Off: the world is the picture as it is displayed",
+        update=lambda settings, context: switch_light(settings.id_data),
     ),
     "quality": EnumProperty(
         name="Quality",

@@ -100,6 +100,7 @@ GERMAN = {
     "Photo": "Foto",
     "Resolution": "Auflösung",
     "Unseen Part": "Ungesehener Teil",
+    "Light": "Licht",
     "Room": "Raum",
     "Strength": "Stärke",
     "Turn": "Drehung",

@@ -23,6 +23,7 @@ from ..undo import undoable
 from .cards import CardsError, has_cards, place_cards
 from .cut import painted_cuts
 from .info import read_world_info
+from .light import shown_panorama
 from .nodes import set_scene_world
 from .variants import add_variant, stage_note, world_record
 
@@ -88,6 +89,7 @@ def world_task(
         prompt=prompt_of(settings) if role == "photo" and not beside else "",
         room=settings.room,
         unseen="" if settings.unseen == "preset" else settings.unseen,
+        hdr=settings.light,
     )
     job_scene = JobScene(scene)
     origin = JobOrigin("Build World", job_scene.files, scene.name, source=str(picture))
@@ -115,7 +117,7 @@ def apply_world(
         scene = job_scene.find()
         if scene is None:
             return job_scene.keep_result("world", folder)
-        note = set_scene_world(scene, folder / "panorama.png", info.heading_rad, world_record(folder, info))
+        note = set_scene_world(scene, shown_panorama(scene, folder), info.heading_rad, world_record(folder, info))
         settings = scene.look_beyond
         settings.world_folder, settings.place = as_stored(folder), info.place
         settings.panorama_path = as_stored(picture) if role == "panorama" else ""

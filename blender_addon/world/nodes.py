@@ -10,6 +10,8 @@ from ..results import absolute, as_stored
 
 MAKER = "world_nodes"
 """Marks the add-on's node groups (custom property `look_beyond_maker`)."""
+LINEAR_SPACES = ("Linear Rec.709", "lin_rec709_scene", "Linear Rec.709 (sRGB)", "Linear")
+"""What colour configurations call the light of an OpenEXR file of Rec. 709: Blender's own, ACES studios', old ones."""
 
 
 def set_scene_world(scene: bpy.types.Scene, panorama: Path, heading_rad: float, record: Mapping[str, object]) -> str:
@@ -49,6 +51,30 @@ def set_scene_world(scene: bpy.types.Scene, panorama: Path, heading_rad: float, 
         former.use_fake_user = True
         note = f"The previous world, {former.name}, is kept in the file."
     return f"{note} {override_note(scene)}".strip()
+
+
+def show_panorama(scene: bpy.types.Scene, panorama: Path) -> bool:
+    """Let the scene's panorama node show another picture of its world, strength and turn as they are; False without a
+    node that may be changed."""
+    node = panorama_node(scene.world) if is_local(scene.world) else None
+    if node is None:
+        return False
+    if has_other_users(scene.world, scene):
+        scene.world = scene.world.copy()  # the other scenes keep theirs
+        node = panorama_node(scene.world)
+    set_group(node, panorama_group(panorama, node.inputs["Heading"].default_value))
+    return True
+
+
+def set_group(node: bpy.types.Node, group: bpy.types.NodeTree) -> None:
+    """Give a panorama node another group; what its inputs are set to stays."""
+    kept = {name: node.inputs[name].default_value for name in ("Strength", "Heading")}
+    record = {key: value for key, value in node.node_tree.items() if str(key).startswith("look_beyond_")}
+    node.node_tree = group
+    for name, value in kept.items():
+        node.inputs[name].default_value = value
+    for key, value in record.items():
+        group[key] = value
 
 
 def add_panorama_node(world: bpy.types.World, group: bpy.types.NodeTree, heading_rad: float) -> None:
@@ -121,7 +147,8 @@ def panorama_group(panorama: Path, heading_rad: float) -> bpy.types.NodeTree:
                 image.reload()
             return group
 
-    group = bpy.data.node_groups.new(f"Look Beyond {panorama.parent.name}", "ShaderNodeTree")
+    kind = " Light" if panorama.suffix == ".exr" else ""
+    group = bpy.data.node_groups.new(f"Look Beyond {panorama.parent.name}{kind}", "ShaderNodeTree")
     group.use_fake_user = True  # the artist may switch back to it
     set_marks(group, {"maker": MAKER})
     strength = group.interface.new_socket("Strength", in_out="INPUT", socket_type="NodeSocketFloat")
@@ -166,5 +193,18 @@ def panorama_image(panorama: Path) -> bpy.types.Image:
             return image
     image = bpy.data.images.load(str(panorama), check_existing=False)
     image.filepath = as_stored(panorama)
+    if panorama.suffix == ".exr":
+        set_linear(image)
     set_marks(image, {"maker": MAKER})
     return image
+
+
+def set_linear(image: bpy.types.Image) -> None:
+    """Read an image's numbers as linear light of Rec. 709, wherever the colour configuration has a name for that.
+
+    Else they stay in the configuration's own space for floats.
+    """
+    spaces = bpy.types.ColorManagedInputColorspaceSettings.bl_rna.properties["name"].enum_items.keys()
+    name = next((name for name in LINEAR_SPACES if name in spaces), None)
+    if name is not None:
+        image.colorspace_settings.name = name

@@ -13,6 +13,7 @@ from ..service.presets import takes_prompt
 from ..service.prices import size_text, time_text
 from ..session import session
 from .cards import has_cards
+from .light import NO_LIGHT, lacks_light
 from .nodes import panorama_node, shows_world
 from .outdated import outdated_reason, variant_reason
 from .stage import find_plate
@@ -77,6 +78,9 @@ class WorldPanel(StepPanel, bpy.types.Panel):
         row.operator("lookbeyond.build_world", icon="WORLD")
         if settings.worlds and not settings.panorama_path:
             row.operator("lookbeyond.reroll_world", text="", icon="FILE_REFRESH")
+        layout.prop(settings, "light")
+        if lacks_light(scene):
+            draw_wrapped(layout, context, NO_LIGHT, "LIGHT_SUN")
         price = price_watch.world_price(scene)  # its line is there before it is known: nothing below jumps
         known = price is not None and price.seconds is not None
         layout.label(text=f"{time_text(price.seconds)}, {size_text(price.stored_bytes)} on disk" if known else "")

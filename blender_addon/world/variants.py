@@ -13,6 +13,7 @@ from ..results import absolute, as_stored
 from ..service.requests import RequestError, read_request
 from ..tasks import JobError
 from .info import WorldInfo, read_world_info
+from .light import shown_panorama
 from .nodes import set_scene_world
 from .stage import find_stage
 
@@ -80,7 +81,7 @@ def use_world(scene: bpy.types.Scene, folder: Path) -> str:
     """Switch the scene to a world that was built before; returns a note for the artist. Raises `JobError`."""
     check_world_files(folder)
     info = read_world_info(folder)
-    note = set_scene_world(scene, folder / "panorama.png", info.heading_rad, world_record(folder, info))
+    note = set_scene_world(scene, shown_panorama(scene, folder), info.heading_rad, world_record(folder, info))
     scene.look_beyond.world_folder, scene.look_beyond.place = as_stored(folder), info.place
     return f"{note} {stage_note(scene, folder)}".strip()
 

@@ -10,7 +10,7 @@ import click
 from inference_service.cli import options
 from inference_service.cli.local_run import LocalRun
 from inference_service.cli.photo_camera import AUTO, Angle, field_of_focal_rad, field_of_view_rad, report_camera
-from inference_service.wire.requests import CARDS_FILE, WORLD_FILES, WORLD_LAYERS, WorldRequest
+from inference_service.wire.requests import CARDS_FILE, WORLD_FILES, WORLD_LAYERS, WORLD_LIGHT, WorldRequest
 from inference_service.work.requests import ROOMS, UNSEEN, check
 from lookbeyond.cards.cutting import marked_pixels
 from lookbeyond.editing.edit import read_mask
@@ -21,7 +21,7 @@ from lookbeyond.geometry.transforms import read_camera_path
 from lookbeyond.photo.reading import Photo, Sphere, read_photo, read_sphere
 from lookbeyond.whole import check_output_folder
 
-ENTRIES = (*WORLD_FILES, *WORLD_LAYERS, CARDS_FILE, "cards")
+ENTRIES = (*WORLD_FILES, *WORLD_LAYERS, CARDS_FILE, "cards", WORLD_LIGHT)
 
 
 @click.command()
@@ -58,6 +58,11 @@ ENTRIES = (*WORLD_FILES, *WORLD_LAYERS, CARDS_FILE, "cards")
     type=click.Path(path_type=Path),
     multiple=True,
     help="A PNG as large as the photo, white over a person or thing to take out; once for each.",
+)
+@click.option(
+    "--hdr",
+    is_flag=True,
+    help="Its light, too: panorama.exr, linear, with windows, lamps and sun as bright as they are.",
 )
 @options.seed
 @options.preset

@@ -15,6 +15,8 @@ WORLD_LAYERS = ("plate.png", "plate_distance.exr", "layout.json")
 CARDS_FILE = "cards.json"
 """Of a world with cut-out things: where their cards stand."""
 MAX_CUTS = 16
+WORLD_LIGHT = "panorama.exr"
+"""And, where it was asked for: the panorama's linear light."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class WorldRequest:
     cut: list[str] = field(default_factory=list)
     """SHA-256 of uploaded PNGs of the photo's size, up to `MAX_CUTS`: each marks, roughly, a person or a thing that is
     taken out of the photo before the world is built, and becomes a card (`CARDS_FILE`, cards/1.png ...)."""
+    hdr: bool = False
+    """Whether the world gets its light, `WORLD_LIGHT`: linear, of a plausible radiance where the picture is clipped."""
 
 
 @dataclass(frozen=True)

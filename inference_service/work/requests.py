@@ -59,6 +59,7 @@ class CheckedWorld(msgspec.Struct, frozen=True):
     unseen: Unseen | Literal[""]
     beside: tuple[BesidePhoto, ...]
     cut: tuple[str, ...]
+    hdr: bool = False
 
     @property
     def files(self) -> set[str]:
@@ -67,7 +68,7 @@ class CheckedWorld(msgspec.Struct, frozen=True):
 
     def identity(self, revision: str) -> str:
         """The id of its job."""
-        usual = {"prompt": "", "room": "auto", "unseen": "", "beside": (), "cut": ()}
+        usual = {"prompt": "", "room": "auto", "unseen": "", "beside": (), "cut": (), "hdr": False}
         plain = {key: value for key, value in described(self).items() if key not in usual or value != usual[key]}
         return _job_identity(self.kind, revision, plain)
 

@@ -74,6 +74,21 @@ class Rooms:
         ]
         return torch.cat([colour for colour, _ in parts], 1), torch.cat([distance for _, distance in parts], 1)
 
+    def radiance(self, origins: torch.Tensor, directions: torch.Tensor, pixel_angle: float = 0.01):
+        """What rays see before it is clipped, as `render`: linear light [B, N, 3], and the surface's number [B, N].
+
+        Lamps and what lies outside of windows have the values that `render` clips, not a plausible radiance
+        (`lit_places` gives them one).
+        """
+        origins, directions = _rotate(origins, -self.yaw[:, None]), _rotate(directions, -self.yaw[:, None])
+        bank, angle = texture_bank(origins.device), torch.as_tensor(pixel_angle)
+        light, surface = [], []
+        for rays in zip(origins.split(RAYS_AT_ONCE, 1), directions.split(RAYS_AT_ONCE, 1), strict=True):
+            hit = _intersect(self, *rays)
+            light.append(_light(self, bank, *rays, angle, *hit))
+            surface.append(hit[1])
+        return torch.cat(light, 1), torch.cat(surface, 1)
+
     def free_positions(self, positions: torch.Tensor, margin: float = 0.25) -> torch.Tensor:
         """[B, N, 3] world -> [B, N] bool: inside the room and at least `margin` metres from everything."""
         p = _rotate(positions, -self.yaw[:, None])
@@ -239,7 +254,13 @@ def _sample_bank(bank, tile, uv, level):
     return value
 
 
-def _shade(rooms: Rooms, bank, origins, directions, pixel_angle, distance, surface, uv, normal, point):
+def _shade(rooms: Rooms, *hit):
+    """Colour as it is displayed, 0..1; arguments as of `_light`."""
+    return _light(rooms, *hit).clamp(0, 1) ** (1 / 2.2)
+
+
+def _light(rooms: Rooms, bank, origins, directions, pixel_angle, distance, surface, uv, normal, point):
+    """Linear light [B, N, 3] from the surfaces that rays hit."""
     rows = torch.arange(len(origins), device=origins.device)[:, None]
     tile, scale, *_ = attributes = rooms.surfaces[rows, surface].unbind(-1)
     tint, emission, gloss = torch.stack(attributes[2:5], -1), attributes[5], attributes[6]
@@ -274,7 +295,7 @@ def _shade(rooms: Rooms, bank, origins, directions, pixel_angle, distance, surfa
     occlusion = occlusion * (1 - 0.45 * contact)
 
     radiance = albedo * light * occlusion[..., None] + gloss[..., None] * shine + emission[..., None] * tint
-    return _outdoor(rooms, rows, surface, directions, albedo, radiance).clamp(0, 1) ** (1 / 2.2)
+    return _outdoor(rooms, rows, surface, directions, albedo, radiance)
 
 
 def _outdoor(rooms: Rooms, rows, surface, directions, albedo, radiance):

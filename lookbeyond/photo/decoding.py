@@ -17,7 +17,7 @@ from lookbeyond.errors import InputError, one_line
 
 from .checks import MAX_PIXELS, check_size, head_of
 from .linear_files import EXR_START, HDR_START, read_exr, read_hdr
-from .pixels import CONVERTED, KNOWN_ALPHA, TableProfile, colour_space, shown, turn
+from .pixels import CONVERTED, KNOWN_ALPHA, TableProfile, colour_space, light_of, shown, turn
 from .quiet import quiet_stderr
 from .tags import PhotoTags
 
@@ -42,12 +42,8 @@ class Decoded:
 
 def decode(path: Path, name: str, tags: PhotoTags, stops: float | None) -> Decoded:
     """Upright sRGB, what is known, and what was decided."""
-    head, said = head_of(path, name), []
-    if head.startswith((EXR_START, HDR_START)):
-        stored = read_exr(path, name) if head.startswith(EXR_START) else read_hdr(path, name)
-    else:
-        stored = _read_stored(path, name, head, tags)
-    stored = turn(stored, tags.orientation) if head[4:8] != b"ftyp" else stored
+    said: list[str] = []
+    stored = _upright(path, name, tags)
     colour, known = stored[..., :3], None
     if stored.shape[2] == 4:
         known = _known(stored[..., 3], name)
@@ -64,6 +60,28 @@ def decode(path: Path, name: str, tags: PhotoTags, stops: float | None) -> Decod
     if known is not None:
         pixels = without_hidden(pixels, known)
     return Decoded(pixels, known, tuple(said), found)
+
+
+def decode_light(
+    path: Path, name: str, tags: PhotoTags, stops: float | None
+) -> tuple[NDArray[np.float32], bool] | None:
+    """The linear light of a picture of more than 8 bits, [h, w, 3], as exposed as `decode` shows it, and whether it
+    ends at white; None for other pictures."""
+    stored = _upright(path, name, tags)
+    if isinstance(stored, _Converted):
+        return None
+    known = _known(stored[..., 3], name) if stored.shape[2] == 4 else None
+    return light_of(stored[..., :3], tags.colours, known, stops)
+
+
+def _upright(path: Path, name: str, tags: PhotoTags) -> NDArray:
+    """Pixels [h, w, 3 or 4] as the file has them, turned upright."""
+    head = head_of(path, name)
+    if head.startswith((EXR_START, HDR_START)):
+        stored = read_exr(path, name) if head.startswith(EXR_START) else read_hdr(path, name)
+    else:
+        stored = _read_stored(path, name, head, tags)
+    return turn(stored, tags.orientation) if head[4:8] != b"ftyp" else stored
 
 
 class _Converted(np.ndarray):

@@ -89,6 +89,27 @@ def shown(
     return np.rint(colour / (np.iinfo(colour.dtype).max / 255)).astype(np.uint8), said, None
 
 
+def light_of(
+    colour: NDArray, tags: ColourTags, known: NDArray[np.bool_] | None = None, stops: float | None = None
+) -> tuple[NDArray[np.float32], bool] | None:
+    """Linear sRGB light of pixels of more than 8 bits (or of an HDR signal), exposed as `shown` shows it but not rolled
+    off, and whether it ends at 1; None for those of 8 bits. Arguments as of `shown`."""
+    try:
+        space = colour_space(tags)
+    except TableProfile:
+        space = None
+    if np.issubdtype(colour.dtype, np.floating):
+        if space is not None:
+            colour = colour @ space.matrix.T.astype(np.float32)
+        light = np.nan_to_num(np.asarray(colour, np.float32), nan=0.0, posinf=65504.0, neginf=0.0)
+        return np.maximum(light, 0) * np.float32(2.0 ** _stops_of(light, known, stops)), False
+    if colour.dtype == np.uint8 and not (space and space.hdr):
+        return None
+    if space is None:
+        space = ColourSpace((srgb_to_linear,) * 3, np.eye(3))
+    return np.maximum(linear_light(colour, space), 0), not space.hdr
+
+
 def as_shown(pixels: NDArray[np.float32], tags: PhotoTags, *, levels: int = 65535) -> NDArray[np.uint8]:
     """The upright sRGB picture, uint8 [h, w, 4], of a file's pixels as Blender has them.
 
@@ -175,12 +196,18 @@ def developed(linear: NDArray, known: NDArray[np.bool_] | None = None, stops: fl
     makes the middle of the picture's luminances (of its `known` [h, w] part) a middle grey. Highlights are rolled off.
     """
     linear = np.nan_to_num(np.asarray(linear, np.float32), nan=0.0, posinf=65504.0, neginf=0.0)
-    if stops is None:
-        luminance = linear @ np.float32([0.2126, 0.7152, 0.0722])
-        lit = luminance[(luminance > 0) & (known if known is not None else True)]
-        middle = float(np.median(lit)) if lit.size else MIDDLE_GREY
-        stops = round(float(np.clip(math.log2(MIDDLE_GREY / middle), -MOST_STOPS, MOST_STOPS)), 1) + 0.0
+    stops = _stops_of(linear, known, stops)
     return encoded(rolled_off(linear * np.float32(2.0**stops))), stops
+
+
+def _stops_of(linear: NDArray[np.float32], known: NDArray[np.bool_] | None, stops: float | None) -> float:
+    """The exposure of linear light [h, w, 3], as `developed` finds it unless it is given."""
+    if stops is not None:
+        return stops
+    luminance = linear @ np.float32([0.2126, 0.7152, 0.0722])
+    lit = luminance[(luminance > 0) & (known if known is not None else True)]
+    middle = float(np.median(lit)) if lit.size else MIDDLE_GREY
+    return round(float(np.clip(math.log2(MIDDLE_GREY / middle), -MOST_STOPS, MOST_STOPS)), 1) + 0.0
 
 
 def rolled_off(light: NDArray) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from lookbeyond.geometry.cameras import LEVEL, placed_camera
 from lookbeyond.geometry.projection import equirectangular_directions, sample_pixels
 
 from .checks import MAX_SIDE, check_size, tags_of
-from .decoding import decode, without_hidden
+from .decoding import decode, decode_light, without_hidden
 from .tags import SphereTags, fov_x_of_focal, why_no_photo
 
 _EDGE_DIFFERENCE, _POLE_DEVIATION = 12.0, 12.0
@@ -41,6 +41,16 @@ class Photo:
     def with_holes(self) -> NDArray[np.uint8]:
         """[h, w, 3], or with a fourth channel, 255 or 0, that says what is known."""
         return _with_holes(self.pixels, self.known)
+
+
+@dataclass(frozen=True, eq=False)
+class Light:
+    """The light of a picture whose file tells more of it than 8 bits can."""
+
+    pixels: NDArray[np.float32]
+    """[h, w, 3], linear sRGB, upright, exposed as the picture is shown: 1 is its white."""
+    bounded: bool
+    """Whether it ends at white: 16 bits of sRGB do, OpenEXR and Radiance HDR do not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +97,20 @@ def read_photo(path: Path, name: str | None = None, *, stops: float | None = Non
     if width == 2 * height and fov_x_rad is None and _closes(decoded.pixels) and decoded.known is None:
         said.append("It may be a 360° picture: its sides meet, and its top and bottom rows are one point each.")
     return Photo(decoded.pixels, fov_x_rad, decoded.known, tuple(said), decoded.stops)
+
+
+def read_light(path: Path, name: str | None = None, *, stops: float | None = None) -> Light | None:
+    """The light of a photo, or of a whole level 360° picture, of more than 8 bits; None for other files.
+
+    A 360° picture that shows a part of the sphere, or whose tags tilt it, has none. InputError as `read_photo`.
+    """
+    path = Path(path)
+    name = name or str(path)
+    tags = tags_of(path, name)
+    if tags.sphere is not None and (not tags.sphere.whole or tags.sphere.pitch_deg or tags.sphere.roll_deg):
+        return None
+    decoded = decode_light(path, name, tags, stops)
+    return None if decoded is None else Light(*decoded)
 
 
 def read_sphere(path: Path, name: str | None = None, *, stops: float | None = None) -> Sphere:

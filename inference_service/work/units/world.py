@@ -7,24 +7,27 @@ import msgspec
 import numpy as np
 
 from inference_service.store.store import Store
-from inference_service.wire.requests import CARDS_FILE, WORLD_FILES, WORLD_LAYERS
+from inference_service.wire.requests import CARDS_FILE, WORLD_FILES, WORLD_LAYERS, WORLD_LIGHT
 from inference_service.work.pipeline import Callback, Pipelines, Room, Unseen
 from inference_service.work.unit import Unit
 from lookbeyond.cards.card import Card, behind, save_cards, stand
 from lookbeyond.cards.cutting import cut_out, marked_pixels, without
 from lookbeyond.editing.edit import read_mask
 from lookbeyond.errors import InputError
-from lookbeyond.files import save_panorama
+from lookbeyond.files import save_panorama, write_light
 from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.layout.camera import camera_from_photo
+from lookbeyond.light.radiance import OwnLight, check_not_black, own_light_of_photo, panorama_light
 from lookbeyond.monitors.seam import seam_jump
 from lookbeyond.photo.join import join_photos
-from lookbeyond.photo.reading import Sphere, read_photo, read_sphere
+from lookbeyond.photo.reading import Sphere, read_light, read_photo, read_sphere
 
 WORLD_WEIGHT = 10.0
 """A world of the usual width counts for this many frames of a clip."""
 USUAL_WIDTH = 4096
+LIGHT_SIZE = 1.6
+"""So many times the bytes of a world without its light has one with it."""
 SHARE_OF_PIXELS = 0.375
 """Of the time of a usual world, what grows with its pixels; the rest is the networks', at a size of their own. As the
 built-in preset took it on two cores, 512 to 8192 wide: 2.5, 2.6, 2.5, 4.0 and 8.6 s."""
@@ -39,7 +42,7 @@ class BesidePhoto(msgspec.Struct, frozen=True):
 
 
 class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
-    """Files: panorama.png, distance.exr, from_photo.png, world.json, and the layers of `WORLD_LAYERS`.
+    """Files: panorama.png, distance.exr, from_photo.png, world.json, the layers of `WORLD_LAYERS`, and its light.
 
     world.json also says how large the jump at the panorama's seam is.
     """
@@ -64,6 +67,8 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
     """What `photo` is joined with."""
     cut: tuple[str, ...] = ()
     """Masks of what is taken out of the photo and becomes a card: SHA-256."""
+    hdr: bool = False
+    """Whether its light is made, too."""
 
     @property
     def weight(self) -> float:
@@ -71,7 +76,7 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
 
     @property
     def stored_size(self) -> float:
-        return world_stored_size(self.width)
+        return world_stored_size(self.width) * (LIGHT_SIZE if self.hdr else 1)
 
     @property
     def input_files(self) -> set[str]:
@@ -80,7 +85,8 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
     @property
     def outputs(self) -> dict[str, str]:
         cards = [CARDS_FILE, *(f"cards/{number}.png" for number in range(1, len(self.cut) + 1))] if self.cut else []
-        return {name: name for name in (*WORLD_FILES, *WORLD_LAYERS, *cards)}
+        light = [WORLD_LIGHT] if self.hdr else []
+        return {name: name for name in (*WORLD_FILES, *WORLD_LAYERS, *cards, *light)}
 
     def run(self, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
         settings = {
@@ -97,9 +103,29 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
         save_panorama(output, world, {"seam_jump": round(seam_jump(world), 3), **notes})
         if cards:
             save_cards(output, cards)
+        if self.hdr:
+            callback(0.95, "Finding its light", None)
+            write_light(output / WORLD_LIGHT, panorama_light(world, self._own_light(store, world)))
+
+    def _own_light(self, store: Store, world: Panorama) -> OwnLight | None:
+        """What the picture's own file tells of light beyond 8 bits; none of photos that were joined or cut."""
+        if self.beside or self.cut:
+            return None
+        sha256 = self.photo or self.panorama
+        light = read_light(store.read_file(sha256), store.name(sha256))
+        if light is None:
+            return None
+        if self.photo:
+            return own_light_of_photo(light.pixels, light.bounded, world)
+        share = np.ones(world.colour.shape[:2], np.float32)
+        if world.from_photo.any():  # the rest was made
+            share = world.from_photo.astype(np.float32) / 255
+        return OwnLight(light.pixels, share, light.bounded)
 
     def _measured(self, store: Store, pipelines: Pipelines, settings: dict[str, Any]) -> Panorama:
         sphere = read_sphere(store.read_file(self.panorama), store.name(self.panorama))
+        if self.hdr:
+            check_not_black(sphere.pixels, store.name(self.panorama))
         heading_rad = heading_pitch_roll(self.camera)[0] if self.camera else sphere.heading_rad or 0.0
         origin = tuple(self.camera.position.tolist()) if self.camera else (0.0, 0.0, 0.0)
         measure = pipelines(self.preset).measure_world
@@ -113,6 +139,8 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
         photos = [
             read_photo(store.read_file(sha256), name).with_holes for sha256, name in zip(hashes, names, strict=True)
         ]
+        if self.hdr:
+            check_not_black(photos[0], names[0])
         cameras = [self.camera, *(each.camera for each in self.beside)]
         for photo, camera, name in zip(photos, cameras, names, strict=True):
             _check_shape(camera, photo, name)
@@ -127,6 +155,8 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
         """The world around the photo without what is cut out of it, and the cards of that."""
         name = store.name(self.photo)
         photo = read_photo(store.read_file(self.photo), name)
+        if self.hdr:
+            check_not_black(photo.pixels, name)
         height, width = photo.pixels.shape[:2]
         camera = self.camera or camera_from_photo(photo.pixels, photo.fov_x_rad).camera()
         _check_shape(camera, photo.pixels, name)

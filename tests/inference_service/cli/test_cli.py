@@ -20,11 +20,13 @@ from PIL import Image
 from inference_service.cli import doctor, local_run, serve
 from inference_service.cli import train as train_command
 from inference_service.client import ServiceError
-from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS
+from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, WORLD_LIGHT
 from lookbeyond.data.rooms import HELD_OUT_SEED, Rooms, render_views
 from lookbeyond.files import load_panorama, read_distance
 from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, opencv_to_opengl, placed_camera
 from lookbeyond.geometry.transforms import read_transforms, write_transforms
+from lookbeyond.photo.linear_files import read_linear
+from lookbeyond.photo.pixels import srgb_to_linear
 from tests.support.double import DoublePipeline, DoublePresets
 from tests.support.service import contents, path_cameras, save_photo, shot_request, world_request
 
@@ -479,3 +481,36 @@ def test_help_and_version(lookbeyond):
     assert "world" in lookbeyond("--help")[1]
     assert "0.1" in lookbeyond("--version")[1]
     assert issubclass(ServiceError, Exception)
+
+
+def test_hdr_adds_the_light_and_nothing_else_changes(lookbeyond, tmp_path):
+    shaded = np.tile(np.linspace(20, 230, 96, dtype=np.uint8)[None, :, None], (64, 1, 3))
+    Image.fromarray(shaded).save(tmp_path / "shaded.png")
+    for out, flags in (("W", []), ("H", ["--hdr"])):
+        code, _, err = lookbeyond("world", "shaded.png", "--out", out, "--width", 512, *flags)
+        assert (code, err) == (0, "")
+    plain, lit = contents(tmp_path / "W"), contents(tmp_path / "H")
+    light = read_linear(tmp_path / "H/panorama.exr")
+    assert set(lit) == {*plain, WORLD_LIGHT} and all(lit[name] == plain[name] for name in plain)
+    shown = srgb_to_linear(load_panorama(tmp_path / "H").colour / 255)
+    dull = shown.max(-1) < 0.5
+    np.testing.assert_allclose(light[dull], shown[dull], rtol=1e-3, atol=1e-6)
+    assert (light >= shown * 0.999 - 1e-6).all()
+
+
+def test_light_of_a_black_photo_is_refused_and_nothing_written(lookbeyond, tmp_path):
+    Image.new("RGB", (96, 64), (3, 2, 3)).save(tmp_path / "night.png")
+    code, _, err = lookbeyond("world", "night.png", "--out", "W", "--width", 512, "--hdr")
+    assert code == 2 and "night.png is black" in err and "Traceback" not in err
+    assert not (tmp_path / "W").exists()
+    assert lookbeyond("world", "night.png", "--out", "W", "--width", 512)[0] == 0
+
+
+def test_a_picture_of_linear_light_keeps_its_own_range(lookbeyond, tmp_path):
+    light = np.full((128, 256, 3), 0.09, np.float32)
+    light[40:44, 100:110] = 250.0
+    OpenEXR.File({"compression": OpenEXR.ZIP_COMPRESSION}, {"RGB": light}).write(str(tmp_path / "sphere.exr"))
+    code, _, err = lookbeyond("world", "--panorama", "sphere.exr", "--out", "W", "--hdr")
+    assert (code, err) == (0, "")
+    # exposed, as the picture was, for a middle grey
+    np.testing.assert_allclose(read_linear(tmp_path / "W/panorama.exr"), 2 * light, rtol=1e-3)

@@ -49,6 +49,10 @@ def test_worlds():
     assert asked.identity("rev") == "7746ce4deb5eecbaf4f82c2d50b96f290aa4f30646382afc2d9b934ae9e6df37"
     unit = asked.first_unit("rev")
     assert unit.identity == "16f4def72eb08f78fc18f079374c85378c8a7997101fa9bcbdf7de97654f6096"
+    lit = check(WorldRequest(photo=HASH, room="off", unseen="plain", hdr=True))
+    assert lit.identity("rev") != asked.identity("rev") and lit.first_unit("rev").identity != unit.identity
+    dull = check(WorldRequest(photo=HASH, room="off", unseen="plain", hdr=False))
+    assert dull.identity("rev") == asked.identity("rev") and dull.first_unit("rev").identity == unit.identity
 
 
 def test_shots():
