@@ -72,7 +72,8 @@ def painted_cuts(placed: bpy.types.Object) -> list[NDArray[np.bool_]]:
     pieces = [piece for piece in _pieces(painted) if piece.mean() > LEAST_SHARE]
     if len(pieces) > MAX_CUTS:
         raise JobError(f"{len(pieces)} things are to be cut out: paint over at most {MAX_CUTS} that do not touch.")
-    own_width, own_height = _photo(placed).size
+    size = _photo(placed).size
+    own_width, own_height = size[0], size[1]
     rows = np.arange(own_height) * height // own_height
     columns = np.arange(own_width) * width // own_width
     return [piece[rows[:, None], columns] for piece in pieces]
@@ -88,7 +89,7 @@ def _photo(placed: bpy.types.Object) -> bpy.types.Image:
 def _dimmed(placed: bpy.types.Object) -> NDArray[np.uint8]:
     """The photo as it is painted on, [h, w, 3]."""
     image = _photo(placed)
-    width, height = image.size
+    width, height = image.size[0], image.size[1]
     pixels = np.empty(width * height * image.channels, np.float32)
     image.pixels.foreach_get(pixels)
     step = -(-max(width, height) // MOST_SIDE_PX)
