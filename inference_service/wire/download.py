@@ -17,7 +17,7 @@ from .messages import Get, JobStatus, ReportDamage
 
 PULL_WINDOW = 4
 """Pieces asked for ahead of their arrival."""
-BEHIND = 2
+BEHIND = 4
 """Pieces that have arrived and wait to be checked and written."""
 REMOTE_CHUNK_BYTES = 512 << 10
 """Pieces of files to and from another machine: over a slow line, each must arrive within the time-out."""

@@ -79,7 +79,7 @@ def watch_frames(panorama: Panorama, views: Sequence[View]) -> list[WatchedFrame
         off_px = np.maximum(TEXELS * texel_px, np.float32(OFF * frame.camera.width))
         misaligned, contradicted = _compare(frame, reference, distance, off_px) if frame.whole else (None, None)
         hole = 1 - float(np.count_nonzero(known)) / known.size
-        photo = min(frame.photo, 1 - hole)
+        photo = min(float(frame.photo), 1 - hole)
         frames.append(WatchedFrame(misaligned, contradicted, flicker, photo, 1 - hole - photo, hole))
     return frames
 
@@ -208,7 +208,7 @@ def _compare(
     contradicted = np.count_nonzero(judged & _shows_other(frame.colour, reference)) / judged.size
     # a coarse surface is not exact at edges of what stands in front
     inside = judged & (cv2.dilate(_steep(distance).view(np.uint8), _NEARBY) == 0)
-    return _misaligned(frame, reference, inside, off_px), contradicted
+    return _misaligned(frame, reference, inside, off_px), float(contradicted)
 
 
 def _shows_other(colour: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -275,7 +275,7 @@ def _flicker(before: _Small, after: _Small) -> float | None:
     if shown < LEAST_JUDGED * same.size:
         return None
     was = cv2.remap(before.grey, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.count_nonzero(same & (cv2.absdiff(was, after.grey) >= FLICKER)) / shown
+    return float(np.count_nonzero(same & (cv2.absdiff(was, after.grey) >= FLICKER)) / shown)
 
 
 _HALF = np.array([[0.5], [0.5], [1.0]])

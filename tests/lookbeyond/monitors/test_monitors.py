@@ -43,6 +43,10 @@ def views(panorama):
 
 def test_a_clean_shot_is_clean(panorama, views):
     watched = watch_frames(panorama, views)
+    assert {type(value) for frame in watched for value in vars(frame).values()} <= {
+        float,
+        type(None),
+    }  # as JSON has them
     assert findings(watched) == []
     for frame in watched:
         assert frame.misaligned is not None and frame.contradicted is not None
