@@ -3,8 +3,6 @@
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, diags_array
-from scipy.sparse.linalg import splu
 
 CLEAN = 8
 """Of 255: what is around shows the surface itself where it differs from the plate by no more."""
@@ -140,6 +138,9 @@ def _harmonic(values: NDArray, known: NDArray, wanted: NDArray, guide: NDArray, 
 
     Between guided cells they change as the guide [h, w, C] does, and far from known ones they are the guide.
     """
+    from scipy.sparse import coo_array, diags_array  # the service, which only checks masks, does without
+    from scipy.sparse.linalg import splu
+
     index = np.full(known.shape, -1)
     index[wanted] = np.arange(wanted.sum())
     count, bands = int(wanted.sum()), values.shape[-1]

@@ -71,6 +71,21 @@ class _Told:
     def ahead(self) -> int:
         return self.shown * len(self.references)
 
+    def rows(self, latents: torch.Tensor) -> list[torch.Tensor]:
+        """Each pass's own of the latents [1, C, P R + T, h, w] and the frames': P of [1, C, R + T, h, w]."""
+        return [
+            torch.cat([latents[:, :, index * self.shown : (index + 1) * self.shown], latents[:, :, self.ahead :]], 2)
+            for index in range(len(self.conditions))
+        ]
+
+    def mixed(self, velocity: torch.Tensor) -> torch.Tensor:
+        """The passes' velocities [P, C, R + T, h, w] as one, [1, C, P R + T, h, w]: mixed where they share latents."""
+        if len(velocity) == 1:
+            return velocity
+        own, shared = velocity[:, :, : self.shown], velocity[:, :, self.shown :]
+        mixed = (self.weights * shared.float()).sum(0, keepdim=True)
+        return torch.cat([*own.split(1), mixed.to(velocity.dtype)], 2)
+
 
 class MaskedVideoPipeline(WanVACEPipeline):
     """diffusers' own pipeline, called as `ViewsPipeline` is: with the passes of a clip and their fusion weights.
@@ -261,20 +276,12 @@ class MaskedVideoPipeline(WanVACEPipeline):
 
     def _fused_velocity(self, latents: torch.Tensor, timestep, told: _Told, guidance_scale: float) -> torch.Tensor:
         """[1, C, P R + T, h, w]: both passes' velocities, mixed where they share latents."""
-        shown, ahead = told.shown, told.ahead
-        rows = [
-            torch.cat([latents[:, :, index * shown : (index + 1) * shown], latents[:, :, ahead:]], 2)
-            for index in range(len(told.conditions))
-        ]
+        rows = told.rows(latents)
         velocity = self._velocities(rows, timestep, told.words[0], told.conditions, told.scales)
         if guidance_scale > 1:
             free = self._velocities(rows, timestep, told.words[1], told.conditions, told.scales)
             velocity = free + guidance_scale * (velocity - free)
-        if len(rows) == 1:
-            return velocity
-        own, shared = velocity[:, :, :shown], velocity[:, :, shown:]
-        mixed = (told.weights * shared.float()).sum(0, keepdim=True)
-        return torch.cat([*own.split(1), mixed.to(velocity.dtype)], 2)
+        return told.mixed(velocity)
 
     def _velocities(self, rows, timestep, words, conditions, scales) -> torch.Tensor:
         """The network's outputs [P, C, T, h, w] for the passes' noisy latents, each with its condition."""
@@ -310,21 +317,20 @@ class MaskedVideoPipeline(WanVACEPipeline):
         masks = self.prepare_masks(mask, pictures, generator)
         holes = mask[:, :1] > 0.5
         del mask
-        latents = torch.cat([self._clean(video * kept) for kept in (~holes, holes)], 1)
+
+        def clean_latents(video: torch.Tensor) -> torch.Tensor:  # [1, C, T, h, w] of [1, 3, N, H, W] in -1..1
+            return self.latents.encode(video[0].transpose(0, 1)).to(self.vae.dtype)
+
+        latents = torch.cat([clean_latents(video * kept) for kept in (~holes, holes)], 1)
         del video, holes
-        references = [self._clean(image[None, :, None]) for image in pictures[0]]
+        references = [clean_latents(image[None, :, None]) for image in pictures[0]]
         clean = torch.cat(references, 2) if references else latents[:, : self.vae.config.z_dim, :0]
         latents = torch.cat([torch.cat([clean, torch.zeros_like(clean)], 1), latents], 2)
         return torch.cat([latents, masks], 1), clean
 
-    def _clean(self, video: torch.Tensor) -> torch.Tensor:
-        """Latents [1, C, T, h, w] of a video [1, 3, N, H, W] in -1..1."""
-        return self.latents.encode(video[0].transpose(0, 1)).to(self.vae.dtype)
-
     def _embedded(self, texts: Sequence[str]) -> list[torch.Tensor]:
         """[1, 512, D] of each text, which is read once: all clips of a shot say the same."""
-        unread = [text for text in texts if text not in self.words]
-        if unread:
+        if unread := [text for text in texts if text not in self.words]:
             read = self.read_texts(unread) if self.read_texts is not None else read_texts(self, unread)
             self.words = {**dict(list(self.words.items())[-3:]), **read}
         return [self.words[text].to(self._execution_device, self.transformer.dtype) for text in texts]

@@ -133,7 +133,7 @@ class ScenePipeline:
                 callback_on_step_end=_progress(callback, "Painting the panorama"),
                 **({"prompt": prompt} if prompt else {}),
             ).panorama  # fmt: skip
-        panorama = self._signed(panorama, seed)
+        panorama = replace(panorama, preset=self.preset, seed=seed, revision=self.revision)
         if callback is not None and found.drawn:
             callback(0.9, "Drawing the place", panorama.shrunk(512).colour)
         return darkened(draw_place(lit, panorama, found, unseen, width), photo, stops)
@@ -165,7 +165,7 @@ class ScenePipeline:
             generator=torch.Generator().manual_seed(seed),
             callback_on_step_end=_progress(callback, "Measuring the panorama"),
         ).panorama  # fmt: skip
-        panorama = self._signed(panorama, seed)
+        panorama = replace(panorama, preset=self.preset, seed=seed, revision=self.revision)
         if from_photo is not None:
             panorama = replace(panorama, from_photo=from_photo)
         return panorama if room == "off" or self.layout is None else understand_panorama(panorama, self.layout, room)
@@ -282,9 +282,6 @@ class ScenePipeline:
         width, height = self._network_size(warped[0].camera)
         size = max(1, width // factor), max(1, height // factor)
         return any(float(frame.known_share(*size).min()) <= WHOLLY_KNOWN for frame in warped)
-
-    def _signed(self, panorama: Panorama, seed: int) -> Panorama:
-        return replace(panorama, preset=self.preset, seed=seed, revision=self.revision)
 
 
 def _progress(callback: Callback | None, message: str):

@@ -136,7 +136,7 @@ def test_a_data_set_of_which_nothing_can_be_read_is_an_error(tmp_path):
         pictures.folders(accelerator, options(tmp_path, "--panoramas", str(tmp_path / "none")))
     with pytest.raises(InputError, match="nothing to train on"):
         pictures.folders(accelerator, options(tmp_path))
-    with pytest.raises(InputError, match="no shard"):
+    with pytest.raises(InputError, match="not a shard"):
         (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 broken")
         read_shard(tmp_path / "a.npz")
 
