@@ -12,6 +12,8 @@ KNEE_STOPS = 1.0
 MOST_STOPS = 3.0
 """Beyond this only noise is made brighter."""
 CLIPPED = 250
+HIGHLIGHTS = 0.98
+"""The share of the pixels that are not brightened beyond white."""
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
@@ -29,8 +31,10 @@ def missing_stops(photo: NDArray[np.uint8]) -> float:
     counted = known & (pixels[..., :3].max(-1) < CLIPPED)
     if counted.sum() < 0.2 * known.sum():
         counted = known
-    luminance = srgb_to_linear(pixels[counted][:, :3].astype(np.float32) / 255) @ LUMINANCE
-    missing = USUAL_STOPS - float(np.log2(np.maximum(luminance, 1e-3)).mean())
+    light = srgb_to_linear(pixels[counted][:, :3].astype(np.float32) / 255)
+    missing = USUAL_STOPS - float(np.log2(np.maximum(light @ LUMINANCE, 1e-3)).mean())
+    # clipped channels would change hue: a room of dark things in good light stays as it is
+    missing = min(missing, -float(np.log2(max(np.quantile(light.max(-1), HIGHLIGHTS), 1e-3))))
     return round(min(missing, MOST_STOPS), 2) if missing > KNEE_STOPS else 0.0
 
 
