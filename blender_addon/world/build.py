@@ -23,9 +23,7 @@ from ..undo import undoable
 from .cards import CardsError, has_cards, place_cards
 from .cut import painted_cuts
 from .info import read_world_info
-from .light import shown_panorama
-from .nodes import set_scene_world
-from .variants import add_variant, stage_note, world_record
+from .variants import add_variant, show_world
 
 Role = Literal["photo", "panorama"]
 
@@ -117,15 +115,14 @@ def apply_world(
         scene = job_scene.find()
         if scene is None:
             return job_scene.keep_result("world", folder)
-        note = set_scene_world(scene, shown_panorama(scene, folder), info.heading_rad, world_record(folder, info))
+        note = show_world(scene, folder, info)
         settings = scene.look_beyond
-        settings.world_folder, settings.place = as_stored(folder), info.place
         settings.panorama_path = as_stored(picture) if role == "panorama" else ""
         if role == "panorama":
             settings.panorama_height, settings.panorama_heading = request.camera_height, info.heading_rad
         add_variant(scene, folder, f"{picture.stem} {request.seed}", request.seed, request.prompt)
         placed = _placed_cards(scene, folder)
-        return f"The world is built. Press See World to view it. {placed}{note} {stage_note(scene, folder)}".strip()
+        return f"The world is built. Press See World to view it. {placed}{note}".strip()
 
     return undoable("Build World", finish)
 

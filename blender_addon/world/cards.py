@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import bpy
@@ -9,7 +10,8 @@ import bpy
 from ..cameras import metres_per_unit
 from ..json_files import read_json
 from ..made import made_objects, remember_made
-from ..marks import is_local, mark_of, set_marks
+from ..marks import mark_of, set_marks
+from .materials import add_node, find_material, new_material
 
 MAKER = "card"
 CARDS_FILE = "cards.json"
@@ -102,24 +104,12 @@ def _plane(name: str, place: CardPlace) -> bpy.types.Mesh:
 def _material(name: str, picture: Path) -> bpy.types.Material:
     """Emits the picture's colours, as the world does, and is transparent where it is."""
     image = bpy.data.images.load(str(picture), check_existing=True)
-    for material in bpy.data.materials:
-        if mark_of(material, "maker") == MAKER and is_local(material):
-            nodes = material.node_tree.nodes
-            if any(getattr(node, "image", None) == image for node in nodes):
-                return material
-    material = bpy.data.materials.new(name)
-    set_marks(material, {"maker": MAKER})
-    if bpy.app.version < (5, 0, 0):
-        material.use_nodes = True
+    material = find_material(MAKER, image)
+    if material is not None:
+        return material
+    material = new_material(name, MAKER)
     material.surface_render_method = "BLENDED"  # soft edges without grain
-    tree = material.node_tree
-    tree.nodes.clear()
-
-    def add(kind: str, place: tuple[float, float]) -> bpy.types.Node:
-        node = tree.nodes.new(kind)
-        node.location = place
-        return node
-
+    tree, add = material.node_tree, partial(add_node, material)
     texture = add("ShaderNodeTexImage", (-500, 0))
     texture.image, texture.extension = image, "CLIP"
     emission, clear = add("ShaderNodeEmission", (-200, 0)), add("ShaderNodeBsdfTransparent", (-200, 150))

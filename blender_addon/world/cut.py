@@ -1,7 +1,6 @@
-"""What is cut out of the photo when its world is built: the artist paints over it, in the Image Editor.
+"""What is cut out of the photo when its world is built: the artist paints over it (see `painting`).
 
-What is painted on is a dimmed copy of the photo, as for a spot of a world (`spot`). Pieces that do not touch become
-cards of their own.
+Pieces that do not touch become cards of their own.
 """
 
 import bpy
@@ -9,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kit import MAX_CUTS
-from ..marks import find_marked, set_marks
+from ..marks import find_marked
 from ..photo.background import photo_image
 from ..tasks import JobError
-from .spot import CHANGED, DARK, LIGHT
+from .painting import dimmed, new_canvas, painted
 
 MAKER = "cut"
 """Marks the images that are painted on."""
@@ -32,15 +31,8 @@ def canvas(placed: bpy.types.Object, *, afresh: bool = False) -> bpy.types.Image
     """
     image = find_canvas(placed)
     if image is None or afresh:
-        values = _dimmed(placed)
-        height, width = values.shape[:2]
-        if image is None or tuple(image.size) != (width, height):
-            image = bpy.data.images.new(f"Cut Out of {_photo(placed).name}", width, height, alpha=False)
-            set_marks(image, {"maker": MAKER, "photo": placed.data.look_beyond.photo_path})
-        pixels = np.ones((height, width, 4), np.float32)
-        pixels[..., :3] = values[::-1].astype(np.float32) / 255
-        image.pixels.foreach_set(pixels.ravel())
-        image.update()
+        marks = {"maker": MAKER, "photo": placed.data.look_beyond.photo_path}
+        image = new_canvas(image, f"Cut Out of {_photo(placed).name}", marks, _shown(placed))
     return image
 
 
@@ -57,25 +49,19 @@ def painted_cuts(placed: bpy.types.Object) -> list[NDArray[np.bool_]]:
     image = find_canvas(placed)
     if image is None:
         return []
-    expected = _dimmed(placed)
-    height, width = expected.shape[:2]
-    if tuple(image.size) != (width, height):
-        raise JobError(f"The image {image.name} has another size than the photo: press Clear and paint again.")
-    pixels = np.empty(height * width * 4, np.float32)
-    image.pixels.foreach_get(pixels)
-    values = pixels.reshape(height, width, 4)[::-1, :, :3] * 255
-    painted = (np.abs(values - expected) >= CHANGED).any(-1)
-    if (share := painted.mean()) > MOST_SHARE:
+    values = _shown(placed)
+    marked = painted(image, values, "the photo")
+    if (share := marked.mean()) > MOST_SHARE:
         raise JobError(
             f"{share:.0%} of the photo is to be cut out: paint over at most {MOST_SHARE:.0%}, or too little is left."
         )
-    pieces = [piece for piece in _pieces(painted) if piece.mean() > LEAST_SHARE]
+    pieces = [piece for piece in _pieces(marked) if piece.mean() > LEAST_SHARE]
     if len(pieces) > MAX_CUTS:
         raise JobError(f"{len(pieces)} things are to be cut out: paint over at most {MAX_CUTS} that do not touch.")
     size = _photo(placed).size
     own_width, own_height = size[0], size[1]
-    rows = np.arange(own_height) * height // own_height
-    columns = np.arange(own_width) * width // own_width
+    rows = np.arange(own_height) * len(values) // own_height
+    columns = np.arange(own_width) * values.shape[1] // own_width
     return [piece[rows[:, None], columns] for piece in pieces]
 
 
@@ -86,7 +72,7 @@ def _photo(placed: bpy.types.Object) -> bpy.types.Image:
     return image
 
 
-def _dimmed(placed: bpy.types.Object) -> NDArray[np.uint8]:
+def _shown(placed: bpy.types.Object) -> NDArray[np.uint8]:
     """The photo as it is painted on, [h, w, 3]."""
     image = _photo(placed)
     width, height = image.size[0], image.size[1]
@@ -96,7 +82,7 @@ def _dimmed(placed: bpy.types.Object) -> NDArray[np.uint8]:
     colour = pixels.reshape(height, width, image.channels)[::-1][::step, ::step, :3]
     if colour.shape[2] < 3:
         colour = colour[..., :1].repeat(3, -1)
-    return ((DARK + (LIGHT - DARK) * np.clip(colour, 0, 1)) * 255 + 0.5).astype(np.uint8)
+    return dimmed(np.clip(colour, 0, 1))
 
 
 def _pieces(painted: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:

@@ -6,7 +6,7 @@ from typing import Literal
 import bpy
 
 from ..kit import EditRequest
-from ..results import absolute, as_stored
+from ..results import absolute
 from ..service import jobs, preferences, presets
 from ..service.job_scene import JobScene
 from ..service.requests import JobOrigin, known_request
@@ -15,9 +15,9 @@ from ..session import session
 from ..tasks import Succeeded, Task
 from ..undo import undoable
 from .info import read_world_info
-from .nodes import panorama_node, set_scene_world, world_rotation_rad
+from .nodes import panorama_node, world_rotation_rad
 from .spot import painted_spot
-from .variants import add_variant, check_world_files, stage_note, unused_seed, world_record
+from .variants import add_variant, check_world_files, show_world, unused_seed
 
 Way = Literal["remove", "repaint"]
 TITLES: dict[Way, str] = {"remove": "Remove", "repaint": "Repaint"}
@@ -74,12 +74,10 @@ def apply_edit(job_scene: JobScene, request: EditRequest, origin: JobOrigin) -> 
         former = absolute(origin.world)
         used = settings.world_folder and absolute(settings.world_folder) == former
         turn_rad = world_rotation_rad(scene, info.heading_rad) if used else 0.0
-        note = set_scene_world(scene, folder / "panorama.png", info.heading_rad, world_record(folder, info))
+        note = show_world(scene, folder, info)
         panorama_node(scene.world).inputs["Heading"].default_value = info.heading_rad + turn_rad
-        settings.world_folder, settings.place = as_stored(folder), info.place
         name = next((each.name for each in settings.worlds if absolute(each.folder) == former), former.name)
         add_variant(scene, folder, f"{name}, {DONE[request.way]}", request.seed, request.prompt)
-        said = f"The spot is {DONE[request.way]}; the former world is in the list."
-        return f"{said} {note} {stage_note(scene, folder)}".strip()
+        return f"The spot is {DONE[request.way]}; the former world is in the list. {note}".strip()
 
     return undoable(origin.title, finish)

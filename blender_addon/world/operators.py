@@ -16,7 +16,7 @@ from ..operator_bases import (
 from ..path import watch
 from ..path.checker import path_checker
 from ..results import absolute
-from . import asset, build, cards, cut, edit, spot, stage, variants
+from . import asset, build, cards, cut, edit, painting, spot, stage, variants
 from .nodes import panorama_node, shows_world
 
 
@@ -237,15 +237,15 @@ class MarkWorld(PollWithReason, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SpotOperator(PollWithReason):
-    """Works on what is painted over."""
+class OnWorld(PollWithReason):
+    """Works on the scene's world at once, not as a task."""
 
     @classmethod
     def reason(cls, context):
         return "" if context.scene.look_beyond.world_folder else "Build a world first"
 
 
-class PaintSpot(SpotOperator, bpy.types.Operator):
+class PaintSpot(OnWorld, bpy.types.Operator):
     """Open the world's 360° picture in the Image Editor, to paint over what is to change, in any colour"""
 
     bl_idname = "lookbeyond.paint_spot"
@@ -258,21 +258,18 @@ class PaintSpot(SpotOperator, bpy.types.Operator):
         world = absolute(context.scene.look_beyond.world_folder)
         try:
             variants.check_world_files(world)
-            spot.show_canvas(context, spot.canvas(world, afresh=self.clear))
+            painting.show_canvas(context, spot.canvas(world, afresh=self.clear))
         except (ValueError, OSError, RuntimeError) as error:
             return refuse(self, error)
         return {"FINISHED"}
 
 
-class EditOperator(ServiceOperator):
+class EditOperator(WorldOperator):
     """Changes what is painted over."""
 
+    needs_connection = True
     can_queue = True
     way: edit.Way
-
-    @classmethod
-    def reason(cls, context):
-        return super().reason(context) if context.scene.look_beyond.world_folder else "Build a world first"
 
     def prepare(self, context):
         return edit.edit_world(context, self.way)
@@ -319,13 +316,13 @@ class PaintCuts(PollWithReason, bpy.types.Operator):
 
     def execute(self, context):
         try:
-            spot.show_canvas(context, cut.canvas(context.scene.look_beyond.photo_camera, afresh=self.clear))
+            painting.show_canvas(context, cut.canvas(context.scene.look_beyond.photo_camera, afresh=self.clear))
         except (ValueError, OSError, RuntimeError) as error:
             return refuse(self, error)
         return {"FINISHED"}
 
 
-class AddCards(PollWithReason, bpy.types.Operator):
+class AddCards(OnWorld, bpy.types.Operator):
     """Put what was cut out of the photo into the scene: cards that can be moved, hidden and animated"""
 
     bl_idname = "lookbeyond.add_cards"
@@ -334,10 +331,10 @@ class AddCards(PollWithReason, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        folder = context.scene.look_beyond.world_folder
-        if not folder:
-            return "Build a world first"
-        return "" if cards.has_cards(absolute(folder)) else "Nothing was cut out of this world's photo"
+        if reason := super().reason(context):
+            return reason
+        has_cards = cards.has_cards(absolute(context.scene.look_beyond.world_folder))
+        return "" if has_cards else "Nothing was cut out of this world's photo"
 
     def execute(self, context):
         try:

@@ -5,6 +5,7 @@ Unlike the panorama alone, which is infinitely far away, it shows parallax: for 
 
 import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import bpy
@@ -12,7 +13,7 @@ import bpy
 from ..cameras import metres_per_unit
 from ..kit import Progress
 from ..made import made_objects, remember_made
-from ..marks import PREFIX, find_marked, is_local, mark_of, set_marks, versions
+from ..marks import PREFIX, find_marked, mark_of, set_marks, versions
 from ..moved import present_path
 from ..results import absolute
 from ..service.job_scene import JobScene
@@ -20,6 +21,7 @@ from ..tasks import Event, Succeeded, Task
 from ..undo import undoable
 from ..viewports import viewports
 from .geometry import PLATE_DISTANCE_FILE, PLATE_FILE, WorldGeometry, has_plate, load_world_geometry
+from .materials import add_node, find_material, new_material
 from .nodes import panorama_image, panorama_node
 from .stage_mesh import TINT, IncrementalMesh, stage_surface
 
@@ -221,26 +223,12 @@ def stage_material(image: bpy.types.Image, maker: str = MAKER) -> bpy.types.Mate
 
     For CATCHER it is diffuse white. In the viewport's solid mode both show the panorama.
     """
-    for material in bpy.data.materials:
-        if (
-            mark_of(material, "maker") == maker
-            and is_local(material)
-            and any(getattr(node, "image", None) == image for node in material.node_tree.nodes)
-        ):
-            return material
-    material = bpy.data.materials.new(f"Look Beyond {'Stage' if maker == MAKER else 'Shadows'} {image.name}")
-    set_marks(material, {"maker": maker})
+    material = find_material(maker, image)
+    if material is not None:
+        return material
+    material = new_material(f"Look Beyond {'Stage' if maker == MAKER else 'Shadows'} {image.name}", maker)
     material.use_backface_culling = True  # one looks into the room from outside
-    if bpy.app.version < (5, 0, 0):
-        material.use_nodes = True
-    tree = material.node_tree
-    tree.nodes.clear()
-
-    def add(kind: str, place: tuple[float, float]) -> bpy.types.Node:
-        node = tree.nodes.new(kind)
-        node.location = place
-        return node
-
+    tree, add = material.node_tree, partial(add_node, material)
     flat = add("ShaderNodeTexImage", (-300, -300))
     flat.label, flat.image = "For the viewport's solid mode", image
     surface = add("ShaderNodeEmission" if maker == MAKER else "ShaderNodeBsdfDiffuse", (0, 0))

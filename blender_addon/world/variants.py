@@ -80,7 +80,11 @@ def unused_seed(scene: bpy.types.Scene) -> int:
 def use_world(scene: bpy.types.Scene, folder: Path) -> str:
     """Switch the scene to a world that was built before; returns a note for the artist. Raises `JobError`."""
     check_world_files(folder)
-    info = read_world_info(folder)
+    return show_world(scene, folder, read_world_info(folder))
+
+
+def show_world(scene: bpy.types.Scene, folder: Path, info: WorldInfo) -> str:
+    """Make the world in a folder the scene's; returns a note for the artist."""
     note = set_scene_world(scene, shown_panorama(scene, folder), info.heading_rad, world_record(folder, info))
     scene.look_beyond.world_folder, scene.look_beyond.place = as_stored(folder), info.place
     return f"{note} {stage_note(scene, folder)}".strip()
