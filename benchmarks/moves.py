@@ -90,8 +90,7 @@ def goals(world: Panorama, lens: Camera, rng: np.random.Generator) -> Iterator[t
         start, end = free.places(cells[rng.choice(len(cells), 2, replace=False)])
         yield "from here to there", FromTo((float(end[0]), float(end[1])), (float(start[0]), float(start[1])))
     column, row = rng.uniform(0.3, 0.7, 2) * SIZE
-    ray = lens.rotation @ np.linalg.inv(lens.intrinsics) @ [column, row, 1.0]
-    ray /= np.linalg.norm(ray)
+    ray = lens.rays_at([column, row])
     x, y, z = world.position + ray * float(world.distance_at(ray))
     yield "end on this", EndOn((float(x), float(y), float(z)))
 

@@ -2,6 +2,7 @@
 
 from lookbeyond_kit import __version__ as KIT_VERSION
 from lookbeyond_kit.client import (
+    CARDS_FILE,
     MAX_CAMERAS,
     MAX_CUTS,
     WORLD_FILES,
@@ -53,6 +54,7 @@ from lookbeyond_kit.photo.tags import (
 )
 
 __all__ = [
+    "CARDS_FILE",
     "FOV_ASSUMED_RAD",
     "KIT_VERSION",
     "LEVEL",

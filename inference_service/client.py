@@ -10,6 +10,7 @@ from .wire.events import Event, FileArrived, Finished, Preview, Progress
 from .wire.launch import find_program, start_service
 from .wire.messages import ALL, Aligned, Angle, Held, JobStatus, Price, PriceQuestion, Seen, ServiceStatus
 from .wire.requests import (
+    CARDS_FILE,
     MAX_CAMERAS,
     MAX_CUTS,
     WORLD_FILES,
@@ -23,6 +24,7 @@ from .wire.requests import (
 
 __all__ = [
     "ALL",
+    "CARDS_FILE",
     "MAX_CAMERAS",
     "MAX_CUTS",
     "WORLD_FILES",

@@ -9,13 +9,12 @@ import bpy
 
 from ..cameras import metres_per_unit
 from ..json_files import read_json
+from ..kit import CARDS_FILE, MAX_CUTS
 from ..made import made_objects, remember_made
 from ..marks import mark_of, set_marks
 from .materials import add_node, find_material, new_material
 
 MAKER = "card"
-CARDS_FILE = "cards.json"
-MOST_CARDS = 16
 MOST_M = 1000.0
 
 
@@ -44,7 +43,7 @@ def has_cards(folder: Path) -> bool:
 def read_cards(folder: Path) -> list[CardPlace]:
     """The cards of the world in a folder. Raises `CardsError`."""
     try:
-        entries = read_json(folder / CARDS_FILE)["cards"][:MOST_CARDS]
+        entries = read_json(folder / CARDS_FILE)["cards"][:MAX_CUTS]
         return [_place(folder, entry) for entry in entries]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise CardsError(f"The cards in {folder} cannot be read ({error}): build the world again.") from error

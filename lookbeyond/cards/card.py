@@ -8,7 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lookbeyond.errors import InputError
 from lookbeyond.files import read_json, write_json, write_png
@@ -74,7 +74,7 @@ def stand(cut: CutOut, camera: Camera, photo_size: tuple[int, int], camera_heigh
     foot_row = rows.max()
     foot_column = columns[rows >= foot_row - max(1, (foot_row - rows.min()) // 50)].mean()
     foot = np.array([cut.left + foot_column + 0.5, cut.top + foot_row + 1.0])
-    ray = _rays(camera, foot)
+    ray = camera.rays_at(foot)
     level = math.hypot(ray[0], ray[1])
     cut_below = cut.top + foot_row + 1 >= photo_size[1] - 1
     down = math.atan2(-ray[2], level)
@@ -91,7 +91,7 @@ def stand(cut: CutOut, camera: Camera, photo_size: tuple[int, int], camera_heigh
     left, right = cut.left + columns.min() - 2, cut.left + columns.max() + 3
     top, bottom = cut.top + rows.min() - 2, cut.top + rows.max() + 1
     edge = np.array([[left, top], [right, top], [left, bottom], [right, bottom]], np.float64)
-    directions = _rays(camera, edge)
+    directions = camera.rays_at(edge)
     reach = ((point - camera.position) @ bare.front) / (directions @ bare.front)
     if reach.min() <= 0:
         raise InputError("What is marked spans more of the view than a card can; mark a smaller part.")
@@ -111,16 +111,8 @@ def behind(cut: CutOut, camera: Camera, photo_size: tuple[int, int], world: Pano
     camera = camera.resized(*photo_size)
     rows, columns = np.nonzero(cut.solid)
     some = slice(None, None, max(1, len(rows) // 400))
-    rays = _rays(camera, np.stack([cut.left + columns[some] + 0.5, cut.top + rows[some] + 0.5], -1))
+    rays = camera.rays_at(np.stack([cut.left + columns[some] + 0.5, cut.top + rows[some] + 0.5], -1))
     return float(np.median(world.distance_at(rays) * np.hypot(rays[:, 0], rays[:, 1])))
-
-
-def _rays(camera: Camera, pixels: ArrayLike) -> NDArray[np.float64]:
-    """Unit world directions [..., 3] through pixel coordinates [..., 2]."""
-    pixels = np.asarray(pixels, np.float64)
-    to_world = camera.rotation @ np.linalg.inv(camera.intrinsics)
-    rays = pixels @ to_world[:, :2].T + to_world[:, 2]
-    return rays / np.linalg.norm(rays, axis=-1, keepdims=True)
 
 
 def _picture(cut: CutOut, camera: Camera, card: Card, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -158,11 +150,9 @@ def with_cards(view: View, cards: Sequence[Card]) -> View:
     if not layers:
         return view
     for pixels, away in sorted(layers, key=lambda layer: -float(layer[1][layer[0][..., 3] > 0].mean())):
-        share = np.where(away < view.distance, pixels[..., 3], 0)
-        colour = (
-            colour * (1 - share[..., None]) + pixels[..., :3] * (share / np.maximum(pixels[..., 3], 1e-4))[..., None]
-        )
-        solid = share > 0.5
+        pixels = np.where((away < view.distance)[..., None], pixels, 0)
+        colour = colour * (1 - pixels[..., 3:]) + pixels[..., :3]
+        solid = pixels[..., 3] > 0.5
         distance[solid] = np.minimum(distance, away)[solid]
     return replace(view, colour=(colour + 0.5).clip(0, 255).astype(np.uint8), distance=distance)
 

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lookbeyond.editing.masks import grown
 from lookbeyond.editing.surface_fill import filled
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.panorama import Panorama, Plate
+from lookbeyond.geometry.projection import pixel_directions
 from lookbeyond.geometry.spots import MOST_SHARE, sphere_share
 from lookbeyond.layout.render import map_faces
 from lookbeyond.photo.reading import MAX_SIDE
@@ -116,10 +118,7 @@ def points_of(panorama: Panorama, spot: NDArray[np.bool_], count: int = 256) -> 
         places.append(pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), count // 2)).astype(int)])
     rows, columns = np.concatenate(places).T
     height, width = spot.shape
-    azimuth = panorama.heading_rad + (0.5 - (columns + 0.5) / width) * 2 * np.pi
-    elevation = (0.5 - (rows + 0.5) / height) * np.pi
-    level = np.cos(elevation)
-    rays = np.stack([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)], -1)
+    rays = pixel_directions(columns + 0.5, rows + 0.5, width, height, panorama.heading_rad)
     points = panorama.position + rays * panorama.distance_at(rays)[:, None]
     return np.round(points, 3).tolist()
 
@@ -140,9 +139,7 @@ def _coarse(spot: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_
 def _ring(spot: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The pixels around a spot, over the panorama's seam too."""
     width = max(2, round(spot.shape[1] * RING_SHARE))
-    wrapped = np.hstack([spot[:, -width:], spot, spot[:, :width]]).astype(np.uint8)
-    grown = cv2.dilate(wrapped, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1,) * 2))
-    return (grown[:, width:-width] > 0) & ~spot
+    return grown(spot, width) & ~spot
 
 
 def _surfaces(panorama: Panorama, plate: Plate, spot: NDArray[np.bool_]) -> NDArray[np.int16]:

@@ -10,6 +10,8 @@ from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, Plate
 from lookbeyond.geometry.warping import Warped, warp_to_view
 
+from .masks import grown
+
 WIDTH = 96
 """Pixels of the small frames that are compared."""
 MARGIN = 1 / 240
@@ -54,9 +56,7 @@ def changed_pixels(world: Panorama, former: Panorama) -> NDArray[np.uint8] | Non
     coarse = (world.distance != former.distance).astype(np.uint8)
     changed |= cv2.resize(coarse, changed.shape[::-1], interpolation=cv2.INTER_NEAREST)
     margin = max(2, round(MARGIN * changed.shape[1]))
-    wrapped = np.hstack([changed[:, -margin:], changed, changed[:, :margin]])
-    grown = cv2.dilate(wrapped, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1,) * 2))
-    return np.asarray(grown[:, margin:-margin], np.uint8)
+    return grown(changed > 0, margin).astype(np.uint8)
 
 
 def _same_plates(one: Plate | None, other: Plate | None) -> bool:

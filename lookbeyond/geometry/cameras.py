@@ -154,6 +154,13 @@ class Camera:
         directions = columns[:, None] * to_world[:, 0] + rows[..., None] * to_world[:, 1] + to_world[:, 2]
         return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
 
+    def rays_at(self, pixels: ArrayLike) -> NDArray[np.float64]:
+        """Unit directions [..., 3] in the world through pixel coordinates [..., 2]."""
+        pixels = np.asarray(pixels, np.float64)
+        to_world = self.rotation @ np.linalg.inv(self.intrinsics)
+        directions = pixels @ to_world[:, :2].T + to_world[:, 2]
+        return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+
     def resized(self, width: int, height: int) -> "Camera":
         """The same frame at another resolution."""
         scale = np.diag([width / self.width, height / self.height, 1.0])

@@ -28,7 +28,7 @@ _CHUNK = 3 << 13
 def equirectangular_directions(width: int, height: int, heading_rad: float = 0.0) -> NDArray[np.float32]:
     """Unit world directions [height, width, 3] through the pixel centres of an equirectangular image."""
     columns, rows = np.arange(width) + 0.5, np.arange(height)[:, None] + 0.5
-    return _directions(columns, rows, width, height, heading_rad)
+    return pixel_directions(columns, rows, width, height, heading_rad)
 
 
 def directions_to_equirectangular(
@@ -102,7 +102,7 @@ def place_photo(
     spread = max(1, round(finest))
     for top in range(0, height, _BAND):
         columns, rows = np.arange(width) + 0.5, np.arange(top, min(top + _BAND, height))[:, None] + 0.5
-        directions = _directions(columns, rows, width, height, heading_rad)
+        directions = pixel_directions(columns, rows, width, height, heading_rad)
         seen = _in_frame(*_perspective_pixels(directions, camera), camera, finest)
         row, column = np.nonzero(seen)
         if not row.size:
@@ -110,7 +110,7 @@ def place_photo(
         total = np.float32(0)
         for offset in np.ndindex(spread, spread):
             right, below = (np.array(offset) + 0.5) / spread
-            directions = _directions(column + right, row + top + below, width, height, heading_rad)
+            directions = pixel_directions(column + right, row + top + below, width, height, heading_rad)
             total = total + sample_pixels(source, *_perspective_pixels(directions, camera), "cubic")
         total = total / spread**2
         if photo.shape[2:] == (4,):  # beside a hole the cubic kernel leaves 255 on either side
@@ -160,8 +160,10 @@ def sample_pixels(
     return values.reshape((*columns.shape, *image.shape[2:]))
 
 
-def _directions(columns: NDArray, rows: NDArray, width: int, height: int, heading_rad: float) -> NDArray[np.float32]:
-    """Unit world directions of equirectangular pixel coordinates (broadcast against each other)."""
+def pixel_directions(
+    columns: NDArray, rows: NDArray, width: int, height: int, heading_rad: float
+) -> NDArray[np.float32]:
+    """Unit world directions [..., 3] of equirectangular pixel coordinates (broadcast against each other)."""
     azimuth = heading_rad + (0.5 - columns / width) * (2 * math.pi)
     elevation = (0.5 - rows / height) * math.pi
     directions = np.empty((*np.broadcast_shapes(columns.shape, rows.shape), 3), np.float32)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .panorama import Panorama, View
-from .projection import _directions
+from .projection import pixel_directions
 from .warping import TEAR, Tears
 
 BLOCK = 16
@@ -60,7 +60,7 @@ def _surface(source: Panorama | View) -> Surface:
         heading_rad = source.heading_rad
 
         def directions(rows: NDArray, columns: NDArray) -> NDArray:
-            return _directions(columns % width, rows, width, height, heading_rad)
+            return pixel_directions(columns % width, rows, width, height, heading_rad)
 
     else:
         inverse, across, down = tears.inverse, tears.right, tears.down
