@@ -99,11 +99,11 @@ def _print_angle(name: str, estimates: list[Estimate], truth: np.ndarray) -> Non
 
 
 def _print_fov(kind: str, chosen: list[tuple[Case, CameraFromPhoto]]) -> None:
-    told = [(case, one) for case, one in chosen if one.fov_x.source == FROM_LINES]
-    error = np.array([abs(one.fov_x.value_rad / case.camera.fov_x - 1) for case, one in told])
-    unsure = np.array([(one.fov_x.uncertainty_rad or 0) / case.camera.fov_x for case, one in told])
+    wide = [(case, one) for case, one in chosen if one.fov_x.source == FROM_LINES]
+    error = np.array([abs(one.fov_x.value_rad / case.camera.fov_x - 1) for case, one in wide])
+    unsure = np.array([(one.fov_x.uncertainty_rad or 0) / case.camera.fov_x for case, one in wide])
     print(
-        f"  {kind:9} told in {len(told):2} of {len(chosen)}: median error {np.median(error):.1%}, 90 % below "
+        f"  {kind:9} found in {len(wide):2} of {len(chosen)}: median error {np.median(error):.1%}, 90 % below "
         f"{np.quantile(error, 0.9):.1%}, within the stated ± {np.mean(error <= unsure):.0%}, "
         f"within twice that {np.mean(error <= 2 * unsure):.0%}"
     )

@@ -47,8 +47,8 @@ class Clock:
             (pipeline, "decode", "decode", lambda latents: {("decode", 1): len(latents)}),
             (pipeline, "embed_anchor", "CLIP", lambda *_: {}),
         ]
-        if pipeline.meter is not None:
-            watched.append((pipeline.meter, "complete", "distance", lambda *_: {}))
+        if pipeline.depth_estimator is not None:
+            watched.append((pipeline.depth_estimator, "complete", "distance", lambda *_: {}))
         for owner, name, stage, work in watched:
             setattr(owner, name, self._timed(getattr(owner, name), stage, work))
         try:
@@ -92,9 +92,9 @@ def flops(full: bool, network: str, frames: int, height: int, width: int) -> flo
     latents = (height // 8, width // 8)
     with counting() as counter:
         if network == "UNet":
-            told = torch.empty(1, 1, sizes["clip"]["projection_dim"])
+            conditioning = torch.empty(1, 1, sizes["clip"]["projection_dim"])
             noisy = torch.empty(1, frames, 8, *latents)
-            build_unet(sizes, frames)(noisy, torch.empty(()), told, added_time_ids=torch.empty(1, 3))
+            build_unet(sizes, frames)(noisy, torch.empty(()), conditioning, added_time_ids=torch.empty(1, 3))
         elif network == "encode":
             build_vae(sizes).encode(torch.empty(frames, 3, height, width))
         else:

@@ -48,8 +48,8 @@ from benchmarks.real_shapes import (
     TINY,
     UMT5_XXL,
     VACE,
+    build_depth_estimator,
     build_encoder,
-    build_meter,
     build_unet,
     build_vae,
     panorama_of_noise,
@@ -79,7 +79,7 @@ def builders(sizes: dict, frames: int) -> dict[str, Callable[[], Any]]:
         "UNetSpatioTemporalConditionModel": lambda: build_unet(sizes, frames),
         "ReversedMotion": lambda: build_unet(sizes, frames),
         "EulerDiscreteScheduler": lambda: EulerDiscreteScheduler(**SVD_SCHEDULER),
-        "AutoModelForDepthEstimation": lambda: build_meter(sizes, "cpu").model,
+        "AutoModelForDepthEstimation": lambda: build_depth_estimator(sizes, "cpu").model,
     }
 
 
@@ -225,10 +225,10 @@ def measure_clip(options: argparse.Namespace, size: tuple[int, int], peak: Peak,
     loading.read_texts = reading  # type: ignore[assignment]
     scene = ScenePipeline.from_preset(options.preset, options.device)
     views = scene.views
-    assert isinstance(views, MaskedVideoPipeline) and views.meter is not None
+    assert isinstance(views, MaskedVideoPipeline) and views.depth_estimator is not None
     peak.begin("warping", views.transformer, views.vae)
     for stage, module in (("encode", views.vae.encoder), ("transformer", views.transformer),
-                          ("decode", views.vae.decoder), ("distance", views.meter.model)):  # fmt: skip
+                          ("decode", views.vae.decoder), ("distance", views.depth_estimator.model)):  # fmt: skip
         peak.watch(stage, module)
     height, width = size
     frames = scene.frames_per_clip

@@ -12,14 +12,14 @@ from torch import nn
 
 from benchmarks.real_shapes import (
     SVD_SCHEDULER,
+    build_depth_estimator,
     build_encoder,
-    build_meter,
     build_unet,
     build_vae,
 )
 from lookbeyond import presets
 from lookbeyond.models.reversed_motion import ReversedMotion
-from lookbeyond.pipelines.loading import quicken
+from lookbeyond.pipelines.loading import optimise
 from lookbeyond.pipelines.scene import ScenePipeline
 from lookbeyond.pipelines.views import FRAMES_DECODED_AT_ONCE, ROWS_AT_ONCE, ViewsPipeline
 from lookbeyond.presets import Preset
@@ -44,7 +44,7 @@ class Setup:
     """None: `dtype`."""
     decoded_at_once: int = 8
     rows_at_once: int = 2
-    meter: bool = False
+    depth_estimator: bool = False
     """Whether a depth estimator measures what is hidden; else its distance is a smooth continuation."""
     hidden: str = "nothing"
     """Or "a quarter": of the frame that the panorama tells least of."""
@@ -87,7 +87,7 @@ def shipped(device: str) -> Setup:
         directions="one batch", guidance_scale=PRESET.max_guidance_scale, sigmas=_OWN["sigmas"],
         steps=PRESET.views_steps, strength=PRESET.strength, strength_in_holes=PRESET.strength_in_holes,
         hold=_OWN["hold"], channels_last=True, compile=_VIEWS.compile, dtype=presets.weights_dtype(device),
-        decoded_at_once=FRAMES_DECODED_AT_ONCE, rows_at_once=ROWS_AT_ONCE, meter=True,
+        decoded_at_once=FRAMES_DECODED_AT_ONCE, rows_at_once=ROWS_AT_ONCE, depth_estimator=True,
     )  # fmt: skip
 
 
@@ -148,8 +148,8 @@ def build_views(setup: Setup, sizes: dict, frames: int, device: str) -> ViewsPip
                 attention.set_processor(WrittenOut(maps, turned))  # type: ignore[arg-type]
     pipeline = ViewsPipeline(vae, encoder, unet, EulerDiscreteScheduler(**SVD_SCHEDULER), backward)
     pipeline.rows_at_once, pipeline.frames_decoded_at_once = setup.rows_at_once, setup.decoded_at_once
-    pipeline.meter = build_meter(sizes, device) if setup.meter else None
-    quicken(pipeline, channels_last=setup.channels_last, compiled=setup.compile)
+    pipeline.depth_estimator = build_depth_estimator(sizes, device) if setup.depth_estimator else None
+    optimise(pipeline, channels_last=setup.channels_last, compiled=setup.compile)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -113,17 +113,17 @@ class Build:
             request = ShotRequest(world=files, cameras=path, seed=self.calls)
             folder = self.scratch / f"shot{self.calls}"
             wall, cpu, peak = time.perf_counter(), self.worker_cpu_s(), PeakWatch(self.worker())
-            first_eta, told = 0.0, []
+            first_eta, estimates = 0.0, []
             job = client.submit(request)
             ended = False
             for event in client.follow(job, folder):
                 ended |= isinstance(event, Finished)
                 if getattr(event, "eta_s", None) is not None:
-                    told.append((time.perf_counter() - wall, getattr(event, "fraction", 0.0), event.eta_s))
+                    estimates.append((time.perf_counter() - wall, getattr(event, "fraction", 0.0), event.eta_s))
             assert ended
             took = time.perf_counter() - wall
-        errors = [abs(at + eta - took) / max(took - at, 1.0) for at, fraction, eta in told if fraction > 0.1]
-        gaps = [b[0] - a[0] for a, b in itertools.pairwise(told)]
+        errors = [abs(at + eta - took) / max(took - at, 1.0) for at, fraction, eta in estimates if fraction > 0.1]
+        gaps = [b[0] - a[0] for a, b in itertools.pairwise(estimates)]
         return {
             "s": took, "cpu_s": self.worker_cpu_s() - cpu, "peak_gb": peak.stop(),
             "eta_error": statistics.median(errors) if errors else first_eta, "eta_gap_s": max(gaps, default=took),

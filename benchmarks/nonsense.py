@@ -13,7 +13,7 @@ from tests.support.service import path_cameras, photo_camera
 
 HASH = "ab" * 32
 ANSWERS = {
-    messages.Welcome, messages.Pong, messages.Stored, messages.Seen, messages.Aligned, messages.Accepted,
+    messages.Welcome, messages.Pong, messages.Stored, messages.PhotoFindings, messages.Aligned, messages.Accepted,
     messages.JobStatus, messages.Jobs, messages.Data, messages.Cancelled, messages.ServiceStatus, messages.Acknowledged,
 }  # fmt: skip
 """What a guest hears if its questions reach what lies behind the decoder."""
@@ -46,7 +46,7 @@ def messages_about(known: Known) -> list[object]:
         messages.Hello((codec.VERSION,), ("previews",)),
         messages.Ping(),
         messages.Put(known.photo, 10, 0, "photo.jpg"),
-        messages.Look(known.photo),
+        messages.InspectPhoto(known.photo),
         messages.Align((known.photo, known.photo), (photo_camera(), photo_camera())),
         messages.Submit("world", vars(WorldRequest(photo=known.photo, camera=photo_camera(), width=512))),
         messages.Submit("world", vars(known.begun)),

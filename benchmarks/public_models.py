@@ -39,7 +39,7 @@ from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.pipelines.fusion import Pass, spatial_weights
 from lookbeyond.pipelines.guidance import Guidance, warp_guidance
 from lookbeyond.pipelines.masked_video import MaskedVideoPipeline
-from lookbeyond.pipelines.paths import denser
+from lookbeyond.pipelines.paths import resampled
 from lookbeyond.pipelines.video_mask import WorkPart
 from lookbeyond.pipelines.views import FRAMES_DECODED_AT_ONCE, ROWS_AT_ONCE
 from lookbeyond.presets.memory import GB, DoesNotFit, parts_of, plan
@@ -116,10 +116,10 @@ def clips_of_a_walk(pipeline: MaskedVideoPipeline, count: int, height: int, widt
     ends = [*range(0, count - 1, most), count - 1]
     paths = [(cameras[first : last + 1], True) for first, last in itertools.pairwise(ends)]
     for last in ends[1:]:  # the first anchor stands where the photo was taken, and sees all
-        paths.append((denser([cameras[0], cameras[last]], pipeline.frames_per_walk)[0], False))
+        paths.append((resampled([cameras[0], cameras[last]], pipeline.frames_per_walk)[0], False))
     clips = []
     for path, both in paths:
-        path = denser(path, pipeline.pass_length(len(path)))[0]
+        path = resampled(path, pipeline.pass_length(len(path)))[0]
         known = torch.cat([warp_guidance(room, [camera])[0].known for camera in path])
         clips.append(Clip(F.interpolate(known, (height, width), mode="nearest"), both))
     return clips
@@ -128,9 +128,9 @@ def clips_of_a_walk(pipeline: MaskedVideoPipeline, count: int, height: int, widt
 def part_of(pipeline: MaskedVideoPipeline, clip: Clip, skip: str) -> WorkPart | None:
     shape = (len(clip.known), 3, *clip.known.shape[-2:])
     cameras = walk(len(clip.known), 8, 8)  # where they stand says nothing of the mask
-    told = Guidance(torch.zeros(1).expand(shape), torch.zeros(1).expand(shape), clip.known)
+    warped = Guidance(torch.zeros(1).expand(shape), torch.zeros(1).expand(shape), clip.known)
     return pipeline.masking.work_part(
-        pipeline.masking.video_and_mask(Pass(None, cameras, told), both=clip.both)[1], skip, not clip.both
+        pipeline.masking.video_and_mask(Pass(None, cameras, warped), both=clip.both)[1], skip, not clip.both
     )
 
 
@@ -336,9 +336,9 @@ def passes_of(room: Panorama, cameras: Sequence[Camera], device: str) -> tuple[l
              np.full((camera.height, camera.width), 2, np.float32), np.zeros((camera.height, camera.width), np.uint8))
         for camera in (cameras[0], cameras[-1])
     ]  # fmt: skip
-    told = warp_guidance(room, cameras, device)[0].filled()
-    back = told[list(range(len(cameras)))[::-1]]
-    passes = [Pass(ends[0], cameras, told), Pass(ends[1], list(cameras)[::-1], back)]
+    warped = warp_guidance(room, cameras, device)[0].filled()
+    back = warped[list(range(len(cameras)))[::-1]]
+    passes = [Pass(ends[0], cameras, warped), Pass(ends[1], list(cameras)[::-1], back)]
     return passes, spatial_weights(cameras, [cameras[0], cameras[-1]], 3.0)
 
 

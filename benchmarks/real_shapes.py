@@ -37,7 +37,7 @@ TINY = {
     "clip": {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
              "projection_dim": 16},
     "dit": {"num_layers": 2, "num_attention_heads": 2, "attention_head_dim": 16},
-    "meter": {
+    "depth_estimator": {
         "backbone": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 56,
                      "out_features": ["stage1", "stage2"]},
         "reassemble_hidden_size": 16, "reassemble_factors": [2, 1], "neck_hidden_sizes": [8, 8],
@@ -50,7 +50,7 @@ FULL = {
     "clip": {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 16,
              "projection_dim": 1024},
     "dit": {"num_layers": 28, "num_attention_heads": 16, "attention_head_dim": 72},
-    "meter": {
+    "depth_estimator": {
         "backbone": {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6, "image_size": 518,
                      "out_features": ["stage3", "stage6", "stage9", "stage12"]},
         "reassemble_hidden_size": 384, "reassemble_factors": [4, 2, 1, 0.5], "neck_hidden_sizes": [48, 96, 192, 384],
@@ -85,15 +85,15 @@ def build_encoder(sizes: dict) -> CLIPVisionModelWithProjection:
     return CLIPVisionModelWithProjection(CLIPVisionConfig(**sizes["clip"], image_size=224, patch_size=14)).eval()
 
 
-def build_meter(sizes: dict, device: str) -> DepthPipeline:
+def build_depth_estimator(sizes: dict, device: str) -> DepthPipeline:
     """Depth Anything, small: what the preset measures distance with."""
-    sizes = dict(sizes["meter"])
+    sizes = dict(sizes["depth_estimator"])
     backbone = Dinov2Config(**sizes.pop("backbone"), patch_size=14, apply_layernorm=True, reshape_hidden_states=False)
     config = DepthAnythingConfig(backbone_config=backbone, **sizes, depth_estimation_type="metric", max_depth=20)
     with torch.device(device):
         model = DepthAnythingForDepthEstimation(config).eval()
-    meter = DepthPipeline(nn.Module.to(model, device, getattr(torch, MEASURES_IN)))
-    return meter.with_settings({"size": backbone.image_size})
+    depth_estimator = DepthPipeline(nn.Module.to(model, device, getattr(torch, MEASURES_IN)))
+    return depth_estimator.with_settings({"size": backbone.image_size})
 
 
 def panorama_of_noise(width: int, hidden: str) -> Panorama:

@@ -8,11 +8,13 @@ from lookbeyond_kit.client import (
     WORLD_FILES,
     WORLD_LAYERS,
     WORLD_LIGHT,
+    CameraFindings,
     Client,
     EditRequest,
     FileArrived,
     Finished,
     MoveRequest,
+    PhotoFindings,
     Preview,
     Price,
     PriceQuestion,
@@ -23,8 +25,6 @@ from lookbeyond_kit.client import (
     WorldRequest,
     runtime_file,
 )
-from lookbeyond_kit.client import Held as CameraFindings
-from lookbeyond_kit.client import Seen as PhotoFindings
 from lookbeyond_kit.client import find_program as find_on_path
 from lookbeyond_kit.client import start_service as launch_service
 from lookbeyond_kit.geometry.cameras import (

@@ -8,7 +8,17 @@ from .wire.client import Client
 from .wire.errors import ServiceError
 from .wire.events import Event, FileArrived, Finished, Preview, Progress
 from .wire.launch import find_program, start_service
-from .wire.messages import ALL, Aligned, Angle, Held, JobStatus, Price, PriceQuestion, Seen, ServiceStatus
+from .wire.messages import (
+    ALL,
+    Aligned,
+    Angle,
+    CameraFindings,
+    JobStatus,
+    PhotoFindings,
+    Price,
+    PriceQuestion,
+    ServiceStatus,
+)
 from .wire.requests import (
     CARDS_FILE,
     MAX_CAMERAS,
@@ -32,19 +42,19 @@ __all__ = [
     "WORLD_LIGHT",
     "Aligned",
     "Angle",
+    "CameraFindings",
     "Client",
     "EditRequest",
     "Event",
     "FileArrived",
     "Finished",
-    "Held",
     "JobStatus",
     "MoveRequest",
+    "PhotoFindings",
     "Preview",
     "Price",
     "PriceQuestion",
     "Progress",
-    "Seen",
     "ServiceAddress",
     "ServiceError",
     "ServiceStatus",

@@ -35,7 +35,7 @@ def analysis_steps(connect: Connect, picture: Path, fov_x_rad: float, found: Cal
         try:
             with connect() as client:
                 yield Connected(client.welcome)
-                findings = client.look(client.upload(picture), fov_x_rad)
+                findings = client.inspect_photo(client.upload(picture), fov_x_rad)
                 if findings.ready:
                     found(findings)
         except ServiceError as error:

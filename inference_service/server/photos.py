@@ -16,7 +16,7 @@ from pathlib import Path
 
 from inference_service.server.inspection import Inspector
 from inference_service.wire.codec import from_plain
-from inference_service.wire.messages import Angle, Held, Seen
+from inference_service.wire.messages import Angle, CameraFindings, PhotoFindings
 
 MEASURED_SIDE = 768
 """Longer side, in pixels, to which pictures are scaled first."""
@@ -49,7 +49,7 @@ def faces(path: Path) -> list[float]:
     return sorted((round(min(1.0, float(share)), 4) for share in found), reverse=True)
 
 
-def look(path: Path, fov_x_rad: float) -> Seen:
+def inspect_photo(path: Path, fov_x_rad: float) -> PhotoFindings:
     """Faces in a picture, and its camera; `fov_x_rad` is 0 unless it is known. Raises `InputError`."""
     from lookbeyond.layout.camera import GIVEN, Estimate, camera_from_photo
     from lookbeyond.photo.reading import read_photo
@@ -63,16 +63,20 @@ def look(path: Path, fov_x_rad: float) -> Seen:
     def angle(estimate: Estimate) -> Angle:
         return Angle(estimate.value_rad, estimate.uncertainty_rad or 0.0, estimate.source)
 
-    return Seen(True, tuple(faces(path)), Held(angle(found.fov_x), angle(found.pitch), angle(found.roll)))
+    return PhotoFindings(
+        True, tuple(faces(path)), CameraFindings(angle(found.fov_x), angle(found.pitch), angle(found.roll))
+    )
 
 
 class PhotoInspector:
     """Answers by the picture's hash and field of view; `ask` never waits."""
 
     def __init__(self) -> None:
-        self._inspector: Inspector[tuple[str, float], Seen] = Inspector(__name__, Seen(False), _parsed)
+        self._inspector: Inspector[tuple[str, float], PhotoFindings] = Inspector(
+            __name__, PhotoFindings(False), _parsed
+        )
 
-    def ask(self, sha256: str, path: Path, fov_x_rad: float = 0.0) -> Seen:
+    def ask(self, sha256: str, path: Path, fov_x_rad: float = 0.0) -> PhotoFindings:
         """What a picture shows, nothing if it cannot be read; not `ready` while the process is at work."""
         fov_x_rad = round(fov_x_rad, 4) if 0 < fov_x_rad < math.pi else 0.0
         return self._inspector.ask((sha256, fov_x_rad), lambda: [str(path), str(fov_x_rad)])
@@ -82,11 +86,11 @@ class PhotoInspector:
         self._inspector.close()
 
 
-def _parsed(output: str) -> Seen:
+def _parsed(output: str) -> PhotoFindings:
     with contextlib.suppress(ValueError, TypeError, KeyError):
-        return from_plain(Seen, json.loads(output))
-    return Seen(True)
+        return from_plain(PhotoFindings, json.loads(output))
+    return PhotoFindings(True)
 
 
 if __name__ == "__main__":
-    print(json.dumps(look(Path(sys.argv[1]), float(sys.argv[2])), default=vars))
+    print(json.dumps(inspect_photo(Path(sys.argv[1]), float(sys.argv[2])), default=vars))

@@ -90,7 +90,7 @@ def _(message: messages.Put, service: Service, asker: Asker) -> object:
 
 
 @reply.register
-def _(message: messages.Look, service: Service, asker: Asker) -> object:
+def _(message: messages.InspectPhoto, service: Service, asker: Asker) -> object:
     if not HASH_PATTERN.fullmatch(message.sha256) or not service.store.has_file(message.sha256):
         raise InputError("The picture to look at is not here; upload it first.")
     service.store.touch_file(message.sha256)

@@ -67,13 +67,13 @@ class Client:
             raise ServiceError("file", message) from error
         return sha256
 
-    def look(self, sha256: str, fov_x_rad: float = 0.0, patience_s: float = 60.0) -> messages.Seen:
+    def inspect_photo(self, sha256: str, fov_x_rad: float = 0.0, patience_s: float = 60.0) -> messages.PhotoFindings:
         """What an uploaded picture shows: faces, and how its camera was held; not `ready` if that takes too long.
 
         fov_x_rad: its horizontal field of view if it is known, else 0.
         """
         ends = time.monotonic() + patience_s
-        while not (seen := self._ask(messages.Look(sha256, fov_x_rad))).ready and time.monotonic() < ends:
+        while not (seen := self._ask(messages.InspectPhoto(sha256, fov_x_rad))).ready and time.monotonic() < ends:
             time.sleep(0.1)
         return seen
 

@@ -80,7 +80,7 @@ class Stored:
 
 
 @message("LOOK")
-class Look:
+class InspectPhoto:
     """Ask whether people stand in an uploaded picture, and how its camera was held."""
 
     sha256: str
@@ -100,7 +100,7 @@ class Angle:
 
 
 @dataclass(frozen=True)
-class Held:
+class CameraFindings:
     """How a picture's camera was held, and how wide it saw; see `lookbeyond.layout.camera`."""
 
     fov_x: Angle
@@ -109,12 +109,12 @@ class Held:
 
 
 @message("SEEN")
-class Seen:
+class PhotoFindings:
     ready: bool
     """Whether the answer is known by now; if not, ask again a little later."""
     faces: tuple[float, ...] = ()
     """The share of the picture that each face covers, 0..1, the largest first."""
-    camera: Held | None = None
+    camera: CameraFindings | None = None
     """None while the answer is not known, and for a picture that cannot be read."""
 
 

@@ -84,14 +84,14 @@ def evaluate_path(
     panorama = scene.sharp_panorama
     if pipeline.layout is not None and options.room != "off":
         panorama = replace(panorama, plate=understand_panorama(panorama, pipeline.layout).plate)
-    told = panorama
+    given = panorama
     if options.distance_noise:
-        told = with_noise(panorama, options.distance_noise)
+        given = with_noise(panorama, options.distance_noise)
     truth = [view.colour for view in scene.views(cameras)]
     # a wrong distance may be short of the path: it is to spoil the frames, not to have another path shot
-    views = shoot(pipeline, told, cameras, options.tau_position, options.tau_rotation, planned_in=panorama)
+    views = shoot(pipeline, given, cameras, options.tau_position, options.tau_rotation, planned_in=panorama)
     made = [view.colour for view in views]
-    guidance, world = warp_world(replace(told, plate=None), cameras, pipeline.device)
+    guidance, world = warp_world(replace(given, plate=None), cameras, pipeline.device)
     known = guidance.known[:, 0].cpu().numpy() > 0.5
     photo = torch.from_numpy(world.panorama.from_photo).to(guidance.known)[None] / 255
     own = world.front.sample(photo)[:, 0].cpu().numpy() > 0.5

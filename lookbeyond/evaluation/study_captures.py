@@ -12,7 +12,7 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera, PathError
 from lookbeyond.geometry.keyframes import check_path
 from lookbeyond.geometry.panorama import Panorama
-from lookbeyond.pipelines.full_size import tell_frames
+from lookbeyond.pipelines.full_size import warp_frames
 from lookbeyond.pipelines.scene import ScenePipeline
 from lookbeyond.pipelines.warped_world import warp_world
 
@@ -60,11 +60,11 @@ def evaluate_capture(
     made = [view.colour for view in shoot(pipeline, world, small, 0.2, 0.2)]
     guidance, warped = warp_world(replace(world, plate=None), small, pipeline.device)
     known = guidance.known[:, 0].cpu().numpy() > 0.5
-    told = tell_frames(warped.panorama, small)
+    expected = warp_frames(warped.panorama, small)
     methods = {
         OURS: made,
         INPAINTED: [
-            baselines.inpainted(frame.colour, mask, wraps=False) for frame, mask in zip(told, known, strict=True)
+            baselines.inpainted(frame.colour, mask, wraps=False) for frame, mask in zip(expected, known, strict=True)
         ],
     }
     return _judged(methods, truth, small, networks)
@@ -108,11 +108,11 @@ def _resized(image: np.ndarray, camera: Camera) -> np.ndarray:
 
 def _scale(world: Panorama, camera: Camera, distance: np.ndarray) -> np.float32:
     """What the world's distances are to be multiplied by: the median over what the first frame saw."""
-    told = world.distance_at(camera.rays())
+    expected = world.distance_at(camera.rays())
     known = distance > 0
     if not known.any():
         raise InputError("the depth of the first frame knows no pixel; give it whole, or take depth out of the capture")
-    return np.float32(np.median(distance[known] / told[known]))
+    return np.float32(np.median(distance[known] / expected[known]))
 
 
 def _reached(world: Panorama, cameras: Sequence[Camera]) -> int:

@@ -11,7 +11,7 @@ from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.keyframes import REACH, reach
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.monitors.frames import watch_frames
-from lookbeyond.pipelines.full_size import tell_frames
+from lookbeyond.pipelines.full_size import warp_frames
 from lookbeyond.pipelines.network_frames import Ablation
 from lookbeyond.pipelines.scene import ScenePipeline
 from lookbeyond.pipelines.warped_world import warp_world
@@ -76,7 +76,7 @@ class Walker:
         """Figures and their course over the frames. Raises InputError, PathError for a path that cannot be shot."""
         cameras = path_of(scene, setting, self.frames, *self.size)
         panorama = scene.sharp_panorama
-        told = spoiled(panorama, setting.wrong, setting.by) if setting.wrong else panorama
+        given = spoiled(panorama, setting.wrong, setting.by) if setting.wrong else panorama
         # a path beyond the reach is planned in a larger room of the same shape
         wide = max(1.0, 1.02 * setting.reach / REACH)
         planned_in = replace(panorama, distance=panorama.distance * np.float32(wide))
@@ -88,7 +88,7 @@ class Walker:
         pipeline.settings = replace(self._settings, **strength)
         try:
             views = shoot(
-                pipeline, told, cameras, setting.tau_position, setting.tau_rotation, planned_in,
+                pipeline, given, cameras, setting.tau_position, setting.tau_rotation, planned_in,
                 setting.spacing * panorama.median_distance(),
             )  # fmt: skip
         finally:
@@ -109,8 +109,8 @@ class Walker:
         methods = {OURS: [view.colour for view in views]}
         if with_baseline:
             methods[INPAINTED] = [
-                baselines.inpainted(told.colour, mask, wraps=False)
-                for told, mask in zip(tell_frames(world.panorama, cameras), known, strict=True)
+                baselines.inpainted(frame.colour, mask, wraps=False)
+                for frame, mask in zip(warp_frames(world.panorama, cameras), known, strict=True)
             ]
         result = Result()
         for method, frames in methods.items():

@@ -73,8 +73,10 @@ def watch_frames(panorama: Panorama, views: Sequence[View]) -> list[WatchedFrame
     small = [_Small.of(view) for view in views]
     flickers = [None, *(_flicker(before, after) for before, after in pairwise(small))]
     frames = []
-    for frame, told, flicker in zip(small, _told(panorama, [frame.camera for frame in small]), flickers, strict=True):
-        reference, distance, texel_px = told
+    for frame, expected, flicker in zip(
+        small, _expected(panorama, [frame.camera for frame in small]), flickers, strict=True
+    ):
+        reference, distance, texel_px = expected
         known = distance > 0
         off_px = np.maximum(TEXELS * texel_px, np.float32(OFF * frame.camera.width))
         misaligned, contradicted = _compare(frame, reference, distance, off_px) if frame.whole else (None, None)
@@ -135,7 +137,7 @@ def _watched_size(camera: Camera) -> tuple[int, int, tuple[int, int]]:
 _coarse: "WeakKeyDictionary[Panorama, Panorama]" = WeakKeyDictionary()
 
 
-def _told(
+def _expected(
     panorama: Panorama, cameras: Sequence[Camera]
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]]:
     """What the panorama shows to each camera: colour [h, w, 3], distance [h, w], 0 in holes, and `_texel_px`."""
@@ -224,17 +226,17 @@ def _misaligned(
     frame: _Small, reference: NDArray[np.uint8], inside: NDArray[np.bool_], off_px: NDArray[np.float32]
 ) -> float | None:
     """Share of the textured pixels `inside` that are off by more than `off_px`."""
-    told = frame.colour.copy()
-    cv2.copyTo(reference, inside.view(np.uint8), told)
-    told = np.asarray(cv2.blur(told, SMOOTH), np.uint8)
-    told_grey = cv2.cvtColor(told, cv2.COLOR_RGB2GRAY)
+    expected = frame.colour.copy()
+    cv2.copyTo(reference, inside.view(np.uint8), expected)
+    expected = np.asarray(cv2.blur(expected, SMOOTH), np.uint8)
+    told_grey = cv2.cvtColor(expected, cv2.COLOR_RGB2GRAY)
     slope = _slope(told_grey)
     textured = inside & (slope > TEXTURE)
     countable = np.count_nonzero(textured)
     if countable < LEAST_JUDGED * inside.size:
         return None
     countable = max(countable, LEAST_TEXTURED * inside.size)
-    before = _largest(cv2.absdiff(told, frame.soft))
+    before = _largest(cv2.absdiff(expected, frame.soft))
     shifted = textured & (before >= np.maximum(SHIFTED * slope * off_px, LEAST_DIFFERENCE))
     if np.count_nonzero(shifted) < LEAST_OFF * countable:
         return 0.0
@@ -243,7 +245,7 @@ def _misaligned(
     moved = cv2.remap(
         frame.soft, _grid(*flow.shape[:2]) + flow, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    after = _largest(cv2.absdiff(told, moved))
+    after = _largest(cv2.absdiff(expected, moved))
     far = cv2.magnitude(flow[..., 0], flow[..., 1]) > off_px
     return float(np.count_nonzero(shifted & far & (after <= (1 - BETTER_BY) * before)) / countable)
 

@@ -70,8 +70,8 @@ def _exr_pixels(part, names: list[str], name: str) -> NDArray[np.float32]:
     pixels = np.nan_to_num(np.stack(channels, -1), nan=0.0, posinf=65504.0, neginf=-65504.0)
     alpha = pixels[..., 3:]
     pixels[..., :3] /= np.where(alpha > 0, alpha, 1)  # EXR's colours are multiplied by their alpha
-    if (told := header.get("chromaticities")) is not None:
-        xy = np.asarray(told, np.float64).reshape(4, 2).tolist()
+    if (chromaticities := header.get("chromaticities")) is not None:
+        xy = np.asarray(chromaticities, np.float64).reshape(4, 2).tolist()
         red, green, blue, white = (tuple(pair) for pair in xy)
         matrix = to_linear_srgb(Chromaticities(white, red, green, blue)).astype(np.float32)
         pixels[..., :3] = pixels[..., :3] @ matrix.T

@@ -161,12 +161,12 @@ def _tags_of(parts: Parts) -> PhotoTags:
         profile = folder.blocks.get(Tag.PROFILE_TAG, b"")
         packets += [folder.blocks[Tag.XMP_TAG]] if Tag.XMP_TAG in folder.blocks else []
     xmp = [value for packet in packets for value in _xmp_values(packet)]
-    told = {(space, name): value for space, name, value in reversed(xmp)}
+    properties = {(space, name): value for space, name, value in reversed(xmp)}
 
-    orientation = numbers.get(Tag.ORIENTATION) or _number(told.get((_XMP_TIFF, "Orientation"))) or 1
+    orientation = numbers.get(Tag.ORIENTATION) or _number(properties.get((_XMP_TIFF, "Orientation"))) or 1
     if parts.turned_by_decoder or not 1 <= orientation <= 8:
         orientation = 1
-    focal, doubt = _focal(numbers, _number(told.get((_XMP_EXIF, "FocalLengthIn35mmFilm"))), parts.size)
+    focal, doubt = _focal(numbers, _number(properties.get((_XMP_EXIF, "FocalLengthIn35mmFilm"))), parts.size)
     # 2: unspecified; and beside a HEIC's or AVIF's profile code points are for decoders of video
     unsaid = parts.cicp is None or 2 in parts.cicp or (parts.turned_by_decoder and profile)
     colours = ColourTags(
@@ -182,7 +182,7 @@ def _tags_of(parts: Parts) -> PhotoTags:
         focal_35mm=focal,
         focal_doubt=doubt,
         orientation=int(orientation),
-        sphere=_sphere({name: value for (space, name), value in told.items() if space == _GPANO}, parts.size),
+        sphere=_sphere({name: value for (space, name), value in properties.items() if space == _GPANO}, parts.size),
         colours=colours,
         gain_map=parts.gain_map or any(space in _GAIN_MAPS for space, *_ in xmp),
         linear=parts.is_exr or parts.is_hdr or (parts.is_tiff and numbers.get(Tag.SAMPLE_FORMAT) == 3),
@@ -226,13 +226,13 @@ def _sensor_mm(numbers: dict[int, float], taken: tuple[float, float]) -> float:
     return max(taken) / resolution * unit_mm if resolution > 0 else 0.0
 
 
-def _sphere(told: dict[str, str], size: tuple[int, int]) -> SphereTags | None:
-    projection = told.get("ProjectionType", "").strip().lower()
+def _sphere(properties: dict[str, str], size: tuple[int, int]) -> SphereTags | None:
+    projection = properties.get("ProjectionType", "").strip().lower()
     if not projection or not all(size):
         return None
 
     def pixels(name: str, otherwise: int) -> int:
-        value = _number(told.get(name))
+        value = _number(properties.get(name))
         return round(value) if value > 0 else otherwise
 
     width = pixels("CroppedAreaImageWidthPixels", size[0])
@@ -242,11 +242,11 @@ def _sphere(told: dict[str, str], size: tuple[int, int]) -> SphereTags | None:
     if not (0 < width <= full_width and 0 < height <= full_height and top + height <= full_height):
         # a sphere by name, its numbers broken: it counts as whole, and what follows asks for its shape
         left, top, (width, height), (full_width, full_height) = 0, 0, size, size
-    heading = told.get("PoseHeadingDegrees")
+    heading = properties.get("PoseHeadingDegrees")
     return SphereTags(
         projection, full_width, full_height, left, top, width, height,
         None if heading is None else _number(heading),
-        _number(told.get("PosePitchDegrees")), _number(told.get("PoseRollDegrees")),
+        _number(properties.get("PosePitchDegrees")), _number(properties.get("PoseRollDegrees")),
     )  # fmt: skip
 
 

@@ -153,13 +153,13 @@ class DepthPipeline(DiffusionPipeline):
 class MeasuredPanorama:
     """A panorama pipeline whose distance another model measures."""
 
-    def __init__(self, panorama: PanoramaPipeline, meter: Any):
-        self.panorama, self.meter = panorama, meter
+    def __init__(self, panorama: PanoramaPipeline, depth_estimator: Any):
+        self.panorama, self.depth_estimator = panorama, depth_estimator
 
     @property
     def pipelines(self) -> list[Any]:
         """The diffusers pipelines inside: each is put on the device."""
-        return [self.panorama, *getattr(self.meter, "pipelines", [self.meter])]
+        return [self.panorama, *getattr(self.depth_estimator, "pipelines", [self.depth_estimator])]
 
     @property
     def vae(self) -> Any:
@@ -179,7 +179,7 @@ class MeasuredPanorama:
         """As `PanoramaPipeline`."""
         whole = self.panorama.paint(photo, camera, **options)
         return measured_around(
-            self.meter, photo, camera, whole, camera_height, width, options.get("generator"),
+            self.depth_estimator, photo, camera, whole, camera_height, width, options.get("generator"),
             options.get("callback_on_step_end"), distance,
         )  # fmt: skip
 
@@ -189,11 +189,11 @@ class MeasuredPanorama:
 
     def measure(self, colour: np.ndarray, **options: Any) -> PanoramaPipelineOutput:
         """As `PanoramaPipeline.measure`."""
-        return self.meter.measure(colour, **options)
+        return self.depth_estimator.measure(colour, **options)
 
 
 def measured_around(
-    meter: Any,
+    depth_estimator: Any,
     photo: np.ndarray,
     camera: Camera,
     whole: np.ndarray,
@@ -203,7 +203,7 @@ def measured_around(
     callback_on_step_end: Callable[[Any, int, int, dict], Any] | None,
     distance: np.ndarray | None = None,
 ) -> PanoramaPipelineOutput:
-    """A painted panorama [H, 2H, 3] with the photo at its own resolution in it, and its distance by `meter`.
+    """A painted panorama [H, 2H, 3] with the photo at its own resolution in it, and its distance by `depth_estimator`.
 
     distance: [h, 2h] metres along the ray, where it is known already: then it is not measured.
     """
@@ -215,7 +215,7 @@ def measured_around(
             camera_height=camera_height, photo_camera=camera,
         )  # fmt: skip
         return PanoramaPipelineOutput(panorama=known)
-    measured = meter.measure(
+    measured = depth_estimator.measure(
         colour, camera_height=camera_height, heading_rad=heading, origin=tuple(camera.position), generator=generator,
         callback_on_step_end=callback_on_step_end,
     ).panorama  # fmt: skip

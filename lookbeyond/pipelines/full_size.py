@@ -88,7 +88,7 @@ class _Enlarger:
         return np.asarray(made, np.float32)
 
 
-def tell_frames(
+def warp_frames(
     panorama: Panorama, cameras: Sequence[Camera], device: torch.device | str = "cpu"
 ) -> Iterator[WarpedFrame]:
     """What a panorama, no finer than the frames, shows of each of them; a few are drawn at a time."""

@@ -122,8 +122,8 @@ def load_stage(
     if stage.pipeline in LORA_HOSTS and (lora := parts.pop("lora", None)) is not None:
         _add_lora(f"{name}/lora", parts[LORA_HOSTS[stage.pipeline]], lora, stage.components["lora"])
     if stage.pipeline == "outpaint":
-        meter = load_stage(preset, "distance", dtype)
-        return OutpaintPipeline(parts["inpaint"], meter, stage.settings)
+        depth_estimator = load_stage(preset, "distance", dtype)
+        return OutpaintPipeline(parts["inpaint"], depth_estimator, stage.settings)
     if stage.pipeline == "masked-video":
         pipeline = HeldMaskedVideo(**parts["video"].components)
         if texts is not None:
@@ -274,7 +274,7 @@ class Holding:
         for pipeline in pipelines:
             place(pipeline, self.plan, self.device)
         if self.device.startswith("cuda") and self.plan is not None and self.plan.offload == "none":
-            quicken(pipelines[-1], compiled=self.compile)
+            optimise(pipelines[-1], compiled=self.compile)
 
     def plan_again(self, width: int, height: int, frames: int) -> None:
         """Before a clip of such frames: holds the networks in another way if necessary, and logs it."""
@@ -327,7 +327,7 @@ def place(pipeline: Any, how: MemoryPlan | None, device: str) -> None:
 
 
 def release(pipeline: Any) -> None:
-    """Undoes `place` and `quicken`, except for where the networks are."""
+    """Undoes `place` and `optimise`, except for where the networks are."""
     pipeline.remove_all_hooks()
     for component in pipeline.components.values():
         for method in ("disable_slicing", "disable_tiling"):
@@ -346,7 +346,7 @@ def release(pipeline: Any) -> None:
         pipeline.rows_at_once = ROWS_AT_ONCE
 
 
-def quicken(
+def optimise(
     pipeline: ViewsPipeline | MaskedVideoPipeline, *, channels_last: bool = True, compiled: bool = False
 ) -> None:
     """Convolutions' weights in the order that tensor cores read them, and networks `compiled`: same results, faster.
@@ -400,8 +400,8 @@ def load_pipelines(preset: Preset, device: str) -> tuple[Any, Any, Holding]:
     views = load_stage(preset, "views", dtype, vae=shared, texts=texts)
     if preset.stage("distance") and isinstance(panorama, PanoramaPipeline):
         panorama = MeasuredPanorama(panorama, load_stage(preset, "distance", dtype))
-    meter = getattr(panorama, "meter", None)
-    views.meter = meter if isinstance(meter, DepthPipeline) else None
+    depth_estimator = getattr(panorama, "depth_estimator", None)
+    views.depth_estimator = depth_estimator if isinstance(depth_estimator, DepthPipeline) else None
     pipelines = [*getattr(panorama, "pipelines", [panorama]), views]
     for pipeline in pipelines:
         pipeline.set_progress_bar_config(disable=True)

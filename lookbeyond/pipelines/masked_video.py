@@ -51,8 +51,8 @@ class _Schedule:
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What the network is told beside the noisy latents, of P passes with R reference latents each.
+class _Conditioning:
+    """The network's inputs beside the noisy latents, of P passes with R reference latents each.
 
     Each pass's reference latents lie before the frames', which the passes share.
     """
@@ -97,13 +97,13 @@ class MaskedVideoPipeline(WanVACEPipeline):
     Args:
         as those of `WanVACEPipeline`; `transformer_2` is not used.
 
-    How much is worked on at once may be set at any time: `rows_at_once` passes in one forward of the network. `meter`
-    measures the distance in holes; without one it is a smooth continuation of what surrounds them.
+    How much is worked on at once may be set at any time: `rows_at_once` passes in one forward of the network.
+    `depth_estimator` measures the distance in holes; without one it is a smooth continuation of what surrounds them.
 
     Example:
         >>> video = WanVACEPipeline.from_pretrained(folder, local_files_only=True)
         >>> pipeline = MaskedVideoPipeline(**video.components)
-        >>> passes = [Pass(source, cameras, told), Pass(target, cameras[::-1], told_backward)]
+        >>> passes = [Pass(source, cameras, guidance), Pass(target, cameras[::-1], guidance_backward)]
         >>> weights = spatial_weights(cameras, [source.camera, target.camera], scale=2.5)
         >>> frames = pipeline(passes, weights, num_inference_steps=30, max_guidance_scale=5.0).colour
     """
@@ -116,7 +116,7 @@ class MaskedVideoPipeline(WanVACEPipeline):
                  boundary_ratio=None):  # fmt: skip
         super().__init__(tokenizer, text_encoder, vae, scheduler, transformer, transformer_2, boundary_ratio)
         self.rows_at_once = 2
-        self.meter: DepthPipeline | None = None
+        self.depth_estimator: DepthPipeline | None = None
         self.read_texts: Callable[[Sequence[str]], Mapping[str, torch.Tensor]] | None = None
         """Stands in for a text encoder that is not kept in memory: see `read_texts`."""
         self.words: dict[str, torch.Tensor] = {}
@@ -192,14 +192,16 @@ class MaskedVideoPipeline(WanVACEPipeline):
             schedule = _Schedule(num_inference_steps, strength, max_guidance_scale, guided_share)
             texts = (prompt, negative_prompt) if max_guidance_scale > 1 else (prompt,)
             made_of = passes if fusion == "spatial" else passes[:1]
-            told = self._told(made_of, both, part, weights, references, conditioning_scale, texts, generator)
-            made = self._denoise(told, schedule, part.of(colour), generator, callback_on_step_end)
+            conditioning = self._conditioning(
+                made_of, both, part, weights, references, conditioning_scale, texts, generator
+            )
+            made = self._denoise(conditioning, schedule, part.of(colour), generator, callback_on_step_end)
             colour[part.frames, :, part.rows, part.columns] = made.to(colour)
         wanted = slice(-1, None) if frames == "last" else slice(None)
         colour, guidance = colour[wanted, :, :height, :width], guidance[wanted]
-        if self.meter is None:
+        if self.depth_estimator is None:
             return ViewsPipelineOutput(colour, guidance.distance)
-        return ViewsPipelineOutput(colour, self.meter.complete(colour, guidance, passes[0].cameras[wanted]))
+        return ViewsPipelineOutput(colour, self.depth_estimator.complete(colour, guidance, passes[0].cameras[wanted]))
 
     def prepare(self) -> None:
         """Nothing stands outside of the networks (see `ViewsPipeline`)."""
@@ -216,7 +218,7 @@ class MaskedVideoPipeline(WanVACEPipeline):
     def latents(self) -> VideoLatents:
         return VideoLatents(self.vae, self._execution_device)
 
-    def _told(
+    def _conditioning(
         self,
         passes: Sequence[Pass],
         both: bool,
@@ -226,7 +228,7 @@ class MaskedVideoPipeline(WanVACEPipeline):
         conditioning_scale: float,
         texts: Sequence[str],
         generator: torch.Generator | None,
-    ) -> _Told:
+    ) -> _Conditioning:
         """Of a part of passes with `weights` [N, P]; both: whether both ends of the clip are anchors."""
         device, dtype = self._execution_device, self.transformer.dtype
         words = self._embedded(texts)
@@ -238,18 +240,18 @@ class MaskedVideoPipeline(WanVACEPipeline):
             clean.append(latents)
         fusion = self.masking.latent_weights(weights[part.frames, : len(passes)]).to(device)
         scales = torch.full((len(self.transformer.config.vace_layers),), conditioning_scale).to(device, dtype)
-        return _Told(conditions, clean, words, fusion, scales)
+        return _Conditioning(conditions, clean, words, fusion, scales)
 
     def _denoise(
         self,
-        told: _Told,
+        conditioning: _Conditioning,
         schedule: _Schedule,
         colour: torch.Tensor,
         generator: torch.Generator | None,
         callback: Callable[[Any, int, int, dict], Any] | None,
     ) -> torch.Tensor:
         """The frames of one part [N, 3, h, w] in -1..1, holes and all; `colour` is what it may start from."""
-        device, begin, ahead = self._execution_device, schedule.begin, told.ahead
+        device, begin, ahead = self._execution_device, schedule.begin, conditioning.ahead
         frames = (len(colour) - 1) // self.vae_scale_factor_temporal + 1
         sides = (side // self.vae_scale_factor_spatial for side in colour.shape[-2:])
         shape = (1, self.transformer.config.in_channels, ahead + frames, *sides)
@@ -258,11 +260,11 @@ class MaskedVideoPipeline(WanVACEPipeline):
         latents = noise
         if begin:
             self.scheduler.set_begin_index(begin)
-            start = torch.cat([*told.references, self.latents.encode(colour)], 2)
+            start = torch.cat([*conditioning.references, self.latents.encode(colour)], 2)
             latents = torch.lerp(start.float(), noise, self.scheduler.sigmas[begin].to(noise))
         for step, timestep in enumerate(self.scheduler.timesteps[begin:], 1):
             scale = schedule.guidance_scale if schedule.guides(begin + step) else 1.0
-            fused = self._fused_velocity(latents, timestep, told, scale)
+            fused = self._fused_velocity(latents, timestep, conditioning, scale)
             sigma = self.scheduler.sigmas[begin + step - 1].to(latents)
             expected = latents - sigma * fused.float()
             latents = self.scheduler.step(fused, timestep, latents, return_dict=False)[0]
@@ -274,14 +276,16 @@ class MaskedVideoPipeline(WanVACEPipeline):
         self.maybe_free_model_hooks()
         return made
 
-    def _fused_velocity(self, latents: torch.Tensor, timestep, told: _Told, guidance_scale: float) -> torch.Tensor:
+    def _fused_velocity(
+        self, latents: torch.Tensor, timestep, conditioning: _Conditioning, guidance_scale: float
+    ) -> torch.Tensor:
         """[1, C, P R + T, h, w]: both passes' velocities, mixed where they share latents."""
-        rows = told.rows(latents)
-        velocity = self._velocities(rows, timestep, told.words[0], told.conditions, told.scales)
+        rows = conditioning.rows(latents)
+        velocity = self._velocities(rows, timestep, conditioning.words[0], conditioning.conditions, conditioning.scales)
         if guidance_scale > 1:
-            free = self._velocities(rows, timestep, told.words[1], told.conditions, told.scales)
+            free = self._velocities(rows, timestep, conditioning.words[1], conditioning.conditions, conditioning.scales)
             velocity = free + guidance_scale * (velocity - free)
-        return told.mixed(velocity)
+        return conditioning.mixed(velocity)
 
     def _velocities(self, rows, timestep, words, conditions, scales) -> torch.Tensor:
         """The network's outputs [P, C, T, h, w] for the passes' noisy latents, each with its condition."""

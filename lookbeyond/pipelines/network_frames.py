@@ -14,7 +14,7 @@ from lookbeyond.presets import Preset
 from .full_size import FEATHER_PX, faded
 from .fusion import Pass, spatial_weights
 from .guidance import Guidance, fill_holes, image_bytes, warp_guidance
-from .paths import denser
+from .paths import resampled
 from .views import ViewsPipeline, ViewsPipelineOutput
 from .warped_world import WarpedWorld, warp_world
 
@@ -83,7 +83,7 @@ class NetworkFrames:
         source, cameras = before[0] if before else None, [camera]
         if frames := self.views.frames_per_walk:  # a walk to the anchor, from the nearest one or the photo's place
             source = source or self.view_from_origin(panorama, camera)
-            cameras = denser([source.camera, camera], frames)[0]
+            cameras = resampled([source.camera, camera], frames)[0]
         from_panorama, world = warp_world(panorama, cameras, self.device)
         guidance = from_panorama.nothing() if before and self.ablation.anchors == "walk" else from_panorama
         for view in reversed(before if self.ablation.anchors != "rotation" else ()):

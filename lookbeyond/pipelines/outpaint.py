@@ -59,20 +59,20 @@ class OutpaintPipeline:
 
     Example:
         >>> inpaint = StableDiffusionInpaintPipeline.from_pretrained(folder, local_files_only=True)
-        >>> meter = PanoramaPipeline.from_pretrained("lookbeyond/presets/builtin/panorama")
-        >>> pipeline = OutpaintPipeline(inpaint, meter)
+        >>> depth_estimator = PanoramaPipeline.from_pretrained("lookbeyond/presets/builtin/panorama")
+        >>> pipeline = OutpaintPipeline(inpaint, depth_estimator)
         >>> panorama = pipeline(photo, camera, prompt="a living room").panorama
 
     Args:
         inpaint: called with image and mask_image (PIL, white is to be filled), prompt, height, width, generator,
             num_inference_steps; gives `.images`. One that takes no mask_image is shown `GREEN` where it is to fill:
             FLUX.2 klein with a LoRA for it. That only works straight in the panorama (`way` "canvas").
-        meter: measures the distance of a finished panorama: `PanoramaPipeline` or `DepthPipeline`.
+        depth_estimator: measures the distance of a finished panorama: `PanoramaPipeline` or `DepthPipeline`.
         settings: further keyword arguments of this pipeline's call.
     """
 
-    def __init__(self, inpaint: Any, meter: Any, settings: dict[str, Any] | None = None):
-        self.inpaint, self.meter, self.settings = inpaint, meter, dict(settings or {})
+    def __init__(self, inpaint: Any, depth_estimator: Any, settings: dict[str, Any] | None = None):
+        self.inpaint, self.depth_estimator, self.settings = inpaint, depth_estimator, dict(settings or {})
         known = {*inspect.signature(self.paint).parameters, *inspect.signature(type(inpaint).__call__).parameters}
         if unknown := sorted(set(self.settings) - known):
             raise InputError(f"{type(inpaint).__name__} takes no {', '.join(unknown)}; correct the preset's settings")
@@ -85,7 +85,7 @@ class OutpaintPipeline:
     @property
     def pipelines(self) -> list[Any]:
         """The diffusers pipelines inside: each is put on the device."""
-        return [self.inpaint, *getattr(self.meter, "pipelines", [self.meter])]
+        return [self.inpaint, *getattr(self.depth_estimator, "pipelines", [self.depth_estimator])]
 
     @torch.no_grad()
     def __call__(
@@ -114,12 +114,12 @@ class OutpaintPipeline:
             photo, camera, num_inference_steps=num_inference_steps, generator=generator, progress=progress, **options
         )
         return measured_around(
-            self.meter, photo, camera, whole, camera_height, width, generator, progress.measured, distance
+            self.depth_estimator, photo, camera, whole, camera_height, width, generator, progress.measured, distance
         )
 
     def measure(self, colour: np.ndarray, **options: Any) -> PanoramaPipelineOutput:
         """Only the distance of an existing panorama, as `PanoramaPipeline.measure`."""
-        return self.meter.measure(colour, **options)
+        return self.depth_estimator.measure(colour, **options)
 
     def paint(
         self,

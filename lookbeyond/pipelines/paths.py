@@ -21,7 +21,7 @@ def between(first: Camera, last: Camera, share: float) -> Camera:
     return Camera(last.width, last.height, intrinsics, pose)
 
 
-def denser(cameras: Sequence[Camera], count: int) -> tuple[list[Camera], list[int]]:
+def resampled(cameras: Sequence[Camera], count: int) -> tuple[list[Camera], list[int]]:
     """A path of at least `count` cameras through all given ones, and the indices of these.
 
     The steps in between are shared out evenly; a path that is long enough stays as it is.

@@ -21,12 +21,12 @@ from lookbeyond.monitors.frames import watch_frames
 from lookbeyond.photo.exposure import exposed, missing_stops
 from lookbeyond.presets.memory import MemoryPlan
 
-from .full_size import WarpedFrame, shrunk_view, tell_frames
+from .full_size import WarpedFrame, shrunk_view, warp_frames
 from .guidance_latents import WHOLLY_KNOWN
 from .loading import Holding, load_pipelines
 from .network_frames import Ablation, Callback, MadeFrames, Making, NetworkFrames, smooth_error
 from .panorama import DISTANCE_WIDTH, PanoramaPipeline, bare_panorama, enlarge
-from .paths import denser
+from .paths import resampled
 from .views import ViewsPipeline
 
 LIGHT_WIDTH = 1024
@@ -232,7 +232,7 @@ class ScenePipeline:
             return [source, target]
         making = Making(seed, steps, callback, tau_position, tau_rotation)
         if not self._keeps_detail:
-            dense, asked = denser(cameras, self.views.pass_length(len(cameras)))
+            dense, asked = resampled(cameras, self.views.pass_length(len(cameras)))
             frames = self.network.finished(self.network.clip(panorama, source, target, dense, making))
             return [source, *(frames[place] for place in asked[1:-1]), target]
         warped = self._warped(panorama, cameras[1:-1], callback)
@@ -243,7 +243,7 @@ class ScenePipeline:
             places = list(range(len(warped))) if self.views.whole_clips else torn
             small = [camera.resized(width, height) for camera in cameras]
             small = [small[0], *(small[place + 1] for place in places), small[-1]]
-            small, asked = denser(small, self.views.pass_length(len(small)))
+            small, asked = resampled(small, self.views.pass_length(len(small)))
             ends = [shrunk_view(view, width, height) for view in (source, target)]
             ask = self._has_visible_holes([warped[place] for place in torn])
             made = self.network.clip(panorama, *ends, small, making, ask)
@@ -264,7 +264,7 @@ class ScenePipeline:
     def _warped(self, panorama: Panorama, cameras: Sequence[Camera], callback: Callback | None) -> list[WarpedFrame]:
         """What the panorama shows of frames at full size."""
         warped = []
-        for frame in tell_frames(panorama.shrunk_for(cameras[0]), cameras, self.device):
+        for frame in warp_frames(panorama.shrunk_for(cameras[0]), cameras, self.device):
             warped.append(frame)
             if callback is not None:
                 callback(0.3 * len(warped) / len(cameras), f"Drawing frame {len(warped)} of {len(cameras)}", None)

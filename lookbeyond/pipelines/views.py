@@ -67,7 +67,7 @@ class ViewsPipeline(DiffusionPipeline):
 
     How much is worked on at once depends on memory and may be set at any time: `rows_at_once` (passes in one forward of
     the UNet, guided and free ones counted) and `frames_decoded_at_once` (also for encoding; a video autoencoder smooths
-    over the frames that it sees together). For a UNet that makes colour only, `meter` measures the
+    over the frames that it sees together). For a UNet that makes colour only, `depth_estimator` measures the
     distance in holes; without one it is a smooth continuation of what surrounds them.
 
     Example:
@@ -86,7 +86,7 @@ class ViewsPipeline(DiffusionPipeline):
                  unet_weights: Path | None = None, lora: Path | None = None):  # fmt: skip
         super().__init__()
         self.rows_at_once, self.frames_decoded_at_once = ROWS_AT_ONCE, FRAMES_DECODED_AT_ONCE
-        self.meter: DepthPipeline | None = None
+        self.depth_estimator: DepthPipeline | None = None
         _change_weights(unet, unet_weights, lora)
         self.register_modules(
             vae=vae, image_encoder=image_encoder, unet=unet, scheduler=scheduler, unet_backward=unet_backward,
@@ -195,8 +195,8 @@ class ViewsPipeline(DiffusionPipeline):
         (height, width), given = guidance.colour.shape[-2:], len(guidance.known)
         colours = self.vae.config.latent_channels
         colour = self.decode(latents[:, :colours])[-given:, :, :height, :width]
-        if self.meter is not None and latents.shape[1] == colours:
-            distance = self.meter.complete(colour, guidance, cameras)
+        if self.depth_estimator is not None and latents.shape[1] == colours:
+            distance = self.depth_estimator.complete(colour, guidance, cameras)
         else:
             distance = self.latents.distance(latents[-given:, colours:], guidance, unit)
         return ViewsPipelineOutput(colour=colour, distance=distance)

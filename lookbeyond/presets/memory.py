@@ -62,7 +62,7 @@ class Working:
 STAYS = ("vae", "unet_backward", "raymap_encoder")
 """Networks that stay on the device while others come and go: small, or used in the midst of another's work."""
 PIXELS = "pixels"
-"""Name of what a clip's own pixels take: what is told of its frames, videos and masks."""
+"""Name of what a clip's own pixels take: all that describes its frames, videos and masks."""
 PIXEL_VALUES: Mapping[str, float] = {"masked-video": 25}
 """By pipeline, how many floats of a clip's every pixel are alive while the autoencoder works; counted, of a few frames.
 Other pipelines' clips are shorter: theirs are in what was measured of their networks."""

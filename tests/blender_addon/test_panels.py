@@ -415,10 +415,10 @@ def test_people_in_the_photo_are_told_when_the_service_has_looked(part, scene, s
 
 def held(fov_x=1.0, pitch=-0.1, roll=0.02, unsure=0.01):
     """What the service finds in a photo's lines; unsure 0: nothing."""
-    from lookbeyond_kit.client import Angle, Held
+    from lookbeyond_kit.client import Angle, CameraFindings
 
     source = "from the photo's lines" if unsure else "assumed"
-    return Held(*(Angle(value, unsure, source) for value in (fov_x, pitch, roll)))
+    return CameraFindings(*(Angle(value, unsure, source) for value in (fov_x, pitch, roll)))
 
 
 def look(part, scene):

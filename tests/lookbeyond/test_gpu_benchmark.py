@@ -41,13 +41,13 @@ def test_as_shipped_is_the_preset_with_all_of_its_settings():
         assert getattr(made, name) == getattr(plain, name)
     networks = (made.unet, made.vae, made.image_encoder, made.unet_backward)
     assert {network.dtype for network in networks} == {presets.weights_dtype("cpu")}
-    assert made.meter.model.dtype == getattr(torch, MEASURES_IN)
+    assert made.depth_estimator.model.dtype == getattr(torch, MEASURES_IN)
     assert isinstance(made.unet_backward, ReversedMotion)
     assert (made.unet._compiled_call_impl is not None) == ours.compile == stage.compile
-    meter = real_shapes.build_meter(real_shapes.FULL, "meta").model
+    depth_estimator = real_shapes.build_depth_estimator(real_shapes.FULL, "meta").model
     measured_by = presets.get("depth-anything").stages["distance"].components["model"]
-    assert meter.num_parameters() / 1e6 == pytest.approx(measured_by.parameters_m["model"], abs=0.1)
-    assert made.meter.fov_deg == 90 and real_shapes.FULL["meter"]["backbone"]["image_size"] == 518
+    assert depth_estimator.num_parameters() / 1e6 == pytest.approx(measured_by.parameters_m["model"], abs=0.1)
+    assert made.depth_estimator.fov_deg == 90 and real_shapes.FULL["depth_estimator"]["backbone"]["image_size"] == 518
 
 
 def test_every_lever_stands_alone_and_together():

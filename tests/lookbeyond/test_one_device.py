@@ -111,7 +111,7 @@ def test_what_was_hidden_is_made_and_measured(device, make, room):  # noqa: F811
     if isinstance(views, ViewsPipeline) and views.whole_clips:
         views.unet.register_to_config(num_frames=4)
     panorama = MeasuredPanorama(panorama_pipeline().to(device), DepthPipeline(tiny_depth_anything()).to(device))
-    views.meter = panorama.meter.with_settings({"size": 56})
+    views.depth_estimator = panorama.depth_estimator.with_settings({"size": 56})
     scene = ScenePipeline(panorama, views, replace(SETTINGS, strength=0.7, max_guidance_scale=3.0))
     frames = test_scene.shoot(scene, room, test_scene.path((0, 8, 16), forward=0.9))
     assert len(frames) == 3 and all(np.isfinite(frame.distance).all() for frame in frames)

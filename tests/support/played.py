@@ -81,11 +81,11 @@ class PlayedService:
     def service_status(self):
         return types.SimpleNamespace(devices=self.devices)
 
-    def look(self, sha256: str, fov_x_rad: float = 0.0):
-        from lookbeyond_kit.client import Seen
+    def inspect_photo(self, sha256: str, fov_x_rad: float = 0.0):
+        from lookbeyond_kit.client import PhotoFindings
 
         self.looked_with = fov_x_rad
-        return Seen(True, self.people, self.held)
+        return PhotoFindings(True, self.people, self.held)
 
     def align(self, pictures, cameras):
         from lookbeyond_kit.client import Aligned

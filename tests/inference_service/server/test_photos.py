@@ -67,12 +67,12 @@ def test_the_service_looks_at_what_was_uploaded(service: Service, tmp_path):
     write_png(tmp_path / "photo.png", skimage.data.astronaut())
     (tmp_path / "broken.png").write_bytes(b"no picture at all")
     with service.client() as client:
-        (share,) = client.look(client.upload(tmp_path / "photo.png")).faces
+        (share,) = client.inspect_photo(client.upload(tmp_path / "photo.png")).faces
         assert 0.02 < share < 0.06
-        broken = client.look(client.upload(tmp_path / "broken.png"))
+        broken = client.inspect_photo(client.upload(tmp_path / "broken.png"))
         assert broken.ready and broken.faces == () and broken.camera is None
         with pytest.raises(ServiceError, match="upload it first"):
-            client.look("0" * 64)
+            client.inspect_photo("0" * 64)
 
 
 def test_the_service_tells_how_a_photos_camera_was_held(service: Service, tmp_path):
@@ -80,7 +80,7 @@ def test_the_service_tells_how_a_photos_camera_was_held(service: Service, tmp_pa
     write_png(tmp_path / "room.png", render_views(Rooms.from_seeds([HELD_OUT_SEED + 300]), [tilted])[0].colour)
     with service.client() as client:
         sha256 = client.upload(tmp_path / "room.png")
-        free, known = client.look(sha256).camera, client.look(sha256, 1.3).camera
+        free, known = client.inspect_photo(sha256).camera, client.inspect_photo(sha256, 1.3).camera
     for held in (free, known):
         assert held.pitch.value_rad == pytest.approx(-0.12, abs=0.02) and held.pitch.uncertainty_rad > 0
         assert held.roll.value_rad == pytest.approx(0.06, abs=0.02)

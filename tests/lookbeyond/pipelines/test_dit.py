@@ -129,9 +129,11 @@ def test_a_small_one_makes_a_panorama_that_a_depth_estimator_measures(tmp_path):
         made(photo, camera, **options)
     made.save_pretrained(tmp_path)
     loaded = PanoramaPipeline.from_pretrained(tmp_path, local_files_only=True)
-    meter = DepthPipeline(tiny_depth_anything()).with_settings({"size": 56})
+    depth_estimator = DepthPipeline(tiny_depth_anything()).with_settings({"size": 56})
     first, again = (
-        MeasuredPanorama(one, meter)(photo, camera, generator=torch.Generator().manual_seed(0), **options).panorama
+        MeasuredPanorama(one, depth_estimator)(
+            photo, camera, generator=torch.Generator().manual_seed(0), **options
+        ).panorama
         for one in (made, loaded)
     )
     assert first.colour.shape == (256, 512, 3)

@@ -17,7 +17,7 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.pipelines import loading
 from lookbeyond.pipelines.depth import MeasuredPanorama
-from lookbeyond.pipelines.loading import load_component, place, quicken
+from lookbeyond.pipelines.loading import load_component, optimise, place
 from lookbeyond.pipelines.outpaint import OutpaintPipeline
 from lookbeyond.pipelines.scene import ScenePipeline
 from lookbeyond.presets import Component
@@ -127,11 +127,11 @@ def test_what_measures_does_so_in_float32_whatever_the_other_networks_compute_in
     monkeypatch.setattr(presets, "weights_dtype", lambda device: torch.bfloat16)
     scene = ScenePipeline.from_preset("measured")
     assert scene.panorama.panorama.transformer.dtype == torch.bfloat16
-    model = scene.panorama.meter.model
-    assert model.dtype == torch.float32 and scene.views.meter.model is model
+    model = scene.panorama.depth_estimator.model
+    assert model.dtype == torch.float32 and scene.views.depth_estimator.model is model
     head = model.head
     head.conv3.register_forward_hook(lambda *_: torch.linspace(2.0, 2.1, 56 * 56).view(1, 1, 56, 56).to(model.dtype))
-    depth = scene.panorama.meter._estimate(np.zeros((56, 56, 3), np.uint8), placed_camera(56, 56, 1.0))
+    depth = scene.panorama.depth_estimator._estimate(np.zeros((56, 56, 3), np.uint8), placed_camera(56, 56, 1.0))
     assert 0 < np.diff(np.unique(depth)).max() < 0.001
 
 
@@ -250,7 +250,7 @@ def test_networks_in_another_order_of_memory_make_the_same_frames():
     pipeline, passes = svd_views_pipeline(), two_passes(path())
     weights = np.full((len(passes[0].cameras), 2), 0.5)
     before = denoised(pipeline, passes, weights)
-    quicken(pipeline)
+    optimise(pipeline)
     assert pipeline.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(denoised(pipeline, passes, weights), before, atol=1e-3, rtol=1e-3)
 
@@ -273,7 +273,7 @@ def test_compiled_networks_make_the_same_frames_of_clips_of_any_length(compiled_
     plain, pipeline = svd_views_pipeline(), svd_views_pipeline()
     for source, copy in zip(_networks(plain), _networks(pipeline), strict=True):
         copy.load_state_dict(source.state_dict())
-    quicken(pipeline, compiled=True)
+    optimise(pipeline, compiled=True)
     graphs = []
     for count in (4, 6, 4):
         passes, weights = two_passes(path(frames=count)), np.full((count, 2), 0.5)
@@ -290,7 +290,7 @@ def test_networks_that_cannot_be_compiled_go_on_and_say_so(compiled_by, caplog):
     compiled_by(no_compiler)
     pipeline, passes, weights = svd_views_pipeline(), two_passes(path()), np.full((5, 2), 0.5)
     expected = shoot(pipeline, passes, weights).colour
-    quicken(pipeline, channels_last=False, compiled=True)
+    optimise(pipeline, channels_last=False, compiled=True)
     assert torch.equal(shoot(pipeline, passes, weights).colour, expected)
     assert torch.equal(shoot(pipeline, passes, weights).colour, expected)
     sentences = [record.getMessage() for record in caplog.records if record.name == "lookbeyond.pipelines.loading"]

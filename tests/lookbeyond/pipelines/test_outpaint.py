@@ -41,7 +41,7 @@ def truth(width: int, heading_rad: float = 0.0) -> np.ndarray:
     return np.clip(values * 150 + 128, 0, 255).astype(np.float32)
 
 
-class Meter:
+class DepthEstimator:
     """A distance of two metres everywhere."""
 
     def measure(self, colour, *, camera_height=1.6, heading_rad=0.0, origin=(0, 0, 0), **_):
@@ -56,7 +56,7 @@ class Oracle(OutpaintPipeline):
     """Paints what is really there, in the same views."""
 
     def __init__(self):
-        super().__init__(None, Meter())
+        super().__init__(None, DepthEstimator())
         self.world, self.calls = truth(2048), []
 
     def _inpaint(self, image, holes, prompt, where, progress, options):
@@ -317,7 +317,9 @@ def test_every_shipped_preset_paints_from_a_folder_in_the_hubs_layout(name, tmp_
 def test_a_diffusers_pipeline_paints_reports_and_repeats(way):
     inpaint = tiny_inpainting()
     inpaint.set_progress_bar_config(disable=True)
-    pipeline = OutpaintPipeline(inpaint, Meter(), {"way": way, "size": 64, "guidance_scale": 1.0, "fov_deg": 100})
+    pipeline = OutpaintPipeline(
+        inpaint, DepthEstimator(), {"way": way, "size": 64, "guidance_scale": 1.0, "fov_deg": 100}
+    )
     camera = placed_camera(96, 96, math.radians(80))
     photo = np.random.default_rng(0).integers(0, 255, (96, 96, 3)).astype(np.uint8)
     calls = []
@@ -330,7 +332,7 @@ def test_a_diffusers_pipeline_paints_reports_and_repeats(way):
         ).panorama  # fmt: skip
 
     with pytest.raises(InputError, match="takes no strenght"):
-        OutpaintPipeline(inpaint, Meter(), {"strenght": 1.0})
+        OutpaintPipeline(inpaint, DepthEstimator(), {"strenght": 1.0})
     first = build(0)
     assert calls[-1][0] <= calls[-1][1] and [step for step, _ in calls] == list(range(1, len(calls) + 1))
     assert len({steps for _, steps in calls}) == 1
@@ -360,7 +362,7 @@ class Canvas(OutpaintPipeline):
     """Fills a green canvas with what is really there, in a green light; keeps what it was shown."""
 
     def __init__(self, **settings):
-        super().__init__(None, Meter())
+        super().__init__(None, DepthEstimator())
         self.inpaint, self.masked, self.shown = self.fill, False, []
         self.settings = {"way": "canvas", "size": 200} | settings
 
@@ -410,7 +412,7 @@ def test_green_in_a_photo_and_a_way_without_a_mask_are_refused():
     with pytest.raises(InputError, match=r"of the photo is the pure green .*choose another preset .*flux-klein"):
         Canvas()(photo, camera, width=512)
     with pytest.raises(InputError, match=r'Flux2KleinPipeline takes no mask; correct the preset: .* "canvas"'):
-        OutpaintPipeline(tiny_klein_base(), Meter(), {"way": "views"})
+        OutpaintPipeline(tiny_klein_base(), DepthEstimator(), {"way": "views"})
 
 
 def test_a_lora_of_another_model_is_refused_by_name(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation, Slerp
 
 from lookbeyond.geometry.cameras import placed_camera
-from lookbeyond.pipelines.paths import between, denser
+from lookbeyond.pipelines.paths import between, resampled
 
 
 def cameras(count: int) -> list:
@@ -34,7 +34,7 @@ def test_between_turns_evenly_and_goes_straight(share):
 @pytest.mark.parametrize("given, count", [(2, 14), (5, 14), (9, 14), (13, 14), (14, 14), (20, 14), (1, 14), (3, 0)])
 def test_a_denser_path_goes_through_every_given_camera(given, count):
     path = cameras(given)
-    dense, places = denser(path, count)
+    dense, places = resampled(path, count)
     assert len(dense) == (max(count, given) if given > 1 else given)
     assert [dense[place] for place in places] == path and places == sorted(set(places))
     gaps = np.diff(places)

@@ -128,7 +128,7 @@ def test_a_path_of_any_length_is_shot_from_local_folders(local, room, name, own)
     assert isinstance(views.unet_backward, ReversedMotion) == (name == "svd-xt")
     assert (views.raymap_encoder is not None) == own
     assert isinstance(views.scheduler, ConsistencyScheduler) == (name == "svd-xt-lcm")
-    assert views.meter is scene.panorama.meter and isinstance(views.meter, DepthPipeline)
+    assert views.depth_estimator is scene.panorama.depth_estimator and isinstance(views.depth_estimator, DepthPipeline)
 
 
 def test_holes_of_a_shot_are_measured_where_the_preset_has_a_depth_estimator(local, room):
@@ -141,7 +141,7 @@ def test_holes_of_a_shot_are_measured_where_the_preset_has_a_depth_estimator(loc
     hole = warp_world(room, [camera], scene.device)[0].known[0, 0].numpy() == 0
     assert hole.any()
     measured = scene.fill_anchor(room, camera, []).distance
-    scene.views.meter = None
+    scene.views.depth_estimator = None
     continued = scene.fill_anchor(room, camera, []).distance
     np.testing.assert_array_equal(measured[~hole], continued[~hole])
     assert not np.allclose(measured[hole], continued[hole], rtol=1e-3)

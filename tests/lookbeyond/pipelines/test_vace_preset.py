@@ -17,7 +17,7 @@ from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.keyframes import plan_shot
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.pipelines import loading
-from lookbeyond.pipelines.full_size import faded, tell_frames
+from lookbeyond.pipelines.full_size import faded, warp_frames
 from lookbeyond.pipelines.loading import load_stage
 from lookbeyond.pipelines.masked_video import MaskedVideoPipeline
 from lookbeyond.pipelines.scene import ScenePipeline
@@ -68,7 +68,9 @@ def shoot(scene: ScenePipeline, room: Panorama, frames: int):
 def test_a_path_of_any_length_is_shot_and_what_is_known_stays_as_it_was(local, room):
     """12 frames are no 4 k + 1, nor are the clips; frames come in their order, and known pixels are the panorama's."""
     scene = ScenePipeline.from_preset(local())
-    assert isinstance(scene.views, MaskedVideoPipeline) and scene.views.meter is scene.panorama.meter
+    assert (
+        isinstance(scene.views, MaskedVideoPipeline) and scene.views.depth_estimator is scene.panorama.depth_estimator
+    )
     seen = []
     scene.views.transformer.register_forward_pre_hook(
         lambda module, args, options: seen.append(options["hidden_states"].shape), with_kwargs=True
@@ -76,7 +78,7 @@ def test_a_path_of_any_length_is_shot_and_what_is_known_stays_as_it_was(local, r
     cameras, shot = shoot(scene, room, 12)
     assert [view.camera for view in shot] == cameras
     assert seen and all(shape[-2:] == (4, 8) for shape in seen)
-    for view, warped in zip(shot, tell_frames(room.shrunk_for(cameras[0]), cameras), strict=True):
+    for view, warped in zip(shot, warp_frames(room.shrunk_for(cameras[0]), cameras), strict=True):
         inside = np.asarray(warped.known) & (np.abs(view.distance - warped.distance) < 1e-3)
         whole = np.asarray(warped.whole)
         if whole:
@@ -109,7 +111,7 @@ def test_under_every_lever_frames_keep_their_order_and_their_known_pixels(local,
         cameras, shot = shoot(scene, room, 5)
         assert [view.camera for view in shot] == cameras
         pictures.append(np.stack([view.colour for view in shot]))
-    warped = list(tell_frames(room.shrunk_for(cameras[0]), cameras))
+    warped = list(warp_frames(room.shrunk_for(cameras[0]), cameras))
     assert not all(frame.whole for frame in warped)
     # inside the feathered rim of the holes nothing but the panorama is left, whatever the network made
     for place, frame in enumerate(warped):
