@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .cameras import Camera, PathError, rotation_angle
+from .opening import Opening, crossings
 from .panorama import Panorama
 from .projection import equirectangular_directions
 from .warping import known_share
@@ -25,6 +26,8 @@ CONE_RAD = math.radians(10)
 """Half angle of the cone around a displacement in which the nearest distance counts as free."""
 MAX_BEFORE = 3
 """Most earlier anchors that a new anchor is conditioned on."""
+PASSAGE_M, PASSAGE_MARGIN_M = 1.2, 0.1
+"""How far from an opening between two worlds, and from its rim, a camera may go that both worlds tell about."""
 GROUP = 128
 """Most anchors that lie in one box when they are searched."""
 SLACK = 1e-5
@@ -112,24 +115,55 @@ def check_path(cameras: Sequence[Camera], panorama: Panorama, first_frame: int =
     if len(cameras) < 2:
         raise PathError(f"the path has {len(cameras)} camera; give at least 2 frames")
     size = (cameras[0].width, cameras[0].height)
-    nearest = _nearest(panorama)
-    everywhere = REACH * float(nearest[1].min())
+    reaches = [Reach(panorama)]
+    passage = None
+    if panorama.beyond is not None:
+        passage = panorama.beyond.opening
+        if not crossings(cameras, passage, first_frame):
+            raise PathError(
+                "the path never goes through the opening to the second world; lead it through, or shoot it in one world"
+            )
+        reaches.append(Reach(panorama.beyond.panorama))
     for number, camera in enumerate(cameras, first_frame):
         if (camera.width, camera.height) != size:
             raise PathError(
                 f"frame {number} has {camera.width} x {camera.height} pixels but frame {first_frame} has"
                 f" {size[0]} x {size[1]}; give all frames one size"
             )
-        displacement = camera.position - panorama.position
-        length = float(np.linalg.norm(displacement))
-        if length < 1e-3 or length <= everywhere:
+        if passage is not None and in_passage(camera.position, passage):
             continue
-        free = _reach(nearest, displacement)
-        if length > free:
+        beyond = [reach.beyond(camera.position) for reach in reaches]
+        if all(too_far is not None for too_far in beyond):
+            length, free = min(filter(None, beyond), key=lambda too_far: too_far[0] - too_far[1])
             raise PathError(
                 f"frame {number}: the camera stands {length:.1f} m from the photo's position but only"
                 f" {free:.1f} m are free in that direction; keep the path within {free:.1f} m there"
             )
+
+
+class Reach:
+    """How far cameras may go from a panorama's origin."""
+
+    def __init__(self, panorama: Panorama) -> None:
+        self._nearest = _nearest(panorama)
+        self._origin = panorama.position
+        self._everywhere = REACH * float(self._nearest[1].min())
+
+    def beyond(self, position: NDArray[np.float64]) -> tuple[float, float] | None:
+        """How far a place [3] is from the origin, and how far it may be, metres; None where it is not too far."""
+        displacement = position - self._origin
+        length = float(np.linalg.norm(displacement))
+        if length < 1e-3 or length <= self._everywhere:
+            return None
+        free = _reach(self._nearest, displacement)
+        return (length, free) if length > free else None
+
+
+def in_passage(position: NDArray[np.float64], opening: Opening) -> bool:
+    """Whether a place [3] is straight before an opening or straight behind it: there a camera may go, near as the wall
+    around it is, for what one world does not show of its view the other one does."""
+    away = float(opening.side(position))
+    return abs(away) <= PASSAGE_M and bool(opening.holds(position - away * opening.normal, PASSAGE_MARGIN_M))
 
 
 def reach(panorama: Panorama, direction: ArrayLike) -> float:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .cameras import Camera, heading_pitch_roll
 from .layout import RoomLayout
+from .opening import Opening
 from .projection import sample_equirectangular
 
 WORLD_VERSION = 1
@@ -74,6 +75,8 @@ class Panorama:
     plate: Plate | None = None
     """What is behind the things that stand in the place; None where that is not known."""
     layout: RoomLayout | None = None
+    beyond: "Beyond | None" = None
+    """A second world that an opening leads to; files have none: see `linked`."""
 
     def __post_init__(self) -> None:
         height, width = self.colour.shape[:2]
@@ -100,8 +103,9 @@ class Panorama:
             raise ValueError("this panorama has no clean plate")
         nothing = np.zeros_like(self.from_photo)
         return replace(
-            self, colour=self.plate.colour, distance=self.plate.distance, from_photo=nothing, plate=None, layout=None
-        )
+            self, colour=self.plate.colour, distance=self.plate.distance, from_photo=nothing,
+            plate=None, layout=None, beyond=None,
+        )  # fmt: skip
 
     def median_distance(self) -> float:
         """Median over the sphere (each row weighted by its area), metres: the world's unit of length."""
@@ -194,6 +198,16 @@ class Panorama:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the world's description is not complete ({error}); build the world again") from None
+
+
+@dataclass(frozen=True, eq=False)
+class Beyond:
+    """A second world that is joined to a first one."""
+
+    panorama: Panorama
+    """In the first one's frame and light."""
+    opening: Opening
+    """Between the two."""
 
 
 _shrunk: "WeakKeyDictionary[Panorama, dict[int, Panorama]]" = WeakKeyDictionary()

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
-from lookbeyond.models.warping import warp_to_views
+from lookbeyond.models.joining import Told, mixed, share_of_second
+from lookbeyond.models.warping import WarpedViews, warp_to_views
 
 from .findings import WatchedFrame
 
@@ -137,25 +138,43 @@ def _watched_size(camera: Camera) -> tuple[int, int, tuple[int, int]]:
 _coarse: "WeakKeyDictionary[Panorama, Panorama]" = WeakKeyDictionary()
 
 
-def _expected(
-    panorama: Panorama, cameras: Sequence[Camera]
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]]:
-    """What the panorama shows to each camera: colour [h, w, 3], distance [h, w], 0 in holes, and `_texel_px`."""
+_Expected = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]
+"""Colour [h, w, 3], distance [h, w], 0 in holes, and `_texel_px`."""
+
+
+def _expected(panorama: Panorama, cameras: Sequence[Camera]) -> Iterator[_Expected]:
+    """What the panorama, and the one beyond it, shows to each camera."""
+    own = _expected_of(panorama, cameras)
+    if panorama.beyond is None:
+        yield from (expected for expected, _ in own)
+        return
+    second, opening = panorama.beyond.panorama, panorama.beyond.opening
+    for camera, one, other in zip(cameras, own, _expected_of(second, cameras), strict=True):
+        share = share_of_second(camera, opening, _told(panorama, *one), _told(second, *other))
+        colour, distance, texel_px = (mixed(*parts, share) for parts in zip(one[0], other[0], strict=True))
+        yield colour, distance, texel_px
+
+
+def _told(panorama: Panorama, expected: _Expected, warped: WarpedViews) -> Told:
+    photo = warped.sample_bytes(panorama.shrunk(SAMPLED_WIDTH).from_photo)[0].astype(np.float32) / 255
+    return Told(panorama, expected[1], np.zeros(photo.shape, bool), photo)
+
+
+def _expected_of(panorama: Panorama, cameras: Sequence[Camera]) -> Iterator[tuple[_Expected, WarpedViews]]:
     fine = panorama.shrunk(SAMPLED_WIDTH)
     if fine not in _coarse:
         step = max(1, fine.distance.shape[1] // (SURFACE_WIDTH if panorama.plate is None else FLAT_SURFACE_WIDTH))
         step = step if fine.distance.shape[0] % step == 0 else 1
         # picked, not averaged: no surface between two others
         picked = np.ascontiguousarray(fine.distance[step // 2 :: step, step // 2 :: step])
-        _coarse[fine] = replace(fine, distance=picked, plate=None, layout=None)
+        _coarse[fine] = replace(fine, distance=picked, plate=None, layout=None, beyond=None)
     coarse = _coarse[fine]
     for first in range(0, len(cameras), AT_ONCE):
         some = cameras[first : first + AT_ONCE]
         warped = warp_to_views(coarse, some)
-        for camera, colour, distance in zip(
-            some, warped.sample_bytes(coarse.colour), warped.distance.numpy(), strict=True
-        ):
-            yield colour, distance, _texel_px(panorama, camera, distance)
+        pictures = zip(some, warped.sample_bytes(coarse.colour), warped.distance.numpy(), strict=True)
+        for place, (camera, colour, distance) in enumerate(pictures):
+            yield (colour, distance, _texel_px(panorama, camera, distance)), warped[place : place + 1]
 
 
 def _texel_px(panorama: Panorama, camera: Camera, distance: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.models.feathering import faded
+from lookbeyond.models.joining import Told, mixed, share_of_second
 from lookbeyond.models.warping import warp_to_views
-
-FEATHER_PX = 6
-"""Width, in pixels of a frame, over which a photo's pixels fade into what was made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +32,8 @@ class WarpedFrame:
     """[H, W]: False in holes."""
     from_photo: NDArray[np.uint8]
     """[H, W]: 255 where the photo saw it, fading inside its border."""
+    behind: NDArray[np.bool_]
+    """[H, W]: where the clean plate shows."""
 
     @property
     def whole(self) -> bool:
@@ -91,7 +92,27 @@ class _Enlarger:
 def warp_frames(
     panorama: Panorama, cameras: Sequence[Camera], device: torch.device | str = "cpu"
 ) -> Iterator[WarpedFrame]:
-    """What a panorama, no finer than the frames, shows of each of them; a few are drawn at a time."""
+    """What a panorama, no finer than the frames, shows of each of them, with the one beyond it; a few are drawn at a
+    time."""
+    own = _warp_frames(panorama, cameras, device)
+    if panorama.beyond is None:
+        yield from own
+        return
+    second, opening = panorama.beyond.panorama.shrunk_for(cameras[0]), panorama.beyond.opening
+    for frame, other in zip(own, _warp_frames(second, cameras, device), strict=True):
+        share = share_of_second(frame.camera, opening, _told(panorama, frame), _told(second, other))
+        yield WarpedFrame(
+            frame.camera, mixed(frame.colour, other.colour, share), mixed(frame.distance, other.distance, share),
+            frame.known | other.known, mixed(frame.from_photo, other.from_photo, share),
+            np.where(share > 0.5, other.behind, frame.behind),
+        )  # fmt: skip
+
+
+def _told(panorama: Panorama, frame: WarpedFrame) -> Told:
+    return Told(panorama, frame.distance, frame.behind, frame.from_photo.astype(np.float32) / 255)
+
+
+def _warp_frames(panorama: Panorama, cameras: Sequence[Camera], device: torch.device | str) -> Iterator[WarpedFrame]:
     at_once = max(1, min(torch.get_num_threads(), 8))
     with ThreadPoolExecutor(at_once) as pool:
         for first in range(0, len(cameras), at_once):
@@ -101,9 +122,10 @@ def warp_frames(
             photo = pool.map(lambda seen: (faded(seen == 255) * 255 + 0.5).astype(np.uint8),
                              warped.sample_bytes(panorama.from_photo))  # fmt: skip
             distance, known = warped.distance.cpu().numpy(), warped.known.cpu().numpy()
+            front = known
             if panorama.plate is not None and not known.all():
                 colour, distance, known = _with_plate(panorama, some, (colour, distance, known), device)
-            for parts in zip(some, colour, distance, known, photo, strict=True):
+            for parts in zip(some, colour, distance, known, photo, known & ~front, strict=True):
                 # copies, so that no frame keeps the others' memory
                 yield WarpedFrame(parts[0], *(part if len(some) == 1 else part.copy() for part in parts[1:]))
 
@@ -119,15 +141,6 @@ def _with_plate(panorama: Panorama, cameras: Sequence[Camera], frames: tuple[NDA
         colour[place][holes], distance[place][holes] = plate[holes], away[holes]
         known[place] |= there
     return [colour, distance, known]
-
-
-def faded(inside: NDArray[np.bool_], width: int = FEATHER_PX) -> NDArray[np.float32]:
-    """A mask [H, W] as shares 0..1 that fade to 0 within `width` pixels inside its border; frames have none."""
-    if inside.all():
-        return np.ones(inside.shape, np.float32)
-    padded = cv2.copyMakeBorder(inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    return np.minimum(depth * np.float32(1 / width), 1)
 
 
 def shrunk_view(view: View, width: int, height: int) -> View:

@@ -9,14 +9,14 @@ import torch
 
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.models.feathering import FEATHER_PX, faded
 from lookbeyond.presets import Preset
 
-from .full_size import FEATHER_PX, faded
 from .fusion import Pass, spatial_weights
 from .guidance import Guidance, fill_holes, image_bytes, warp_guidance
 from .paths import resampled
 from .views import ViewsPipeline, ViewsPipelineOutput
-from .warped_world import WarpedWorld, warp_world
+from .warped_world import JoinedWorlds, WarpedWorld, warp_world
 
 Callback = Callable[[float, str, np.ndarray | None], None]
 """(share of the unit done 0..1, what is being done, preview uint8 [h, w, 3] or None); may raise to stop the work."""
@@ -57,7 +57,7 @@ class MadeFrames:
     output: ViewsPipelineOutput
     guidance: Guidance | None
     """None if none of it is to be laid over the result."""
-    world: WarpedWorld
+    world: WarpedWorld | JoinedWorlds
     cameras: Sequence[Camera]
 
 
