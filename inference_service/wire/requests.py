@@ -72,6 +72,9 @@ class ShotRequest:
     former: list[dict[str, str]] = field(default_factory=list)
     """The files, as in `world`, of worlds that this one was changed from (`EditRequest`), the latest first. Frames
     that show nothing of the change are those that were shot in them: they are made again only if they are gone."""
+    beyond: dict = field(default_factory=dict)
+    """A second world that the path goes on in, through an opening: {"world": its files, as in `world`, "link": what
+    `lookbeyond link` wrote}. It leaves `former` empty. Cameras are in the first world's frame."""
 
 
 @dataclass(frozen=True)

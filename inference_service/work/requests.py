@@ -13,16 +13,15 @@ from inference_service.wire.requests import (
     HASH_PATTERN,
     MAX_CAMERAS,
     MAX_CUTS,
-    WORLD_FILES,
-    WORLD_LAYERS,
     EditRequest,
     MoveRequest,
     Request,
     ShotRequest,
     WorldRequest,
 )
+from inference_service.work.parts import check_files, linked_world, parsed
 from inference_service.work.pipeline import Room, Unseen
-from inference_service.work.unit import UNIT_VERSION, Unit, described, hash_of, pixels_of
+from inference_service.work.unit import UNIT_VERSION, LinkedWorld, Unit, described, hash_of, pixels_of
 from inference_service.work.units.anchor import FillAnchor
 from inference_service.work.units.clip import ShootClip
 from inference_service.work.units.edit import WAYS, EditWorld
@@ -31,7 +30,7 @@ from inference_service.work.units.plan import Plan, PlanShot
 from inference_service.work.units.shot import ShotAnchor, ShotClip, SummariseShot
 from inference_service.work.units.world import BesidePhoto, BuildWorld
 from lookbeyond import presets
-from lookbeyond.errors import InputError, sentence
+from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.keyframes import anchor_seed, clip_seed
 
@@ -93,11 +92,13 @@ class CheckedShot(msgspec.Struct, frozen=True):
     tau_rotation: float
     steps: int
     former: tuple[dict[str, str], ...] = ()
+    beyond: LinkedWorld | None = None
 
     @property
     def files(self) -> set[str]:
         """The hashes of the files it reads."""
-        return set(self.world.values()).union(*(files.values() for files in self.former))
+        beyond = self.beyond.files if self.beyond else set()
+        return set(self.world.values()).union(beyond, *(files.values() for files in self.former))
 
     @property
     def frames_size(self) -> float:
@@ -108,7 +109,7 @@ class CheckedShot(msgspec.Struct, frozen=True):
         """The id of its job."""
         plain = described(self)
         del plain["world" if self.world_job else "world_job"]  # a job's files are filled in once its world is there
-        for name in ("steps", "former"):
+        for name in ("steps", "former", "beyond"):
             if not getattr(self, name):
                 del plain[name]
         return _job_identity(self.kind, revision, plain)
@@ -122,6 +123,7 @@ class CheckedShot(msgspec.Struct, frozen=True):
             cameras=self.cameras,
             first_frame=self.first_frame,
             former=self.former,
+            beyond=self.beyond,
         )
 
     def units(self, revision: str, plan: Plan) -> list[Unit]:
@@ -134,6 +136,9 @@ class CheckedShot(msgspec.Struct, frozen=True):
 
         def world(first: int, last: int) -> dict[str, str]:
             return worlds[min(plan.same_over(first, last), len(self.former))]
+
+        def beyond(first: int, last: int) -> LinkedWorld | None:
+            return self.beyond if plan.tells_second(first, last) else None
 
         taus = {"tau_position": self.tau_position, "tau_rotation": self.tau_rotation}
         # by anchor, the former worlds in which it is made as well: as itself, or because such a one follows from it
@@ -153,7 +158,8 @@ class CheckedShot(msgspec.Struct, frozen=True):
             for age in ages[number] | {own[number]}:
                 before = tuple((made[i, age] if age else anchors[i]).identity for i in anchor.before)
                 made_in = worlds[age] if age else world(anchor.frame, anchor.frame)
-                unit = FillAnchor(**models, world=made_in, before=before, camera=camera, seed=seed)
+                second = beyond(anchor.frame, anchor.frame)
+                unit = FillAnchor(**models, world=made_in, before=before, camera=camera, seed=seed, beyond=second)
                 made[number, age] = unit
             anchors.append(made[number, own[number]])
         clips = []
@@ -163,6 +169,7 @@ class CheckedShot(msgspec.Struct, frozen=True):
                 **models,
                 **taus,
                 world=world(clip.first, clip.last),
+                beyond=beyond(clip.first, clip.last),
                 source=source.identity,
                 target=target.identity,
                 cameras=self.cameras[clip.first : clip.last + 1],
@@ -174,6 +181,7 @@ class CheckedShot(msgspec.Struct, frozen=True):
             **models,
             **taus,
             world=self.world,
+            beyond=self.beyond,
             cameras=self.cameras,
             first_frame=self.first_frame,
             seed=self.seed,
@@ -312,7 +320,7 @@ def check_world(request: WorldRequest) -> CheckedWorld:
     if request.prompt and request.panorama:
         raise InputError("A 360° panorama is only measured, so a prompt has no effect on it; leave it out.")
     presets.check_prompt(request.preset, request.prompt)
-    camera = None if request.camera is None else _parsed(request.camera, "The photo's camera")
+    camera = None if request.camera is None else parsed(request.camera, "The photo's camera")
     height = round(request.camera_height, 6)
     beside = _beside(request)
     if request.cut and (request.beside or not request.photo):
@@ -347,7 +355,7 @@ def _beside(request: WorldRequest) -> tuple[BesidePhoto, ...]:
                 f"Photo {number} of this place is named by the hash of the uploaded file; upload it first."
             )
         photos.append(
-            BesidePhoto(each["photo"], _parsed(each.get("camera"), f"Photo {number} of this place: its camera"))
+            BesidePhoto(each["photo"], parsed(each.get("camera"), f"Photo {number} of this place: its camera"))
         )
     return tuple(photos)
 
@@ -356,7 +364,7 @@ def check_shot(request: ShotRequest) -> CheckedShot:
     if request.world_job and not HASH_PATTERN.fullmatch(request.world_job):
         raise InputError("A shot waits for a world by the id of its job; submit the world first.")
     if request.world or not request.world_job:
-        _check_files(request.world, "A shot")
+        check_files(request.world, "A shot")
     if len(request.cameras) < 2:
         raise InputError(f"The camera path has {len(request.cameras)} camera(s); give a path of at least two frames.")
     if len(request.cameras) > MAX_CAMERAS:
@@ -370,27 +378,29 @@ def check_shot(request: ShotRequest) -> CheckedShot:
         raise InputError(f"A view cannot take {request.steps} steps; give 1 to {MAX_STEPS}, or 0 for the preset's own.")
     first = request.first_frame
     for former in request.former:
-        _check_files(former, "A former world")
-    cameras = [_parsed(plain, f"Frame {first + i}: the camera") for i, plain in enumerate(request.cameras)]
+        check_files(former, "A former world")
+    cameras = [parsed(plain, f"Frame {first + i}: the camera") for i, plain in enumerate(request.cameras)]
     # Blender's numbers are single floats: its 0.2 has to equal the command line's
     taus = {name: round(getattr(request, name), 6) for name in ("tau_position", "tau_rotation")}
-    return CheckedShot(**{**_fields(request), "cameras": cameras, "former": tuple(request.former), **taus})
+    beyond = linked_world(request) if request.beyond else None
+    given = {"cameras": cameras, "former": tuple(request.former), "beyond": beyond}
+    return CheckedShot(**{**_fields(request), **given, **taus})
 
 
 def check_move(request: MoveRequest) -> CheckedMove:
-    _check_files(request.world, "A camera move")
+    check_files(request.world, "A camera move")
     places = {name: tuple(round(x, 6) + 0.0 for x in getattr(request, name)) for name in ("start", "target")}
     numbers = {
         name: round(getattr(request, name), 6) for name in ("clearance", "doubt", "speed", "turn", "jerk", "fps")
     }
-    lens = _parsed(request.lens, "The move's camera")
+    lens = parsed(request.lens, "The move's camera")
     checked = CheckedMove(**{**_fields(request), **places, **numbers, "lens": lens})
     checked.first_unit("").check()
     return checked
 
 
 def check_edit(request: EditRequest) -> CheckedEdit:
-    _check_files(request.world, "A changed world")
+    check_files(request.world, "A changed world")
     if request.way not in WAYS:
         raise InputError(f"A spot cannot be changed by {request.way!r}; choose {' or '.join(WAYS)}.")
     if not HASH_PATTERN.fullmatch(request.mask):
@@ -401,29 +411,6 @@ def check_edit(request: EditRequest) -> CheckedEdit:
     return CheckedEdit(**_fields(request))
 
 
-def _check_files(world: dict[str, str], title: str) -> None:
-    if set(world) not in [set(WORLD_FILES), {*WORLD_FILES, *WORLD_LAYERS}]:
-        raise InputError(
-            f"{title} needs the files {', '.join(WORLD_FILES)}, and {', '.join(WORLD_LAYERS)} where the world has "
-            "them; build the world first."
-        )
-
-
 def _fields(request: Request) -> dict[str, object]:
     # not `vars`: msgspec leaves fields that have their default value to the class
     return {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
-
-
-def _parsed(plain: dict, name: str) -> Camera:
-    """A camera whose numbers are rounded to 1e-6, so that equal poses have equal identities."""
-    try:
-        return Camera.from_dict({key: _rounded(value) for key, value in plain.items()})
-    except (ValueError, ArithmeticError, AttributeError) as error:
-        raise InputError(sentence(f"{name} cannot be used: {error}")) from error
-
-
-def _rounded(value: object) -> object:
-    try:
-        return [[round(x, 6) + 0.0 for x in row] for row in value]  # type: ignore[union-attr]
-    except (TypeError, OverflowError, ValueError):
-        return value  # a size; for anything else `Camera` has a message

@@ -107,15 +107,30 @@ def pixels_of(camera: Camera | None) -> float:
     return camera.width * camera.height / 1e5 if camera else 1.0
 
 
+class LinkedWorld(msgspec.Struct, frozen=True):
+    """A second world, joined to a shot's own."""
+
+    world: dict[str, str]
+    """File name -> SHA-256."""
+    link: dict[str, Any]
+    """`Link.to_json_dict()`, its numbers rounded."""
+
+    @property
+    def files(self) -> set[str]:
+        return set(self.world.values())
+
+
 class ShotUnit(Unit, frozen=True, kw_only=True):
     """The base of the units that make a shot through a world."""
 
     world: dict[str, str]
     """File name -> SHA-256."""
+    beyond: LinkedWorld | None = None
+    """A second world that the shot goes on in."""
 
     @property
     def input_files(self) -> set[str]:
-        return set(self.world.values())
+        return set(self.world.values()) | (self.beyond.files if self.beyond else set())
 
 
 # --- JSON -------------------------------------------------------------------------------------------------

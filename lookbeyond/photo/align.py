@@ -45,7 +45,7 @@ def align_photos(
 
     Raises InputError naming a photo that shares too little with the others, or that does not agree with them.
     """
-    features = [_features(photo, camera) for photo, camera in zip(photos, cameras, strict=True)]
+    features = [features_of(photo, camera) for photo, camera in zip(photos, cameras, strict=True)]
     placed, aligned = dict(enumerate(cameras[:known])), {}
     rotation = cache(lambda index, other: _rotation(features[index], features[other], seed=index))
     while len(placed) < len(photos):
@@ -77,7 +77,7 @@ def align_photos(
     return [placed[index] for index in order], [aligned[index] for index in order if index >= known]
 
 
-def _features(photo: NDArray[np.uint8], camera: Camera) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+def features_of(photo: NDArray[np.uint8], camera: Camera) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Unit rays [N, 3] in the camera's own axes, and what is around each, [N, 128]."""
     height, width = photo.shape[:2]
     scale = min(1.0, SIDE_PX / max(height, width))
@@ -100,16 +100,22 @@ def _rotation(one, other, seed: int) -> tuple[NDArray[np.float64], int, float] |
     """The rotation [3, 3] that takes the first one's rays to the second's, how many agree, and how well (degrees)."""
     if min(len(one[0]), len(other[0])) < LEAST_MATCHES:
         return None
-    pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(one[1], other[1], k=2)
-    good = [pair[0] for pair in pairs if len(pair) == 2 and pair[0].distance < _RATIO * pair[1].distance]
-    if len(good) < LEAST_MATCHES:
+    pairs = matched(one[1], other[1])
+    if len(pairs) < LEAST_MATCHES:
         return None
-    a, b = one[0][[match.queryIdx for match in good]], other[0][[match.trainIdx for match in good]]
+    a, b = one[0][pairs[:, 0]], other[0][pairs[:, 1]]
     for near_deg in NEAR_DEG:
         found = _agreed(a, b, math.radians(near_deg), np.random.default_rng(seed))
         if found is not None:
             return found
     return None
+
+
+def matched(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Which features of one picture look like which of another, much more than like the next best: [N, 2]."""
+    pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(one, other, k=2)
+    good = [pair[0] for pair in pairs if len(pair) == 2 and pair[0].distance < _RATIO * pair[1].distance]
+    return np.array([(match.queryIdx, match.trainIdx) for match in good], np.intp).reshape(-1, 2)
 
 
 def _agreed(

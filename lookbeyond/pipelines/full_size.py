@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from lookbeyond.geometry.cameras import Camera
-from lookbeyond.geometry.panorama import Panorama, View
+from lookbeyond.geometry.panorama import Beyond, Panorama, View
 from lookbeyond.models.feathering import faded
 from lookbeyond.models.joining import Told, mixed, share_of_second
 from lookbeyond.models.warping import warp_to_views
@@ -94,18 +94,36 @@ def warp_frames(
 ) -> Iterator[WarpedFrame]:
     """What a panorama, no finer than the frames, shows of each of them, with the one beyond it; a few are drawn at a
     time."""
-    own = _warp_frames(panorama, cameras, device)
     if panorama.beyond is None:
-        yield from own
+        yield from _warp_frames(panorama, cameras, device)
         return
-    second, opening = panorama.beyond.panorama.shrunk_for(cameras[0]), panorama.beyond.opening
-    for frame, other in zip(own, _warp_frames(second, cameras, device), strict=True):
-        share = share_of_second(frame.camera, opening, _told(panorama, frame), _told(second, other))
+    for frame, other, share in _warp_both(panorama, panorama.beyond, cameras, device):
         yield WarpedFrame(
             frame.camera, mixed(frame.colour, other.colour, share), mixed(frame.distance, other.distance, share),
             frame.known | other.known, mixed(frame.from_photo, other.from_photo, share),
             np.where(share > 0.5, other.behind, frame.behind),
         )  # fmt: skip
+
+
+def shares_of_second(panorama: Panorama, cameras: Sequence[Camera]) -> Iterator[NDArray[np.float32]]:
+    """[H, W] 0..1 for each camera: how much of its pixels the panorama's second world tells."""
+    assert panorama.beyond is not None
+    for _, other, share in _warp_both(panorama, panorama.beyond, cameras, "cpu"):
+        yield share * other.known
+
+
+def _warp_both(
+    panorama: Panorama, beyond: Beyond, cameras: Sequence[Camera], device: torch.device | str
+) -> Iterator[tuple[WarpedFrame, WarpedFrame, NDArray[np.float32]]]:
+    """What each of two worlds shows of the frames, and the share of the second one."""
+    second = beyond.panorama.shrunk_for(cameras[0])
+    frames = zip(_warp_frames(panorama, cameras, device), _warp_frames(second, cameras, device), strict=True)
+    for frame, other in frames:
+        yield (
+            frame,
+            other,
+            share_of_second(frame.camera, beyond.opening, _told(panorama, frame), _told(second, other)),
+        )
 
 
 def _told(panorama: Panorama, frame: WarpedFrame) -> Told:

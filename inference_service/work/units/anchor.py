@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from inference_service.store.store import Store
-from inference_service.work.inputs import read_anchor, read_world
+from inference_service.work.inputs import read_anchor, read_shot_world
 from inference_service.work.pipeline import Callback, Pipelines
 from inference_service.work.unit import ShotUnit
 from lookbeyond.files import save_view
@@ -38,7 +38,7 @@ class FillAnchor(ShotUnit, tag="anchor", frozen=True, kw_only=True):
 
     def run(self, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
         view = pipelines(self.preset).fill_anchor(
-            read_world(self.world, store),
+            read_shot_world(self, store),
             self.camera,
             [read_anchor(identity, store) for identity in self.before],
             seed=self.seed,

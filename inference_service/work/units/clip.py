@@ -6,7 +6,7 @@ import msgspec
 
 from inference_service.store.record import Damaged
 from inference_service.store.store import Store
-from inference_service.work.inputs import read_anchor, read_world
+from inference_service.work.inputs import read_anchor, read_shot_world
 from inference_service.work.pipeline import Callback, Pipelines
 from inference_service.work.unit import ShotUnit
 from lookbeyond.errors import InputError
@@ -67,7 +67,7 @@ class ShootClip(ShotUnit, tag="clip", frozen=True, kw_only=True):
         return names
 
     def run(self, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
-        pipeline, world = pipelines(self.preset), read_world(self.world, store)
+        pipeline, world = pipelines(self.preset), read_shot_world(self, store)
         views = pipeline.shoot_clip(
             world,
             read_anchor(self.source, store),

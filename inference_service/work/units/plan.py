@@ -6,7 +6,7 @@ import msgspec
 
 from inference_service.store.record import Damaged
 from inference_service.store.store import Store
-from inference_service.work.inputs import read_former_world, read_world
+from inference_service.work.inputs import read_former_world, read_shot_world
 from inference_service.work.pipeline import Callback, Pipelines
 from inference_service.work.unit import ShotUnit
 from lookbeyond import presets
@@ -37,6 +37,12 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     alone: tuple[int, ...] = ()
     """Anchors that show the same in former worlds and have no holes: they take nothing from those before them, so they
     are the former worlds' own even where one before them is made anew."""
+    second: tuple[bool, ...] = ()
+    """By frame, whether it shows something that the second of two worlds tells; empty where there is one world."""
+
+    def tells_second(self, first: int, last: int) -> bool:
+        """Whether one of these frames shows something that the second of two worlds tells."""
+        return any(self.second[first : last + 1])
 
     def same_over(self, first: int, last: int) -> int:
         """In how many former worlds all these frames show the same."""
@@ -66,9 +72,11 @@ class PlanShot(ShotUnit, tag="plan", frozen=True, kw_only=True):
         return self.cameras[0]
 
     def run(self, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
+        from lookbeyond.linking.seen import shows_second  # PyTorch, which the service does without
+
         callback(0.0, "Planning the shot", None)
         frames_per_clip = pipelines(self.preset).frames_per_clip
-        world = read_world(self.world, store)
+        world = read_shot_world(self, store)
         found = plan_shot(self.cameras, world, frames_per_clip=frames_per_clip, first_frame=self.first_frame)
         anchors = tuple(PlannedAnchor(anchor.frame, tuple(anchor.before)) for anchor in found.anchors)
         same: tuple[int, ...] = ()
@@ -87,7 +95,9 @@ class PlanShot(ShotUnit, tag="plan", frozen=True, kw_only=True):
                         for number, anchor in enumerate(anchors)
                         if same[anchor.frame] and is_whole(world, self.cameras[anchor.frame])
                     )
-        write_json(output / "plan.json", msgspec.to_builtins(Plan(anchors, tuple(found.clips), same, alone)))
+        second = tuple(shows_second(world, self.cameras)) if self.beyond else ()
+        plan = Plan(anchors, tuple(found.clips), same, alone, second)
+        write_json(output / "plan.json", msgspec.to_builtins(plan))
 
 
 def read_plan(store: Store, identity: str, frames: int) -> Plan:
@@ -95,7 +105,7 @@ def read_plan(store: Store, identity: str, frames: int) -> Plan:
     folder = store.read_unit(identity)
     try:
         plan = msgspec.convert(read_json(folder / "plan.json", MAX_PLAN_BYTES), Plan)
-        fits = len(plan.same) in (0, frames) and min(plan.same, default=0) >= 0
+        fits = len(plan.same) in (0, frames) and min(plan.same, default=0) >= 0 and len(plan.second) in (0, frames)
         fits &= all(0 <= number < len(plan.anchors) for number in plan.alone)
         if fits and all(_follows(plan, anchor, i, frames) for i, anchor in enumerate(plan.anchors)) and all(
             0 <= clip.first < clip.last < frames and min(clip.source, clip.target) >= 0

@@ -91,6 +91,7 @@ class SummariseShot(ShotUnit, tag="shot", frozen=True, kw_only=True):
             "first_frame": self.first_frame,
             "settings": {name: getattr(self, name) for name in settings},
             "world": self.world,
+            **({"beyond": msgspec.to_builtins(self.beyond)} if self.beyond else {}),
             "anchors": [
                 {"frame": frame, "seconds": seconds[identity], "identity": identity}
                 for identity, frame in frames.items()
