@@ -11,6 +11,7 @@ from inference_service.cli.doctor import doctor
 from inference_service.cli.edit import edit
 from inference_service.cli.fetch import fetch
 from inference_service.cli.keys import keys
+from inference_service.cli.link import link
 from inference_service.cli.local_run import Outcome
 from inference_service.cli.mesh import mesh
 from inference_service.cli.page import page
@@ -37,7 +38,7 @@ def command() -> None:
 
 
 _parts = (
-    *(world, photos, edit, plan, shot, compare, cameras, splats, mesh, page),
+    *(world, photos, edit, link, plan, shot, compare, cameras, splats, mesh, page),
     *(serve_command, status, queue, keys, store, fetch, doctor),
     *(train, evaluate, study),
 )

@@ -17,6 +17,7 @@ from lookbeyond.cards.card import load_cards
 from lookbeyond.errors import InputError
 from lookbeyond.files import load_panorama, read_json, world_files
 from lookbeyond.geometry.transforms import read_camera_path, shot_path
+from lookbeyond.linking.record import LinkRecord, read_link
 from lookbeyond.whole import check_output_folder
 
 SHOT_ENTRIES = ("frames", "depth", "transforms.json", "shot.json", "layers")
@@ -50,6 +51,12 @@ class ClipRange(click.ParamType):
 @click.option("--steps", type=int, default=0, help="Denoising steps of every view; 0: the preset's own.")
 @click.option("--layers", is_flag=True, help="Also write one multilayer EXR per frame: depth, motion, masks.")
 @click.option("--cards", is_flag=True, help="Lay the world's cards (`world --cut`) into the frames.")
+@click.option(
+    "--through",
+    "link",
+    type=click.Path(path_type=Path),
+    help="The path goes on in a second world: a file of `lookbeyond link`.",
+)
 @click.option("--clips", type=ClipRange(), help="Make only these clips, in the store: for farms, instead of --out.")
 @options.store
 def shot(
@@ -59,6 +66,7 @@ def shot(
     store: Path | None,
     layers: bool,
     cards: bool,
+    link: Path | None,
     clips: range | None,
     **settings: Any,
 ) -> None:
@@ -67,6 +75,8 @@ def shot(
         raise InputError("Give either --out FOLDER for a whole shot, or --clips A-B for a part of it.")
     if clips is not None and (layers or cards):
         raise InputError("Layers and cards belong to whole shots; leave --layers and --cards out with --clips.")
+    if link is not None and layers:
+        raise InputError("Layers tell of one world only; leave --layers out with --through.")
     standing = load_cards(world) if cards else []
     if cards and not standing:
         raise InputError(f"The world {world} has no cards; build it with --cut, or leave --cards out.")
@@ -76,14 +86,15 @@ def shot(
     for sentence in path.said:
         click.echo(f"{cameras}: {sentence}")
     panorama = load_panorama(world)
+    through = None if link is None else read_link(link, world)
     run = LocalRun(store)
 
     def make() -> None:
         files = {name: run.store.add_file(world / name) for name in world_files(world)}
         plain = [camera.to_dict() for camera in path.cameras]
-        request = check_shot(
-            ShotRequest(world=files, cameras=plain, former=former_worlds(world, run.store), **settings)
-        )
+        former = [] if through else former_worlds(world, run.store)
+        beyond = _beyond(through, run.store) if through else {}
+        request = check_shot(ShotRequest(world=files, cameras=plain, former=former, beyond=beyond, **settings))
         revision = run.revision(request.preset)
         plan = request.first_unit(revision)
         run.perform([plan])
@@ -107,6 +118,12 @@ def shot(
             write_layers(folder / "layers", load_shot(folder), panorama)
 
     run.heal(make)
+
+
+def _beyond(through: LinkRecord, store: Store) -> dict[str, Any]:
+    """The second world of a shot, its files in the store."""
+    files = {name: store.add_file(through.second / name) for name in world_files(through.second)}
+    return {"world": files, "link": through.link.to_json_dict()}
 
 
 def _with_needs(wanted: Sequence[Unit], units: Sequence[Unit]) -> list[Unit]:

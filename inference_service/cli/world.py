@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from inference_service.cli import options
+from inference_service.cli.from_frame import check_is_frame, taken_frame
 from inference_service.cli.local_run import LocalRun
 from inference_service.cli.photo_camera import AUTO, Angle, field_of_focal_rad, field_of_view_rad, report_camera
 from inference_service.wire.requests import CARDS_FILE, WORLD_FILES, WORLD_LAYERS, WORLD_LIGHT, WorldRequest
@@ -32,6 +33,11 @@ ENTRIES = (*WORLD_FILES, *WORLD_LAYERS, CARDS_FILE, "cards", WORLD_LIGHT)
     "cameras_file",
     type=click.Path(path_type=Path),
     help="Cameras of several PHOTOs of one place, as `lookbeyond photos align` writes them.",
+)
+@click.option(
+    "--from-frame",
+    type=click.Path(path_type=Path),
+    help="Or a frame of a shot, SHOT/frames/0042.png: a second world where it was taken, for `lookbeyond link`.",
 )
 @options.out
 @click.option("--fov-x", "fov_x_deg", type=float, help="The photo's horizontal field of view, degrees.")
@@ -71,6 +77,7 @@ def world(
     photos: tuple[Path, ...],
     panorama: Path | None,
     cameras_file: Path | None,
+    from_frame: Path | None,
     out: Path,
     fov_x_deg: float | None,
     focal_mm: float | None,
@@ -85,6 +92,8 @@ def world(
     """Make the panorama around PHOTO, or several of one place, with distance; or only the distance of --panorama."""
     own = {"--fov-x": fov_x_deg, "--focal-mm": focal_mm, "--pitch": pitch_rad, "--roll": roll_rad}
     given = [name for name, value in own.items() if value is not None]
+    if from_frame is not None:
+        photos = _frame_alone(from_frame, photos, panorama, given)
     _check_sources(photos, panorama, cameras_file, [*given, *(["--prompt"] if settings["prompt"] else [])])
     if masks and len(photos) != 1:
         raise InputError("--cut takes things out of one PHOTO; leave it out with several, and with --panorama.")
@@ -100,21 +109,19 @@ def world(
         photo = read_photo(path, stops=stops)
         pictures = {path: photo}
         _report(path, photo, stops)
-        fov_x_rad = field_of_view_rad(fov_x_deg) if focal_mm is None else field_of_focal_rad(focal_mm, photo)
-        camera = report_camera(path, photo, fov_x_rad, pitch_rad=pitch_rad, roll_rad=roll_rad)
-        for mask in masks:
-            marked_pixels(read_mask(mask), photo.pixels, str(mask))  # said before any model is loaded
-        cut = [run.store.add_file(mask) for mask in masks]
+        if from_frame is not None:
+            taken = taken_frame(path, run.store, settings["camera_height"])
+            camera, settings["camera_height"] = taken.camera, taken.camera_height
+        else:
+            fov_x_rad = field_of_view_rad(fov_x_deg) if focal_mm is None else field_of_focal_rad(focal_mm, photo)
+            camera = report_camera(path, photo, fov_x_rad, pitch_rad=pitch_rad, roll_rad=roll_rad)
+        cut = [_stored_mask(run, mask, photo) for mask in masks]
         request = WorldRequest(photo=_stored(run, path, photo, stops), camera=camera.to_dict(), cut=cut, **settings)
     else:
         assert panorama is not None
         sphere = read_sphere(panorama, stops=stops)
         pictures = {panorama: sphere}
-        _report(panorama, sphere, stops)
-        del settings["width"]  # it has its own
-        if stops is not None and sphere.heading_rad is not None:  # the developed picture has no compass any more
-            settings["camera"] = placed_camera(64, 64, 1.0, heading_rad=sphere.heading_rad).to_dict()
-        request = WorldRequest(panorama=_stored(run, panorama, sphere, stops), **settings)
+        request = _request_for_sphere(run, panorama, sphere, stops, settings)
     unit = check(request).first_unit(run.revision(request.preset))
 
     def make() -> None:
@@ -127,6 +134,21 @@ def world(
 
     run.heal(make)
     _report_made(out)
+
+
+def _stored_mask(run: LocalRun, mask: Path, photo: Photo) -> str:
+    marked_pixels(read_mask(mask), photo.pixels, str(mask))  # said before any model is loaded
+    return run.store.add_file(mask)
+
+
+def _request_for_sphere(
+    run: LocalRun, panorama: Path, sphere: Sphere, stops: float | None, settings: dict[str, Any]
+) -> WorldRequest:
+    _report(panorama, sphere, stops)
+    settings = {name: value for name, value in settings.items() if name != "width"}  # it has its own
+    if stops is not None and sphere.heading_rad is not None:  # the developed picture has no compass any more
+        settings["camera"] = placed_camera(64, 64, 1.0, heading_rad=sphere.heading_rad).to_dict()
+    return WorldRequest(panorama=_stored(run, panorama, sphere, stops), **settings)
 
 
 def _request_for_several(
@@ -143,6 +165,16 @@ def _request_for_several(
         {"photo": sha256, "camera": camera.to_dict()} for sha256, camera in zip(hashes, cameras, strict=True)
     ]
     return WorldRequest(**first, beside=beside, **settings)
+
+
+def _frame_alone(frame: Path, photos: Sequence[Path], panorama: Path | None, given: Sequence[str]) -> tuple[Path, ...]:
+    """The frame as the only photo. InputError with another picture, or with a camera that the frame has already."""
+    if photos or panorama is not None:
+        raise InputError("Give either --from-frame FRAME, or a PHOTO, or --panorama PICTURE.")
+    if given:
+        raise InputError(f"A shot's frame has its own camera; leave {', '.join(given)} out with --from-frame.")
+    check_is_frame(frame)
+    return (frame,)
 
 
 def _check_sources(

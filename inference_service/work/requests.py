@@ -154,13 +154,12 @@ class CheckedShot(msgspec.Struct, frozen=True):
         anchors: list[FillAnchor] = []
         for number, anchor in enumerate(plan.anchors):
             camera = self.cameras[anchor.frame]
-            seed = anchor_seed(self.seed, camera)
+            own_part = {"camera": camera, "seed": anchor_seed(self.seed, camera)}
+            second = beyond(anchor.frame, anchor.frame)
             for age in ages[number] | {own[number]}:
                 before = tuple((made[i, age] if age else anchors[i]).identity for i in anchor.before)
                 made_in = worlds[age] if age else world(anchor.frame, anchor.frame)
-                second = beyond(anchor.frame, anchor.frame)
-                unit = FillAnchor(**models, world=made_in, before=before, camera=camera, seed=seed, beyond=second)
-                made[number, age] = unit
+                made[number, age] = FillAnchor(**models, **own_part, world=made_in, beyond=second, before=before)
             anchors.append(made[number, own[number]])
         clips = []
         for clip in plan.clips:
