@@ -124,8 +124,31 @@ class EditRequest:
     """What is to be there instead, of "repaint"; for presets that take a prompt."""
 
 
-Request = WorldRequest | ShotRequest | MoveRequest | EditRequest
+def _unmoved() -> list[list[float]]:
+    return [[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 1.0]]
+
+
+@dataclass(frozen=True)
+class LinkRequest:
+    """Two worlds that an opening joins, such as a door: where it is, and whether they fit there."""
+
+    world: dict[str, str] = field(default_factory=dict)
+    """The first world, as in `ShotRequest`."""
+    second: dict[str, str] = field(default_factory=dict)
+    """The second world, likewise."""
+    pose: list[list[float]] = field(default_factory=_unmoved)
+    """4 by 4, metres: from the second world's frame into the first one's; upright. A world of a frame that was shot in
+    the first one is in its frame already."""
+    opening: list[float] = field(default_factory=list)
+    """x and y of both sides on the first one's floor plan, then the height of its bottom and its top; empty: it is
+    found in the first one's walls."""
+    preset: str = "builtin"
+    """Whose workers do it; the link is the same."""
+
+
+Request = WorldRequest | ShotRequest | MoveRequest | EditRequest | LinkRequest
 REQUESTS: dict[str, type[Request]] = {
     "world": WorldRequest, "shot": ShotRequest, "move": MoveRequest, "edit": EditRequest,
+    "link": LinkRequest,
 }  # fmt: skip
 """By the kinds of their jobs."""

@@ -14,6 +14,7 @@ from inference_service.wire.requests import (
     MAX_CAMERAS,
     MAX_CUTS,
     EditRequest,
+    LinkRequest,
     MoveRequest,
     Request,
     ShotRequest,
@@ -25,6 +26,7 @@ from inference_service.work.unit import UNIT_VERSION, LinkedWorld, Unit, describ
 from inference_service.work.units.anchor import FillAnchor
 from inference_service.work.units.clip import ShootClip
 from inference_service.work.units.edit import WAYS, EditWorld
+from inference_service.work.units.link import LinkWorlds
 from inference_service.work.units.move import PlanMove
 from inference_service.work.units.plan import Plan, PlanShot
 from inference_service.work.units.shot import ShotAnchor, ShotClip, SummariseShot
@@ -233,6 +235,26 @@ class CheckedMove(_OnWorld, frozen=True):
         return PlanMove(revision=revision, **msgspec.structs.asdict(self))
 
 
+class CheckedLink(_OnWorld, frozen=True):
+    """A `LinkRequest` that can be worked on: numbers rounded."""
+
+    kind: ClassVar[str] = "link"
+
+    second: dict[str, str]
+    pose: tuple[tuple[float, ...], ...]
+    opening: tuple[float, ...]
+    preset: str
+
+    @property
+    def files(self) -> set[str]:
+        """The hashes of the files it reads."""
+        return super().files | set(self.second.values())
+
+    def first_unit(self, revision: str) -> LinkWorlds:
+        """Its only unit."""
+        return LinkWorlds(revision=revision, **msgspec.structs.asdict(self))
+
+
 class CheckedEdit(_OnWorld, frozen=True):
     """An `EditRequest` that can be worked on."""
 
@@ -270,9 +292,9 @@ class UnknownRequest(msgspec.Struct, frozen=True):
     files: ClassVar[frozenset[str]] = frozenset()
 
 
-Checked = CheckedWorld | CheckedShot | CheckedMove | CheckedEdit | UnknownRequest
-CHECKED: dict[str, type[CheckedWorld] | type[CheckedShot] | type[CheckedMove] | type[CheckedEdit]] = {
-    "world": CheckedWorld, "shot": CheckedShot, "move": CheckedMove, "edit": CheckedEdit,
+Checked = CheckedWorld | CheckedShot | CheckedMove | CheckedEdit | CheckedLink | UnknownRequest
+CHECKED: dict[str, type[CheckedWorld | CheckedShot | CheckedMove | CheckedEdit | CheckedLink]] = {
+    "world": CheckedWorld, "shot": CheckedShot, "move": CheckedMove, "edit": CheckedEdit, "link": CheckedLink,
 }  # fmt: skip
 
 
@@ -296,6 +318,8 @@ def check(request: Request) -> Checked:
     """The request as it will be worked on. Raises InputError for one that cannot be."""
     if isinstance(request, MoveRequest):
         return check_move(request)
+    if isinstance(request, LinkRequest):
+        return check_link(request)
     if not 0 <= request.seed < 2**63:
         raise InputError(f"The seed {request.seed} is out of range; give a whole number from 0 to 2^63 - 1.")
     if isinstance(request, EditRequest):
@@ -394,6 +418,16 @@ def check_move(request: MoveRequest) -> CheckedMove:
     }
     lens = parsed(request.lens, "The move's camera")
     checked = CheckedMove(**{**_fields(request), **places, **numbers, "lens": lens})
+    checked.first_unit("").check()
+    return checked
+
+
+def check_link(request: LinkRequest) -> CheckedLink:
+    check_files(request.world, "A link")
+    check_files(request.second, "A link's second world")
+    pose = tuple(tuple(round(float(x), 6) + 0.0 for x in row) for row in request.pose)
+    opening = tuple(round(float(x), 6) + 0.0 for x in request.opening)
+    checked = CheckedLink(request.world, request.second, pose, opening, request.preset)
     checked.first_unit("").check()
     return checked
 

@@ -17,6 +17,8 @@ PAST, PAST_M = 1.08, 0.1
 USUAL_WIDTH_M, USUAL_HEIGHT_M = 0.9, 2.05
 """Of a door, where neither world sees past the wall."""
 LEAST_WIDTH_M = 0.4
+NEAR_WALL = 0.7, 1.5
+"""So many times as far as the layout has it a world may have the wall."""
 
 
 def find_opening(first: Panorama, second: Panorama) -> tuple[Opening, str]:
@@ -38,8 +40,8 @@ def find_opening(first: Panorama, second: Panorama) -> tuple[Opening, str]:
     points = np.zeros((len(heights), len(spots), 3))
     points[..., :2] = start + direction * spots[:, None]
     points[..., 2] = heights[:, None]
-    past = _sees_past(first, points) | (_sees_past(second, points))
     at_door = (heights > layout.floor_z + 0.3) & (heights < layout.floor_z + 1.8)
+    past = _sees_past(first, points, at_door) | _sees_past(second, points, at_door)
     columns = _run_around(past[at_door].mean(0) > 0.5, int(np.abs(spots - across).argmin()), int(0.5 / STEP_M))
     found = columns is not None and (columns[1] - columns[0]) * STEP_M >= LEAST_WIDTH_M
     if columns is not None and found:
@@ -90,11 +92,17 @@ def _wall_on_the_way(layout: RoomLayout, first: Panorama, second: Panorama) -> t
     return best[1], best[2]
 
 
-def _sees_past(world: Panorama, points: NDArray) -> NDArray[np.bool_]:
-    """Whether a world shows something farther than points [..., 3] in their direction."""
+def _sees_past(world: Panorama, points: NDArray, at_door: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether a world shows something farther than points [h, w, 3] on the wall in their direction.
+
+    at_door: [h], the heights at which most of the wall is taken to be shut. A world may have the whole wall somewhat
+    nearer or farther than the first one's layout has it.
+    """
     offset = points - world.position
     away = np.linalg.norm(offset, axis=-1)
-    return world.distance_at(offset) > PAST * away + PAST_M
+    seen = world.distance_at(offset)
+    wall = float(np.clip(np.quantile((seen / away)[at_door], 0.3), *NEAR_WALL))
+    return seen > wall * (PAST * away + PAST_M)
 
 
 def _run_around(along: NDArray[np.bool_], place: int, near: int) -> tuple[int, int] | None:

@@ -79,8 +79,9 @@ def judge(first: Panorama, second: Panorama, opening: Opening) -> Fit:
         )
     here, there, places = _seen_by_both(first, second, opening)
     agree = np.abs(here[1] - there[1]) <= AGREE * np.minimum(here[1], there[1])
-    gain = _gain(here[0][agree], there[0][agree])
     agreeing = float(agree.mean()) if agree.size else 0.0
+    # where they hardly agree, what is at the same distance need not be the same
+    gain = _gain(here[0][agree], there[0][agree]) if agreeing >= LEAST_AGREEING else (1.0, 1.0, 1.0)
     return Fit(len(here[1]) / places, agreeing, openness[0], openness[1], gain)
 
 

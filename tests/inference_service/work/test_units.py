@@ -12,7 +12,7 @@ import pytest
 
 from inference_service.store.store import Store
 from inference_service.store.transfer import files_of, import_unit
-from inference_service.wire.requests import EditRequest, MoveRequest, ShotRequest, WorldRequest
+from inference_service.wire.requests import EditRequest, LinkRequest, MoveRequest, ShotRequest, WorldRequest
 from inference_service.work import perform
 from inference_service.work.memory import is_out_of_memory
 from inference_service.work.perform import perform_unit
@@ -95,7 +95,11 @@ def test_steps_reach_the_models_and_are_part_of_what_is_made(store, tmp_path):
     world, cameras = make_world(store, tmp_path), path_cameras()
     own, few = ShotRequest(world=world, cameras=cameras), ShotRequest(world=world, cameras=cameras, steps=3)
     assert check(own).identity("r") != check(few).identity("r")
-    fields = {key: value for key, value in to_plain(check(own)).items() if key not in ("steps", "world_job", "former")}
+    fields = {
+        key: value
+        for key, value in to_plain(check(own)).items()
+        if key not in ("steps", "world_job", "former", "beyond")
+    }
     plain = {"version": UNIT_VERSION, "job": "shot", "revision": "r", **fields}
     assert check(own).identity("r") == hash_of(plain)
     made = {steps: make_shot(store, request) for steps, request in ((0, own), (3, few))}
@@ -345,7 +349,7 @@ def test_depth_is_along_z(store, tmp_path):
 
 def test_every_kind_of_unit_comes_back_from_its_json_and_has_a_weight(store, tmp_path):
     world = make_world(store, tmp_path)
-    others = MoveRequest(world, lens=photo_camera()), EditRequest(world, HASH)
+    others = MoveRequest(world, lens=photo_camera()), EditRequest(world, HASH), LinkRequest(world, world)
     shot = make_shot(store, ShotRequest(world=world, cameras=path_cameras()))
     made = [_world_unit(store, tmp_path), *shot, *(check(request).first_unit("r") for request in others)]
     assert {unit.kind for unit in made} == set(KINDS)
