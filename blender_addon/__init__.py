@@ -25,6 +25,7 @@ from .shot import panel as shot_panel
 from .shot import sequence
 from .status import operators as status_operators
 from .status import panel as status_panel
+from .world import door_operators
 from .world import length as world_length
 from .world import operators as world_operators
 from .world import panel as world_panel
@@ -40,6 +41,7 @@ CLASSES = (
             photo_length,
             world_operators,
             world_length,
+            door_operators,
             path_operators,
             shot_operators,
             exchange_operators,

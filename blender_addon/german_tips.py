@@ -21,6 +21,18 @@ TIPS = {
     "Open the world's 360° picture in the Image Editor, to paint over what is to change, in any colour": (
         "Das 360°-Bild der Welt im Bildeditor öffnen, um zu übermalen, was sich ändern soll, mit beliebiger Farbe"
     ),
+    "Build the world beyond a door from the shot's frame at the playhead, and link it; this world stays the scene's": (
+        "Die Welt hinter einer Tür aus dem Bild der Aufnahme am Abspielkopf bauen und verbinden; diese Welt bleibt die"
+        " der Szene"
+    ),
+    "Link the world that is chosen in the list to the scene's world, at the door between them": (
+        "Die in der Liste gewählte Welt mit der Welt der Szene verbinden, an der Tür zwischen ihnen"
+    ),
+    "Remove a link of two worlds; both are kept": "Die Verbindung zweier Welten entfernen; beide bleiben",
+    "Index among the scene's links, from 0": "Index unter den Verbindungen der Szene, ab 0",
+    "Worlds that openings join": "Welten, die durch Öffnungen verbunden sind",
+    "Folder of the world that the opening is in": "Ordner der Welt, in der die Öffnung ist",
+    "Folder of the world beyond the opening": "Ordner der Welt hinter der Öffnung",
     "Begin with nothing marked": "Ohne Markierung neu beginnen",
     "Take out what is painted over: walls and floor go on there. The changed world is added; this one is kept": (
         "Herausnehmen, was übermalt ist: Wände und Boden gehen dort weiter. Die geänderte Welt kommt dazu, diese bleibt"

@@ -13,6 +13,7 @@ from lookbeyond_kit.client import (
     EditRequest,
     FileArrived,
     Finished,
+    LinkRequest,
     MoveRequest,
     PhotoFindings,
     Preview,
@@ -31,13 +32,16 @@ from lookbeyond_kit.geometry.cameras import (
     LEVEL,
     Camera,
     CameraError,
+    PathError,
     blender_intrinsics,
     heading_pitch_roll,
     opencv_to_opengl,
     placed_camera,
 )
 from lookbeyond_kit.geometry.coverage import Coverage, Known
-from lookbeyond_kit.geometry.keyframes import plan_shot
+from lookbeyond_kit.geometry.keyframes import in_passage, plan_shot
+from lookbeyond_kit.geometry.linked import Link
+from lookbeyond_kit.geometry.opening import Opening, crossings
 from lookbeyond_kit.geometry.panorama import Panorama
 from lookbeyond_kit.geometry.projection import directions_to_equirectangular, equirectangular_directions
 from lookbeyond_kit.geometry.spots import MOST_SHARE, sphere_share
@@ -73,8 +77,12 @@ __all__ = [
     "FileArrived",
     "Finished",
     "Known",
+    "Link",
+    "LinkRequest",
     "MoveRequest",
+    "Opening",
     "Panorama",
+    "PathError",
     "PhotoFindings",
     "PhotoTags",
     "Preview",
@@ -89,12 +97,14 @@ __all__ = [
     "as_shown",
     "blender_intrinsics",
     "changes_pixels",
+    "crossings",
     "directions_to_equirectangular",
     "equirectangular_directions",
     "find_on_path",
     "fov_x_assumed",
     "fov_x_of_focal",
     "heading_pitch_roll",
+    "in_passage",
     "launch_service",
     "opencv_to_opengl",
     "placed_camera",

@@ -26,6 +26,7 @@ def referenced_paths() -> tuple[dict[Path, str], dict[Path, str]]:
             (settings.world_folder, "worlds"),
             (settings.shot_folder, "shots"),
             *((world.folder, "worlds") for world in settings.worlds),
+            *((folder, "worlds") for link in settings.links for folder in (link.first, link.second)),
             *((shot.folder, "shots") for shot in settings.shots),
         ):
             if stored:
@@ -61,6 +62,7 @@ def paths_of(owner: bpy.types.PropertyGroup) -> Iterator[PathProperty]:
     else:
         found = [(owner, name) for name in ("world_folder", "shot_folder", "panorama_path")]
         found += [(world, "folder") for world in owner.worlds]
+        found += [(link, name) for link in owner.links for name in ("first", "second")]
         found += [(shot, name) for shot in owner.shots for name in ("folder", "world")]
     yield from ((each, name) for each, name in found if getattr(each, name))
 

@@ -26,6 +26,7 @@ from .photo.exif import DEFAULT_FOV_RAD
 from .service.presets import preset_status
 from .session import session
 from .world.light import switch_light
+from .world.links import LookBeyondLink
 from .world.stage import is_plate_visible, set_plate_visible
 
 BLEND_RELATIVE = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
@@ -306,6 +307,7 @@ class LookBeyondScene(bpy.types.PropertyGroup):
     )
     worlds: CollectionProperty(name="Worlds", description="Worlds that were made in this scene", type=LookBeyondWorld)
     world_index: IntProperty(name="Chosen World", description="Index of the world that is chosen in the list")
+    links: CollectionProperty(name="Links", description="Worlds that openings join", type=LookBeyondLink)
     shots: CollectionProperty(name="Takes", description="Takes that were shot in this scene", type=LookBeyondShot)
     shot_index: IntProperty(name="Chosen Take", description="Index of the take that is chosen in the list")
     made: CollectionProperty(
@@ -414,7 +416,7 @@ LIVE = {
 
 
 LIVE |= {f"open_{step}": property_of(step) for step in STEPS}
-CLASSES = (LookBeyondCamera, LookBeyondWorld, LookBeyondShot, LookBeyondObject, LookBeyondScene)
+CLASSES = (LookBeyondCamera, LookBeyondWorld, LookBeyondLink, LookBeyondShot, LookBeyondObject, LookBeyondScene)
 
 
 def register() -> None:

@@ -40,8 +40,8 @@ class PathCheck:
         """Do the check in a world that the artist has rotated; yields after every frame."""
         for camera in self.cameras:
             camera = rotated_about_vertical(camera, -rotation_rad, world.panorama.position)
-            self.known.append(world.coverage.known(camera))
-            self.excess_m.append(world.coverage.too_far(camera.position))
+            self.known.append(world.known(camera))
+            self.excess_m.append(world.too_far(camera.position))
             self.behind_surface.append(world.is_behind_surface(camera.position))
             yield
         self.anchors = anchor_frames(self.cameras, world.median_distance_m, frames_per_clip)

@@ -11,10 +11,11 @@ from pathlib import Path
 import bpy
 
 from ..cameras import CameraState, metres_per_unit
-from ..kit import CameraError
+from ..kit import Camera, CameraError
 from ..results import absolute
 from ..world.distance import WorldError
-from ..world.geometry import WorldGeometry, load_world_geometry
+from ..world.geometry import WorldGeometry, joined_geometry, load_world_geometry, rotated_about_vertical
+from ..world.links import SceneLink, goes_through, links_of
 from ..world.nodes import current_heading_rad
 from .check import PathCheck
 from .frames import scene_frames, shot_size
@@ -45,6 +46,7 @@ class CheckThread(threading.Thread):
         states: Sequence[CameraState],
         heading_rad: float | None,
         frames_per_clip: int,
+        links: Sequence[SceneLink] = (),
     ) -> None:
         super().__init__(name="look_beyond_path", daemon=True)
         self.world = world
@@ -52,7 +54,7 @@ class CheckThread(threading.Thread):
         self.warnings: list[str] = []
         self.cancelled = threading.Event()
         self._folder, self._states = folder, states
-        self._heading_rad, self._frames_per_clip = heading_rad, frames_per_clip
+        self._heading_rad, self._frames_per_clip, self._links = heading_rad, frames_per_clip, links
 
     def run(self) -> None:
         try:
@@ -61,15 +63,27 @@ class CheckThread(threading.Thread):
                 self.world = load_world_geometry(self._folder)
             frames = [state.frame for state in self._states if state.frame is not None]
             check = PathCheck(frames, [state.camera() for state in self._states])
+            built_rad = self.world.panorama.heading_rad
+            rotation_rad = 0.0 if self._heading_rad is None else self._heading_rad - built_rad
+            world = self._with_second(self.world, check.cameras, rotation_rad)
         except (WorldError, CameraError) as error:
             self.warnings = [str(error)]
             return
-        built_rad = self.world.panorama.heading_rad
-        rotation_rad = 0.0 if self._heading_rad is None else self._heading_rad - built_rad
-        for _ in check.steps(self.world, rotation_rad, self._frames_per_clip):
+        for _ in check.steps(world, rotation_rad, self._frames_per_clip):
             if self.cancelled.is_set():
                 return
         self.check, self.warnings = check, check.warnings()
+
+    def _with_second(self, world: WorldGeometry, cameras: Sequence[Camera], rotation_rad: float) -> WorldGeometry:
+        """The world with the one that the path goes on in, if it does. Raises `WorldError`."""
+        if not self._links:
+            return world
+        pivot = world.panorama.position
+        own = [rotated_about_vertical(camera, -rotation_rad, pivot) for camera in cameras]
+        for each in self._links:
+            if goes_through(own, each.link):
+                return joined_geometry(world, each.second, each.link)
+        return world
 
 
 @dataclass
@@ -124,7 +138,8 @@ class PathChecker:
         folder = str(absolute(scene.look_beyond.world_folder))
         camera = scene.camera.session_uid if scene.camera else 0
         stretching = scene.render.frame_map_old, scene.render.frame_map_new
-        return folder, camera, frames.start, frames.stop, shot_size(scene), metres_per_unit(scene), stretching
+        links = tuple(each.link for each in scene.look_beyond.links)
+        return folder, camera, frames.start, frames.stop, shot_size(scene), metres_per_unit(scene), stretching, links
 
     def is_outdated(self, scene: bpy.types.Scene) -> bool:
         """Whether the path has changed without an edit of an object."""
@@ -181,7 +196,9 @@ class PathChecker:
         if len(self._states) == len(frames):
             folder, states = absolute(scene.look_beyond.world_folder), self._states
             self._states = []
-            self._thread = CheckThread(self.world, folder, states, current_heading_rad(scene), max(2, 13 // every))
+            heading_rad, per_clip = current_heading_rad(scene), max(2, 13 // every)
+            links = links_of(scene, folder) if scene.look_beyond.links else ()
+            self._thread = CheckThread(self.world, folder, states, heading_rad, per_clip, links)
             self._thread.start()
         return True
 

@@ -71,8 +71,11 @@ def shot_steps(
     origin: JobOrigin,
     steps_share: float = 1.0,
     former: Sequence[Path] = (),
+    beyond: tuple[Path, dict] | None = None,
 ) -> Steps:
     """Steps that upload the world in a folder, and `former` ones that it was changed from, and receive the shot.
+
+    beyond: a second world's folder and the link to it, of a shot that goes on in it; then former worlds are left out.
 
     `request` lacks the world's hashes and the number of denoising steps, which is `steps_share` of the preset's number.
     """
@@ -83,8 +86,9 @@ def shot_steps(
             yield Connected(client.welcome)
             digests = upload_world(client, world)
             count = step_count(client.welcome, request.preset, steps_share)
-            before = [upload_world(client, each) for each in former]
-            complete = replace(request, world=digests, steps=count, former=before)
+            second = {} if beyond is None else {"world": upload_world(client, beyond[0]), "link": beyond[1]}
+            before = [] if second else [upload_world(client, each) for each in former]
+            complete = replace(request, world=digests, steps=count, former=before, beyond=second)
             yield from submit_and_follow(client, complete, folder_of, origin, cancelled)
 
     return steps

@@ -20,6 +20,7 @@ from ..undo import undoable
 from ..world.geometry import rotated_about_vertical
 from ..world.info import read_world_info
 from ..world.lineage import former_worlds
+from ..world.links import link_used
 from ..world.nodes import world_rotation_rad
 from ..world.variants import check_world_files, is_whole
 from .display import ShotDisplay
@@ -39,8 +40,9 @@ def shoot(context: bpy.types.Context, cameras: Sequence[Camera] | None = None) -
     cameras = shot_cameras(context) if cameras is None else cameras
     info = read_world_info(world)
     rotation_rad = world_rotation_rad(scene, info.heading_rad)
+    in_world = [rotated_about_vertical(camera, -rotation_rad, info.origin) for camera in cameras]
     request = ShotRequest(
-        cameras=[rotated_about_vertical(camera, -rotation_rad, info.origin).to_dict() for camera in cameras],
+        cameras=[camera.to_dict() for camera in in_world],
         first_frame=scene_frames(scene).start,
         seed=settings.shot_seed,
         preset=settings.preset or "builtin",
@@ -60,7 +62,10 @@ def shoot(context: bpy.types.Context, cameras: Sequence[Camera] | None = None) -
     )
     folder_of = job_scene.folder_of("shots", camera.name)
     former = [each for each in former_worlds(world) if is_whole(each)]
-    steps = jobs.shot_steps(preferences.connection(), world, request, folder_of, origin, settings.steps / 100, former)
+    used = link_used(scene, world, in_world)
+    beyond = None if used is None else (used.second, used.link.to_json_dict())
+    share = settings.steps / 100
+    steps = jobs.shot_steps(preferences.connection(), world, request, folder_of, origin, share, former, beyond)
     result = ShotResult(job_scene, request, origin, [each.session_uid for each in rendering])
     return shot_task(job_scene, steps, result)
 

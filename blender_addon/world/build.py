@@ -77,18 +77,8 @@ def world_task(
     for path in (picture, *(photo.path for photo in beside)):
         if not path.is_file():
             raise JobError(f"The file {path} does not exist: choose the picture again.")
-    settings = scene.look_beyond
-    request = WorldRequest(
-        camera=camera.to_dict(),
-        camera_height=height_m,
-        width=int(settings.panorama_width),
-        seed=settings.seed,
-        preset=settings.preset or "builtin",
-        prompt=prompt_of(settings) if role == "photo" and not beside else "",
-        room=settings.room,
-        unseen="" if settings.unseen == "preset" else settings.unseen,
-        hdr=settings.light,
-    )
+    prompt = prompt_of(scene.look_beyond) if role == "photo" and not beside else ""
+    request = world_request(scene.look_beyond, camera, height_m, prompt)
     job_scene = JobScene(scene)
     origin = JobOrigin("Build World", job_scene.files, scene.name, source=str(picture))
     folder_of = job_scene.folder_of("worlds", picture.stem)
@@ -100,6 +90,21 @@ def world_task(
         apply_world(job_scene, request, picture, role),
         on_saved=job_scene.follow_saved_file,
         on_failed=offer_unfinished,
+    )
+
+
+def world_request(settings: bpy.types.PropertyGroup, camera: Camera, height_m: float, prompt: str = "") -> WorldRequest:
+    """What the scene's settings ask of a world; it lacks the picture."""
+    return WorldRequest(
+        camera=camera.to_dict(),
+        camera_height=height_m,
+        width=int(settings.panorama_width),
+        seed=settings.seed,
+        preset=settings.preset or "builtin",
+        prompt=prompt,
+        room=settings.room,
+        unseen="" if settings.unseen == "preset" else settings.unseen,
+        hdr=settings.light,
     )
 
 

@@ -4,13 +4,13 @@ Loaded in a thread: Blender itself would block the window while it reads an EXR 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..kit import Camera, Coverage, Panorama, equirectangular_directions
+from ..kit import Camera, Coverage, Known, Link, Opening, Panorama, equirectangular_directions, in_passage
 from .distance import WorldError, read_distance
 from .info import WorldInfo, read_world_info
 
@@ -30,6 +30,10 @@ class WorldGeometry:
     coverage: Coverage
     modified_ns: int
     """Modification time of the distances (`st_mtime_ns`)."""
+    beyond: "WorldGeometry | None" = None
+    """A second world, in this one's frame, that the path goes on in."""
+    opening: Opening | None = None
+    """That leads there."""
 
     def is_current(self, folder: Path) -> bool:
         """Whether this is the world that is in the folder now."""
@@ -38,8 +42,28 @@ class WorldGeometry:
         except OSError:
             return False
 
+    def known(self, camera: Camera) -> Known:
+        """What a camera's view is made of; of two worlds, by the one that shows more of it."""
+        known = self.coverage.known(camera)
+        if self.beyond is not None:
+            known = max(known, self.beyond.coverage.known(camera), key=lambda each: each.share)
+        return known
+
+    def too_far(self, position: np.ndarray) -> float:
+        """How many metres a place [3] is beyond what can be shot; not positive where it is not."""
+        if self.is_passage(position):
+            return 0.0
+        own = self.coverage.too_far(position)
+        return own if self.beyond is None else min(own, self.beyond.coverage.too_far(position))
+
+    def is_passage(self, position: np.ndarray) -> bool:
+        """Whether a place [3] is straight before or behind the opening to a second world."""
+        return self.opening is not None and in_passage(np.asarray(position, float), self.opening)
+
     def is_behind_surface(self, position: np.ndarray) -> bool:
         """Whether a position [3] is behind the surface that the viewpoint sees: in a wall, or beyond it."""
+        if self.is_passage(position) or (self.beyond is not None and not self.beyond.is_behind_surface(position)):
+            return False
         offset = np.asarray(position, float) - self.panorama.position
         length = float(np.linalg.norm(offset))
         return length > 1e-6 and length > float(self.panorama.distance_at(offset))
@@ -66,6 +90,14 @@ def load_world_geometry(folder: Path, distances: str = DISTANCE_FILE) -> WorldGe
     blank_colours = np.zeros((*from_photo.shape, 3), np.uint8)
     panorama = Panorama(blank_colours, distance, from_photo, info.heading_rad, info.origin, info.camera_height_m)
     return WorldGeometry(folder, panorama, panorama.median_distance(), Coverage(panorama), file.stat().st_mtime_ns)
+
+
+def joined_geometry(world: WorldGeometry, second: Path, link: Link) -> WorldGeometry:
+    """A world with a second one beyond an opening. Raises `WorldError`."""
+    beyond = load_world_geometry(second)
+    placed = link.placed(beyond.panorama)
+    beyond = replace(beyond, panorama=placed, coverage=Coverage(placed))
+    return replace(world, beyond=beyond, opening=link.opening)
 
 
 def seen_by_photo(info: WorldInfo) -> np.ndarray:

@@ -13,6 +13,7 @@ from ..service.presets import takes_prompt
 from ..service.prices import size_text, time_text
 from ..session import session
 from .cards import has_cards
+from .door_operators import draw_doors
 from .light import NO_LIGHT, lacks_light
 from .nodes import panorama_node, shows_world
 from .outdated import outdated_reason, variant_reason
@@ -95,6 +96,7 @@ class WorldPanel(StepPanel, bpy.types.Panel):
         if settings.world_folder:
             draw_view(layout, context)
             draw_spot(layout, context)
+            draw_doors(layout, context)
         heading, body = layout.panel("look_beyond_world_settings", default_closed=True)
         heading.label(text="Seed, Prompt and Room")
         if body is not None:

@@ -45,6 +45,11 @@ class PlayedService:
         self.fails: Exception | None = None
         self.move: dict = {}
         """What a planned move's move.json holds."""
+        self.door: dict = {
+            "version": 1, "opening": {"start": [2.0, -0.5], "end": [2.0, 0.5], "bottom_z": 0.0, "top_z": 2.1},
+            "gain": [1.0, 1.0, 1.0], "said": ["The opening is 1.00 m wide and 2.10 m high."],
+        }  # fmt: skip
+        """What a link's link.json holds."""
         self.people: tuple[float, ...] = ()
         self.held: object | None = None
         self.looked_with = 0.0
@@ -128,7 +133,7 @@ class PlayedService:
             (folder / "move.json").write_text(json.dumps(self.move))
             files = [folder / "move.json"]
         else:
-            kinds = {"photo": self.world, "mask": self.edited, "cameras": self.shot}
+            kinds = {"second": self.link, "photo": self.world, "mask": self.edited, "cameras": self.shot}
             files = next(make for name, make in kinds.items() if hasattr(request, name))(request, folder)
         for file in files:
             self.go_on.wait(20)
@@ -168,6 +173,11 @@ class PlayedService:
         about["edits"] = [{"way": each.way, "world": each.world, "points": [point]} for each in former]
         (folder / "world.json").write_text(json.dumps(about))
         return files
+
+    def link(self, request, folder: Path) -> list[Path]:
+        """A door a metre wide, as `door` has it."""
+        (folder / "link.json").write_text(json.dumps(self.door | {"second_to_first": request.pose}))
+        return [folder / "link.json"]
 
     def shot(self, request, folder: Path) -> list[Path]:
         numbers = range(request.first_frame, request.first_frame + len(request.cameras))

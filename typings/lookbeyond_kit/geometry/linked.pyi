@@ -1,0 +1,1 @@
+from lookbeyond.geometry.linked import *
