@@ -36,7 +36,7 @@ from lookbeyond.linking.judge import linked
 from lookbeyond.pipelines.full_size import WarpedFrame, warp_frames
 from lookbeyond.pipelines.scene import ScenePipeline
 
-WIDTH = 2048
+WIDTH = 1024
 """Of the worlds, pixels."""
 FRAME = (256, 144)
 CROSSING_M = (1.0, 0.5, 0.25, 0.02, -0.02, -0.25, -0.5, -1.0)

@@ -16,7 +16,8 @@ PAST, PAST_M = 1.08, 0.1
 """A world sees past a wall where it sees this much farther."""
 USUAL_WIDTH_M, USUAL_HEIGHT_M = 0.9, 2.05
 """Of a door, where neither world sees past the wall."""
-LEAST_WIDTH_M = 0.4
+LEAST_WIDTH_M, MOST_WIDTH_M = 0.4, 1.8
+"""Of an opening that is found: what seems wider is a world that does not show the wall beside it."""
 NEAR_WALL = 0.7, 1.5
 """So many times as far as the layout has it a world may have the wall."""
 
@@ -43,7 +44,7 @@ def find_opening(first: Panorama, second: Panorama) -> tuple[Opening, str]:
     at_door = (heights > layout.floor_z + 0.3) & (heights < layout.floor_z + 1.8)
     past = _sees_past(first, points, at_door) | _sees_past(second, points, at_door)
     columns = _run_around(past[at_door].mean(0) > 0.5, int(np.abs(spots - across).argmin()), int(0.5 / STEP_M))
-    found = columns is not None and (columns[1] - columns[0]) * STEP_M >= LEAST_WIDTH_M
+    found = columns is not None and LEAST_WIDTH_M <= (columns[1] - columns[0]) * STEP_M <= MOST_WIDTH_M
     if columns is not None and found:
         left, right = spots[columns[0]] - STEP_M / 2, spots[columns[1] - 1] + STEP_M / 2
         open_at = past[:, columns[0] : columns[1]].mean(1) > 0.5
@@ -56,7 +57,7 @@ def find_opening(first: Panorama, second: Panorama) -> tuple[Opening, str]:
         left, right = across - USUAL_WIDTH_M / 2, across + USUAL_WIDTH_M / 2
         bottom, top = layout.floor_z, min(layout.floor_z + USUAL_HEIGHT_M, layout.ceiling_z)
         said = (
-            "Neither world sees past the wall between them, so the opening was taken to be a usual door, "
+            "Neither world shows the sides of the opening between them, so it was taken to be a usual door, "
             f"{USUAL_WIDTH_M} m wide; give --opening if it is another."
         )
     ends = [tuple((start + direction * each).tolist()) for each in (left, right)]
