@@ -24,9 +24,9 @@ OPEN = 1.15
 """A world sees through the opening where it sees this many times farther."""
 SHORT = 0.75
 """A world that sees less than this share of the way to the opening does not reach it."""
-MIRRORED = 0.6
-"""Share of what the second world shows beyond the opening that the first one shows mirrored before it, and their
-correlation, from which on the opening is a mirror."""
+MIRRORED, MIRRORED_ALIKE = 0.75, 0.95
+"""Share of what the second world shows beyond the opening that the first one shows mirrored before it, and how their
+colours correlate, from which on the opening is a mirror. Plain rooms of one size have the share, not the colours."""
 LEAST_PIXELS = 150
 NO_GAIN = 0.02
 """Relative differences of light up to this are none."""
@@ -72,7 +72,8 @@ def judge(first: Panorama, second: Panorama, opening: Opening) -> Fit:
     for world, name in ((first, "first"), (second, "second")):
         _check_reaches(world, opening, name)
     openness = [_open_share(world, opening) for world in (first, second)]
-    if _is_mirror(first, second, opening):
+    share, alike = mirrored(first, second, opening)
+    if share > MIRRORED and alike > MIRRORED_ALIKE:
         raise InputError(
             "What the second world shows beyond the opening is the first one mirrored: that is a mirror, not a door; "
             "make the second world from a frame that looks through a door."
@@ -122,32 +123,29 @@ def _open_share(world: Panorama, opening: Opening) -> float:
     return float((world.distance_at(offset) > OPEN * np.linalg.norm(offset, axis=1)).mean())
 
 
-def _is_mirror(first: Panorama, second: Panorama, opening: Opening) -> bool:
-    """Whether what the second world shows beyond the opening is what the first one shows before it, mirrored."""
-    middle = opening.centre
-    directions = _grid(opening) - (middle + 1.0 * opening.normal)
+def mirrored(first: Panorama, second: Panorama, opening: Opening) -> tuple[float, float]:
+    """How much what a second world shows beyond the opening is what the first one shows before it, mirrored: the share
+    of it that has the mirrored distance, and the correlation of their colours there."""
+    grid = _grid(opening)
+    directions = grid - (opening.centre + 1.0 * opening.normal)
     rays = directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    points = []
-    for away in np.linspace(0.3, 6.0, 24):
-        points.append(_grid(opening) + away * rays)
-    places = np.concatenate(points)
+    places = np.concatenate([grid + away * rays for away in np.linspace(0.3, 6.0, 24)])
     offset = places - second.position
     away, seen = np.linalg.norm(offset, axis=1), second.distance_at(offset)
     at_surface = np.abs(seen - away) <= 0.05 * away
     places, offset = places[at_surface], offset[at_surface]
     if len(places) < 30:
-        return False
-    mirrored = places - 2 * opening.side(places)[:, None] * opening.normal
-    back = mirrored - first.position
+        return 0.0, 0.0
+    back = places - 2 * opening.side(places)[:, None] * opening.normal - first.position
     reach = np.linalg.norm(back, axis=1)
     same = np.abs(first.distance_at(back) - reach) <= AGREE * reach
-    if same.mean() < MIRRORED:
-        return False
+    if same.mean() < 0.3:
+        return float(same.mean()), 0.0
     one = sample_equirectangular(first.colour, back, first.heading_rad)[same].astype(float)
     other = sample_equirectangular(second.colour, offset, second.heading_rad)[same].astype(float)
-    difference = np.abs(one - other).mean()
-    spread = np.abs(one - one.mean(0)).mean()
-    return bool(difference < (1 - MIRRORED) * 2 * spread and spread > 4)
+    one, other = one - one.mean(0), other - other.mean(0)
+    together = float((one * other).sum() / max(np.sqrt((one**2).sum() * (other**2).sum()), 1e-9))
+    return float(same.mean()), together if np.abs(one).mean() > 2 else 0.0
 
 
 def _seen_by_both(first: Panorama, second: Panorama, opening: Opening):

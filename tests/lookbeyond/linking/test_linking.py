@@ -15,7 +15,7 @@ from lookbeyond.geometry.linked import Link
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import equirectangular_directions, sample_equirectangular
 from lookbeyond.linking.find import find_opening
-from lookbeyond.linking.judge import judge, linked
+from lookbeyond.linking.judge import judge, linked, mirrored
 from lookbeyond.linking.match import match_worlds, pose_at, pose_of_camera
 from lookbeyond.linking.seen import shows_second
 
@@ -100,19 +100,31 @@ def test_worlds_that_do_not_overlap_are_refused():
         judge(first, replace(second, origin=tuple(second.position + np.array([30.0, 4.0, 0]))), rooms().opening)
 
 
-def test_a_mirror_is_refused():
-    """The second world is what the first one would see in a mirror in place of the doorway."""
-    first, _ = worlds()
+def mirror_of(first: Panorama) -> Panorama:
+    """What the first world would show in a mirror in place of the doorway."""
     opening = rooms().opening
     rays = equirectangular_directions(512, 256)
     place = first.position - 2 * opening.side(first.position) * opening.normal
     back = rays - 2 * (rays @ opening.normal)[..., None] * opening.normal
-    mirrored = replace(
+    return replace(
         first, origin=tuple(place), layout=None,
         colour=sample_equirectangular(first.colour, back), distance=first.distance_at(back),
     )  # fmt: skip
+
+
+def test_a_mirror_is_refused():
+    first, _ = worlds()
     with pytest.raises(InputError, match="mirror"):
-        judge(first, mirrored, opening)
+        judge(first, mirror_of(first), rooms().opening)
+
+
+def test_a_room_of_the_same_size_is_no_mirror():
+    first, _ = worlds()
+    opening, other = rooms().opening, mirror_of(first)
+    painted = replace(other, colour=255 - other.colour)
+    share, alike = mirrored(first, painted, opening)
+    assert share > 0.9 and alike < 0.9
+    judge(first, painted, opening)
 
 
 def test_matched_details_say_where_the_second_world_is():
