@@ -160,7 +160,7 @@ def _refined(pose: NDArray, points: NDArray, rays: NDArray) -> NDArray[np.float6
     now, step = errors(pose), 1e-5
     slopes = np.stack([(errors(pose + step * each) - now) / step for each in np.eye(4)], 1)
     change, *_ = np.linalg.lstsq(slopes, -now, rcond=None)
-    return pose + np.clip(change, -0.5, 0.5)
+    return np.asarray(pose + np.clip(change, -0.5, 0.5), np.float64)
 
 
 def pose_of_camera(second: Panorama, camera: Camera) -> NDArray[np.float64]:
