@@ -22,7 +22,7 @@ from inference_service.wire.requests import (
     WorldRequest,
 )
 from inference_service.work.pipeline import Room, Unseen
-from inference_service.work.unit import UNIT_VERSION, Unit, described, hash_of, pixels_of
+from inference_service.work.unit import UNIT_VERSION, Unit, described, hash_of
 from inference_service.work.units.anchor import FillAnchor
 from inference_service.work.units.clip import ShootClip
 from inference_service.work.units.edit import WAYS, EditWorld
@@ -98,11 +98,6 @@ class CheckedShot(msgspec.Struct, frozen=True):
     def files(self) -> set[str]:
         """The hashes of the files it reads."""
         return set(self.world.values()).union(*(files.values() for files in self.former))
-
-    @property
-    def frames_size(self) -> float:
-        """Its frames in 100 000 pixels each: as many units of size as its clips are, or nearly so."""
-        return len(self.cameras) * pixels_of(self.cameras[0]) if self.cameras else 0.0
 
     def identity(self, revision: str) -> str:
         """The id of its job."""
