@@ -305,7 +305,7 @@ def main() -> None:
         serve(*options.child)
         return
     sys.path.insert(0, str(ROOT))
-    from tests.end_to_end.demo import machine
+    from tests.support.machine import machine
 
     print(f"{machine()}; medians of {options.repeats}, seconds\n", flush=True)
     parts = options.parts.split(",")

@@ -28,7 +28,7 @@ from inference_service.server.photos import PhotoInspector
 from inference_service.server.pieces import Pieces
 from inference_service.server.preparer import Preparer
 from inference_service.server.presets import Presets
-from inference_service.server.sessions import Session, Sessions
+from inference_service.server.sessions import ClientSession, Sessions
 from inference_service.store.housekeeping import MAX_AGE_S, QUOTA_BYTES, sweep
 from inference_service.store.store import Store
 from inference_service.wire.address import ServiceAddress
@@ -70,7 +70,7 @@ class Asker:
     peer: bytes
     key: str
     """The client's public key."""
-    session: Session
+    session: ClientSession
     payload: bytes
     reply_later: Callable[[object], None]
     """From any thread: the answer to the message, if its handler returned `LATER`."""
