@@ -96,7 +96,8 @@ def main() -> None:
             error.append(seen_error(world, scene))
             rooms += world.place.kind == "room"
         print(
-            f"| {name} | {np.median(psnr):.2f} | {np.mean(psnr):.2f} | {np.median(error):.3f} | {rooms} of {len(scenes)} |",
+            f"| {name} | {np.median(psnr):.2f} | {np.mean(psnr):.2f} | {np.median(error):.3f} "
+            f"| {rooms} of {len(scenes)} |",
             flush=True,
         )
 
