@@ -32,7 +32,7 @@ log.addHandler(logging.NullHandler())  # the command line says it in its own wor
 
 MIN_FREE_BYTES = 256 << 20
 """No unit and no upload is started with less free space than this."""
-MAX_NAMES = 10_000
+MAX_NAMES = 2_000
 MAX_HASHED = 20_000
 """Files of which a process remembers that it has hashed them."""
 READERS = 4
@@ -157,7 +157,7 @@ class Store:
 
     def unit(self, identity: str) -> Path:
         """The folder of the unit's files, if it is there."""
-        return self._place("units", identity)
+        return self._place("units", identity)  # as `wire.nearby.unit_folder`
 
     def record(self, identity: str) -> Record:
         """What is known about a unit that is there. Damaged if its record is not what it was, or gone."""
@@ -300,7 +300,7 @@ class Store:
     def _place(self, kind: str, name: str) -> Path:
         if not HASH_PATTERN.fullmatch(name):
             raise StorageError(f"{name[:80]!r} is not the name of anything in the store; submit the work again.")
-        return self.root / kind / name[:2] / name
+        return self.root / f"{kind}/{name[:2]}/{name}"
 
 
 def remove(path: Path) -> None:
