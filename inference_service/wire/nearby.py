@@ -17,8 +17,8 @@ from .files import Artifact, Checksum, written_whole
 from .messages import LOCATED_AT_ONCE, JobStatus, Locate, Located
 
 COPIED_AT_ONCE = 2
-COPY_BYTES = 256 << 10
-"""Read, checked and written at a time: so much stays in a processor's cache."""
+COPY_BYTES = 1 << 20
+"""Read, checked and written at a time."""
 Wanted = list[tuple[Artifact, Path]]
 """Files of a job, and where each is to go."""
 _IDENTITY = re.compile("[0-9a-f]{64}")
