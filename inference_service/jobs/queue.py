@@ -78,6 +78,10 @@ class JobQueue:
         self._life.recall(job)
         return job
 
+    def drop_unasked(self) -> None:
+        """Keep no files of ended jobs in memory that nobody asks for."""
+        self._life.drop_unasked()
+
     def active(self) -> list[Job]:
         """The unfinished jobs."""
         return [job for job in self.jobs.values() if job.is_active]

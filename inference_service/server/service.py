@@ -124,7 +124,13 @@ class Service:
         )
         self.endpoint = self.front.endpoint
         """What is bound; `service` says how this machine's own clients reach it."""
-        self.service = ServiceAddress(self.front.own_address, keys.public, str(client_keys_file()), os.getpid())
+        self.service = ServiceAddress(
+            self.front.own_address,
+            keys.public,
+            str(client_keys_file()),
+            pid=os.getpid(),
+            store=str(self.store.root),
+        )
 
     def close(self) -> None:
         """Close the job list and all sockets."""
