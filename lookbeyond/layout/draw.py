@@ -14,6 +14,7 @@ from lookbeyond.geometry.projection import equirectangular_directions
 
 from .cut import cut_edges, extend_cut
 from .faces import Face, faces_of, sample
+from .front import draw_fronts, find_fronts
 from .pattern import patterns_of, seen_pattern
 from .picture import PhotoPicture, Picture, SpherePicture
 from .render import map_faces, render_faces, soften_edges
@@ -104,6 +105,7 @@ def draw_room(
     else:
         edges = cut_edges(seen, layout, faces, measured, unit)
         extend_cut(edges, painted.position, painted.heading_rad, colour, furnished)
+        draw_fronts(find_fronts(seen, layout, measured, unit), painted.heading_rad, colour, furnished, unit)
     return DrawnPlace(colour, furnished, plate, distance)
 
 
