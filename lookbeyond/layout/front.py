@@ -1,4 +1,7 @@
-"""Things cut off by the photo's lower border: they go on down to the floor, as the front of something that stands."""
+"""Things cut off by the photo's lower border: posts go on down to the floor, all others cast a shadow on it.
+
+How far a wide thing would go on nobody knows: drawn down to the floor, a table becomes a slab.
+"""
 
 import math
 from dataclasses import dataclass
@@ -12,8 +15,8 @@ from lookbeyond.geometry.layout import RoomLayout
 from .cut import runs
 from .surfaces import SeenFaces
 
-LEAST_RUN = 0.03
-"""Share of the lower border that a cut thing must take up."""
+LEAST_RUN, WIDEST_RUN = 0.02, 0.12
+"""Share of the lower border that a thing must take up to go on, and may take up."""
 LEAST_HEIGHT_M = 0.15
 """Above the floor, where the border cuts it, in units of a room whose camera stands at 1.6 m; lower ones end there."""
 STEEPEST_RAD = math.radians(-70)
@@ -23,7 +26,9 @@ OBLIQUE = 1.5
 UNDERLAP_RAD = math.radians(1.0)
 """How far a front reaches up under the photo, whose feathered border fades into it."""
 SHADOW_M = 0.10
-"""Reach of the shadow on the floor before it, in the same units."""
+"""Reach of a front's shadow on the floor before it, in the same units."""
+UNDER_M, UNDER, AROUND_M, AROUND = 0.10, 0.45, 0.35, 0.20
+"""Reach and depth of the shadow below the border, and of its rim."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,15 +47,67 @@ class Front:
     """Of the camera above the floor."""
 
 
-def find_fronts(seen: SeenFaces, layout: RoomLayout, measured: NDArray[np.float32], unit: float) -> list[Front]:
-    """What a photo's lower border cuts. measured: as for `find_clean`."""
-    rays, photo = seen.picture.rays()[-1], seen.picture.pixels
-    height, width = seen.face.shape
-    strip = slice(height - max(3, height // 60), height - 1)
+@dataclass(frozen=True, eq=False)
+class CutShadow:
+    """What lies in the shadow of things that the lower border cuts, from its right end to its left one."""
+
+    azimuth_rad: NDArray[np.float64]
+    """[n], increasing, from the camera."""
+    border_rad: NDArray[np.float64]
+    """[n]: elevation of the photo's border."""
+    share: NDArray[np.float32]
+    """[n] 0..1: how much of the border is cut things there."""
+    height_m: float
+    """Of the camera above the floor."""
+
+
+def find_shadow(seen: SeenFaces, layout: RoomLayout) -> CutShadow | None:
+    """None where the lower border cuts nothing, or does not look down on a floor."""
+    border = _border(seen)
+    if border is None:
+        return None
+    azimuth, elevation, strip = border
+    cut = (~seen.clean[strip] & seen.picture.shown[strip]).mean(0).astype(np.float32)
+    floor = seen.face[strip][-1] == layout.floor_face
+    if not (cut * floor).any():
+        return None
+    share = cv2.GaussianBlur((cut * floor)[None], (0, 0), 0.006 * len(cut), borderType=cv2.BORDER_REPLICATE)[0]
+    height = float(seen.picture.position[2] - layout.floor_z)
+    return CutShadow(azimuth[::-1], elevation[::-1], share[::-1], height)
+
+
+def draw_shadow(shadow: CutShadow, heading_rad: float, colour: NDArray[np.uint8], unit: float) -> None:
+    """On the floor of a panorama's colour [H, W, 3], in place."""
+    height, width = colour.shape[:2]
+    rows, columns, at, below = _window(shadow, heading_rad, width)
+    elevation = (0.5 - (rows + 0.5) / height) * math.pi
+    away = shadow.height_m * (1 / np.tan(-at(shadow.border_rad)) - 1 / np.tan(np.maximum(-elevation, 1e-3))[:, None])
+    away = np.maximum(away, 0) / unit
+    dark = at(shadow.share) * (UNDER * np.exp(-away / UNDER_M) + AROUND * np.exp(-away / AROUND_M))
+    window = np.ix_(rows, columns)
+    made = colour[window] * (1 - below * dark)[..., None]
+    colour[window] = np.clip(made + 0.5, 0, 255).astype(np.uint8)
+
+
+def _border(seen: SeenFaces) -> tuple[NDArray, NDArray, slice] | None:
+    """Azimuth (falling) and elevation of the lower border's pixels, and the rows before it; None where it looks too
+    steeply, or not down."""
+    rays = seen.picture.rays()[-1]
+    height = len(seen.face)
     elevation = np.arcsin(np.clip(rays[:, 2], -1, 1))
     azimuth = np.unwrap(np.arctan2(rays[:, 1], rays[:, 0]))
-    if elevation.min() < STEEPEST_RAD or elevation.max() > 0 or np.any(np.diff(azimuth) >= 0):
+    if elevation.min() < STEEPEST_RAD or elevation.max() > math.radians(-2) or np.any(np.diff(azimuth) >= 0):
+        return None
+    return azimuth, elevation, slice(height - max(3, height // 60), height - 1)
+
+
+def find_fronts(seen: SeenFaces, layout: RoomLayout, measured: NDArray[np.float32], unit: float) -> list[Front]:
+    """What a photo's lower border cuts. measured: as for `find_clean`."""
+    border = _border(seen)
+    if border is None:
         return []
+    azimuth, elevation, strip = border
+    photo, width = seen.picture.pixels, seen.face.shape[1]
     camera_height = float(seen.picture.position[2] - layout.floor_z)
     cut = seen.standing[strip].mean(0) > 0.5
     cut = cv2.morphologyEx(cut.astype(np.uint8)[None], cv2.MORPH_CLOSE, np.ones((1, 9), np.uint8))[0] > 0
@@ -63,7 +120,7 @@ def find_fronts(seen: SeenFaces, layout: RoomLayout, measured: NDArray[np.float3
         own = slice(first, last)
         floor_reach = camera_height / np.tan(-elevation[own])
         above = camera_height * (1 - np.median(along[own] / floor_reach))
-        if last - first < LEAST_RUN * width or above < LEAST_HEIGHT_M * unit:
+        if not LEAST_RUN * width <= last - first <= WIDEST_RUN * width or above < LEAST_HEIGHT_M * unit:
             continue
         # along the wall that it faces most: furniture stands straight in a room
         level = np.stack([np.cos(azimuth[own]), np.sin(azimuth[own])], -1)
@@ -93,7 +150,7 @@ def draw_fronts(
         distance[window] = np.where(inside, np.minimum(distance[window], own), distance[window])
 
 
-def _window(front: Front, heading_rad: float, width: int):
+def _window(front: Front | CutShadow, heading_rad: float, width: int):
     """Rows and columns of a panorama around a front; a function that spreads its values over the columns; and which
     of these pixels lie below the photo's border."""
     height = width // 2
