@@ -32,6 +32,8 @@ _BENEATH = 7
 """Rows below a white sky, on a photo 160 pixels long, that are compared with those above its edge."""
 _DARKER = 12.0
 """By how much what stands before a white sky is darker, at least."""
+_BRIGHTEST = 0.9
+"""Quantile of what lies beneath a white sky, or beside it, that it must outshine: a lamp may be brighter."""
 _CORNER = 2.5
 """Pixels of such a photo by which the polygon of a white sky's lower edge may miss it."""
 
@@ -62,7 +64,7 @@ class WhiteSky:
     top: float = 0.0
     """Of its upper border."""
     brighter: float = 0.0
-    """By how much its lightness is above the 95 % quantile of the rest of the photo."""
+    """By how much its lightness is above the 90 % quantile of what lies beneath and beside it."""
     outlined: float = 0.0
     """Share of its lower edge along which what stands before it is plainly darker."""
     skyline_rad: float = math.pi / 2
@@ -74,7 +76,7 @@ class WhiteSky:
     def evidence(self) -> float:
         """0 for none; 1 for a quarter of the photo, as broad as it, that outshines the rest along a clear skyline."""
         seen = _ramp(self.share, 0, 0.25) * _ramp(self.top, 0.3, 0.95)
-        shines = _ramp(self.brighter, 5, 15) * _ramp(self.outlined, 0.4, 0.75)
+        shines = _ramp(self.brighter, 2, 10) * _ramp(self.outlined, 0.4, 0.75)
         no_ceiling = max(_ramp(-self.skyline_rad, -0.22, -0.14), _ramp(self.corners, 5, 9))
         return seen * shines * no_ceiling
 
@@ -129,10 +131,15 @@ def measure_white_sky(photo: NDArray[np.uint8], camera: Camera) -> WhiteSky:
     sky = cv2.morphologyEx(sky.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
     if sky.all():
         return WhiteSky()
-    brighter = float(np.median(light[sky]) - np.quantile(light[~sky], 0.95))
     columns = np.flatnonzero(sky.any(0))
     rows = len(sky)
     lowest = rows - 1 - np.argmax(sky[::-1, columns], 0)
+    # patches of sky between branches and towers are not what it is compared with
+    beneath = np.ones(sky.shape, bool)
+    beneath[:, columns] = np.arange(rows)[:, None] > lowest
+    if not beneath.any():
+        return WhiteSky()
+    brighter = float(np.median(light[sky]) - np.quantile(light[beneath], _BRIGHTEST))
     steps = [
         np.median(light[max(0, row - _BENEATH + 1) : max(1, row - 1), column])
         - np.median(light[row + 2 : row + _BENEATH, column])
