@@ -4,11 +4,13 @@
 
 The photo of each held-out room is degraded in steps; its world is held to the room's truth, which for exposures is
 exposed alike. PSNR of the colour that nobody saw, weighted by area, and AbsRel of the distance that the photo shows,
-medians over rooms. Dark photos are painted in usual light and darkened again (`photo/exposure.py`); `--as-is` leaves
-that out.
+medians and means over rooms. Dark photos are painted in usual light and darkened again (`photo/exposure.py`), noisy
+ones are drawn from what is left without noise (`photo/grain.py`; the noise that is put around the photo again is left
+out here); `--as-is` leaves both out.
 """
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,13 +75,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rooms", default="0-7", help="numbers of held-out rooms, first-last")
     parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("--as-is", action="store_true", help="paint dark photos as dark as they are")
+    parser.add_argument("--as-is", action="store_true", help="dark photos as dark as they are, noise as it is")
+    parser.add_argument("--only", default="", help="only what begins with this, such as noise")
     options = parser.parse_args()
     first, _, last = options.rooms.partition("-")
     scenes = [held_out_room(number) for number in range(int(first), int(last or first) + 1)]
     pipeline = ScenePipeline.from_preset("builtin")
-    print("| photo | unseen colour, dB | seen distance, AbsRel | rooms found |", "|---|---|---|---|", sep="\n")
+    print(
+        "| photo | unseen colour, dB | mean | seen distance, AbsRel | rooms found |", "|---|---|---|---|---|", sep="\n"
+    )
     for name, stops, degrade in steps():
+        if not name.startswith(options.only):
+            continue
         psnr, error, rooms = [], [], 0
         for scene in scenes:
             photo = degrade(scene.photo)
@@ -88,15 +95,20 @@ def main() -> None:
             psnr.append(hidden_psnr(world, scene, stops))
             error.append(seen_error(world, scene))
             rooms += world.place.kind == "room"
-        print(f"| {name} | {np.median(psnr):.2f} | {np.median(error):.3f} | {rooms} of {len(scenes)} |", flush=True)
+        print(
+            f"| {name} | {np.median(psnr):.2f} | {np.mean(psnr):.2f} | {np.median(error):.3f} "
+            f"| {rooms} of {len(scenes)} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
-    if "--as-is" in sys.argv:
-        with (
-            patch("lookbeyond.pipelines.panorama.missing_stops", lambda photo: 0.0),
-            patch("lookbeyond.pipelines.scene.missing_stops", lambda photo: 0.0),
-        ):
-            main()
-    else:
+    with (
+        contextlib.ExitStack() as as_is,
+        patch("lookbeyond.layout.world.with_grain", lambda colour, deviation, seed: colour),
+    ):
+        if "--as-is" in sys.argv:
+            for module in ("panorama", "scene"):
+                as_is.enter_context(patch(f"lookbeyond.pipelines.{module}.missing_stops", lambda photo: 0.0))
+            as_is.enter_context(patch("lookbeyond.pipelines.scene.denoised", lambda photo: photo))
         main()

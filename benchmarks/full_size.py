@@ -61,8 +61,8 @@ from lookbeyond.pipelines import loading
 from lookbeyond.pipelines.masked_video import MaskedVideoPipeline
 from lookbeyond.pipelines.scene import ScenePipeline
 from lookbeyond.presets import memory
-from tests.end_to_end.demo import machine
-from tests.lookbeyond.pipelines.tiny import wan_vace
+from tests.support.machine import machine
+from tests.support.tiny import wan_vace
 
 
 def builders(sizes: dict, frames: int) -> dict[str, Callable[[], Any]]:

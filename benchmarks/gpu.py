@@ -51,7 +51,7 @@ from lookbeyond.geometry.keyframes import plan_shot
 from lookbeyond.geometry.panorama import View
 from lookbeyond.pipelines.backbones import MOST_WALK_FRAMES
 from lookbeyond.pipelines.scene import ScenePipeline
-from tests.end_to_end.demo import machine
+from tests.support.machine import machine
 
 TABLES = ("clip", "shot", "panorama", "public")
 

@@ -32,7 +32,7 @@ SHOTS = {
 }
 """World, frames, width, height, degrees of turn, metres of way. "world" is a room of exact colour and distance
 without a clean plate; "made" is what this build makes of a photo of it, of which the former build leaves the plate."""
-PARTS = ("warp", *SHOTS, "cold", "long")
+PARTS = ("warp", "colours", *SHOTS, "cold", "long")
 
 
 # --- the child: one build ----------------------------------------------------------------------------------
@@ -92,6 +92,20 @@ class Build:
         camera = cameras(60, 1920, 1080, 40.0, 0.4)[10 + self.calls % 40]
         wall, cpu = time.perf_counter(), time.process_time()
         warp_to_views(self.sources[source], [camera])
+        return {"s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+
+    def colours(self) -> dict:
+        """What colours a path of 100 cameras in the viewport, as Blender's Python has it: without Numba."""
+        from lookbeyond.files import load_panorama
+        from lookbeyond.geometry.coverage import Coverage
+
+        world = load_panorama(self.world)
+        path = cameras(100, 384, 256, 65.0, 0.8)
+        wall, cpu = time.perf_counter(), time.process_time()
+        coverage = Coverage(world)
+        known = getattr(coverage, "known", coverage.share)  # the former build does not tell photo and invented apart
+        for camera in path:
+            known(camera)
         return {"s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
 
     def shot(self, world: str, frames: int, width: int, height: int, turn_deg: float, way_m: float) -> dict:
@@ -291,7 +305,7 @@ def main() -> None:
         serve(*options.child)
         return
     sys.path.insert(0, str(ROOT))
-    from tests.end_to_end.demo import machine
+    from tests.support.machine import machine
 
     print(f"{machine()}; medians of {options.repeats}, seconds\n", flush=True)
     parts = options.parts.split(",")
@@ -304,6 +318,8 @@ def main() -> None:
         if "warp" in parts:
             side_by_side(children, "warp_to_views, 1920 x 1080, from a world of 4096", options.repeats, "warp", "world")
             side_by_side(children, "warp_to_views, 1920 x 1080, from an anchor", options.repeats, "warp", "anchor")
+        if "colours" in parts:
+            side_by_side(children, "the colours of a path of 100 cameras, in the add-on", options.repeats, "colours")
         for part, shot in SHOTS.items():
             if part in parts:
                 of, frames, width, height, *_ = shot

@@ -36,8 +36,8 @@ from inference_service.workers.worker import main as work
 from lookbeyond.files import write_png
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.panorama import Panorama, View
-from tests.end_to_end.demo import machine
 from tests.support.double import DoublePipeline, DoublePresets, describe_double
+from tests.support.machine import machine
 from tests.support.service import shot_request, world_request
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,7 +18,7 @@ ANSWERS = {
 }  # fmt: skip
 """What a guest hears if its questions reach what lies behind the decoder."""
 HINTS = {messages.ProgressHint, messages.PreviewHint, messages.ChangeHint}
-NOT_FOR_CLIENTS = ANSWERS | HINTS | {messages.Pruned, messages.Price, messages.Error}
+NOT_FOR_CLIENTS = ANSWERS | HINTS | {messages.Pruned, messages.Price, messages.Located, messages.Error}
 """What only a service says: hints, which may be dropped, and what a guest is refused are among them."""
 
 
@@ -58,6 +58,7 @@ def messages_about(known: Known) -> list[object]:
         messages.Events(known.job),
         messages.Get(known.shot, known.frame, 0, 100),
         messages.Get(known.world, "panorama.png", 100, files.CHUNK_BYTES),
+        messages.Locate(known.shot, (known.frame, known.frame)),
         messages.ReportDamage(known.shot, known.frame),
         messages.Cancel(known.job),
         messages.Cancel(unit=known.unit),

@@ -31,7 +31,8 @@ from inference_service.client import Client, Finished, ServiceAddress
 from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, ShotRequest, WorldRequest
 from lookbeyond.files import write_png
 from lookbeyond.geometry.cameras import placed_camera
-from tests.end_to_end.demo import PeakMemory, Settings, hotel_room, machine, take_photo
+from tests.end_to_end.demo import Settings, hotel_room, take_photo
+from tests.support.machine import PeakMemory, machine
 
 PROGRAM = str(Path(sys.executable).with_name("lookbeyond"))
 BLENDER_PYTHON = Path(__file__).resolve().parents[1] / ".venv-blender" / "bin" / "python"

@@ -104,7 +104,7 @@ class Clip:
 
 def planner() -> MaskedVideoPipeline:
     """A pipeline that only plans: its networks are tiny, its grid is that of the real ones."""
-    from tests.lookbeyond.pipelines.tiny import wan_vace
+    from tests.support.tiny import wan_vace
 
     return MaskedVideoPipeline(**wan_vace().components)
 

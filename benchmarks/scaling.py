@@ -42,8 +42,8 @@ from inference_service.workers.process_pool import ProcessPool
 from lookbeyond.files import load_panorama, write_png
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.keyframes import plan_shot
-from tests.end_to_end.demo import machine
 from tests.support.double import DoublePresets, worker_command
+from tests.support.machine import machine
 from tests.support.service import SLOW, shot_request, world_request
 
 ROOT = Path(__file__).resolve().parents[1]

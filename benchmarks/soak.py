@@ -3,24 +3,28 @@
     python benchmarks/soak.py [--minutes 30] [--clients 3] [--seed 0]
 
 Clients (processes of their own) hand in worlds and shots, follow them, cancel some, upload files and stop in the
-middle, and every few seconds one of them is killed and another begins. The service's memory, open files and threads are
+middle, and every few seconds one of them is killed and another begins. Every other client copies results from the
+store, as on the service's own machine, and the rest have them sent. The service's memory, open files and threads are
 noted every second once some jobs are done; growth is the mean of the last tenth over the mean of the tenth after the
 first. A short one, with the same checks, is among the tests.
 """
 
 import argparse
+import dataclasses
 import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from benchmarks.own_service import end, start_service
-from inference_service.client import Client, ServiceError
+from inference_service.client import Client, ServiceError, find_service
 from inference_service.wire.requests import ShotRequest
 from tests.support.double import service_command
 from tests.support.service import path_cameras, world_request
@@ -37,7 +41,10 @@ def misbehave(folder: Path, seed: int) -> None:
     rng = random.Random(seed)
     while True:
         try:
-            with Client(timeout_s=60, previews=rng.random() < 0.5) as client:
+            service = find_service()
+            if rng.random() < 0.5:
+                service = dataclasses.replace(service, store="")
+            with Client(service, timeout_s=60, previews=rng.random() < 0.5) as client:
                 for _ in range(rng.randint(1, 5)):
                     _one_wish(client, folder, rng)
         except ServiceError as error:
@@ -89,7 +96,7 @@ def main() -> None:
         sys.exit("it leaks")
 
 
-def soak(folder: Path, seconds: float, count: int, rng: random.Random, at_least: int = 0) -> dict[str, float]:
+def soak(folder: Path, seconds: float, count: int, rng: random.Random, at_least: int = 0) -> dict[str, Any]:
     """Run so long, and until `at_least` clients were killed and as many jobs done, but at most ten minutes more.
 
     Returns how memory, descriptors and threads developed, and what was done.
@@ -131,6 +138,7 @@ def soak(folder: Path, seconds: float, count: int, rng: random.Random, at_least:
     end(process)
     _, left = psutil.wait_procs(workers, timeout=10)
     tenth = max(1, len(memory) // 10)
+    tenths = range(0, len(memory) - tenth + 1, tenth)
     early, late = memory[tenth : 2 * tenth], memory[-tenth:]
     growth = (sum(late) / len(late)) / (sum(early) / len(early)) - 1
     return {
@@ -140,6 +148,7 @@ def soak(folder: Path, seconds: float, count: int, rng: random.Random, at_least:
         "memory early, MB": round(sum(early) / len(early) / 1e6, 1),
         "memory late, MB": round(sum(late) / len(late) / 1e6, 1),
         "memory growth, %": round(100 * growth, 1),
+        "memory by tenths, MB": " ".join(f"{statistics.mean(memory[i : i + tenth]) / 1e6:.1f}" for i in tenths),
         "descriptors, fewest early": min(descriptors[tenth : 2 * tenth]),
         "descriptors when the clients are gone": descriptors_at_end,
         "descriptors more at the end": max(0, descriptors_at_end - min(descriptors[tenth : 2 * tenth])),

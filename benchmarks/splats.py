@@ -18,7 +18,7 @@ from lookbeyond.exchange.splats import world_splats
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.projection import extract_perspective
 from lookbeyond.geometry.warping import warp_to_view
-from tests.lookbeyond.exchange.test_splats import aside, drawn, psnr
+from tests.support.splats import aside, drawn, psnr
 
 
 def main() -> None:

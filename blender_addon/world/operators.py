@@ -20,7 +20,7 @@ from . import asset, build, cards, cut, edit, painting, spot, stage, variants
 from .nodes import panorama_node, shows_world
 
 
-class PhotoOperator(ServiceOperator):
+class WorldJobOperator(ServiceOperator):
     """Needs a photo."""
 
     can_queue = True
@@ -35,7 +35,7 @@ class PhotoOperator(ServiceOperator):
         return super().reason(context)
 
 
-class BuildWorld(PhotoOperator, bpy.types.Operator):
+class BuildWorld(WorldJobOperator, bpy.types.Operator):
     """Extend the photo to a panorama, or use the 360° picture, and make it the scene's world"""
 
     bl_idname = "lookbeyond.build_world"
@@ -83,7 +83,7 @@ class UsePanorama(ServiceOperator, bpy.types.Operator):
         return build.use_panorama(context, absolute(self.filepath), self.height, self.heading)
 
 
-class RerollWorld(PhotoOperator, bpy.types.Operator):
+class RerollWorld(WorldJobOperator, bpy.types.Operator):
     """Build another world from the same photo, with a new seed; the others are kept"""
 
     bl_idname = "lookbeyond.reroll_world"
@@ -173,7 +173,7 @@ class ForgetWorld(PollWithReason, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class RebuildWorld(PhotoOperator, bpy.types.Operator):
+class RebuildWorld(WorldJobOperator, bpy.types.Operator):
     """Build the chosen world again: its seed and prompt, with the photo's camera as it is now"""
 
     bl_idname = "lookbeyond.rebuild_world"

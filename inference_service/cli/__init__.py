@@ -4,6 +4,16 @@
 computed twice and both give the same bytes. A user's mistake is one line on the standard error and exit code 2.
 """
 
-from inference_service.cli.command import main
+import sys
+from collections.abc import Sequence
 
-__all__ = ["main"]
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; see `command.main`."""
+    try:
+        # here, for it takes a second: Ctrl-C in it is no traceback either
+        from inference_service.cli import command
+    except KeyboardInterrupt:
+        print("Stopped; no output was written.", file=sys.stderr)
+        sys.exit(130)
+    command.main(arguments)

@@ -1,5 +1,5 @@
 """`python -m inference_service.cli`."""
 
-from inference_service.cli.command import main
+from inference_service.cli import main
 
 main()

@@ -15,7 +15,7 @@ from lookbeyond.photo.tags import fov_x_of_focal
 AUTO = "auto"
 
 
-class Angle(click.ParamType):
+class AngleType(click.ParamType):
     """A number of degrees, or `AUTO`; its value is in radians, or None for `AUTO`."""
 
     name = "auto|DEG"

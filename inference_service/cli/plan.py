@@ -48,7 +48,7 @@ def plan(
     fov: float | None,
 ) -> None:
     """Plan a camera move through WORLD that keeps clear of walls and things and stays where much is known."""
-    from lookbeyond.planning.goals import EndOn, FromTo, Limits, MoveSettings, ShowRoom
+    from lookbeyond.planning.goals import EndOn, FromTo, MoveSettings, ShowRoom, SpeedLimits
     from lookbeyond.planning.plan import first_view, plan_move
 
     if [show_room, end is not None, target is not None].count(True) != 1:
@@ -58,7 +58,7 @@ def plan(
     goal = ShowRoom() if show_room else FromTo(end, start) if end is not None else EndOn(target or (0, 0, 0))
     panorama = load_panorama(world)
     lens = first_view(panorama, *size, fov_x_deg=fov)
-    settings = MoveSettings(clearance, doubt, Limits(speed, turn, jerk), fps, frames)
+    settings = MoveSettings(clearance, doubt, SpeedLimits(speed, turn, jerk), fps, frames)
     move = plan_move(panorama, goal, lens, settings)
     write_transforms_move(out, CameraMove(move.cameras, fps))
     click.echo(f"{out}: {move.said(fps)}")

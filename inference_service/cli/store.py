@@ -81,8 +81,9 @@ def check_store(repair: bool, store: Path | None) -> int:
     for entry in damaged(opened, repair):
         count += 1
         click.echo(f"{'removed' if repair else 'DAMAGED'} {entry.kind:6} {entry.name}")
-    left = "" if not count else " and removed" if repair else "; `lookbeyond store check --repair` removes them"
-    click.echo(f"{opened.root}: {count or 'no'} damaged entries{left}.")
+    entries = f"{count or 'no'} damaged {'entry' if count == 1 else 'entries'}"
+    left = "" if not count else ", removed" if repair else "; `lookbeyond store check --repair` removes what is damaged"
+    click.echo(f"{opened.root}: {entries}{left}.")
     return int(count > 0 and not repair)
 
 

@@ -10,7 +10,7 @@ import click
 from inference_service.cli import options
 from inference_service.cli.from_frame import check_is_frame, taken_frame
 from inference_service.cli.local_run import LocalRun
-from inference_service.cli.photo_camera import AUTO, Angle, field_of_focal_rad, field_of_view_rad, report_camera
+from inference_service.cli.photo_camera import AUTO, AngleType, field_of_focal_rad, field_of_view_rad, report_camera
 from inference_service.wire.requests import CARDS_FILE, WORLD_FILES, WORLD_LAYERS, WORLD_LIGHT, WorldRequest
 from inference_service.work.requests import ROOMS, UNSEEN, check
 from lookbeyond.cards.cutting import marked_pixels
@@ -46,10 +46,14 @@ ENTRIES = (*WORLD_FILES, *WORLD_LAYERS, CARDS_FILE, "cards", WORLD_LIGHT)
     "--exposure", "stops", type=float, help="Stops, for EXR, HDR and float TIFF; 0: 1 is white.  [default: found]"
 )
 @click.option(
-    "--pitch", "pitch_rad", type=Angle(), default=AUTO, help="Degrees, positive looks up; auto: from the photo's lines."
+    "--pitch",
+    "pitch_rad",
+    type=AngleType(),
+    default=AUTO,
+    help="Degrees, positive looks up; auto: from the photo's lines.",
 )
 @click.option(
-    "--roll", "roll_rad", type=Angle(), default=AUTO, help="Degrees, positive turns the camera clockwise; or auto."
+    "--roll", "roll_rad", type=AngleType(), default=AUTO, help="Degrees, positive turns the camera clockwise; or auto."
 )
 @click.option("--camera-height", type=float, default=1.6, show_default=True, help="Metres above the floor.")
 @click.option("--width", type=int, default=4096, show_default=True, help="Width of the panorama, pixels.")

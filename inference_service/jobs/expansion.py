@@ -15,7 +15,7 @@ LONG = 200
 """Frames of a shot from which on its units are worked out in a thread."""
 
 
-class Known(NamedTuple):
+class KnownUnit(NamedTuple):
     """A unit of a shot."""
 
     unit: Unit
@@ -23,13 +23,13 @@ class Known(NamedTuple):
     """What it delivers, by the job's names, if the store has it."""
 
 
-Expanded = list[Known]
+Expanded = list[KnownUnit]
 
 
 def expand(store: Store, request: CheckedShot, revision: str, plan: str) -> Expanded:
     """The units that follow from a finished plan, with their identities. Damaged if the plan is. In any thread."""
     units = request.units(revision, read_plan(store, plan, len(request.cameras)))
-    return [Known(unit, _found(store, unit)) for unit in units]
+    return [KnownUnit(unit, _found(store, unit)) for unit in units]
 
 
 def _found(store: Store, unit: Unit) -> dict[str, Delivery] | None:

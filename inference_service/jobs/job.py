@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from inference_service.jobs.pace import Key, kind_of
+from inference_service.jobs.pace import Key, key_of
 from inference_service.wire.files import Artifact
 from inference_service.work.requests import Checked, CheckedShot
 from inference_service.work.unit import Unit
@@ -35,12 +35,12 @@ class WorkLeft:
     """The weight of all its units."""
     weight: float = 0.0
     """Of those that are not done."""
-    sizes: Counter[Key] = field(default_factory=Counter)
+    weights: Counter[Key] = field(default_factory=Counter)
     """Of those that are not done, by what their pace is known by."""
 
     def add(self, unit: Unit, times: int) -> None:
         self.weight += times * unit.weight
-        self.sizes[unit.preset, kind_of(unit)] += times * unit.size  # type: ignore[assignment]  # sizes are no counts
+        self.weights[key_of(unit)] += times * unit.weight  # type: ignore[assignment]  # weights are no counts
 
 
 @dataclass

@@ -95,6 +95,10 @@ class Lifecycle:
         except StorageError as error:
             self.end(job, "failed", "lost", str(error))
 
+    def drop_unasked(self) -> None:
+        """Drop the file lists of ended jobs that nobody asks for."""
+        self._ended.drop_unasked()
+
     def begin(self, job: Job, first: Unit | None = None) -> None:
         """Begin with a job's first unit (`first`, if it is at hand), unless it has to wait for its world."""
         if not job.waits_for:

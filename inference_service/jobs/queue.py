@@ -10,7 +10,7 @@ from inference_service.jobs.database import JobDatabase
 from inference_service.jobs.estimates import Estimates
 from inference_service.jobs.job import ActiveUnit, Attempts, Job, in_order
 from inference_service.jobs.lifecycle import Lifecycle
-from inference_service.jobs.pace import Paces, kind_of
+from inference_service.jobs.pace import Paces, key_of
 from inference_service.jobs.statuses import JobStatuses
 from inference_service.jobs.submission import Submission, prepare
 from inference_service.store.store import Store
@@ -77,6 +77,10 @@ class JobQueue:
         """A job, its files at hand if it has ended."""
         self._life.recall(job)
         return job
+
+    def drop_unasked(self) -> None:
+        """Keep no files of ended jobs in memory that nobody asks for."""
+        self._life.drop_unasked()
 
     def active(self) -> list[Job]:
         """The unfinished jobs."""
@@ -187,9 +191,7 @@ class JobQueue:
         """A unit is in the store."""
         if active := self.working.pop(identity, None):
             unit, seconds = active.unit, time.monotonic() - active.begun
-            self.paces.measured(
-                unit.preset, kind_of(unit), unit.size, seconds, self._stored_bytes(identity), unit.stored_size
-            )
+            self.paces.measured(key_of(unit), unit.weight, seconds, self._stored_bytes(identity), unit.stored_size)
         self._attempts.finish(identity)
         for job in self._knowing(identity):  # also where it was cancelled too late
             self._life.advance(job, identity)

@@ -125,6 +125,17 @@ def _(message: messages.Get, service: Service, asker: Asker) -> object:
 
 
 @reply.register
+def _(message: messages.Locate, service: Service, asker: Asker) -> object:
+    service.require_owner(asker, "Only the user who runs the service can copy from its store.")
+    if len(message.artifacts) > messages.LOCATED_AT_ONCE:
+        raise ProtocolError("protocol", "Too many files are asked for at once.")
+    places = [_place(service, message.job, artifact) for artifact in message.artifacts]
+    for unit in {unit for unit, _ in places}:
+        service.store.touch_unit(unit)
+    return messages.Located(tuple(unit for unit, _ in places), tuple(name for _, name in places))
+
+
+@reply.register
 def _(message: messages.ReportDamage, service: Service, asker: Asker) -> None:
     unit, name = _place(service, message.job, message.artifact)
     if service.store.discard_if_damaged(unit, name):

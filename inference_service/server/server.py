@@ -145,6 +145,7 @@ class Server(Service):
         if now >= self._probe_at:
             self._probe_at = now + PROBE_INTERVAL_S
             self.pieces.rest()
+            self.queue.drop_unasked()
             give_back_memory()
             for peer in self.sessions.silent_for(PROBE_INTERVAL_S):
                 self.front.send(peer, Pong(self.epoch))

@@ -28,7 +28,7 @@ from inference_service.server.photos import PhotoInspector
 from inference_service.server.pieces import Pieces
 from inference_service.server.preparer import Preparer
 from inference_service.server.presets import Presets
-from inference_service.server.sessions import Session, Sessions
+from inference_service.server.sessions import ClientSession, Sessions
 from inference_service.store.housekeeping import MAX_AGE_S, QUOTA_BYTES, sweep
 from inference_service.store.store import Store
 from inference_service.wire.address import ServiceAddress
@@ -70,7 +70,7 @@ class Asker:
     peer: bytes
     key: str
     """The client's public key."""
-    session: Session
+    session: ClientSession
     payload: bytes
     reply_later: Callable[[object], None]
     """From any thread: the answer to the message, if its handler returned `LATER`."""
@@ -124,7 +124,13 @@ class Service:
         )
         self.endpoint = self.front.endpoint
         """What is bound; `service` says how this machine's own clients reach it."""
-        self.service = ServiceAddress(self.front.own_address, keys.public, str(client_keys_file()), os.getpid())
+        self.service = ServiceAddress(
+            self.front.own_address,
+            keys.public,
+            str(client_keys_file()),
+            pid=os.getpid(),
+            store=str(self.store.root),
+        )
 
     def close(self) -> None:
         """Close the job list and all sockets."""

@@ -14,7 +14,7 @@ SESSION_SILENCE_S = 60.0
 
 
 @dataclass
-class Session:
+class ClientSession:
     """A client that said HELLO."""
 
     last_seen: float
@@ -48,18 +48,18 @@ class Sessions:
     """All sessions, by the peer's address on the socket."""
 
     def __init__(self) -> None:
-        self._open: dict[bytes, Session] = {}
+        self._open: dict[bytes, ClientSession] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def __iter__(self) -> Iterator[Session]:
+    def __iter__(self) -> Iterator[ClientSession]:
         return iter(self._open.values())
 
-    def items(self) -> list[tuple[bytes, Session]]:
+    def items(self) -> list[tuple[bytes, ClientSession]]:
         return list(self._open.items())
 
-    def get(self, peer: bytes) -> Session | None:
+    def get(self, peer: bytes) -> ClientSession | None:
         return self._open.get(peer)
 
     def open(self, peer: bytes, key: str, previews: bool) -> None:
@@ -68,7 +68,7 @@ class Sessions:
             self.forget(min(self._open, key=lambda other: self._open[other].last_seen))
         submitted = self._open[peer].submitted if peer in self._open else set()
         self.forget(peer)
-        self._open[peer] = Session(time.monotonic(), key, previews, submitted=submitted)
+        self._open[peer] = ClientSession(time.monotonic(), key, previews, submitted=submitted)
 
     def forget(self, peer: bytes) -> None:
         if session := self._open.pop(peer, None):

@@ -32,9 +32,9 @@ log.addHandler(logging.NullHandler())  # the command line says it in its own wor
 
 MIN_FREE_BYTES = 256 << 20
 """No unit and no upload is started with less free space than this."""
-MAX_NAMES = 10_000
-MAX_HASHED = 20_000
-"""Files of which a process remembers that it has hashed them."""
+MAX_NAMES = 2_000
+MAX_HASHED = 8_000
+"""Files of which a process remembers that it has hashed them: half a kilobyte each."""
 READERS = 4
 """Files that are read at once for their checksums."""
 
@@ -48,18 +48,20 @@ class HashedFiles:
     """Which files this process has hashed, and what they looked like then."""
 
     def __init__(self) -> None:
-        self._states: collections.OrderedDict[Path, tuple[int, ...]] = collections.OrderedDict()
+        self._states: collections.OrderedDict[str, tuple[int, ...]] = collections.OrderedDict()
+        """By path, as text: as an object each takes twice the memory. Those not asked about for longest come first."""
 
     def is_whole(self, path: Path, sha256: str, afresh: bool = False) -> bool:
         """Whether a file has this hash; `afresh`: read it though it looks as it did. OSError if it cannot be read."""
-        about = path.stat()
+        about, key = path.stat(), str(path)
         state = (about.st_size, about.st_mtime_ns, about.st_ino)
-        if not afresh and self._states.get(path) == state:
+        if not afresh and self._states.get(key) == state:
+            self._states.move_to_end(key)
             return True
-        self._states.pop(path, None)
+        self._states.pop(key, None)
         if file_sha256(path) != sha256:
             return False
-        self._states[path] = state
+        self._states[key] = state
         if len(self._states) > MAX_HASHED:
             self._states.popitem(last=False)
         return True
@@ -157,7 +159,7 @@ class Store:
 
     def unit(self, identity: str) -> Path:
         """The folder of the unit's files, if it is there."""
-        return self._place("units", identity)
+        return self._place("units", identity)  # as `wire.nearby.unit_folder`
 
     def record(self, identity: str) -> Record:
         """What is known about a unit that is there. Damaged if its record is not what it was, or gone."""
@@ -300,7 +302,7 @@ class Store:
     def _place(self, kind: str, name: str) -> Path:
         if not HASH_PATTERN.fullmatch(name):
             raise StorageError(f"{name[:80]!r} is not the name of anything in the store; submit the work again.")
-        return self.root / kind / name[:2] / name
+        return self.root / f"{kind}/{name[:2]}/{name}"
 
 
 def remove(path: Path) -> None:

@@ -24,6 +24,8 @@ class ServiceAddress:
     pid: int = 0
     """Its process if it runs on this machine, else 0."""
     version: str = SERVICE_VERSION
+    store: str = ""
+    """Its store's folder if it runs on this machine: from there its own user's clients copy results."""
 
 
 def runtime_folder() -> Path:

@@ -4,9 +4,8 @@ import collections
 import contextlib
 import time
 from collections.abc import Callable, Container, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import BinaryIO
 
 from .connection import LISTEN_S, Connection, Payload
 from .errors import DamagedError, ServiceError
@@ -14,6 +13,7 @@ from .events import FileArrived, Progress
 from .files import CHUNK_BYTES, Artifact, Checksum, file_sha256, written_whole
 from .leftovers import sweep_leftovers
 from .messages import Get, JobStatus, ReportDamage
+from .nearby import Wanted, copy_nearby
 
 PULL_WINDOW = 4
 """Pieces asked for ahead of their arrival."""
@@ -53,33 +53,37 @@ def download(
             wanted.append((artifact, path))
     for parent in {path.parent for _, path in wanted}:
         sweep_leftovers(parent)
-    pieces = _Pieces(connection, status, [artifact for artifact, _ in wanted])
-    behind = _Behind()
     try:
-        for artifact, path in wanted:
-            checksum = Checksum(artifact)
-            with written_whole(path) as file:
-                for _ in pieces.offsets(artifact):
-                    payload = yield from pieces.next()
-                    behind.run(_write, file, checksum, payload)
-                behind.finish()
-                if not checksum.matches():
-                    raise _reported(connection, status.job, artifact.name)
-            yield FileArrived(artifact.name, path)
+        wanted = yield from copy_nearby(connection, status, wanted)
+        if wanted:
+            yield from _fetch(connection, status, wanted)
     except OSError as error:
         raise ServiceError(
             "file",
             f"The results could not be written to {folder} ({error.strerror}); free some space or choose "
             "another folder.",
         ) from error
+
+
+def _fetch(connection: Connection, status: JobStatus, wanted: Wanted) -> Iterator[Progress | FileArrived]:
+    """Have files of a job sent. OSError if one cannot be written."""
+    pieces = _Pieces(connection, status, [artifact for artifact, _ in wanted])
+    writer = _Writer(wanted, pieces.offsets)
+    try:
+        for artifact, _ in wanted:
+            for _ in pieces.offsets(artifact):
+                piece = yield from pieces.next()
+                while not writer.put(piece):
+                    yield Progress(status.fraction, f"Writing {artifact.name}", status.eta_s)
+                yield from writer.arrived()
+        while not writer.is_done():
+            yield Progress(status.fraction, "Writing the last files", status.eta_s)
+        yield from writer.arrived()
+    except DamagedError as error:
+        raise _reported(connection, status.job, error.name) from error
     finally:
         connection.forget(pieces.under_way)
-        behind.close()
-
-
-def _write(file: BinaryIO, checksum: Checksum, payload: Payload) -> None:
-    checksum.update(payload)
-    file.write(payload)
+        writer.close()
 
 
 def _reported(connection: Connection, job: str, name: str) -> DamagedError:
@@ -93,26 +97,57 @@ def _is_there(path: Path, artifact: Artifact) -> bool:
     return path.is_file() and path.stat().st_size == artifact.size and file_sha256(path) == artifact.sha256
 
 
-class _Behind:
-    """Makes calls in order in a thread of its own, while the caller waits for what comes next."""
+class _Writer:
+    """Checks and writes files in a thread of its own, while the caller waits for the next pieces.
 
-    def __init__(self) -> None:
+    `put` their pieces in order, all of one file after all of another. `put` and `is_done` raise what went wrong:
+    OSError, or DamagedError for a file that is not what was made.
+    """
+
+    def __init__(self, files: Wanted, offsets: Callable[[Artifact], range]):
         self._thread = ThreadPoolExecutor(1, "look-beyond-download")
-        self._open: collections.deque[Future[None]] = collections.deque()
+        self._written: collections.deque[FileArrived] = collections.deque()
+        self._writing = self._write(files, offsets)
+        self._steps = collections.deque([self._thread.submit(next, self._writing)])
 
-    def run(self, call: Callable[..., None], *arguments: object) -> None:
-        """Make this call after those before it. Raises what an earlier one raised."""
-        if len(self._open) >= BEHIND:
-            self._open.popleft().result()
-        self._open.append(self._thread.submit(call, *arguments))
+    def put(self, piece: Payload) -> bool:
+        """Write this piece after those before it; False, before long, if too many of them wait: then put it again."""
+        if len(self._steps) > BEHIND:
+            if not wait(list(self._steps)[:1], LISTEN_S).done:
+                return False
+            self._steps.popleft().result()
+        self._steps.append(self._thread.submit(self._writing.send, piece))
+        return True
 
-    def finish(self) -> None:
-        """Wait for all calls. Raises what one of them raised."""
-        while self._open:
-            self._open.popleft().result()
+    def arrived(self) -> Iterator[FileArrived]:
+        """The files that are whole since the last call."""
+        while self._written:
+            yield self._written.popleft()
+
+    def is_done(self) -> bool:
+        """Whether all pieces are written; waits for it, but not for long."""
+        while self._steps and wait(list(self._steps)[:1], LISTEN_S).done:
+            self._steps.popleft().result()
+        return not self._steps
 
     def close(self) -> None:
+        """What is not whole by now is given up."""
         self._thread.shutdown(cancel_futures=True)
+        self._writing.close()
+
+    def _write(self, files: Wanted, offsets: Callable[[Artifact], range]) -> Generator[None, Payload, None]:
+        """Each step takes one piece: a thread that waited for the next one would keep a program from ending."""
+        for artifact, path in files:
+            checksum = Checksum(artifact)
+            with written_whole(path) as file:
+                for _ in offsets(artifact):
+                    piece = yield
+                    checksum.update(piece)
+                    file.write(piece)
+                if not checksum.matches():
+                    raise DamagedError(artifact.name)
+            self._written.append(FileArrived(artifact.name, path))
+        yield
 
 
 class _Pieces:
@@ -146,4 +181,4 @@ class _Pieces:
         except ServiceError as error:
             if error.code not in ("lost", "storage"):
                 raise
-            raise _reported(self._connection, self._status.job, name) from error
+            raise DamagedError(name) from error

@@ -12,6 +12,7 @@ SERVICE_VERSION = "0.1.0"
 
 ALL = "*"
 """Instead of a job's id, in CANCEL and PAUSE: every job that has not ended."""
+LOCATED_AT_ONCE = 256
 
 MESSAGES: dict[str, type] = {}
 """By their names on the wire."""
@@ -236,6 +237,23 @@ class Data:
     job: str
     artifact: str
     offset: int
+
+
+@message("LOCATE")
+class Locate:
+    """Ask where files of a job lie in the store, at most `LOCATED_AT_ONCE`: the user who runs the service may copy
+    them."""
+
+    job: str
+    artifacts: tuple[str, ...]
+
+
+@message("LOCATED")
+class Located:
+    """For each file the unit that holds it, and its name in the unit's folder."""
+
+    units: tuple[str, ...]
+    names: tuple[str, ...]
 
 
 @message("DOUBT")

@@ -22,7 +22,7 @@ from inference_service.wire.requests import (
 )
 from inference_service.work.parts import check_files, linked_world, parsed
 from inference_service.work.pipeline import Room, Unseen
-from inference_service.work.unit import UNIT_VERSION, LinkedWorld, Unit, described, hash_of, pixels_of
+from inference_service.work.unit import UNIT_VERSION, LinkedWorld, Unit, described, hash_of
 from inference_service.work.units.anchor import FillAnchor
 from inference_service.work.units.clip import ShootClip
 from inference_service.work.units.edit import WAYS, EditWorld
@@ -101,11 +101,6 @@ class CheckedShot(msgspec.Struct, frozen=True):
         """The hashes of the files it reads."""
         beyond = self.beyond.files if self.beyond else set()
         return set(self.world.values()).union(beyond, *(files.values() for files in self.former))
-
-    @property
-    def frames_size(self) -> float:
-        """Its frames in 100 000 pixels each: as many units of size as its clips are, or nearly so."""
-        return len(self.cameras) * pixels_of(self.cameras[0]) if self.cameras else 0.0
 
     def identity(self, revision: str) -> str:
         """The id of its job."""

@@ -63,14 +63,10 @@ class Unit(msgspec.Struct, frozen=True, dict=True, kw_only=True, tag_field="kind
         return None
 
     @property
-    def size(self) -> float:
-        """Its weight times the size of its frames: the unit of paces."""
-        return self.weight * pixels_of(self.frame)
-
-    @property
     def stored_size(self) -> float:
-        """The unit of the bytes that it stores: its size, unless they grow differently."""
-        return self.size
+        """What the bytes that it stores are measured in: its weight times the size of its frames, unless they grow
+        differently."""
+        return self.weight * pixels_of(self.frame)
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.transforms import read_camera_path
 
-from .footage import Frame, Move, move_of
+from .footage import CameraMove, Frame, move_of
 from .reading import entries, log
 
 
@@ -17,7 +17,7 @@ def captures(folder: Path) -> list[Path]:
     return found
 
 
-def read_capture(path: Path) -> Move:
+def read_capture(path: Path) -> CameraMove:
     """One transforms.json, its frames in the order of their names.
 
     Missing frames are named in a warning; raises InputError (PathError for impossible cameras) when none is left.

@@ -55,14 +55,14 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Move:
+class CameraMove:
     """The frames of one camera move, in their order."""
 
     name: str
     frames: tuple[Frame, ...]
 
 
-def move_of(name: str, frames: list[Frame], missing: list[str], whole: int) -> Move:
+def move_of(name: str, frames: list[Frame], missing: list[str], whole: int) -> CameraMove:
     """The move of the frames that are there; the missing ones are named in a warning, InputError when none is left."""
     if not frames:
         raise InputError(f"None of the {whole} frames of {name} is there ({missing[0]}, …); give the frames too.")
@@ -70,7 +70,7 @@ def move_of(name: str, frames: list[Frame], missing: list[str], whole: int) -> M
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         log.warning("Left out: %d of %d frames of %s are missing: %s%s.", len(missing), whole, name,
                     ", ".join(missing[:3]), more)  # fmt: skip
-    return Move(name, tuple(frames))
+    return CameraMove(name, tuple(frames))
 
 
 def _read_depth(path: Path, unit: float | None, width: int, height: int) -> np.ndarray:

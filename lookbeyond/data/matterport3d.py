@@ -17,7 +17,7 @@ from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.projection import equirectangular_directions, sample_pixels
 from lookbeyond.photo.reading import read_photo
 
-from .panoramas import Picture
+from .panoramas import WholePicture
 from .reading import entries
 
 _NAME = re.compile(r"(.+)_skybox([0-5])_sami\.(?:jpg|jpeg|png)", re.IGNORECASE)
@@ -25,7 +25,7 @@ _HEADING_PITCH = ((90, 90), (90, 0), (0, 0), (-90, 0), (180, 0), (90, -90))
 """Degrees, of the faces 0 to 5; headings counter-clockwise."""
 
 
-def skyboxes(folder: Path) -> list[Picture]:
+def skyboxes(folder: Path) -> list[WholePicture]:
     """The panoramas in a folder and below (one scene's `matterport_skybox_images`, or a whole download)."""
     faces: dict[Path, dict[int, Path]] = {}
     for path in entries(folder, "Matterport3D skyboxes"):
@@ -37,8 +37,8 @@ def skyboxes(folder: Path) -> list[Picture]:
             "(unzip matterport_skybox_images.zip)."
         )
 
-    def picture(name: Path, found: dict[int, Path]) -> Picture:
-        return Picture(f"{name}_skybox", lambda height: stitch(_read_faces(name, found, height), height))
+    def picture(name: Path, found: dict[int, Path]) -> WholePicture:
+        return WholePicture(f"{name}_skybox", lambda height: stitch(_read_faces(name, found, height), height))
 
     return [picture(name, found) for name, found in sorted(faces.items())]
 

@@ -26,7 +26,7 @@ PICTURES_PER_SHARD = 64
 
 
 @dataclass(frozen=True)
-class Picture:
+class WholePicture:
     """A panorama that can be read, wherever it comes from."""
 
     name: str
@@ -34,12 +34,12 @@ class Picture:
     """Height -> uint8 [H, 2H, 3]; InputError, naming the file, when it cannot be read."""
 
 
-def panorama_pictures(folder: Path) -> list[Picture]:
+def panorama_pictures(folder: Path) -> list[WholePicture]:
     """The pictures in a folder and below; whether they are panoramas is checked when they are read."""
     paths = [path for path in entries(folder, "panoramas") if path.suffix.lower() in SUFFIXES]
     if not paths:
         raise InputError(f"The folder {folder} holds no pictures; give one with {', '.join(SUFFIXES)} files.")
-    return [Picture(str(path), lambda height, path=path: _read_at(path, height)) for path in paths]
+    return [WholePicture(str(path), lambda height, path=path: _read_at(path, height)) for path in paths]
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -70,7 +70,7 @@ def _read_at(path: Path, height: int) -> np.ndarray:
 
 
 def write_shards(
-    pictures: Sequence[Picture],
+    pictures: Sequence[WholePicture],
     folder: Path,
     height: int,
     *,

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.transforms import read_realestate10k
 
-from .footage import Frame, Move, move_of
+from .footage import CameraMove, Frame, move_of
 from .reading import entries
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -27,7 +27,7 @@ def annotations(folder: Path) -> list[tuple[Path, Path | None]]:
     return [(text, folders.get(text.stem)) for text in texts]
 
 
-def read_move(annotation: tuple[Path, Path | None]) -> Move:
+def read_move(annotation: tuple[Path, Path | None]) -> CameraMove:
     """One text file with its frames.
 
     Missing frames are named in a warning; raises InputError (PathError for a text of another format) when none is left.

@@ -1,6 +1,6 @@
 """The paper's experiments, and checks that it leaves out, in one command.
 
-    lookbeyond study --out report --quick      minutes: every experiment, too few rooms to claim anything
+    lookbeyond study --out report --quick      minutes: every experiment, on few rooms and small frames
     lookbeyond study --out report              hours on a processor
     lookbeyond study --out report --full       for a GPU
 
@@ -278,14 +278,14 @@ def _git_revision() -> str:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_of(
-        "study", __doc__ or "", quick="2 rooms, 9 frames of 192x128", full="64 rooms, 48 frames of 576x384: for a GPU"
+        "study", __doc__ or "", quick="5 rooms, 9 frames of 192x128", full="64 rooms, 48 frames of 576x384: for a GPU"
     )
     parser.add_argument("--captures", type=Path, help="folder of captures: transforms.json beside its frames")
     parser.add_argument("--first-room", type=int, default=0, help="the first of them (0)")
     options = parser.parse_args(argv)
     options.size_name = "quick" if options.quick else "full" if options.full else "default"
     rooms, options.frames, options.size = {
-        "quick": (2, 9, (192, 128)), "default": (16, 24, (384, 256)), "full": (64, 48, (576, 384)),
+        "quick": (5, 9, (192, 128)), "default": (16, 24, (384, 256)), "full": (64, 48, (576, 384)),
     }[options.size_name]  # fmt: skip
     options.rooms = rooms if options.rooms is None else options.rooms
     if options.rooms < 1:

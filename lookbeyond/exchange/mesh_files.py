@@ -7,13 +7,13 @@ from lookbeyond.geometry.panorama import Panorama
 
 from .floor_plan import write_floor_plan
 from .gltf import write_glb
-from .stage import MeshPart, Stage, collider_of, stage_of
+from .stage import MeshPart, WorldMeshes, collider_of, stage_of
 from .usd_stage import write_usd_stage
 
 USD = (".usd", ".usda", ".usdc")
 
 
-def write_mesh(out: Path, world: Panorama, collider: Path | None = None, plan: Path | None = None) -> Stage:
+def write_mesh(out: Path, world: Panorama, collider: Path | None = None, plan: Path | None = None) -> WorldMeshes:
     """Write the stage, and where asked for a collider and a floor plan (.svg); returns the stage.
 
     Raises InputError for another ending, or a plan of a world without a room, before anything is written.

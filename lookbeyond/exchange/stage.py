@@ -47,7 +47,7 @@ class MeshPart:
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
+class WorldMeshes:
     parts: Sequence[MeshPart]
     textures: dict[str, NDArray[np.uint8]]
     """By name: [h, w, 3], sRGB."""
@@ -67,7 +67,7 @@ class Box:
     top_z: float
 
 
-def stage_of(world: Panorama) -> Stage:
+def stage_of(world: Panorama) -> WorldMeshes:
     """The stage of a world. Where no room was found the whole distance map is one object, and there are no boxes."""
     textures: dict[str, NDArray[np.uint8]] = {PANORAMA: world.colour}
     layout = world.layout
@@ -78,7 +78,7 @@ def stage_of(world: Panorama) -> Stage:
         height, width = world.distance.shape
         rays = equirectangular_directions(width, height, world.heading_rad)
         everything = _relief_parts(world, rays, np.ones((height, width), bool), ["place"])
-        return Stage(everything, textures, None, [])
+        return WorldMeshes(everything, textures, None, [])
     height, width = world.distance.shape
     rays = equirectangular_directions(width, height, world.heading_rad)
     parts = []
@@ -90,7 +90,7 @@ def stage_of(world: Panorama) -> Stage:
     shell, _ = layout.cast(world.position, rays)
     things = _relief_parts(world, rays, world.distance < STANDS_OUT * shell, None)
     boxes = [_box_around(thing, layout) for thing in things]
-    return Stage([*parts, *things], textures if things else _without(textures, PANORAMA), layout, boxes)
+    return WorldMeshes([*parts, *things], textures if things else _without(textures, PANORAMA), layout, boxes)
 
 
 def _halved(distance: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -101,7 +101,7 @@ def _halved(distance: NDArray[np.float32]) -> NDArray[np.float32]:
     return (1 / (1 / distance).reshape(height // 2, 2, width // 2, 2).mean((1, 3))).astype(np.float32)
 
 
-def collider_of(stage: Stage, world: Panorama) -> MeshPart:
+def collider_of(stage: WorldMeshes, world: Panorama) -> MeshPart:
     """A few hundred triangles that keep a walker in: the room's faces and the boxes, or a coarse sphere of surfaces."""
     if stage.layout is None:
         return _coarse(world)

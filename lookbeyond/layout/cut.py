@@ -70,7 +70,7 @@ def cut_edges(
         cut = ~seen.clean[:, inner].any(1) & ((labels == face.number) | (labels == layout.floor_face))
         cut = cv2.morphologyEx(cut.astype(np.uint8)[:, None], cv2.MORPH_CLOSE, np.ones((9, 1), np.uint8))[:, 0] > 0
         end = u.copy()
-        for first, last in _runs(cut):
+        for first, last in runs(cut):
             if last - first < LEAST_RUN * height:
                 continue
             tip = outwards * float((outwards * u[first:last]).max())
@@ -82,7 +82,7 @@ def cut_edges(
     return edges
 
 
-def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     change = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     return list(zip(change[::2].tolist(), change[1::2].tolist(), strict=True))
 

@@ -14,6 +14,7 @@ from lookbeyond.geometry.projection import equirectangular_directions
 
 from .cut import cut_edges, extend_cut
 from .faces import Face, faces_of, sample
+from .front import draw_fronts, draw_shadow, find_fronts, find_shadow
 from .pattern import patterns_of, seen_pattern
 from .picture import PhotoPicture, Picture, SpherePicture
 from .render import map_faces, render_faces, soften_edges
@@ -103,7 +104,11 @@ def draw_room(
         plate = _laid_over(picture, plate, share, painted.heading_rad)
     else:
         edges = cut_edges(seen, layout, faces, measured, unit)
+        shadow = find_shadow(seen, layout)
+        if shadow is not None:
+            draw_shadow(shadow, painted.heading_rad, colour, unit)
         extend_cut(edges, painted.position, painted.heading_rad, colour, furnished)
+        draw_fronts(find_fronts(seen, layout, measured, unit), painted.heading_rad, colour, furnished, unit)
     return DrawnPlace(colour, furnished, plate, distance)
 
 

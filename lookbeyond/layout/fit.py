@@ -31,7 +31,7 @@ from .gate import Place, judge, signs_of
 from .prediction import all_around, predict
 from .rectilinear import AZIMUTHS, RectilinearRoom
 from .search import best_room
-from .sky import measure_sky
+from .sky import SkyEvidence, evidence_of_sky
 
 _HEIGHTS_M = (1.7, 15.0)
 """Lowest and highest plausible room, floor to ceiling."""
@@ -94,7 +94,7 @@ def fit_layout(
     small = camera.resized(max(2, round(width * side)), max(2, round(height * side)))
     inside = np.exp(grid_in_photo(prediction.distance, small, small.width, small.height)) * camera_height
     things = grid_in_photo(prediction.kinds[THING], small, small.width, small.height)
-    sky = measure_sky(photo, level).evidence
+    sky = evidence_of_sky(photo, level)
     return _outcome(evidence, room, contrast, sky, camera.position, heading, camera_height, (inside, things), small)
 
 
@@ -140,21 +140,22 @@ def fit_layout_panorama(
             picture = extract_perspective(_shrunk(colour, focal), camera)
             if fov == span:
                 pictures.append(PictureLines(picture, camera))
-                skies.append(measure_sky(picture, camera).evidence)
+                skies.append(evidence_of_sky(picture, camera))
             else:
                 canvases.append(place_on_canvas(picture, camera))
     prediction = all_around(predict(network, canvases))
     evidence = Evidence(prediction, np.ones((CELL_ROWS, ALL_COLUMNS), bool), pictures)
     room, contrast = best_room(evidence)
     inside = np.exp(prediction.distance) * camera_height
-    sky, place = float(np.median(skies)), np.array(origin, float)
+    sky = SkyEvidence(float(np.median([one.blue for one in skies])), float(np.median([one.white for one in skies])))
     things = prediction.kinds[THING]
+    place = np.array(origin, float)
     return _outcome(evidence, room, contrast, sky, place, heading_rad, camera_height, (inside, things), None)
 
 
 def _outcome(
-    evidence: Evidence, room: RectilinearRoom | None, contrast: float, sky: float, position: NDArray, heading: float,
-    unit: float, inside: tuple[NDArray, NDArray], camera: Camera | None,
+    evidence: Evidence, room: RectilinearRoom | None, contrast: float, sky: SkyEvidence, position: NDArray,
+    heading: float, unit: float, inside: tuple[NDArray, NDArray], camera: Camera | None,
 ) -> LayoutFit:  # fmt: skip
     sure, place, reason = judge(evidence, room, contrast, sky)
     if place == "room" and room is not None and not _HEIGHTS_M[0] <= (1 + room.ceiling) * unit <= _HEIGHTS_M[1]:

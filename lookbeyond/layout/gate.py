@@ -11,6 +11,7 @@ from lookbeyond.models.layout_network import THING
 from .canvas import CELL_ROWS, PIXEL_RAD
 from .evidence import Evidence
 from .rectilinear import AZIMUTHS, RectilinearRoom
+from .sky import SkyEvidence
 
 Place = Literal["room", "open", "neither"]
 SURE = 0.5
@@ -22,7 +23,11 @@ what is painted around them. The one that did not was the least sure, with 0.006
 _EDGES_SHOWN = 0.2
 """Share of a supposed room's visible edges on which there is a line; or a third of its columns show where it ends."""
 _SKY_ALONE, _SKY_WITH_NETWORK = 0.6, 0.2
-"""Evidence of sky from which a place is open by itself, and when the network thinks so, too."""
+"""Evidence of blue sky from which a place is open by itself, and when the network thinks so, too."""
+_WHITE_ALONE, _WHITE_WITH_NETWORK = 0.7, 0.1
+"""The same of white sky, under which no room may be nearly sure, either."""
+_OPEN_AT_ALL, _ROOM_AT_MOST = 0.3, 0.25
+"""What the network must think of an open place to support a white sky; confidence of the room that it may overrule."""
 _OPEN_RIGHT = 0.95
 """Of as many open places as rooms, how many that pass for open are."""
 
@@ -64,14 +69,18 @@ _SIGN_BASE = -3.642
 right."""
 
 
-def judge(evidence: Evidence, room: RectilinearRoom | None, contrast: float, sky: float) -> tuple[float, Place, str]:
-    """Confidence, place, and the reason in words. sky: evidence of it, 0..1."""
+def judge(
+    evidence: Evidence, room: RectilinearRoom | None, contrast: float, sky: SkyEvidence
+) -> tuple[float, Place, str]:
+    """Confidence, place, and the reason in words."""
     signs, sure = np.zeros(len(SIGNS)), 0.0
     if room is not None:
         signs = signs_of(evidence, room, contrast)
         sure = float(1 / (1 + np.exp(-(_SIGN_BASE + _SIGN_WEIGHTS @ signs))))
-    is_sky = sky > _SKY_ALONE or (sky > _SKY_WITH_NETWORK and evidence.prediction.open_place > 0.5)
-    if is_sky and sure < SURE:
+    network = evidence.prediction.open_place
+    is_blue = sky.blue > _SKY_ALONE or (sky.blue > _SKY_WITH_NETWORK and network > 0.5)
+    is_white = sky.white > _WHITE_ALONE or (sky.white > _WHITE_WITH_NETWORK and network > _OPEN_AT_ALL)
+    if (is_blue and sure < SURE) or (is_white and sure < _ROOM_AT_MOST):
         return _OPEN_RIGHT, "open", "An open place: there is sky in the photo, and no ceiling that fits."
     if room is None:
         return 0.0, "neither", "No room could be fitted: the walls that the photo seems to show do not close around it."

@@ -11,6 +11,7 @@ from lookbeyond.geometry.layout import RoomLayout
 from lookbeyond.geometry.panorama import Panorama, Place, Plate
 from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.photo.exposure import exposed
+from lookbeyond.photo.grain import with_grain
 
 from .draw import DrawnPlace, draw_room
 from .fit import fit_layout, fit_layout_panorama
@@ -106,14 +107,23 @@ def draw_place(
     return replace(painted, place=found.place)
 
 
-def darkened(world: Panorama, photo: NDArray[np.uint8], stops: float) -> Panorama:
-    """A world that was drawn in the light of a photo so many stops brighter, in the light of the photo itself."""
-    if not stops or world.photo_camera is None:
+def as_taken(world: Panorama, photo: NDArray[np.uint8], clean: NDArray[np.uint8], stops: float, seed: int) -> Panorama:
+    """A world that was drawn from a photo without its noise and so many stops brighter: in the photo's own light, with
+    noise like its own around it, and with the photo itself."""
+    if world.photo_camera is None or (not stops and clean is photo):
         return world
-    colour = exposed(world.colour, -stops)
-    placed = PlacedPhoto.of(photo, world.photo_camera, colour.shape[1], world.heading_rad)
-    plate = None if world.plate is None else replace(world.plate, colour=exposed(world.plate.colour, -stops))
-    return replace(world, colour=placed.over(colour), plate=plate)
+    width, camera = world.colour.shape[1], world.photo_camera
+    placed = PlacedPhoto.of(photo, camera, width, world.heading_rad)
+    drawn = PlacedPhoto.of(exposed(clean, -stops), camera, width, world.heading_rad)
+    taken_away = (placed.colour.astype(np.float32) - drawn.colour)[placed.alpha == 1]
+    # by its median: what was clipped when it was made brighter is no noise
+    deviation = np.median(np.abs(taken_away), 0) / 0.6745 if taken_away.size else np.zeros(3)
+
+    def developed(colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return with_grain(exposed(colour, -stops), deviation, seed) if deviation.max() >= 1 else exposed(colour, -stops)
+
+    plate = None if world.plate is None else replace(world.plate, colour=developed(world.plate.colour))
+    return replace(world, colour=placed.over(developed(world.colour)), plate=plate)
 
 
 def understand_panorama(panorama: Panorama, network: LayoutNetwork, room: Room = "auto") -> Panorama:

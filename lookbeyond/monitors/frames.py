@@ -248,8 +248,8 @@ def _misaligned(
     expected = frame.colour.copy()
     cv2.copyTo(reference, inside.view(np.uint8), expected)
     expected = np.asarray(cv2.blur(expected, SMOOTH), np.uint8)
-    told_grey = cv2.cvtColor(expected, cv2.COLOR_RGB2GRAY)
-    slope = _slope(told_grey)
+    expected_grey = cv2.cvtColor(expected, cv2.COLOR_RGB2GRAY)
+    slope = _slope(expected_grey)
     textured = inside & (slope > TEXTURE)
     countable = np.count_nonzero(textured)
     if countable < LEAST_JUDGED * inside.size:
@@ -260,7 +260,7 @@ def _misaligned(
     if np.count_nonzero(shifted) < LEAST_OFF * countable:
         return 0.0
     shown_grey = cv2.cvtColor(frame.soft, cv2.COLOR_RGB2GRAY)
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(told_grey, shown_grey, None)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(expected_grey, shown_grey, None)
     moved = cv2.remap(
         frame.soft, _grid(*flow.shape[:2]) + flow, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )

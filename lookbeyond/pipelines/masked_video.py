@@ -192,10 +192,8 @@ class MaskedVideoPipeline(WanVACEPipeline):
             schedule = _Schedule(num_inference_steps, strength, max_guidance_scale, guided_share)
             texts = (prompt, negative_prompt) if max_guidance_scale > 1 else (prompt,)
             made_of = passes if fusion == "spatial" else passes[:1]
-            conditioning = self._conditioning(
-                made_of, both, part, weights, references, conditioning_scale, texts, generator
-            )
-            made = self._denoise(conditioning, schedule, part.of(colour), generator, callback_on_step_end)
+            inputs = self._conditioning(made_of, both, part, weights, references, conditioning_scale, texts, generator)
+            made = self._denoise(inputs, schedule, part.of(colour), generator, callback_on_step_end)
             colour[part.frames, :, part.rows, part.columns] = made.to(colour)
         wanted = slice(-1, None) if frames == "last" else slice(None)
         colour, guidance = colour[wanted, :, :height, :width], guidance[wanted]
@@ -244,14 +242,14 @@ class MaskedVideoPipeline(WanVACEPipeline):
 
     def _denoise(
         self,
-        conditioning: _Conditioning,
+        inputs: _Conditioning,
         schedule: _Schedule,
         colour: torch.Tensor,
         generator: torch.Generator | None,
         callback: Callable[[Any, int, int, dict], Any] | None,
     ) -> torch.Tensor:
         """The frames of one part [N, 3, h, w] in -1..1, holes and all; `colour` is what it may start from."""
-        device, begin, ahead = self._execution_device, schedule.begin, conditioning.ahead
+        device, begin, ahead = self._execution_device, schedule.begin, inputs.ahead
         frames = (len(colour) - 1) // self.vae_scale_factor_temporal + 1
         sides = (side // self.vae_scale_factor_spatial for side in colour.shape[-2:])
         shape = (1, self.transformer.config.in_channels, ahead + frames, *sides)
@@ -260,11 +258,11 @@ class MaskedVideoPipeline(WanVACEPipeline):
         latents = noise
         if begin:
             self.scheduler.set_begin_index(begin)
-            start = torch.cat([*conditioning.references, self.latents.encode(colour)], 2)
+            start = torch.cat([*inputs.references, self.latents.encode(colour)], 2)
             latents = torch.lerp(start.float(), noise, self.scheduler.sigmas[begin].to(noise))
         for step, timestep in enumerate(self.scheduler.timesteps[begin:], 1):
             scale = schedule.guidance_scale if schedule.guides(begin + step) else 1.0
-            fused = self._fused_velocity(latents, timestep, conditioning, scale)
+            fused = self._fused_velocity(latents, timestep, inputs, scale)
             sigma = self.scheduler.sigmas[begin + step - 1].to(latents)
             expected = latents - sigma * fused.float()
             latents = self.scheduler.step(fused, timestep, latents, return_dict=False)[0]
@@ -276,16 +274,14 @@ class MaskedVideoPipeline(WanVACEPipeline):
         self.maybe_free_model_hooks()
         return made
 
-    def _fused_velocity(
-        self, latents: torch.Tensor, timestep, conditioning: _Conditioning, guidance_scale: float
-    ) -> torch.Tensor:
+    def _fused_velocity(self, latents: torch.Tensor, timestep, inputs: _Conditioning, guidance_scale: float):
         """[1, C, P R + T, h, w]: both passes' velocities, mixed where they share latents."""
-        rows = conditioning.rows(latents)
-        velocity = self._velocities(rows, timestep, conditioning.words[0], conditioning.conditions, conditioning.scales)
+        rows = inputs.rows(latents)
+        velocity = self._velocities(rows, timestep, inputs.words[0], inputs.conditions, inputs.scales)
         if guidance_scale > 1:
-            free = self._velocities(rows, timestep, conditioning.words[1], conditioning.conditions, conditioning.scales)
+            free = self._velocities(rows, timestep, inputs.words[1], inputs.conditions, inputs.scales)
             velocity = free + guidance_scale * (velocity - free)
-        return conditioning.mixed(velocity)
+        return inputs.mixed(velocity)
 
     def _velocities(self, rows, timestep, words, conditions, scales) -> torch.Tensor:
         """The network's outputs [P, C, T, h, w] for the passes' noisy latents, each with its condition."""

@@ -13,12 +13,13 @@ from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, Place, View
 from lookbeyond.layout.photo import lay_sphere
 from lookbeyond.layout.prediction import built_in_network
-from lookbeyond.layout.world import FoundPlace, Room, Unseen, darkened, draw_place, find_place, understand_panorama
+from lookbeyond.layout.world import FoundPlace, Room, Unseen, as_taken, draw_place, find_place, understand_panorama
 from lookbeyond.models.autoencoder import spatial_scale_factor
 from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.monitors.findings import WatchedFrame
 from lookbeyond.monitors.frames import watch_frames
 from lookbeyond.photo.exposure import exposed, missing_stops
+from lookbeyond.photo.grain import denoised
 from lookbeyond.presets.memory import MemoryPlan
 
 from .full_size import WarpedFrame, shrunk_view, warp_frames
@@ -117,17 +118,18 @@ class ScenePipeline:
         unseen = unseen or self.settings.unseen
         distance = found.distance(camera, camera_height, DISTANCE_WIDTH)
         drawn = found.drawn and unseen != "as-painted"
-        if not drawn:
-            lit, stops = photo, 0.0
+        # noise is taken away only now: with it go faint lines, by which the room was found
+        clean = denoised(lit) if drawn else photo
+        stops = stops if drawn else 0.0
         painted_width = min(width, LIGHT_WIDTH) if drawn else width
         if distance is not None and found.open and drawn:
-            panorama = bare_panorama(lit, camera, camera_height, painted_width, distance)
+            panorama = bare_panorama(clean, camera, camera_height, painted_width, distance)
         else:
             steps = self.settings.panorama_steps
             if drawn:
                 steps = max(1, steps // 2)  # the light of surfaces that are drawn over it needs no more
             panorama = self.panorama(
-                lit, camera, camera_height=camera_height, width=painted_width,
+                clean, camera, camera_height=camera_height, width=painted_width,
                 num_inference_steps=steps, coarse_noise=self.settings.panorama_coarse_noise,
                 distance=distance, generator=torch.Generator().manual_seed(seed),
                 callback_on_step_end=_progress(callback, "Painting the panorama"),
@@ -136,7 +138,7 @@ class ScenePipeline:
         panorama = replace(panorama, preset=self.preset, seed=seed, revision=self.revision)
         if callback is not None and found.drawn:
             callback(0.9, "Drawing the place", panorama.shrunk(512).colour)
-        return darkened(draw_place(lit, panorama, found, unseen, width), photo, stops)
+        return as_taken(draw_place(clean, panorama, found, unseen, width), photo, clean, stops, seed)
 
     def measure_world(
         self,

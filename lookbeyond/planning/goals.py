@@ -33,7 +33,7 @@ Goal = ShowRoom | FromTo | EndOn
 
 
 @dataclass(frozen=True)
-class Limits:
+class SpeedLimits:
     """What a move may not exceed."""
 
     speed_m_s: float = 0.5
@@ -56,7 +56,7 @@ class MoveSettings:
     clearance_m: float = 0.3
     doubt: float = DOUBT
     """0..1: what the photo did not show may be nearer than the world says, by this share."""
-    limits: Limits = field(default_factory=Limits)
+    limits: SpeedLimits = field(default_factory=SpeedLimits)
     fps: float = 24.0
     frames: int = 0
     """0: as few as the limits allow."""

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from lookbeyond.errors import InputError
 
-from .goals import Limits
+from .goals import SpeedLimits
 from .route import SAMPLES, Curve
 
 RAMP_S = 1.5
@@ -20,7 +20,7 @@ BRAKING = 0.04
 
 
 def shares_of_way(
-    curve: Curve, headings: NDArray, pitches: NDArray, limits: Limits, fps: float, frames: int = 0
+    curve: Curve, headings: NDArray, pitches: NDArray, limits: SpeedLimits, fps: float, frames: int = 0
 ) -> NDArray[np.float64]:
     """The share [N] of the way's length, 0..1, at which each frame is.
 

@@ -22,7 +22,7 @@ import torch
 from tqdm import tqdm
 
 from lookbeyond.data.captures import captures, read_capture
-from lookbeyond.data.footage import Frame, Move
+from lookbeyond.data.footage import CameraMove, Frame
 from lookbeyond.data.panoramas import SHARDS
 from lookbeyond.data.reading import read_each
 from lookbeyond.data.realestate10k import annotations, read_move
@@ -155,7 +155,7 @@ def add_footage_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--real-estate", type=Path, nargs="+", default=[], help="RealEstate10K: ID.txt and ID/TIME.png")
 
 
-def read_footage(options: argparse.Namespace) -> list[Move]:
+def read_footage(options: argparse.Namespace) -> list[CameraMove]:
     """The camera moves that the options name; unusable ones are left out with a warning. InputError if none is left."""
     shots = [path for folder in (*options.shots, *options.captures) for path in captures(folder)]
     texts = [text for folder in options.real_estate for text in annotations(folder)]
@@ -165,7 +165,7 @@ def read_footage(options: argparse.Namespace) -> list[Move]:
     return moves
 
 
-def choose_frames(move: Move, rng: np.random.Generator, count: int = FRAMES) -> list[int]:
+def choose_frames(move: CameraMove, rng: np.random.Generator, count: int = FRAMES) -> list[int]:
     """Frames of a move, evenly from one anchor to another that it has not turned too far for."""
     if len(move.frames) < count:
         raise InputError(f"{move.name} has {len(move.frames)} frames; {count} are needed for a clip.")
@@ -264,7 +264,7 @@ def clip_of(frames: Sequence[Frame], vae: Autoencoder, rng: np.random.Generator)
 
 
 def cut_clips(
-    moves: Sequence[Move], vae: Autoencoder, folder: Path, clips_per_move: int, share: tuple[int, int] = (0, 1)
+    moves: Sequence[CameraMove], vae: Autoencoder, folder: Path, clips_per_move: int, share: tuple[int, int] = (0, 1)
 ) -> Path:
     """A shard of clips of every move, in a folder of their own below `folder`, which is returned.
 

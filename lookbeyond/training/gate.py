@@ -47,7 +47,7 @@ class Judged:
 
 
 @dataclass(frozen=True, eq=False)
-class Gate:
+class GateFit:
     """confidence = 1 / (1 + exp(-(base + weights @ signs)))"""
 
     weights: NDArray[np.float64]
@@ -102,7 +102,7 @@ def _seen(
     return np.ascontiguousarray(image), float(np.clip(fov, 0.2, 2.2)), pitch, roll
 
 
-def fit_gate(judged: Judged) -> Gate:
+def fit_gate(judged: Judged) -> GateFit:
     """The logistic regression, its weights held small in units of the signs' own spread."""
     mean, spread = judged.signs.mean(0), judged.signs.std(0) + 1e-6
     values = torch.from_numpy((judged.signs - mean) / spread)
@@ -119,7 +119,7 @@ def fit_gate(judged: Judged) -> Gate:
 
     search.step(loss)
     weights = slopes.detach().numpy() / spread
-    return Gate(weights, float(base.detach()) - float(weights @ mean))
+    return GateFit(weights, float(base.detach()) - float(weights @ mean))
 
 
 def cross_validated(judged: Judged, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -133,7 +133,7 @@ def sample_of(stored: StoredPhoto, rng: np.random.Generator | None) -> dict[str,
     }  # fmt: skip
 
 
-class Photos:
+class LayoutPhotos:
     """Batches of photos; a shard joins every few steps, since rendering may still be going on."""
 
     def __init__(self, folders: Sequence[Path], batch: int, device: str):
@@ -209,7 +209,7 @@ def main(argv: list[str] | None = None) -> None:
     loop.run(
         accelerator,
         {"layout": network},
-        Photos(options.photos, options.batch, options.device),
+        LayoutPhotos(options.photos, options.batch, options.device),
         lambda batch: layout_loss(network, batch),
         options,
         ahead=True,

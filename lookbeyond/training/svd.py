@@ -20,7 +20,7 @@ from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionM
 from diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion import _resize_with_antialiasing
 from transformers import CLIPVisionModelWithProjection
 
-from lookbeyond.data.footage import Move
+from lookbeyond.data.footage import CameraMove
 from lookbeyond.data.reading import log, read_each
 from lookbeyond.errors import InputError, one_line
 from lookbeyond.geometry.projection import plucker_rays
@@ -41,7 +41,7 @@ FREE_SHARE = 0.1
 
 
 @dataclass(frozen=True)
-class Backbone:
+class PublishedNetworks:
     """What stays as it was published."""
 
     unet: UNetSpatioTemporalConditionModel
@@ -66,7 +66,7 @@ class Lora(torch.nn.Module):
         save_lora(self.of[0], Path(folder))
 
 
-def load_backbone(model: str, device: str, dtype: torch.dtype) -> Backbone:
+def load_backbone(model: str, device: str, dtype: torch.dtype) -> PublishedNetworks:
     """The frozen parts of SVD; InputError when the model is not here, or is another one."""
     parts = {"unet": UNetSpatioTemporalConditionModel, "vae": AutoencoderKLTemporalDecoder}
 
@@ -91,10 +91,10 @@ def load_backbone(model: str, device: str, dtype: torch.dtype) -> Backbone:
         raise InputError(f"The UNet in {model} is not conditioned on an image; give an image-to-video model.")
     for part in loaded.values():
         part.to(device).eval().requires_grad_(False)
-    return Backbone(**loaded)
+    return PublishedNetworks(**loaded)
 
 
-def adapters(backbone: Backbone, rank: int, begin_with: Path | None = None) -> dict[str, torch.nn.Module]:
+def adapters(backbone: PublishedNetworks, rank: int, begin_with: Path | None = None) -> dict[str, torch.nn.Module]:
     """The LoRA and the raymap encoder in their places, new or those of an earlier run; in float32, to be trained.
 
     Raises InputError when they were trained for another model.
@@ -120,11 +120,11 @@ class MovingFrames:
     """Batches of clips out of footage: "frames" [B, N, 3, H, W] in -1..1 and "rays" [B, N, 6, h, w]."""
 
     def __init__(
-        self, moves: Sequence[Move], *, count: int, size: tuple[int, int], factor: int, batch: int, device: str
+        self, moves: Sequence[CameraMove], *, count: int, size: tuple[int, int], factor: int, batch: int, device: str
     ):
         """count: frames of a clip; size: their width and height; factor: pixels a latent."""
 
-        def long_enough(move: Move) -> Move:
+        def long_enough(move: CameraMove) -> CameraMove:
             choose_frames(move, np.random.default_rng(0), count)
             return move
 
@@ -156,7 +156,7 @@ class MovingFrames:
         raise InputError(f"Twenty clips of {move.name} and others could not be read; the warnings say why.")
 
 
-def denoising_loss(backbone: Backbone, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def denoising_loss(backbone: PublishedNetworks, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """SVD's own objective (EDM with v-prediction): squared error of what the UNet gives, noise levels log-normal."""
     frames, rays = batch["frames"], batch["rays"]
     count, device = len(frames), frames.device

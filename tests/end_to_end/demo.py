@@ -9,14 +9,12 @@ import contextlib
 import json
 import math
 import os
-import platform
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -33,6 +31,7 @@ from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camer
 from lookbeyond.geometry.projection import extract_perspective
 from lookbeyond.geometry.transforms import read_transforms
 from lookbeyond.photo.pixels import linear_to_srgb
+from tests.support.machine import PeakMemory, machine
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -195,30 +194,6 @@ def end(session: subprocess.Popen, runtime: Path, patience_s: float = 5.0) -> No
             service.terminate()
 
 
-class PeakMemory(threading.Thread):
-    """Watches what the processes that `pid` started, and theirs, hold at most (resident bytes)."""
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self.peak = 0
-        self._process = psutil.Process(pid)
-        self._stopped = threading.Event()
-
-    def run(self) -> None:
-        while not self._stopped.wait(0.25):
-            total = 0
-            try:
-                for child in self._process.children(recursive=True):
-                    total += child.memory_info().rss
-            except psutil.Error:
-                continue
-            self.peak = max(self.peak, total)
-
-    def stop(self) -> None:
-        self._stopped.set()
-        self.join()
-
-
 # --- after Blender: figures -------------------------------------------------------------------------------
 
 
@@ -250,12 +225,6 @@ def figures(settings: Settings, photo: NDArray[np.uint8], out: Path) -> dict[str
         "heading_deg": round(math.degrees(heading_pitch_roll(cameras[0])[0]), 1),
         "frames": len(list((out / "frames").glob("*.png"))),
     }
-
-
-def machine() -> str:
-    memory = psutil.virtual_memory().total / 2**30
-    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return f"{os.cpu_count()} CPU cores, {memory:.0f} GiB memory, {system}"
 
 
 def produce(settings: Settings, out: Path, blender_python: Path) -> dict:

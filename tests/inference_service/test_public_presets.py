@@ -13,7 +13,7 @@ from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS
 from lookbeyond import presets
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.transforms import read_transforms, write_transforms
-from tests.lookbeyond.presets.hub import running_hub
+from tests.support.hub import running_hub
 from tests.support.public_presets import SMALL_WIDE, save_tiny_vace, write_local
 from tests.support.service import contents
 

@@ -17,7 +17,7 @@ from lookbeyond.pipelines import loading
 from lookbeyond.pipelines.guidance import warp_guidance
 from lookbeyond.presets import memory
 from lookbeyond.presets.memory import MEASURES_IN
-from tests.lookbeyond.pipelines.tiny import svd_views_pipeline, wan_vace
+from tests.support.tiny import svd_views_pipeline, wan_vace
 
 
 def test_the_shipped_preset_does_an_eighth_of_the_published_work():

@@ -31,13 +31,12 @@ from lookbeyond.pipelines.views import ViewsPipeline
 from lookbeyond.training import loop
 from tests.lookbeyond.models.test_reversed_motion import reversed_unet
 from tests.lookbeyond.pipelines import test_scene, test_svd
-from tests.lookbeyond.pipelines.test_depth import tiny_depth_anything
-from tests.lookbeyond.pipelines.test_outpaint import tiny_fill, tiny_inpainting, tiny_xl
 from tests.lookbeyond.pipelines.test_scene import room  # noqa: F401, a fixture
-from tests.lookbeyond.pipelines.tiny import panorama_pipeline, svd_unet, views_pipeline, wan_vace
-from tests.lookbeyond.pretend import pretended_gpu
 from tests.lookbeyond.training.test_loop import fresh_state  # noqa: F401, a fixture
 from tests.lookbeyond.training.test_trainers import TRAINERS, arguments, data, small  # noqa: F401, fixtures
+from tests.support.pretend import pretended_gpu
+from tests.support.tiny import panorama_pipeline, svd_unet, views_pipeline, wan_vace
+from tests.support.tiny_public import tiny_depth_anything, tiny_fill, tiny_inpainting, tiny_xl
 
 PRETENDING = "LOOKBEYOND_TESTS_PRETEND"
 SETTINGS = replace(test_scene.SETTINGS, name="builtin")  # a world is signed with a preset that there is

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from lookbeyond import presets
-from tests.lookbeyond.pipelines.test_depth import tiny_depth_anything
-from tests.lookbeyond.pipelines.tiny import wan_vace
+from tests.support.tiny import wan_vace
+from tests.support.tiny_public import tiny_depth_anything
 
 DEPTH = "depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf"
 SMALL_WIDE = (64, 32)

@@ -13,7 +13,7 @@ from lookbeyond.exchange.camera_move import CameraMove
 from lookbeyond.exchange.cameras_json import write_transforms_move
 from lookbeyond.files import write_json
 from lookbeyond.geometry.cameras import Camera
-from lookbeyond.planning.goals import EndOn, FromTo, Goal, Limits, MoveSettings, ShowRoom
+from lookbeyond.planning.goals import EndOn, FromTo, Goal, MoveSettings, ShowRoom, SpeedLimits
 
 MOVE_FILE = "move.json"
 MOVE_VERSION = 1
@@ -55,7 +55,9 @@ class PlanMove(ShotUnit, tag="move", frozen=True, kw_only=True):
     @property
     def settings(self) -> MoveSettings:
         """Raises InputError for impossible settings."""
-        return MoveSettings(self.clearance, self.doubt, Limits(self.speed, self.turn, self.jerk), self.fps, self.frames)
+        return MoveSettings(
+            self.clearance, self.doubt, SpeedLimits(self.speed, self.turn, self.jerk), self.fps, self.frames
+        )
 
     def run(self, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
         from lookbeyond.planning.plan import plan_move  # SciPy and scikit-image, which the service does without

@@ -514,3 +514,11 @@ def test_a_picture_of_linear_light_keeps_its_own_range(lookbeyond, tmp_path):
     assert (code, err) == (0, "")
     # exposed, as the picture was, for a middle grey
     np.testing.assert_allclose(read_linear(tmp_path / "W/panorama.exr"), 2 * light, rtol=1e-3)
+
+
+def test_ctrl_c_while_the_command_is_loaded_is_no_traceback(tmp_path):
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    command = [sys.executable, "-m", "inference_service.cli", "doctor"]
+    ended = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "Stopped; no output was written.\n")

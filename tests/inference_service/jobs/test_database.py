@@ -152,7 +152,12 @@ def test_ended_jobs_keep_no_cameras_and_no_files_in_memory(store, tmp_path, monk
             status = jobs.statuses.of(jobs.recall(jobs.jobs[shot.id]))
             assert len(status.artifacts) == 3 * frames + 2
             assert sum(len(job.artifacts) for job in jobs.jobs.values()) <= 30
+        jobs.drop_unasked()
+        assert any(job.artifacts for job in jobs.jobs.values())  # someone has asked a moment ago
+        monkeypatch.setattr(ended, "RECALLED_S", 0)
+        jobs.drop_unasked()
+        assert not any(job.artifacts or job.done or job.identities for job in jobs.jobs.values())
         again, new = jobs.submit(requests[0], "r")
-        assert again.id == shots[0].id and not new
+        assert again.id == shots[0].id and not new and len(again.artifacts) == 17
         jobs.reopen(again)
         assert again.state == "done" and len(again.artifacts) == 17  # with the cameras it asked for

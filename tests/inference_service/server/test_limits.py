@@ -12,10 +12,12 @@ import zmq
 
 from benchmarks.fuzz import Sender
 from inference_service.client import ShotRequest
+from inference_service.server import presets as server_presets
 from inference_service.server.dispatch import Dispatcher
 from inference_service.server.incoming import MAX_UNFINISHED_BYTES, Incoming
 from inference_service.server.server import Server
 from inference_service.wire import codec, messages
+from lookbeyond import presets
 from lookbeyond.geometry.cameras import placed_camera
 from tests.support.service import Service, path_cameras, world_request
 
@@ -177,3 +179,16 @@ def test_of_a_long_message_no_more_than_four_frames_are_kept_at_once():
 def test_a_large_message_is_refused_with_its_own_id(service: Service, kind):
     with service.client() as client, pytest.raises(Exception, match=r"not complete|world or a shot"):
         client.connection.ask(messages.Submit(kind, {"seed": "x" * 200_000}))
+
+
+def test_what_is_installed_is_not_looked_up_at_every_greeting(monkeypatch):
+    looked = []
+    available = presets.available
+    monkeypatch.setattr(presets, "available", lambda: looked.append(1) or available())
+    shown = server_presets.Presets()
+    for _ in range(3):
+        assert "builtin" in [preset["name"] for preset in shown.available()]
+    assert len(looked) == 1
+    monkeypatch.setattr(server_presets, "AVAILABLE_S", 0)
+    shown.available()
+    assert len(looked) == 2

@@ -296,5 +296,5 @@ def test_the_store_is_checked_and_repaired(tmp_path, capsys):
     code, said = check()
     assert code == 1 and f"DAMAGED clip   {OTHER}" in said and f"DAMAGED file   {sha256}" in said and UNIT not in said
     code, said = check("--repair")
-    assert code == 0 and "2 damaged entries and removed" in said
+    assert code == 0 and "2 damaged entries, removed" in said
     assert check()[0] == 0 and store.has_unit(UNIT) and not store.has_unit(OTHER)

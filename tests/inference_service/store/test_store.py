@@ -9,9 +9,10 @@ from collections import namedtuple
 import pytest
 
 from inference_service.store import housekeeping, marks
+from inference_service.store import store as store_module
 from inference_service.store.housekeeping import entries, prune, sweep
 from inference_service.store.store import Store
-from inference_service.wire.files import Artifact, written_whole
+from inference_service.wire.files import Artifact, file_sha256, written_whole
 from inference_service.wire.leftovers import sweep_leftovers
 from lookbeyond.errors import StorageError
 
@@ -157,3 +158,19 @@ def test_a_store_behind_a_link_is_a_store_and_strays_are_nobodys(tmp_path):
     assert again.has_unit(UNIT) and [entry.name for entry in entries(again) if UNIT in entry.name]
     prune(again, set(), quota_bytes=0, spare_s=0)
     assert (tmp_path / "store").is_symlink() and not again.has_unit(UNIT)
+
+
+def test_what_was_hashed_is_remembered_while_it_is_in_use(store, tmp_path, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(store_module, "file_sha256", lambda path: hashed.append(path.name) or file_sha256(path))
+    monkeypatch.setattr(store_module, "MAX_HASHED", 2)
+    names = []
+    for text in ("a", "b", "c"):
+        (tmp_path / text).write_text(text)
+        names.append(store.add_file(tmp_path / text))
+    hashed.clear()
+    a, b, c = names
+    for name in (a, b, a, c, a):  # b is the one that nobody has asked about for longest
+        assert store.has_file(name)
+    assert hashed == [a, b, c]
+    assert store.has_file(b) and store.has_file(b) and hashed == [a, b, c, b]

@@ -44,6 +44,8 @@ EXAMPLES = [
     messages.ChangeHint("b" * 64),
     messages.Get("b" * 64, "frames/0001.png", 0, 10),
     messages.Data("b" * 64, "frames/0001.png", 0),
+    messages.Locate("b" * 64, ("frames/0001.png",)),
+    messages.Located(("c" * 64,), ("frames/0001.png",)),
     messages.ReportDamage("b" * 64, "frames/0001.png"),
     messages.Cancel("b" * 64),
     messages.Cancel(unit="c" * 64),

@@ -18,7 +18,7 @@ from lookbeyond.geometry.keyframes import plan_shot
 from lookbeyond.geometry.projection import equirectangular_directions
 from lookbeyond.pipelines.network_frames import Ablation
 from lookbeyond.pipelines.scene import ScenePipeline
-from tests.lookbeyond.pipelines.tiny import panorama_pipeline, views_pipeline
+from tests.support.tiny import panorama_pipeline, views_pipeline
 
 
 @pytest.fixture(scope="module")

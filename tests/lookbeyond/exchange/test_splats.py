@@ -9,30 +9,13 @@ from lookbeyond.errors import InputError
 from lookbeyond.evaluation.scenes import held_out_room
 from lookbeyond.exchange.splat_files import read_ply, write_splats
 from lookbeyond.exchange.splats import Splats, add_frames, world_splats
-from lookbeyond.geometry.cameras import Camera, placed_camera
+from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.panorama import Panorama, Plate
 from lookbeyond.geometry.projection import extract_perspective
 from lookbeyond.geometry.warping import warp_to_view
-from tests.lookbeyond.exchange.rasteriser import rasterise
+from tests.support.splats import aside, drawn, psnr
 
 SEEDS = (103, 109)
-
-
-def psnr(image, truth, mask):
-    return -10 * np.log10(np.square(image - truth)[mask].mean())
-
-
-def drawn(splats: Splats, camera: Camera):
-    """Through the quantities of the files, as every viewer would."""
-    logit = np.log(splats.opacity / (1 - splats.opacity))
-    f_dc = (splats.colour - 0.5) / 0.28209479177387814
-    return rasterise(camera, splats.position, np.log(splats.scale), splats.rotation, f_dc, logit)
-
-
-def aside(camera: Camera, metres: float) -> Camera:
-    pose = camera.camera_to_world.copy()
-    pose[:3, 3] += metres * camera.rotation[:, 0]
-    return Camera(camera.width, camera.height, camera.intrinsics, pose)
 
 
 @pytest.fixture(scope="module", params=SEEDS)

@@ -11,7 +11,7 @@ import pytest
 
 from lookbeyond.geometry.cameras import Camera, blender_intrinsics, opencv_to_opengl, placed_camera
 from lookbeyond.geometry.projection import equirectangular_directions, extract_perspective
-from tests.lookbeyond.geometry.box_room import BoxRoom, psnr
+from tests.support.box_room import BoxRoom, psnr
 
 ROOT = Path(__file__).parents[3]
 BLENDER = next(

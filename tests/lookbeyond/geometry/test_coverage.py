@@ -12,7 +12,7 @@ from lookbeyond.geometry.keyframes import coverage as walked_share
 from lookbeyond.geometry.keyframes import reach
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import equirectangular_directions
-from tests.lookbeyond.geometry.box_room import BoxRoom
+from tests.support.box_room import BoxRoom
 
 
 @pytest.fixture(scope="module")

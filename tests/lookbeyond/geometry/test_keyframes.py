@@ -19,7 +19,7 @@ from lookbeyond.geometry.keyframes import (
     reach,
 )
 from lookbeyond.geometry.panorama import Panorama
-from tests.lookbeyond.geometry.box_room import BoxRoom
+from tests.support.box_room import BoxRoom
 
 PANORAMA = BoxRoom().panorama(256, 256)
 LIMIT = math.radians(40)

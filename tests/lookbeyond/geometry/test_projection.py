@@ -18,7 +18,7 @@ from lookbeyond.geometry.projection import (
     plucker_rays,
     sample_equirectangular,
 )
-from tests.lookbeyond.geometry.box_room import psnr
+from tests.support.box_room import psnr
 
 
 def degrees_between(first, second):

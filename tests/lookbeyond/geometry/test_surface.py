@@ -9,7 +9,7 @@ import pytest
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.surface import BLOCK, surface_of
-from tests.lookbeyond.geometry.box_room import BoxRoom
+from tests.support.box_room import BoxRoom
 
 ROOM = BoxRoom()
 PANORAMA = ROOM.panorama(256, 256)

@@ -10,7 +10,7 @@ from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import equirectangular_directions, extract_perspective
 from lookbeyond.geometry.warping import known_share, warp_to_view
-from tests.lookbeyond.geometry.box_room import BoxRoom, psnr
+from tests.support.box_room import BoxRoom, psnr
 
 ROOM = BoxRoom()
 FOV = math.radians(75)

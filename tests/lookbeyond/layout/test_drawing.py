@@ -16,6 +16,7 @@ from lookbeyond.layout import world
 from lookbeyond.layout.cut import cut_edges, extend_cut
 from lookbeyond.layout.draw import draw_room
 from lookbeyond.layout.faces import faces_of
+from lookbeyond.layout.front import draw_fronts, draw_shadow, find_fronts, find_shadow
 from lookbeyond.layout.open_place import draw_open
 from lookbeyond.layout.pattern import SeenPattern, repeats
 from lookbeyond.layout.picture import PhotoPicture, SpherePicture
@@ -298,3 +299,74 @@ def test_a_desk_that_the_network_knows_does_not_become_the_floor():
     seen = find_clean(small, room, faces_of(room), measured.astype(np.float32), expected, things)
     assert (bare.clean & floor & beside).sum() > 100 and not (seen.clean & floor & beside).any()
     assert (seen.clean & floor).any()
+
+
+def test_a_post_that_the_lower_border_cuts_stands_on_the_floor():
+    """Its front ends where it stands, as a straight line."""
+    room, photo, _ = box_world()
+    camera, red = photo.camera, (170, 60, 50)
+    rays = camera.rays()
+    to_wall, face = room.cast(ORIGIN, rays)
+    low, high = np.array([1.4, -0.02, -1.6]) - ORIGIN, np.array([2.0, 0.14, 0.2]) - ORIGIN
+    with np.errstate(divide="ignore"):
+        ends = np.sort(np.stack([low / rays, high / rays]), 0)
+    near, far = ends[0].max(-1), ends[1].min(-1)
+    hit = (near < far) & (near > 0)
+    assert 10 < hit[-1].sum() < 38
+    measured = np.where(hit, near, to_wall).astype(np.float32)
+    seen = SeenFaces(replace(photo, pixels=np.where(hit[..., None], np.uint8(red), photo.pixels)), face, ~hit, hit)
+    (front,) = find_fronts(seen, room, measured, 1.0)
+    np.testing.assert_allclose(front.reach_m * np.cos(front.azimuth_rad), 1.2, atol=0.03)
+
+    view = map_faces(room, ORIGIN, 1024, 0.0)
+    colour, distance = np.full((512, 1024, 3), FLOOR, np.uint8), view.distance.copy()
+    draw_fronts([front], 0.0, colour, distance, 1.0)
+    points = ORIGIN + equirectangular_directions(1024, 512) * distance[..., None]
+    beyond = ~photo.locate(equirectangular_directions(1024, 512) + ORIGIN.astype(np.float32))[2]
+    drawn = beyond & (lab(colour)[..., 1] > 25)
+    assert drawn.sum() > 300
+    assert np.abs(points[drawn][:, 0] - 1.4).max() < 0.05  # it is upright, where the box's front is,
+    assert points[drawn][:, 2].min() < -1.55 and points[drawn][:, 2].max() < -0.6  # and reaches the floor
+    assert points[drawn][:, 1].min() > -0.05 and points[drawn][:, 1].max() < 0.17
+    on_floor = beyond & ~drawn
+    np.testing.assert_allclose(distance[on_floor], view.distance[on_floor], rtol=0.02)  # a pixel at its ends
+    shaded = (colour != FLOOR).any(-1) & on_floor
+    assert np.abs(points[shaded][:, 2] + 1.6).max() < 0.05 and points[shaded][:, 0].min() > 0.8
+
+
+def looking_down() -> tuple[RoomLayout, PhotoPicture]:
+    """A photo whose lower border lies on the floor."""
+    room, *_ = box_world()
+    camera = placed_camera(320, 240, math.radians(70), pitch_rad=math.radians(-20), position=tuple(ORIGIN))
+    return room, PhotoPicture(picture_of(room, camera.rays()), camera)
+
+
+def test_a_wide_thing_that_the_lower_border_cuts_only_casts_a_shadow():
+    room, photo = looking_down()
+    to_wall, face = room.cast(ORIGIN, photo.camera.rays())
+    table = np.zeros(face.shape, bool)
+    table[180:, 100:200] = True
+    seen = SeenFaces(photo, face, ~table, table)
+    assert find_fronts(seen, room, np.where(table, 0.6, 1.0) * to_wall, 1.0) == []
+    shadow = find_shadow(seen, room)
+    assert shadow is not None
+    colour = np.full((512, 1024, 3), FLOOR, np.uint8)
+    draw_shadow(shadow, 0.0, colour, 1.0)
+    below = ~photo.locate(equirectangular_directions(1024, 512) + ORIGIN.astype(np.float32))[2]
+    light = np.where(below, colour[..., 0] / FLOOR[0], np.nan)
+    middle = np.flatnonzero((colour != FLOOR).any((0, 2)))
+    column = light[:, int(np.median(middle))]
+    first = int(np.nanargmin(column))
+    assert 0.3 < column[first] < 0.5 and column[-1] > 0.9  # darkest at the border, none at the camera's feet
+    assert (np.diff(column[first:]) >= 0).all()
+    assert middle.max() - middle.min() < 0.5 * 1024 * 70 / 360  # under the table alone
+
+
+def test_a_rug_has_no_front_and_a_bare_floor_is_left_alone():
+    room, photo = looking_down()
+    to_wall, face = room.cast(ORIGIN, photo.camera.rays())
+    rug = np.zeros(face.shape, bool)
+    rug[200:, 100:130] = True
+    assert find_fronts(SeenFaces(photo, face, ~rug, rug), room, 0.97 * to_wall, 1.0) == []
+    bare = SeenFaces(photo, face, np.ones_like(rug), np.zeros_like(rug))
+    assert find_fronts(bare, room, to_wall, 1.0) == [] and find_shadow(bare, room) is None

@@ -1,4 +1,4 @@
-"""Sky is found where it is blue, smooth and above the horizon, and nowhere else."""
+"""Sky is found where it is blue or outshines the place, smooth and above the horizon, and nowhere else."""
 
 import math
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lookbeyond.geometry.cameras import placed_camera
-from lookbeyond.layout.sky import measure_sky
+from lookbeyond.layout.sky import evidence_of_sky, measure_sky, measure_white_sky
 
 CAMERA = placed_camera(320, 240, math.radians(70), pitch_rad=0.05)
 
@@ -59,4 +59,45 @@ def test_the_horizon_is_the_cameras():
 
 @pytest.mark.parametrize("level", [0, 255])
 def test_one_flat_colour_is_no_sky(level):
-    assert measure_sky(np.full((64, 64, 3), level, np.uint8), placed_camera(64, 64, 1.0)).share == 0
+    photo, camera = np.full((64, 64, 3), level, np.uint8), placed_camera(64, 64, 1.0)
+    assert measure_sky(photo, camera).share == 0 and measure_white_sky(photo, camera).evidence == 0
+
+
+def overcast(level: float, seed: int = 0) -> np.ndarray:
+    """The street under a white or grey sky, with the grain of a sensor."""
+    photo = street(seed)
+    sky = (photo[..., 2] > 175)[..., None] & (np.arange(240) < 150)[:, None, None]
+    photo = np.where(sky, level, 0.8 * photo)
+    return np.clip(photo + np.random.default_rng(seed).normal(0, 1.5, photo.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("level", [185, 225, 255])
+def test_an_overcast_sky_is_brighter_than_what_stands_before_it(seed, level):
+    sky = measure_white_sky(overcast(level, seed), CAMERA)
+    assert 0.3 < sky.share < 0.55 and sky.top > 0.95 and sky.brighter > 15 and sky.outlined > 0.9
+    evidence = evidence_of_sky(overcast(level, seed), CAMERA)
+    assert evidence.blue == 0 and evidence.white == sky.evidence > 0.8
+
+
+def room(ceiling: float, wall: float) -> np.ndarray:
+    """A wall straight ahead, side walls, a wooden floor, and a window that is as bright as can be."""
+    photo = np.full((240, 320, 3), wall, np.float64)
+    cv2.fillPoly(photo, [np.array([[0, 0], [320, 0], [250, 70], [70, 70]])], (ceiling,) * 3)
+    cv2.fillPoly(photo, [np.array([[0, 240], [320, 240], [250, 180], [70, 180]])], (130, 95, 60))
+    cv2.rectangle(photo, (130, 90), (210, 150), (255, 255, 255), -1)
+    return np.clip(photo + np.random.default_rng(0).normal(0, 1.5, photo.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("ceiling", "wall"), [(225, 205), (215, 150), (240, 235), (200, 100), (250, 120)])
+def test_a_white_ceiling_is_lit_by_its_room(ceiling, wall):
+    assert measure_white_sky(room(ceiling, wall), CAMERA).evidence < 0.1
+
+
+def test_a_white_wall_down_to_the_floor_and_a_bright_window_are_no_white_sky():
+    photo = overcast(235)
+    photo[:170] = 235
+    assert measure_white_sky(photo, CAMERA).evidence == 0
+    photo = np.full((240, 320, 3), (120, 110, 100), np.uint8)
+    photo[:100, 100:220] = 255
+    assert measure_white_sky(photo, CAMERA).evidence < 0.1

@@ -10,7 +10,7 @@ from torch import nn
 from lookbeyond.errors import InputError
 from lookbeyond.models.lora import WEIGHTS, add_lora, fuse_lora, load_lora, lora_parameters, save_lora
 from lookbeyond.models.raymap_encoder import SVD_CHANNELS, RaymapEncoder
-from tests.lookbeyond.pipelines.tiny import randomized, svd_unet
+from tests.support.tiny import randomized, svd_unet
 
 FRAMES, HEIGHT, WIDTH = 3, 8, 12
 

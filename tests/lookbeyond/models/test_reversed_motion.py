@@ -12,7 +12,7 @@ from benchmarks.gpu_setups import WrittenOut
 from lookbeyond.errors import InputError
 from lookbeyond.models.raymap_encoder import RaymapEncoder
 from lookbeyond.models.reversed_motion import ReversedMotion
-from tests.lookbeyond.pipelines.tiny import randomized, svd_unet
+from tests.support.tiny import randomized, svd_unet
 
 FRAMES = 5
 

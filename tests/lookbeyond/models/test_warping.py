@@ -13,8 +13,8 @@ from lookbeyond.geometry.surface import surface_of
 from lookbeyond.geometry.warping import warp_to_view
 from lookbeyond.models import warping
 from lookbeyond.models.warping import warp_to_views
-from tests.lookbeyond.geometry.box_room import BoxRoom, psnr
 from tests.lookbeyond.geometry.test_warping import CAMERAS, sphere, truth
+from tests.support.box_room import BoxRoom, psnr
 
 ROOM = BoxRoom()
 TARGETS = [

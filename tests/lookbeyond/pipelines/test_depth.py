@@ -16,6 +16,7 @@ from lookbeyond.geometry.projection import extract_perspective
 from lookbeyond.pipelines import depth
 from lookbeyond.pipelines.depth import DepthPipeline, _lengths, fitted
 from lookbeyond.pipelines.guidance import Guidance, image_tensor, warp_guidance
+from tests.support.tiny_public import tiny_depth_anything
 
 
 class Oracle(DepthPipeline):
@@ -170,21 +171,6 @@ def test_frames_of_any_size_are_seen_with_sides_that_the_network_takes():
         whole = pipeline.complete(torch.rand(2, 3, height, width) * 2 - 1, guidance, cameras)
         assert whole.shape == known.shape and bool((whole > 0).all() and whole.isfinite().all())
         assert torch.equal(whole[known > 0], guidance.distance[known > 0])
-
-
-def tiny_depth_anything(kind: str = "metric"):
-    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
-
-    torch.manual_seed(0)
-    backbone = Dinov2Config(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=56, patch_size=14,
-        out_features=["stage1", "stage2"], apply_layernorm=True, reshape_hidden_states=False,
-    )  # fmt: skip
-    config = DepthAnythingConfig(
-        backbone_config=backbone, reassemble_hidden_size=16, reassemble_factors=[2, 1], neck_hidden_sizes=[8, 8],
-        fusion_hidden_size=8, head_hidden_size=8, depth_estimation_type=kind, max_depth=20,
-    )  # fmt: skip
-    return DepthAnythingForDepthEstimation(config).eval()
 
 
 def test_a_network_measures_and_repeats():

@@ -13,8 +13,8 @@ from lookbeyond.models.panorama_transformer import DIT_XL_2, PanoramaTransformer
 from lookbeyond.pipelines.depth import DepthPipeline, MeasuredPanorama
 from lookbeyond.pipelines.panorama import PanoramaPipeline
 from lookbeyond.training.panorama import flow_loss
-from tests.lookbeyond.pipelines.test_depth import tiny_depth_anything
-from tests.lookbeyond.pipelines.tiny import image_encoder, randomized
+from tests.support.tiny import image_encoder, randomized
+from tests.support.tiny_public import tiny_depth_anything
 
 SMALL = DIT_XL_2 | {"num_layers": 2, "num_attention_heads": 2, "attention_head_dim": 8, "local_channels": 16,
                     "image_embed_dim": 16}  # fmt: skip

@@ -12,8 +12,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lookbeyond.pipelines.loading import place, release
 from lookbeyond.presets.memory import LAYERS, LAYERS_OF_OTHERS, MemoryPlan
-from tests.lookbeyond.pipelines.test_outpaint import tiny_inpainting
-from tests.lookbeyond.pipelines.tiny import svd_views_pipeline
+from tests.support.tiny import svd_views_pipeline
+from tests.support.tiny_public import tiny_inpainting
 
 IN_LAYERS = MemoryPlan("cuda", "bfloat16", "group", False, 1.0, 2.0)
 

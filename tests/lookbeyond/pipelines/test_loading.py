@@ -22,10 +22,9 @@ from lookbeyond.pipelines.outpaint import OutpaintPipeline
 from lookbeyond.pipelines.scene import ScenePipeline
 from lookbeyond.presets import Component
 from lookbeyond.presets.memory import MemoryPlan
-from tests.lookbeyond.pipelines.test_depth import tiny_depth_anything
-from tests.lookbeyond.pipelines.test_outpaint import tiny_inpainting
 from tests.lookbeyond.pipelines.test_views import denoised, path, shoot, two_passes
-from tests.lookbeyond.pipelines.tiny import panorama_pipeline, svd_views_pipeline, views_pipeline
+from tests.support.tiny import panorama_pipeline, svd_views_pipeline, views_pipeline
+from tests.support.tiny_public import tiny_depth_anything, tiny_inpainting
 
 SETTINGS = {
     "title": "", "description": "", "licence": "", "memory_gb": 1, "frames_per_clip": 4, "panorama_steps": 2,

@@ -17,7 +17,7 @@ from lookbeyond.pipelines.guidance import Guidance
 from lookbeyond.pipelines.masked_video import MaskedVideoPipeline
 from lookbeyond.pipelines.video_mask import MASKED
 from lookbeyond.presets.memory import PIXEL_VALUES
-from tests.lookbeyond.pipelines.tiny import wan_vace
+from tests.support.tiny import wan_vace
 
 WIDTH, HEIGHT, FRAMES = 64, 32, 9
 

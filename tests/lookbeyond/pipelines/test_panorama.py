@@ -19,7 +19,7 @@ from lookbeyond.pipelines.panorama import (
     quiet_coarse_noise,
     spread_smoothly,
 )
-from tests.lookbeyond.pipelines.tiny import panorama_pipeline
+from tests.support.tiny import panorama_pipeline
 
 
 def photo(width: int = 256, height: int = 192) -> np.ndarray:

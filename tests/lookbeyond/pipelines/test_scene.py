@@ -21,7 +21,7 @@ from lookbeyond.layout.world import FoundPlace
 from lookbeyond.models.warping import warp_to_views
 from lookbeyond.pipelines.network_frames import Ablation
 from lookbeyond.pipelines.scene import ScenePipeline
-from tests.lookbeyond.pipelines.tiny import panorama_pipeline, views_pipeline
+from tests.support.tiny import panorama_pipeline, views_pipeline
 
 SETTINGS = presets.Preset(
     name="tiny", title="", description="", licence="", memory_gb=0, frames_per_clip=4, panorama_steps=2, views_steps=2,

@@ -19,7 +19,7 @@ from lookbeyond.pipelines.guidance import Guidance
 from lookbeyond.pipelines.views import ViewsPipeline
 from tests.lookbeyond.models.test_reversed_motion import reversed_unet
 from tests.lookbeyond.pipelines.test_views import FRAMES, denoised, path, shoot, two_passes, view
-from tests.lookbeyond.pipelines.tiny import randomized, svd_views_pipeline
+from tests.support.tiny import randomized, svd_views_pipeline
 
 EVEN = np.full((FRAMES, 2), 0.5)
 

@@ -28,8 +28,8 @@ from lookbeyond.pipelines.warped_world import warp_world
 from lookbeyond.presets import memory
 from lookbeyond.presets.memory import parts_of
 from tests.lookbeyond.models.test_reversed_motion import reversed_unet
-from tests.lookbeyond.pipelines.test_depth import tiny_depth_anything
-from tests.lookbeyond.pipelines.tiny import randomized, shoot_plan, svd_unet, svd_views_pipeline
+from tests.support.tiny import randomized, shoot_plan, svd_unet, svd_views_pipeline
+from tests.support.tiny_public import tiny_depth_anything
 
 FRAMES = 5
 SHIPPED = ("svd", "svd-xt", "svd-xt-lcm")

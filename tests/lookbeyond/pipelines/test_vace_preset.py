@@ -23,8 +23,8 @@ from lookbeyond.pipelines.masked_video import MaskedVideoPipeline
 from lookbeyond.pipelines.scene import ScenePipeline
 from lookbeyond.presets import memory
 from lookbeyond.presets.memory import GB, parts_of, plan
-from tests.lookbeyond.pipelines.tiny import shoot_plan, wan_vace
 from tests.support.public_presets import SMALL_WIDE, save_tiny_vace, write_local
+from tests.support.tiny import shoot_plan, wan_vace
 
 FRAMES = 9
 

@@ -14,7 +14,7 @@ from lookbeyond.pipelines.fusion import Pass, spatial_weights
 from lookbeyond.pipelines.guidance import Guidance, fill_holes, image_tensor
 from lookbeyond.pipelines.samplers import FlowSampler
 from lookbeyond.pipelines.views import ViewsPipeline
-from tests.lookbeyond.pipelines.tiny import svd_views_pipeline, views_pipeline
+from tests.support.tiny import svd_views_pipeline, views_pipeline
 
 WIDTH, HEIGHT, FRAMES = 64, 32, 5
 

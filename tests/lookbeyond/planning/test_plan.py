@@ -13,7 +13,7 @@ from lookbeyond.geometry.layout import box_layout
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import equirectangular_directions
 from lookbeyond.planning.free_space import free_space
-from lookbeyond.planning.goals import EndOn, FromTo, Limits, MoveSettings, ShowRoom
+from lookbeyond.planning.goals import EndOn, FromTo, MoveSettings, ShowRoom, SpeedLimits
 from lookbeyond.planning.plan import first_view, plan_move
 from lookbeyond.planning.route import Routes, smooth_curve
 
@@ -58,7 +58,7 @@ GOALS = [
 @pytest.mark.parametrize("goal", GOALS, ids=str)
 def test_a_move_keeps_clear_and_within_its_limits_and_can_be_shot(goal):
     world = room()
-    settings = MoveSettings(0.3, limits=Limits(0.4, 15.0, 0.8), fps=25)
+    settings = MoveSettings(0.3, limits=SpeedLimits(0.4, 15.0, 0.8), fps=25)
     move = plan_move(world, goal, first_view(world, 160, 90), settings)
     places = np.array([camera.position for camera in move.cameras])
     assert clearance(places) > 0.3 - 0.05  # half a cell's diagonal, and what a map of so many pixels can tell
@@ -176,4 +176,4 @@ def test_nothing_free_and_settings_that_cannot_be():
         with pytest.raises(InputError):
             MoveSettings(**wrong)
     with pytest.raises(InputError):
-        Limits(speed_m_s=-1)
+        SpeedLimits(speed_m_s=-1)

@@ -13,7 +13,7 @@ from lookbeyond import presets
 from lookbeyond.errors import InputError, StorageError
 from lookbeyond.presets import weights
 from lookbeyond.presets.fetching import broken_files, downloads, fetch
-from tests.lookbeyond.presets.hub import COMMIT, running_hub
+from tests.support.hub import COMMIT, running_hub
 
 UNET = {"loads": "diffusers.UNetSpatioTemporalConditionModel", "hub": "acme/video", "subfolder": "unet",
         "licence": "Acme 1.0", "licence_url": "https://example.org/licence"}  # fmt: skip

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from lookbeyond.training import loop
 from lookbeyond.training.autoencoder import reconstruction_loss
-from tests.lookbeyond.pipelines.tiny import autoencoder
+from tests.support.tiny import autoencoder
 
 
 def options(folder: Path, *arguments: str) -> argparse.Namespace:

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 from lookbeyond.errors import InputError
 from lookbeyond.training import checkpoint, loop
-from tests.lookbeyond.pipelines.tiny import autoencoder
 from tests.lookbeyond.training.runs import options, train
+from tests.support.tiny import autoencoder
 
 WEIGHTS = "vae/diffusion_pytorch_model.safetensors"
 

@@ -17,8 +17,8 @@ from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.models.panorama_transformer import PanoramaTransformer
 from lookbeyond.models.views_unet import ViewsUNet
 from lookbeyond.training import loop, preset, recipe, rooms
-from tests.lookbeyond.pipelines.tiny import image_encoder
 from tests.lookbeyond.training.test_sources import SMALL
+from tests.support.tiny import image_encoder
 
 DOUBLE = """
 import pathlib, signal, sys, time

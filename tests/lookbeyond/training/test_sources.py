@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL
 from PIL import Image
 
 from lookbeyond.data.captures import read_capture
-from lookbeyond.data.footage import Move
+from lookbeyond.data.footage import CameraMove
 from lookbeyond.data.rooms import Rooms, render_views
 from lookbeyond.distance import latents_to_distance
 from lookbeyond.errors import InputError
@@ -22,8 +22,8 @@ from lookbeyond.models.panorama_transformer import PanoramaTransformer
 from lookbeyond.models.views_unet import ViewsUNet
 from lookbeyond.training import autoencoder as train_autoencoder
 from lookbeyond.training import clips, panorama, views
-from tests.lookbeyond.pipelines.tiny import autoencoder, image_encoder, panorama_pipeline
 from tests.lookbeyond.training.test_loop import fresh_state  # noqa: F401, a fixture
+from tests.support.tiny import autoencoder, image_encoder, panorama_pipeline
 
 SMALL = {"block_out_channels": (8, 8, 16), "layers_per_block": (1, 1, 1)}
 
@@ -117,13 +117,13 @@ def test_no_unit_of_length_is_needed(tmp_path):
 
 def test_the_anchors_of_a_clip_do_not_look_past_each_other():
     cameras = [placed_camera(192, 128, 1.2, heading_rad=0.15 * k) for k in range(60)]
-    move = Move("turning", tuple(clips.Frame(camera, camera) for camera in cameras))  # type: ignore[arg-type]
+    move = CameraMove("turning", tuple(clips.Frame(camera, camera) for camera in cameras))  # type: ignore[arg-type]
     for seed in range(30):
         chosen = clips.choose_frames(move, np.random.default_rng(seed))
         assert len(set(chosen)) == 6 and chosen == sorted(chosen) and chosen[0] >= 0 and chosen[-1] < 60
         assert chosen[-1] - chosen[0] <= max(5, clips.MOST_TURN_RAD / 0.15 + 1)
     with pytest.raises(InputError, match="turning has 3 frames"):
-        clips.choose_frames(Move("turning", move.frames[:3]), np.random.default_rng(0))
+        clips.choose_frames(CameraMove("turning", move.frames[:3]), np.random.default_rng(0))
 
 
 def test_views_are_trained_from_finished_shots(tmp_path, monkeypatch, caplog):

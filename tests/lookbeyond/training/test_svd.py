@@ -13,8 +13,8 @@ from lookbeyond.models.lora import lora_parameters
 from lookbeyond.models.raymap_encoder import RaymapEncoder
 from lookbeyond.pipelines.views import ViewsPipeline
 from lookbeyond.training import svd
-from tests.lookbeyond.pipelines.tiny import svd_unet, svd_views_pipeline
 from tests.lookbeyond.training.test_loop import begin_anew, fresh_state  # noqa: F401, a fixture
+from tests.support.tiny import svd_unet, svd_views_pipeline
 
 FRAMES = 3
 
@@ -85,7 +85,7 @@ def test_the_objective_is_least_for_a_network_that_knows_the_clean_frames(tmp_pa
             output = (clean - noisy / (sigma**2 + 1)) / (-sigma / (sigma**2 + 1).sqrt())
             return type("Output", (), {"sample": output})
 
-    perfect = svd.Backbone(Oracle(), backbone.vae, backbone.image_encoder)  # type: ignore[arg-type]
+    perfect = svd.PublishedNetworks(Oracle(), backbone.vae, backbone.image_encoder)  # type: ignore[arg-type]
     assert svd.denoising_loss(perfect, data)["loss"] < 1e-6
 
 

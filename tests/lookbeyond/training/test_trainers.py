@@ -30,10 +30,10 @@ from lookbeyond.models.panorama_transformer import PanoramaTransformer
 from lookbeyond.models.views_unet import ViewsUNet
 from lookbeyond.training import autoencoder, checkpoint, clips, layout, loop, panorama, photos, svd, views
 from tests.lookbeyond.data.test_panoramas import write_skybox
-from tests.lookbeyond.pipelines.tiny import image_encoder
 from tests.lookbeyond.training.test_loop import begin_anew, fresh_state  # noqa: F401, a fixture
 from tests.lookbeyond.training.test_sources import SMALL, moving, small_autoencoder, write_shot
 from tests.lookbeyond.training.test_svd import save_model
+from tests.support.tiny import image_encoder
 
 FRAMES = 8
 BAD = {

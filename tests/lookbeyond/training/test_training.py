@@ -8,7 +8,7 @@ from lookbeyond.errors import InputError
 from lookbeyond.models.autoencoder import encode_images
 from lookbeyond.training import autoencoder as train_autoencoder
 from lookbeyond.training import panorama, rooms, views
-from tests.lookbeyond.pipelines.tiny import autoencoder, image_encoder, panorama_pipeline, views_pipeline
+from tests.support.tiny import autoencoder, image_encoder, panorama_pipeline, views_pipeline
 
 
 def falls(loss_of, modules, steps: int = 12) -> None:
