@@ -43,7 +43,7 @@ def walk(rooms, ends, frames):
     opening = rooms.opening
     heading = math.atan2(-opening.normal[1], -opening.normal[0])
     return [
-        placed_camera(64, 36, 1.3, heading_rad=heading, position=[*opening.centre[:2], 0] + away * opening.normal)
+        placed_camera(128, 72, 1.3, heading_rad=heading, position=[*opening.centre[:2], 0] + away * opening.normal)
         for away in np.linspace(*ends, frames)
     ]
 

@@ -82,7 +82,7 @@ def test_units_that_show_nothing_of_the_second_world_are_those_of_the_first_alon
     o = rooms.opening
     ahead = math.atan2(-o.normal[1], -o.normal[0])
     turning = [
-        placed_camera(64, 36, 1.0, heading_rad=ahead + math.pi - turn, position=(0.01 * i, 0, 0))
+        placed_camera(128, 72, 1.0, heading_rad=ahead + math.pi - turn, position=(0.01 * i, 0, 0))
         for i, turn in enumerate(np.linspace(0, math.pi, 9))
     ]
     cameras = [each.to_dict() for each in (*turning, *walk(rooms, (2.5, -1.0), 6))]

@@ -8,7 +8,7 @@ from lookbeyond.geometry.cameras import PathError, placed_camera
 from lookbeyond.geometry.keyframes import check_path
 from lookbeyond.geometry.linked import Link, moved_camera
 from lookbeyond.geometry.opening import Opening, crossings
-from tests.lookbeyond.geometry.box_room import BoxRoom
+from tests.support.box_room import BoxRoom
 
 DOOR = Opening((2.0, -0.5), (2.0, 0.5), -1.5, 0.6)
 
