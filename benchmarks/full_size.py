@@ -227,8 +227,12 @@ def measure_clip(options: argparse.Namespace, size: tuple[int, int], peak: Peak,
     views = scene.views
     assert isinstance(views, MaskedVideoPipeline) and views.depth_estimator is not None
     peak.begin("warping", views.transformer, views.vae)
-    for stage, module in (("encode", views.vae.encoder), ("transformer", views.transformer),
-                          ("decode", views.vae.decoder), ("distance", views.depth_estimator.model)):  # fmt: skip
+    for stage, module in (
+        ("encode", views.vae.encoder),
+        ("transformer", views.transformer),
+        ("decode", views.vae.decoder),
+        ("distance", views.depth_estimator.model),
+    ):
         peak.watch(stage, module)
     height, width = size
     frames = scene.frames_per_clip
@@ -238,8 +242,10 @@ def measure_clip(options: argparse.Namespace, size: tuple[int, int], peak: Peak,
     taken = peak.stop()
     assert len(shot) == frames and all(np.ptp(view.colour) > 0 and np.isfinite(view.distance).all() for view in shot)
     print(scene.memory_plan)
-    print(f"one clip of {frames} frames of {width} x {height}: "
-          + ", ".join(f"{stage} {value:.0f} s" for stage, value in peak.seconds.items()))  # fmt: skip
+    print(
+        f"one clip of {frames} frames of {width} x {height}: "
+        + ", ".join(f"{stage} {value:.0f} s" for stage, value in peak.seconds.items())
+    )
     print(f"peak: {taken:.1f} GB, {own_gb:.1f} of them before loading; {peak}")
     plan = scene.memory_plan
     assert plan is not None
@@ -259,10 +265,14 @@ def own_preset(options: argparse.Namespace, folder: Path) -> str:
     }
     guidance = {"min_guidance_scale": 1.0, "max_guidance_scale": 1.0} if options.unguided else {}
     values = {
-        "title": shipped.title, "description": shipped.description, "licence": shipped.licence,
-        "memory_gb": shipped.memory_gb, "frames_per_clip": options.frames or shipped.frames_per_clip,
-        "stages": stages, **guidance,
-    }  # fmt: skip
+        "title": shipped.title,
+        "description": shipped.description,
+        "licence": shipped.licence,
+        "memory_gb": shipped.memory_gb,
+        "frames_per_clip": options.frames or shipped.frames_per_clip,
+        "stages": stages,
+        **guidance,
+    }
     (folder / "measured" / "preset.json").write_text(json.dumps(values))
     os.environ["LOOKBEYOND_PRESETS_DIR"] = str(folder)
     return "measured"
@@ -315,8 +325,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             shot = scene.shoot_clip(room, *views, cameras, steps=options.steps)
         seconds, taken = clock.now() - began, peak.stop()
     print(scene.memory_plan)
-    print(f"{len(views)} anchors, then {len(shot)} frames of {width} x {height}, in {seconds:.0f} s: "
-          + ", ".join(f"{stage} {value:.0f}" for stage, value in clock.seconds.items() if value))  # fmt: skip
+    print(
+        f"{len(views)} anchors, then {len(shot)} frames of {width} x {height}, in {seconds:.0f} s: "
+        + ", ".join(f"{stage} {value:.0f}" for stage, value in clock.seconds.items() if value)
+    )
     print(f"peak: {taken:.1f} GB" + ("" if device.startswith("cuda") else f", {own:.1f} of them before loading"))
     assert all(np.ptp(view.colour) > 0 and np.isfinite(view.distance).all() for view in shot)
     assert taken <= options.memory_gb, f"more than {options.memory_gb} GB"

@@ -122,18 +122,22 @@ def expected_work(setup: Setup, frames: int, clips: int, anchors: int) -> Counte
     steps = math.ceil(setup.strength * setup.steps)
     copies = 1 if setup.guidance_scale <= 1 else 2
     warm = setup.strength < 1 or setup.hold > 0
-    work = Counter({
-        ("UNet", frames): clips * steps * 2 * copies,
-        ("encode", 1): clips * (2 + (frames if warm else 2)),  # both anchors, as conditions and as ends
-        ("decode", 1): clips * frames,
-    })  # fmt: skip
+    work = Counter(
+        {
+            ("UNet", frames): clips * steps * 2 * copies,
+            ("encode", 1): clips * (2 + (frames if warm else 2)),  # both anchors, as conditions and as ends
+            ("decode", 1): clips * frames,
+        }
+    )
     if setup.directions == "one batch":
         walk = min(frames, MOST_WALK_FRAMES)
-        work.update({
-            ("UNet", walk): anchors * steps * copies,
-            ("encode", 1): anchors * (1 + (walk if warm else 0)),
-            ("decode", 1): anchors * min(walk, setup.decoded_at_once),
-        })  # fmt: skip
+        work.update(
+            {
+                ("UNet", walk): anchors * steps * copies,
+                ("encode", 1): anchors * (1 + (walk if warm else 0)),
+                ("decode", 1): anchors * min(walk, setup.decoded_at_once),
+            }
+        )
     return work
 
 
@@ -238,9 +242,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def measure(
-    tables: Sequence[str], chosen: dict[str, Setup], table: "Table", report: dict, sizes: dict, frames: int,
-    size: tuple[int, int], count: int, device: str,
-) -> None:  # fmt: skip
+    tables: Sequence[str],
+    chosen: dict[str, Setup],
+    table: "Table",
+    report: dict,
+    sizes: dict,
+    frames: int,
+    size: tuple[int, int],
+    count: int,
+    device: str,
+) -> None:
     """Fills the tables, and `report` as they grow; AssertionError where a lever changes what it must not."""
     tiny, compiled = sizes is TINY, COMPILED in chosen
     if "clip" in tables:
@@ -275,8 +286,11 @@ def measure(
             "vace": public_models.run(*clip, device, steps=2 if tiny else 0),
             "flux-klein-360": public_models.run_klein(kind, canvas, device, steps),
         }
-    same = {row: report["clip"][row]["psnr_db"] for lever in LEVERS if lever.exact
-            and (row := lever.name) in report.get("clip", {})}  # fmt: skip
+    same = {
+        row: report["clip"][row]["psnr_db"]
+        for lever in LEVERS
+        if lever.exact and (row := lever.name) in report.get("clip", {})
+    }
     least = 35 if device.startswith("cuda") else 60
     assert all(decibels > least for decibels in same.values()), f"a lever changed the result: {same} dB"
 
@@ -310,10 +324,14 @@ class Table:
         }
         passes = sum(count for (network, _), count in measured.work.items() if network == "UNet")
         self.rows[name] = {
-            "seconds": measured.seconds, "stages": measured.stages, "utilisation": used, "unet_passes": passes,
-            "peak_gb": measured.peak_gb, "psnr_db": psnr(measured.frames, reference.frames) if same_start else math.nan,
+            "seconds": measured.seconds,
+            "stages": measured.stages,
+            "utilisation": used,
+            "unet_passes": passes,
+            "peak_gb": measured.peak_gb,
+            "psnr_db": psnr(measured.frames, reference.frames) if same_start else math.nan,
             "flops": flops_of(measured.work, self.full, self.size),
-        }  # fmt: skip
+        }
         self._line(name, reference.seconds)
 
     def steps(self, name: str, seconds: float, done: float, peak_gb: float) -> None:
@@ -328,9 +346,14 @@ class Table:
         stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in row.get("stages", {}).items())
         used = ", ".join(f"{stage} {share:.0%}" for stage, share in row["utilisation"].items())
         cells = (
-            name, f"{row['seconds']:.2f}", f"{first / row['seconds']:.2f}", used,
-            "" if math.isnan(peak) else f"{peak:.1f}", "" if math.isnan(same) else f"{same:.1f}", stages,
-        )  # fmt: skip
+            name,
+            f"{row['seconds']:.2f}",
+            f"{first / row['seconds']:.2f}",
+            used,
+            "" if math.isnan(peak) else f"{peak:.1f}",
+            "" if math.isnan(same) else f"{same:.1f}",
+            stages,
+        )
         self._print(f"| {' | '.join(cells)} |")
 
 

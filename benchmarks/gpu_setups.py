@@ -73,32 +73,49 @@ LEVERS = (
     Lever(COMPILED, True, {"compile": True}),
     Lever("bf16", True, {"dtype": torch.bfloat16}),
     Lever(f"{FRAMES_DECODED_AT_ONCE} frames decoded at once", True, {"decoded_at_once": FRAMES_DECODED_AT_ONCE}),
-    Lever(f"{PRESET.views_steps} steps ({_OWN['sigmas']})", False,
-          {"sigmas": _OWN["sigmas"], "steps": PRESET.views_steps}),
-    Lever(f"start at {PRESET.strength:g}, hold {_OWN['hold']:g}", False,
-          {"strength": PRESET.strength, "strength_in_holes": PRESET.strength_in_holes, "hold": _OWN["hold"]}),
+    Lever(
+        f"{PRESET.views_steps} steps ({_OWN['sigmas']})", False, {"sigmas": _OWN["sigmas"], "steps": PRESET.views_steps}
+    ),
+    Lever(
+        f"start at {PRESET.strength:g}, hold {_OWN['hold']:g}",
+        False,
+        {"strength": PRESET.strength, "strength_in_holes": PRESET.strength_in_holes, "hold": _OWN["hold"]},
+    ),
     Lever(f"guidance up to {PRESET.max_guidance_scale:g}", False, {"guidance_scale": PRESET.max_guidance_scale}),
-)  # fmt: skip
+)
 
 
 def shipped(device: str) -> Setup:
     """The preset's own settings, and how it is loaded onto a device that holds all of it."""
     return Setup(
-        directions="one batch", guidance_scale=PRESET.max_guidance_scale, sigmas=_OWN["sigmas"],
-        steps=PRESET.views_steps, strength=PRESET.strength, strength_in_holes=PRESET.strength_in_holes,
-        hold=_OWN["hold"], channels_last=True, compile=_VIEWS.compile, dtype=presets.weights_dtype(device),
-        decoded_at_once=FRAMES_DECODED_AT_ONCE, rows_at_once=ROWS_AT_ONCE, depth_estimator=True,
-    )  # fmt: skip
+        directions="one batch",
+        guidance_scale=PRESET.max_guidance_scale,
+        sigmas=_OWN["sigmas"],
+        steps=PRESET.views_steps,
+        strength=PRESET.strength,
+        strength_in_holes=PRESET.strength_in_holes,
+        hold=_OWN["hold"],
+        channels_last=True,
+        compile=_VIEWS.compile,
+        dtype=presets.weights_dtype(device),
+        decoded_at_once=FRAMES_DECODED_AT_ONCE,
+        rows_at_once=ROWS_AT_ONCE,
+        depth_estimator=True,
+    )
 
 
 def preset_of(setup: Setup, frames: int) -> Preset:
     """The preset, with a setup's settings and clips of so many frames."""
     settings = _OWN | {"sigmas": setup.sigmas, "hold": setup.hold}
     return replace(
-        PRESET, frames_per_clip=frames, views_steps=setup.steps, strength=setup.strength,
-        strength_in_holes=setup.strength_in_holes, max_guidance_scale=setup.guidance_scale,
+        PRESET,
+        frames_per_clip=frames,
+        views_steps=setup.steps,
+        strength=setup.strength,
+        strength_in_holes=setup.strength_in_holes,
+        max_guidance_scale=setup.guidance_scale,
         stages=PRESET.stages | {"views": msgspec.structs.replace(_VIEWS, settings=settings, compile=setup.compile)},
-    )  # fmt: skip
+    )
 
 
 class WrittenOut:

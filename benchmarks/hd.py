@@ -44,10 +44,11 @@ def cameras(frames: int, width: int, height: int, turn_deg: float, way_m: float)
     from lookbeyond.geometry.cameras import placed_camera
 
     return [
-        placed_camera(width, height, math.radians(65), heading_rad=-math.radians(turn_deg) * step,
-                      position=(way_m * step, 0, 0))
+        placed_camera(
+            width, height, math.radians(65), heading_rad=-math.radians(turn_deg) * step, position=(way_m * step, 0, 0)
+        )
         for step in np.linspace(0, 1, frames)
-    ]  # fmt: skip
+    ]
 
 
 def of_the_service(name: str, otherwise=None):
@@ -121,9 +122,8 @@ class Build:
         path = [camera.to_dict() for camera in cameras(frames, width, height, turn_deg, way_m)]
         with Client(self.service[1]) as client:
             files = {
-                name: client.upload(folder / name)
-                for name in names if made or name in of_the_service("WORLD_FILES")
-            }  # fmt: skip
+                name: client.upload(folder / name) for name in names if made or name in of_the_service("WORLD_FILES")
+            }
             request = ShotRequest(world=files, cameras=path, seed=self.calls)
             folder = self.scratch / f"shot{self.calls}"
             wall, cpu, peak = time.perf_counter(), self.worker_cpu_s(), PeakWatch(self.worker())
@@ -139,9 +139,12 @@ class Build:
         errors = [abs(at + eta - took) / max(took - at, 1.0) for at, fraction, eta in estimates if fraction > 0.1]
         gaps = [b[0] - a[0] for a, b in itertools.pairwise(estimates)]
         return {
-            "s": took, "cpu_s": self.worker_cpu_s() - cpu, "peak_gb": peak.stop(),
-            "eta_error": statistics.median(errors) if errors else first_eta, "eta_gap_s": max(gaps, default=took),
-        }  # fmt: skip
+            "s": took,
+            "cpu_s": self.worker_cpu_s() - cpu,
+            "peak_gb": peak.stop(),
+            "eta_error": statistics.median(errors) if errors else first_eta,
+            "eta_gap_s": max(gaps, default=took),
+        }
 
     def first_world(self, wait_s: float) -> dict:
         """The first world of a service that has run for so long, from submit to the last file."""
@@ -260,9 +263,12 @@ def make_world(folder: Path) -> None:
     _, distance = render_panoramas(scene.room, 512, 1024)
     own = place_photo(scene.photo, scene.camera, 4096)[1]
     world = Panorama(
-        to_bytes(colour[0]), distance[0, 0].numpy(), own.astype(np.uint8) * 255, camera_height=scene.camera_height,
+        to_bytes(colour[0]),
+        distance[0, 0].numpy(),
+        own.astype(np.uint8) * 255,
+        camera_height=scene.camera_height,
         photo_camera=scene.camera,
-    )  # fmt: skip
+    )
     save_panorama(folder, world)
     write_png(folder.parent / "photo.png", scene.photo)
     made = ScenePipeline.from_preset().build_world(

@@ -51,9 +51,15 @@ BATCH_S = 1800.0
 """A batch that is not done after so long never will be."""
 MEMORY_GROWTH = 0.05
 NONE_ALLOWED = (
-    "frames lost", "frames nobody asked for", "units made again though finished", "frames corrupt",
-    "shots whose client saw no end", "jobs not done", "half-written left in the store", "orphan processes",
-)  # fmt: skip
+    "frames lost",
+    "frames nobody asked for",
+    "units made again though finished",
+    "frames corrupt",
+    "shots whose client saw no end",
+    "jobs not done",
+    "half-written left in the store",
+    "orphan processes",
+)
 
 
 def client(arguments: Sequence[str]) -> None:

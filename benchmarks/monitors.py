@@ -40,9 +40,12 @@ TRIES = 12
 """Draws until a fault is one; the last counts in any case."""
 SHOTS = (("turn", "true"), ("walk", "true"), ("walk", "made"), ("there and back", "made"))
 MORE_SHOTS = (
-    ("turn", "true", math.pi), ("walk", "true", 2.1),
-    ("turn", "made", math.pi), ("walk", "made", 2.1), ("walk", "made", -2.1),
-)  # fmt: skip
+    ("turn", "true", math.pi),
+    ("walk", "true", 2.1),
+    ("turn", "made", math.pi),
+    ("walk", "made", 2.1),
+    ("walk", "made", -2.1),
+)
 """And in which direction they begin, radians."""
 SAID = {
     "shifted anchor": "an anchor made for a camera that is turned by 1 to 3 degrees",
@@ -94,12 +97,14 @@ def _way(panorama: Panorama, kind: str, heading_rad: float) -> list[Camera]:
     length = min(1.5, reach(panorama, direction) - 1e-3) if kind == "walk" else 0.0
     return [
         placed_camera(
-            WIDTH, HEIGHT, math.radians(75),
+            WIDTH,
+            HEIGHT,
+            math.radians(75),
             heading_rad=heading_rad + (0.0 if kind == "walk" else math.pi * share),
             position=tuple(panorama.position + share * length * direction),
         )
         for share in np.linspace(0, 1, FRAMES)
-    ]  # fmt: skip
+    ]
 
 
 def _shot(

@@ -75,9 +75,9 @@ def preset_cameras(kind: str, world: Panorama, lens: Camera) -> list[Camera]:
             step = target - place
             pitch = math.atan2(step[2], math.hypot(step[0], step[1]))
         ahead = math.atan2(step[1], step[0])
-        cameras.append(placed_camera(
-            *SIZE, intrinsics=lens.intrinsics, heading_rad=ahead, pitch_rad=pitch, position=place
-        ))  # fmt: skip
+        cameras.append(
+            placed_camera(*SIZE, intrinsics=lens.intrinsics, heading_rad=ahead, pitch_rad=pitch, position=place)
+        )
     return cameras
 
 

@@ -24,21 +24,28 @@ def anywhere(count: int) -> list[Camera]:
     rng = np.random.default_rng(3)
     return [
         placed_camera(
-            96, 64, 1.2, heading_rad=rng.uniform(-3, 3), pitch_rad=rng.uniform(-0.5, 0.5),
+            96,
+            64,
+            1.2,
+            heading_rad=rng.uniform(-3, 3),
+            pitch_rad=rng.uniform(-0.5, 0.5),
             position=tuple(rng.uniform((-0.5, -0.5, 1.1), (0.5, 0.5, 2.1))),
         )
         for _ in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def whirling(count: int) -> list[Camera]:
     return [
         placed_camera(
-            96, 64, 1.2, heading_rad=i * math.radians(45.001),
+            96,
+            64,
+            1.2,
+            heading_rad=i * math.radians(45.001),
             position=(0.5 * math.sin(i / 1000), 0.5 * math.cos(i / 1000), 1.6),
         )
         for i in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def main() -> None:
@@ -47,9 +54,14 @@ def main() -> None:
     options = parser.parse_args()
     shape = (256, 512)
     panorama = Panorama(
-        np.zeros((*shape, 3), np.uint8), np.full((128, 256), 3.0, np.float32), np.zeros(shape, np.uint8),
-        origin=(0, 0, 1.6), preset="builtin", seed=0, revision="",
-    )  # fmt: skip
+        np.zeros((*shape, 3), np.uint8),
+        np.full((128, 256), 3.0, np.float32),
+        np.zeros(shape, np.uint8),
+        origin=(0, 0, 1.6),
+        preset="builtin",
+        seed=0,
+        revision="",
+    )
     most_s = 0.0
     for make in (anywhere, whirling):
         for count in map(int, options.frames.split(",")):

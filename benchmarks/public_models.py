@@ -75,12 +75,14 @@ LEVERS: tuple[tuple[str, dict], ...] = (
     ("both anchors' passes fused", {"fusion": _OWN["fusion"]}),
     ("both passes as one batch", {"rows_at_once": 2}),
     (f"{PRESET.views_steps} steps", {"steps": PRESET.views_steps}),
-    ("from the warped frames, steps by the share of holes",
-     {"strength": PRESET.strength, "strength_in_holes": PRESET.strength_in_holes}),
+    (
+        "from the warped frames, steps by the share of holes",
+        {"strength": PRESET.strength, "strength_in_holes": PRESET.strength_in_holes},
+    ),
     ("guided in the first third", {"guided_share": _OWN["guided_share"]}),
     ("known frames skipped", {"skip": "frames"}),
     ("known margins skipped: as shipped", {"skip": _OWN["skip"]}),
-)  # fmt: skip
+)
 """Each with what is changed; every row keeps the changes of those before it."""
 
 
@@ -164,9 +166,12 @@ def flops(model: str, network: str, frames: int, height: int, width: int) -> flo
         if network == "transformer":
             grid = (latents + 1, height // 8, width // 8)
             WanVACETransformer3DModel(**VACE[model])(
-                torch.empty(1, 16, *grid), torch.zeros(1), torch.empty(1, 512, VACE[model].get("text_dim", 4096)),
-                control_hidden_states=torch.empty(1, 96, *grid), return_dict=False,
-            )  # fmt: skip
+                torch.empty(1, 16, *grid),
+                torch.zeros(1),
+                torch.empty(1, 512, VACE[model].get("text_dim", 4096)),
+                control_hidden_states=torch.empty(1, 96, *grid),
+                return_dict=False,
+            )
         elif network == "encode":
             AutoencoderKLWan().encode(torch.empty(1, 3, frames, height, width))
         else:
@@ -205,9 +210,15 @@ def preset_setup(preset: presets.Preset) -> Setup:
     assert found is not None
     own = found[1].settings
     return Setup(
-        preset.views_steps, preset.strength, preset.strength_in_holes, preset.max_guidance_scale, own["guided_share"],
-        own["fusion"], own["skip"], ROWS_AT_ONCE,
-    )  # fmt: skip
+        preset.views_steps,
+        preset.strength,
+        preset.strength_in_holes,
+        preset.max_guidance_scale,
+        own["guided_share"],
+        own["fusion"],
+        own["skip"],
+        ROWS_AT_ONCE,
+    )
 
 
 def count_presets(count: int = 100) -> dict[str, float]:
@@ -228,10 +239,13 @@ def count_presets(count: int = 100) -> dict[str, float]:
         else:
             runs = math.ceil((count - 1) / (preset.frames_per_clip - 1))
             setup = gpu_setups.Setup(
-                directions="one batch", guidance_scale=preset.max_guidance_scale, steps=preset.views_steps,
-                strength=preset.strength_in_holes, hold=stage.settings["hold"],
+                directions="one batch",
+                guidance_scale=preset.max_guidance_scale,
+                steps=preset.views_steps,
+                strength=preset.strength_in_holes,
+                hold=stage.settings["hold"],
                 decoded_at_once=FRAMES_DECODED_AT_ONCE,
-            )  # fmt: skip
+            )
             work = gpu.expected_work(setup, preset.frames_per_clip, runs, runs + 1)
             flops = counted_flops_of(work, True, (height, width))
         counted[name] = flops / 1e12
@@ -242,9 +256,16 @@ def count_presets(count: int = 100) -> dict[str, float]:
 CANVAS = (720, 1440)
 KLEIN = {
     "full": {"num_layers": 5, "num_single_layers": 20, "num_attention_heads": 24, "joint_attention_dim": 7680},
-    "tiny": {"patch_size": 1, "num_layers": 1, "num_single_layers": 1, "attention_head_dim": 16,
-             "num_attention_heads": 2, "joint_attention_dim": 48, "axes_dims_rope": (4, 4, 4, 4)},
-}  # fmt: skip
+    "tiny": {
+        "patch_size": 1,
+        "num_layers": 1,
+        "num_single_layers": 1,
+        "attention_head_dim": 16,
+        "num_attention_heads": 2,
+        "joint_attention_dim": 48,
+        "axes_dims_rope": (4, 4, 4, 4),
+    },
+}
 
 
 def klein(kind: str, height: int, width: int) -> tuple[Flux2Transformer2DModel, tuple]:
@@ -332,10 +353,14 @@ def passes_of(room: Panorama, cameras: Sequence[Camera], device: str) -> tuple[l
     """A clip between two anchors, as `ScenePipeline` tells it, of random colours."""
     rng = np.random.default_rng(0)
     ends = [
-        View(camera, rng.integers(0, 255, (camera.height, camera.width, 3), np.uint8),
-             np.full((camera.height, camera.width), 2, np.float32), np.zeros((camera.height, camera.width), np.uint8))
+        View(
+            camera,
+            rng.integers(0, 255, (camera.height, camera.width, 3), np.uint8),
+            np.full((camera.height, camera.width), 2, np.float32),
+            np.zeros((camera.height, camera.width), np.uint8),
+        )
         for camera in (cameras[0], cameras[-1])
-    ]  # fmt: skip
+    ]
     warped = warp_guidance(room, cameras, device)[0].filled()
     back = warped[list(range(len(cameras)))[::-1]]
     passes = [Pass(ends[0], cameras, warped), Pass(ends[1], list(cameras)[::-1], back)]
@@ -369,10 +394,16 @@ def run(model: str, frames: int, size: tuple[int, int], device: str, steps: int 
         clock = Clock(device)
         began = clock.now()
         made = pipeline(
-            passes, weights, num_inference_steps=setup.steps, strength=setup.strength_of(clip.known),
-            max_guidance_scale=setup.guidance_scale, guided_share=setup.guided_share, fusion=setup.fusion,
-            skip=setup.skip, generator=torch.Generator().manual_seed(0),
-        ).colour  # fmt: skip
+            passes,
+            weights,
+            num_inference_steps=setup.steps,
+            strength=setup.strength_of(clip.known),
+            max_guidance_scale=setup.guidance_scale,
+            guided_share=setup.guided_share,
+            fusion=setup.fusion,
+            skip=setup.skip,
+            generator=torch.Generator().manual_seed(0),
+        ).colour
         seconds = clock.now() - began
         assert made.shape == (frames, 3, height, width) and bool(torch.isfinite(made).all())
         work = work_of(setup, [clip], pipeline)

@@ -70,8 +70,11 @@ def case(room: Rooms, seed: int, apart_m: float) -> Case:
         pitch, roll = (abs(side) * math.radians(each) for each in rng.uniform(-8, 8, 2))
         way = rng.normal(size=3) * (1, 1, 0.5)  # hands go up and down less than feet go about
         at = abs(side) * apart_m * way / np.linalg.norm(way)
-        cameras.append(placed_camera(*SIZE, math.radians(70), heading_rad=heading, pitch_rad=pitch, roll_rad=roll,
-                                     position=tuple(at)))  # fmt: skip
+        cameras.append(
+            placed_camera(
+                *SIZE, math.radians(70), heading_rad=heading, pitch_rad=pitch, roll_rad=roll, position=tuple(at)
+            )
+        )
         stops.append(abs(side) * rng.uniform(-1, 1))
     views = render_views(room, cameras)
     photos = [photographed(view.colour, rng, stop) for view, stop in zip(views, stops, strict=True)]
@@ -124,8 +127,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             except InputError as error:
                 refused.append(f"{seed}: {error}")
                 continue
-            errors += [math.degrees(rotation_angle(found.rotation, true.rotation))
-                       for found, true in zip(cameras[1:], photos.cameras[1:], strict=True)]  # fmt: skip
+            errors += [
+                math.degrees(rotation_angle(found.rotation, true.rotation))
+                for found, true in zip(cameras[1:], photos.cameras[1:], strict=True)
+            ]
             steps.append(step_at_seams(photos, cameras, joined))
             if options.pictures:
                 options.pictures.mkdir(parents=True, exist_ok=True)

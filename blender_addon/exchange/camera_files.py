@@ -65,9 +65,13 @@ def _export_alembic(path: Path, scene: bpy.types.Scene, scale: float) -> None:
 def _export_fbx(path: Path, scene: bpy.types.Scene, scale: float) -> None:
     """The file says its unit itself."""
     bpy.ops.export_scene.fbx(
-        filepath=str(path), object_types={"CAMERA"}, bake_anim=True, bake_anim_simplify_factor=0.0,
-        bake_anim_use_nla_strips=False, bake_anim_use_all_actions=False,
-    )  # fmt: skip
+        filepath=str(path),
+        object_types={"CAMERA"},
+        bake_anim=True,
+        bake_anim_simplify_factor=0.0,
+        bake_anim_use_nla_strips=False,
+        bake_anim_use_all_actions=False,
+    )
 
 
 _EXPORTERS = {".abc": _export_alembic, ".fbx": _export_fbx}
@@ -78,9 +82,7 @@ def losses(kind: str, cameras: Sequence[Camera]) -> list[str]:
     said = []
     frozen = kind == ".abc" and bpy.app.version < ALEMBIC_ANIMATES_LENSES
     first = cameras[0]
-    lens, shift = (
-        max(_off(first, camera, part) for camera in cameras) for part in ("lens", "shift")
-    )  # fmt: skip
+    lens, shift = (max(_off(first, camera, part) for camera in cameras) for part in ("lens", "shift"))
     if frozen and lens > SAME_PX:
         said.append(
             "This Blender's Alembic keeps the first frame's lens alone (from 5.2 on all): the picture's corners would "

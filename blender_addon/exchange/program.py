@@ -21,9 +21,15 @@ def run_program(command: Sequence[str], message: str, cancelled: threading.Event
     """Run a command to its end, and return its output. Raises `JobError` with the sentence that it refused with."""
     yield Progress(0.0, message, None)
     process = subprocess.Popen(
-        [*command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        encoding="utf-8", errors="replace", creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-    )  # fmt: skip
+        [*command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    )
     try:
         while True:
             try:

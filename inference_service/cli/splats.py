@@ -11,9 +11,12 @@ from inference_service.cli import options
 @click.argument("folders", type=options.FOLDER, nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A .ply or .spz file.")
 @click.option(
-    "--unseen-width", type=click.IntRange(256, 16384), default=2048, show_default=True,
+    "--unseen-width",
+    type=click.IntRange(256, 16384),
+    default=2048,
+    show_default=True,
     help="Splats around the sphere where the photo did not look.",
-)  # fmt: skip
+)
 def splats(folders: tuple[Path, ...], out: Path, unseen_width: int) -> None:
     """Make Gaussian splats of the worlds and shots in FOLDERS, and join the splats of PLY files among them."""
     from lookbeyond.exchange.given import sorted_out, splats_of

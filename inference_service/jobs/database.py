@@ -220,9 +220,17 @@ class JobDatabase:
     def _put(self, job: Job, request: str) -> None:
         crc = _crc(job.id, job.kind, request, job.revision)
         row = (
-            job.id, job.position, job.kind, request, job.revision, job.state, job.error_code, job.error, job.changed,
+            job.id,
+            job.position,
+            job.kind,
+            request,
+            job.revision,
+            job.state,
+            job.error_code,
+            job.error,
+            job.changed,
             crc,
-        )  # fmt: skip
+        )
         others = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS.split(", ")[1:])
         self.connection.execute(  # columns of a newer version stay
             f"INSERT INTO jobs ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET {others}", row

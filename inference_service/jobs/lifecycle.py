@@ -46,7 +46,7 @@ class Lifecycle:
         self._jobs, self._working, self._store = jobs, working, store
         self._database, self._attempts, self._changed = database, attempts, changed
         self.expansions = Expansions(store, thread)
-        self._ended = EndedJobs(jobs, store, database)
+        self.ended = EndedJobs(jobs, store, database)
         self._loading = False
 
     def load(self) -> None:
@@ -66,7 +66,7 @@ class Lifecycle:
                 except Exception:  # whatever it is, it must not end the service
                     log.exception("a job cannot be resumed", extra={"job": job.id})
                     self.end(job, "failed", "lost", "The service cannot resume this job; submit it again.")
-        self._ended.forget_old()
+        self.ended.forget_old()
         self._loading = False
 
     def _load_ended(self, job: Job, is_listed: bool, looks: bool) -> None:
@@ -82,22 +82,18 @@ class Lifecycle:
             job.state = "queued"
             self.begin(job)
             if job.state == "queued":
-                self._ended.forget(job)
+                self.ended.forget(job)
         elif looks and not all([self._store.has_whole_unit(unit) for unit in units_of(files)]):
-            self._ended.forget(job)
+            self.ended.forget(job)
 
     def recall(self, job: Job) -> None:
         """Load the file list of an ended job; what cannot be listed is made again."""
-        if job.is_active or self._ended.recall(job):
+        if job.is_active or self.ended.recall(job):
             return
         try:
             self.reopen(job)
         except StorageError as error:
             self.end(job, "failed", "lost", str(error))
-
-    def drop_unasked(self) -> None:
-        """Drop the file lists of ended jobs that nobody asks for."""
-        self._ended.drop_unasked()
 
     def begin(self, job: Job, first: Unit | None = None) -> None:
         """Begin with a job's first unit (`first`, if it is at hand), unless it has to wait for its world."""
@@ -176,7 +172,7 @@ class Lifecycle:
         request = self._database.request(job)
         job.request, job.state = request, "queued"
         job.start_over()
-        self._ended.goes_on(job)
+        self.ended.goes_on(job)
         self._database.save(job)
         self.begin(job)
 
@@ -252,7 +248,7 @@ class Lifecycle:
             self.recall(job)
             self._changed(job)
             self._worlds_ended([other for other in self._jobs.values() if other.waits_for == job.id])
-            self._ended.forget_old(job)
+            self.ended.forget_old(job)
 
     def _worlds_ended(self, jobs: Iterable[Job]) -> None:
         """Each of these is advanced, even if the change of another could not be written: nobody would ask again."""

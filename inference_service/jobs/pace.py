@@ -98,9 +98,10 @@ class Paces:
         if name is None:
             # a kind that was never made here costs as much, for its weight, as what was; but a world is no frame
             others = [
-                sizes for kind, sizes in known.items()
+                sizes
+                for kind, sizes in known.items()
                 if (kind == "world") == (key.kind == "world") and _makes_frames(kind) >= _makes_frames(key.kind)
-            ]  # fmt: skip
+            ]
             return max((_read_off(sizes, key.pixels, growth) for sizes in others), default=None)
         found = _read_off(known[name], key.pixels, growth)
         size = _size(key.pixels)

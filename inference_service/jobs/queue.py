@@ -80,7 +80,7 @@ class JobQueue:
 
     def drop_unasked(self) -> None:
         """Keep no files of ended jobs in memory that nobody asks for."""
-        self._life.drop_unasked()
+        self._life.ended.drop_unasked()
 
     def active(self) -> list[Job]:
         """The unfinished jobs."""

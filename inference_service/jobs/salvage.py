@@ -54,8 +54,10 @@ def copy_readable(aside: Path, target: sqlite3.Connection, tables: Sequence[str]
         )
     log.error(
         "The job list was damaged: %d jobs could be read, %d are known to be lost; the damaged list is kept as %s",
-        len(kept), len(listed - kept), aside,
-    )  # fmt: skip
+        len(kept),
+        len(listed - kept),
+        aside,
+    )
 
 
 def _rows(source: sqlite3.Connection, table: str) -> Iterator[dict[str, Any]]:

@@ -47,11 +47,13 @@ class Aligner:
             cameras = [Camera.from_dict(camera).to_dict() for camera in message.cameras]
         except (CameraError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             return Aligned(True, reason=sentence(f"A camera cannot be used: {error}"))
-        question = json.dumps({
-            "pictures": [str(store.file(sha256)) for sha256 in message.pictures],
-            "cameras": cameras,
-            "names": [store.name(sha256) for sha256 in message.pictures],
-        })  # fmt: skip
+        question = json.dumps(
+            {
+                "pictures": [str(store.file(sha256)) for sha256 in message.pictures],
+                "cameras": cameras,
+                "names": [store.name(sha256) for sha256 in message.pictures],
+            }
+        )
         return self._inspector.ask(question, lambda: [question])
 
     def close(self) -> None:

@@ -148,7 +148,10 @@ class LinkRequest:
 
 Request = WorldRequest | ShotRequest | MoveRequest | EditRequest | LinkRequest
 REQUESTS: dict[str, type[Request]] = {
-    "world": WorldRequest, "shot": ShotRequest, "move": MoveRequest, "edit": EditRequest,
+    "world": WorldRequest,
+    "shot": ShotRequest,
+    "move": MoveRequest,
+    "edit": EditRequest,
     "link": LinkRequest,
-}  # fmt: skip
+}
 """By the kinds of their jobs."""

@@ -56,9 +56,13 @@ class Card:
     def to_dict(self, file: str) -> dict[str, Any]:
         """What `cards.json` says of it. `file`: its picture's name."""
         return {
-            "file": file, "base": [round(float(x), 6) for x in self.base], "width_m": round(self.width_m, 6),
-            "height_m": round(self.height_m, 6), "heading_rad": round(self.heading_rad, 6), "sure": self.sure,
-        }  # fmt: skip
+            "file": file,
+            "base": [round(float(x), 6) for x in self.base],
+            "width_m": round(self.width_m, 6),
+            "height_m": round(self.height_m, 6),
+            "heading_rad": round(self.heading_rad, 6),
+            "sure": self.sure,
+        }
 
 
 def stand(cut: CutOut, camera: Camera, photo_size: tuple[int, int], camera_height: float, behind_m: float) -> Card:

@@ -74,8 +74,9 @@ def _stretched(room: dict[str, np.ndarray], rng: np.random.Generator) -> dict[st
 def _draw_blocks(rng: np.random.Generator, centre: np.ndarray, half: np.ndarray) -> np.ndarray:
     """[k, 5] centre, half size, yaw of what keeps the room from being a box."""
     blocks: list[tuple[float, ...]] = []
-    kind = rng.choice(["none", "corner", "alcove", "breast", "columns", "slant", "two"],
-                      p=[0.34, 0.22, 0.12, 0.14, 0.06, 0.05, 0.07])  # fmt: skip
+    kind = rng.choice(
+        ["none", "corner", "alcove", "breast", "columns", "slant", "two"], p=[0.34, 0.22, 0.12, 0.14, 0.06, 0.05, 0.07]
+    )
 
     def corner() -> None:
         size = half * rng.uniform(0.15, 0.65, 2)
@@ -281,8 +282,12 @@ def open_place(rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndar
     ground = np.array([[0.3, 0.38, 0.17], [0.4, 0.38, 0.36], [0.5, 0.45, 0.36], [0.25, 0.25, 0.26]])[rng.integers(4)]
     material = MATERIALS.index(str(rng.choice(["carpet", "tiles", "bricks", "marble", "plain"])))
     room["surfaces"][FACES - 2] = (
-        material * TILES_PER_MATERIAL + rng.integers(TILES_PER_MATERIAL), 1 / rng.uniform(0.8, 4), *ground, 0, 0
-    )  # fmt: skip
+        material * TILES_PER_MATERIAL + rng.integers(TILES_PER_MATERIAL),
+        1 / rng.uniform(0.8, 4),
+        *ground,
+        0,
+        0,
+    )
     room["boxes"], room["lights"][:, 3:] = boxes, 0
     room["lights"][0] = *(np.array([*rng.normal(0, 30, 2), 40.0])), *(np.full(3, rng.uniform(100, 700)))
     room["ambient"] = rng.uniform(0.6, 1.5) * np.array([0.95, 1, 1.08])

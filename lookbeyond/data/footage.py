@@ -68,8 +68,14 @@ def move_of(name: str, frames: list[Frame], missing: list[str], whole: int) -> C
         raise InputError(f"None of the {whole} frames of {name} is there ({missing[0]}, …); give the frames too.")
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        log.warning("Left out: %d of %d frames of %s are missing: %s%s.", len(missing), whole, name,
-                    ", ".join(missing[:3]), more)  # fmt: skip
+        log.warning(
+            "Left out: %d of %d frames of %s are missing: %s%s.",
+            len(missing),
+            whole,
+            name,
+            ", ".join(missing[:3]),
+            more,
+        )
     return CameraMove(name, tuple(frames))
 
 

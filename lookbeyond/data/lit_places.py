@@ -59,8 +59,10 @@ class LitPlace:
 
 def draw_lit_places(seeds: Sequence[int], height: int = 256) -> list[LitPlace]:
     """The places of these seeds; each is the same whatever it is drawn with."""
-    return [_draw_open(rng, height) if rng.uniform() < OPEN_SHARE else _draw_room(rng, height)
-            for rng in (np.random.default_rng((int(seed), _STREAM)) for seed in seeds)]  # fmt: skip
+    return [
+        _draw_open(rng, height) if rng.uniform() < OPEN_SHARE else _draw_room(rng, height)
+        for rng in (np.random.default_rng((int(seed), _STREAM)) for seed in seeds)
+    ]
 
 
 def _rendered(room: dict[str, np.ndarray], height: int) -> tuple[np.ndarray, np.ndarray]:

@@ -40,9 +40,7 @@ def read_move(annotation: tuple[Path, Path | None]) -> CameraMove:
     present = [pictures[time] for time in times if time in pictures]
     width, height = _size(present[0]) if present else (1, 1)
     cameras = read_realestate10k(text, width, height)
-    frames = [
-        Frame(camera, pictures[time]) for time, camera in zip(times, cameras, strict=True) if time in pictures
-    ]  # fmt: skip
+    frames = [Frame(camera, pictures[time]) for time, camera in zip(times, cameras, strict=True) if time in pictures]
     missing = [str(folder / f"{time}.png") for time in times if time not in pictures]
     return move_of(str(text), frames, missing, len(times))
 

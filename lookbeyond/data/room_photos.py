@@ -142,10 +142,15 @@ def _as_photo(site: _Site, rays: np.ndarray, colour: np.ndarray, distance: np.nd
     image = (colour.clip(0, 1) * 255).round().astype(np.uint8).reshape(height, width, 3)
     turned = (normal + yaw + math.pi) % (2 * math.pi) - math.pi
     return RoomPhoto(
-        image, site.camera, (distance / unit).astype(np.float32).reshape(height, width),
-        np.log(level / unit).astype(np.float32), number.astype(np.uint8), turned.astype(np.float32),
-        math.log(above / unit), site.is_open,
-    )  # fmt: skip
+        image,
+        site.camera,
+        (distance / unit).astype(np.float32).reshape(height, width),
+        np.log(level / unit).astype(np.float32),
+        number.astype(np.uint8),
+        turned.astype(np.float32),
+        math.log(above / unit),
+        site.is_open,
+    )
 
 
 def _level_reach(site: _Site, rays: np.ndarray, yaw: float) -> np.ndarray:
@@ -167,9 +172,12 @@ def _draw_site(rng: np.random.Generator, rays: int) -> _Site:
     pitch = rng.normal(-3, 6.5) if rng.uniform() < 0.93 else rng.choice([-1, 1]) * rng.uniform(15, 35)
     width = int(math.sqrt(rays * aspect)) // 2 * 2
     camera = placed_camera(
-        width, rays // width // 2 * 2, 2 * math.atan(tangent),
-        pitch_rad=math.radians(float(np.clip(pitch, -35, 35))), roll_rad=math.radians(rng.normal(0, 1.2)),
-    )  # fmt: skip
+        width,
+        rays // width // 2 * 2,
+        2 * math.atan(tangent),
+        pitch_rad=math.radians(float(np.clip(pitch, -35, 35))),
+        roll_rad=math.radians(rng.normal(0, 1.2)),
+    )
     warm = np.array([1.0, rng.uniform(0.96, 1), rng.uniform(0.9, 1)])
     horizon = rng.uniform(0.65, 1.0) * warm
     overhead = horizon * (rng.uniform(0.3, 0.95), rng.uniform(0.5, 0.97), 1.0) * rng.uniform(0.8, 1.05)
@@ -184,9 +192,12 @@ def _draw_site_as_drawn(rng: np.random.Generator, rays: int) -> _Site:
     aspect = float(rng.choice(_ASPECTS[:4]))
     width = int(math.sqrt(rays * aspect)) // 2 * 2
     camera = placed_camera(
-        width, rays // width // 2 * 2, math.radians(rng.uniform(55, 100)),
-        pitch_rad=math.radians(rng.uniform(-14, 12)), roll_rad=math.radians(rng.uniform(-4, 4)),
-    )  # fmt: skip
+        width,
+        rays // width // 2 * 2,
+        math.radians(rng.uniform(55, 100)),
+        pitch_rad=math.radians(rng.uniform(-14, 12)),
+        roll_rad=math.radians(rng.uniform(-4, 4)),
+    )
     return _Site(room, shell, blocks, camera, False, np.zeros((2, 3)))
 
 

@@ -52,10 +52,14 @@ class Rooms:
     @classmethod
     def of(cls, drawn: Sequence[Mapping[str, np.ndarray]], device: torch.device | str = "cpu") -> "Rooms":
         """A batch of drawn rooms; each has an array for every field."""
-        return cls(**{
-            field.name: torch.from_numpy(np.stack([room[field.name] for room in drawn]).astype(np.float32)).to(device)
-            for field in fields(cls)
-        })  # fmt: skip
+        return cls(
+            **{
+                field.name: torch.from_numpy(np.stack([room[field.name] for room in drawn]).astype(np.float32)).to(
+                    device
+                )
+                for field in fields(cls)
+            }
+        )
 
     def __getitem__(self, index) -> "Rooms":
         return Rooms(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
@@ -315,10 +319,14 @@ def equirectangular_rays(height: int, width: int, device="cpu") -> torch.Tensor:
     u = (torch.arange(width, device=device) + 0.5) / width
     v = (torch.arange(height, device=device) + 0.5) / height
     azimuth, elevation = torch.pi * (1 - 2 * u)[None], torch.pi * (0.5 - v)[:, None]
-    return torch.stack([
-        torch.cos(elevation) * torch.cos(azimuth), torch.cos(elevation) * torch.sin(azimuth),
-        torch.sin(elevation).expand(height, width),
-    ], -1).reshape(-1, 3)  # fmt: skip
+    return torch.stack(
+        [
+            torch.cos(elevation) * torch.cos(azimuth),
+            torch.cos(elevation) * torch.sin(azimuth),
+            torch.sin(elevation).expand(height, width),
+        ],
+        -1,
+    ).reshape(-1, 3)
 
 
 def render_panoramas(rooms: Rooms, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -135,8 +135,12 @@ def _put_doorway(
     Returns its centre [3] on the floor plan (z 0) and the wall's inward normal [3], in the room's own frame.
     """
     centre, half = room["shell"]
-    away = np.array([half[0] + centre[0] * sign if axis == 0 else half[1] + centre[1] * sign
-                     for axis, sign in ((0, -1), (0, 1), (1, -1), (1, 1))])  # fmt: skip
+    away = np.array(
+        [
+            half[0] + centre[0] * sign if axis == 0 else half[1] + centre[1] * sign
+            for axis, sign in ((0, -1), (0, 1), (1, -1), (1, 1))
+        ]
+    )
     face = int(away.argmax())
     axis, sign = face // 2, 1 if face % 2 else -1
     room["openings"][room["openings"][:, 0] == face, 0] = -1

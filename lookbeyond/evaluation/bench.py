@@ -35,9 +35,20 @@ from .scenes import PATHS, held_out_room, real_scenes
 from .table import add_frechet, add_perceptual, as_markdown, plot_frames, tabulate, worse_than
 
 EXPERIMENTS = (
-    "weights", "raymap", "anchors", "guidance", "tau_position", "tau_rotation", "distance_noise", "motion", "steps",
-    "strength", "panorama_steps", "room", "unseen",
-)  # fmt: skip
+    "weights",
+    "raymap",
+    "anchors",
+    "guidance",
+    "tau_position",
+    "tau_rotation",
+    "distance_noise",
+    "motion",
+    "steps",
+    "strength",
+    "panorama_steps",
+    "room",
+    "unseen",
+)
 """Switches that the table names."""
 
 
@@ -69,8 +80,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     if options.quick:
         sizes = {"rooms": 3, "samples": 4, "paths": ["there and back"], "frames": 12, "size": (192, 128)}
     else:
-        sizes = {"rooms": 64 if options.full else 16, "samples": 8, "paths": list(PATHS), "frames": 24,
-                 "size": (384, 256)}  # fmt: skip
+        sizes = {
+            "rooms": 64 if options.full else 16,
+            "samples": 8,
+            "paths": list(PATHS),
+            "frames": 24,
+            "size": (384, 256),
+        }
     for name, value in sizes.items():
         if getattr(options, name) is None:
             setattr(options, name, value)
@@ -81,9 +97,12 @@ def set_switches(pipeline: ScenePipeline, options: argparse.Namespace) -> None:
     """Change the pipeline into the experiment's."""
     pipeline.ablation = Ablation(options.weights, options.raymap, options.anchors, options.guidance)
     asked = {
-        "views_steps": options.steps, "strength": options.strength, "strength_in_holes": options.strength,
-        "panorama_steps": options.panorama_steps, "unseen": options.unseen,
-    }  # fmt: skip
+        "views_steps": options.steps,
+        "strength": options.strength,
+        "strength_in_holes": options.strength,
+        "panorama_steps": options.panorama_steps,
+        "unseen": options.unseen,
+    }
     changes = {name: value for name, value in asked.items() if value is not None}
     pipeline.settings = replace(pipeline.settings, **changes)
 
@@ -138,9 +157,10 @@ def evaluate(pipeline: ScenePipeline, options: argparse.Namespace, folder: Path,
             found.figures |= walk.figures
         for kind in options.paths if scene.room is not None else ():
             walk = remembered(
-                folder, f"{key}_{kind.replace(' ', '_')}",
+                folder,
+                f"{key}_{kind.replace(' ', '_')}",
                 lambda scene=scene, kind=kind: evaluate_path(pipeline, scene, kind, options, networks),
-            )  # fmt: skip
+            )
             walks[kind].append(walk)
             found.figures |= walk.figures
         everything.append(found)

@@ -30,9 +30,12 @@ def evaluate_panorama(
         scene.photo, scene.camera, camera_height=scene.camera_height, width=WIDTH, seed=0, room="off"
     )
     pictures = {
-        OURS: worlds[0].colour, PAINTED: painted.colour, "mean colour": baselines.mean_colour(scene),
-        "mirrored": baselines.mirrored(scene), "inpainted": baselines.inpainted(canvas, seen, wraps=True),
-    }  # fmt: skip
+        OURS: worlds[0].colour,
+        PAINTED: painted.colour,
+        "mean colour": baselines.mean_colour(scene),
+        "mirrored": baselines.mirrored(scene),
+        "inpainted": baselines.inpainted(canvas, seen, wraps=True),
+    }
     result = Result(pictures={**pictures, "truth": scene.truth})
     mean = np.mean([world.colour for world in worlds], 0)
     for method, picture in pictures.items():

@@ -61,9 +61,14 @@ def shoot(
     for clip in plan.clips:
         source, target = anchors[clip.source], anchors[clip.target]
         views = pipeline.shoot_clip(
-            panorama, source, target, cameras[clip.first : clip.last + 1],
-            seed=clip_seed(0, source.camera, target.camera), tau_position=tau_position, tau_rotation=tau_rotation,
-        )  # fmt: skip
+            panorama,
+            source,
+            target,
+            cameras[clip.first : clip.last + 1],
+            seed=clip_seed(0, source.camera, target.camera),
+            tau_position=tau_position,
+            tau_rotation=tau_rotation,
+        )
         frames += views if not frames else views[1:]
     return frames
 

@@ -64,9 +64,10 @@ def judge_walls(scene: Scene, fit: LayoutFit, distance: np.ndarray) -> dict[str,
     truth, shown = true_walls(scene), columns_in_photo(scene.camera)
     network = np.exp(fit.walls.astype(float))
     walls = {
-        "ours": network if fit.candidate is None else walls_of(fit.candidate), "network": network,
+        "ours": network if fit.candidate is None else walls_of(fit.candidate),
+        "network": network,
         "panorama's distance": walls_in_distance(distance),
-    }  # fmt: skip
+    }
     figures: dict[str, dict[str, float]] = {}
     for where, mask in (("seen", shown), ("hidden", ~shown)):
         figures[f"walls, {where} AbsRel"] = {name: metrics.absrel(found, truth, mask) for name, found in walls.items()}
@@ -90,8 +91,11 @@ def read_wall_bases(path: Path) -> dict[str, list[np.ndarray]]:
     """
     try:
         marked = json.loads(path.read_text("utf-8"))
-        return {name: [np.array(line, float).reshape(-1, 2) for line in lines] for name, lines in marked.items()
-                if name != "about"}  # fmt: skip
+        return {
+            name: [np.array(line, float).reshape(-1, 2) for line in lines]
+            for name, lines in marked.items()
+            if name != "about"
+        }
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise InputError(f"{path} holds no marked wall bases ({error}); give a file as the tests have one") from error
 
@@ -131,9 +135,7 @@ def floor_line(walls: np.ndarray, camera: Camera, marked: list[np.ndarray], head
         within = (u >= line[order[0], 0]) & (u <= line[order[-1], 0])
         feet[within] = np.interp(u[within], line[order, 0], line[order, 1])
     elevation = math.pi * (0.5 - feet)
-    rays = np.stack([
-        np.cos(elevation) * np.cos(azimuths), np.cos(elevation) * np.sin(azimuths), np.sin(elevation)
-    ], -1)  # fmt: skip
+    rays = np.stack([np.cos(elevation) * np.cos(azimuths), np.cos(elevation) * np.sin(azimuths), np.sin(elevation)], -1)
     pixels, depth = camera.project(camera.position + np.nan_to_num(rays))
     with np.errstate(invalid="ignore"):
         shown = np.isfinite(elevation) & (depth > 0) & (pixels > 0).all(1)

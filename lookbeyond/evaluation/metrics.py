@@ -28,9 +28,15 @@ def psnr(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
 def ssim_map(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Structural similarity of every pixel [H, W], Gaussian windows of 1.5 pixels (Wang et al. 2004)."""
     result: Any = structural_similarity(
-        image, truth, channel_axis=2, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+        image,
+        truth,
+        channel_axis=2,
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
         full=True,
-    )  # fmt: skip
+    )
     return result[1].mean(2)
 
 

@@ -84,9 +84,12 @@ class Scene:
         colour, distance = render_panoramas(self.room, SHARP_WIDTH // 2, SHARP_WIDTH)
         own = place_photo(self.photo, self.camera, SHARP_WIDTH)[1]
         return Panorama(
-            to_bytes(colour[0]), distance[0, 0].numpy(), own.astype(np.uint8) * 255,
-            camera_height=self.camera_height, photo_camera=self.camera,
-        )  # fmt: skip
+            to_bytes(colour[0]),
+            distance[0, 0].numpy(),
+            own.astype(np.uint8) * 255,
+            camera_height=self.camera_height,
+            photo_camera=self.camera,
+        )
 
     def views(self, cameras: list[Camera]) -> list[View]:
         """What cameras truly see."""

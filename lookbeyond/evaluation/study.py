@@ -183,9 +183,10 @@ def run_panoramas(
             try:
                 scene = load()
                 found = remembered(
-                    folder, f"panorama_{name.replace(' ', '_')}",
+                    folder,
+                    f"panorama_{name.replace(' ', '_')}",
                     lambda scene=scene: evaluate_panorama(pipeline, scene, 1, networks),
-                )  # fmt: skip
+                )
             except StorageError:
                 raise
             except LookBeyondError as error:
@@ -203,8 +204,9 @@ def run_panoramas(
             truth, hidden = [each.pictures["truth"] for each, _ in found], [mask for _, mask in found]
             study.frechet[kind] = {
                 method: metrics.frechet_excess([each.pictures[method] for each, _ in found], truth, hidden)
-                for method in found[0][0].pictures if method != "truth"
-            }  # fmt: skip
+                for method in found[0][0].pictures
+                if method != "truth"
+            }
 
 
 def run_captures(
@@ -222,10 +224,12 @@ def run_captures(
     for path in tqdm(paths, desc="captures", unit="capture"):
         key = hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:10]
         result = _kept(
-            study, folder, f"capture_{key}",
+            study,
+            folder,
+            f"capture_{key}",
             lambda path=path: evaluate_capture(pipeline, path, options.frames, options.size[0], networks),
             f"Capture {path.parent}",
-        )  # fmt: skip
+        )
         for figure, methods in (result.figures if result else {}).items():
             for method, value in methods.items():
                 study.captures.setdefault(figure, {}).setdefault(method, []).append(value)
@@ -260,12 +264,12 @@ def about(options: argparse.Namespace, pipeline: ScenePipeline) -> dict[str, str
         "rooms": f"held-out rooms {first} to {last}; every random number follows from a room's seed",
         "frames": f"{options.frames} a path, {options.size[0]} x {options.size[1]}",
         "TSED": f"thresholds {', '.join(f'{each:g}' for each in metrics.TSED_THRESHOLDS_PX)} px of a frame 256 wide, "
-                f"at least {metrics.LEAST_MATCHES} matches a pair, otherwise no figure",
+        f"at least {metrics.LEAST_MATCHES} matches a pair, otherwise no figure",
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} "
-                   f"thread(s), {options.device}",
+        f"thread(s), {options.device}",
         "libraries": f"Python {platform.python_version()}, torch {torch.__version__}, OpenCV {cv2.__version__}",
         "date": time.strftime("%Y-%m-%d"),
-    }  # fmt: skip
+    }
 
 
 def _git_revision() -> str:
@@ -285,8 +289,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(argv)
     options.size_name = "quick" if options.quick else "full" if options.full else "default"
     rooms, options.frames, options.size = {
-        "quick": (5, 9, (192, 128)), "default": (16, 24, (384, 256)), "full": (64, 48, (576, 384)),
-    }[options.size_name]  # fmt: skip
+        "quick": (5, 9, (192, 128)),
+        "default": (16, 24, (384, 256)),
+        "full": (64, 48, (576, 384)),
+    }[options.size_name]
     options.rooms = rooms if options.rooms is None else options.rooms
     if options.rooms < 1:
         parser.error("--rooms: at least one")

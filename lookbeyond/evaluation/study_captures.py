@@ -71,9 +71,11 @@ def evaluate_capture(
 
 
 def _judged(
-    methods: dict[str, list[np.ndarray]], truth: list[np.ndarray], cameras: Sequence[Camera],
+    methods: dict[str, list[np.ndarray]],
+    truth: list[np.ndarray],
+    cameras: Sequence[Camera],
     networks: PerceptualNetworks,
-) -> Result:  # fmt: skip
+) -> Result:
     result = Result()
     everywhere = np.ones(truth[0].shape[:2], bool)
     for method, frames in methods.items():

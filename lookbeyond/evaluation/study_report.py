@@ -23,8 +23,14 @@ if TYPE_CHECKING:
     from .study import Study
     from .study_settings import Experiment
 
-SHOWN = (("PSNR", "dB", True), ("PSNR in holes", "dB", True), ("SSIM", "", True), ("mTSED", "", True),
-         ("drift", "% of pixels", False), ("LPIPS", "", False))  # fmt: skip
+SHOWN = (
+    ("PSNR", "dB", True),
+    ("PSNR in holes", "dB", True),
+    ("SSIM", "", True),
+    ("mTSED", "", True),
+    ("drift", "% of pixels", False),
+    ("LPIPS", "", False),
+)
 """Figures of walks that are told: name, unit, whether more is better."""
 CLAIMED = ("PSNR", "PSNR in holes", "mTSED")
 PLOT_WIDTH_IN, PLOT_DPI = 4.4, 190
@@ -65,9 +71,11 @@ def write(folder: Path, study: "Study", experiments: Sequence["Experiment"]) -> 
 def sections_of(study: "Study", experiments: Sequence["Experiment"]) -> list[Section]:
     """All findings, in the report's order."""
     return [
-        *_panorama_sections(study), *_capture_sections(study), *_walk_sections(study, experiments),
+        *_panorama_sections(study),
+        *_capture_sections(study),
+        *_walk_sections(study, experiments),
         *_course_sections(study),
-    ]  # fmt: skip
+    ]
 
 
 def _write_whole(path: Path, content: str | bytes) -> None:
@@ -418,8 +426,10 @@ def _page(study: "Study", sections: Sequence[Section]) -> str:
             picture = base64.b64encode(section.plot).decode()
             body.append(f'<img alt="{text(section.title)}" src="data:image/png;base64,{picture}">')
         if section.table:
-            head, *rows = ("".join(f"<{tag}>{text(cell)}</{tag}>" for cell in row) for tag, row in zip(
-                ["th", *["td"] * len(section.table)], section.table))  # fmt: skip
+            head, *rows = (
+                "".join(f"<{tag}>{text(cell)}</{tag}>" for cell in row)
+                for tag, row in zip(["th", *["td"] * len(section.table)], section.table)
+            )
             body.append(
                 '<div class="wide"><table>' + "".join(f"<tr>{row}</tr>" for row in (head, *rows)) + "</table></div>"
             )

@@ -76,42 +76,58 @@ def experiments(size: str) -> list[Experiment]:
     taus = (0.2, 1.0) if quick else (0.2, 0.05, 0.1, 0.5, 1.0)
     return [
         Experiment(
-            "keyframes", "Keyframes from the panorama alone, or walked in from those before them", "",
-            (SHIPPED, replace(SHIPPED, label="panorama only", anchors="rotation"),
-             replace(SHIPPED, label="walk-in only", anchors="walk")),
+            "keyframes",
+            "Keyframes from the panorama alone, or walked in from those before them",
+            "",
+            (
+                SHIPPED,
+                replace(SHIPPED, label="panorama only", anchors="rotation"),
+                replace(SHIPPED, label="walk-in only", anchors="walk"),
+            ),
         ),
         Experiment(
-            "overlap", "How much keyframes overlap", "way between keyframes, in median distances",
+            "overlap",
+            "How much keyframes overlap",
+            "way between keyframes, in median distances",
             tuple(Setting(f"every {each:g}", each, spacing=each) for each in spacings),
         ),
         Experiment(
-            "walk-in", "How far a keyframe is walked in", "walk as a share of the free way",
+            "walk-in",
+            "How far a keyframe is walked in",
+            "walk as a share of the free way",
             tuple(Setting(f"{each:g}", each, reach=each, most_m=9.0) for each in factors),
             "It walks 0.8 of the largest depth; ours counts 0.8 of the nearest distance in the way.",
         ),
         Experiment(
-            "weights", "Spatial against temporal weights, with and without raymaps, at uneven speed", "",
-            (Setting("spatial, raymap", **SAMPLER),
-             Setting("temporal, raymap", weights="temporal", **SAMPLER),
-             Setting("spatial, no raymap", raymap="off", **SAMPLER),
-             Setting("temporal, no raymap", weights="temporal", raymap="off", **SAMPLER),
-             Setting("guided: spatial", path="uneven"),
-             Setting("guided: temporal", path="uneven", weights="temporal")),
+            "weights",
+            "Spatial against temporal weights, with and without raymaps, at uneven speed",
+            "",
+            (
+                Setting("spatial, raymap", **SAMPLER),
+                Setting("temporal, raymap", weights="temporal", **SAMPLER),
+                Setting("spatial, no raymap", raymap="off", **SAMPLER),
+                Setting("temporal, no raymap", weights="temporal", raymap="off", **SAMPLER),
+                Setting("guided: spatial", path="uneven"),
+                Setting("guided: temporal", path="uneven", weights="temporal"),
+            ),
             "Its ablation, mTSED: spatial with raymap 0.88, temporal with raymap 0.83, temporal without 0.75 "
             "(RealEstate10K, thresholds not listed, SVD; ours are drawn rooms and a network of a few megabytes, so "
             "only the order can be compared).",
         ),
         Experiment(
-            "tau", "Reach of the anchors' noise", "τ of the position",
+            "tau",
+            "Reach of the anchors' noise",
+            "τ of the position",
             tuple(
                 Setting(f"τ_T {go:g}, τ_q {turn:g}", go, f"{turn:g}", tau_position=go, tau_rotation=turn, **SAMPLER)
-                for go in taus for turn in taus
+                for go in taus
+                for turn in taus
             ),
             grid=True,
         ),
         _wrong_distances(quick),
         _paths(quick),
-    ]  # fmt: skip
+    ]
 
 
 def _wrong_distances(quick: bool) -> Experiment:
@@ -135,13 +151,18 @@ def _paths(quick: bool) -> Experiment:
     turns = (30.0, 180.0) if quick else (10.0, 30.0, 60.0, 120.0, 180.0, 270.0)
     speeds = (2.0,) if quick else (2.0, 4.0)
     return Experiment(
-        "paths", "How far a path may go", "",
-        (replace(SHIPPED, label="walk 2 m", x=2.0, line="walk, m"),
-         *(Setting(f"walk {each:g} m", each, "walk, m", most_m=each) for each in lengths),
-         *(Setting(f"turn {each:g}°", each, "turn, degrees", path="turn", turn_deg=each) for each in turns),
-         replace(SHIPPED, label="speed x 1", x=1.0, line="speed, of the walk's"),
-         *(Setting(f"speed x {each:g}", each, "speed, of the walk's", speed=each) for each in speeds),
-         Setting("look around 360°", None, "", path="look around"), Setting("crane", None, "", path="crane")),
+        "paths",
+        "How far a path may go",
+        "",
+        (
+            replace(SHIPPED, label="walk 2 m", x=2.0, line="walk, m"),
+            *(Setting(f"walk {each:g} m", each, "walk, m", most_m=each) for each in lengths),
+            *(Setting(f"turn {each:g}°", each, "turn, degrees", path="turn", turn_deg=each) for each in turns),
+            replace(SHIPPED, label="speed x 1", x=1.0, line="speed, of the walk's"),
+            *(Setting(f"speed x {each:g}", each, "speed, of the walk's", speed=each) for each in speeds),
+            Setting("look around 360°", None, "", path="look around"),
+            Setting("crane", None, "", path="crane"),
+        ),
         "mTSED over all its paths: 0.835 (best baseline 0.740), LPIPS 0.218, FVD 113.6; other data, "
         "so not to be compared with these numbers.",
-    )  # fmt: skip
+    )

@@ -88,9 +88,14 @@ class Walker:
         pipeline.settings = replace(self._settings, **strength)
         try:
             views = shoot(
-                pipeline, given, cameras, setting.tau_position, setting.tau_rotation, planned_in,
+                pipeline,
+                given,
+                cameras,
+                setting.tau_position,
+                setting.tau_rotation,
+                planned_in,
                 setting.spacing * panorama.median_distance(),
-            )  # fmt: skip
+            )
         finally:
             pipeline.ablation, pipeline.settings = Ablation(), self._settings
         return self._judge(scene, cameras, views, with_baseline=setting.key == SHIPPED.key)

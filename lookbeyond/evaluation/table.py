@@ -53,8 +53,10 @@ def add_frechet(table: dict[str, dict[str, dict]], results: list[Result], hidden
 def add_perceptual(table: dict[str, dict[str, dict]], results: list[Result], kind: str) -> None:
     """FID and FVD of a kind of path over all scenes, where their networks are; of few scenes they say little."""
     for figure in results[0].features:
-        of = {method: np.concatenate([result.features[figure][method] for result in results]) for method in
-              results[0].features[figure]}  # fmt: skip
+        of = {
+            method: np.concatenate([result.features[figure][method] for result in results])
+            for method in results[0].features[figure]
+        }
         truth = of.pop("truth")
         if len(truth) < 2:
             continue

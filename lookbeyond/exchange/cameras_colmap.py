@@ -32,9 +32,12 @@ def write_colmap(folder: Path, move: CameraMove, text: bool) -> None:
         if parameters not in known:
             known[parameters] = len(known) + 1
             lens = pycolmap.Camera(
-                model="PINHOLE", width=camera.width, height=camera.height, params=parameters,
+                model="PINHOLE",
+                width=camera.width,
+                height=camera.height,
+                params=parameters,
                 camera_id=known[parameters],
-            )  # fmt: skip
+            )
             model.add_camera_with_trivial_rig(lens)
         world_to_camera = np.linalg.inv(camera.camera_to_world)[:3]
         image = pycolmap.Image(name=Path(name).name, camera_id=known[parameters], image_id=number)

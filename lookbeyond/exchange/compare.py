@@ -174,8 +174,11 @@ def _judge_spheres(made: Comparison, worlds: Sequence[Panorama], colours: Sequen
     error = np.square(colours[0].astype(np.float32) - colours[1]).mean(-1)
     photo = [_fitted(world.from_photo, width, height) > 127 for world in worlds]
     photo[1] = np.roll(photo[1], -turned, 1)
-    for name, where in (("all of it", None), ("seen by both photos", photo[0] & photo[1]),
-                        ("seen by no photo", ~photo[0] & ~photo[1])):  # fmt: skip
+    for name, where in (
+        ("all of it", None),
+        ("seen by both photos", photo[0] & photo[1]),
+        ("seen by no photo", ~photo[0] & ~photo[1]),
+    ):
         part = weight if where is None else weight * where
         if part.sum() > 0.01 * weight.sum():
             made.figures[f"PSNR, {name} (dB)"] = _psnr(float((error * part).sum() / part.sum()))

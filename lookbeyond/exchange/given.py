@@ -61,5 +61,5 @@ def tour_of(given: Given, names: Sequence[str], fps: float) -> tuple[list[Room],
     rooms = [Room(name, world) for name, world in zip(called, given.worlds, strict=True)]
     films = [
         Film(shot.folder.resolve().name, shot, own, fps) for shot, own in zip(given.shots, given.made_in, strict=True)
-    ]  # fmt: skip
+    ]
     return rooms, films

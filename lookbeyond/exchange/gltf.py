@@ -88,9 +88,7 @@ class _Binary:
     def _view(self, data: bytes, target: int | None) -> int:
         self._blob.extend(b"\0" * (-len(self._blob) % 4))
         views = self._content.bufferViews
-        views.append(
-            self._gltf.BufferView(buffer=0, byteOffset=len(self._blob), byteLength=len(data), target=target)
-        )  # fmt: skip
+        views.append(self._gltf.BufferView(buffer=0, byteOffset=len(self._blob), byteLength=len(data), target=target))
         self._blob.extend(data)
         return len(views) - 1
 

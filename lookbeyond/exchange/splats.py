@@ -158,8 +158,11 @@ def _sphere_splats(source: Panorama, mask: NDArray[np.bool_], step: int) -> Spla
     relief_of(source)  # once, not in every thread
     bands = [(int(skip), np.flatnonzero(skipped == skip)) for skip in np.unique(skipped)]
     with ThreadPoolExecutor(THREADS) as threads:
-        made = [threads.submit(of_rows, skip, band[some : some + ROWS_AT_ONCE])
-                for skip, band in bands for some in range(0, len(band), ROWS_AT_ONCE)]  # fmt: skip
+        made = [
+            threads.submit(of_rows, skip, band[some : some + ROWS_AT_ONCE])
+            for skip, band in bands
+            for some in range(0, len(band), ROWS_AT_ONCE)
+        ]
         return joined([part.result() for part in made])
 
 
@@ -193,16 +196,19 @@ def _sphere_normals(source: Panorama) -> NDArray[np.float32]:
     rays = np.stack(
         np.broadcast_arrays(
             np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)
-        ), -1,
-    ).astype(np.float32)  # fmt: skip
+        ),
+        -1,
+    ).astype(np.float32)
     return surface_normals(rays, source.distance, wraps=True)
 
 
 def surface_normals(rays: NDArray, distance: NDArray, wraps: bool) -> NDArray[np.float32]:
     """Unit normals [h, w, 3] by differences, each taken on the side where the surface goes on more evenly."""
     points = rays * distance[..., None]
-    edges = [np.pad(points, ((0, 0), (1, 1), (0, 0)), mode="wrap" if wraps else "edge"),
-             np.pad(points, ((1, 1), (0, 0), (0, 0)), mode="edge")]  # fmt: skip
+    edges = [
+        np.pad(points, ((0, 0), (1, 1), (0, 0)), mode="wrap" if wraps else "edge"),
+        np.pad(points, ((1, 1), (0, 0), (0, 0)), mode="edge"),
+    ]
     before = [edges[0][:, 1:-1] - edges[0][:, :-2], edges[1][1:-1] - edges[1][:-2]]
     after = [edges[0][:, 2:] - edges[0][:, 1:-1], edges[1][2:] - edges[1][1:-1]]
     tangents = []
@@ -257,9 +263,15 @@ def _frame_splats(frame: View, mask: NDArray[np.bool_], colour: NDArray, sigma: 
 
 
 def _discs(
-    origin: NDArray, ray: NDArray, right: NDArray, down: NDArray, distance: NDArray, normal: NDArray, colour: NDArray,
+    origin: NDArray,
+    ray: NDArray,
+    right: NDArray,
+    down: NDArray,
+    distance: NDArray,
+    normal: NDArray,
+    colour: NDArray,
     sigma: NDArray | float = SIGMA,
-) -> Splats:  # fmt: skip
+) -> Splats:
     """Discs on surfaces with `normal` [n, 3] as large as pixels whose sides, on the unit sphere, are right and down.
 
     The pixel's cone meets the tangent plane: a side e on the sphere becomes r (e - ray (n.e) / (n.ray)).
@@ -294,12 +306,14 @@ def _quaternions(rotation: NDArray) -> NDArray[np.float32]:
     Of the four rows that are multiples of the quaternion the longest is taken (Shepperd 1978).
     """
     xx, xy, xz, yx, yy, yz, zx, zy, zz = rotation.reshape(-1, 9).T
-    rows = np.stack([
-        np.stack([1 + xx + yy + zz, zy - yz, xz - zx, yx - xy], -1),
-        np.stack([zy - yz, 1 + xx - yy - zz, yx + xy, xz + zx], -1),
-        np.stack([xz - zx, yx + xy, 1 - xx + yy - zz, zy + yz], -1),
-        np.stack([yx - xy, xz + zx, zy + yz, 1 - xx - yy + zz], -1),
-    ])  # fmt: skip
+    rows = np.stack(
+        [
+            np.stack([1 + xx + yy + zz, zy - yz, xz - zx, yx - xy], -1),
+            np.stack([zy - yz, 1 + xx - yy - zz, yx + xy, xz + zx], -1),
+            np.stack([xz - zx, yx + xy, 1 - xx + yy - zz, zy + yz], -1),
+            np.stack([yx - xy, xz + zx, zy + yz, 1 - xx - yy + zz], -1),
+        ]
+    )
     longest = np.stack([rows[i, :, i] for i in range(4)]).argmax(0)
     result = rows[longest, np.arange(len(rotation))]
     result /= np.linalg.norm(result, axis=1, keepdims=True)

@@ -147,8 +147,15 @@ def _faces(layout: RoomLayout) -> list[tuple[str, NDArray, NDArray, NDArray, NDA
     low, high = layout.corners.min(0), layout.corners.max(0)
     # looking down at the floor, x to the right, y is up: down is -y; looking up at the ceiling y is down
     floor = layout.corners - (low[0], high[1])
-    faces.append(("floor", np.array([low[0], high[1], layout.floor_z]), np.array([1.0, 0, 0]), np.array([0, -1.0, 0]),
-                  floor * (1, -1)))  # fmt: skip
+    faces.append(
+        (
+            "floor",
+            np.array([low[0], high[1], layout.floor_z]),
+            np.array([1.0, 0, 0]),
+            np.array([0, -1.0, 0]),
+            floor * (1, -1),
+        )
+    )
     ceiling = (layout.corners - low)[::-1]
     faces.append(("ceiling", np.array([*low, layout.ceiling_z]), np.array([1.0, 0, 0]), np.array([0, 1.0, 0]), ceiling))
     return faces
@@ -262,8 +269,14 @@ def _coarse(world: Panorama) -> MeshPart:
     nearest = cv2.erode(world.distance, np.ones((5, 5), np.uint8))
     rows = np.linspace(-math.pi / 2, math.pi / 2, COLLIDER_ROWS + 1)
     columns = np.arange(COLLIDER_COLUMNS) / COLLIDER_COLUMNS * 2 * math.pi
-    rays = np.stack([np.cos(rows)[:, None] * np.cos(columns), np.cos(rows)[:, None] * np.sin(columns),
-                     np.broadcast_to(np.sin(rows)[:, None], (len(rows), len(columns)))], -1)  # fmt: skip
+    rays = np.stack(
+        [
+            np.cos(rows)[:, None] * np.cos(columns),
+            np.cos(rows)[:, None] * np.sin(columns),
+            np.broadcast_to(np.sin(rows)[:, None], (len(rows), len(columns))),
+        ],
+        -1,
+    )
     distance = sample_equirectangular(nearest, rays, world.heading_rad)
     points = (world.position + rays * distance[..., None]).reshape(-1, 3)
     row, column = (index.ravel() for index in np.indices((COLLIDER_ROWS, COLLIDER_COLUMNS)))

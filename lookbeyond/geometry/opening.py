@@ -52,9 +52,13 @@ class Opening:
 
     @property
     def centre(self) -> NDArray[np.float64]:
-        return np.array([
-            (self.start[0] + self.end[0]) / 2, (self.start[1] + self.end[1]) / 2, (self.bottom_z + self.top_z) / 2,
-        ])  # fmt: skip
+        return np.array(
+            [
+                (self.start[0] + self.end[0]) / 2,
+                (self.start[1] + self.end[1]) / 2,
+                (self.bottom_z + self.top_z) / 2,
+            ]
+        )
 
     def side(self, points: ArrayLike) -> NDArray[np.float64]:
         """Metres of points [..., 3] from the opening's plane: positive in the first place, negative in the second."""
@@ -89,8 +93,11 @@ class Opening:
 
     def to_json_dict(self) -> dict[str, Any]:
         return {
-            "start": list(self.start), "end": list(self.end), "bottom_z": self.bottom_z, "top_z": self.top_z,
-        }  # fmt: skip
+            "start": list(self.start),
+            "end": list(self.end),
+            "bottom_z": self.bottom_z,
+            "top_z": self.top_z,
+        }
 
     @classmethod
     def from_json_dict(cls, values: Mapping[str, Any]) -> "Opening":

@@ -103,9 +103,14 @@ class Panorama:
             raise ValueError("this panorama has no clean plate")
         nothing = np.zeros_like(self.from_photo)
         return replace(
-            self, colour=self.plate.colour, distance=self.plate.distance, from_photo=nothing,
-            plate=None, layout=None, beyond=None,
-        )  # fmt: skip
+            self,
+            colour=self.plate.colour,
+            distance=self.plate.distance,
+            from_photo=nothing,
+            plate=None,
+            layout=None,
+            beyond=None,
+        )
 
     def median_distance(self) -> float:
         """Median over the sphere (each row weighted by its area), metres: the world's unit of length."""

@@ -58,9 +58,7 @@ def place_on_canvas(photo: NDArray[np.uint8], camera: Camera, bend: float = 0.0)
         size = max(1, round(photo.shape[1] / step)), max(1, round(photo.shape[0] / step))
         photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
     small = camera.resized(photo.shape[1], photo.shape[0])
-    level = placed_camera(
-        small.width, small.height, intrinsics=small.intrinsics, pitch_rad=pitch, roll_rad=roll
-    )  # fmt: skip
+    level = placed_camera(small.width, small.height, intrinsics=small.intrinsics, pitch_rad=pitch, roll_rad=roll)
     local = canvas_directions() @ level.rotation
     depth = local[..., 2]
     flat = local / np.where(depth > 0.05, depth, np.inf)[..., None]
@@ -72,9 +70,12 @@ def place_on_canvas(photo: NDArray[np.uint8], camera: Camera, bend: float = 0.0)
     # far outside, a distorted lens would show the frame a second time
     known = near & (x >= 0) & (x <= small.width) & (y >= 0) & (y <= small.height)
     pixels = cv2.remap(
-        photo, (x - 0.5).astype(np.float32), (y - 0.5).astype(np.float32), cv2.INTER_LINEAR,
+        photo,
+        (x - 0.5).astype(np.float32),
+        (y - 0.5).astype(np.float32),
+        cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
+    )
     return Canvas(np.where(known[..., None], pixels, 0).astype(np.uint8), known, heading)
 
 
@@ -90,9 +91,12 @@ def grid_in_photo(values: NDArray, camera: Camera, columns: int, rows: int) -> N
     column = CELL_COLUMNS / 2 - azimuth / (2 * PIXEL_RAD) - 0.5
     row = CELL_ROWS / 2 - np.arcsin(np.clip(z, -1, 1)) / (2 * PIXEL_RAD) - 0.5
     return cv2.remap(
-        values.astype(np.float32), column.astype(np.float32), row.astype(np.float32), cv2.INTER_LINEAR,
+        values.astype(np.float32),
+        column.astype(np.float32),
+        row.astype(np.float32),
+        cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
-    ).astype(np.float32)  # fmt: skip
+    ).astype(np.float32)
 
 
 def grid_on_canvas(values: NDArray, camera: Camera) -> NDArray[np.float32]:
@@ -104,6 +108,9 @@ def grid_on_canvas(values: NDArray, camera: Camera) -> NDArray[np.float32]:
     flat = local / np.maximum(local[..., 2:], 0.05)
     x, y = np.moveaxis((flat @ small.intrinsics.T)[..., :2], -1, 0)
     return cv2.remap(
-        values.astype(np.float32), (x - 0.5).astype(np.float32), (y - 0.5).astype(np.float32), cv2.INTER_LINEAR,
+        values.astype(np.float32),
+        (x - 0.5).astype(np.float32),
+        (y - 0.5).astype(np.float32),
+        cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
-    ).astype(np.float32)  # fmt: skip
+    ).astype(np.float32)

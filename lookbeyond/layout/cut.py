@@ -136,9 +136,9 @@ def _around(edge: CutEdge, origin: NDArray, heading_rad: float, width: int, heig
     elevation = (0.5 - (np.arange(height) + 0.5) / height) * math.pi
     normal = np.cross(face.across, face.down)
     level = np.cos(elevation)[:, None]
-    rays = np.stack(np.broadcast_arrays(
-        level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)[:, None]
-    ), -1)  # fmt: skip
+    rays = np.stack(
+        np.broadcast_arrays(level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)[:, None]), -1
+    )
     facing = rays @ normal
     with np.errstate(divide="ignore", invalid="ignore"):
         along = np.where(np.abs(facing) > 1e-3, ((face.corner - origin) @ normal) / facing, -1.0)

@@ -50,10 +50,12 @@ class PictureLines:
                 x0, y0, x1, y1 = (int(v) for v in ends.round())
                 cv2.line(raster, (x0, y0), (x1, y1), float(strength[k, axis]), 1, cv2.LINE_8, 4)
             # a line one pixel wide keeps its own value at its middle
-            self.rasters.append([
-                np.minimum(cv2.GaussianBlur(raster, (0, 0), sigma) * sigma * math.sqrt(2 * math.pi), 1.0)
-                for sigma in (1.2, 4.0)
-            ])  # fmt: skip
+            self.rasters.append(
+                [
+                    np.minimum(cv2.GaussianBlur(raster, (0, 0), sigma) * sigma * math.sqrt(2 * math.pi), 1.0)
+                    for sigma in (1.2, 4.0)
+                ]
+            )
 
     def values(self, points: NDArray, axes: NDArray, blurred: bool) -> tuple[NDArray, NDArray]:
         """Which points [n, 3] of edges along `axes` [n] the picture shows, and how surely a line is there: [n], [n]."""
@@ -165,9 +167,15 @@ class Evidence:
             angles = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, _UPRIGHT)
             c, s = math.cos(self.heading), math.sin(self.heading)
             foot = np.stack([c * x - s * y, s * x + c * y], -1)
-            points.append(np.concatenate([
-                np.broadcast_to(foot[:, None], (rooms, _UPRIGHT, 2)), (np.tan(angles) * reach[:, None])[..., None]
-            ], -1))  # fmt: skip
+            points.append(
+                np.concatenate(
+                    [
+                        np.broadcast_to(foot[:, None], (rooms, _UPRIGHT, 2)),
+                        (np.tan(angles) * reach[:, None])[..., None],
+                    ],
+                    -1,
+                )
+            )
             axes.append(np.full((rooms, _UPRIGHT), 2))
             visible = (reach < 1.03 * beside) & np.isfinite(beside)
             spans.append(np.broadcast_to((visible * (high - low) / _UPRIGHT)[:, None], (rooms, _UPRIGHT)))
@@ -213,10 +221,12 @@ class Evidence:
         offsets, ceilings, distance = offsets[fine], ceilings[fine], distance[fine]
         above = np.abs(np.log(ceilings) - self.prediction.ceiling) / max(math.exp(self.prediction.ceiling_scale), 0.06)
         result[fine] = (
-            self._wall_costs(np.log(distance)) + _KINDS_WEIGHT * self.kinds_costs(distance[:, self.span], ceilings)
+            self._wall_costs(np.log(distance))
+            + _KINDS_WEIGHT * self.kinds_costs(distance[:, self.span], ceilings)
             + _DISTANCE_WEIGHT * self._distance_costs(distance[:, self.span], ceilings)
-            + 0.02 * np.minimum(above, 8.0) - _LINES_WEIGHT * self.lines(offsets, ceilings, blurred)[0]
-        )  # fmt: skip
+            + 0.02 * np.minimum(above, 8.0)
+            - _LINES_WEIGHT * self.lines(offsets, ceilings, blurred)[0]
+        )
         return result
 
     def wall_costs(self, offsets: NDArray) -> NDArray:

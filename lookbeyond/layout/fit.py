@@ -154,9 +154,16 @@ def fit_layout_panorama(
 
 
 def _outcome(
-    evidence: Evidence, room: RectilinearRoom | None, contrast: float, sky: SkyEvidence, position: NDArray,
-    heading: float, unit: float, inside: tuple[NDArray, NDArray], camera: Camera | None,
-) -> LayoutFit:  # fmt: skip
+    evidence: Evidence,
+    room: RectilinearRoom | None,
+    contrast: float,
+    sky: SkyEvidence,
+    position: NDArray,
+    heading: float,
+    unit: float,
+    inside: tuple[NDArray, NDArray],
+    camera: Camera | None,
+) -> LayoutFit:
     sure, place, reason = judge(evidence, room, contrast, sky)
     if place == "room" and room is not None and not _HEIGHTS_M[0] <= (1 + room.ceiling) * unit <= _HEIGHTS_M[1]:
         sure, place = 0.0, "neither"
@@ -169,15 +176,23 @@ def _outcome(
         turned = replace(room, heading=room.heading + heading)
         floor = float(position[2]) - unit
         candidate = RoomLayout(
-            position[:2] + unit * turned.corners(), floor, floor + unit * (1 + room.ceiling),
+            position[:2] + unit * turned.corners(),
+            floor,
+            floor + unit * (1 + room.ceiling),
             round(sure if place == "room" else 0.0, 4),
-        )  # fmt: skip
+        )
     columns = (0.5 - (AZIMUTHS - heading) / (2 * math.pi)) * ALL_COLUMNS - 0.5
     walls = np.interp(columns, np.arange(ALL_COLUMNS), evidence.prediction.walls, period=ALL_COLUMNS) + math.log(unit)
     return LayoutFit(
-        candidate if place == "room" else None, candidate, place, round(sure, 4), reason,
-        *(values.astype(np.float32) for values in inside), walls.astype(np.float32), camera,
-    )  # fmt: skip
+        candidate if place == "room" else None,
+        candidate,
+        place,
+        round(sure, 4),
+        reason,
+        *(values.astype(np.float32) for values in inside),
+        walls.astype(np.float32),
+        camera,
+    )
 
 
 def _shrunk(colour: NDArray[np.uint8], focal: float) -> NDArray[np.uint8]:

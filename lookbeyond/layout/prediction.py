@@ -57,10 +57,17 @@ def all_around(predictions: list[Prediction]) -> Prediction:
     order = np.argsort(surest)[: max(1, len(predictions) // 2)]
     ceiling = float(np.median([predictions[k].ceiling for k in order]))
     return Prediction(
-        columns("walls"), columns("scales"), columns("corners"), normals, ceiling, float(surest[order].mean()),
+        columns("walls"),
+        columns("scales"),
+        columns("corners"),
+        normals,
+        ceiling,
+        float(surest[order].mean()),
         float(np.mean([prediction.open_place for prediction in predictions])),
-        cells("distance"), cells("distance_scales"), cells("kinds"),
-    )  # fmt: skip
+        cells("distance"),
+        cells("distance_scales"),
+        cells("kinds"),
+    )
 
 
 @torch.no_grad()
@@ -75,10 +82,17 @@ def predict(network: LayoutNetwork, canvases: list[Canvas]) -> list[Prediction]:
 def numbers(outputs: dict[str, NDArray]) -> Prediction:
     share = np.exp(outputs["kinds"] - outputs["kinds"].max(0))
     return Prediction(
-        outputs["walls"], outputs["wall_scales"], 1 / (1 + np.exp(-outputs["corners"])), outputs["normals"],
-        float(outputs["ceiling"]), float(outputs["ceiling_scale"]), 1 / (1 + math.exp(-float(outputs["open_place"]))),
-        outputs["distance"], outputs["distance_scales"], share / share.sum(0),
-    )  # fmt: skip
+        outputs["walls"],
+        outputs["wall_scales"],
+        1 / (1 + np.exp(-outputs["corners"])),
+        outputs["normals"],
+        float(outputs["ceiling"]),
+        float(outputs["ceiling_scale"]),
+        1 / (1 + math.exp(-float(outputs["open_place"]))),
+        outputs["distance"],
+        outputs["distance_scales"],
+        share / share.sum(0),
+    )
 
 
 @functools.lru_cache(1)

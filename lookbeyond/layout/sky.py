@@ -148,9 +148,13 @@ def measure_white_sky(photo: NDArray[np.uint8], camera: Camera) -> WhiteSky:
     ]
     outline = cv2.approxPolyDP(np.stack([columns, lowest], -1).astype(np.float32)[:, None], _CORNER, False)
     return WhiteSky(
-        share, top, brighter, float(np.mean(np.array(steps) > _DARKER)) if steps else 0.0,
-        float(np.median(elevation[lowest, columns])), len(outline),
-    )  # fmt: skip
+        share,
+        top,
+        brighter,
+        float(np.mean(np.array(steps) > _DARKER)) if steps else 0.0,
+        float(np.median(elevation[lowest, columns])),
+        len(outline),
+    )
 
 
 def _small(photo: NDArray[np.uint8], camera: Camera) -> tuple[NDArray, NDArray, NDArray, NDArray]:

@@ -287,8 +287,11 @@ def _filled(stack: NDArray) -> NDArray:
         mean = stack[..., :-1].sum((0, 1)) / max(float(known.sum()), 1e-6)
         share = np.clip(known / 0.05, 0, 1)
         return share * values + (1 - share) * mean
-    coarse = cv2.resize(cv2.GaussianBlur(stack, (0, 0), 1.0, borderType=cv2.BORDER_REPLICATE), _half(stack),
-                        interpolation=cv2.INTER_AREA)  # fmt: skip
+    coarse = cv2.resize(
+        cv2.GaussianBlur(stack, (0, 0), 1.0, borderType=cv2.BORDER_REPLICATE),
+        _half(stack),
+        interpolation=cv2.INTER_AREA,
+    )
     share = np.clip(known / 0.05, 0, 1)
     if (share == 1).all():
         return values

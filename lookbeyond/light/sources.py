@@ -32,9 +32,18 @@ LUMINANCE = np.float32([0.2126, 0.7152, 0.0722])
 LEAST_SR = 1e-3
 """Smaller regions (2 degrees across) are no sources, unless the picture is white there."""
 FEATURES = (
-    "size", "elevation", "elevation_squared", "level", "glow", "invented",
-    "scene_key", "scene_clipped", "scene_above", "scene_blue", "scene_seen",
-)  # fmt: skip
+    "size",
+    "elevation",
+    "elevation_squared",
+    "level",
+    "glow",
+    "invented",
+    "scene_key",
+    "scene_clipped",
+    "scene_above",
+    "scene_blue",
+    "scene_seen",
+)
 """Of the source: its solid angle, height, luminance as displayed, how much brighter its rim is than what lies around,
 whether it was invented. Of the scene: its mean luminance, what is clipped of it, how much brighter and how blue its
 upper half is, how much of it is a photo."""
@@ -139,8 +148,13 @@ def _region_features(region, share, luminance, level, weight, own) -> list[float
     near = _mean(luminance, weight, (away > 0) & (away <= 2), far)
     shown = float(np.average(level[region], weights=weight_inside))
     return [
-        math.log2(float(weight_inside.sum())), up, up * up, shown, math.log2(near / far), 1 - float(own[region].mean())
-    ]  # fmt: skip
+        math.log2(float(weight_inside.sum())),
+        up,
+        up * up,
+        shown,
+        math.log2(near / far),
+        1 - float(own[region].mean()),
+    ]
 
 
 def _mean(values: NDArray, weight: NDArray, mask: NDArray, otherwise: float) -> float:
@@ -158,5 +172,8 @@ def _scene_features(luminance, small, mask, share, own, weight) -> list[float]:
     high = blue / _mean(luminance, weight, above, 0.18)
     return [
         float(np.average(logs[rest], weights=weight[rest])) if rest.any() else 0.0,
-        math.log2(float((weight * share)[mask].sum())), up - down, high, float(np.average(own, weights=weight)),
-    ]  # fmt: skip
+        math.log2(float((weight * share)[mask].sum())),
+        up - down,
+        high,
+        float(np.average(own, weights=weight)),
+    ]

@@ -13,10 +13,15 @@ def built_in_encoder() -> CLIPVisionModelWithProjection:
     """The architecture of the built-in encoder: a ViT of 36 patches, 192 wide, 4 layers."""
     return CLIPVisionModelWithProjection(
         CLIPVisionConfig(
-            hidden_size=192, intermediate_size=768, num_hidden_layers=4, num_attention_heads=4,
-            image_size=96, patch_size=16, projection_dim=192,
+            hidden_size=192,
+            intermediate_size=768,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            image_size=96,
+            patch_size=16,
+            projection_dim=192,
         )
-    )  # fmt: skip
+    )
 
 
 def embed_images(encoder: CLIPVisionModelWithProjection, images: torch.Tensor) -> torch.Tensor:

@@ -57,8 +57,10 @@ def share_of_second(camera: Camera, opening: Opening, first: Told, second: Told)
     by_second = (ranks[1] > ranks[0]) | ((ranks[1] == ranks[0]) & nearer_second)
     points = camera.position.astype(np.float32) + rays * near[..., None]
     fronts = ~agree & (np.minimum(*ranks) >= 3)
-    for told, mask, wins in ((second, fronts & by_second & ~nearer_second, False),
-                             (first, fronts & ~by_second & nearer_second, True)):  # fmt: skip
+    for told, mask, wins in (
+        (second, fronts & by_second & ~nearer_second, False),
+        (first, fronts & ~by_second & nearer_second, True),
+    ):
         by_second[mask] = np.where(_saw_through(told.panorama, points[mask]), by_second[mask], wins)
     if not agree.any():
         return by_second.astype(np.float32)

@@ -121,11 +121,17 @@ class LayoutNetwork(ModelMixin, ConfigMixin):
         cells = self.cells(middle + up + rows)
         cells = self.to_cells(F.pixel_shuffle(self.finer(F.silu(cells)), 2) + fine).float()
         return LayoutPrediction(
-            walls=columns[..., 0] + _USUAL_WALL, wall_scales=_bounded(columns[..., 1]), corners=columns[..., 2],
-            normals=F.normalize(columns[..., 3:], dim=-1, eps=1e-3), ceiling=room[:, 0] + _USUAL_CEILING,
-            ceiling_scale=_bounded(room[:, 1]), open_place=room[:, 2], distance=cells[:, 0] + _USUAL_DISTANCE,
-            distance_scales=_bounded(cells[:, 1]), kinds=cells[:, 2:],
-        )  # fmt: skip
+            walls=columns[..., 0] + _USUAL_WALL,
+            wall_scales=_bounded(columns[..., 1]),
+            corners=columns[..., 2],
+            normals=F.normalize(columns[..., 3:], dim=-1, eps=1e-3),
+            ceiling=room[:, 0] + _USUAL_CEILING,
+            ceiling_scale=_bounded(room[:, 1]),
+            open_place=room[:, 2],
+            distance=cells[:, 0] + _USUAL_DISTANCE,
+            distance_scales=_bounded(cells[:, 1]),
+            kinds=cells[:, 2:],
+        )
 
 
 def _bounded(scale: torch.Tensor) -> torch.Tensor:

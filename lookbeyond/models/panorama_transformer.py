@@ -18,10 +18,18 @@ from torch import nn
 from torch.nn import functional as F
 
 DIT_XL_2: dict[str, Any] = {
-    "latent_channels": 4, "distance_channels": 0, "patch_size": 2, "num_layers": 24, "num_attention_heads": 16,
-    "attention_head_dim": 72, "mlp_ratio": 4.0, "local_channels": 64, "local_layers": 0, "image_embed_dim": 1024,
+    "latent_channels": 4,
+    "distance_channels": 0,
+    "patch_size": 2,
+    "num_layers": 24,
+    "num_attention_heads": 16,
+    "attention_head_dim": 72,
+    "mlp_ratio": 4.0,
+    "local_channels": 64,
+    "local_layers": 0,
+    "image_embed_dim": 1024,
     "prediction": "velocity",
-}  # fmt: skip
+}
 """`PanoramaTransformer`'s arguments at the paper's size: 24 blocks of width 1152 on 32 x 64 latents of Stable
 Diffusion's autoencoder (a panorama of 256 x 512), conditioned on the photo by SVD's CLIP tower. Colour only: its preset
 needs a distance stage. Its blocks share their modulation, so it has fewer parameters than DiT-XL/2 of as many."""
@@ -199,10 +207,13 @@ class PanoramaTransformer(ModelMixin, ConfigMixin):
         # whole numbers only: the angle between two columns then depends on their distance around the sphere
         whole = torch.arange(around, device=device) % max(columns // 2, 1) + 1
         down = torch.arange(pairs - around, device=device) / 2 + 0.5
-        angles = torch.cat([
-            (longitude[:, None] * whole).expand(rows, columns, -1),
-            (latitude[:, None, None] * down).expand(rows, columns, -1),
-        ], -1).flatten(0, 1)  # fmt: skip
+        angles = torch.cat(
+            [
+                (longitude[:, None] * whole).expand(rows, columns, -1),
+                (latitude[:, None, None] * down).expand(rows, columns, -1),
+            ],
+            -1,
+        ).flatten(0, 1)
         return features, (angles.cos(), angles.sin())
 
     def forward(

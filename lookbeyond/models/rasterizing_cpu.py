@@ -290,8 +290,17 @@ def warm_up() -> None:
     inverse, coords = np.zeros((2, 2), np.float32), np.zeros((2, 2, 2), np.float32)
     square = np.eye(3, dtype=np.float32)
     points, box = np.ones((2, 2, 3), np.float32), np.ones((1, 2, 3), np.float32)
-    draw(points, np.ones((1, 1), bool), np.zeros((0, 3, 3), np.float32), np.zeros(2, np.int64), box,
-         np.eye(3, 4), 0, 2, inverse)  # fmt: skip
+    draw(
+        points,
+        np.ones((1, 1), bool),
+        np.zeros((0, 3, 3), np.float32),
+        np.zeros(2, np.int64),
+        box,
+        np.eye(3, 4),
+        0,
+        2,
+        inverse,
+    )
     resolve(inverse, 0, 2, square, square[0], True, 0.0, square, inverse, coords)
     sampled = np.zeros((2, 2, 1), np.uint8)
     sample_bytes(sampled, coords, np.ones((2, 2), bool), 0, 2, True, sampled.copy())

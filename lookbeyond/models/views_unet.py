@@ -105,8 +105,13 @@ class ViewsUNet(ModelMixin, ConfigMixin):
         super().__init__()
         outer, inner = block_out_channels
         channels = latent_channels + distance_channels
-        sizes = {"warped": latent_channels, "warped_distance": distance_channels, "known": 1,
-                 "anchor": latent_channels, "raymap": 6}  # fmt: skip
+        sizes = {
+            "warped": latent_channels,
+            "warped_distance": distance_channels,
+            "known": 1,
+            "anchor": latent_channels,
+            "raymap": 6,
+        }
         total = channels + sum(sizes[name] for name in conditioning)
         self.time_features = Timesteps(256, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time = TimestepEmbedding(256, inner)

@@ -55,11 +55,12 @@ class WarpedViews:
         coords, known = self.source_coords.numpy(), self.known.numpy()
         sampled = np.empty((*self.known.shape, layers.shape[2]), np.uint8)
         _in_bands(
-            len(known), known.shape[1],
+            len(known),
+            known.shape[1],
             lambda frame, top, bottom: sample_bytes(
                 layers, coords[frame], known[frame], top, bottom, self.sphere, sampled[frame]
             ),
-        )  # fmt: skip
+        )
         return sampled.reshape(*self.known.shape, *image.shape[2:])
 
 
@@ -87,10 +88,29 @@ def _warp_on_cpu(source, targets: Sequence[Camera], device) -> tuple[torch.Tenso
     def warp(number: int, top: int, bottom: int) -> None:
         to_pixels, to_world, offset = frame.relation(targets[number])
         inverse = distance[number]  # 1 / depth becomes distance in its place
-        draw(surface.points, surface.whole, surface.loose, surface.loose_from, surface.boxes, to_pixels,
-             top, bottom, inverse)  # fmt: skip
-        resolve(inverse, top, bottom, to_world, offset, frame.sphere, frame.heading_rad, frame.to_shares,
-                inverse, coords[number])  # fmt: skip
+        draw(
+            surface.points,
+            surface.whole,
+            surface.loose,
+            surface.loose_from,
+            surface.boxes,
+            to_pixels,
+            top,
+            bottom,
+            inverse,
+        )
+        resolve(
+            inverse,
+            top,
+            bottom,
+            to_world,
+            offset,
+            frame.sphere,
+            frame.heading_rad,
+            frame.to_shares,
+            inverse,
+            coords[number],
+        )
 
     _in_bands(len(targets), height, warp)
     return torch.from_numpy(distance), torch.from_numpy(coords)

@@ -119,9 +119,14 @@ class _Small:
         scale = np.array([[width / part[0]], [height / part[1]], [1]])
         camera = Camera(width, height, scale * view.camera.intrinsics, view.camera.camera_to_world)
         return cls(
-            camera, colour, soft, np.asarray(grey, np.uint8), distance,
-            photo=cv2.mean(view.from_photo)[0] / 255, whole=height > LEAST_HEIGHT and part[0] >= LEAST_WIDTH,
-        )  # fmt: skip
+            camera,
+            colour,
+            soft,
+            np.asarray(grey, np.uint8),
+            distance,
+            photo=cv2.mean(view.from_photo)[0] / 255,
+            whole=height > LEAST_HEIGHT and part[0] >= LEAST_WIDTH,
+        )
 
 
 def _watched_size(camera: Camera) -> tuple[int, int, tuple[int, int]]:

@@ -196,10 +196,12 @@ def _managed(image: Image.Image, profile: bytes) -> NDArray[np.uint8] | None:
     plain = image.convert("RGB") if image.mode not in ("CMYK", "LAB", "L") else image
     try:
         source = (
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)) if profile
-            else ImageCms.createProfile("LAB") if image.mode == "LAB"
+            ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if profile
+            else ImageCms.createProfile("LAB")
+            if image.mode == "LAB"
             else None
-        )  # fmt: skip
+        )
         if source is None:
             return None
         converted = ImageCms.profileToProfile(plain, source, ImageCms.createProfile("sRGB"), outputMode="RGB")

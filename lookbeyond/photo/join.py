@@ -74,11 +74,14 @@ def join_photos(
     _check_standpoints(cameras, names)
     small = [place_photo(photo, camera, _COMPARED_WIDTH, heading_rad) for photo, camera in zip(photos, cameras)]
     gains, said = _exposures(small, names)
-    placed = [place_photo(_brightened(photo, gain), camera, width, heading_rad)
-              for photo, camera, gain in zip(photos, cameras, gains, strict=True)]  # fmt: skip
+    placed = [
+        place_photo(_brightened(photo, gain), camera, width, heading_rad)
+        for photo, camera, gain in zip(photos, cameras, gains, strict=True)
+    ]
     fineness = [_fineness(photo, camera) for photo, camera in zip(photos, cameras, strict=True)]
-    colour, known, source = (np.zeros((width // 2, width, *more), kind)
-                             for more, kind in (((3,), np.uint8), ((), bool), ((), np.int8)))  # fmt: skip
+    colour, known, source = (
+        np.zeros((width // 2, width, *more), kind) for more, kind in (((3,), np.uint8), ((), bool), ((), np.int8))
+    )
     source -= 1
     for index in sorted(range(len(photos)), key=lambda each: -fineness[each]):
         canvas, seen = placed[index]
@@ -214,8 +217,9 @@ def _cut(old, new, old_seen, new_seen) -> NDArray[np.bool_]:
     height, width = old_seen.shape
     size = SEAM_WIDTH, SEAM_WIDTH // 2
     pictures = [cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.float32) for part in (old, new)]
-    masks = [cv2.resize(part.astype(np.uint8) * 255, size, interpolation=cv2.INTER_NEAREST)
-             for part in (old_seen, new_seen)]  # fmt: skip
+    masks = [
+        cv2.resize(part.astype(np.uint8) * 255, size, interpolation=cv2.INTER_NEAREST) for part in (old_seen, new_seen)
+    ]
     found = cv2.detail_GraphCutSeamFinder("COST_COLOR_GRAD").find(pictures, [(0, 0), (0, 0)], masks)
     mine = found[1]
     mine = np.asarray(mine.get() if isinstance(mine, cv2.UMat) else mine)

@@ -189,9 +189,9 @@ def linear_light(pixels: NDArray, space: ColourSpace) -> NDArray[np.float32]:
     return light @ space.matrix.T.astype(np.float32)
 
 
-def developed(linear: NDArray, known: NDArray[np.bool_] | None = None, stops: float | None = None) -> tuple[
-    NDArray[np.uint8], float
-]:  # fmt: skip
+def developed(
+    linear: NDArray, known: NDArray[np.bool_] | None = None, stops: float | None = None
+) -> tuple[NDArray[np.uint8], float]:
     """Linear sRGB [h, w, 3] as a picture, uint8 sRGB, and its exposure in stops: by default the one, to a tenth, that
     makes the middle of the picture's luminances (of its `known` [h, w] part) a middle grey. Highlights are rolled off.
     """

@@ -103,10 +103,15 @@ class DepthPipeline(DiffusionPipeline):
         distance = np.clip(distance, NEAREST * camera_height, FARTHEST * camera_height).astype(np.float32)
         return PanoramaPipelineOutput(
             panorama=Panorama(
-                colour, distance, np.zeros(colour.shape[:2], np.uint8), heading_rad=heading_rad, origin=origin,
-                camera_height=camera_height, distance_model=type(self.model).__name__,
+                colour,
+                distance,
+                np.zeros(colour.shape[:2], np.uint8),
+                heading_rad=heading_rad,
+                origin=origin,
+                camera_height=camera_height,
+                distance_model=type(self.model).__name__,
             )
-        )  # fmt: skip
+        )
 
     @torch.no_grad()
     def complete(self, colour: torch.Tensor, guidance: Guidance, cameras: Sequence[Camera]) -> torch.Tensor:
@@ -179,9 +184,16 @@ class MeasuredPanorama:
         """As `PanoramaPipeline`."""
         whole = self.panorama.paint(photo, camera, **options)
         return measured_around(
-            self.depth_estimator, photo, camera, whole, camera_height, width, options.get("generator"),
-            options.get("callback_on_step_end"), distance,
-        )  # fmt: skip
+            self.depth_estimator,
+            photo,
+            camera,
+            whole,
+            camera_height,
+            width,
+            options.get("generator"),
+            options.get("callback_on_step_end"),
+            distance,
+        )
 
     def complete(self, colour: np.ndarray, known: np.ndarray, **options: Any) -> np.ndarray:
         """As `PanoramaPipeline.complete`."""
@@ -211,14 +223,23 @@ def measured_around(
     colour, from_photo = compose(photo, camera, heading, whole, width)
     if distance is not None:
         known = Panorama(
-            colour, distance, from_photo, heading_rad=heading, origin=tuple(camera.position),
-            camera_height=camera_height, photo_camera=camera,
-        )  # fmt: skip
+            colour,
+            distance,
+            from_photo,
+            heading_rad=heading,
+            origin=tuple(camera.position),
+            camera_height=camera_height,
+            photo_camera=camera,
+        )
         return PanoramaPipelineOutput(panorama=known)
     measured = depth_estimator.measure(
-        colour, camera_height=camera_height, heading_rad=heading, origin=tuple(camera.position), generator=generator,
+        colour,
+        camera_height=camera_height,
+        heading_rad=heading,
+        origin=tuple(camera.position),
+        generator=generator,
         callback_on_step_end=callback_on_step_end,
-    ).panorama  # fmt: skip
+    ).panorama
     return PanoramaPipelineOutput(panorama=replace(measured, from_photo=from_photo, photo_camera=camera))
 
 

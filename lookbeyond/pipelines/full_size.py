@@ -99,10 +99,13 @@ def warp_frames(
         return
     for frame, other, share in _warp_both(panorama, panorama.beyond, cameras, device):
         yield WarpedFrame(
-            frame.camera, mixed(frame.colour, other.colour, share), mixed(frame.distance, other.distance, share),
-            frame.known | other.known, mixed(frame.from_photo, other.from_photo, share),
+            frame.camera,
+            mixed(frame.colour, other.colour, share),
+            mixed(frame.distance, other.distance, share),
+            frame.known | other.known,
+            mixed(frame.from_photo, other.from_photo, share),
             np.where(share > 0.5, other.behind, frame.behind),
-        )  # fmt: skip
+        )
 
 
 def shares_of_second(panorama: Panorama, cameras: Sequence[Camera]) -> Iterator[NDArray[np.float32]]:
@@ -137,8 +140,9 @@ def _warp_frames(panorama: Panorama, cameras: Sequence[Camera], device: torch.de
             some = cameras[first : first + at_once]
             warped = warp_to_views(panorama, some, device)
             colour = warped.sample_bytes(panorama.colour)
-            photo = pool.map(lambda seen: (faded(seen == 255) * 255 + 0.5).astype(np.uint8),
-                             warped.sample_bytes(panorama.from_photo))  # fmt: skip
+            photo = pool.map(
+                lambda seen: (faded(seen == 255) * 255 + 0.5).astype(np.uint8), warped.sample_bytes(panorama.from_photo)
+            )
             distance, known = warped.distance.cpu().numpy(), warped.known.cpu().numpy()
             front = known
             if panorama.plate is not None and not known.all():

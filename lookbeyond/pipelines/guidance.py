@@ -105,10 +105,12 @@ def _fill_from_behind(
     missing = (~use).astype(np.uint8)
     image = image_bytes(small[0, :3])
     # Telea's method is smoother, but oscillates in floating point
-    made = np.dstack([
-        cv2.inpaint(image, missing, 3, cv2.INPAINT_TELEA).astype(np.float32) / 127.5 - 1,
-        cv2.inpaint(distance, missing, 3, cv2.INPAINT_NS).clip(distance[use].min(), distance[use].max()),
-    ])  # fmt: skip
+    made = np.dstack(
+        [
+            cv2.inpaint(image, missing, 3, cv2.INPAINT_TELEA).astype(np.float32) / 127.5 - 1,
+            cv2.inpaint(distance, missing, 3, cv2.INPAINT_NS).clip(distance[use].min(), distance[use].max()),
+        ]
+    )
     made = torch.from_numpy(made).to(colour).permute(2, 0, 1)[None]
     made = F.interpolate(made, scale_factor=float(factor), mode="bilinear")
     made = made[0, :, : known.shape[-2], : known.shape[-1]]

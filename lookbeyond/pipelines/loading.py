@@ -42,8 +42,10 @@ LIBRARIES = ("diffusers", "transformers", "lookbeyond")
 LORA_HOSTS = {"outpaint": "inpaint", "masked-video": "video"}
 """By pipeline, the part whose own loader takes the stage's LoRA."""
 SAVED: Mapping[str, type[DiffusionPipeline]] = {
-    "panorama": PanoramaPipeline, "views": ViewsPipeline, "depth": DepthPipeline
-}  # fmt: skip
+    "panorama": PanoramaPipeline,
+    "views": ViewsPipeline,
+    "depth": DepthPipeline,
+}
 
 
 def load_component(preset: Preset, role: str, component: Component, dtype: torch.dtype) -> Any:
@@ -321,9 +323,11 @@ def place(pipeline: Any, how: MemoryPlan | None, device: str) -> None:
         # whose blocks stand deeper than the first level, which all text encoders are, nearly everything would stay.
         stays = ["vae", *pipeline._exclude_from_cpu_offload]
         pipeline.enable_group_offload(
-            onload_device=torch.device(device), offload_type="leaf_level", use_stream=device.startswith("cuda"),
+            onload_device=torch.device(device),
+            offload_type="leaf_level",
+            use_stream=device.startswith("cuda"),
             exclude_modules=stays,
-        )  # fmt: skip
+        )
 
 
 def release(pipeline: Any) -> None:
@@ -376,8 +380,10 @@ def _compile(network: torch.nn.Module) -> None:
             reason = " ".join(str(error).partition("\n\n")[0].split())
             log.warning(
                 "%s cannot be compiled here (%s); it runs uncompiled, slower. Take `compile` out of the preset, or "
-                "install a C++ compiler, and triton for a GPU.", type(network).__name__, reason,
-            )  # fmt: skip
+                "install a C++ compiler, and triton for a GPU.",
+                type(network).__name__,
+                reason,
+            )
         return network(*arguments, **options)
 
     network._compiled_call_impl = call

@@ -94,10 +94,12 @@ class NetworkFrames:
             output = ViewsPipelineOutput(guidance.colour[last], guidance.distance[last])
         else:
             output = self.views(
-                [Pass(source, cameras, guidance)], np.ones((len(cameras), 1)), frames="last",
+                [Pass(source, cameras, guidance)],
+                np.ones((len(cameras), 1)),
+                frames="last",
                 **self._options(world.panorama, guidance, making),
                 callback_on_step_end=_progress(making.callback, "Filling an anchor"),
-            )  # fmt: skip
+            )
         return MadeFrames(output, guidance[last], world[last], cameras[last])
 
     def clip(
@@ -120,9 +122,12 @@ class NetworkFrames:
             forward, backward = forward.nothing(), backward.nothing()
         backwards = list(range(len(cameras)))[::-1]
         weights = spatial_weights(
-            cameras, [source.camera, target.camera], world.panorama.median_distance(),
-            making.tau_position, making.tau_rotation,
-        )  # fmt: skip
+            cameras,
+            [source.camera, target.camera],
+            world.panorama.median_distance(),
+            making.tau_position,
+            making.tau_rotation,
+        )
         if self.ablation.weights == "temporal":
             weights = np.linspace((1, 0), (0, 1), len(cameras))
         share = torch.from_numpy(weights[:, 0]).float().to(self.device)[:, None, None, None]
@@ -131,10 +136,11 @@ class NetworkFrames:
             output = ViewsPipelineOutput(guidance.colour, guidance.distance)
         else:
             output = self.views(
-                [Pass(source, cameras, forward), Pass(target, list(cameras)[::-1], backward[backwards])], weights,
+                [Pass(source, cameras, forward), Pass(target, list(cameras)[::-1], backward[backwards])],
+                weights,
                 **self._options(world.panorama, forward, making),
                 callback_on_step_end=_progress(making.callback, "Shooting a clip"),
-            )  # fmt: skip
+            )
         return MadeFrames(output, guidance if guided else None, world, cameras)
 
     def view_from_origin(self, panorama: Panorama, camera: Camera) -> View:
@@ -165,11 +171,15 @@ class NetworkFrames:
         holes = 1 - float(guidance.known.mean((1, 2, 3)).min())
         strength = settings.strength + min(1.0, 4 * holes) * (settings.strength_in_holes - settings.strength)
         return {
-            "unit": panorama.camera_height, "scale": panorama.median_distance(), "strength": strength,
+            "unit": panorama.camera_height,
+            "scale": panorama.median_distance(),
+            "strength": strength,
             "num_inference_steps": making.steps or settings.views_steps,
-            "min_guidance_scale": settings.min_guidance_scale, "max_guidance_scale": settings.max_guidance_scale,
-            "raymap": self.ablation.raymap, "generator": torch.Generator().manual_seed(making.seed),
-        } | (stage[1].settings if stage else {})  # fmt: skip
+            "min_guidance_scale": settings.min_guidance_scale,
+            "max_guidance_scale": settings.max_guidance_scale,
+            "raymap": self.ablation.raymap,
+            "generator": torch.Generator().manual_seed(making.seed),
+        } | (stage[1].settings if stage else {})
 
 
 def _progress(callback: Callback | None, message: str):

@@ -155,9 +155,18 @@ class OutpaintPipeline:
         # the outermost pixels only continue the photo's border
         seen = cv2.erode(seen.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         return self._fill(
-            canvas, seen, heading, way, size, fov_deg, (prompt, prompt_up, prompt_down), num_inference_steps, generator,
-            progress, options,
-        )  # fmt: skip
+            canvas,
+            seen,
+            heading,
+            way,
+            size,
+            fov_deg,
+            (prompt, prompt_up, prompt_down),
+            num_inference_steps,
+            generator,
+            progress,
+            options,
+        )
 
     @torch.no_grad()
     def complete(

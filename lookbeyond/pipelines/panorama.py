@@ -106,10 +106,15 @@ class PanoramaPipeline(DiffusionPipeline):
         colour, from_photo = compose(photo, camera, heading, exposed(whole, -stops), width)
         return PanoramaPipelineOutput(
             panorama=Panorama(
-                colour, distance, from_photo, heading_rad=heading, origin=tuple(camera.position),
-                camera_height=camera_height, photo_camera=camera,
+                colour,
+                distance,
+                from_photo,
+                heading_rad=heading,
+                origin=tuple(camera.position),
+                camera_height=camera_height,
+                photo_camera=camera,
             )
-        )  # fmt: skip
+        )
 
     @torch.no_grad()
     def paint(
@@ -175,10 +180,14 @@ class PanoramaPipeline(DiffusionPipeline):
         )
         return PanoramaPipelineOutput(
             panorama=Panorama(
-                colour, distance, np.zeros(colour.shape[:2], np.uint8), heading_rad=heading_rad, origin=origin,
+                colour,
+                distance,
+                np.zeros(colour.shape[:2], np.uint8),
+                heading_rad=heading_rad,
+                origin=origin,
                 camera_height=camera_height,
             )
-        )  # fmt: skip
+        )
 
     def _paint(self, photo, camera, height, steps, coarse_noise, generator, report) -> tuple[np.ndarray, torch.Tensor]:
         """The panorama at the network's resolution, and the photo's embedding."""
@@ -394,9 +403,14 @@ def bare_panorama(
     heading, _, _ = heading_pitch_roll(camera)
     colour, from_photo = compose(photo, camera, heading, np.full((32, 64, 3), 128, np.uint8), width)
     return Panorama(
-        colour, distance, from_photo, heading_rad=heading, origin=tuple(camera.position), camera_height=camera_height,
+        colour,
+        distance,
+        from_photo,
+        heading_rad=heading,
+        origin=tuple(camera.position),
+        camera_height=camera_height,
         photo_camera=camera,
-    )  # fmt: skip
+    )
 
 
 def refine_distance(distance: np.ndarray, image: np.ndarray) -> np.ndarray:

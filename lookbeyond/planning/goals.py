@@ -43,8 +43,10 @@ class SpeedLimits:
 
     def __post_init__(self) -> None:
         for name, value in (
-            ("speed", self.speed_m_s), ("turning speed", self.turn_deg_s), ("jerk", self.jerk_m_s3),
-        ):  # fmt: skip
+            ("speed", self.speed_m_s),
+            ("turning speed", self.turn_deg_s),
+            ("jerk", self.jerk_m_s3),
+        ):
             if not (math.isfinite(value) and value > 0):
                 raise InputError(f"The move's {name} is limited to {value:g}; give a number above 0.")
 

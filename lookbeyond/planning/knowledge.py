@@ -50,10 +50,12 @@ def knowledge_of(free: FreeSpace, lens: Camera, reachable: NDArray[np.bool_]) ->
     at = np.argwhere(reachable)
     chosen = at[((at - middle) % step == 0).all(1)]  # the viewpoint is one of them
     _, pitch, _ = heading_pitch_roll(lens)
-    shares = np.array([
-        [_shares(free, lens, place, heading, pitch) for heading in np.arange(HEADINGS) * (2 * math.pi / HEADINGS)]
-        for place in free.places(chosen)
-    ])  # fmt: skip
+    shares = np.array(
+        [
+            [_shares(free, lens, place, heading, pitch) for heading in np.arange(HEADINGS) * (2 * math.pi / HEADINGS)]
+            for place in free.places(chosen)
+        ]
+    )
     return Knowledge(chosen, shares[..., 0], shares[..., 1])
 
 

@@ -112,11 +112,15 @@ def _filmed(
     places = curve.at(way)
     cameras = [
         placed_camera(
-            lens.width, lens.height, intrinsics=lens.intrinsics, heading_rad=float(heading), pitch_rad=float(pitch),
+            lens.width,
+            lens.height,
+            intrinsics=lens.intrinsics,
+            heading_rad=float(heading),
+            pitch_rad=float(pitch),
             position=place,
         )
         for heading, pitch, place in zip(headings, pitches, places, strict=True)
-    ]  # fmt: skip
+    ]
     sights = np.array([camera.forward for camera in cameras])
     looked_at = [free.coverage.known(camera) for camera in cameras[:: max(1, len(cameras) // 24)]]
     return PlannedMove(

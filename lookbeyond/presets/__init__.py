@@ -44,12 +44,10 @@ STAGE_FIELDS = {
 ROLES = {
     "panorama": ("vae", "image_encoder", "transformer", "scheduler"),
     "outpaint": ("inpaint", "lora"),
-    "views": (
-        "vae", "image_encoder", "unet", "scheduler", "unet_backward", "raymap_encoder", "unet_weights", "lora"
-    ),
+    "views": ("vae", "image_encoder", "unet", "scheduler", "unet_backward", "raymap_encoder", "unet_weights", "lora"),
     "masked-video": ("video", "lora"),
     "depth": ("model",),
-}  # fmt: skip
+}
 """The components that each pipeline knows."""
 MAX_PROMPT = 1000
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -184,9 +182,11 @@ class Preset:
         comes from is its own. Its folder no longer depends on whose stage it is in."""
         if theirs is not None:
             component = replace(
-                component, loads=component.loads or theirs.loads, parts=component.parts or theirs.parts,
+                component,
+                loads=component.loads or theirs.loads,
+                parts=component.parts or theirs.parts,
                 files=component.files or theirs.files,
-            )  # fmt: skip
+            )
         if component.folder:
             component = replace(component, folder=str(self.folder / Path(component.folder).expanduser()))
         return component

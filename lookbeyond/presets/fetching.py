@@ -112,9 +112,15 @@ def _download(hub: str, revision: str, parts: list[tuple[str, Component]]) -> Do
         f"{part.licence or 'no licence is stated: ask its author'} {part.licence_url}".strip() for _, part in parts
     )
     return Download(
-        tuple(role for role, _ in parts), hub, revision, patterns, tuple(licences), any(p.gated for _, p in parts),
-        sum(file.file_size for file in found if file.will_download), True,
-    )  # fmt: skip
+        tuple(role for role, _ in parts),
+        hub,
+        revision,
+        patterns,
+        tuple(licences),
+        any(p.gated for _, p in parts),
+        sum(file.file_size for file in found if file.will_download),
+        True,
+    )
 
 
 class _HubErrors:

@@ -144,8 +144,12 @@ def plan(parts: Sequence[Part], free_bytes: float, *, device: str = "cuda", dtyp
     A processor's own memory and Apple's have nowhere to offload to. Raises `InputError`: nothing fits.
     """
     ladder: Sequence[tuple[Literal["none", "model", "group"], bool]] = (
-        ("none", False), ("none", True), ("model", False), ("model", True), ("group", True),
-    )  # fmt: skip
+        ("none", False),
+        ("none", True),
+        ("model", False),
+        ("model", True),
+        ("group", True),
+    )
     ladder = ladder if device.startswith("cuda") else ladder[:2]
     usable = free_bytes * (1 - RESERVE) - CONTEXT_GB * GB
     working_times = PROCESSOR_WORKING if device.startswith("cpu") else 1
@@ -244,12 +248,15 @@ def parts_of(preset: Preset, size: tuple[int, int] | None = None, frames: int = 
                 pixels_at_work = pixels * component.working.get(name, 1.0)
                 parts.append(
                     Part(
-                        f"{stage}/{role}" + (f"/{name}" if component.parts else ""), count,
-                        working.whole * pixels_at_work * most, working.chunked * pixels_at_work * least, layers,
+                        f"{stage}/{role}" + (f"/{name}" if component.parts else ""),
+                        count,
+                        working.whole * pixels_at_work * most,
+                        working.chunked * pixels_at_work * least,
+                        layers,
                         kept_in(component, name) or dtype,
                         about.pipeline == "masked-video" and name.startswith("text_encoder"),
                     )
-                )  # fmt: skip
+                )
     return parts
 
 

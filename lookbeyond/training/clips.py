@@ -78,8 +78,17 @@ def draw_path(room: Rooms, logs: np.ndarray, rng: np.random.Generator) -> list[C
     cameras = []
     for step in np.linspace(-0.5, 0.5, FRAMES):
         heading, pitch, roll = angles + step * turn
-        cameras.append(placed_camera(WIDTH, HEIGHT, intrinsics=intrinsics, heading_rad=heading, pitch_rad=pitch,
-                                     roll_rad=roll, position=start + (step + 0.5) * move))  # fmt: skip
+        cameras.append(
+            placed_camera(
+                WIDTH,
+                HEIGHT,
+                intrinsics=intrinsics,
+                heading_rad=heading,
+                pitch_rad=pitch,
+                roll_rad=roll,
+                position=start + (step + 0.5) * move,
+            )
+        )
     return cameras
 
 
@@ -142,8 +151,10 @@ def encode_clip(
     return {
         "clean": encode_guidance(vae, truth, unit)[:, :-1],
         **{name: encode_guidance(vae, one, unit) for name, one in guidance.items()},
-        "raymap": np.stack(rays), "thumbnails": np.stack(thumbnails), "measured": np.ones((), np.float16),
-    }  # fmt: skip
+        "raymap": np.stack(rays),
+        "thumbnails": np.stack(thumbnails),
+        "measured": np.ones((), np.float16),
+    }
 
 
 # --- out of footage ---------------------------------------------------------------------------------------

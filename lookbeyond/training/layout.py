@@ -125,12 +125,17 @@ def sample_of(stored: StoredPhoto, rng: np.random.Generator | None) -> dict[str,
         colour, mask, logs, known, kinds = (part[:, ::-1] for part in (colour, mask, logs, known, kinds))
         walls, normal, another = walls[::-1], normal[::-1] * (1, -1), np.roll(another, 1)[::-1]
     return {
-        "colour": np.ascontiguousarray(colour.transpose(2, 0, 1)), "known": np.ascontiguousarray(mask[None]),
-        "walls": walls.copy(), "corners": another.copy(), "normals": normal.astype(np.float32),
-        "ceiling": np.array(stored.ceiling, np.float32), "is_open": np.array(stored.is_open, np.float32),
-        "logs": np.ascontiguousarray(logs), "known_cells": np.ascontiguousarray(known),
+        "colour": np.ascontiguousarray(colour.transpose(2, 0, 1)),
+        "known": np.ascontiguousarray(mask[None]),
+        "walls": walls.copy(),
+        "corners": another.copy(),
+        "normals": normal.astype(np.float32),
+        "ceiling": np.array(stored.ceiling, np.float32),
+        "is_open": np.array(stored.is_open, np.float32),
+        "logs": np.ascontiguousarray(logs),
+        "known_cells": np.ascontiguousarray(known),
         "kinds": np.ascontiguousarray(kinds).astype(np.int64),
-    }  # fmt: skip
+    }
 
 
 class LayoutPhotos:
@@ -191,12 +196,12 @@ def layout_loss(network: LayoutNetwork, batch: dict[str, torch.Tensor]) -> dict[
     loss = walls + distance + 0.3 * ceiling + 3 * corners + normals + 0.3 * open_place + 0.5 * kinds
     with torch.no_grad():
         figures = {
-            "seen_walls": mean(off, seen * inside[:, None]), "hidden_walls": mean(off, (1 - seen) * inside[:, None]),
-            "inside": mean(apart, here), "above": mean(off_above, inside),
-        }  # fmt: skip
-    return {
-        "loss": loss, **figures, "corners": corners, "normals": normals, "kinds": kinds, "open_place": open_place
-    }  # fmt: skip
+            "seen_walls": mean(off, seen * inside[:, None]),
+            "hidden_walls": mean(off, (1 - seen) * inside[:, None]),
+            "inside": mean(apart, here),
+            "above": mean(off_above, inside),
+        }
+    return {"loss": loss, **figures, "corners": corners, "normals": normals, "kinds": kinds, "open_place": open_place}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -94,9 +94,12 @@ def example_of(
     count = len(sources)
     return Example(
         np.array([source.features for source in sources], np.float32).reshape(count, len(FEATURES)),
-        np.array(adds, np.float32).reshape(count, 2 * NORMALS), values(displayed), values(truth),
-        np.array(peaks, np.float32), np.array(excess, np.float32),
-    )  # fmt: skip
+        np.array(adds, np.float32).reshape(count, 2 * NORMALS),
+        values(displayed),
+        values(truth),
+        np.array(peaks, np.float32),
+        np.array(excess, np.float32),
+    )
 
 
 def whole_example(radiance: np.ndarray, stops: float, kernel: np.ndarray, blur: float = 0.0) -> Example:

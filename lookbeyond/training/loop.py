@@ -39,9 +39,13 @@ WARM_UP = 200
 """Steps in which the learning rate grows."""
 LOG_EVERY_S = 20.0
 WEIGHT_FILES = (
-    "config.json", "diffusion_pytorch_model.safetensors", "model.safetensors", "adapter_config.json",
-    "adapter_model.safetensors", "README.md",
-)  # fmt: skip
+    "config.json",
+    "diffusion_pytorch_model.safetensors",
+    "model.safetensors",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "README.md",
+)
 
 Batch = Any
 Draw = Callable[[int, np.random.Generator], Batch]
@@ -103,9 +107,12 @@ def begin(options: argparse.Namespace, *, uneven: bool = False) -> Accelerator:
         )
     try:
         accelerator = Accelerator(
-            mixed_precision=options.precision, cpu=options.device == "cpu", log_with=options.log_with,
-            project_dir=options.out, kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=uneven)],
-        )  # fmt: skip
+            mixed_precision=options.precision,
+            cpu=options.device == "cpu",
+            log_with=options.log_with,
+            project_dir=options.out,
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=uneven)],
+        )
     except ValueError as error:
         if "bf16" not in str(error):
             raise
@@ -113,8 +120,9 @@ def begin(options: argparse.Namespace, *, uneven: bool = False) -> Accelerator:
     if "MASTER_ADDR" in os.environ and accelerator.num_processes == 1 and accelerator.device.type == "cpu":
         print(
             "`accelerate launch --cpu` starts one process however many are asked for; for more of them on the CPU give "
-            "it --multi_gpu, and the trainer --device cpu.", file=sys.stderr,
-        )  # fmt: skip
+            "it --multi_gpu, and the trainer --device cpu.",
+            file=sys.stderr,
+        )
     transformers_logging.disable_progress_bar()  # one bar is enough
     options.device = str(accelerator.device)
     torch.manual_seed(options.seed)
@@ -222,9 +230,12 @@ class _Run:
         """Take steps until the budget is spent or somebody stops the run."""
         saved_s, last = self.elapsed_s, time.monotonic()
         bar = tqdm(
-            total=100, unit="%", disable=not self.first, bar_format="{l_bar}{bar}|{elapsed}<{remaining}{postfix}",
+            total=100,
+            unit="%",
+            disable=not self.first,
+            bar_format="{l_bar}{bar}|{elapsed}<{remaining}{postfix}",
             initial=round(100 * min(1.0, self.spent)),
-        )  # fmt: skip
+        )
         reader = _Reader(draw, self.options.seed, self.slots, ahead)
         with _asked_to_stop() as stop, contextlib.closing(reader):
             done = self.spent >= 1

@@ -90,10 +90,13 @@ class Photos:
         y = step[None, :, None] * self.tan_y[:, None, None]
         rays = torch.stack(torch.broadcast_tensors(x, y, torch.ones(1)), -1) @ self.rotation.mT[:, None]
         rays = F.normalize(rays, dim=-1)
-        grid = torch.stack([
-            -torch.atan2(rays[..., 1], rays[..., 0]) / math.pi,
-            -2 * torch.asin(rays[..., 2].clamp(-1, 1)) / math.pi,
-        ], -1)  # fmt: skip
+        grid = torch.stack(
+            [
+                -torch.atan2(rays[..., 1], rays[..., 0]) / math.pi,
+                -2 * torch.asin(rays[..., 2].clamp(-1, 1)) / math.pi,
+            ],
+            -1,
+        )
         return F.grid_sample(panoramas, grid.to(panoramas.device), align_corners=False, padding_mode="border")
 
 

@@ -60,12 +60,15 @@ def pack(photos: list[RoomPhoto]) -> dict[str, np.ndarray]:
         _, pitch, roll = heading_pitch_roll(photo.camera)
         cameras[k] = width, height, photo.camera.fov_x, pitch, roll
     return {
-        "pixels": pixels, "logs": logs, "cameras": cameras, "wall": np.stack([photo.wall for photo in photos]),
+        "pixels": pixels,
+        "logs": logs,
+        "cameras": cameras,
+        "wall": np.stack([photo.wall for photo in photos]),
         "walls": np.stack([photo.walls for photo in photos]).astype(np.float16),
         "normals": np.stack([photo.normals for photo in photos]).astype(np.float16),
         "ceiling": np.array([photo.ceiling for photo in photos], np.float32),
         "is_open": np.array([photo.is_open for photo in photos]),
-    }  # fmt: skip
+    }
 
 
 def read_photos(path: Path) -> list[StoredPhoto]:
@@ -76,11 +79,20 @@ def read_photos(path: Path) -> list[StoredPhoto]:
         photos = []
         for k, (width, height, fov, pitch, roll) in enumerate(arrays["cameras"]):
             w, h = int(width), int(height)
-            photos.append(StoredPhoto(
-                arrays["pixels"][k, : h * w].reshape(h, w, 3), float(fov), float(pitch), float(roll),
-                arrays["logs"][k, : h * w // 4].reshape(h // 2, w // 2), arrays["walls"][k], arrays["wall"][k],
-                arrays["normals"][k], float(arrays["ceiling"][k]), bool(arrays["is_open"][k]),
-            ))  # fmt: skip
+            photos.append(
+                StoredPhoto(
+                    arrays["pixels"][k, : h * w].reshape(h, w, 3),
+                    float(fov),
+                    float(pitch),
+                    float(roll),
+                    arrays["logs"][k, : h * w // 4].reshape(h // 2, w // 2),
+                    arrays["walls"][k],
+                    arrays["wall"][k],
+                    arrays["normals"][k],
+                    float(arrays["ceiling"][k]),
+                    bool(arrays["is_open"][k]),
+                )
+            )
         return photos
     except (OSError, KeyError, ValueError, EOFError) as error:
         raise InputError(f"The file {path} is not a shard of photos; delete it and make it again.") from error

@@ -183,9 +183,12 @@ def denoising_loss(backbone: PublishedNetworks, batch: dict[str, torch.Tensor]) 
     first_latents = first_latents[:, None].expand(-1, frames.shape[1], -1, -1, -1)
     ids = torch.stack([torch.full_like(sigma, FPS - 1), torch.full_like(sigma, MOTION_BUCKET), augmentation], 1)
     output = unet(
-        torch.cat([scaled, first_latents], 2).to(dtype), 0.25 * sigma.log(), embedding[:, None].to(dtype),
-        ids.to(dtype), raymap=rays,
-    ).sample.float()  # fmt: skip
+        torch.cat([scaled, first_latents], 2).to(dtype),
+        0.25 * sigma.log(),
+        embedding[:, None].to(dtype),
+        ids.to(dtype),
+        raymap=rays,
+    ).sample.float()
     wanted = (noisy / (level.square() + 1) - clean) * (level.square() + 1).sqrt() / level
     return {"loss": (output - wanted).square().mean()}
 
@@ -215,9 +218,13 @@ def main(argv: list[str] | None = None) -> None:
     trained = adapters(backbone, options.rank, options.begin_with)
     count = options.frames or backbone.unet.config.num_frames
     clips = MovingFrames(
-        moves, count=count, size=(options.width, options.height), factor=spatial_scale_factor(backbone.vae),
-        batch=options.batch, device=options.device,
-    )  # fmt: skip
+        moves,
+        count=count,
+        size=(options.width, options.height),
+        factor=spatial_scale_factor(backbone.vae),
+        batch=options.batch,
+        device=options.device,
+    )
     loop.run(accelerator, trained, clips, lambda batch: denoising_loss(backbone, batch), options, ahead=True)
 
 

@@ -87,9 +87,13 @@ class Clips:
             known = guidance[:, -1:] * holes
             guidance = np.concatenate([guidance[:, :-1] * (known > 0.5), known], 1)
             sample = {
-                "clean": clean, "guidance": guidance, "anchor": anchor, "raymap": raymap,
-                "photo": clips["thumbnails"][k][end], "measured": clips["measured"][k],
-            }  # fmt: skip
+                "clean": clean,
+                "guidance": guidance,
+                "anchor": anchor,
+                "raymap": raymap,
+                "photo": clips["thumbnails"][k][end],
+                "measured": clips["measured"][k],
+            }
             for name, value in sample.items():
                 parts.setdefault(name, []).append(value)
         return {name: torch.from_numpy(np.stack(values)).to(self.device).float() for name, values in parts.items()}

@@ -367,8 +367,11 @@ def test_the_preset_says_whether_it_can_run_and_what_to_do(part, scene, service)
     assert names(scene.look_beyond, bpy.context, "") == [("builtin", "")]
     bpy.ops.lookbeyond.check_service()
     assert names(scene.look_beyond, bpy.context, "") == [
-        ("builtin", "fits"), ("svd", "fits in parts, slower"), ("sdxl", "not downloaded"), ("huge", "needs 30.2 GB"),
-    ]  # fmt: skip
+        ("builtin", "fits"),
+        ("svd", "fits in parts, slower"),
+        ("sdxl", "not downloaded"),
+        ("huge", "needs 30.2 GB"),
+    ]
     for preset, texts in {"huge": ["Needs 30.2 GB"], "sdxl": ["Not downloaded", "lookbeyond fetch sdxl"]}.items():
         scene.look_beyond.preset = preset
         assert set(texts) <= set(draw_all(part))
@@ -503,7 +506,7 @@ def test_a_service_that_cannot_look_at_photos_is_no_error(part, scene, service, 
     def refuse(sha256, fov_x_rad):
         raise ServiceError(code, "Something else.")
 
-    service.look = refuse
+    service.inspect_photo = refuse
     session.begin(part("photo.analysis").analyse_photo(scene))
     session.run()
     assert not session.error and not scene.look_beyond.photo_camera.data.look_beyond.looked_at

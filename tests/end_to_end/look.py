@@ -82,12 +82,17 @@ def row_of(name: str, photo: NDArray[np.uint8], painted: Panorama, made: Panoram
     views = [
         extract_perspective(
             small_world.colour,
-            placed_camera(round(1.25 * ROW), ROW, math.radians(90), heading_rad=made.heading_rad + math.radians(turn),
-                          pitch_rad=math.radians(-5)),
+            placed_camera(
+                round(1.25 * ROW),
+                ROW,
+                math.radians(90),
+                heading_rad=made.heading_rad + math.radians(turn),
+                pitch_rad=math.radians(-5),
+            ),
             made.heading_rad,
         )
         for turn in (0, 90, 180, 270)
-    ]  # fmt: skip
+    ]
     return np.hstack([first, *spheres, *views])
 
 

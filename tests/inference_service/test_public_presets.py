@@ -66,8 +66,16 @@ def test_the_whole_way_by_command_and_by_service(vace, photo, tmp_path, lookbeyo
     assert json.loads(made["shot.json"])["settings"]["preset"] == vace
     assert len(read_transforms(tmp_path / "S/transforms.json")) == 6
 
-    command = [sys.executable, "-m", "inference_service.cli", "serve", "--bind", "tcp://127.0.0.1:0", "--store",
-               str(tmp_path / "other")]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "inference_service.cli",
+        "serve",
+        "--bind",
+        "tcp://127.0.0.1:0",
+        "--store",
+        str(tmp_path / "other"),
+    ]
     process, address = start_service(command)
     try:
         with Client(address, timeout_s=30) as client:

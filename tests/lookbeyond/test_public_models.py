@@ -22,8 +22,11 @@ def test_the_levers_do_a_third_of_the_work_at_the_same_masks():
     preset = presets.get("vace")
     settings = preset.stages["views"].settings
     assert (shipped.steps, shipped.strength, shipped.strength_in_holes, shipped.guidance_scale) == (
-        preset.views_steps, preset.strength, preset.strength_in_holes, preset.max_guidance_scale
-    )  # fmt: skip
+        preset.views_steps,
+        preset.strength,
+        preset.strength_in_holes,
+        preset.max_guidance_scale,
+    )
     assert (shipped.fusion, shipped.skip) == (settings["fusion"], settings["skip"])
 
 

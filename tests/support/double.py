@@ -52,9 +52,18 @@ class DoublePipeline:
             raise MemoryError
 
     def build_world(
-        self, photo, camera, *, camera_height=1.6, width=4096, prompt="", room="auto", unseen=None,
-        seed=0, callback=None,
-    ):  # fmt: skip
+        self,
+        photo,
+        camera,
+        *,
+        camera_height=1.6,
+        width=4096,
+        prompt="",
+        room="auto",
+        unseen=None,
+        seed=0,
+        callback=None,
+    ):
         steer = int(photo[0, 0, 0])
         self._steps(steer, callback, "Denoising", photo)
         colour = np.random.default_rng(seed).integers(0, 255, (width // 2, width, 3), np.uint8)
@@ -75,9 +84,17 @@ class DoublePipeline:
         )
 
     def measure_world(
-        self, colour, *, camera_height=1.6, heading_rad=0.0, origin=(0, 0, 0), room="auto", prompt="",
-        seed=0, callback=None,
-    ):  # fmt: skip
+        self,
+        colour,
+        *,
+        camera_height=1.6,
+        heading_rad=0.0,
+        origin=(0, 0, 0),
+        room="auto",
+        prompt="",
+        seed=0,
+        callback=None,
+    ):
         self._steps(int(colour[0, 0, 0]), callback, "Measuring", None)
         height, width = colour.shape[:2]
         return Panorama(

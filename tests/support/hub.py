@@ -69,9 +69,11 @@ class Hub:
     def describe(self, file: Path, repository: Path) -> dict:
         data = file.read_bytes()
         about = {
-            "type": "file", "path": file.relative_to(repository).as_posix(), "size": len(data),
+            "type": "file",
+            "path": file.relative_to(repository).as_posix(),
+            "size": len(data),
             "oid": hashlib.sha1(f"blob {len(data)}\0".encode() + data).hexdigest(),
-        }  # fmt: skip
+        }
         if file.suffix == ".safetensors":
             about["lfs"] = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
         return about

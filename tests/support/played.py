@@ -46,9 +46,11 @@ class PlayedService:
         self.move: dict = {}
         """What a planned move's move.json holds."""
         self.door: dict = {
-            "version": 1, "opening": {"start": [2.0, -0.5], "end": [2.0, 0.5], "bottom_z": 0.0, "top_z": 2.1},
-            "gain": [1.0, 1.0, 1.0], "said": ["The opening is 1.00 m wide and 2.10 m high."],
-        }  # fmt: skip
+            "version": 1,
+            "opening": {"start": [2.0, -0.5], "end": [2.0, 0.5], "bottom_z": 0.0, "top_z": 2.1},
+            "gain": [1.0, 1.0, 1.0],
+            "said": ["The opening is 1.00 m wide and 2.10 m high."],
+        }
         """What a link's link.json holds."""
         self.people: tuple[float, ...] = ()
         self.held: object | None = None

@@ -18,8 +18,13 @@ aten = torch.ops.aten
 _library, _rest = torch.library.Library("aten", "IMPL"), torch.library.Library("_", "IMPL")
 MOVES = {aten.copy_.default}
 """Operations that are there to cross between devices."""
-INDEXED = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default,
-           aten._unsafe_index.Tensor}  # fmt: skip
+INDEXED = {
+    aten.index.Tensor,
+    aten.index_put.default,
+    aten.index_put_.default,
+    aten._index_put_impl_.default,
+    aten._unsafe_index.Tensor,
+}
 """Operations whose indices may stay with the processor; what is indexed may not."""
 JOINED = {aten.cat.default, aten.stack.default}
 """Operations that take not even a single number from the processor."""
@@ -34,9 +39,13 @@ class OnGpu(torch.Tensor):
     @staticmethod
     def __new__(cls, held: torch.Tensor, device: torch.device):
         made = torch.Tensor._make_wrapper_subclass(
-            cls, held.shape, strides=held.stride(), storage_offset=held.storage_offset(), dtype=held.dtype,
+            cls,
+            held.shape,
+            strides=held.stride(),
+            storage_offset=held.storage_offset(),
+            dtype=held.dtype,
             device=device,
-        )  # fmt: skip
+        )
         made.held = held
         return made
 

@@ -22,19 +22,31 @@ def rasterise(camera, position, log_scale, quaternion, f_dc, logit, background=0
     order = order[np.argsort(depth[order], kind="stable")]
     local, depth = local[order], depth[order]
     w, x, y, z = (quaternion[order] / np.linalg.norm(quaternion[order], axis=1, keepdims=True)).T.astype(np.float64)
-    rotation = np.stack([
-        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-    ], -1).reshape(-1, 3, 3)  # fmt: skip
+    rotation = np.stack(
+        [
+            1 - 2 * (y * y + z * z),
+            2 * (x * y - w * z),
+            2 * (x * z + w * y),
+            2 * (x * y + w * z),
+            1 - 2 * (x * x + z * z),
+            2 * (y * z - w * x),
+            2 * (x * z - w * y),
+            2 * (y * z + w * x),
+            1 - 2 * (x * x + y * y),
+        ],
+        -1,
+    ).reshape(-1, 3, 3)
     spread = camera.rotation.T @ rotation * np.exp(log_scale[order].astype(np.float64))[:, None, :]
     zeros = np.zeros_like(depth)
     tx = np.clip(local[:, 0] / depth, -limit_x, limit_x) * depth
     ty = np.clip(local[:, 1] / depth, -limit_y, limit_y) * depth
-    jacobian = np.stack([
-        np.stack([fx / depth, zeros, -fx * tx / depth**2], -1),
-        np.stack([zeros, fy / depth, -fy * ty / depth**2], -1),
-    ], 1)  # fmt: skip
+    jacobian = np.stack(
+        [
+            np.stack([fx / depth, zeros, -fx * tx / depth**2], -1),
+            np.stack([zeros, fy / depth, -fy * ty / depth**2], -1),
+        ],
+        1,
+    )
     flat = jacobian @ spread
     covariance = flat @ flat.transpose(0, 2, 1)
     a, b, c = covariance[:, 0, 0] + 0.3, covariance[:, 0, 1], covariance[:, 1, 1] + 0.3

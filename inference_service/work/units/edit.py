@@ -52,10 +52,15 @@ class EditWorld(ShotUnit, tag="edit", frozen=True, kw_only=True):
             changed = remove(world, spot)
         else:
             made = pipelines(self.preset).measure_world(
-                with_hole(world, spot), camera_height=world.camera_height, heading_rad=world.heading_rad,
-                origin=world.origin, room="off", prompt=self.prompt,
-                seed=self.seed, callback=callback,
-            )  # fmt: skip
+                with_hole(world, spot),
+                camera_height=world.camera_height,
+                heading_rad=world.heading_rad,
+                origin=world.origin,
+                room="off",
+                prompt=self.prompt,
+                seed=self.seed,
+                callback=callback,
+            )
             changed = repaint(world, spot, made)
         points = [*points_of(world, spot), *points_of(changed, spot)]
         about = {"seam_jump": round(seam_jump(changed), 3), "edits": self._edits(store, points)}

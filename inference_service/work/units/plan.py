@@ -107,10 +107,16 @@ def read_plan(store: Store, identity: str, frames: int) -> Plan:
         plan = msgspec.convert(read_json(folder / "plan.json", MAX_PLAN_BYTES), Plan)
         fits = len(plan.same) in (0, frames) and min(plan.same, default=0) >= 0 and len(plan.second) in (0, frames)
         fits &= all(0 <= number < len(plan.anchors) for number in plan.alone)
-        if fits and all(_follows(plan, anchor, i, frames) for i, anchor in enumerate(plan.anchors)) and all(
-            0 <= clip.first < clip.last < frames and min(clip.source, clip.target) >= 0
-            and max(clip.source, clip.target) < len(plan.anchors) for clip in plan.clips
-        ):  # fmt: skip
+        if (
+            fits
+            and all(_follows(plan, anchor, i, frames) for i, anchor in enumerate(plan.anchors))
+            and all(
+                0 <= clip.first < clip.last < frames
+                and min(clip.source, clip.target) >= 0
+                and max(clip.source, clip.target) < len(plan.anchors)
+                for clip in plan.clips
+            )
+        ):
             return plan
     except (msgspec.ValidationError, InputError):
         pass

@@ -90,8 +90,11 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
 
     def run(self, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
         settings = {
-            "camera_height": self.camera_height, "room": self.room, "seed": self.seed, "callback": callback,
-        }  # fmt: skip
+            "camera_height": self.camera_height,
+            "room": self.room,
+            "seed": self.seed,
+            "callback": callback,
+        }
         notes: dict[str, Any] = {}
         cards: list[Card] = []
         if self.beside:

@@ -49,8 +49,13 @@ def camera_in(scene, kind, size):
         camera.location = (frame * 0.1, 0.3, 1.6)
         camera.rotation_euler = (math.radians(80), 0.05, turn)
         data.shift_x, data.shift_y, data.lens = shifted, -shifted / 2, focal
-        for owner, prop in ((camera, "location"), (camera, "rotation_euler"), (data, "shift_x"), (data, "shift_y"),
-                            (data, "lens")):  # fmt: skip
+        for owner, prop in (
+            (camera, "location"),
+            (camera, "rotation_euler"),
+            (data, "shift_x"),
+            (data, "shift_y"),
+            (data, "lens"),
+        ):
             if owner is camera or (prop == "lens" and lens != last_lens) or (prop != "lens" and shift != last_shift):
                 owner.keyframe_insert(prop, frame=frame)
     scene.frame_set(11)

@@ -17,9 +17,13 @@ def planned_move() -> dict:
     way = t**2 * (3 - 2 * t)
     targets = np.stack([2 + way, 0.5 * way, np.full(FRAMES, 1.5)], 1)
     return {
-        "version": 1, "fps": 24.0, "curve": [[*place, HEIGHT_M] for place in curve], "way": way.tolist(),
-        "targets": targets.tolist(), "said": "41 frames, 1.7 s, 2.0 m.",
-    }  # fmt: skip
+        "version": 1,
+        "fps": 24.0,
+        "curve": [[*place, HEIGHT_M] for place in curve],
+        "way": way.tolist(),
+        "targets": targets.tolist(),
+        "said": "41 frames, 1.7 s, 2.0 m.",
+    }
 
 
 @pytest.fixture
@@ -33,10 +37,12 @@ def built(scene, photo, service):
 def bent(points, shares):
     """Places at shares of the length of Bezier segments [3 n + 1, 3]."""
     t = np.linspace(0, 1, 300)[:, None]
-    dense = np.concatenate([
-        (1 - t) ** 3 * a + 3 * t * (1 - t) ** 2 * b + 3 * t**2 * (1 - t) * c + t**3 * d
-        for a, b, c, d in (points[i : i + 4] for i in range(0, len(points) - 1, 3))
-    ])  # fmt: skip
+    dense = np.concatenate(
+        [
+            (1 - t) ** 3 * a + 3 * t * (1 - t) ** 2 * b + 3 * t**2 * (1 - t) * c + t**3 * d
+            for a, b, c, d in (points[i : i + 4] for i in range(0, len(points) - 1, 3))
+        ]
+    )
     along = np.append(0, np.cumsum(np.linalg.norm(np.diff(dense, axis=0), axis=1)))
     return np.stack([np.interp(np.array(shares) * along[-1], along, axis) for axis in dense.T], 1)
 

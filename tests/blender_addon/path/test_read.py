@@ -207,8 +207,11 @@ def test_reading_is_not_heard_and_leaves_what_is_not_keyed(part, scene):
     camera.location.x = 70
     bpy.context.view_layer.update()
     heard = []
-    handlers = [getattr(bpy.app.handlers, f"{name}_{when}") for name in ("frame_change", "depsgraph_update")
-                for when in ("pre", "post")]  # fmt: skip
+    handlers = [
+        getattr(bpy.app.handlers, f"{name}_{when}")
+        for name in ("frame_change", "depsgraph_update")
+        for when in ("pre", "post")
+    ]
     for each in handlers:
         each.append(lambda stepped, *_: heard.append(stepped.name))
     try:
@@ -285,8 +288,13 @@ def by_simulation_nodes(scene, camera) -> None:
     tree = bpy.data.node_groups.new("Drift", "GeometryNodeTree")
     for way in ("INPUT", "OUTPUT"):
         tree.interface.new_socket("Geometry", in_out=way, socket_type="NodeSocketGeometry")
-    kinds = ("NodeGroupInput", "GeometryNodeSimulationInput", "GeometryNodeSetPosition",
-             "GeometryNodeSimulationOutput", "NodeGroupOutput")  # fmt: skip
+    kinds = (
+        "NodeGroupInput",
+        "GeometryNodeSimulationInput",
+        "GeometryNodeSetPosition",
+        "GeometryNodeSimulationOutput",
+        "NodeGroupOutput",
+    )
     entry, begin, move, end, leave = (tree.nodes.new(kind) for kind in kinds)
     begin.pair_with_output(end)
     move.inputs["Offset"].default_value = (0.1, 0, 0)

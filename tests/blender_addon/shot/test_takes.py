@@ -28,8 +28,9 @@ def test_a_camera_is_called_after_its_move_and_takes_are_numbered(shot):
     takes = shot.look_beyond.shots
     assert shot.camera.name == "Orbit"
     assert [(take.name, take.seed, take.frames, take.first) for take in takes] == [
-        ("Orbit 1", "0", 6, 11), ("Orbit 2", "5", 6, 11),
-    ]  # fmt: skip
+        ("Orbit 1", "0", 6, 11),
+        ("Orbit 2", "5", 6, 11),
+    ]
     assert all(take.made for take in takes) and shot.look_beyond.shot_index == 1
 
 

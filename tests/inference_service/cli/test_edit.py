@@ -139,17 +139,20 @@ def test_a_shot_that_begins_at_the_change_keeps_what_has_no_holes(lookbeyond, tm
                 assert each["identity"] not in kept
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    (["W", "--mask", "spot.png"], "either --remove or --repaint"),
-    (["W", "--mask", "spot.png", "--remove", "--repaint"], "either --remove or --repaint"),
-    (["W", "--mask", "nothing.png", "--remove"], "marks nothing"),
-    (["W", "--mask", "all.png", "--repaint"], "marks 100%"),
-    (["W", "--mask", "small.png", "--remove"], "64 x 32 pixels"),
-    (["W", "--mask", "W/world.json", "--remove"], "cannot be read"),
-    (["W", "--mask", "spot.png", "--remove", "--prompt", "a plant"], "leave it out"),
-    (["W", "--mask", "spot.png", "--repaint", "--prompt", "a plant"], "takes no prompt"),
-    (["no", "--mask", "spot.png", "--remove"], "not a world"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["W", "--mask", "spot.png"], "either --remove or --repaint"),
+        (["W", "--mask", "spot.png", "--remove", "--repaint"], "either --remove or --repaint"),
+        (["W", "--mask", "nothing.png", "--remove"], "marks nothing"),
+        (["W", "--mask", "all.png", "--repaint"], "marks 100%"),
+        (["W", "--mask", "small.png", "--remove"], "64 x 32 pixels"),
+        (["W", "--mask", "W/world.json", "--remove"], "cannot be read"),
+        (["W", "--mask", "spot.png", "--remove", "--prompt", "a plant"], "leave it out"),
+        (["W", "--mask", "spot.png", "--repaint", "--prompt", "a plant"], "takes no prompt"),
+        (["no", "--mask", "spot.png", "--remove"], "not a world"),
+    ],
+)
 def test_what_cannot_be_changed_is_said(lookbeyond, tmp_path, words, said):
     code, _, err = lookbeyond("edit", *words, "--out", "N")
     assert code == 2 and said in err and err.count("\n") == 1

@@ -29,15 +29,18 @@ def test_a_move_is_written_for_shot(lookbeyond, world, goal):
     assert np.allclose([camera.position[2] for camera in cameras], 1.5)
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    ([], "one thing to plan"),
-    (["--show-room", "--to", 1, 1], "one thing to plan"),
-    (["--show-room", "--from", 1, 1], "give --to"),
-    (["--to", 6, 0], "inside or behind a wall"),
-    (["--to", 2.4, -0.8, "--clearance", 3], "Nothing is free"),
-    (["--to", 2.4, -0.8, "--frames", 5], "takes"),
-    (["--to", 2.4, -0.8, "--speed", 0], "speed"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "one thing to plan"),
+        (["--show-room", "--to", 1, 1], "one thing to plan"),
+        (["--show-room", "--from", 1, 1], "give --to"),
+        (["--to", 6, 0], "inside or behind a wall"),
+        (["--to", 2.4, -0.8, "--clearance", 3], "Nothing is free"),
+        (["--to", 2.4, -0.8, "--frames", 5], "takes"),
+        (["--to", 2.4, -0.8, "--speed", 0], "speed"),
+    ],
+)
 def test_what_cannot_be_planned_is_said(lookbeyond, world, words, said):
     code, _, err = lookbeyond("plan", "W", *words, "--out", "m.json")
     assert code == 2 and said in err and err.count("\n") == 1

@@ -85,14 +85,17 @@ def test_a_guest_does_not_learn_where_files_lie(service, shot, tmp_path):
     assert contents(tmp_path / "out") == files
 
 
-@pytest.mark.parametrize("units, names", [
-    (("../../secret",), ("key.json",)),
-    (("a" * 64,), ("../key.json",)),
-    (("a" * 64,), ("/etc/hostname",)),
-    (("a" * 64,), ("x/../../key.json",)),
-    (("a" * 64, "a" * 64), ("a", "b")),
-    ((), ()),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "units, names",
+    [
+        (("../../secret",), ("key.json",)),
+        (("a" * 64,), ("../key.json",)),
+        (("a" * 64,), ("/etc/hostname",)),
+        (("a" * 64,), ("x/../../key.json",)),
+        (("a" * 64, "a" * 64), ("a", "b")),
+        ((), ()),
+    ],
+)
 def test_what_a_service_says_leads_nowhere_else(tmp_path, units, names):
     class Answers:
         def ask(self, question):

@@ -24,9 +24,11 @@ from tests.lookbeyond.linking.test_linking import SEED, layout
 
 HASHES = dict.fromkeys(WORLD_FILES, "a" * 64)
 LINK = {
-    "version": 1, "opening": {"start": [2, -0.5], "end": [2, 0.5], "bottom_z": -1.6, "top_z": 0.4},
-    "second_to_first": np.eye(4).tolist(), "gain": [1.0, 1.0, 1.0],
-}  # fmt: skip
+    "version": 1,
+    "opening": {"start": [2, -0.5], "end": [2, 0.5], "bottom_z": -1.6, "top_z": 0.4},
+    "second_to_first": np.eye(4).tolist(),
+    "gain": [1.0, 1.0, 1.0],
+}
 
 
 def quiet(fraction, message, preview=None):

@@ -51,17 +51,20 @@ def test_models_have_no_say_in_it():
     assert slower.identity("r") != request.identity("r")
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"world": {}}, "needs the files"),
-    ({"goal": "dance"}, "cannot be for 'dance'"),
-    ({"goal": "go-to"}, "give these numbers"),
-    ({"goal": "go-to", "target": [1.0, 2.0, 3.0]}, "give these numbers"),
-    ({"goal": "end-on", "target": [1.0, 2.0, 3.0], "start": [0.0, 0.0]}, "give these numbers"),
-    ({"speed": 0.0}, "speed"),
-    ({"fps": float("nan")}, "frames a second"),
-    ({"clearance": -1.0}, "clearance"),
-    ({"lens": {}}, "The move's camera"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"world": {}}, "needs the files"),
+        ({"goal": "dance"}, "cannot be for 'dance'"),
+        ({"goal": "go-to"}, "give these numbers"),
+        ({"goal": "go-to", "target": [1.0, 2.0, 3.0]}, "give these numbers"),
+        ({"goal": "end-on", "target": [1.0, 2.0, 3.0], "start": [0.0, 0.0]}, "give these numbers"),
+        ({"speed": 0.0}, "speed"),
+        ({"fps": float("nan")}, "frames a second"),
+        ({"clearance": -1.0}, "clearance"),
+        ({"lens": {}}, "The move's camera"),
+    ],
+)
 def test_what_cannot_be_is_refused_before_any_work(changes, words):
     with pytest.raises(InputError, match=words):
         check(MoveRequest(**({"world": HASHES, "lens": LENS} | changes)))

@@ -356,7 +356,7 @@ def test_every_kind_of_unit_comes_back_from_its_json_and_has_a_weight(store, tmp
     for unit in made:
         again = from_json(to_json(unit), AnyUnit)
         assert type(again) is type(unit) and again.identity == unit.identity and again.outputs == unit.outputs
-        assert unit.weight > 0 and unit.size > 0 and unit.title
+        assert unit.weight > 0 and unit.stored_size > 0 and unit.title
 
 
 def test_a_prompt_reaches_the_pipeline_and_names_another_world(store, tmp_path, monkeypatch):
@@ -373,9 +373,11 @@ def test_a_prompt_reaches_the_pipeline_and_names_another_world(store, tmp_path, 
     assert prompted.identity("r") != msgspec.structs.replace(prompted, prompt="").identity("r")
     heard = []
     build = DoublePipeline.build_world
-    monkeypatch.setattr(DoublePipeline, "build_world",
-                        lambda self, *arguments, prompt="", **options: heard.append(prompt) or build(
-                            self, *arguments, **options))  # fmt: skip
+    monkeypatch.setattr(
+        DoublePipeline,
+        "build_world",
+        lambda self, *arguments, prompt="", **options: heard.append(prompt) or build(self, *arguments, **options),
+    )
     for unit in units_of:
         perform_unit(unit, store, pipelines, quiet)
     assert heard == ["a barn", ""]

@@ -18,9 +18,13 @@ from lookbeyond.training import pictures
 
 # Where each face of a Matterport3D skybox looks, and where its rows go: world axes, face 2 ahead (+X), Z up
 FACES = {
-    0: ((0, 0, 1), (0, 1, 0)), 1: ((0, 1, 0), (0, 0, -1)), 2: ((1, 0, 0), (0, 0, -1)),
-    3: ((0, -1, 0), (0, 0, -1)), 4: ((-1, 0, 0), (0, 0, -1)), 5: ((0, 0, -1), (0, -1, 0)),
-}  # fmt: skip
+    0: ((0, 0, 1), (0, 1, 0)),
+    1: ((0, 1, 0), (0, 0, -1)),
+    2: ((1, 0, 0), (0, 0, -1)),
+    3: ((0, -1, 0), (0, 0, -1)),
+    4: ((-1, 0, 0), (0, 0, -1)),
+    5: ((0, 0, -1), (0, -1, 0)),
+}
 
 
 def as_colour(directions: np.ndarray) -> np.ndarray:
@@ -84,8 +88,9 @@ def write_pictures(folder) -> np.ndarray:
     exif[274] = 3
     Image.fromarray(truth[::-1, ::-1]).save(folder / "b.jpg", exif=exif, quality=95)
     light = np.where(truth > 0, truth.astype(np.float32) / 40, 0.01)
-    OpenEXR.File({"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage},
-                 {"RGB": light.astype(np.float32)}).write(str(folder / "c.exr"))  # fmt: skip
+    OpenEXR.File(
+        {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}, {"RGB": light.astype(np.float32)}
+    ).write(str(folder / "c.exr"))
     cv2.imwrite(str(folder / "d.hdr"), light[..., ::-1])
     Image.fromarray(truth[:, :120]).save(folder / "e.png")
     (folder / "f.jpg").write_bytes((folder / "b.jpg").read_bytes()[:600])

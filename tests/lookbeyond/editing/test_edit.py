@@ -85,8 +85,10 @@ def test_masks_that_cannot_be(tmp_path):
     panorama = world()
     blank = np.zeros(THING.shape, np.uint8)
     for mask, words in (
-        (blank, "marks nothing"), (blank + 255, "marks 100%"), (blank[::2, ::2], "128 x 64 pixels but"),
-    ):  # fmt: skip
+        (blank, "marks nothing"),
+        (blank + 255, "marks 100%"),
+        (blank[::2, ::2], "128 x 64 pixels but"),
+    ):
         with pytest.raises(InputError, match=words):
             spot_of(mask, panorama)
     (tmp_path / "m.png").write_bytes(b"no picture")

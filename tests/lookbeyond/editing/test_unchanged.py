@@ -52,7 +52,10 @@ def test_worlds_that_differ_in_more_than_pixels_are_not_compared():
     before, after, away = world(), changed(), [looking(AHEAD + math.pi)]
     assert latest_same(after, [before], away) == [1]
     for other in (
-        replace(before, heading_rad=0.1), replace(before, plate=None), replace(before, camera_height=1.0),
-        replace(before, distance=before.distance[::2, ::2].copy()), world(3.0),
-    ):  # fmt: skip
+        replace(before, heading_rad=0.1),
+        replace(before, plate=None),
+        replace(before, camera_height=1.0),
+        replace(before, distance=before.distance[::2, ::2].copy()),
+        world(3.0),
+    ):
         assert latest_same(after, [other], away) == [0]

@@ -168,8 +168,9 @@ def test_an_interrupted_run_goes_on_and_worse_figures_are_named(room, pipeline, 
     better["hidden PSNR, one sample"]["ours"] |= {"mean": 60.0, "interval": [59.0, 61.0]}
     better["hidden AbsRel, one sample"]["ours"] |= {"mean": 1e-3, "interval": [1e-3, 1e-3]}
     assert [line.split(":")[0] for line in worse_than(table, better)] == [
-        "hidden PSNR, one sample", "hidden AbsRel, one sample",
-    ]  # fmt: skip
+        "hidden PSNR, one sample",
+        "hidden AbsRel, one sample",
+    ]
 
 
 def test_switches_change_the_frames(room, pipeline, monkeypatch):
@@ -186,8 +187,13 @@ def test_switches_change_the_frames(room, pipeline, monkeypatch):
     usual = frames()
     assert np.array_equal(usual, frames()) and usual.shape == (6, 64, 96, 3)
     for switches in (
-        "--weights temporal", "--raymap off", "--anchors rotation", "--guidance off", "--steps 3", "--strength 1",
-    ):  # fmt: skip
+        "--weights temporal",
+        "--raymap off",
+        "--anchors rotation",
+        "--guidance off",
+        "--steps 3",
+        "--strength 1",
+    ):
         assert not np.array_equal(usual, frames(*switches.split())), switches
 
 

@@ -173,19 +173,25 @@ def finished(rooms: int) -> Study:
     walks = {
         experiment.name: {
             setting.label: {
-                "PSNR": rng.normal(25, 1, rooms).tolist(), "mTSED": [math.nan, *rng.uniform(0, 1, rooms - 1)],
+                "PSNR": rng.normal(25, 1, rooms).tolist(),
+                "mTSED": [math.nan, *rng.uniform(0, 1, rooms - 1)],
                 "drift": rng.uniform(0, 3, rooms).tolist(),
             }
             for setting in experiment.settings
         }
         for experiment in experiments("quick")
-    }  # fmt: skip
+    }
     panoramas = {"rooms": {"hidden PSNR, one sample": {OURS: [17.0] * rooms, "mirrored": [14.0] * rooms}}}
     return Study(
-        "lookbeyond study --quick", {"machine": "a <machine>"}, walks, {"PSNR": [20.0] * rooms},
-        {"PSNR": {OURS: [30.0, 29.0, 28.0]}, "mTSED": {OURS: [1.0, math.nan]}}, panoramas, {"rooms": {OURS: 3.0}},
+        "lookbeyond study --quick",
+        {"machine": "a <machine>"},
+        walks,
+        {"PSNR": [20.0] * rooms},
+        {"PSNR": {OURS: [30.0, 29.0, 28.0]}, "mTSED": {OURS: [1.0, math.nan]}},
+        panoramas,
+        {"rooms": {OURS: 3.0}},
         ["LPIPS: no file"],
-    )  # fmt: skip
+    )
 
 
 def test_the_page_needs_nothing_else_and_says_what_is_missing(tmp_path):

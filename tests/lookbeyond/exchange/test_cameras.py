@@ -29,9 +29,16 @@ pytest.importorskip("pxr")
 
 SIZE = (640, 360)
 POINTS = np.array([[4, -2, 0.5], [5, 2, -1], [3, 0.3, 1], [6, 0, 0]])
-NAMES = {"colmap": "model", "colmap-text": "model_text", "transforms": "transforms.json", "usd": "move.usda",
-         "realestate10k": "move.txt", "chan": "move.chan", "after-effects": "move.jsx",
-         "camera-path": "camera_path.json"}  # fmt: skip
+NAMES = {
+    "colmap": "model",
+    "colmap-text": "model_text",
+    "transforms": "transforms.json",
+    "usd": "move.usda",
+    "realestate10k": "move.txt",
+    "chan": "move.chan",
+    "after-effects": "move.jsx",
+    "camera-path": "camera_path.json",
+}
 
 
 def move_with(*parts: str) -> CameraMove:
@@ -39,9 +46,13 @@ def move_with(*parts: str) -> CameraMove:
     cameras = []
     for number in range(7):
         camera = placed_camera(
-            *SIZE, math.radians(70 - (2 * number if "zoom" in parts else 0)), heading_rad=0.1 * number - 0.3,
-            pitch_rad=0.05 * number - 0.2, roll_rad=0.03 * number, position=(0.1 * number, -0.05 * number, 1.5),
-        )  # fmt: skip
+            *SIZE,
+            math.radians(70 - (2 * number if "zoom" in parts else 0)),
+            heading_rad=0.1 * number - 0.3,
+            pitch_rad=0.05 * number - 0.2,
+            roll_rad=0.03 * number,
+            position=(0.1 * number, -0.05 * number, 1.5),
+        )
         intrinsics = camera.intrinsics.copy()
         if "shift" in parts:
             intrinsics[:2, 2] += (31.5, -17.25)
@@ -160,8 +171,15 @@ def test_a_plain_move_comes_back_in_every_format(kind, tmp_path):
 def test_what_is_lost_is_said_and_nothing_else(kind):
     full = move_with(*PARTS)
     said = " ".join(losses(full, kind, Writing()))
-    words = {"size": "frame size", "shift": "lens shift", "pixel aspect": "not square", "frame rate": "frame rate",
-             "frame numbers": "frame numbers", "unit": "The unit", "up": "way is up"}  # fmt: skip
+    words = {
+        "size": "frame size",
+        "shift": "lens shift",
+        "pixel aspect": "not square",
+        "frame rate": "frame rate",
+        "frame numbers": "frame numbers",
+        "unit": "The unit",
+        "up": "way is up",
+    }
     for part, word in words.items():
         assert (word in said) == (part not in kind.carries), (kind.name, part, said)
     plain = " ".join(losses(move_with(), kind, Writing()))
@@ -220,9 +238,7 @@ def test_turning_twice_around_makes_no_jump_in_the_numbers(tmp_path):
 
 
 def test_looking_straight_up_and_down(tmp_path):
-    cameras = [
-        placed_camera(*SIZE, 1.0, heading_rad=0.4, pitch_rad=sign * math.pi / 2) for sign in (1, -1)
-    ]  # fmt: skip
+    cameras = [placed_camera(*SIZE, 1.0, heading_rad=0.4, pitch_rad=sign * math.pi / 2) for sign in (1, -1)]
     for kind in FORMATS:
         back = round_trip(kind, CameraMove(cameras), tmp_path)
         for one, other in zip(back.cameras, cameras, strict=True):

@@ -24,9 +24,11 @@ def make_shot(folder, level, frames=5, seed=0, turn=0.0, size=(96, 64)):
         write_png(folder / f"{frame}.png", np.full((size[1], size[0], 3), level, np.uint8))
         write_distance(folder / f"{depth}.exr", np.full(size[::-1], 2.5, np.float32))
     write_transforms(
-        folder / "transforms.json", cameras, [f"{name}.png" for name in names["frames"]],
+        folder / "transforms.json",
+        cameras,
+        [f"{name}.png" for name in names["frames"]],
         [f"{name}.exr" for name in names["depth"]],
-    )  # fmt: skip
+    )
     monitors = {"frames": {"misaligned": [0.0, None, 0.3]}, "findings": [{"text": "Frame 3 drifts"}]}
     about = {"settings": {"seed": seed, "preset": "builtin"}, "timings": {"work_s": 4.5}, "monitors": monitors}
     write_json(folder / "shot.json", {"first_frame": 1, "world": {}} | about)

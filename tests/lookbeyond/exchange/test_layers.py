@@ -23,9 +23,12 @@ def walk(request):
         for k in range(3)
     ]
     world = Panorama(
-        scene.truth, scene.distance, scene.seen.astype(np.uint8) * 255, camera_height=scene.camera_height,
+        scene.truth,
+        scene.distance,
+        scene.seen.astype(np.uint8) * 255,
+        camera_height=scene.camera_height,
         photo_camera=scene.camera,
-    )  # fmt: skip
+    )
     views = scene.views(cameras)
     return scene, world, views, frame_layers(views[1], world, cameras[0], cameras[2])
 
@@ -95,8 +98,15 @@ def test_the_file_holds_every_pass_under_blenders_names(walk, tmp_path):
     write_exr(tmp_path / "0001.exr", layers)
     parts = OpenEXR.File(str(tmp_path / "0001.exr"), separate_channels=True).parts
     read = {name: channel.pixels for part in parts for name, channel in part.channels.items()}
-    wanted = {"Combined": "RGBA", "Depth": "Z", "Position": "XYZ", "Normal": "XYZ", "Vector": "XYZW", "Mask": "RGBA",
-              "Confidence": "X"}  # fmt: skip
+    wanted = {
+        "Combined": "RGBA",
+        "Depth": "Z",
+        "Position": "XYZ",
+        "Normal": "XYZ",
+        "Vector": "XYZW",
+        "Mask": "RGBA",
+        "Confidence": "X",
+    }
     assert set(read) == {f"{name}.{letter}" for name, letters in wanted.items() for letter in letters}
     for name, values in layers.items():
         np.testing.assert_array_equal(read[name], values)

@@ -39,13 +39,16 @@ def world_in(layout: RoomLayout, heading_rad=0.4, cupboard=True) -> Panorama:
             first, last = ((np.array(end) / rays) for end in ((1.0, -1.4, layout.floor_z), (1.8, -0.6, -0.3)))
         enter, leave = np.minimum(first, last).max(-1), np.maximum(first, last).min(-1)
         near = np.where((enter < leave) & (enter > 0), enter, deep).astype(np.float32)
-    colours = [
-        (127 + 60 * np.sin(rays * distance[..., None] * 1.7)).astype(np.uint8) for distance in (near, deep)
-    ]  # fmt: skip
+    colours = [(127 + 60 * np.sin(rays * distance[..., None] * 1.7)).astype(np.uint8) for distance in (near, deep)]
     return Panorama(
-        colours[0], near, np.zeros(near.shape, np.uint8), heading_rad, photo_camera=placed_camera(64, 48, 1.2),
-        plate=Plate(colours[1], deep), layout=layout,
-    )  # fmt: skip
+        colours[0],
+        near,
+        np.zeros(near.shape, np.uint8),
+        heading_rad,
+        photo_camera=placed_camera(64, 48, 1.2),
+        plate=Plate(colours[1], deep),
+        layout=layout,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -177,9 +180,12 @@ def test_usd_stage_is_complete_and_keeps_its_pictures_beside_it(stage, tmp_path)
     assert UsdGeom.GetStageMetersPerUnit(opened) == 1 and UsdGeom.GetStageUpAxis(opened) == "Z"
     meshes = [UsdGeom.Mesh(prim) for prim in opened.Traverse() if prim.IsA(UsdGeom.Mesh)]
     assert len(meshes) == len(stage.parts)
-    assert all(UsdGeom.Mesh.ValidateTopology(
-        mesh.GetFaceVertexIndicesAttr().Get(), mesh.GetFaceVertexCountsAttr().Get(), len(mesh.GetPointsAttr().Get())
-    )[0] for mesh in meshes)  # fmt: skip
+    assert all(
+        UsdGeom.Mesh.ValidateTopology(
+            mesh.GetFaceVertexIndicesAttr().Get(), mesh.GetFaceVertexCountsAttr().Get(), len(mesh.GetPointsAttr().Get())
+        )[0]
+        for mesh in meshes
+    )
     for prim in opened.Traverse():
         if prim.IsA(UsdShade.Shader) and (file := UsdShade.Shader(prim).GetInput("file")):
             assert file.Get().resolvedPath and Path(file.Get().resolvedPath).is_file()

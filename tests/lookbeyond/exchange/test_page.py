@@ -33,9 +33,14 @@ def world(heading_rad=0.3, origin=(0.0, 0.0, 0.0), layout=None) -> Panorama:
     distance = np.full((64, 128), 2.0, np.float32)
     photo_camera = placed_camera(64, 48, 1.2, heading_rad=heading_rad, pitch_rad=-0.1, position=origin)
     return Panorama(
-        colour, distance, np.zeros((512, 1024), np.uint8), heading_rad, origin, photo_camera=photo_camera,
+        colour,
+        distance,
+        np.zeros((512, 1024), np.uint8),
+        heading_rad,
+        origin,
+        photo_camera=photo_camera,
         layout=layout,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -242,9 +247,13 @@ def test_the_view_turns_as_the_phone_does_however_it_is_held(browser, tour, turn
         assert (looks[0] - start - yaw + 200 + 180) % 360 - 180 == pytest.approx(0, abs=0.2)
         assert looks[3] == pytest.approx(roll, abs=0.2)
         camera = placed_camera(
-            400, 300, 2 * np.arctan(np.tan(np.radians(looks[2]) / 2) * 4 / 3), heading_rad=np.radians(looks[0]),
-            pitch_rad=np.radians(pitch), roll_rad=np.radians(roll),
-        )  # fmt: skip
+            400,
+            300,
+            2 * np.arctan(np.tan(np.radians(looks[2]) / 2) * 4 / 3),
+            heading_rad=np.radians(looks[0]),
+            pitch_rad=np.radians(pitch),
+            roll_rad=np.radians(roll),
+        )
         if pitch > -20:  # no mark of the page lies there
             rows, columns = [60, 80], [80, 330]
             wanted = sample_equirectangular(world().colour, camera.rays()[rows, columns], 0.3).astype(float)

@@ -28,9 +28,7 @@ def room(request):
 def world_of(scene):
     """What its photo and everything around it look like, 512 pixels around."""
     seen = scene.seen.astype(np.uint8) * 255
-    return Panorama(
-        scene.truth, scene.distance, seen, camera_height=scene.camera_height, photo_camera=scene.camera
-    )  # fmt: skip
+    return Panorama(scene.truth, scene.distance, seen, camera_height=scene.camera_height, photo_camera=scene.camera)
 
 
 def test_from_the_photos_camera_the_splats_are_the_photo(room):
@@ -120,11 +118,20 @@ def few():
 def turned(quaternion):
     """Rotation matrices [n, 3, 3]."""
     w, x, y, z = (quaternion / np.linalg.norm(quaternion, axis=1, keepdims=True)).astype(np.float64).T
-    return np.stack([
-        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-    ], -1).reshape(-1, 3, 3)  # fmt: skip
+    return np.stack(
+        [
+            1 - 2 * (y * y + z * z),
+            2 * (x * y - w * z),
+            2 * (x * z + w * y),
+            2 * (x * y + w * z),
+            1 - 2 * (x * x + z * z),
+            2 * (y * z - w * x),
+            2 * (x * z - w * y),
+            2 * (y * z + w * x),
+            1 - 2 * (x * x + y * y),
+        ],
+        -1,
+    ).reshape(-1, 3, 3)
 
 
 @pytest.mark.parametrize(

@@ -112,9 +112,7 @@ def _jumps(kind: str, count: int, room: Panorama) -> list[Camera]:
             fov = 0.02
         elif kind == "zooming":
             fov = rng.uniform(0.05, 2.5)
-        cameras.append(
-            placed_camera(96, 64, fov, heading_rad=turn, pitch_rad=pitch, position=room.position + place)
-        )  # fmt: skip
+        cameras.append(placed_camera(96, 64, fov, heading_rad=turn, pitch_rad=pitch, position=room.position + place))
     return cameras
 
 

@@ -18,8 +18,12 @@ def directions(count: int, seed: int = 0) -> np.ndarray:
 
 
 @given(
-    st.floats(-math.pi, math.pi), st.floats(1.5, 8), st.floats(1.5, 8), st.floats(-0.5, 0.5), st.floats(-0.5, 0.5),
-)  # fmt: skip
+    st.floats(-math.pi, math.pi),
+    st.floats(1.5, 8),
+    st.floats(1.5, 8),
+    st.floats(-0.5, 0.5),
+    st.floats(-0.5, 0.5),
+)
 def test_rays_in_a_box_end_where_its_three_far_planes_are_nearest(heading, along, across, x, y):
     room = box_layout((0, 0), (along, across), heading, -1.6, 1.0)
     origin, rays = np.array([x, y, 0.2]), directions(200)

@@ -156,8 +156,14 @@ def test_the_path_of_nerfstudios_viewer_is_read(tmp_path):
     )
     fov = math.degrees(2 * math.atan(54 / 90))
     pose = opencv_to_opengl(truth.camera_to_world).ravel().tolist()
-    content = {"render_width": 192, "render_height": 108, "camera_type": "perspective", "fps": 24, "keyframes": [{}],
-               "camera_path": [{"camera_to_world": pose, "fov": fov, "aspect": 16 / 9}] * 2}  # fmt: skip
+    content = {
+        "render_width": 192,
+        "render_height": 108,
+        "camera_type": "perspective",
+        "fps": 24,
+        "keyframes": [{}],
+        "camera_path": [{"camera_to_world": pose, "fov": fov, "aspect": 16 / 9}] * 2,
+    }
     (tmp_path / "camera_path.json").write_text(json.dumps(content))
     path = read_camera_path(tmp_path / "camera_path.json")
     assert path.cameras == [truth, truth] and "coordinates of nerfstudio's viewer" in path.said[0]

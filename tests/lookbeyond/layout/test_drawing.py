@@ -49,9 +49,13 @@ def box_world(width: int = 512, **options) -> tuple[RoomLayout, PhotoPicture, Pa
     rays = equirectangular_directions(width, width // 2)
     inside = photo.locate(rays + ORIGIN.astype(np.float32))[2]
     painted = Panorama(
-        picture_of(room, rays.astype(np.float64)), room.cast(ORIGIN, rays)[0], inside.astype(np.uint8) * 255,
-        origin=tuple(ORIGIN), photo_camera=camera, **options,
-    )  # fmt: skip
+        picture_of(room, rays.astype(np.float64)),
+        room.cast(ORIGIN, rays)[0],
+        inside.astype(np.uint8) * 255,
+        origin=tuple(ORIGIN),
+        photo_camera=camera,
+        **options,
+    )
     return room, photo, painted
 
 
@@ -170,8 +174,9 @@ def test_dark_blobs_to_the_floor_are_doors_and_bright_ones_windows():
 
 def test_a_screen_that_the_border_cuts_ends_upright():
     room, _photo, _painted = box_world()
-    camera = placed_camera(320, 240, math.radians(60), heading_rad=math.radians(-13), pitch_rad=math.radians(-14),
-                           position=tuple(ORIGIN))  # fmt: skip
+    camera = placed_camera(
+        320, 240, math.radians(60), heading_rad=math.radians(-13), pitch_rad=math.radians(-14), position=tuple(ORIGIN)
+    )
     pixels = picture_of(room, camera.rays())
     face = room.cast(ORIGIN, camera.rays())[1]
     clean = (pixels != SCREEN).any(-1)
@@ -205,8 +210,13 @@ def open_photo() -> PhotoPicture:
 def test_an_open_place_has_ground_to_the_horizon_and_sky_above():
     photo = open_photo()
     empty = np.zeros((256, 512), np.uint8)
-    painted = Panorama(np.zeros((256, 512, 3), np.uint8), np.full((256, 512), 3, np.float32), empty,
-                       camera_height=1.7, photo_camera=photo.camera)  # fmt: skip
+    painted = Panorama(
+        np.zeros((256, 512, 3), np.uint8),
+        np.full((256, 512), 3, np.float32),
+        empty,
+        camera_height=1.7,
+        photo_camera=photo.camera,
+    )
     drawn = draw_open(photo, painted)
     elevation = (0.5 - (np.arange(256) + 0.5) / 256) * math.pi
     zenith, nadir = drawn.colour[:20].mean((0, 1)), drawn.colour[-40:].mean((0, 1))
@@ -222,8 +232,14 @@ def fit(layout: RoomLayout | None, place: str, **options):
 
     values = {"candidate": layout, "confidence": 0.7, "reason": "Because.", "walls": np.zeros(256, np.float32)}
     distance = np.full((24, 32), 9.0, np.float32)
-    return LayoutFit(layout=layout if place == "room" else None, place=place, distance_inside=distance,
-                     things_inside=0 * distance, distance_camera=None, **(values | options))  # fmt: skip
+    return LayoutFit(
+        layout=layout if place == "room" else None,
+        place=place,
+        distance_inside=distance,
+        things_inside=0 * distance,
+        distance_camera=None,
+        **(values | options),
+    )
 
 
 def understood(photo: PhotoPicture, painted: Panorama, room: world.Room = "auto", unseen: world.Unseen = "dressed"):
@@ -292,8 +308,10 @@ def test_a_desk_that_the_network_knows_does_not_become_the_floor():
     measured, face = room.cast(small.position, small.rays())
     floor, beside = face == room.floor_face, np.arange(small.pixels.shape[1]) < small.pixels.shape[1] // 2
     colours = lab(small.pixels)
-    expected = [np.median(colours[face == one.number] if (face == one.number).any() else colours[floor], 0)
-                for one in faces_of(room)]  # fmt: skip
+    expected = [
+        np.median(colours[face == one.number] if (face == one.number).any() else colours[floor], 0)
+        for one in faces_of(room)
+    ]
     things = np.where(beside, np.float32(1), np.float32(0)) + np.zeros_like(measured, np.float32)
     bare = find_clean(small, room, faces_of(room), measured.astype(np.float32), expected)
     seen = find_clean(small, room, faces_of(room), measured.astype(np.float32), expected, things)

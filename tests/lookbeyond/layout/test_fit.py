@@ -65,13 +65,17 @@ class Knowing(torch.nn.Module):
         cells, face = layout.cast((0, 0, 0), canvas_directions(CELL_COLUMNS, CELL_ROWS))
         kind = np.where(face == layout.floor_face, FLOOR, np.where(face == layout.ceiling_face, CEILING, WALL))
         return {
-            "walls": np.log(distance / HEIGHT) + error * np.sin(3 * AZIMUTHS), "wall_scales": np.full(256, -2.5),
-            "corners": np.where(wall != np.roll(wall, -1), 5.0, -5.0), "normals": layout.walls()[3][wall],
-            "ceiling": np.array(math.log(layout.ceiling_z / HEIGHT) + error), "ceiling_scale": np.array(-2.5),
-            "open_place": np.array(-5.0), "distance": np.log(cells / HEIGHT),
+            "walls": np.log(distance / HEIGHT) + error * np.sin(3 * AZIMUTHS),
+            "wall_scales": np.full(256, -2.5),
+            "corners": np.where(wall != np.roll(wall, -1), 5.0, -5.0),
+            "normals": layout.walls()[3][wall],
+            "ceiling": np.array(math.log(layout.ceiling_z / HEIGHT) + error),
+            "ceiling_scale": np.array(-2.5),
+            "open_place": np.array(-5.0),
+            "distance": np.log(cells / HEIGHT),
             "distance_scales": np.full(kind.shape, -2.5),
             "kinds": np.where(np.arange(4)[:, None, None] == kind, 4.0, 0.0),
-        }  # fmt: skip
+        }
 
     def forward(self, colour: torch.Tensor, known: torch.Tensor) -> LayoutPrediction:
         assert len(colour) == len(self.truths) and colour.shape[2:] == known.shape[2:]
@@ -204,9 +208,11 @@ def test_a_360_picture_gives_its_room_wherever_it_was_taken():
     )
     assert found.place == "room" and found.layout is not None
     home = replace(
-        found.layout, corners=found.layout.corners - origin[:2], floor_z=found.layout.floor_z - origin[2],
+        found.layout,
+        corners=found.layout.corners - origin[:2],
+        floor_z=found.layout.floor_z - origin[2],
         ceiling_z=found.layout.ceiling_z - origin[2],
-    )  # fmt: skip
+    )
     assert len(home.corners) == 6 and apart(home, L_SHAPE) < 0.02
     assert found.distance_camera is None and found.distance_inside.shape == (CELL_ROWS, ALL_COLUMNS)
 

@@ -107,9 +107,12 @@ def mirror_of(first: Panorama) -> Panorama:
     place = first.position - 2 * opening.side(first.position) * opening.normal
     back = rays - 2 * (rays @ opening.normal)[..., None] * opening.normal
     return replace(
-        first, origin=tuple(place), layout=None,
-        colour=sample_equirectangular(first.colour, back), distance=first.distance_at(back),
-    )  # fmt: skip
+        first,
+        origin=tuple(place),
+        layout=None,
+        colour=sample_equirectangular(first.colour, back),
+        distance=first.distance_at(back),
+    )
 
 
 def test_a_mirror_is_refused():

@@ -127,8 +127,9 @@ def test_planes_stay_planes():
     camera = placed_camera(24, 16, 1.5)
     rays = camera.rays()
     normal = np.array([0.9, 0.4, 0.1])
-    wall = View(camera, np.zeros((16, 24, 3), np.uint8), (2 / (rays @ normal)).astype(np.float32),
-                np.zeros((16, 24), np.uint8))  # fmt: skip
+    wall = View(
+        camera, np.zeros((16, 24, 3), np.uint8), (2 / (rays @ normal)).astype(np.float32), np.zeros((16, 24), np.uint8)
+    )
     target = placed_camera(192, 128, 0.6, heading_rad=0.1, position=(0.3, 0.1, 0.05))
     warped = warp_to_views(wall, [target])
     expected = (2 - target.position @ normal) / (target.rays() @ normal)

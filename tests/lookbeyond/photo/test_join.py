@@ -29,9 +29,12 @@ def sphere() -> np.ndarray:
 
 def look(heading_deg: float, pitch_deg: float = 0.0, fov_deg: float = 70.0, size=(320, 240), at=(0, 0, 0)) -> Camera:
     return placed_camera(
-        *size, math.radians(fov_deg), heading_rad=math.radians(heading_deg), pitch_rad=math.radians(pitch_deg),
+        *size,
+        math.radians(fov_deg),
+        heading_rad=math.radians(heading_deg),
+        pitch_rad=math.radians(pitch_deg),
         position=at,
-    )  # fmt: skip
+    )
 
 
 def shots(sphere, cameras) -> list[np.ndarray]:
@@ -114,8 +117,12 @@ def test_what_cannot_be_joined_is_refused_with_the_reason(sphere):
 
 def test_photos_are_aligned_by_what_they_share(sphere):
     """Where the others look is forgotten; it is found again from the pixels, along a chain of overlaps."""
-    truth = [look(5, 8, size=(640, 480)), look(45, -4, size=(640, 480)), look(-35, 12, 60, size=(480, 640)),
-             look(85, 0, size=(640, 480))]  # fmt: skip
+    truth = [
+        look(5, 8, size=(640, 480)),
+        look(45, -4, size=(640, 480)),
+        look(-35, 12, 60, size=(480, 640)),
+        look(85, 0, size=(640, 480)),
+    ]
     photos = shots(sphere, truth)
     guesses = [truth[0], *(look(0, 0, math.degrees(c.fov_x), (c.width, c.height)) for c in truth[1:])]
     cameras, how = align_photos(photos, guesses, ["a", "b", "c", "d"])

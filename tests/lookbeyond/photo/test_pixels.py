@@ -79,9 +79,12 @@ def test_the_order_in_which_they_count():
 def test_white_stays_white_and_grey_grey():
     greys = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, 2)
     for tags in (
-        ColourTags(cicp=Cicp(9, 13)), ColourTags(cicp=Cicp(11, 13)), ColourTags(profile=profile("photo_prophoto.jpg")),
-        ColourTags(adobe_rgb=True), ColourTags(cicp=Cicp(12, 1)),
-    ):  # fmt: skip
+        ColourTags(cicp=Cicp(9, 13)),
+        ColourTags(cicp=Cicp(11, 13)),
+        ColourTags(profile=profile("photo_prophoto.jpg")),
+        ColourTags(adobe_rgb=True),
+        ColourTags(cicp=Cicp(12, 1)),
+    ):
         ours = to_srgb(greys, colour_space(tags)).astype(int)
         assert (ours[0, -1] == 255).all() and np.ptp(ours, axis=-1).max() <= 1
 
@@ -163,9 +166,15 @@ def test_srgb_round_trip():
 def test_turning_follows_the_exif_standard(orientation):
     """EXIF 2.3, Orientation: where the stored row 0 and column 0 stand in the upright picture."""
     rows, columns = {
-        1: ("top", "left"), 2: ("top", "right"), 3: ("bottom", "right"), 4: ("bottom", "left"),
-        5: ("left", "top"), 6: ("right", "top"), 7: ("right", "bottom"), 8: ("left", "bottom"),
-    }[orientation]  # fmt: skip
+        1: ("top", "left"),
+        2: ("top", "right"),
+        3: ("bottom", "right"),
+        4: ("bottom", "left"),
+        5: ("left", "top"),
+        6: ("right", "top"),
+        7: ("right", "bottom"),
+        8: ("left", "bottom"),
+    }[orientation]
     stored = np.arange(6).reshape(2, 3)
     upright = turn(stored, orientation)
     side = {"top": upright[0], "bottom": upright[-1], "left": upright[:, 0], "right": upright[:, -1]}

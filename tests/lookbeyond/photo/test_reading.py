@@ -264,8 +264,18 @@ def _write_tiff(path, pixels, *more):
     """A TIFF by hand: no library here writes turned deep ones, nor premultiplied ones."""
     height, width, channels = pixels.shape
     data, bits = pixels.tobytes(), 8 * pixels.itemsize
-    tags = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, channels, 8), (259, 3, 1, 1), (262, 3, 1, 2),
-            (273, 4, 1, 16), (277, 3, 1, channels), (278, 3, 1, height), (279, 4, 1, len(data)), *more]  # fmt: skip
+    tags = [
+        (256, 3, 1, width),
+        (257, 3, 1, height),
+        (258, 3, channels, 8),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (273, 4, 1, 16),
+        (277, 3, 1, channels),
+        (278, 3, 1, height),
+        (279, 4, 1, len(data)),
+        *more,
+    ]
     body = b"II*\0" + struct.pack("<I", 16 + len(data)) + struct.pack("<4H", *[bits] * 4) + data
     tags = b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags))
     path.write_bytes(body + struct.pack("<H", len(tags) // 12) + tags + b"\0\0\0\0")
@@ -321,9 +331,11 @@ def test_damaged_linear_files_are_sentences(tmp_path, capfd):
 def test_profiles_of_print_go_through_colour_management(tmp_path):
     """CMYK without a profile, and Lab, which Pillow itself cannot show."""
     lab = ImageCms.profileToProfile(
-        Image.new("RGB", (100, 80), (180, 60, 40)), ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"),
+        Image.new("RGB", (100, 80), (180, 60, 40)),
+        ImageCms.createProfile("sRGB"),
+        ImageCms.createProfile("LAB"),
         outputMode="LAB",
-    )  # fmt: skip
+    )
     lab.save(tmp_path / "a.tif")
     assert np.abs(read_photo(tmp_path / "a.tif").pixels.astype(int) - (180, 60, 40)).max() <= 3
 
@@ -497,9 +509,13 @@ def test_a_part_of_a_sphere_lies_where_its_tags_say(tmp_path, resized):
     whole = _world(equirectangular_directions(256, 128))
     part = whole[32:96, 40:200][::resized, ::resized] if resized > 1 else whole[32:96, 40:200]
     tags = {
-        "FullPanoWidthPixels": 256, "FullPanoHeightPixels": 128, "CroppedAreaImageWidthPixels": 160,
-        "CroppedAreaImageHeightPixels": 64, "CroppedAreaLeftPixels": 40, "CroppedAreaTopPixels": 32,
-    }  # fmt: skip
+        "FullPanoWidthPixels": 256,
+        "FullPanoHeightPixels": 128,
+        "CroppedAreaImageWidthPixels": 160,
+        "CroppedAreaImageHeightPixels": 64,
+        "CroppedAreaLeftPixels": 40,
+        "CroppedAreaTopPixels": 32,
+    }
     if resized == 2:
         large = _world(equirectangular_directions(512, 256))
         part = large[64:192, 80:400]
@@ -516,9 +532,13 @@ def test_a_part_of_a_sphere_lies_where_its_tags_say(tmp_path, resized):
 def test_a_part_that_crosses_the_spheres_seam(tmp_path):
     whole = _world(equirectangular_directions(256, 128))
     tags = {
-        "FullPanoWidthPixels": 256, "FullPanoHeightPixels": 128, "CroppedAreaImageWidthPixels": 100,
-        "CroppedAreaImageHeightPixels": 128, "CroppedAreaLeftPixels": 200, "CroppedAreaTopPixels": 0,
-    }  # fmt: skip
+        "FullPanoWidthPixels": 256,
+        "FullPanoHeightPixels": 128,
+        "CroppedAreaImageWidthPixels": 100,
+        "CroppedAreaImageHeightPixels": 128,
+        "CroppedAreaLeftPixels": 200,
+        "CroppedAreaTopPixels": 0,
+    }
     sphere = read_sphere(_sphere_jpeg(tmp_path / "a.jpg", np.roll(whole, -200, 1)[:, :100], **tags))
     known = np.roll(np.arange(256) < 100, 200)
     np.testing.assert_array_equal(sphere.known, np.broadcast_to(known, (128, 256)))

@@ -130,10 +130,16 @@ def test_a_focal_length_from_before_a_crop_is_not_believed(tmp_path):
 
 def test_gpano_tags_as_attributes_and_as_elements(tmp_path):
     names = {
-        "FullPanoWidthPixels": 8000, "FullPanoHeightPixels": 4000, "CroppedAreaImageWidthPixels": 4000,
-        "CroppedAreaImageHeightPixels": 1000, "CroppedAreaLeftPixels": 100, "CroppedAreaTopPixels": 1500,
-        "PoseHeadingDegrees": 350.5, "PosePitchDegrees": -3, "PoseRollDegrees": 1.25,
-    }  # fmt: skip
+        "FullPanoWidthPixels": 8000,
+        "FullPanoHeightPixels": 4000,
+        "CroppedAreaImageWidthPixels": 4000,
+        "CroppedAreaImageHeightPixels": 1000,
+        "CroppedAreaLeftPixels": 100,
+        "CroppedAreaTopPixels": 1500,
+        "PoseHeadingDegrees": 350.5,
+        "PosePitchDegrees": -3,
+        "PoseRollDegrees": 1.25,
+    }
     attributes = " ".join(f'P:{name}="{value}"' for name, value in names.items())
     elements = "".join(f"<P:{name}>{value}</P:{name}>" for name, value in names.items())
     for packet in (
@@ -189,10 +195,12 @@ def test_pngs_own_colours(tmp_path):
     chromaticities = [31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000]
     found = read_tags(
         png_with(
-            tmp_path / "a.png", (b"cICP", bytes([12, 13, 0, 1])), (b"gAMA", struct.pack(">I", 100000)),
+            tmp_path / "a.png",
+            (b"cICP", bytes([12, 13, 0, 1])),
+            (b"gAMA", struct.pack(">I", 100000)),
             (b"cHRM", struct.pack(">8I", *chromaticities)),
         )
-    ).colours  # fmt: skip
+    ).colours
     assert found.cicp == Cicp(12, 13) and found.gamma == 1
     assert found.chromaticities.green == (0.265, 0.69)
 

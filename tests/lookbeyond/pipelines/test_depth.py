@@ -41,9 +41,12 @@ def test_views_of_any_scale_become_the_room_in_metres(seed):
     distance, height = distance[0, 0].numpy(), float(rooms.camera_height[0])
     oracle, shares = Oracle(distance), []
     measured = oracle.measure(
-        image, camera_height=height, heading_rad=0.4, size=56,
+        image,
+        camera_height=height,
+        heading_rad=0.4,
+        size=56,
         callback_on_step_end=lambda pipe, i, t, state: shares.append(state["step"] / state["steps"]),
-    ).panorama  # fmt: skip
+    ).panorama
     assert max(oracle.scales) / min(oracle.scales) > 2.5 and shares[-1] == 1
     small = measured.distance.reshape(128, 4, 256, 4).mean((1, 3))
     ratio = small / distance

@@ -16,8 +16,13 @@ from lookbeyond.training.panorama import flow_loss
 from tests.support.tiny import image_encoder, randomized
 from tests.support.tiny_public import tiny_depth_anything
 
-SMALL = DIT_XL_2 | {"num_layers": 2, "num_attention_heads": 2, "attention_head_dim": 8, "local_channels": 16,
-                    "image_embed_dim": 16}  # fmt: skip
+SMALL = DIT_XL_2 | {
+    "num_layers": 2,
+    "num_attention_heads": 2,
+    "attention_head_dim": 8,
+    "local_channels": 16,
+    "image_embed_dim": 16,
+}
 
 
 def small_dit() -> PanoramaTransformer:
@@ -58,8 +63,9 @@ def test_it_cannot_make_a_seam():
     image = torch.randn(1, 16)
     with torch.no_grad():
         straight = network(latents, torch.tensor(500.0), image, latents, known)
-        rolled = network(latents.roll(shift, -1), torch.tensor(500.0), image, latents.roll(shift, -1),
-                         known.roll(shift, -1))  # fmt: skip
+        rolled = network(
+            latents.roll(shift, -1), torch.tensor(500.0), image, latents.roll(shift, -1), known.roll(shift, -1)
+        )
     torch.testing.assert_close(rolled, straight.roll(shift, -1), rtol=0, atol=1e-4)
     assert straight.std() > 0.1
 
@@ -112,8 +118,15 @@ def test_a_network_with_a_seam_is_sampled_without_one():
     marks = {}
     for wraps in (True, False):
         made.transformer.register_to_config(wraps=wraps)
-        sample = made._denoise(torch.zeros(1, 4, 16, 32), known, torch.zeros(1, 16), 1, 16,
-                               torch.Generator().manual_seed(0), lambda latents: None)  # fmt: skip
+        sample = made._denoise(
+            torch.zeros(1, 4, 16, 32),
+            known,
+            torch.zeros(1, 16),
+            1,
+            16,
+            torch.Generator().manual_seed(0),
+            lambda latents: None,
+        )
         start = torch.randn((1, 4, 16, 32), generator=torch.Generator().manual_seed(0))
         marks[wraps] = (sample - start).abs().mean((0, 1, 2))
     assert marks[True].argmax() == 0 and marks[True][1:].max() < 1e-6, "one line, where the edge is"

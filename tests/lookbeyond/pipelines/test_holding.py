@@ -88,9 +88,13 @@ def svd():
 
 def svd_image_encoder():
     config = transformers.CLIPVisionConfig(
-        hidden_size=1280, intermediate_size=5120, num_hidden_layers=32, num_attention_heads=16, patch_size=14,
+        hidden_size=1280,
+        intermediate_size=5120,
+        num_hidden_layers=32,
+        num_attention_heads=16,
+        patch_size=14,
         projection_dim=1024,
-    )  # fmt: skip
+    )
     network = transformers.CLIPVisionModelWithProjection(config)
     return network, lambda: network(torch.empty(1, 3, 224, 224))
 
@@ -118,9 +122,11 @@ def wan_vace_transformer():
         num_attention_heads=12, ffn_dim=8960, num_layers=30, vace_layers=list(range(0, 30, 2))
     )
     return network, lambda: network(
-        torch.empty(1, 16, 2, 4, 4), torch.tensor([500]), torch.empty(1, 16, 4096),
+        torch.empty(1, 16, 2, 4, 4),
+        torch.tensor([500]),
+        torch.empty(1, 16, 4096),
         control_hidden_states=torch.empty(1, 96, 2, 4, 4),
-    )  # fmt: skip
+    )
 
 
 def wan_text_encoder():

@@ -27,13 +27,22 @@ from tests.support.tiny import panorama_pipeline, svd_views_pipeline, views_pipe
 from tests.support.tiny_public import tiny_depth_anything, tiny_inpainting
 
 SETTINGS = {
-    "title": "", "description": "", "licence": "", "memory_gb": 1, "frames_per_clip": 4, "panorama_steps": 2,
-    "views_steps": 2, "strength": 1.0, "min_guidance_scale": 1.0, "max_guidance_scale": 1.0,
-}  # fmt: skip
+    "title": "",
+    "description": "",
+    "licence": "",
+    "memory_gb": 1,
+    "frames_per_clip": 4,
+    "panorama_steps": 2,
+    "views_steps": 2,
+    "strength": 1.0,
+    "min_guidance_scale": 1.0,
+    "max_guidance_scale": 1.0,
+}
 INPAINT = {
-    "loads": "diffusers.StableDiffusionInpaintPipeline", "folder": "inpaint",
+    "loads": "diffusers.StableDiffusionInpaintPipeline",
+    "folder": "inpaint",
     "parts": ["unet", "vae", "text_encoder", "tokenizer", "scheduler"],
-}  # fmt: skip
+}
 MODEL = {"loads": "transformers.AutoModelForDepthEstimation", "folder": "depth"}
 PHOTO, CAMERA = np.full((96, 128, 3), 100, np.uint8), placed_camera(128, 96, math.radians(80))
 
@@ -49,8 +58,15 @@ def folder(tmp_path_factory):
     tiny_inpainting().save_pretrained(root / "painted/inpaint")
     tiny_depth_anything().save_pretrained(root / "painted/depth")
     write(root, "small")
-    write(root, "painted", panorama={"pipeline": "outpaint", "components": {"inpaint": INPAINT}, "settings": {
-        "size": 64, "fov_deg": 100, "way": "canvas", "guidance_scale": 1.0}})  # fmt: skip
+    write(
+        root,
+        "painted",
+        panorama={
+            "pipeline": "outpaint",
+            "components": {"inpaint": INPAINT},
+            "settings": {"size": 64, "fov_deg": 100, "way": "canvas", "guidance_scale": 1.0},
+        },
+    )
     write(root, "measured", panorama={"preset": "small"}, distance={"preset": "painted"})
     return root
 
@@ -150,13 +166,15 @@ def test_an_outpainting_preset_wants_to_be_told_what_measures(folder):
         ({"folder": "inpaint", "subfolder": "vae"}, "holds a AutoencoderKL, not a UNet2DConditionModel"),
         ({"folder": "depth"}, "DepthAnythingForDepthEstimation, not a UNet2DConditionModel"),
         (INPAINT | {"loads": "diffusers.FluxFillPipeline"}, "without .*transformer"),
-        ({"loads": "transformers.AutoModelForDepthEstimation", "folder": "inpaint", "subfolder": "text_encoder"},
-         "cannot be loaded as transformers.AutoModel"),
+        (
+            {"loads": "transformers.AutoModelForDepthEstimation", "folder": "inpaint", "subfolder": "text_encoder"},
+            "cannot be loaded as transformers.AutoModel",
+        ),
         ({"loads": "diffusers.NoSuchModel", "folder": "depth"}, "no diffusers.NoSuchModel"),
         ({"loads": "subprocess.Popen", "folder": "depth"}, "give a class of diffusers"),
         ({"folder": "nowhere"}, "no folder nowhere"),
     ],
-)  # fmt: skip
+)
 def test_other_weights_than_were_expected_are_named(change, words):
     component = Component(**({"loads": "diffusers.UNet2DConditionModel"} | change))
     with pytest.raises(InputError, match=words) as error:
@@ -188,10 +206,13 @@ def test_a_lora_is_loaded_and_one_for_another_model_is_named(folder):
         save_file({name: torch.zeros(shape) for name, shape in tensors.items()}, folder / "painted/lora.safetensors")
         return ScenePipeline.from_preset("with_lora").panorama
 
-    components = {"inpaint": INPAINT | {"folder": "../painted/inpaint"},
-                  "lora": {"folder": "../painted", "files": ["lora.safetensors"]}}  # fmt: skip
-    write(folder, "with_lora", panorama={"pipeline": "outpaint", "components": components},
-          distance={"preset": "painted"})  # fmt: skip
+    components = {
+        "inpaint": INPAINT | {"folder": "../painted/inpaint"},
+        "lora": {"folder": "../painted", "files": ["lora.safetensors"]},
+    }
+    write(
+        folder, "with_lora", panorama={"pipeline": "outpaint", "components": components}, distance={"preset": "painted"}
+    )
     layer = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
     loaded = load(**{f"{layer}.lora_A.weight": (2, 64), f"{layer}.lora_B.weight": (64, 2)})
     assert loaded.inpaint.get_active_adapters()

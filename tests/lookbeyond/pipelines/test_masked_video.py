@@ -62,8 +62,10 @@ def known_guidance(kind: str, frames: int = FRAMES, seed: int = 0) -> Guidance:
 def two_passes(kind: str = "mixed") -> tuple[list[Pass], np.ndarray]:
     cameras = path()
     forward, backward = (known_guidance(kind, seed=seed) for seed in (0, 1))
-    passes = [Pass(view(cameras[0], 0), cameras, forward), Pass(view(cameras[-1], 1), cameras[::-1],
-                                                              backward[list(range(FRAMES))[::-1]])]  # fmt: skip
+    passes = [
+        Pass(view(cameras[0], 0), cameras, forward),
+        Pass(view(cameras[-1], 1), cameras[::-1], backward[list(range(FRAMES))[::-1]]),
+    ]
     return passes, spatial_weights(cameras, [cameras[0], cameras[-1]], 2.0)
 
 
@@ -81,17 +83,33 @@ def test_one_pass_without_fusion_is_diffusers_own_pipeline_bit_for_bit(ours, com
     theirs.set_progress_bar_config(disable=True)
     kept, latents = [], []
     expected = theirs(
-        prompt="a room", negative_prompt="blur", video=video[None], mask=mask.expand(-1, 3, -1, -1)[None],
+        prompt="a room",
+        negative_prompt="blur",
+        video=video[None],
+        mask=mask.expand(-1, 3, -1, -1)[None],
         reference_images=[Image.fromarray(forward.anchor.colour)] if references == "anchors" else None,
-        height=HEIGHT, width=WIDTH, num_frames=FRAMES, num_inference_steps=4, guidance_scale=scale, output_type="pt",
+        height=HEIGHT,
+        width=WIDTH,
+        num_frames=FRAMES,
+        num_inference_steps=4,
+        guidance_scale=scale,
+        output_type="pt",
         generator=torch.Generator().manual_seed(7),
         callback_on_step_end=lambda pipe, step, time, state: kept.append(state["latents"]) or {},
-    ).frames[0]  # fmt: skip
+    ).frames[0]
     output = shoot(
-        ours, [forward, backward], weights, seed=7, fusion="off", num_inference_steps=4, max_guidance_scale=scale,
-        prompt="a room", negative_prompt="blur", references=references,
+        ours,
+        [forward, backward],
+        weights,
+        seed=7,
+        fusion="off",
+        num_inference_steps=4,
+        max_guidance_scale=scale,
+        prompt="a room",
+        negative_prompt="blur",
+        references=references,
         callback_on_step_end=lambda pipe, step, time, state: latents.append(state["latents"]),
-    )  # fmt: skip
+    )
     ahead = kept[0].shape[2] - latents[0].shape[2]
     assert len(kept) == len(latents) == 4 and ahead == (references == "anchors")
     assert all(torch.equal(one[:, :, ahead:], other) for one, other in zip(kept, latents, strict=True))
@@ -212,8 +230,10 @@ def test_known_frames_and_margins_are_skipped_and_nothing_else(ours, components)
     cameras, frames = path(17), 17
     guidance = known_guidance("empty", 17)
     guidance.known[9:11, :, 4:6, 4:6] = 0
-    passes = [Pass(view(cameras[0], 0), cameras, guidance),
-              Pass(view(cameras[-1], 1), cameras[::-1], guidance[list(range(17))[::-1]])]  # fmt: skip
+    passes = [
+        Pass(view(cameras[0], 0), cameras, guidance),
+        Pass(view(cameras[-1], 1), cameras[::-1], guidance[list(range(17))[::-1]]),
+    ]
     weights = spatial_weights(cameras, [cameras[0], cameras[-1]], 2.0)
     _, holes = ours.masking.video_and_mask(passes[0])
     part = ours.masking.work_part(holes, "frames")
@@ -283,8 +303,9 @@ def test_bad_input_is_named_with_the_remedy(ours, components):
     with pytest.raises(InputError, match="9 frames and 9 masks where there are 5 weights; give as many"):
         shoot(ours, passes, weights[:5])
     guidance = passes[0].guidance
-    other = Pass(passes[0].anchor, passes[0].cameras, Guidance(guidance.colour, guidance.distance,
-                                                              guidance.known[..., :16, :16]))  # fmt: skip
+    other = Pass(
+        passes[0].anchor, passes[0].cameras, Guidance(guidance.colour, guidance.distance, guidance.known[..., :16, :16])
+    )
     with pytest.raises(InputError, match="the mask is 16 x 16 pixels and its frames are 64 x 32; give them one size"):
         shoot(ours, [other, passes[1]], weights)
 

@@ -203,11 +203,15 @@ def test_every_shipped_preset_paints_from_a_folder_in_the_hubs_layout(name, tmp_
     photo = np.random.default_rng(0).integers(0, 255, (96, 96, 3)).astype(np.uint8)
     first, again = (
         pipeline(
-            photo, placed_camera(96, 96, 1.2), width=256, num_inference_steps=2, prompt="a boat shed",
+            photo,
+            placed_camera(96, 96, 1.2),
+            width=256,
+            num_inference_steps=2,
+            prompt="a boat shed",
             generator=torch.Generator().manual_seed(0),
         ).panorama
         for _ in range(2)
-    )  # fmt: skip
+    )
     assert np.array_equal(first.colour, again.colour) and first.colour.std() > 10
     assert first.distance_model == "DepthAnythingForDepthEstimation" and np.isfinite(first.distance).all()
 
@@ -226,9 +230,13 @@ def test_a_diffusers_pipeline_paints_reports_and_repeats(way):
     def build(seed):
         generator = torch.Generator().manual_seed(seed)
         return pipeline(
-            photo, camera, width=256, num_inference_steps=2, generator=generator,
+            photo,
+            camera,
+            width=256,
+            num_inference_steps=2,
+            generator=generator,
             callback_on_step_end=lambda p, i, t, state: calls.append((state["step"], state["steps"])),
-        ).panorama  # fmt: skip
+        ).panorama
 
     with pytest.raises(InputError, match="takes no strenght"):
         OutpaintPipeline(inpaint, DepthEstimator(), {"strenght": 1.0})

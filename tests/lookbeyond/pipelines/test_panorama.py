@@ -37,8 +37,15 @@ def build(pipeline, camera, seed=0, picture=None, **options):
 
 @pytest.mark.parametrize("pitch, roll", [(0, 0), (12, 0), (-9, 7)])
 def test_photo_pixels_are_the_photos_own(pitch, roll):
-    camera = placed_camera(256, 192, np.radians(75), heading_rad=0.7, pitch_rad=np.radians(pitch),
-                           roll_rad=np.radians(roll), position=(1, 2, 1.6))  # fmt: skip
+    camera = placed_camera(
+        256,
+        192,
+        np.radians(75),
+        heading_rad=0.7,
+        pitch_rad=np.radians(pitch),
+        roll_rad=np.radians(roll),
+        position=(1, 2, 1.6),
+    )
     panorama = build(panorama_pipeline(), camera)
     seen = extract_perspective(panorama.colour, camera, panorama.heading_rad)
     own = extract_perspective(panorama.from_photo, camera, panorama.heading_rad) == 255
@@ -78,9 +85,7 @@ def test_only_the_coarse_part_of_the_noise_is_quietened():
     assert 0.15 < quiet_means / means < 0.25
     assert 0.95 < quiet.std() < 1
     checkers = (torch.arange(32)[:, None] + torch.arange(64)) % 2 * 2.0 - 1
-    torch.testing.assert_close(
-        (quiet * checkers).mean((2, 3)), (noise * checkers).mean((2, 3)), rtol=0, atol=2e-3
-    )  # fmt: skip
+    torch.testing.assert_close((quiet * checkers).mean((2, 3)), (noise * checkers).mean((2, 3)), rtol=0, atol=2e-3)
     torch.testing.assert_close(quiet_coarse_noise(noise.roll(20, -1), 0.2), quiet.roll(20, -1), rtol=0, atol=1e-5)
     assert quiet_coarse_noise(noise.bfloat16(), 0.2).dtype == torch.bfloat16
 

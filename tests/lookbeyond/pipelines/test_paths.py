@@ -14,11 +14,15 @@ def cameras(count: int) -> list:
     rng = np.random.default_rng(3)
     return [
         placed_camera(
-            64, 32, math.radians(50 + 5 * k), heading_rad=0.4 * k, pitch_rad=0.2 * math.sin(k),
+            64,
+            32,
+            math.radians(50 + 5 * k),
+            heading_rad=0.4 * k,
+            pitch_rad=0.2 * math.sin(k),
             position=rng.normal(size=3),
         )
         for k in range(count)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])

@@ -24,9 +24,18 @@ from lookbeyond.pipelines.scene import ScenePipeline
 from tests.support.tiny import panorama_pipeline, views_pipeline
 
 SETTINGS = presets.Preset(
-    name="tiny", title="", description="", licence="", memory_gb=0, frames_per_clip=4, panorama_steps=2, views_steps=2,
-    strength=1.0, min_guidance_scale=1.0, max_guidance_scale=1.0,
-)  # fmt: skip
+    name="tiny",
+    title="",
+    description="",
+    licence="",
+    memory_gb=0,
+    frames_per_clip=4,
+    panorama_steps=2,
+    views_steps=2,
+    strength=1.0,
+    min_guidance_scale=1.0,
+    max_guidance_scale=1.0,
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +73,12 @@ def shoot(scene: ScenePipeline, room: Panorama, cameras: list[Camera], seed: int
     for clip in plan.clips:
         source, target = anchors[clip.source], anchors[clip.target]
         views = scene.shoot_clip(
-            room, source, target, cameras[clip.first : clip.last + 1],
+            room,
+            source,
+            target,
+            cameras[clip.first : clip.last + 1],
             seed=clip_seed(seed, source.camera, target.camera),
-        )  # fmt: skip
+        )
         assert views[0] is source and views[-1] is target
         frames += views[1:] if frames else views
     return frames
@@ -78,9 +90,13 @@ def warp_to_view(source: Panorama | View, camera: Camera) -> Warped:
     colour = warped.sample(torch.from_numpy(source.colour).permute(2, 0, 1).float())[0].permute(1, 2, 0)
     height, width = source.colour.shape[:2]
     return Warped(
-        colour.round().byte().numpy(), warped.distance[0].numpy(), warped.known[0].numpy(),
-        (warped.source_coords[0] * torch.tensor([width, height])).numpy(), (width, height), warped.sphere,
-    )  # fmt: skip
+        colour.round().byte().numpy(),
+        warped.distance[0].numpy(),
+        warped.known[0].numpy(),
+        (warped.source_coords[0] * torch.tensor([width, height])).numpy(),
+        (width, height),
+        warped.sphere,
+    )
 
 
 def test_views_take_as_many_steps_as_are_asked_for(scene, room):
@@ -168,8 +184,10 @@ def test_the_network_sees_only_frames_with_holes(scene, room, monkeypatch):
     """Of a clip that begins where everything is known: its last inner frames, and both anchors."""
     keeping = ScenePipeline(scene.panorama, scene.views, replace(SETTINGS, panorama_detail=1.0))
     turn, step = np.radians([0, 10, 20, 20, 20]), [0, 0, 0, 0.4, 0.6]
-    cameras = [placed_camera(96, 64, math.radians(90), heading_rad=4.2 + h, position=(x, x / 2, 0))
-               for h, x in zip(turn, step, strict=True)]  # fmt: skip
+    cameras = [
+        placed_camera(96, 64, math.radians(90), heading_rad=4.2 + h, position=(x, x / 2, 0))
+        for h, x in zip(turn, step, strict=True)
+    ]
     assert [warp_to_view(room, camera).known.all() for camera in cameras] == [True, True, True, False, False]
     source, target = (keeping.fill_anchor(room, camera, []) for camera in (cameras[0], cameras[-1]))
     seen, call = [], type(keeping.views).__call__
@@ -187,8 +205,10 @@ def test_the_network_sees_only_frames_with_holes(scene, room, monkeypatch):
 def test_holes_are_made_at_the_networks_own_size(scene, room, monkeypatch):
     """And laid into the frame at its own: known pixels stay as they are, to the hole's rim but for a feather."""
     keeping = ScenePipeline(scene.panorama, scene.views, replace(SETTINGS, panorama_detail=1.0, views_pixels=96 * 64))
-    cameras = [placed_camera(384, 256, math.radians(90), heading_rad=4.7, position=(0.6 * s, 0.3 * s, 0))
-               for s in (0.6, 0.8, 1)]  # fmt: skip
+    cameras = [
+        placed_camera(384, 256, math.radians(90), heading_rad=4.7, position=(0.6 * s, 0.3 * s, 0))
+        for s in (0.6, 0.8, 1)
+    ]
     sizes, call = [], type(keeping.views).__call__
 
     def watched(self, passes, weights, **options):

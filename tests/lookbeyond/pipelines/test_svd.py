@@ -27,15 +27,15 @@ EVEN = np.full((FRAMES, 2), 0.5)
 def published(pipeline: ViewsPipeline) -> StableVideoDiffusionPipeline:
     processor = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     scheduler = EulerDiscreteScheduler.from_config(pipeline.scheduler.config)
-    theirs = StableVideoDiffusionPipeline(
-        pipeline.vae, pipeline.image_encoder, pipeline.unet, scheduler, processor
-    )  # fmt: skip
+    theirs = StableVideoDiffusionPipeline(pipeline.vae, pipeline.image_encoder, pipeline.unet, scheduler, processor)
     theirs.set_progress_bar_config(disable=True)
     return theirs
 
 
-@pytest.mark.parametrize("scales, steps, sigmas", [((1.0, 3.0), 4, "scheduler"), ((1.0, 1.0), 3, "scheduler"),
-                                                   ((1.0, 3.0), 10, "align-your-steps")])  # fmt: skip
+@pytest.mark.parametrize(
+    "scales, steps, sigmas",
+    [((1.0, 3.0), 4, "scheduler"), ((1.0, 1.0), 3, "scheduler"), ((1.0, 3.0), 10, "align-your-steps")],
+)
 def test_one_direction_alone_is_the_published_pipeline_bit_for_bit(monkeypatch, scales, steps, sigmas):
     """Fusion, guidance by warps and everything after the network off: same seed, same latents, same frames."""
     # the tiny encoder takes 32 pixels where the published one takes 224
@@ -48,20 +48,38 @@ def test_one_direction_alone_is_the_published_pipeline_bit_for_bit(monkeypatch, 
     given = {"sigmas": AysSchedules["StableDiffusionVideoSigmas"]} if sigmas == "align-your-steps" else {}
     kept = []
     theirs = published(ours)(
-        PIL.Image.fromarray(anchor.colour), height=height, width=width, num_frames=FRAMES,
-        num_inference_steps=steps, min_guidance_scale=scales[0], max_guidance_scale=scales[1], output_type="pt",
-        generator=torch.Generator().manual_seed(5), **given,
+        PIL.Image.fromarray(anchor.colour),
+        height=height,
+        width=width,
+        num_frames=FRAMES,
+        num_inference_steps=steps,
+        min_guidance_scale=scales[0],
+        max_guidance_scale=scales[1],
+        output_type="pt",
+        generator=torch.Generator().manual_seed(5),
+        **given,
         callback_on_step_end=lambda pipe, step, time, state: kept.append(state["latents"][0]) or {},
-    ).frames[0]  # fmt: skip
+    ).frames[0]
 
     guidance = Guidance(*(torch.zeros(FRAMES, channels, height, width) for channels in (3, 1, 1)))
-    options = {"num_inference_steps": steps, "sigmas": sigmas, "noise_aug_strength": 0.02,
-               "min_guidance_scale": scales[0], "max_guidance_scale": scales[1]}  # fmt: skip
+    options = {
+        "num_inference_steps": steps,
+        "sigmas": sigmas,
+        "noise_aug_strength": 0.02,
+        "min_guidance_scale": scales[0],
+        "max_guidance_scale": scales[1],
+    }
     ours.frames_decoded_at_once = FRAMES
     passes, alone = [Pass(anchor, cameras, guidance)], np.ones((FRAMES, 1))
     latents = []
-    output = shoot(ours, passes, alone, seed=5, **options,
-                   callback_on_step_end=lambda pipe, step, time, state: latents.append(state["latents"]))  # fmt: skip
+    output = shoot(
+        ours,
+        passes,
+        alone,
+        seed=5,
+        **options,
+        callback_on_step_end=lambda pipe, step, time, state: latents.append(state["latents"]),
+    )
     assert len(latents) == len(kept) == steps
     assert all(torch.equal(one, other) for one, other in zip(latents, kept, strict=True))
     assert torch.equal((output.colour / 2 + 0.5).clamp(0, 1), theirs)
@@ -177,8 +195,9 @@ def test_a_consistency_sampler_notes_its_clean_frames_and_ends_with_them():
     sample, output = torch.randn(2, 3), torch.randn(2, 3)
     for one in (scheduler, euler):
         one.scale_model_input(sample, one.timesteps[0])
-    new, clean = scheduler.step(output, scheduler.timesteps[0], sample, generator=torch.Generator().manual_seed(0),
-                                return_dict=False)  # fmt: skip
+    new, clean = scheduler.step(
+        output, scheduler.timesteps[0], sample, generator=torch.Generator().manual_seed(0), return_dict=False
+    )
     torch.testing.assert_close(clean, euler.step(output, euler.timesteps[0], sample).pred_original_sample)
     noise = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(new, clean + noise * scheduler.sigmas[1])

@@ -234,8 +234,10 @@ def test_frames_of_another_size_are_planned_before_they_are_made(local, room, mo
     assert at_once == {2} and np.array_equal(again.colour, before.colour), "whatever came between"
     said = [record.getMessage() for record in caplog.records if record.name == "lookbeyond.pipelines.loading"]
     assert [line.partition(". Memory: ")[0].rpartition("frames of ")[2] for line in said] == [
-        "64 x 32", "128 x 96", "64 x 32"
-    ]  # fmt: skip
+        "64 x 32",
+        "128 x 96",
+        "64 x 32",
+    ]
     assert "in slices" in said[1] and "in slices" not in said[2]
 
 
@@ -259,8 +261,9 @@ def test_weights_of_another_network_are_named(local, repositories):
     values = json.loads((presets.get(distilled).folder / "preset.json").read_text())
     other.save_pretrained(folder / "bare")
     values["stages"]["views"]["components"]["unet_weights"] = {
-        "folder": str(folder / "bare"), "files": ["diffusion_pytorch_model.safetensors"]
-    }  # fmt: skip
+        "folder": str(folder / "bare"),
+        "files": ["diffusion_pytorch_model.safetensors"],
+    }
     (presets.get(distilled).folder / "preset.json").write_text(json.dumps(values))
     with pytest.raises(InputError, match="another network"):
         load_stage(presets.get(distilled), "views", torch.float32)

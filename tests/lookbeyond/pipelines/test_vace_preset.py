@@ -186,8 +186,9 @@ def test_a_lora_changes_the_network_and_one_of_another_size_is_refused_by_name(l
 
     def with_lora(folder):
         values["stages"]["views"]["components"]["lora"] = {
-            "folder": str(folder), "files": ["pytorch_lora_weights.safetensors"]
-        }  # fmt: skip
+            "folder": str(folder),
+            "files": ["pytorch_lora_weights.safetensors"],
+        }
         file.write_text(json.dumps(values))
         presets.revision.cache_clear()
         return load_stage(presets.get(name), "views", torch.float32)
@@ -197,9 +198,11 @@ def test_a_lora_changes_the_network_and_one_of_another_size_is_refused_by_name(l
     assert fitting.get_active_adapters()
     plain = wan_vace().transformer
     inputs = {
-        "hidden_states": torch.ones(1, 16, 2, 4, 8), "timestep": torch.tensor([500]),
-        "encoder_hidden_states": torch.ones(1, 5, 16), "control_hidden_states": torch.ones(1, 96, 2, 4, 8),
-    }  # fmt: skip
+        "hidden_states": torch.ones(1, 16, 2, 4, 8),
+        "timestep": torch.tensor([500]),
+        "encoder_hidden_states": torch.ones(1, 5, 16),
+        "control_hidden_states": torch.ones(1, 96, 2, 4, 8),
+    }
     with torch.no_grad():
         assert not torch.allclose(fitting.transformer(**inputs).sample, plain(**inputs).sample)
     larger = wan_vace(num_attention_heads=4).transformer

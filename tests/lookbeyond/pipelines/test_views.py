@@ -76,7 +76,7 @@ def test_weights_are_algorithm_1s():
             math.exp(-math.dist(camera.position, anchor.position) / tau_t)
             * math.exp(-math.acos(min(1, float(camera.forward @ anchor.forward))) / tau_q)
             for anchor in (source, target)
-        ]  # fmt: skip
+        ]
         assert forward == pytest.approx(scores[0] / sum(scores))
 
 

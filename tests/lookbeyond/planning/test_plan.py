@@ -37,10 +37,14 @@ def room(pillar: bool = True, photo_half_rad: float = 0.6) -> Panorama:
         distance = np.where(hit > 0, np.minimum(distance, hit), distance)
     seen = (np.abs(np.arctan2(rays[..., 1], rays[..., 0])) < photo_half_rad) & (np.abs(rays[..., 2]) < 0.5)
     return Panorama(
-        np.zeros((256, 512, 3), np.uint8), distance.astype(np.float32), np.where(seen, 255, 0).astype(np.uint8),
-        origin=tuple(EYE), camera_height=1.5, photo_camera=placed_camera(160, 90, 1.2, pitch_rad=-0.05, position=EYE),
+        np.zeros((256, 512, 3), np.uint8),
+        distance.astype(np.float32),
+        np.where(seen, 255, 0).astype(np.uint8),
+        origin=tuple(EYE),
+        camera_height=1.5,
+        photo_camera=placed_camera(160, 90, 1.2, pitch_rad=-0.05, position=EYE),
         layout=box_layout((LOW + HIGH)[:2] / 2, (HIGH - LOW)[:2], 0.0, LOW[2], HIGH[2]),
-    )  # fmt: skip
+    )
 
 
 def clearance(places) -> float:
@@ -51,8 +55,12 @@ def clearance(places) -> float:
 
 
 GOALS = [
-    ShowRoom(), FromTo((2.4, -0.8)), FromTo((1.2, 0.9), (1.5, -1.2)), EndOn((4.0, -1.0, 1.2)), EndOn((0.5, -2.5, 0.0)),
-]  # fmt: skip
+    ShowRoom(),
+    FromTo((2.4, -0.8)),
+    FromTo((1.2, 0.9), (1.5, -1.2)),
+    EndOn((4.0, -1.0, 1.2)),
+    EndOn((0.5, -2.5, 0.0)),
+]
 
 
 @pytest.mark.parametrize("goal", GOALS, ids=str)
@@ -80,10 +88,12 @@ def test_its_parts_make_the_same_cameras():
     world = room()
     move = plan_move(world, FromTo((2.4, -0.8)), first_view(world, 160, 90))
     t = np.linspace(0, 1, 400)[:, None]
-    points = np.concatenate([
-        (1 - t) ** 3 * a + 3 * t * (1 - t) ** 2 * b + 3 * t**2 * (1 - t) * c + t**3 * d
-        for a, b, c, d in (move.curve[i : i + 4] for i in range(0, len(move.curve) - 1, 3))
-    ])  # fmt: skip
+    points = np.concatenate(
+        [
+            (1 - t) ** 3 * a + 3 * t * (1 - t) ** 2 * b + 3 * t**2 * (1 - t) * c + t**3 * d
+            for a, b, c, d in (move.curve[i : i + 4] for i in range(0, len(move.curve) - 1, 3))
+        ]
+    )
     along = np.append(0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1)))
     assert along[-1] == pytest.approx(move.length_m, rel=1e-3)
     for camera, share, target in zip(move.cameras, move.way, move.targets, strict=True):
@@ -134,17 +144,20 @@ def test_beyond_a_door_is_outside():
     assert max(camera.position[0] for camera in move.cameras) < 1.75
 
 
-@pytest.mark.parametrize(("goal", "words"), [
-    (FromTo((6.0, 0.0)), "inside or behind a wall"),
-    (FromTo((2.4, -0.8), (9.0, 9.0)), "The start .* inside or behind a wall"),
-    (FromTo((3.6, -0.2)), "out of reach|nearer than the clearance"),
-    (FromTo((-1.9, -0.2)), "out of reach.*nobody saw"),
-    (FromTo((2.2, 1.0)), "inside or behind a wall or a thing"),  # behind the pillar
-    (FromTo((0.32, -0.2)), "there already"),
-    (FromTo((math.nan, 0.0)), "not finite"),
-    (EndOn((9.0, 0.0, 1.0)), "inside or behind"),
-    (EndOn(tuple(EYE)), "where the world was seen from"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("goal", "words"),
+    [
+        (FromTo((6.0, 0.0)), "inside or behind a wall"),
+        (FromTo((2.4, -0.8), (9.0, 9.0)), "The start .* inside or behind a wall"),
+        (FromTo((3.6, -0.2)), "out of reach|nearer than the clearance"),
+        (FromTo((-1.9, -0.2)), "out of reach.*nobody saw"),
+        (FromTo((2.2, 1.0)), "inside or behind a wall or a thing"),  # behind the pillar
+        (FromTo((0.32, -0.2)), "there already"),
+        (FromTo((math.nan, 0.0)), "not finite"),
+        (EndOn((9.0, 0.0, 1.0)), "inside or behind"),
+        (EndOn(tuple(EYE)), "where the world was seen from"),
+    ],
+)
 def test_goals_that_cannot_be(goal, words):
     world = room()
     with pytest.raises(InputError, match=words):

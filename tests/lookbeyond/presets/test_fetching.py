@@ -15,8 +15,13 @@ from lookbeyond.presets import weights
 from lookbeyond.presets.fetching import broken_files, downloads, fetch
 from tests.support.hub import COMMIT, running_hub
 
-UNET = {"loads": "diffusers.UNetSpatioTemporalConditionModel", "hub": "acme/video", "subfolder": "unet",
-        "licence": "Acme 1.0", "licence_url": "https://example.org/licence"}  # fmt: skip
+UNET = {
+    "loads": "diffusers.UNetSpatioTemporalConditionModel",
+    "hub": "acme/video",
+    "subfolder": "unet",
+    "licence": "Acme 1.0",
+    "licence_url": "https://example.org/licence",
+}
 SCHEDULER = {"loads": "diffusers.EulerDiscreteScheduler", "hub": "acme/video", "subfolder": "scheduler"}
 
 
@@ -50,10 +55,17 @@ def write_preset(tmp_path, unet=UNET, **components):
     folder.mkdir(parents=True, exist_ok=True)
     views = {"pipeline": "views", "components": {"unet": unet, "scheduler": SCHEDULER} | components}
     values = {
-        "title": "", "description": "", "licence": "", "memory_gb": 1, "frames_per_clip": 14, "views_steps": 10,
-        "strength": 1, "min_guidance_scale": 1, "max_guidance_scale": 1,
+        "title": "",
+        "description": "",
+        "licence": "",
+        "memory_gb": 1,
+        "frames_per_clip": 14,
+        "views_steps": 10,
+        "strength": 1,
+        "min_guidance_scale": 1,
+        "max_guidance_scale": 1,
         "stages": {"panorama": {"preset": "builtin"}, "views": views},
-    }  # fmt: skip
+    }
     (folder / "preset.json").write_text(json.dumps(values))
     return presets.get("video")
 

@@ -156,9 +156,13 @@ def count(build, call) -> tuple[int, float]:
 def test_the_counts_that_plans_use_are_those_of_the_networks():
     def unet():
         return UNetSpatioTemporalConditionModel(
-            in_channels=8, out_channels=4, num_attention_heads=(5, 10, 20, 20), cross_attention_dim=1024,
-            block_out_channels=(320, 640, 1280, 1280), num_frames=14,
-        )  # fmt: skip
+            in_channels=8,
+            out_channels=4,
+            num_attention_heads=(5, 10, 20, 20),
+            cross_attention_dim=1024,
+            block_out_channels=(320, 640, 1280, 1280),
+            num_frames=14,
+        )
 
     def denoise(network):
         latents = torch.empty(1, 14, 8, 72, 128)

@@ -12,9 +12,12 @@ from lookbeyond.errors import InputError
 from lookbeyond.presets import weights
 
 SETTINGS = {
-    "title": "Mine", "description": "", "licence": "own", "memory_gb": 8,
+    "title": "Mine",
+    "description": "",
+    "licence": "own",
+    "memory_gb": 8,
     "stages": {"panorama": {"preset": "builtin"}, "views": {"preset": "builtin"}},
-}  # fmt: skip
+}
 VIEWS = {
     "pipeline": "views",
     "components": {"unet": {"loads": "diffusers.UNetSpatioTemporalConditionModel", "folder": "unet"}},
@@ -191,16 +194,24 @@ def test_an_optional_component_may_be_absent_but_not_broken(write):
         ({"stages": SETTINGS["stages"] | {"views": {"pipeline": "other", "folder": "x"}}}, "pipeline"),
         ({"stages": SETTINGS["stages"] | {"views": VIEWS | {"components": {"unet": {}}}}}, "neither `hub` nor"),
         ({"stages": SETTINGS["stages"] | {"views": VIEWS | {"components": {"unet": {"hubb": ""}}}}}, "hubb"),
-        ({"stages": SETTINGS["stages"] | {"views": VIEWS | {"components": {"unett": {"folder": "unet"}}}}},
-         "a views pipeline has no component unett; it has vae, .*lora"),
-        ({"stages": SETTINGS["stages"] | {"views": {"preset": "svd", "components": {"loras": {"folder": "x"}}}}},
-         "no component loras"),
-        ({"stages": SETTINGS["stages"] | {"views": {"preset": "builtin", "components": {"lora": {"folder": "x"}}}}},
-         "'builtin' is a saved pipeline"),
-        ({"stages": SETTINGS["stages"] | {"views": {"preset": "svd", "size": [512, 512]}}},
-         "beside `preset` give `components` and `settings` only"),
+        (
+            {"stages": SETTINGS["stages"] | {"views": VIEWS | {"components": {"unett": {"folder": "unet"}}}}},
+            "a views pipeline has no component unett; it has vae, .*lora",
+        ),
+        (
+            {"stages": SETTINGS["stages"] | {"views": {"preset": "svd", "components": {"loras": {"folder": "x"}}}}},
+            "no component loras",
+        ),
+        (
+            {"stages": SETTINGS["stages"] | {"views": {"preset": "builtin", "components": {"lora": {"folder": "x"}}}}},
+            "'builtin' is a saved pipeline",
+        ),
+        (
+            {"stages": SETTINGS["stages"] | {"views": {"preset": "svd", "size": [512, 512]}}},
+            "beside `preset` give `components` and `settings` only",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_bad_file_is_named_and_harms_no_other_preset(write, changes, words):
     folder = write(**changes)
     with pytest.raises(InputError, match=words) as error:

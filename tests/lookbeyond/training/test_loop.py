@@ -89,9 +89,25 @@ def test_a_finished_run_is_gone_on_with_in_another_folder(tmp_path):
 
 
 def test_two_processes_do_what_one_does_that_accumulates_two_batches(tmp_path):
-    program = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-               "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
-               "-m", "tests.lookbeyond.training.runs", str(tmp_path)]  # fmt: skip
+    program = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        "--main_process_port",
+        "0",
+        "-m",
+        "tests.lookbeyond.training.runs",
+        str(tmp_path),
+    ]
     done = subprocess.run(program, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     zero, one = (load_file(tmp_path / f"process{rank}.safetensors") for rank in (0, 1))
@@ -125,8 +141,13 @@ def test_accumulated_batches_are_one_batch_of_their_size(tmp_path):
         accelerator = loop.begin(chosen)
         model, queue = torch.nn.Linear(3, 1), list(parts)
         model.save_pretrained = lambda folder: None
-        loop.run(accelerator, {"line": model}, lambda step, rng: queue.pop(0),
-                 lambda x: {"loss": model(x).square().mean()}, chosen)  # fmt: skip
+        loop.run(
+            accelerator,
+            {"line": model},
+            lambda step, rng: queue.pop(0),
+            lambda x: {"loss": model(x).square().mean()},
+            chosen,
+        )
         return model.weight.grad.clone()
 
     data = torch.randn(4, 3)
@@ -141,8 +162,13 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint(tmp
         chosen = options(tmp_path, "--steps", "4")
         accelerator = loop.begin(chosen)
         model = autoencoder()
-        loop.run(accelerator, {"vae": model}, lambda step, rng: torch.zeros(1, 3, 16, 16),
-                 lambda images: {"loss": model(images).sum() * float("nan")}, chosen)  # fmt: skip
+        loop.run(
+            accelerator,
+            {"vae": model},
+            lambda step, rng: torch.zeros(1, 3, 16, 16),
+            lambda images: {"loss": model(images).sum() * float("nan")},
+            chosen,
+        )
     assert (tmp_path / checkpoint.NAME).read_bytes() == before
 
 

@@ -38,8 +38,23 @@ def write_capture(folder, count: int = 5) -> None:
 
 
 def arguments(tmp_path, *more: str) -> list[str]:
-    return ["--model", str(tmp_path / "model"), "--captures", str(tmp_path / "capture"), "--width", "64", "--height",
-            "64", "--frames", str(FRAMES), "--rank", "2", "--device", "cpu", *more]  # fmt: skip
+    return [
+        "--model",
+        str(tmp_path / "model"),
+        "--captures",
+        str(tmp_path / "capture"),
+        "--width",
+        "64",
+        "--height",
+        "64",
+        "--frames",
+        str(FRAMES),
+        "--rank",
+        "2",
+        "--device",
+        "cpu",
+        *more,
+    ]
 
 
 def batch() -> dict[str, torch.Tensor]:
@@ -97,16 +112,19 @@ def test_a_run_saves_what_the_pipeline_loads_and_resumes(tmp_path):
     begin_anew()
     svd.main([*options, "--steps", "3"])
     assert sorted(path.name for path in (tmp_path / "out").rglob("*.safetensors")) == [
-        "adapter_model.safetensors", "checkpoint.safetensors", "diffusion_pytorch_model.safetensors",
-    ]  # fmt: skip
+        "adapter_model.safetensors",
+        "checkpoint.safetensors",
+        "diffusion_pytorch_model.safetensors",
+    ]
     assert not list((tmp_path / "out").rglob("*.pt")) and not list((tmp_path / "out").rglob("*.bin"))
     saved = load_file(tmp_path / "out" / "lora" / "adapter_model.safetensors")
     assert any(value.any() for name, value in saved.items() if "lora_B" in name), "it has learned something"
     tiny = svd_views_pipeline()
     unet = svd_unet()
     encoder = RaymapEncoder.from_pretrained(tmp_path / "out" / "raymap_encoder")
-    pipeline = ViewsPipeline(tiny.vae, tiny.image_encoder, unet, tiny.scheduler, raymap_encoder=encoder,
-                             lora=tmp_path / "out" / "lora")  # fmt: skip
+    pipeline = ViewsPipeline(
+        tiny.vae, tiny.image_encoder, unet, tiny.scheduler, raymap_encoder=encoder, lora=tmp_path / "out" / "lora"
+    )
     plain = {name: value for name, value in svd_unet().state_dict().items()}
     changed = [name for name, value in pipeline.unet.state_dict().items() if not torch.equal(value, plain[name])]
     assert changed and all("attn" in name for name in changed)
@@ -170,8 +188,14 @@ def test_half_of_the_clips_are_read_from_their_end(tmp_path):
     from lookbeyond.data.captures import read_capture
 
     write_capture(tmp_path / "capture")
-    source = svd.MovingFrames([read_capture(tmp_path / "capture" / "transforms.json")], count=FRAMES, size=(64, 64),
-                              factor=2, batch=16, device="cpu")  # fmt: skip
+    source = svd.MovingFrames(
+        [read_capture(tmp_path / "capture" / "transforms.json")],
+        count=FRAMES,
+        size=(64, 64),
+        factor=2,
+        batch=16,
+        device="cpu",
+    )
     made = source(0, np.random.default_rng(0))
     assert made["frames"].shape == (16, FRAMES, 3, 64, 64) and made["rays"].shape == (16, FRAMES, 6, 32, 32)
     assert made["rays"][:, 0, 3:].abs().max() < 1e-6, "rays are told in the frame of the pass's first camera"

@@ -70,8 +70,12 @@ def test_a_kept_encoder_keeps_its_latents():
 
 def test_the_panorama_transformer_learns():
     transformer, encoder = panorama_pipeline().transformer.train(), image_encoder()
-    batch = {"clean": torch.randn(2, 8, 8, 16), "known": torch.ones(2, 1, 8, 16), "photos": torch.rand(2, 3, 32, 32),
-             "measured": torch.ones(2)}  # fmt: skip
+    batch = {
+        "clean": torch.randn(2, 8, 8, 16),
+        "known": torch.ones(2, 1, 8, 16),
+        "photos": torch.rand(2, 3, 32, 32),
+        "measured": torch.ones(2),
+    }
     falls(lambda: panorama.flow_loss(transformer, encoder, batch), [transformer, encoder])
 
 
@@ -79,9 +83,13 @@ def test_the_views_unet_learns(monkeypatch):
     monkeypatch.setattr(views, "COLOURS", 4)
     unet, encoder = views_pipeline().unet.train(), image_encoder()
     batch = {
-        "clean": torch.randn(1, 3, 8, 4, 8), "guidance": torch.rand(1, 3, 9, 4, 8), "anchor": torch.randn(1, 4, 4, 8),
-        "raymap": torch.randn(1, 3, 6, 4, 8), "photo": torch.rand(1, 32, 32, 3) * 255, "measured": torch.ones(1),
-    }  # fmt: skip
+        "clean": torch.randn(1, 3, 8, 4, 8),
+        "guidance": torch.rand(1, 3, 9, 4, 8),
+        "anchor": torch.randn(1, 4, 4, 8),
+        "raymap": torch.randn(1, 3, 6, 4, 8),
+        "photo": torch.rand(1, 32, 32, 3) * 255,
+        "measured": torch.ones(1),
+    }
     falls(lambda: views.flow_loss(unet, encoder, batch), [unet, encoder])
 
 
