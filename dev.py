@@ -273,7 +273,7 @@ def test_method(*options: str) -> bool:
 def test_bench() -> bool:
     out = ROOT / "out" / "quick_bench"
     shutil.rmtree(out, ignore_errors=True)  # what an earlier run cached knows nothing of this code
-    return evaluate("--quick", "--against", ROOT / "docs" / "quick_bench.json", "--out", out)
+    return evaluate("--quick", "--against", ROOT / "docs" / "research" / "quick_bench.json", "--out", out)
 
 
 def test_extension() -> bool:

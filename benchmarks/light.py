@@ -1,6 +1,6 @@
 """How well a world's light (`world --hdr`) stands for the place's true one: spheres rendered in Cycles under both.
 
-    python benchmarks/light.py [--blender .venv-blender/bin/python] [--out docs/light.json] [--pictures FOLDER]
+    python benchmarks/light.py [--blender .venv-blender/bin/python] [--out docs/research/light.json] [--pictures FOLDER]
 
 The places are the eight real HDR panoramas that come with Blender as a module, on which nothing was trained or chosen.
 Each is given as an artist's own 360° picture, and as photos of 75° around whose worlds the built-in preset builds.
@@ -254,7 +254,7 @@ def main() -> None:
         "--headings", type=int, nargs="*", default=HEADINGS_DEG, help="of each panorama's photos, degrees"
     )
     parser.add_argument("--out", type=Path, help="JSON of all cases")
-    parser.add_argument("--page", type=Path, help="Markdown page that shows the table: docs/light.md")
+    parser.add_argument("--page", type=Path, help="Markdown page that shows the table: docs/research/light.md")
     parser.add_argument("--pictures", type=Path, help="keep everything in this folder")
     parser.add_argument("--render", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -17,7 +17,9 @@ def parser_of(command: str, about: str, *, quick: str, full: str) -> argparse.Ar
     size.add_argument("--full", action="store_true", help=full)
     parser.add_argument("--rooms", type=int, help="how many held-out rooms (16)")
     parser.add_argument("--panoramas", type=Path, help="folder of real panoramas")
-    parser.add_argument("--perceptual", type=Path, help="folder of the networks of LPIPS, FID and FVD (docs/bench.md)")
+    parser.add_argument(
+        "--perceptual", type=Path, help="folder of the networks of LPIPS, FID and FVD (docs/research/bench.md)"
+    )
     parser.add_argument("--preset", default="builtin")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser

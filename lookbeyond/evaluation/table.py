@@ -1,6 +1,6 @@
 """The bench's table: figures of all places together, as JSON, as Markdown and as plots.
 
-python -m lookbeyond.evaluation.table docs/bench.md    writes the tables of a document anew from their JSON files
+python -m lookbeyond.evaluation.table docs/research/bench.md    writes a document's tables anew from their JSON files
 """
 
 import json

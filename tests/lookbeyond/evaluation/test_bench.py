@@ -227,14 +227,16 @@ def test_real_panoramas_are_read_and_missing_ones_named(tmp_path):
 
 def test_the_tables_of_the_docs_are_those_of_their_json():
     docs = Path(__file__).parents[3] / "docs"
-    text = (docs / "bench.md").read_text("utf-8")
+    research = docs / "research"
+    text = (research / "bench.md").read_text("utf-8")
     assert "<!-- table: quick_bench.json -->\n\n| figure |" in text
     assert "<!-- table: bench_rooms.json -->\n\n| figure |" in text
     monitors = (docs / "monitors.md").read_text("utf-8")
     assert "<!-- table: monitors.json faults -->\n\n| fault | found |" in monitors
     assert "<!-- table: monitors.json cost -->\n\n| shot | a frame |" in monitors
-    for document in (text, monitors):
-        assert with_tables(document, docs) == document
+    assert with_tables(text, research) == text and with_tables(monitors, docs) == monitors
+    study = (research / "study.md").read_text("utf-8")
+    assert "## Panorama quality: rooms" in study and with_tables(study, research) == study
     assert with_tables(monitors.replace(" of ", " off "), docs) != monitors.replace(" of ", " off ")
     above, marker, table = text.partition("<!-- table: quick_bench.json -->")
-    assert with_tables(above + marker + table.replace("| seam ↓ |", "| seam ↑ |"), docs) == text
+    assert with_tables(above + marker + table.replace("| seam ↓ |", "| seam ↑ |"), research) == text
