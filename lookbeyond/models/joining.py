@@ -32,7 +32,7 @@ Side = Literal[1, -1]
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
+class ShownFrame:
     """What one world shows of a frame."""
 
     panorama: Panorama
@@ -44,27 +44,27 @@ class Told:
     """[H, W] 0..1"""
 
 
-def share_of_second(camera: Camera, opening: Opening, first: Told, second: Told) -> NDArray[np.float32]:
+def share_of_second(camera: Camera, opening: Opening, first: ShownFrame, second: ShownFrame) -> NDArray[np.float32]:
     """[H, W] 0..1: how much of each pixel the second world tells; of what neither knows, any."""
     rays = camera.rays().astype(np.float32)
     at = opening.distances(camera.position, rays)
     across = np.abs(rays @ opening.normal.astype(np.float32))
     here: Side = 1 if opening.side(camera.position) > 0 else -1
-    ranks = [_rank(told, at, across, here, own) for told, own in ((first, 1), (second, -1))]
+    ranks = [_rank(world, at, across, here, own) for world, own in ((first, 1), (second, -1))]
     near, far = np.minimum(first.distance, second.distance), np.maximum(first.distance, second.distance)
     agree = (near > 0) & (far - near <= AGREEMENT * near)
     nearer_second = second.distance < first.distance
     by_second = (ranks[1] > ranks[0]) | ((ranks[1] == ranks[0]) & nearer_second)
     points = camera.position.astype(np.float32) + rays * near[..., None]
     fronts = ~agree & (np.minimum(*ranks) >= 3)
-    for told, mask, wins in (
+    for world, mask, wins in (
         (second, fronts & by_second & ~nearer_second, False),
         (first, fronts & ~by_second & nearer_second, True),
     ):
-        by_second[mask] = np.where(_saw_through(told.panorama, points[mask]), by_second[mask], wins)
+        by_second[mask] = np.where(_saw_through(world.panorama, points[mask]), by_second[mask], wins)
     if not agree.any():
         return by_second.astype(np.float32)
-    squares = [((points - told.panorama.position) ** 2).sum(-1).clip(1e-4) for told in (first, second)]
+    squares = [((points - world.panorama.position) ** 2).sum(-1).clip(1e-4) for world in (first, second)]
     nearer = 0.5 * np.log(squares[0] / squares[1]) / BAND + PHOTO_COUNTS * (second.from_photo - first.from_photo)
     share = (0.5 + 0.5 * nearer).clip(0, 1)
     share = share * share * (3 - 2 * share)
@@ -79,19 +79,19 @@ def _saw_through(panorama: Panorama, points: NDArray) -> NDArray[np.bool_]:
     return panorama.distance_at(offset) > (1 + AGREEMENT) * np.linalg.norm(offset, axis=-1)
 
 
-def _rank(told: Told, at: NDArray, across: NDArray, here: Side, own: Side) -> NDArray[np.int8]:
+def _rank(world: ShownFrame, at: NDArray, across: NDArray, here: Side, own: Side) -> NDArray[np.int8]:
     """[H, W] how much a world is to be believed: more what is on its own side, less what it only thinks is behind
     things, least what it takes for a wall where the opening is; 0 in holes.
 
     at, across: of `Opening.distances`, and how straight rays go through.
     """
     through = np.isfinite(at)
-    past = np.where(through, (told.distance - np.where(through, at, 0)) * across, -np.inf)
+    past = np.where(through, (world.distance - np.where(through, at, 0)) * across, -np.inf)
     side = np.where(past > BEHIND_M, -here, np.where(past < -BEFORE_M, here, 0))
     rank = np.where(side == own, 4, 3)
-    rank[told.behind] = 2
+    rank[world.behind] = 2
     rank[side == 0] = 1
-    return np.where(told.distance > 0, rank, 0).astype(np.int8)
+    return np.where(world.distance > 0, rank, 0).astype(np.int8)
 
 
 def mixed(first: NDArray, second: NDArray, share: NDArray[np.float32]) -> NDArray:

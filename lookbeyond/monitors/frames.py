@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
-from lookbeyond.models.joining import Told, mixed, share_of_second
+from lookbeyond.models.joining import ShownFrame, mixed, share_of_second
 from lookbeyond.models.warping import WarpedViews, warp_to_views
 
 from .findings import WatchedFrame
@@ -155,14 +155,14 @@ def _expected(panorama: Panorama, cameras: Sequence[Camera]) -> Iterator[_Expect
         return
     second, opening = panorama.beyond.panorama, panorama.beyond.opening
     for camera, one, other in zip(cameras, own, _expected_of(second, cameras), strict=True):
-        share = share_of_second(camera, opening, _told(panorama, *one), _told(second, *other))
+        share = share_of_second(camera, opening, _shown_frame(panorama, *one), _shown_frame(second, *other))
         colour, distance, texel_px = (mixed(*parts, share) for parts in zip(one[0], other[0], strict=True))
         yield colour, distance, texel_px
 
 
-def _told(panorama: Panorama, expected: _Expected, warped: WarpedViews) -> Told:
+def _shown_frame(panorama: Panorama, expected: _Expected, warped: WarpedViews) -> ShownFrame:
     photo = warped.sample_bytes(panorama.shrunk(SAMPLED_WIDTH).from_photo)[0].astype(np.float32) / 255
-    return Told(panorama, expected[1], np.zeros(photo.shape, bool), photo)
+    return ShownFrame(panorama, expected[1], np.zeros(photo.shape, bool), photo)
 
 
 def _expected_of(panorama: Panorama, cameras: Sequence[Camera]) -> Iterator[tuple[_Expected, WarpedViews]]:

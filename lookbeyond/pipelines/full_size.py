@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Beyond, Panorama, View
 from lookbeyond.models.feathering import faded
-from lookbeyond.models.joining import Told, mixed, share_of_second
+from lookbeyond.models.joining import ShownFrame, mixed, share_of_second
 from lookbeyond.models.warping import warp_to_views
 
 
@@ -125,12 +125,12 @@ def _warp_both(
         yield (
             frame,
             other,
-            share_of_second(frame.camera, beyond.opening, _told(panorama, frame), _told(second, other)),
+            share_of_second(frame.camera, beyond.opening, _shown_frame(panorama, frame), _shown_frame(second, other)),
         )
 
 
-def _told(panorama: Panorama, frame: WarpedFrame) -> Told:
-    return Told(panorama, frame.distance, frame.behind, frame.from_photo.astype(np.float32) / 255)
+def _shown_frame(panorama: Panorama, frame: WarpedFrame) -> ShownFrame:
+    return ShownFrame(panorama, frame.distance, frame.behind, frame.from_photo.astype(np.float32) / 255)
 
 
 def _warp_frames(panorama: Panorama, cameras: Sequence[Camera], device: torch.device | str) -> Iterator[WarpedFrame]:

@@ -8,7 +8,7 @@ import torch
 
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama
-from lookbeyond.models.joining import Told, share_of_second
+from lookbeyond.models.joining import ShownFrame, share_of_second
 from lookbeyond.models.warping import WarpedViews
 
 from .guidance import Guidance, image_tensor, warp_guidance
@@ -89,8 +89,8 @@ def warp_world(
     if panorama.beyond is None:
         return guidance, world
     beyond, other = _warp_one(panorama.beyond.panorama, cameras, device)
-    told = [_told(world, guidance), _told(other, beyond)]
-    shares = [share_of_second(camera, panorama.beyond.opening, *pair) for camera, *pair in zip(cameras, *told)]
+    shown = [_shown_frames(world, guidance), _shown_frames(other, beyond)]
+    shares = [share_of_second(camera, panorama.beyond.opening, *pair) for camera, *pair in zip(cameras, *shown)]
     share = torch.from_numpy(np.stack(shares))[:, None].to(guidance.colour)
     joined = Guidance(
         torch.lerp(guidance.colour, beyond.colour, share),
@@ -100,11 +100,11 @@ def warp_world(
     return joined, JoinedWorlds(world, other, share)
 
 
-def _told(world: WarpedWorld, guidance: Guidance) -> list[Told]:
+def _shown_frames(world: WarpedWorld, guidance: Guidance) -> list[ShownFrame]:
     """What a world shows of each frame."""
     parts = (guidance.distance[:, 0] * guidance.known[:, 0], world.plate_shows, world.from_photo()[:, 0])
     frames = zip(*(part.cpu().numpy() for part in parts), strict=True)
-    return [Told(world.panorama, *frame) for frame in frames]
+    return [ShownFrame(world.panorama, *frame) for frame in frames]
 
 
 def _warp_one(
