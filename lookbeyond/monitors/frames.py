@@ -57,6 +57,8 @@ LEAST_OFF = 0.005
 SAMPLED_WIDTH = 1024
 """Width of the panorama that the watched frames are held against, at most: finer than they are where a camera stands
 near to what it sees."""
+FINER = 0.8
+"""Deviation, in pixels of that panorama, of the blur that makes it as fine as frames of usual angles are."""
 AT_ONCE = 16
 """Cameras that the panorama is drawn into at a time."""
 SMOOTH = (5, 5)
@@ -172,7 +174,9 @@ def _expected_of(panorama: Panorama, cameras: Sequence[Camera]) -> Iterator[tupl
         step = step if fine.distance.shape[0] % step == 0 else 1
         # picked, not averaged: no surface between two others
         picked = np.ascontiguousarray(fine.distance[step // 2 :: step, step // 2 :: step])
-        _coarse[fine] = replace(fine, distance=picked, plate=None, layout=None, beyond=None)
+        # frames average what they show; a reference that picks single pixels loses the frame of a picture on the wall
+        soft = np.asarray(cv2.GaussianBlur(fine.colour, (3, 3), FINER), np.uint8)
+        _coarse[fine] = replace(fine, colour=soft, distance=picked, plate=None, layout=None, beyond=None)
     coarse = _coarse[fine]
     for first in range(0, len(cameras), AT_ONCE):
         some = cameras[first : first + AT_ONCE]
