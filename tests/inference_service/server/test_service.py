@@ -80,7 +80,7 @@ def test_a_price_is_known_once_something_was_made(tmp_path):
         # as large as what was made: nine frames between two anchors
         stored = sum(len(data) for data in contents(tmp_path / "S").values())
         assert price.seconds > 0 and stored / 3 < price.stored_bytes < 3 * stored
-        # the built-in networks work at a size of their own: four times the pixels, twice the time until it is known better
+        # the built-in networks work at a size of their own
         assert client.price(PriceQuestion("builtin", 192, 128, 2, 9)).seconds == pytest.approx(2 * price.seconds)
         for wrong in (PriceQuestion("builtin", 0, 64, 2, 9), PriceQuestion("builtin", 96, 64, -1, 9)):
             with pytest.raises(ServiceError, match="from 1 and counts from 0"):
