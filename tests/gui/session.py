@@ -303,12 +303,12 @@ def watch_beats() -> dict[str, list[tuple[float, float]]]:
     """The milliseconds (by the clock, and of their own) of all beats from now on that had work to do; those that put a
     world's texture into the scene stand apart. The undo steps that Blender itself writes within them are counted by
     themselves, not with the beats: how long one takes is up to the file that is open."""
-    module, build, undo = part("heartbeat"), part("world.build"), part("undo")
+    module, variants, undo = part("heartbeat"), part("world.variants"), part("undo")
     names = ("beats with work", "undo steps that Blender wrote in them", "beats that change the world's texture")
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     called: list[str] = []
     steps: list[tuple[float, float]] = []
-    beat, set_scene_world, remember = module.beat, build.set_scene_world, undo.push_undo_step
+    beat, set_scene_world, remember = module.beat, variants.set_scene_world, undo.push_undo_step
 
     def watched():
         if not module.session.has_pending_work:
@@ -331,7 +331,7 @@ def watch_beats() -> dict[str, list[tuple[float, float]]]:
             steps.append((1e3 * (time.perf_counter() - began[0]), 1e3 * (time.thread_time() - began[1])))
 
     module.beat = watched
-    build.set_scene_world = lambda *of: (called.append("world"), set_scene_world(*of))[1]
+    variants.set_scene_world = lambda *of: (called.append("world"), set_scene_world(*of))[1]
     undo.push_undo_step = watched_step
     return times
 
