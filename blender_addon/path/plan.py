@@ -2,9 +2,7 @@
 
 import json
 import math
-import tempfile
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -14,12 +12,12 @@ import numpy as np
 from mathutils import Matrix, Vector
 
 from ..cameras import metres_per_unit
-from ..kit import MoveRequest, Progress, heading_pitch_roll, placed_camera
+from ..kit import MoveRequest, heading_pitch_roll, placed_camera
 from ..results import absolute
 from ..service import preferences
 from ..service.job_scene import JobScene
-from ..service.jobs import follow, upload_world
-from ..tasks import Connected, Event, JobError, JobSubmitted, Steps, Succeeded, Task
+from ..service.jobs import answer_steps, upload_world
+from ..tasks import JobError, Steps, Succeeded, Task
 from ..undo import undoable
 from ..viewports import local_collection, select_only
 from ..world.info import read_world_info
@@ -113,21 +111,11 @@ def plan_path(context: bpy.types.Context, purpose: Purpose, from_camera: bool = 
 
 def move_steps(world: Path, request: MoveRequest, found: list[Planned]) -> Steps:
     """Steps that upload the world in a folder and receive the move, which is put into `found`."""
-    connect = preferences.connection()
-
-    def steps(cancelled: threading.Event) -> Iterator[Event]:
-        yield Progress(0.0, "Sending the world", None)
-        with connect() as client, tempfile.TemporaryDirectory(prefix="look_beyond_move_") as folder:
-            yield Connected(client.welcome)
-            job = client.submit(replace(request, world=upload_world(client, world)))
-            yield JobSubmitted(job)
-            for event in follow(client, job, Path(folder), cancelled):
-                if isinstance(event, Progress):
-                    yield event
-            found.append(read_planned(Path(folder) / "move.json"))
-        yield Succeeded()
-
-    return steps
+    return answer_steps(
+        preferences.connection(),
+        lambda client: replace(request, world=upload_world(client, world)),
+        lambda folder: found.append(read_planned(folder / "move.json")),
+    )
 
 
 def about_vertical(angle_rad: float, pivot: Sequence[float]) -> Matrix:

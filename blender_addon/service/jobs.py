@@ -17,6 +17,8 @@ from ..kit import (
     Client,
     EditRequest,
     Finished,
+    LinkRequest,
+    MoveRequest,
     Progress,
     ServiceError,
     ShotRequest,
@@ -59,6 +61,30 @@ def world_steps(
             cut = [_upload_mask(client, mask, f"cut{number}.png") for number, mask in enumerate(cuts, 1)]
             complete = replace(request, **{role: digest}, beside=further, cut=cut)
             yield from submit_and_follow(client, complete, folder_of, origin, cancelled)
+
+    return steps
+
+
+def answer_steps(
+    connect: Connect,
+    complete: Callable[[Client], MoveRequest | LinkRequest],
+    receive: Callable[[Path], None],
+    sends: str = "the world",
+) -> Steps:
+    """Steps of a job whose result is only read: `complete` uploads what its request names, `receive` reads the folder
+    of the results, which is then gone. `sends`: what is uploaded, for the artist."""
+
+    def steps(cancelled: threading.Event) -> Iterator[Event]:
+        yield Progress(0.0, f"Sending {sends}", None)
+        with connect() as client, tempfile.TemporaryDirectory(prefix="look_beyond_") as folder:
+            yield Connected(client.welcome)
+            job = client.submit(complete(client))
+            yield JobSubmitted(job)
+            for event in follow(client, job, Path(folder), cancelled):
+                if isinstance(event, Progress):
+                    yield event
+            receive(Path(folder))
+        yield Succeeded()
 
     return steps
 

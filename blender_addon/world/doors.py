@@ -1,27 +1,25 @@
 """Through a door: a second world is built from a frame of a shot, and linked to the first one by the service."""
 
 import json
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import bpy
 import numpy as np
 
-from ..kit import Camera, LinkRequest, Progress
+from ..kit import Camera, LinkRequest
 from ..moved import present_path
 from ..path.plan import about_vertical
 from ..results import absolute
 from ..service import jobs, preferences
 from ..service.job_scene import JobScene
-from ..service.jobs import follow, frame_names, upload_world
+from ..service.jobs import answer_steps, frame_names, upload_world
 from ..service.requests import JobOrigin, known_request
 from ..service.unfinished import offer_unfinished
 from ..session import session
 from ..shot.takes import stored_shot
-from ..tasks import Connected, Event, JobError, JobSubmitted, Steps, Succeeded, Task
+from ..tasks import JobError, Steps, Succeeded, Task
 from ..undo import undoable
 from .build import world_request
 from .info import read_world_info
@@ -132,22 +130,12 @@ def pose_of(scene: bpy.types.Scene, first: Path, second: Path) -> list[list[floa
 
 def link_steps(first: Path, second: Path, request: LinkRequest, found: list[tuple[dict, list[str]]]) -> Steps:
     """Steps that upload two worlds and receive their link, which is put into `found` with what is said of it."""
-    connect = preferences.connection()
-
-    def steps(cancelled: threading.Event) -> Iterator[Event]:
-        yield Progress(0.0, "Sending the worlds", None)
-        with connect() as client, tempfile.TemporaryDirectory(prefix="look_beyond_link_") as folder:
-            yield Connected(client.welcome)
-            complete = replace(request, world=upload_world(client, first), second=upload_world(client, second))
-            job = client.submit(complete)
-            yield JobSubmitted(job)
-            for event in follow(client, job, Path(folder), cancelled):
-                if isinstance(event, Progress):
-                    yield event
-            found.append(read_link(Path(folder) / "link.json"))
-        yield Succeeded()
-
-    return steps
+    return answer_steps(
+        preferences.connection(),
+        lambda client: replace(request, world=upload_world(client, first), second=upload_world(client, second)),
+        lambda folder: found.append(read_link(folder / "link.json")),
+        sends="the worlds",
+    )
 
 
 def read_link(file: Path) -> tuple[dict, list[str]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from inference_service.cli import options
 from lookbeyond.errors import InputError, sentence
 from lookbeyond.files import load_panorama
-from lookbeyond.geometry.linked import Link
+from lookbeyond.geometry.linked import moved_panorama, upright_pose
 from lookbeyond.geometry.opening import Opening
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.transforms import read_camera_path
@@ -58,27 +58,20 @@ def link(
 
     A SECOND that `lookbeyond world --from-frame` made is in its place already.
     """
-    from lookbeyond.linking.find import find_opening
-    from lookbeyond.linking.judge import linked
+    from lookbeyond.linking.judge import link_worlds
     from lookbeyond.linking.record import LinkRecord, write_link
 
     if [at is not None, camera is not None, match].count(True) > 1:
         raise InputError("Give one of --at, --camera and --match, or none for a world made with --from-frame.")
     here, there = load_panorama(first), load_panorama(second)
     pose, said = _pose(here, there, at, camera, match)
-    placed = Link(Opening((0, 0), (1, 0), 0, 1), pose).placed(there)
-    if np.linalg.norm(placed.position - here.position) < 0.05:
+    if np.linalg.norm(moved_panorama(there, upright_pose(pose)).position - here.position) < 0.05:
         raise InputError(
             f"{second} stands where {first} does, so that nothing leads from one to the other; say where it is with "
             "--at X Y Z TURN, --camera or --match, or make it with `lookbeyond world --from-frame`."
         )
-    if opening is None:
-        found, about = find_opening(here, placed)
-        said.append(about)
-    else:
-        found = _given(here, opening, top)
-    made, fit = linked(here, there, pose, found)
-    said += fit.said
+    made, about = link_worlds(here, there, pose, _given(here, opening, top) if opening is not None else None)
+    said += about
     write_link(out, LinkRecord(made, first, second), said)
     for each in said:
         click.echo(each)
@@ -115,7 +108,6 @@ def _pose(
 def _given(first: Panorama, ends: tuple[float, float, float, float], top: float) -> Opening:
     floor = float(first.position[2]) - first.camera_height
     try:
-        opening = Opening(ends[:2], ends[2:], floor, floor + top)
+        return Opening(ends[:2], ends[2:], floor, floor + top)
     except ValueError as error:
         raise InputError(sentence(f"The opening cannot be used: {error}")) from error
-    return opening if opening.side(first.position) > 0 else opening.turned()

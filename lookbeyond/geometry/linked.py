@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .cameras import Camera
 from .layout import RoomLayout
@@ -36,40 +36,19 @@ class Link:
     """So many times the second world's linear light, red, green and blue, is the first one's."""
 
     def __post_init__(self) -> None:
-        pose = np.array(self.second_to_first, np.float64)
-        if pose.shape != (4, 4) or not np.isfinite(pose).all():
-            raise ValueError("the second world's pose in the first is a matrix of 4 by 4 numbers")
-        turn = pose[:3, :3]
-        rigid = np.allclose(turn @ turn.T, np.eye(3), atol=UPRIGHT) and np.linalg.det(turn) > 0
-        if not rigid or not np.allclose(pose[3], [0, 0, 0, 1], atol=UPRIGHT):
-            raise ValueError("the second world's pose in the first is a turn and a shift, without scale or mirroring")
-        if not np.allclose(turn[2], [0, 0, 1], atol=UPRIGHT):
-            raise ValueError("two worlds are linked upright: the second one may be turned about the vertical only")
+        pose = upright_pose(self.second_to_first)
         if len(self.gain) != 3 or not all(1 / MOST_GAIN <= gain <= MOST_GAIN for gain in self.gain):
             raise ValueError(f"a gain of {self.gain} is out of range; give 1/{MOST_GAIN:g} to {MOST_GAIN:g} each")
         pose.setflags(write=False)
         object.__setattr__(self, "second_to_first", pose)
 
-    @property
-    def turn_rad(self) -> float:
-        """About the vertical, counter-clockwise."""
-        return math.atan2(self.second_to_first[1, 0], self.second_to_first[0, 0])
-
     def placed(self, second: Panorama) -> Panorama:
         """The second world as it is in the first one's frame, in the first one's light."""
-        pose, plate = self.second_to_first, second.plate
+        plate = second.plate
         if plate is not None:
             plate = replace(plate, colour=self._in_first_light(plate.colour))
-        return replace(
-            second,
-            colour=self._in_first_light(second.colour),
-            plate=plate,
-            heading_rad=second.heading_rad + self.turn_rad,
-            origin=tuple((pose[:3, :3] @ second.position + pose[:3, 3]).tolist()),
-            photo_camera=moved_camera(second.photo_camera, pose) if second.photo_camera is not None else None,
-            layout=None if second.layout is None else _moved_layout(second.layout, pose),
-            beyond=None,
-        )
+        lit = replace(second, colour=self._in_first_light(second.colour), plate=plate)
+        return moved_panorama(lit, self.second_to_first)
 
     def joined(self, first: Panorama, second: Panorama) -> Panorama:
         """The first world with the second one beyond the opening."""
@@ -104,6 +83,33 @@ class Link:
             return cls(Opening.from_json_dict(values["opening"]), pose, (red, green, blue))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"the link's description is not complete ({error})") from None
+
+
+def upright_pose(values: ArrayLike) -> NDArray[np.float64]:
+    """A second world's pose in a first one [4, 4]; `ValueError` for one that is not rigid, or not upright."""
+    pose = np.array(values, np.float64)
+    if pose.shape != (4, 4) or not np.isfinite(pose).all():
+        raise ValueError("the second world's pose in the first is a matrix of 4 by 4 numbers")
+    turn = pose[:3, :3]
+    rigid = np.allclose(turn @ turn.T, np.eye(3), atol=UPRIGHT) and np.linalg.det(turn) > 0
+    if not rigid or not np.allclose(pose[3], [0, 0, 0, 1], atol=UPRIGHT):
+        raise ValueError("the second world's pose in the first is a turn and a shift, without scale or mirroring")
+    if not np.allclose(turn[2], [0, 0, 1], atol=UPRIGHT):
+        raise ValueError("two worlds are linked upright: the second one may be turned about the vertical only")
+    return pose
+
+
+def moved_panorama(panorama: Panorama, pose: NDArray[np.float64]) -> Panorama:
+    """A panorama under an upright pose [4, 4] of its world; nothing is beyond it."""
+    camera, layout = panorama.photo_camera, panorama.layout
+    return replace(
+        panorama,
+        heading_rad=panorama.heading_rad + math.atan2(pose[1, 0], pose[0, 0]),
+        origin=tuple((pose[:3, :3] @ panorama.position + pose[:3, 3]).tolist()),
+        photo_camera=None if camera is None else moved_camera(camera, pose),
+        layout=None if layout is None else _moved_layout(layout, pose),
+        beyond=None,
+    )
 
 
 def moved_camera(camera: Camera, pose: NDArray[np.float64]) -> Camera:

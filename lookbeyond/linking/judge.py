@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import placed_camera
-from lookbeyond.geometry.linked import MOST_GAIN, Link
+from lookbeyond.geometry.linked import MOST_GAIN, Link, moved_panorama, upright_pose
 from lookbeyond.geometry.opening import Opening
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import sample_equirectangular
 from lookbeyond.geometry.warping import warp_to_view
+
+from .find import find_opening
 
 WIDTH = 512
 """Of the panoramas that are compared."""
@@ -92,6 +94,23 @@ def linked(
     """The link of two worlds, judged. Raises InputError where they do not fit."""
     fit = judge(first, Link(opening, second_to_first).placed(second), opening)
     return Link(opening, second_to_first, fit.gain), fit
+
+
+def link_worlds(
+    first: Panorama, second: Panorama, second_to_first: NDArray[np.float64], opening: Opening | None
+) -> tuple[Link, list[str]]:
+    """The link of two worlds at an opening, or at the one that is found, and what the artist should know of it.
+
+    Raises InputError where none is found, or the worlds do not fit; ValueError for a pose that is not upright.
+    """
+    said = []
+    if opening is None:
+        opening, about = find_opening(first, moved_panorama(second, upright_pose(second_to_first)))
+        said.append(about)
+    elif opening.side(first.position) < 0:
+        opening = opening.turned()
+    link, fit = linked(first, second, second_to_first, opening)
+    return link, [*said, *fit.said]
 
 
 def _grid(opening: Opening) -> NDArray[np.float64]:

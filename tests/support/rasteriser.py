@@ -21,21 +21,7 @@ def rasterise(camera, position, log_scale, quaternion, f_dc, logit, background=0
     order = np.flatnonzero(seen)
     order = order[np.argsort(depth[order], kind="stable")]
     local, depth = local[order], depth[order]
-    w, x, y, z = (quaternion[order] / np.linalg.norm(quaternion[order], axis=1, keepdims=True)).T.astype(np.float64)
-    rotation = np.stack(
-        [
-            1 - 2 * (y * y + z * z),
-            2 * (x * y - w * z),
-            2 * (x * z + w * y),
-            2 * (x * y + w * z),
-            1 - 2 * (x * x + z * z),
-            2 * (y * z - w * x),
-            2 * (x * z - w * y),
-            2 * (y * z + w * x),
-            1 - 2 * (x * x + y * y),
-        ],
-        -1,
-    ).reshape(-1, 3, 3)
+    rotation = rotation_matrices(quaternion[order])
     spread = camera.rotation.T @ rotation * np.exp(log_scale[order].astype(np.float64))[:, None, :]
     zeros = np.zeros_like(depth)
     tx = np.clip(local[:, 0] / depth, -limit_x, limit_x) * depth
@@ -59,6 +45,25 @@ def rasterise(camera, position, log_scale, quaternion, f_dc, logit, background=0
     opacity = 1 / (1 + np.exp(-logit[order].astype(np.float64)))
     image, through = _blend(camera.height, camera.width, centre, radius, conic, colour, opacity)
     return image + through[..., None] * background, 1 - through
+
+
+def rotation_matrices(quaternion):
+    """[n, 3, 3] of quaternions [n, 4], w first, of any length."""
+    w, x, y, z = (quaternion / np.linalg.norm(quaternion, axis=1, keepdims=True)).T.astype(np.float64)
+    return np.stack(
+        [
+            1 - 2 * (y * y + z * z),
+            2 * (x * y - w * z),
+            2 * (x * z + w * y),
+            2 * (x * y + w * z),
+            1 - 2 * (x * x + z * z),
+            2 * (y * z - w * x),
+            2 * (x * z - w * y),
+            2 * (y * z + w * x),
+            1 - 2 * (x * x + y * y),
+        ],
+        -1,
+    ).reshape(-1, 3, 3)
 
 
 @numba.njit(cache=True)

@@ -11,7 +11,7 @@ from inference_service.work.pipeline import Callback, Pipelines
 from inference_service.work.unit import ShotUnit
 from lookbeyond.errors import InputError, sentence
 from lookbeyond.files import write_json
-from lookbeyond.geometry.linked import Link
+from lookbeyond.geometry.linked import upright_pose
 from lookbeyond.geometry.opening import Opening
 
 LINK_FILE = "link.json"
@@ -44,7 +44,8 @@ class LinkWorlds(ShotUnit, tag="link", frozen=True, kw_only=True):
     def check(self) -> None:
         """Raises InputError for a pose or an opening that joins no worlds."""
         try:
-            Link(self.given_opening or Opening((0, 0), (1, 0), 0, 1), np.array(self.pose))
+            _ = self.given_opening
+            upright_pose(self.pose)
         except ValueError as error:
             raise InputError(sentence(f"The two worlds cannot be linked: {error}")) from error
 
@@ -59,17 +60,9 @@ class LinkWorlds(ShotUnit, tag="link", frozen=True, kw_only=True):
         return Opening((x1, y1), (x2, y2), bottom_z, top_z)
 
     def run(self, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
-        from lookbeyond.linking.find import find_opening
-        from lookbeyond.linking.judge import linked
+        from lookbeyond.linking.judge import link_worlds
 
         callback(0.0, "Looking for the opening between the worlds", None)
         first, second = (read_former_world(files, store) for files in (self.world, self.second))
-        pose, opening, said = np.array(self.pose), self.given_opening, []
-        if opening is None:
-            placed = Link(Opening((0, 0), (1, 0), 0, 1), pose).placed(second)
-            opening, about = find_opening(first, placed)
-            said.append(about)
-        elif opening.side(first.position) < 0:
-            opening = opening.turned()
-        link, fit = linked(first, second, pose, opening)
-        write_json(output / LINK_FILE, msgspec.to_builtins(link.to_json_dict() | {"said": [*said, *fit.said]}))
+        link, said = link_worlds(first, second, np.array(self.pose), self.given_opening)
+        write_json(output / LINK_FILE, msgspec.to_builtins(link.to_json_dict() | {"said": said}))

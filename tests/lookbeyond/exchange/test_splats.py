@@ -13,6 +13,7 @@ from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.panorama import Panorama, Plate
 from lookbeyond.geometry.projection import extract_perspective
 from lookbeyond.geometry.warping import warp_to_view
+from tests.support.rasteriser import rotation_matrices
 from tests.support.splats import aside, drawn, psnr
 
 SEEDS = (103, 109)
@@ -115,25 +116,6 @@ def few():
     return Splats(*(v.astype(np.float32) for v in values), np.full(500, 0.99, np.float32))
 
 
-def turned(quaternion):
-    """Rotation matrices [n, 3, 3]."""
-    w, x, y, z = (quaternion / np.linalg.norm(quaternion, axis=1, keepdims=True)).astype(np.float64).T
-    return np.stack(
-        [
-            1 - 2 * (y * y + z * z),
-            2 * (x * y - w * z),
-            2 * (x * z + w * y),
-            2 * (x * y + w * z),
-            1 - 2 * (x * x + z * z),
-            2 * (y * z - w * x),
-            2 * (x * z - w * y),
-            2 * (y * z + w * x),
-            1 - 2 * (x * x + y * y),
-        ],
-        -1,
-    ).reshape(-1, 3, 3)
-
-
 @pytest.mark.parametrize(
     "name, to_file, tolerance",
     [
@@ -150,7 +132,7 @@ def test_another_reader_finds_the_same_splats(few, tmp_path, name, to_file, tole
     np.testing.assert_allclose(read.scales, np.log(few.scale), atol=max(tolerance, 1e-4))
     np.testing.assert_allclose(read.sh0.reshape(-1, 3), (few.colour - 0.5) / 0.28209479, atol=tolerance)
     np.testing.assert_allclose(read.opacities.ravel(), np.log(0.99 / 0.01), atol=max(5 * tolerance, 1e-4))
-    np.testing.assert_allclose(turned(read.quats), to_file @ turned(few.rotation), atol=tolerance)
+    np.testing.assert_allclose(rotation_matrices(read.quats), to_file @ rotation_matrices(few.rotation), atol=tolerance)
     np.testing.assert_array_equal(*(reading(few, tmp_path, name) for _ in range(2)))
 
 
@@ -164,7 +146,7 @@ def test_a_ply_comes_back_as_it_was(few, tmp_path):
     back = read_ply(tmp_path / "s.ply")
     for part in ("position", "scale", "colour", "opacity"):
         np.testing.assert_allclose(getattr(back, part), getattr(few, part), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(turned(back.rotation), turned(few.rotation), atol=1e-5)
+    np.testing.assert_allclose(rotation_matrices(back.rotation), rotation_matrices(few.rotation), atol=1e-5)
 
 
 def test_a_ply_cut_short_and_other_files_are_refused_with_the_remedy(few, tmp_path):
