@@ -8,7 +8,6 @@ import numpy as np
 from ..kit import PhotoTags, as_shown, changes_pixels
 from ..marks import find_marked, is_local, mark_of, set_marks
 from ..results import absolute, as_stored
-from .exif import Exif
 from .quality import MEASURED_SIDE_PX, quality_warnings
 
 MAKER = "photo"
@@ -20,7 +19,7 @@ class PhotoError(ValueError):
     """A photo that cannot be placed; the message names it and the remedy."""
 
 
-def load_photo(path: Path, exif: Exif) -> bpy.types.Image:
+def load_photo(path: Path, tags: PhotoTags) -> bpy.types.Image:
     """The photo as an image datablock of the add-on, upright. Raises `PhotoError`.
 
     Images that the artist has loaded from the same file are left alone, and so is paint on the add-on's own.
@@ -42,7 +41,7 @@ def load_photo(path: Path, exif: Exif) -> bpy.types.Image:
         if not image.users:
             bpy.data.images.remove(image)
         raise
-    return converted(image, path, exif.tags) if changes_pixels(exif.tags) else image
+    return converted(image, path, tags) if changes_pixels(tags) else image
 
 
 def find_photo_image(path: Path) -> bpy.types.Image | None:
