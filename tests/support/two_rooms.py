@@ -1,6 +1,6 @@
 """Two procedural rooms joined by a doorway, ray-cast: exact colour and distance from any camera in either.
 
-For evaluation. Both are rooms of `lookbeyond.data.rooms`, each with its own furniture and light; a ray that leaves one of them through
+Both are rooms of `lookbeyond.data.rooms`, each with its own furniture and light; a ray that leaves one of them through
 the doorway goes on in the other. The wall between them has no thickness. What would stand in the way is taken out.
 """
 
