@@ -66,7 +66,7 @@ class HandleDragging(PhotoPicking):
     def draw_handles(self, context) -> None:
         handles = self.handles(context)
         for number in range(0, len(handles), 2):
-            self.draw_points(context, handles[number : number + 2], True)
+            self.draw_points(context, handles[number : number + 2])
 
     def modal(self, context, event):
         if event.type in ("RET", "NUMPAD_ENTER") and event.value == "PRESS":
