@@ -63,7 +63,7 @@ def preset_cameras(kind: str, world: Panorama, lens: Camera) -> list[Camera]:
 
     def is_free(move) -> bool:
         places = world.position + move.samples() @ turn.T / REACH_SHARE
-        return all(coverage.too_far(place) <= 0 for place in places)
+        return all(coverage.reach.too_far(place) <= 0 for place in places)
 
     move = frame.longest_move(MOST_M, is_free)
     places = world.position + move.samples(25) @ turn.T

@@ -114,11 +114,11 @@ def choose_move(
         return fitting.move(length_m)
     if world is None:
         return fitting.move(1.0 if kind == "WALK_TO" else DEFAULT_LENGTH_M)
-    coverage, pivot = world.coverage, world.panorama.position
+    reach, pivot = world.coverage.reach, world.panorama.position
 
     def is_free(move: Move) -> bool:
         places = start.position + move.samples() @ rotation.T / REACH_SHARE
-        return all(coverage.too_far(pivot + turned @ (place - pivot)) <= 0 for place in places)
+        return all(reach.too_far(pivot + turned @ (place - pivot)) <= 0 for place in places)
 
     return fitting.longest_move(1.0 if kind == "WALK_TO" else MAX_LENGTH_M, is_free)
 

@@ -53,8 +53,8 @@ class WorldGeometry:
         """How many metres a place [3] is beyond what can be shot; not positive where it is not."""
         if self.is_passage(position):
             return 0.0
-        own = self.coverage.too_far(position)
-        return own if self.beyond is None else min(own, self.beyond.coverage.too_far(position))
+        own = self.coverage.reach.too_far(position)
+        return own if self.beyond is None else min(own, self.beyond.coverage.reach.too_far(position))
 
     def is_passage(self, position: np.ndarray) -> bool:
         """Whether a place [3] is straight before or behind the opening to a second world."""

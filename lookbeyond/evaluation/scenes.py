@@ -15,7 +15,7 @@ from lookbeyond.data.panoramas import read_picture
 from lookbeyond.data.rooms import HELD_OUT_SEED, Rooms, render_panoramas, render_views
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera, placed_camera
-from lookbeyond.geometry.keyframes import reach
+from lookbeyond.geometry.keyframes import Reach
 from lookbeyond.geometry.layout import RoomLayout, box_layout
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.projection import extract_perspective, place_photo
@@ -124,7 +124,7 @@ class Scene:
             # as far as the panorama reaches: a camera must stay before what it sees in the way
             column = round((0.5 - angle / (2 * math.pi)) * WIDTH)
             open_m = float(self.distance[118:138, column - 14 : column + 15].min())
-            length = min(reach_m, 0.75 * open_m, reach(self.sharp_panorama, direction) - 1e-3)
+            length = min(reach_m, 0.75 * open_m, Reach(self.sharp_panorama).free(direction) - 1e-3)
             ways = torch.tensor(np.linspace(0, length, 9)[:, None] * direction, dtype=torch.float32)[None]
             free = self.room.free_positions(ways, margin=0.2)[0].numpy()
             length *= (np.argmin(free) - 1) / 8 if not free.all() else 1

@@ -26,12 +26,14 @@ from .full_size import WarpedFrame, shrunk_view, warp_frames
 from .guidance_latents import WHOLLY_KNOWN
 from .loading import Holding, load_pipelines
 from .network_frames import Ablation, Callback, MadeFrames, Making, NetworkFrames, smooth_error
-from .panorama import DISTANCE_WIDTH, PanoramaPipeline, bare_panorama, enlarge
+from .panorama import DISTANCE_WIDTH, PanoramaPipeline, enlarge, panorama_around
 from .paths import resampled
 from .views import ViewsPipeline
 
 LIGHT_WIDTH = 1024
 """Width of a panorama, pixels, of which only the light is used; what is drawn over it has the requested width."""
+GREY = np.full((32, 64, 3), 128, np.uint8)
+"""Around the photo of a place that is drawn without diffusion."""
 
 
 class ScenePipeline:
@@ -123,7 +125,7 @@ class ScenePipeline:
         stops = stops if drawn else 0.0
         painted_width = min(width, LIGHT_WIDTH) if drawn else width
         if distance is not None and found.open and drawn:
-            panorama = bare_panorama(clean, camera, camera_height, painted_width, distance)
+            panorama = panorama_around(clean, camera, GREY, camera_height, painted_width, distance)
         else:
             steps = self.settings.panorama_steps
             if drawn:
