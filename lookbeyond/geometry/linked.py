@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..photo.pixels import linear_to_srgb, srgb_to_linear
 from .cameras import Camera
 from .layout import RoomLayout
 from .opening import Opening
@@ -58,8 +57,11 @@ class Link:
     def _in_first_light(self, colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.gain == (1.0, 1.0, 1.0):
             return colour
-        lit = np.clip(srgb_to_linear(np.arange(256) / 255)[:, None] * self.gain, 0, 1)
-        table = (linear_to_srgb(lit) * 255 + 0.5).astype(np.uint8)
+        levels = np.arange(256) / 255
+        linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+        lit = np.clip(linear[:, None] * self.gain, 0, 1)
+        shown = np.where(lit <= 0.0031308, lit * 12.92, 1.055 * lit ** (1 / 2.4) - 0.055)
+        table = (shown * 255 + 0.5).astype(np.uint8)
         return np.stack([table[colour[..., channel], channel] for channel in range(3)], -1)
 
     def to_json_dict(self) -> dict[str, Any]:

@@ -69,13 +69,7 @@ def place_on_canvas(photo: NDArray[np.uint8], camera: Camera, bend: float = 0.0)
     x, y = np.moveaxis((flat @ level.intrinsics.T)[..., :2], -1, 0)
     # far outside, a distorted lens would show the frame a second time
     known = near & (x >= 0) & (x <= small.width) & (y >= 0) & (y <= small.height)
-    pixels = cv2.remap(
-        photo,
-        (x - 0.5).astype(np.float32),
-        (y - 0.5).astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    pixels = _sampled(photo, x - 0.5, y - 0.5)
     return Canvas(np.where(known[..., None], pixels, 0).astype(np.uint8), known, heading)
 
 
@@ -90,13 +84,7 @@ def grid_in_photo(values: NDArray, camera: Camera, columns: int, rows: int) -> N
     azimuth = (np.arctan2(y, x) - heading + math.pi) % (2 * math.pi) - math.pi
     column = CELL_COLUMNS / 2 - azimuth / (2 * PIXEL_RAD) - 0.5
     row = CELL_ROWS / 2 - np.arcsin(np.clip(z, -1, 1)) / (2 * PIXEL_RAD) - 0.5
-    return cv2.remap(
-        values.astype(np.float32),
-        column.astype(np.float32),
-        row.astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    ).astype(np.float32)
+    return _sampled(values.astype(np.float32), column, row)
 
 
 def grid_on_canvas(values: NDArray, camera: Camera) -> NDArray[np.float32]:
@@ -107,10 +95,10 @@ def grid_on_canvas(values: NDArray, camera: Camera) -> NDArray[np.float32]:
     local = canvas_directions(CELL_COLUMNS, CELL_ROWS, heading) @ small.rotation
     flat = local / np.maximum(local[..., 2:], 0.05)
     x, y = np.moveaxis((flat @ small.intrinsics.T)[..., :2], -1, 0)
-    return cv2.remap(
-        values.astype(np.float32),
-        (x - 0.5).astype(np.float32),
-        (y - 0.5).astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    ).astype(np.float32)
+    return _sampled(values.astype(np.float32), x - 0.5, y - 0.5)
+
+
+def _sampled(image: NDArray, columns: NDArray, rows: NDArray) -> NDArray:
+    """An image at places whose pixel centres lie at integers, bilinear; its border goes on outside."""
+    maps = columns.astype(np.float32), rows.astype(np.float32)
+    return cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -162,8 +162,6 @@ def _texture(
     top, bottom = v[:, None], v[::-1, None]
     if face.kind == "wall":
         shade = _contact(side) * _contact(top) * _contact(bottom)
-    elif face.kind == "floor":
-        shade = _contact(side) * _contact(np.minimum(top, bottom))
     else:
         shade = _contact(side) * _contact(np.minimum(top, bottom))
     colour *= (1 + unseen * (shade / shade.mean() - 1))[..., None]

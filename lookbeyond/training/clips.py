@@ -26,7 +26,7 @@ from lookbeyond.data.footage import CameraMove, Frame
 from lookbeyond.data.panoramas import SHARDS
 from lookbeyond.data.reading import read_each
 from lookbeyond.data.realestate10k import annotations, read_move
-from lookbeyond.data.rooms import Rooms, compile_renderer, render_views
+from lookbeyond.data.rooms import Rooms, render_views
 from lookbeyond.distance import distance_to_latents
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera, placed_camera, rotation_angle
@@ -38,7 +38,7 @@ from lookbeyond.pipelines.panorama import refine_distance
 from lookbeyond.whole import whole_file
 
 from . import loop
-from .rooms import add_share, own_share
+from .rooms import add_shard_options, missing_shards
 
 FRAMES, HEIGHT, WIDTH = 6, 128, 192
 CLIPS_PER_SHARD = 32
@@ -331,18 +331,12 @@ def main(argv: list[str] | None = None) -> None:
     parser = loop.parser_of("clips", __doc__)
     parser.add_argument("--rooms", type=Path, required=True, help="shards of `lookbeyond train rooms`, from seed 0")
     parser.add_argument("--vae", type=Path, required=True, help="the trained autoencoder")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
     parser.add_argument("--count", type=int, default=2000)
-    add_share(parser)
+    add_shard_options(parser)
     options = parser.parse_args(argv)
-    options.out.mkdir(parents=True, exist_ok=True)
     vae = Autoencoder.from_pretrained(options.vae).eval()
-    compile_renderer()
     shards = sorted(options.rooms.glob(SHARDS))
-    for number in tqdm(own_share(options, -(-options.count // CLIPS_PER_SHARD)), unit="shard"):
-        path = options.out / f"{number:05d}.npz"
-        if path.exists():
-            continue
+    for number, path in missing_shards(options, CLIPS_PER_SHARD):
         rng = np.random.default_rng(number)
         shard = shards[number % len(shards)]
         rooms = np.load(shard)
