@@ -89,7 +89,7 @@ def load_world_geometry(folder: Path, distances: str = DISTANCE_FILE) -> WorldGe
     from_photo = seen_by_photo(info)
     blank_colours = np.zeros((*from_photo.shape, 3), np.uint8)
     panorama = Panorama(blank_colours, distance, from_photo, info.heading_rad, info.origin, info.camera_height_m)
-    return WorldGeometry(folder, panorama, panorama.median_distance(), Coverage(panorama), file.stat().st_mtime_ns)
+    return WorldGeometry(folder, panorama, panorama.median_distance, Coverage(panorama), file.stat().st_mtime_ns)
 
 
 def joined_geometry(world: WorldGeometry, second: Path, link: Link) -> WorldGeometry:

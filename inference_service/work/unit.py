@@ -153,11 +153,6 @@ def _read_array(hint: type, value: Any) -> np.ndarray:
     return np.asarray(value)  # `Camera` checks the rest
 
 
-def to_plain(value: Any) -> dict:
-    """A unit or a request as JSON values; cameras become what `Camera.to_dict` makes."""
-    return msgspec.to_builtins(value, enc_hook=_plain_array)
-
-
 class Written(bytes):
     """A value that is canonical JSON already."""
 

@@ -94,7 +94,7 @@ class Walker:
                 setting.tau_position,
                 setting.tau_rotation,
                 planned_in,
-                setting.spacing * panorama.median_distance(),
+                setting.spacing * panorama.median_distance,
             )
         finally:
             pipeline.ablation, pipeline.settings = Ablation(), self._settings

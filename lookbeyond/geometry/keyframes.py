@@ -80,7 +80,7 @@ def plan_shot(
     different sizes and cameras beyond their `reach`, naming the frame (the path's first one is `first_frame`).
     """
     check_path(cameras, panorama, first_frame)
-    scale = panorama.median_distance()
+    scale = panorama.median_distance
     if max_translation is None:
         max_translation = 0.25 * scale
     anchors: list[Anchor] = []
@@ -192,7 +192,7 @@ def clip_seed(seed: int, source: Camera, target: Camera) -> int:
 
 
 def _seed(kind: str, seed: int, *cameras: Camera) -> int:
-    text = json.dumps([kind, seed, *(camera.key() for camera in cameras)])
+    text = json.dumps([kind, seed, *(camera.key for camera in cameras)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 

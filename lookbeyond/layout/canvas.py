@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
+from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 
 COLUMNS, ROWS = 192, 144
 """Pixels of the canvas, all of them as wide and as high as `PIXEL_RAD`."""
@@ -58,7 +58,7 @@ def place_on_canvas(photo: NDArray[np.uint8], camera: Camera, bend: float = 0.0)
         size = max(1, round(photo.shape[1] / step)), max(1, round(photo.shape[0] / step))
         photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
     small = camera.resized(photo.shape[1], photo.shape[0])
-    level = placed_camera(small.width, small.height, intrinsics=small.intrinsics, pitch_rad=pitch, roll_rad=roll)
+    level = small.placed(pitch_rad=pitch, roll_rad=roll)
     local = canvas_directions() @ level.rotation
     depth = local[..., 2]
     flat = local / np.where(depth > 0.05, depth, np.inf)[..., None]

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
+from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 from lookbeyond.geometry.layout import RoomLayout
 from lookbeyond.geometry.panorama import Place
 from lookbeyond.geometry.projection import extract_perspective
@@ -85,7 +85,7 @@ def fit_layout(
     height, width = photo.shape[:2]
     camera = camera.resized(width, height)
     heading, pitch, roll = heading_pitch_roll(camera)
-    level = placed_camera(width, height, intrinsics=camera.intrinsics, pitch_rad=pitch, roll_rad=roll)
+    level = camera.placed(pitch_rad=pitch, roll_rad=roll)
     canvas = place_on_canvas(photo, level)
     prediction = predict(network, [canvas])[0]
     logs = None if distance is None else grid_on_canvas(np.log(distance / camera_height), level)
@@ -135,9 +135,9 @@ def fit_layout_panorama(
     for fov in (math.radians(80), span):
         width = 2 * round(focal * math.tan(fov / 2))
         size = width, 2 * round(focal * tall)
-        intrinsics = np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1]])
+        lens = Camera(*size, np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1]]), np.eye(4))
         for cut in range(CUTS):
-            camera = placed_camera(*size, intrinsics=intrinsics, heading_rad=cut * span)
+            camera = lens.placed(cut * span)
             picture = extract_perspective(_shrunk(colour, focal), camera)
             if fov == span:
                 pictures.append(PictureLines(picture, camera))

@@ -55,7 +55,7 @@ def test_clips_cover_the_path_once_and_keep_their_limits(cameras, frames_per_cli
             for camera in cameras[clip.first : clip.last + 1]:
                 assert rotation_angle(cameras[clip.first].rotation, camera.rotation) <= LIMIT
                 moved = np.linalg.norm(camera.position - cameras[clip.first].position)
-                assert moved <= 0.25 * PANORAMA.median_distance()
+                assert moved <= 0.25 * PANORAMA.median_distance
     assert len({anchor.camera for anchor in plan.anchors}) == len(plan.anchors)
     for number, anchor in enumerate(plan.anchors):
         assert len(anchor.before) <= 3 and all(0 <= other < number for other in anchor.before)
@@ -121,7 +121,7 @@ def test_thousands_of_anchors_have_the_same_helpers_as_when_all_are_looked_at(ki
     cameras = _jumps(kind, 1200, room)
     plan = plan_shot(cameras, room, frames_per_clip=2)
     assert len(plan.anchors) == 1200
-    scale = room.median_distance()
+    scale = room.median_distance
     for number in np.random.default_rng(4).integers(0, 1200, 30):
         camera, near = cameras[number], {}
         for other, earlier in enumerate(cameras[:number]):
