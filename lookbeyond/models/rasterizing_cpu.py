@@ -148,6 +148,62 @@ def _draw_loose(corners, seen, matrix, top, bottom, inverse):
 
 
 @_compiled
+def _project_block(points, row, column, rows, columns, matrix, x, y, nearness):
+    """x, y (pixels) and 1 / depth of a block's corners into [BLOCK + 1, BLOCK + 1] each, as `_projected` does it one by
+    one; whether all of them are as far as NEAR. What is nearer has any x and y, and a 1 / depth beyond 1 / NEAR or
+    below 0."""
+    farthest = 0.0
+    for i in range(rows + 1):
+        for j in range(columns + 1):  # without a branch, so that it vectorises
+            px = np.float64(points[row + i, column + j, 0])
+            py = np.float64(points[row + i, column + j, 1])
+            pz = np.float64(points[row + i, column + j, 2])
+            depth = matrix[2, 0] * px + matrix[2, 1] * py + matrix[2, 2] * pz + matrix[2, 3]
+            w = 1 / depth
+            x[i, j] = _snapped((matrix[0, 0] * px + matrix[0, 1] * py + matrix[0, 2] * pz + matrix[0, 3]) * w)
+            y[i, j] = _snapped((matrix[1, 0] * px + matrix[1, 1] * py + matrix[1, 2] * pz + matrix[1, 3]) * w)
+            nearness[i, j] = w if depth >= NEAR else -1.0
+    for i in range(rows + 1):
+        for j in range(columns + 1):
+            farthest = min(farthest, nearness[i, j])
+    return farthest >= 0
+
+
+@_compiled
+def _quad(xa, ya, wa, xb, yb, wb, xc, yc, wc, xd, yd, wd, top, bottom, inverse):
+    """Two triangles, a b d and b c d, as `_triangle` draws them: at once where they cover few pixels, as most do."""
+    left = max(math.ceil(min(min(xa, xb), min(xc, xd)) - 0.5), 0.0)
+    right = min(math.floor(max(max(xa, xb), max(xc, xd)) - 0.5), inverse.shape[1] - 1.0)
+    first = max(math.ceil(min(min(ya, yb), min(yc, yd)) - 0.5), float(top))
+    last = min(math.floor(max(max(ya, yb), max(yc, yd)) - 0.5), bottom - 1.0)
+    if left > right or first > last:
+        return
+    if (right - left + 1) * (last - first + 1) > 9:
+        _triangle(xa, ya, wa, xb, yb, wb, xd, yd, wd, top, bottom, inverse)
+        _triangle(xb, yb, wb, xc, yc, wc, xd, yd, wd, top, bottom, inverse)
+        return
+    area, other_area = (xb - xa) * (yd - ya) - (xd - xa) * (yb - ya), (xc - xb) * (yd - yb) - (xd - xb) * (yc - yb)
+    scale, other_scale = 1 / area, 1 / other_area
+    for y in range(int(first), int(last) + 1):
+        line, row = inverse[y], y + 0.5
+        for x in range(int(left), int(right) + 1):
+            column = x + 0.5
+            beyond = (xd - xb) * (row - yb) - (yd - yb) * (column - xb)
+            if beyond >= 0 and area > 0:
+                side1 = (xa - xd) * (row - yd) - (ya - yd) * (column - xd)
+                side2 = (xb - xa) * (row - ya) - (yb - ya) * (column - xa)
+                if side1 >= 0 and side2 >= 0:
+                    nearness = beyond * (wa * scale) + side1 * (wb * scale) + side2 * (wd * scale)
+                    line[x] = max(line[x], np.float32(nearness))
+            if beyond <= 0 and other_area > 0:
+                side0 = (xd - xc) * (row - yc) - (yd - yc) * (column - xc)
+                side2 = (xc - xb) * (row - yb) - (yc - yb) * (column - xb)
+                if side0 >= 0 and side2 >= 0:
+                    nearness = side0 * (wb * other_scale) - beyond * (wc * other_scale) + side2 * (wd * other_scale)
+                    line[x] = max(line[x], np.float32(nearness))
+
+
+@_compiled
 def draw(points, whole, loose, loose_from, boxes, matrix, top, bottom, inverse):
     """A `Surface`'s arrays into the rows top..bottom - 1 of `inverse` [H, W], 1 / depth of the nearest surface.
 
@@ -155,31 +211,33 @@ def draw(points, whole, loose, loose_from, boxes, matrix, top, bottom, inverse):
     """
     height, width = whole.shape
     blocks_across = (width + BLOCK - 1) // BLOCK
-    seen = np.empty((BLOCK + 1, BLOCK + 1, 3))
-    ahead = np.empty((BLOCK + 1, BLOCK + 1), np.bool_)
+    seen = np.empty((3, 3))
+    x, y, w = np.empty((3, BLOCK + 1, BLOCK + 1))
     for block in range(len(boxes)):
         if _outside(boxes[block], matrix, top, bottom, inverse.shape[1]):
             continue
         row, column = block // blocks_across * BLOCK, block % blocks_across * BLOCK
         rows, columns = min(BLOCK, height - row), min(BLOCK, width - column)
-        for i in range(rows + 1):
-            for j in range(columns + 1):
-                ahead[i, j] = _projected(points[row + i, column + j], matrix, seen[i, j])
+        ahead = _project_block(points, row, column, rows, columns, matrix, x, y, w)
         for i in range(rows):
             for j in range(columns):
                 if not whole[row + i, column + j]:
                     continue
-                a, b, c, d = seen[i, j], seen[i, j + 1], seen[i + 1, j + 1], seen[i + 1, j]
-                if ahead[i, j] and ahead[i, j + 1] and ahead[i + 1, j] and ahead[i + 1, j + 1]:
-                    _triangle(a[0], a[1], a[2], b[0], b[1], b[2], d[0], d[1], d[2], top, bottom, inverse)
-                    _triangle(b[0], b[1], b[2], c[0], c[1], c[2], d[0], d[1], d[2], top, bottom, inverse)
-                elif ahead[i, j] or ahead[i, j + 1] or ahead[i + 1, j] or ahead[i + 1, j + 1]:
-                    y, x = row + i, column + j
-                    above, below = points[y], points[y + 1]
-                    _clipped(above[x], above[x + 1], below[x], matrix, top, bottom, inverse)
-                    _clipped(above[x + 1], below[x + 1], below[x], matrix, top, bottom, inverse)
+                if ahead or min(min(w[i, j], w[i, j + 1]), min(w[i + 1, j], w[i + 1, j + 1])) >= 0:
+                    _quad(
+                        x[i, j], y[i, j], w[i, j],
+                        x[i, j + 1], y[i, j + 1], w[i, j + 1],
+                        x[i + 1, j + 1], y[i + 1, j + 1], w[i + 1, j + 1],
+                        x[i + 1, j], y[i + 1, j], w[i + 1, j],
+                        top, bottom, inverse,
+                    )  # fmt: skip
+                elif max(max(w[i, j], w[i, j + 1]), max(w[i + 1, j], w[i + 1, j + 1])) >= 0:
+                    above, below = points[row + i], points[row + i + 1]
+                    here, after = column + j, column + j + 1
+                    _clipped(above[here], above[after], below[here], matrix, top, bottom, inverse)
+                    _clipped(above[after], below[after], below[here], matrix, top, bottom, inverse)
         for number in range(loose_from[block], loose_from[block + 1]):
-            _draw_loose(loose[number], seen[0], matrix, top, bottom, inverse)
+            _draw_loose(loose[number], seen, matrix, top, bottom, inverse)
 
 
 def _arctangent_terms(number: int = 7) -> tuple[np.float32, ...]:
@@ -216,7 +274,8 @@ def resolve(inverse, top, bottom, to_world, offset, sphere, heading_rad, to_fram
     none, one, half = np.float32(0), np.float32(1), np.float32(0.5)
     turn = np.float32((0.5 + heading_rad / (2 * math.pi)) % 1.0)
     width = inverse.shape[1]
-    columns, rows = np.empty(width, np.float32), np.empty(width, np.float32)
+    # a row at a time and apart: `inverse` and `distance` may be one array, and then nothing would vectorise
+    metres, columns, rows = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
     for row in range(top, bottom):
         down = np.float32(row) + half
         first_x = to_world[0, 1] * down + to_world[0, 2]
@@ -230,7 +289,7 @@ def resolve(inverse, top, bottom, to_world, offset, sphere, heading_rad, to_fram
             nearness = inverse[row, column]
             known = one if nearness > 0 else none
             depth = known / max(nearness, np.float32(1e-30))
-            distance[row, column] = depth * math.sqrt(x * x + y * y + z * z)
+            metres[column] = depth * math.sqrt(x * x + y * y + z * z)
             x, y, z = offset[0] + x * depth, offset[1] + y * depth, offset[2] + z * depth
             if sphere:
                 share = turn - _angle(y, x) * (half / _PI)
@@ -244,6 +303,7 @@ def resolve(inverse, top, bottom, to_world, offset, sphere, heading_rad, to_fram
                 share = (to_frame[1, 0] * x + to_frame[1, 1] * y + to_frame[1, 2] * z) * scale
                 rows[column] = min(max(share, none), one)
         for column in range(width):
+            distance[row, column] = metres[column]
             coords[row, column, 0] = columns[column]
             coords[row, column, 1] = rows[column]
 

@@ -1,5 +1,6 @@
 """Both stages as one: what a unit of work calls. Photo -> panorama -> anchors -> clips."""
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -47,6 +48,7 @@ class ScenePipeline:
         self.layout: LayoutNetwork | None = None
         """Finds a room in a photo; without it worlds stay as they are painted."""
         self._holding: Holding | None = None
+        self._preparing: threading.Thread | None = None
 
     @classmethod
     def from_preset(cls, name: str = "builtin", device: str = "cpu") -> "ScenePipeline":
@@ -85,6 +87,12 @@ class ScenePipeline:
     def network(self) -> NetworkFrames:
         """Makes frames with the views network, with the current settings."""
         return NetworkFrames(self.views, self.settings, self.ablation)
+
+    def prepare_frames(self) -> None:
+        """Compile what draws frames, or read it from its cache, in a thread; frames wait for it if they come first."""
+        if self._preparing is None:
+            self._preparing = threading.Thread(target=_compile_drawing, daemon=True)
+            self._preparing.start()
 
     def build_world(
         self,
@@ -323,3 +331,9 @@ def _with_holes_filled(
     )  # fmt: skip
     with ThreadPoolExecutor(max(1, min(torch.get_num_threads(), 8))) as pool:
         return list(pool.map(lambda frame, part: frame.laid_over(*part), warped, parts))
+
+
+def _compile_drawing() -> None:
+    from lookbeyond.models.rasterizing_cpu import warm_up  # slow to import
+
+    warm_up()
