@@ -107,8 +107,7 @@ class Build:
         world = load_panorama(self.world)
         path = cameras(100, 384, 256, 65.0, 0.8)
         wall, cpu = time.perf_counter(), time.process_time()
-        coverage = Coverage(world)
-        known = getattr(coverage, "known", coverage.share)  # the former build does not tell photo and invented apart
+        known = Coverage(world).known
         for camera in path:
             known(camera)
         return {"s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}

@@ -235,11 +235,10 @@ def test_an_open_place_has_ground_to_the_horizon_and_sky_above():
 def fit(layout: RoomLayout | None, place: str, **options):
     from lookbeyond.layout.fit import LayoutFit
 
-    values = {"candidate": layout, "confidence": 0.7, "reason": "Because.", "walls": np.zeros(256, np.float32)}
+    values = {"candidate": layout, "walls": np.zeros(256, np.float32)}
     distance = np.full((24, 32), 9.0, np.float32)
     return LayoutFit(
-        layout=layout if place == "room" else None,
-        place=place,
+        place=Place(place, 0.7, "Because."),
         distance_inside=distance,
         things_inside=0 * distance,
         distance_camera=None,
