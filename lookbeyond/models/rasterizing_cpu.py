@@ -73,17 +73,14 @@ def _snapped(value):
 
 
 @_compiled
-def _projected(point, matrix, seen):
-    """x, y (pixels) and 1 / depth of a point [3] as the camera sees it, into `seen` [3], if it is as far as NEAR."""
-    x, y, z = np.float64(point[0]), np.float64(point[1]), np.float64(point[2])
+def _projected(point_x, point_y, point_z, matrix):
+    """Whether the camera sees a point, that is whether it is as far as NEAR, and its x, y (pixels) and 1 / depth."""
+    x, y, z = np.float64(point_x), np.float64(point_y), np.float64(point_z)
     depth = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + matrix[2, 3]
-    if depth < NEAR:
-        return False
     w = 1 / depth
-    seen[0] = _snapped((matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3]) * w)
-    seen[1] = _snapped((matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + matrix[1, 3]) * w)
-    seen[2] = w
-    return True
+    across = _snapped((matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3]) * w)
+    down = _snapped((matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + matrix[1, 3]) * w)
+    return depth >= NEAR, across, down, w
 
 
 @_compiled
@@ -135,14 +132,13 @@ def _outside(box, matrix, top, bottom, width):
 
 
 @_compiled
-def _draw_loose(corners, seen, matrix, top, bottom, inverse):
-    """A triangle that is not one of the grid's: its corners [3, 3], and as many rows or more to project them into."""
-    ahead0 = _projected(corners[0], matrix, seen[0])
-    ahead1 = _projected(corners[1], matrix, seen[1])
-    ahead2 = _projected(corners[2], matrix, seen[2])
-    a, b, c = seen[0], seen[1], seen[2]
+def _draw_loose(corners, matrix, top, bottom, inverse):
+    """A triangle that is not one of the grid's, by its corners [3, 3]."""
+    ahead0, x0, y0, w0 = _projected(corners[0, 0], corners[0, 1], corners[0, 2], matrix)
+    ahead1, x1, y1, w1 = _projected(corners[1, 0], corners[1, 1], corners[1, 2], matrix)
+    ahead2, x2, y2, w2 = _projected(corners[2, 0], corners[2, 1], corners[2, 2], matrix)
     if ahead0 and ahead1 and ahead2:
-        _triangle(a[0], a[1], a[2], b[0], b[1], b[2], c[0], c[1], c[2], top, bottom, inverse)
+        _triangle(x0, y0, w0, x1, y1, w1, x2, y2, w2, top, bottom, inverse)
     elif ahead0 or ahead1 or ahead2:
         _clipped(corners[0], corners[1], corners[2], matrix, top, bottom, inverse)
 
@@ -155,8 +151,10 @@ def draw(points, whole, loose, loose_from, boxes, matrix, top, bottom, inverse):
     """
     height, width = whole.shape
     blocks_across = (width + BLOCK - 1) // BLOCK
-    seen = np.empty((BLOCK + 1, BLOCK + 1, 3))
+    # numbers, not rows of them: each view of an array would cost more than a triangle's arithmetic
+    x, y, w = np.empty((3, BLOCK + 1, BLOCK + 1))
     ahead = np.empty((BLOCK + 1, BLOCK + 1), np.bool_)
+    first_x, last_x, first_y, last_y = 0.5, inverse.shape[1] - 0.5, top + 0.5, bottom - 0.5
     for block in range(len(boxes)):
         if _outside(boxes[block], matrix, top, bottom, inverse.shape[1]):
             continue
@@ -164,22 +162,33 @@ def draw(points, whole, loose, loose_from, boxes, matrix, top, bottom, inverse):
         rows, columns = min(BLOCK, height - row), min(BLOCK, width - column)
         for i in range(rows + 1):
             for j in range(columns + 1):
-                ahead[i, j] = _projected(points[row + i, column + j], matrix, seen[i, j])
+                r, c = row + i, column + j
+                ahead[i, j], x[i, j], y[i, j], w[i, j] = _projected(
+                    points[r, c, 0], points[r, c, 1], points[r, c, 2], matrix
+                )
         for i in range(rows):
             for j in range(columns):
                 if not whole[row + i, column + j]:
                     continue
-                a, b, c, d = seen[i, j], seen[i, j + 1], seen[i + 1, j + 1], seen[i + 1, j]
                 if ahead[i, j] and ahead[i, j + 1] and ahead[i + 1, j] and ahead[i + 1, j + 1]:
-                    _triangle(a[0], a[1], a[2], b[0], b[1], b[2], d[0], d[1], d[2], top, bottom, inverse)
-                    _triangle(b[0], b[1], b[2], c[0], c[1], c[2], d[0], d[1], d[2], top, bottom, inverse)
+                    x0, x1, x2, x3 = x[i, j], x[i, j + 1], x[i + 1, j + 1], x[i + 1, j]
+                    y0, y1, y2, y3 = y[i, j], y[i, j + 1], y[i + 1, j + 1], y[i + 1, j]
+                    if (
+                        max(x0, x1, x2, x3) < first_x
+                        or min(x0, x1, x2, x3) > last_x
+                        or max(y0, y1, y2, y3) < first_y
+                        or min(y0, y1, y2, y3) > last_y
+                    ):
+                        continue
+                    w0, w1, w2, w3 = w[i, j], w[i, j + 1], w[i + 1, j + 1], w[i + 1, j]
+                    _triangle(x0, y0, w0, x1, y1, w1, x3, y3, w3, top, bottom, inverse)
+                    _triangle(x1, y1, w1, x2, y2, w2, x3, y3, w3, top, bottom, inverse)
                 elif ahead[i, j] or ahead[i, j + 1] or ahead[i + 1, j] or ahead[i + 1, j + 1]:
-                    y, x = row + i, column + j
-                    above, below = points[y], points[y + 1]
-                    _clipped(above[x], above[x + 1], below[x], matrix, top, bottom, inverse)
-                    _clipped(above[x + 1], below[x + 1], below[x], matrix, top, bottom, inverse)
+                    above, below, c = points[row + i], points[row + i + 1], column + j
+                    _clipped(above[c], above[c + 1], below[c], matrix, top, bottom, inverse)
+                    _clipped(above[c + 1], below[c + 1], below[c], matrix, top, bottom, inverse)
         for number in range(loose_from[block], loose_from[block + 1]):
-            _draw_loose(loose[number], seen[0], matrix, top, bottom, inverse)
+            _draw_loose(loose[number], matrix, top, bottom, inverse)
 
 
 def _arctangent_terms(number: int = 7) -> tuple[np.float32, ...]:
@@ -216,7 +225,8 @@ def resolve(inverse, top, bottom, to_world, offset, sphere, heading_rad, to_fram
     none, one, half = np.float32(0), np.float32(1), np.float32(0.5)
     turn = np.float32((0.5 + heading_rad / (2 * math.pi)) % 1.0)
     width = inverse.shape[1]
-    columns, rows = np.empty(width, np.float32), np.empty(width, np.float32)
+    # only what is written into memory of its own is computed several pixels at a time; `distance` may be `inverse`
+    columns, rows, distances = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
     for row in range(top, bottom):
         down = np.float32(row) + half
         first_x = to_world[0, 1] * down + to_world[0, 2]
@@ -230,7 +240,7 @@ def resolve(inverse, top, bottom, to_world, offset, sphere, heading_rad, to_fram
             nearness = inverse[row, column]
             known = one if nearness > 0 else none
             depth = known / max(nearness, np.float32(1e-30))
-            distance[row, column] = depth * math.sqrt(x * x + y * y + z * z)
+            distances[column] = depth * math.sqrt(x * x + y * y + z * z)
             x, y, z = offset[0] + x * depth, offset[1] + y * depth, offset[2] + z * depth
             if sphere:
                 share = turn - _angle(y, x) * (half / _PI)
@@ -244,6 +254,7 @@ def resolve(inverse, top, bottom, to_world, offset, sphere, heading_rad, to_fram
                 share = (to_frame[1, 0] * x + to_frame[1, 1] * y + to_frame[1, 2] * z) * scale
                 rows[column] = min(max(share, none), one)
         for column in range(width):
+            distance[row, column] = distances[column]
             coords[row, column, 0] = columns[column]
             coords[row, column, 1] = rows[column]
 
