@@ -18,7 +18,7 @@ Loader = Callable[[str, str], Pipeline]
 def load_scene_pipeline(preset: str, device: str) -> Pipeline:
     """The pipeline of a preset, on a device ('auto' is the first GPU, or else the CPU)."""
     yield_cores()
-    # the rasteriser is compiled, or read from its cache, while the networks are read
+    # the rasteriser and the monitors are compiled, or read from their caches, while the networks are read
     threading.Thread(target=_compile_drawing, daemon=True).start()
     import diffusers.utils.logging  # imports torch: seconds
     import transformers.utils.logging
@@ -36,9 +36,11 @@ def load_scene_pipeline(preset: str, device: str) -> Pipeline:
 
 
 def _compile_drawing() -> None:
-    from lookbeyond.models.rasterizing_cpu import warm_up
+    from lookbeyond.models import rasterizing_cpu
+    from lookbeyond.monitors import pixels
 
-    warm_up()
+    rasterizing_cpu.warm_up()
+    pixels.warm_up()
 
 
 class CachedPipelines:

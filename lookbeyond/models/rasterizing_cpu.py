@@ -4,12 +4,10 @@ Everything here is plain arrays; `warping` says what they mean.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numba import njit
 
+from ..compiling import compiled
 from ..geometry.surface import BLOCK
 
 NEAR = 1e-3
@@ -19,18 +17,7 @@ SUBPIXELS = 256.0
 pixel falls between them."""
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
-    """Compiled for this machine when it is first called, and cached beside this file or in the user's cache folder.
-
-    Where neither is writable, every process compiles again.
-    """
-    try:
-        return njit(nogil=True, cache=True, error_model="numpy")(function)
-    except RuntimeError:
-        return njit(nogil=True, error_model="numpy")(function)
-
-
-@_compiled
+@compiled
 def _triangle(x0, y0, w0, x1, y1, w1, x2, y2, w2, top, bottom, inverse):
     """One triangle into the rows top..bottom - 1 of `inverse`, the nearest surface's 1 / depth. x, y in pixels,
     w = 1 / depth, linear across the frame."""
@@ -67,12 +54,12 @@ def _triangle(x0, y0, w0, x1, y1, w1, x2, y2, w2, top, bottom, inverse):
         side2 += down2
 
 
-@_compiled
+@compiled
 def _snapped(value):
     return np.rint(value * SUBPIXELS) * (1 / SUBPIXELS)
 
 
-@_compiled
+@compiled
 def _projected(point_x, point_y, point_z, matrix):
     """Whether the camera sees a point, that is whether it is as far as NEAR, and its x, y (pixels) and 1 / depth."""
     x, y, z = np.float64(point_x), np.float64(point_y), np.float64(point_z)
@@ -83,7 +70,7 @@ def _projected(point_x, point_y, point_z, matrix):
     return depth >= NEAR, across, down, w
 
 
-@_compiled
+@compiled
 def _clipped(first, second, third, matrix, top, bottom, inverse):
     """A triangle whose corners [3] lie on both sides of NEAR."""
     corners, cut = np.empty((3, 3)), np.empty((4, 3))
@@ -114,7 +101,7 @@ def _clipped(first, second, third, matrix, top, bottom, inverse):
         _triangle(a[0], a[1], a[2], b[0], b[1], b[2], c[0], c[1], c[2], top, bottom, inverse)
 
 
-@_compiled
+@compiled
 def _outside(box, matrix, top, bottom, width):
     """Whether a box [2, 3] lies wholly on the outer side of one of the frame's planes."""
     nearer = left = right = above = below = 0
@@ -131,7 +118,7 @@ def _outside(box, matrix, top, bottom, width):
     return nearer == 8 or left == 8 or right == 8 or above == 8 or below == 8
 
 
-@_compiled
+@compiled
 def _draw_loose(corners, matrix, top, bottom, inverse):
     """A triangle that is not one of the grid's, by its corners [3, 3]."""
     ahead0, x0, y0, w0 = _projected(corners[0, 0], corners[0, 1], corners[0, 2], matrix)
@@ -143,7 +130,7 @@ def _draw_loose(corners, matrix, top, bottom, inverse):
         _clipped(corners[0], corners[1], corners[2], matrix, top, bottom, inverse)
 
 
-@_compiled
+@compiled
 def draw(points, whole, loose, loose_from, boxes, matrix, top, bottom, inverse):
     """A `Surface`'s arrays into the rows top..bottom - 1 of `inverse` [H, W], 1 / depth of the nearest surface.
 
@@ -203,7 +190,7 @@ _A0, _A1, _A2, _A3, _A4, _A5, _A6, _A7 = _arctangent_terms()
 _PI = np.float32(math.pi)
 
 
-@_compiled
+@compiled
 def _angle(y, x):
     """atan2(y, x) without a branch, so that it vectorises; to within some 2e-7."""
     wide, high = abs(x), abs(y)
@@ -215,7 +202,7 @@ def _angle(y, x):
     return -angle if y < 0 else angle
 
 
-@_compiled
+@compiled
 def resolve(inverse, top, bottom, to_world, offset, sphere, heading_rad, to_frame, distance, coords):
     """Distances [H, W] and source coordinates [H, W, 2] of the rows top..bottom - 1 from 1 / depth [H, W], 0 in holes.
 
@@ -259,41 +246,62 @@ def resolve(inverse, top, bottom, to_world, offset, sphere, heading_rad, to_fram
             coords[row, column, 1] = rows[column]
 
 
-@_compiled
+@compiled
 def sample_bytes(image, coords, known, top, bottom, sphere, sampled):
     """Bytes [h, w, C] at shares of their frame [H, W, 2], bilinear and rounded, into the rows top..bottom - 1 of
     `sampled` [H, W, C]; 0 where nothing is known [H, W]."""
     height, width, channels = image.shape
-    half = np.float32(0.5)
+    count, below, half = coords.shape[1], width * channels, np.float32(0.5)
+    bytes_ = image.reshape(-1)
+    corner, across, down = np.empty(count, np.int64), np.empty(count, np.float32), np.empty(count, np.float32)
     for row in range(top, bottom):
-        for column in range(coords.shape[1]):
-            if not known[row, column]:
-                for k in range(channels):
-                    sampled[row, column, k] = 0
-                continue
+        for column in range(count):  # without a branch, so that it vectorises
             x, y = coords[row, column, 0] * width - half, coords[row, column, 1] * height - half
-            left, above = math.floor(x), math.floor(y)
-            right_share, below_share = np.float32(x - left), np.float32(y - above)
-            right, below = left + 1, above + 1
-            left_above, right_above, left_below, right_below = left, right, left, right
-            if left < 0 or above < 0 or right >= width or below >= height:
-                turn = 0
-                if sphere:
-                    left, right, turn = left % width, right % width, width // 2
-                else:
-                    left, right = max(left, 0), min(right, width - 1)
-                left_above, right_above, left_below, right_below = left, right, left, right
-                # across a pole the sphere goes on half a turn away
-                if above < 0:
-                    above, left_above, right_above = 0, (left + turn) % width, (right + turn) % width
-                if below >= height:
-                    below, left_below, right_below = height - 1, (left + turn) % width, (right + turn) % width
+            left, above = np.floor(x), np.floor(y)
+            across[column], down[column] = x - left, y - above
+            inside = (left >= 0) & (above >= 0) & (left < width - 1) & (above < height - 1) & known[row, column]
+            corner[column] = np.int64(above) * below + np.int64(left) * channels if inside else -1
+        for column in range(count):
+            a = corner[column]
+            b, c, d = a + channels, a + below, a + below + channels
+            if a < 0:
+                if not known[row, column]:
+                    for k in range(channels):
+                        sampled[row, column, k] = 0
+                    continue
+                a, b, c, d = _across_border(coords[row, column], height, width, channels, sphere)
+            right_share, below_share = across[column], down[column]
             for k in range(channels):
-                upper = np.float32(image[above, left_above, k])
-                upper += (np.float32(image[above, right_above, k]) - upper) * right_share
-                lower = np.float32(image[below, left_below, k])
-                lower += (np.float32(image[below, right_below, k]) - lower) * right_share
-                sampled[row, column, k] = np.uint8(upper + (lower - upper) * below_share + half)
+                upper = np.float32(bytes_[a + k])
+                upper += (np.float32(bytes_[b + k]) - upper) * right_share
+                lower = np.float32(bytes_[c + k])
+                lower += (np.float32(bytes_[d + k]) - lower) * right_share
+                sampled[row, column, k] = np.uint8(np.int32(upper + (lower - upper) * below_share + half))
+
+
+@compiled
+def _across_border(coords, height, width, channels, sphere):
+    """Where the four pixels around a place near an image's border begin: above left, above right, below left, right."""
+    half = np.float32(0.5)
+    left, above = math.floor(coords[0] * width - half), math.floor(coords[1] * height - half)
+    right, below, turn = left + 1, above + 1, 0
+    if sphere:
+        left, right, turn = left % width, right % width, width // 2
+    else:
+        left, right = max(left, 0), min(right, width - 1)
+    left_above, right_above, left_below, right_below = left, right, left, right
+    # across a pole the sphere goes on half a turn away
+    if above < 0:
+        above, left_above, right_above = 0, (left + turn) % width, (right + turn) % width
+    if below >= height:
+        below, left_below, right_below = height - 1, (left + turn) % width, (right + turn) % width
+    first, second = above * width, below * width
+    return (
+        (first + left_above) * channels,
+        (first + right_above) * channels,
+        (second + left_below) * channels,
+        (second + right_below) * channels,
+    )
 
 
 def warm_up() -> None:
