@@ -288,14 +288,20 @@ def print_cost(pipeline: ScenePipeline) -> list[list[str]]:
         ]
         shoot(pipeline, world, cameras[:3], 0.2, 0.2)  # what is made once for a world, and compiled once for ever
         views, own_s = _timed(lambda world=world, cameras=cameras: shoot(pipeline, world, cameras, 0.2, 0.2))
-        watch_frames(world, views[:2])
-        _, watching_s = _timed(lambda world=world, views=views: (watch_frames(world, views), seam_jump(world)))
+        watch(world, views[:2])
+        _, watching_s = _timed(lambda world=world, views=views: watch(world, views))
         with TemporaryDirectory() as folder:
             _, writing_s = _timed(lambda folder=folder, views=views: save_frames(Path(folder), views))
         each = [f"{1e3 * seconds / len(views):.1f} ms" for seconds in (own_s, writing_s, watching_s)]
         rows.append([f"{name}, {size[0]} x {size[1]}", *each, f"{watching_s / (own_s + writing_s):.1%}"])
         print(", ".join(f"{head} {cell}" for head, cell in zip(rows[0], rows[-1], strict=True)))
     return rows
+
+
+def watch(world: Panorama, views: list[View]) -> None:
+    """As a clip's unit does."""
+    watch_frames(world, views)
+    seam_jump(world)
 
 
 def _timed(work: Callable[[], object]) -> tuple:

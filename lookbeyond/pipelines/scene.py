@@ -337,6 +337,8 @@ def _with_holes_filled(
 
 
 def _compile_drawing() -> None:
-    from lookbeyond.models.rasterizing_cpu import warm_up  # slow to import
+    from lookbeyond.models import rasterizing_cpu  # slow to import
+    from lookbeyond.monitors import pixels
 
-    warm_up()
+    rasterizing_cpu.warm_up()
+    pixels.warm_up()
