@@ -35,6 +35,8 @@ def read_mask(path: Path, name: str = "") -> NDArray[np.uint8]:
             if max(image.size) > MAX_SIDE:
                 raise InputError(f"The mask {called} is over {MAX_SIDE} pixels a side; give the panorama's size.")
             pixels = np.asarray(image.convert("LA"), np.uint16)
+    except FileNotFoundError as error:
+        raise InputError(f"There is no mask {called}; check the path.") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"The mask {called} cannot be read as a PNG image; save it as one.") from error
     return (pixels[..., 0] * pixels[..., 1] // 255).astype(np.uint8)

@@ -110,9 +110,7 @@ def _overlap(one: Thing, other: Thing) -> bool:
     return not (apart or one.bottom_m < other.top_m or other.bottom_m < one.top_m)
 
 
-def draw_thing(
-    colour: NDArray[np.float32], thing: Thing, texel_m: float, softness_m: float, frame: NDArray
-) -> None:
+def draw_thing(colour: NDArray[np.float32], thing: Thing, texel_m: float, softness_m: float, frame: NDArray) -> None:
     """Draw a thing into a wall's texture [rows, columns, 3], 0..1, in place.
 
     softness_m: how wide its edges are; frame: colour [3] of its frame.

@@ -52,19 +52,20 @@ def find_opening(first: Panorama, second: Panorama) -> tuple[Opening, str]:
         assert rows is not None
         bottom = heights[rows[0]] - 0.025 if rows[0] > 4 else layout.floor_z
         top = heights[rows[1] - 1] + 0.025
-        said = f"The opening is {right - left:.2f} m wide and {top - bottom:.2f} m high."
+        said = f"The opening is {right - left:.2f} m wide and {top - bottom:.2f} m high, {{around}}."
     else:
         left, right = across - USUAL_WIDTH_M / 2, across + USUAL_WIDTH_M / 2
         bottom, top = layout.floor_z, min(layout.floor_z + USUAL_HEIGHT_M, layout.ceiling_z)
         said = (
             "Neither world shows the sides of the opening between them, so it was taken to be a usual door, "
-            f"{USUAL_WIDTH_M} m wide; give --opening if it is another."
+            f"{USUAL_WIDTH_M} m wide, {{around}}; give --opening if it is another."
         )
     ends = [tuple((start + direction * each).tolist()) for each in (left, right)]
     opening = Opening(ends[0], ends[1], float(bottom), float(top))
     # corners run counter-clockwise, so that the room lies to the left of every wall
     assert opening.side([*(start + normal), 0.0]) > 0
-    return opening, said
+    x, y, _ = opening.centre
+    return opening, said.format(around=f"around ({x:.2f}, {y:.2f})")
 
 
 def _wall_on_the_way(layout: RoomLayout, first: Panorama, second: Panorama) -> tuple[int, float]:
