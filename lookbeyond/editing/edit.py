@@ -74,7 +74,7 @@ def remove(panorama: Panorama, spot: NDArray[np.bool_]) -> Panorama:
     if plate is None:
         raise InputError(
             "Nothing is known of what stands behind that: this world has no clean plate. Repaint the spot instead, or "
-            "build the world with --room on."
+            "build the world with a room (--room on; in Blender, Room: Always a Room)."
         )
     if np.array_equal(plate.colour[spot], panorama.colour[spot]):
         raise InputError("Nothing stands out there that could be removed: the clean plate shows the same spot.")
