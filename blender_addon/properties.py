@@ -246,6 +246,16 @@ class LookBeyondScene(bpy.types.PropertyGroup):
         description="End the scene's frame range where a planned move ends",
         default=True,
     )
+    door_at_cursor: BoolProperty(
+        name="Door at 3D Cursor",
+        description="The door between two worlds is where the 3D cursor is, this large; else the service looks for it",
+    )
+    door_width: FloatProperty(
+        name="Width (m)", description="The door's width in metres", default=0.9, min=0.2, max=20.0
+    )
+    door_height: FloatProperty(
+        name="Height (m)", description="The door's height above the floor in metres", default=2.05, min=0.2, max=20.0
+    )
     steps: FloatProperty(
         name="Steps",
         description="Denoising steps per frame, as a percentage of the preset's number. Fewer are faster, more are"

@@ -81,6 +81,11 @@ def draw_doors(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     body.operator("lookbeyond.build_from_frame", icon="IMAGE_DATA")
     body.operator("lookbeyond.link_worlds", icon="LINKED")
     settings = context.scene.look_beyond
+    body.prop(settings, "door_at_cursor")
+    if settings.door_at_cursor:
+        row = body.row(align=True)
+        row.prop(settings, "door_width")
+        row.prop(settings, "door_height")
     for index, link in enumerate(settings.links):
         used = settings.world_folder and absolute(link.first) == absolute(settings.world_folder)
         row = body.row(align=True)

@@ -132,7 +132,9 @@ def format_of(path: Path, chosen: str | None = None) -> Format:
         return known["camera-path" if "camera_path" in path.name else "transforms"]
     if not suffix or path.is_dir():
         return known["colmap-text" if (path / "cameras.txt").is_file() else "colmap"]
-    raise InputError(f"{path}: no camera format has this ending; choose one of {', '.join(known)} with --format.")
+    raise InputError(
+        f"{path}: no camera format has this ending; choose one of {', '.join(known)} with --format-in or --format-out."
+    )
 
 
 def read_move(path: Path, kind: Format | None = None, reading: Reading | None = None) -> CameraMove:

@@ -119,8 +119,10 @@ def check_path(cameras: Sequence[Camera], panorama: Panorama, first_frame: int =
     if panorama.beyond is not None:
         passage = panorama.beyond.opening
         if not crossings(cameras, passage, first_frame):
+            x, y, _ = passage.centre
             raise PathError(
-                "the path never goes through the opening to the second world; lead it through, or shoot it in one world"
+                f"the path never goes through the opening to the second world, {passage.width:.2f} m wide around "
+                f"({x:.2f}, {y:.2f}); lead it through, or shoot it in one world"
             )
         reaches.append(Reach(panorama.beyond.panorama))
     for number, camera in enumerate(cameras, first_frame):

@@ -153,9 +153,10 @@ def free_space(panorama: Panorama, clearance_m: float, extent_m: float = EXTENT_
     away = np.hypot(x, y)
     is_open = (away <= np.minimum(allowed, extent_m)) & (clear_m >= clearance_m)
     if not is_open[middle, middle]:
+        nearest_m = float(np.linalg.norm(points, axis=1).min())
         raise InputError(
-            f"Nothing is free around the world's viewpoint: a wall or a thing is {clear_m[middle, middle]:.2f} m from "
-            f"it, and the clearance is {clearance_m:.2f} m; choose a smaller clearance."
+            "Nothing is free around the world's viewpoint: a wall, a thing, the floor or the ceiling is "
+            f"{nearest_m:.2f} m from it, and the clearance is {clearance_m:.2f} m; choose a smaller clearance."
         )
     return FreeSpace(panorama, coverage, clearance_m, doubt, cell_m, clear_m, is_open)
 

@@ -48,7 +48,8 @@ def test_the_opening_is_found():
         assert math.dist(end, other) < 0.08
     assert found.bottom_z == pytest.approx(true.bottom_z, abs=0.01)
     assert found.top_z == pytest.approx(true.top_z, abs=0.1)
-    assert "wide" in said
+    x, y, _ = found.centre
+    assert "wide" in said and said.endswith(f"around ({x:.2f}, {y:.2f}).")
 
 
 def test_a_world_in_the_doorway_that_looks_through_it_finds_it_too():
