@@ -293,41 +293,46 @@ def resolve(inverse, top, bottom, to_world, offset, sphere, heading_rad, to_fram
 @compiled
 def sample_bytes(image, coords, known, top, bottom, sphere, sampled):
     """Bytes [h, w, C] at shares of their frame [H, W, 2], bilinear and rounded, into the rows top..bottom - 1 of
-    `sampled` [H, W, C]; 0 where nothing is known [H, W]."""
+    `sampled` [H, W, C]; 0 where nothing is known [H, W]. Four channels take less time than three."""
     height, width, channels = image.shape
-    count, below, half = coords.shape[1], width * channels, np.float32(0.5)
-    bytes_ = image.reshape(-1)
-    corner, across, down = np.empty(count, np.int64), np.empty(count, np.float32), np.empty(count, np.float32)
+    count, half = coords.shape[1], np.float32(0.5)
+    lefts, aboves, inside = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.bool_)
+    across, down = np.empty(count, np.float32), np.empty(count, np.float32)
     for row in range(top, bottom):
         for column in range(count):  # without a branch, so that it vectorises
             x, y = coords[row, column, 0] * width - half, coords[row, column, 1] * height - half
             left, above = np.floor(x), np.floor(y)
+            lefts[column], aboves[column] = np.int64(left), np.int64(above)
             across[column], down[column] = x - left, y - above
-            inside = (left >= 0) & (above >= 0) & (left < width - 1) & (above < height - 1) & known[row, column]
-            corner[column] = np.int64(above) * below + np.int64(left) * channels if inside else -1
+            inside[column] = (left >= 0) & (above >= 0) & (left < width - 1) & (above < height - 1)
         for column in range(count):
-            a = corner[column]
-            b, c, d = a + channels, a + below, a + below + channels
-            if a < 0:
-                if not known[row, column]:
-                    for k in range(channels):
-                        sampled[row, column, k] = 0
-                    continue
-                a, b, c, d = _across_border(coords[row, column], height, width, channels, sphere)
             right_share, below_share = across[column], down[column]
-            for k in range(channels):
-                upper = np.float32(bytes_[a + k])
-                upper += (np.float32(bytes_[b + k]) - upper) * right_share
-                lower = np.float32(bytes_[c + k])
-                lower += (np.float32(bytes_[d + k]) - lower) * right_share
-                sampled[row, column, k] = np.uint8(np.int32(upper + (lower - upper) * below_share + half))
+            if not known[row, column]:
+                for k in range(channels):
+                    sampled[row, column, k] = 0
+            elif inside[column]:
+                left, above = lefts[column], aboves[column]
+                right, below = left + 1, above + 1
+                for k in range(channels):
+                    upper = np.float32(image[above, left, k])
+                    upper += (np.float32(image[above, right, k]) - upper) * right_share
+                    lower = np.float32(image[below, left, k])
+                    lower += (np.float32(image[below, right, k]) - lower) * right_share
+                    sampled[row, column, k] = np.uint8(upper + (lower - upper) * below_share + half)
+            else:
+                around = _around(lefts[column], aboves[column], height, width, sphere)
+                above, left_above, right_above, below, left_below, right_below = around
+                for k in range(channels):
+                    upper = np.float32(image[above, left_above, k])
+                    upper += (np.float32(image[above, right_above, k]) - upper) * right_share
+                    lower = np.float32(image[below, left_below, k])
+                    lower += (np.float32(image[below, right_below, k]) - lower) * right_share
+                    sampled[row, column, k] = np.uint8(upper + (lower - upper) * below_share + half)
 
 
 @compiled
-def _across_border(coords, height, width, channels, sphere):
-    """Where the four pixels around a place near an image's border begin: above left, above right, below left, right."""
-    half = np.float32(0.5)
-    left, above = math.floor(coords[0] * width - half), math.floor(coords[1] * height - half)
+def _around(left, above, height, width, sphere):
+    """Where the four pixels around a place beside an image's border are: row above, its two columns, row below, its."""
     right, below, turn = left + 1, above + 1, 0
     if sphere:
         left, right, turn = left % width, right % width, width // 2
@@ -339,13 +344,7 @@ def _across_border(coords, height, width, channels, sphere):
         above, left_above, right_above = 0, (left + turn) % width, (right + turn) % width
     if below >= height:
         below, left_below, right_below = height - 1, (left + turn) % width, (right + turn) % width
-    first, second = above * width, below * width
-    return (
-        (first + left_above) * channels,
-        (first + right_above) * channels,
-        (second + left_below) * channels,
-        (second + right_below) * channels,
-    )
+    return above, left_above, right_above, below, left_below, right_below
 
 
 def warm_up() -> None:

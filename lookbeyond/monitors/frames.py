@@ -143,7 +143,9 @@ def _watched_size(camera: Camera) -> tuple[int, int, tuple[int, int]]:
     return WATCHED_WIDTH, height, (camera.width, camera.height)
 
 
-_coarse: "WeakKeyDictionary[Panorama, Panorama]" = WeakKeyDictionary()
+_coarse: "WeakKeyDictionary[Panorama, tuple[Panorama, NDArray[np.uint8]]]" = WeakKeyDictionary()
+"""By the panorama shrunk to SAMPLED_WIDTH: the same with a coarser distance, and [H, W, 4] its colour, made a little
+softer, and what the photo saw."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,11 +158,10 @@ class _Expected:
     """[h, w], 0 in holes."""
     texel_px: NDArray[np.float32]
     """[h, w], of `_texel_px`."""
-    photo: NDArray[np.uint8] | None = None
-    """[h, w]: 255 where the photo saw it; only of joined panoramas."""
+    photo: NDArray[np.uint8]
+    """[h, w]: 255 where the photo saw it."""
 
     def of(self, panorama: Panorama) -> ShownFrame:
-        assert self.photo is not None
         behind = np.zeros(self.distance.shape, bool)
         return ShownFrame(panorama, self.distance, behind, self.photo.astype(np.float32) / 255)
 
@@ -171,14 +172,13 @@ def _expected(panorama: Panorama, cameras: Sequence[Camera]) -> Iterator[_Expect
         yield from _expected_of(panorama, cameras)
         return
     second, opening = panorama.beyond.panorama, panorama.beyond.opening
-    both = (_expected_of(each, cameras, joined=True) for each in (panorama, second))
+    both = (_expected_of(each, cameras) for each in (panorama, second))
     for camera, one, other in zip(cameras, *both, strict=True):
         share = share_of_second(camera, opening, one.of(panorama), other.of(second))
-        parts = ((getattr(one, name), getattr(other, name)) for name in ("colour", "distance", "texel_px"))
-        yield _Expected(*(mixed(*part, share) for part in parts))
+        yield _Expected(*(mixed(*parts, share) for parts in zip(vars(one).values(), vars(other).values(), strict=True)))
 
 
-def _expected_of(panorama: Panorama, cameras: Sequence[Camera], joined: bool = False) -> Iterator[_Expected]:
+def _expected_of(panorama: Panorama, cameras: Sequence[Camera]) -> Iterator[_Expected]:
     fine = panorama.shrunk(SAMPLED_WIDTH)
     if fine not in _coarse:
         step = max(1, fine.distance.shape[1] // (SURFACE_WIDTH if panorama.plate is None else FLAT_SURFACE_WIDTH))
@@ -187,15 +187,16 @@ def _expected_of(panorama: Panorama, cameras: Sequence[Camera], joined: bool = F
         picked = np.ascontiguousarray(fine.distance[step // 2 :: step, step // 2 :: step])
         # frames average what they show; a reference that picks single pixels loses the frame of a picture on the wall
         soft = np.asarray(cv2.GaussianBlur(fine.colour, (3, 3), FINER), np.uint8)
-        _coarse[fine] = replace(fine, colour=soft, distance=picked, plate=None, layout=None, beyond=None)
-    coarse = _coarse[fine]
+        coarse = replace(fine, distance=picked, plate=None, layout=None, beyond=None)
+        _coarse[fine] = coarse, np.dstack([soft, fine.from_photo])
+    coarse, layers = _coarse[fine]
     for first in range(0, len(cameras), AT_ONCE):
         some = cameras[first : first + AT_ONCE]
         warped = warp_to_views(coarse, some, threads=1)
-        photo = warped.sample_bytes(fine.from_photo, threads=1) if joined else [None] * len(some)
-        parts = zip(some, warped.sample_bytes(coarse.colour, threads=1), warped.distance.numpy(), photo, strict=True)
-        for camera, colour, distance, seen in parts:
-            yield _Expected(colour, distance, _texel_px(panorama, camera, distance), seen)
+        parts = zip(some, warped.sample_bytes(layers, threads=1), warped.distance.numpy(), strict=True)
+        for camera, shown, distance in parts:
+            colour = np.asarray(cv2.cvtColor(shown, cv2.COLOR_RGBA2RGB), np.uint8)
+            yield _Expected(colour, distance, _texel_px(panorama, camera, distance), shown[..., 3])
 
 
 def _texel_px(panorama: Panorama, camera: Camera, distance: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -289,8 +290,10 @@ def _misaligned(
 
 def _slope(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Grey levels a pixel, [h, w]."""
-    across, down = (cv2.Sobel(grey, cv2.CV_32F, *axes, scale=1 / 8) for axes in ((1, 0), (0, 1)))
-    return np.asarray(cv2.blur(cv2.magnitude(across, down), SMOOTH), np.float32)
+    across, down = cv2.spatialGradient(grey)
+    slope = np.empty(grey.shape, np.float32)
+    pixels.lengths(across, down, np.float32(1 / 8), slope)
+    return np.asarray(cv2.blur(slope, SMOOTH), np.float32)
 
 
 def _largest(channels: NDArray[np.uint8]) -> NDArray[np.uint8]:

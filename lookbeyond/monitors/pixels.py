@@ -69,6 +69,16 @@ def _of_rank(found, rank):
 
 
 @compiled
+def lengths(across, down, scale, found):
+    """Lengths of vectors, across and down [h, w], times `scale`, into `found`."""
+    height, width = found.shape
+    for row in range(height):
+        for column in range(width):
+            x, y = np.float32(across[row, column]), np.float32(down[row, column])
+            found[row, column] = math.sqrt(x * x + y * y) * scale
+
+
+@compiled
 def shifted(expected, shown, slope, inside, off_px, texture, share, least, differences, found):
     """Into `found` [h, w]: which pixels inside have texture and differ as if they were shifted by more than `off_px`.
 
@@ -173,6 +183,7 @@ def warm_up() -> None:
     square = np.eye(3, dtype=np.float32)
     shrink(image.reshape(2, 6), 2, np.zeros((1, 3), np.uint8))
     tone_between(image, image, np.ones((2, 2), bool), 1)
+    lengths(grey.astype(np.int16), grey.astype(np.int16), np.float32(1), distance.copy())
     shifted(image, image, distance, grey > 0, distance, *np.ones(3, np.float32), grey.copy(), grey > 0)
     texels(distance, square, square[0], np.float32(1), 1, distance.copy())
     flicker(distance, grey, square, distance, grey, square, square[0], square[0], np.float32(1), 1)
