@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from inference_service.cli import options
 from inference_service.cli.from_frame import check_is_frame, taken_frame
@@ -101,6 +102,13 @@ def world(
     _check_sources(photos, panorama, cameras_file, [*given, *(["--prompt"] if settings["prompt"] else [])])
     if masks and len(photos) != 1:
         raise InputError("--cut takes things out of one PHOTO; leave it out with several, and with --panorama.")
+    if unseen and len(photos) != 1:
+        raise InputError(
+            "--unseen says how what one PHOTO does not show is drawn; around several, and in a 360° picture, it stays "
+            "as it was painted: leave it out."
+        )
+    if panorama is not None and _is_given("width"):
+        raise InputError("A 360° picture keeps its own size; leave --width out with --panorama.")
     check_output_folder(out, ENTRIES)
     settings["unseen"] = unseen or ""
     run = LocalRun(store)
@@ -138,6 +146,11 @@ def world(
 
     run.heal(make)
     _report_made(out)
+
+
+def _is_given(name: str) -> bool:
+    """Whether an option of the command was set, be it to its default."""
+    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 def _stored_mask(run: LocalRun, mask: Path, photo: Photo) -> str:
