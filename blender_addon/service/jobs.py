@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..kit import (
     WORLD_FILES,
     WORLD_LAYERS,
+    WORLD_LIGHT,
     Client,
     EditRequest,
     Finished,
@@ -128,9 +129,9 @@ def edit_steps(
     folder_of: Callable[[str], Path],
     origin: JobOrigin,
 ) -> Steps:
-    """Steps that upload the world in a folder with a spot [H, W] of it and receive the changed world.
+    """Steps that upload the world in a folder, its light with it, and a spot [H, W], and receive the changed world.
 
-    `request` lacks only the hashes of both.
+    `request` lacks only the hashes of these.
     """
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
@@ -138,7 +139,9 @@ def edit_steps(
         with connect() as client:
             yield Connected(client.welcome)
             digests = upload_world(client, world)
-            complete = replace(request, world=digests, mask=_upload_mask(client, spot, MASK_FILE))
+            light = present_path(world / WORLD_LIGHT)
+            lit = client.upload(light) if light.is_file() else ""
+            complete = replace(request, world=digests, mask=_upload_mask(client, spot, MASK_FILE), light=lit)
             yield from submit_and_follow(client, complete, folder_of, origin, cancelled)
 
     return steps

@@ -13,7 +13,7 @@ from inference_service.work.units.edit import MASK_FILE
 from lookbeyond.cards.card import load_cards, save_cards
 from lookbeyond.editing.edit import read_mask
 from lookbeyond.errors import InputError
-from lookbeyond.files import check_is_world, load_panorama, read_light_file, world_files, write_light
+from lookbeyond.files import check_is_world, world_files
 from lookbeyond.whole import check_output_folder
 
 
@@ -53,27 +53,17 @@ def edit(
     read_mask(mask)  # else what is wrong with it is said of its copy
     run = LocalRun(store)
 
+    def keep_cards(folder: Path) -> None:
+        if cards := load_cards(world):
+            save_cards(folder, cards)
+
     def make() -> None:
         files = {name: run.store.add_file(world / name) for name in world_files(world)}
         way = "remove" if remove else "repaint"
-        asked = EditRequest(files, run.store.add_file(mask), way, seed, preset, prompt)
+        light = run.store.add_file(world / WORLD_LIGHT) if (world / WORLD_LIGHT).is_file() else ""
+        asked = EditRequest(files, run.store.add_file(mask), way, seed, preset, prompt, light)
         unit = check(asked).first_unit(run.revision(preset))
         run.perform([unit])
-        run.deliver([unit], out, (*ENTRIES, MASK_FILE), lambda folder: _take_along(world, folder))
+        run.deliver([unit], out, (*ENTRIES, MASK_FILE), keep_cards)
 
     run.heal(make)
-
-
-def _take_along(world: Path, changed: Path) -> None:
-    """Give a changed world what stood beside the former one's files: its cards, and its light but for the spot."""
-    if cards := load_cards(world):
-        save_cards(changed, cards)
-    if (world / WORLD_LIGHT).is_file():
-        from lookbeyond.light.radiance import panorama_light
-
-        light = read_light_file(world / WORLD_LIGHT)
-        spot = read_mask(changed / MASK_FILE) > 127
-        if light.shape[:2] != spot.shape:
-            raise InputError(f"{world / WORLD_LIGHT} is not the light of {world}; build the world again with --hdr.")
-        light[spot] = panorama_light(load_panorama(changed))[spot]
-        write_light(changed / WORLD_LIGHT, light)

@@ -260,17 +260,19 @@ class CheckedEdit(_OnWorld, frozen=True):
     seed: int
     preset: str
     prompt: str = ""
+    light: str = ""
 
     @property
     def files(self) -> set[str]:
         """The hashes of the files it reads."""
-        return super().files | {self.mask}
+        return super().files | {self.mask} | ({self.light} if self.light else set())
 
     def identity(self, revision: str) -> str:
         """The id of its job."""
         plain = described(self)
-        if not self.prompt:
-            del plain["prompt"]
+        for name in ("prompt", "light"):
+            if not plain[name]:
+                del plain[name]
         return _job_identity(self.kind, revision, plain)
 
     def first_unit(self, revision: str) -> EditWorld:
@@ -433,6 +435,10 @@ def check_edit(request: EditRequest) -> CheckedEdit:
         raise InputError(f"A spot cannot be changed by {request.way!r}; choose {' or '.join(WAYS)}.")
     if not HASH_PATTERN.fullmatch(request.mask):
         raise InputError("A changed world needs a mask of what is to change; upload it first.")
+    if request.light and not HASH_PATTERN.fullmatch(request.light):
+        raise InputError(
+            "The light of a changed world is not a file that was uploaded; upload it first, or leave it out."
+        )
     if request.prompt and request.way == "remove":
         raise InputError("Removing shows what is behind, so a prompt has no effect on it; leave it out, or repaint.")
     presets.check_prompt(request.preset, request.prompt)
