@@ -19,10 +19,9 @@ from bpy.props import (
 )
 
 from .folding import STEPS, property_of
-from .kit import Camera, CameraError, heading_pitch_roll
+from .kit import FOV_ASSUMED_RAD, Camera, CameraError, heading_pitch_roll
 from .path.frames import QUALITIES
 from .photo.camera import photo_camera, photo_path_of, set_photo_camera
-from .photo.exif import DEFAULT_FOV_RAD
 from .service.presets import preset_status
 from .session import session
 from .world.light import switch_light
@@ -348,7 +347,7 @@ LIVE = {
     "fov_x": of_camera(
         lambda camera: camera.fov_x,
         "fov_x_rad",
-        DEFAULT_FOV_RAD,
+        FOV_ASSUMED_RAD,
         name="Field of View",
         description="Horizontal field of view of the photo",
         subtype="ANGLE",

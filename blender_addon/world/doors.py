@@ -18,7 +18,7 @@ from ..service import jobs, preferences
 from ..service.job_scene import JobScene
 from ..service.jobs import answer_steps, frame_names, upload_world
 from ..service.requests import JobOrigin, known_request
-from ..service.unfinished import offer_unfinished
+from ..service.unfinished import job_task
 from ..session import session
 from ..shot.takes import stored_shot
 from ..tasks import JobError, Steps, Succeeded, Task
@@ -68,13 +68,8 @@ def build_from_frame(context: bpy.types.Context) -> Task:
     steps = jobs.world_steps(
         preferences.connection(), frame, "photo", asked, job_scene.folder_of("worlds", name), origin
     )
-    return Task(
-        BUILD_TITLE,
-        steps,
-        apply_second(job_scene, first, f"Beyond, frame {frame.stem}", asked.seed, asked.prompt),
-        on_saved=job_scene.follow_saved_file,
-        on_failed=offer_unfinished,
-    )
+    finish = apply_second(job_scene, first, f"Beyond, frame {frame.stem}", asked.seed, asked.prompt)
+    return job_task(job_scene, BUILD_TITLE, steps, finish)
 
 
 def apply_second(

@@ -56,48 +56,27 @@ class Camera:
     """[4, 4], OpenCV axes, metres."""
 
     def __post_init__(self) -> None:
-        for name in ("width", "height"):
-            size = getattr(self, name)
+        self._set_frame(self.width, self.height, self.intrinsics)
+        object.__setattr__(self, "camera_to_world", _checked_pose(self.camera_to_world))
+
+    def _set_frame(self, width: int, height: int, intrinsics: NDArray[np.float64]) -> None:
+        for name, size in (("width", width), ("height", height)):
             if not 1 <= size <= MAX_SIZE or int(size) != size:  # NaN is not within
                 raise CameraError(f"the camera's {name} is {_said(size)}; give a whole number from 1 to {MAX_SIZE}")
             object.__setattr__(self, name, int(size))
-        intrinsics = _frozen(self.intrinsics, (3, 3), "intrinsics")
-        pose = _frozen(self.camera_to_world, (4, 4), "camera_to_world")
-        if intrinsics[0, 0] <= 0 or intrinsics[1, 1] <= 0:
+        intrinsics = _frozen(intrinsics, (3, 3), "intrinsics")
+        numbers = intrinsics.ravel().tolist()
+        focal = min(numbers[0], numbers[4])
+        if focal <= 0:
             raise CameraError("the camera's focal length is not positive; give fx and fy above 0 pixels")
-        if np.abs(intrinsics).max() > MAX_INTRINSIC or min(intrinsics[0, 0], intrinsics[1, 1]) < MIN_FOCAL:
+        if max(map(abs, numbers)) > MAX_INTRINSIC or focal < MIN_FOCAL:
             raise CameraError(
                 f"the camera's intrinsics are beyond any lens; give focal lengths from {MIN_FOCAL:g} pixels and no "
                 f"number over {MAX_INTRINSIC:g}"
             )
-        if np.abs(pose).max() > MAX_METRES:
-            raise CameraError(f"the camera's pose holds numbers over {MAX_METRES:g}; give metres nearer to the photo")
-        if intrinsics[1, 0] or not np.array_equal(intrinsics[2], (0, 0, 1)):
+        if numbers[3] or numbers[6:] != [0, 0, 1]:
             raise CameraError("the camera's intrinsics are not [[fx, s, cx], [0, fy, cy], [0, 0, 1]]")
-        rotation = pose[:3, :3]
-        if (
-            np.abs(rotation.T @ rotation - np.eye(3)).max() > _ROTATION_TOLERANCE
-            or np.linalg.det(rotation) < 0
-            or np.abs(pose[3] - (0, 0, 0, 1)).max() > 1e-5
-        ):
-            raise CameraError(
-                "the camera's pose is not a rotation and a translation; free it of scale, shear and mirroring"
-            )
         object.__setattr__(self, "intrinsics", intrinsics)
-        object.__setattr__(self, "camera_to_world", pose)
-
-    @classmethod
-    def from_fov_x(
-        cls, width: int, height: int, fov_x_rad: float, camera_to_world: ArrayLike | None = None
-    ) -> "Camera":
-        """Camera with square pixels and a centred axis whose frame is `fov_x_rad` wide (0 < fov < pi)."""
-        if not 0 < fov_x_rad < math.pi:
-            raise CameraError(
-                f"a field of view of {math.degrees(fov_x_rad):g} degrees is impossible; give 1 to 179 degrees"
-            )
-        focal = width / 2 / math.tan(fov_x_rad / 2)
-        intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-        return cls(width, height, intrinsics, np.eye(4) if camera_to_world is None else camera_to_world)
 
     @classmethod
     def from_blender(cls, matrix_world: ArrayLike, intrinsics: ArrayLike, width: int, height: int) -> "Camera":
@@ -161,25 +140,47 @@ class Camera:
         directions = pixels @ to_world[:, :2].T + to_world[:, 2]
         return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
 
+    def placed(
+        self,
+        heading_rad: float = 0.0,
+        pitch_rad: float = 0.0,
+        roll_rad: float = 0.0,
+        position: ArrayLike = (0.0, 0.0, 0.0),
+    ) -> "Camera":
+        """The same lens by its heading, pitch, roll (radians) and position (metres).
+
+        Heading counts counter-clockwise from +X seen from above, positive pitch looks up, positive roll turns the
+        camera clockwise as seen from behind it.
+        """
+        pose = np.eye(4)
+        pose[:3, :3] = (
+            _rotation_about(2, heading_rad) @ LEVEL @ _rotation_about(0, pitch_rad) @ _rotation_about(2, roll_rad)
+        )
+        pose[:3, 3] = position
+        return Camera(self.width, self.height, self.intrinsics, pose)
+
     def resized(self, width: int, height: int) -> "Camera":
         """The same frame at another resolution."""
-        scale = np.diag([width / self.width, height / self.height, 1.0])
-        return Camera(width, height, scale @ self.intrinsics, self.camera_to_world)
+        return self.scaled(width, height, width / self.width, height / self.height)
 
-    def key(self) -> tuple[float, ...]:
-        """What the camera is compared and hashed by: size, intrinsics and pose rounded to 1e-6, no -0."""
-        return self._key
+    def scaled(self, width: int, height: int, across: float, down: float) -> "Camera":
+        """A frame of another size from the same top left corner on, with so many times as many pixels to a length."""
+        camera = object.__new__(Camera)
+        camera._set_frame(width, height, np.array([[across], [down], [1.0]]) * self.intrinsics)
+        object.__setattr__(camera, "camera_to_world", self.camera_to_world)  # it was checked
+        return camera
 
     @cached_property
-    def _key(self) -> tuple[float, ...]:
+    def key(self) -> tuple[float, ...]:
+        """What the camera is compared and hashed by: size, intrinsics and pose rounded to 1e-6, no -0."""
         numbers = np.concatenate([self.intrinsics.ravel(), self.camera_to_world.ravel()])
         return (self.width, self.height, *(numbers.round(6) + 0.0).tolist())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Camera) and self.key() == other.key()
+        return isinstance(other, Camera) and self.key == other.key
 
     def __hash__(self) -> int:
-        return hash(self.key())
+        return hash(self.key)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON value: {"width", "height", "intrinsics": 3 lists, "camera_to_world": 4 lists, OpenCV axes}."""
@@ -204,33 +205,28 @@ class Camera:
 def placed_camera(
     width: int,
     height: int,
-    fov_x_rad: float | None = None,
+    fov_x_rad: float,
     *,
-    intrinsics: ArrayLike | None = None,
     heading_rad: float = 0.0,
     pitch_rad: float = 0.0,
     roll_rad: float = 0.0,
     position: ArrayLike = (0.0, 0.0, 0.0),
 ) -> Camera:
-    """Camera by its field of view (or `intrinsics`), heading, pitch, roll (radians) and position (metres).
+    """Camera with square pixels and a centred axis whose frame is `fov_x_rad` wide (0 < fov < pi), and its place.
 
-    Heading counts counter-clockwise from +X seen from above, positive pitch looks up, positive roll turns the
-    camera clockwise as seen from behind it. Raises `CameraError`.
+    The place is as in `Camera.placed`. Raises `CameraError`.
     """
-    pose = np.eye(4)
-    pose[:3, :3] = (
-        _rotation_about(2, heading_rad) @ LEVEL @ _rotation_about(0, pitch_rad) @ _rotation_about(2, roll_rad)
-    )
-    pose[:3, 3] = position
-    if intrinsics is not None:
-        return Camera(width, height, intrinsics, pose)
-    if fov_x_rad is None:
-        raise CameraError("the camera has neither a field of view nor intrinsics; give one of them")
-    return Camera.from_fov_x(width, height, fov_x_rad, pose)
+    if not 0 < fov_x_rad < math.pi:
+        raise CameraError(
+            f"a field of view of {math.degrees(fov_x_rad):g} degrees is impossible; give 1 to 179 degrees"
+        )
+    focal = width / 2 / math.tan(fov_x_rad / 2)
+    intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    return Camera(width, height, intrinsics, np.eye(4)).placed(heading_rad, pitch_rad, roll_rad, position)
 
 
 def heading_pitch_roll(camera: Camera) -> tuple[float, float, float]:
-    """Heading, pitch, roll in radians: the inverse of `placed_camera`.
+    """Heading, pitch, roll in radians: the inverse of `Camera.placed`.
 
     A camera that looks straight up or down has no heading of its own: its roll is then called 0.
     """
@@ -309,6 +305,23 @@ def _said(value: object) -> str:
         return f"{value:.6g}" if isinstance(value, float) else str(value)[:40]
     except ValueError:
         return "far too large"
+
+
+def _checked_pose(camera_to_world: ArrayLike) -> NDArray[np.float64]:
+    """A read-only copy of a pose [4, 4]; CameraError if it is none."""
+    pose = _frozen(camera_to_world, (4, 4), "camera_to_world")
+    if np.abs(pose).max() > MAX_METRES:
+        raise CameraError(f"the camera's pose holds numbers over {MAX_METRES:g}; give metres nearer to the photo")
+    rotation = pose[:3, :3]
+    if (
+        np.abs(rotation.T @ rotation - np.eye(3)).max() > _ROTATION_TOLERANCE
+        or np.linalg.det(rotation) < 0
+        or np.abs(pose[3] - (0, 0, 0, 1)).max() > 1e-5
+    ):
+        raise CameraError(
+            "the camera's pose is not a rotation and a translation; free it of scale, shear and mirroring"
+        )
+    return pose
 
 
 def _frozen(values: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.float64]:

@@ -43,8 +43,11 @@ class WarpedViews:
         stacked = pad(image.float()[None]).expand(len(grid), -1, -1, -1)
         return F.grid_sample(stacked, grid, align_corners=False).to(image.dtype) * self.known[:, None]
 
-    def sample_bytes(self, image: np.ndarray) -> np.ndarray:
-        """uint8 [h, w] or [h, w, C] that covers the source's frame, as they see it: [N, H, W(, C)], 0 in holes."""
+    def sample_bytes(self, image: np.ndarray, threads: int | None = None) -> np.ndarray:
+        """uint8 [h, w] or [h, w, C] that covers the source's frame, as they see it: [N, H, W(, C)], 0 in holes.
+
+        threads: as in `warp_to_views`.
+        """
         layers = np.ascontiguousarray(image.reshape(*image.shape[:2], -1))
         if self.known.device.type != "cpu":
             planes = torch.from_numpy(layers).to(self.known.device).permute(2, 0, 1).float()
@@ -60,24 +63,35 @@ class WarpedViews:
             lambda frame, top, bottom: sample_bytes(
                 layers, coords[frame], known[frame], top, bottom, self.sphere, sampled[frame]
             ),
+            threads,
         )
         return sampled.reshape(*self.known.shape, *image.shape[2:])
 
 
 def warp_to_views(
-    source: Panorama | View, targets: Sequence[Camera], device: torch.device | str = "cpu"
+    source: Panorama | View,
+    targets: Sequence[Camera],
+    device: torch.device | str = "cpu",
+    threads: int | None = None,
 ) -> WarpedViews:
     """Where each target (all of one size) sees the surfaces that `source` saw; see `warp_to_view`.
 
-    The source's mesh is made once and kept as long as the source lives.
+    The source's mesh is made once and kept as long as the source lives. threads: on a processor, as many as torch uses
+    if it is None; small frames take less of the processor on one.
     """
     device = torch.device(device)
-    warp = _warp_on_cpu if device.type == "cpu" else _warp_in_torch
-    distance, coords = warp(source, targets, device)
-    return WarpedViews(distance, distance > 0, coords, isinstance(source, Panorama))
+    is_sphere = isinstance(source, Panorama)
+    if device.type == "cpu":
+        distance, coords = _warp_on_cpu(source, targets, threads)
+        # in NumPy: torch would wake its threads, which wait busily for more
+        return WarpedViews(distance, torch.from_numpy(distance.numpy() > 0), coords, is_sphere)
+    distance, coords = _warp_in_torch(source, targets, device)
+    return WarpedViews(distance, distance > 0, coords, is_sphere)
 
 
-def _warp_on_cpu(source, targets: Sequence[Camera], device) -> tuple[torch.Tensor, torch.Tensor]:
+def _warp_on_cpu(
+    source: Panorama | View, targets: Sequence[Camera], threads: int | None
+) -> tuple[torch.Tensor, torch.Tensor]:
     from .rasterizing_cpu import draw, resolve  # slow to import
 
     surface, frame = surface_of(source), _SourceFrame(source)
@@ -112,13 +126,14 @@ def _warp_on_cpu(source, targets: Sequence[Camera], device) -> tuple[torch.Tenso
             coords[number],
         )
 
-    _in_bands(len(targets), height, warp)
+    _in_bands(len(targets), height, warp, threads)
     return torch.from_numpy(distance), torch.from_numpy(coords)
 
 
-def _in_bands(frames: int, height: int, work: Callable[[int, int, int], None]) -> None:
-    """Calls work(frame, top, bottom) for bands of rows that cover all frames, on as many threads as torch uses."""
-    threads = torch.get_num_threads()
+def _in_bands(frames: int, height: int, work: Callable[[int, int, int], None], threads: int | None) -> None:
+    """Calls work(frame, top, bottom) for bands of rows that cover all frames, on so many threads, or as many as torch
+    uses."""
+    threads = threads or torch.get_num_threads()
     each = 1 if threads == 1 else min(height, -(-2 * threads // frames))
     edges = np.linspace(0, height, each + 1).astype(int).tolist()
     bands = [(number, *rows) for number in range(frames) for rows in itertools.pairwise(edges)]

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.models.joining import ShownFrame, mixed, share_of_second
-from lookbeyond.models.warping import WarpedViews, warp_to_views
+from lookbeyond.models.warping import warp_to_views
 
+from . import pixels
 from .findings import WatchedFrame
 
 WATCHED_WIDTH = 128
@@ -79,10 +80,8 @@ def watch_frames(panorama: Panorama, views: Sequence[View]) -> list[WatchedFrame
     for frame, expected, flicker in zip(
         small, _expected(panorama, [frame.camera for frame in small]), flickers, strict=True
     ):
-        reference, distance, texel_px = expected
-        known = distance > 0
-        off_px = np.maximum(TEXELS * texel_px, np.float32(OFF * frame.camera.width))
-        misaligned, contradicted = _compare(frame, reference, distance, off_px) if frame.whole else (None, None)
+        misaligned, contradicted = _compare(frame, expected) if frame.whole else (None, None)
+        known = expected.distance > 0
         hole = 1 - float(np.count_nonzero(known)) / known.size
         photo = min(float(frame.photo), 1 - hole)
         frames.append(WatchedFrame(misaligned, contradicted, flicker, photo, 1 - hole - photo, hole))
@@ -111,17 +110,19 @@ class _Small:
     def of(cls, view: View) -> "_Small":
         width, height, part = _watched_size(view.camera)
         image, distance = (whole[: part[1], : part[0]] for whole in (view.colour, view.distance))
-        way = cv2.INTER_AREA if part[0] > width else cv2.INTER_LINEAR
-        colour = np.asarray(cv2.resize(image, (width, height), interpolation=way), np.uint8)
+        if part[0] > width:
+            lines = np.ascontiguousarray(view.colour).reshape(len(view.colour), -1)
+            colour = np.empty((height, width, 3), np.uint8)
+            pixels.shrink(lines, part[0] // width, colour.reshape(height, -1))
+        else:
+            colour = np.asarray(cv2.resize(image, (width, height)), np.uint8)
         soft = np.asarray(cv2.blur(colour, SMOOTH), np.uint8)
         half = (width // 2, height // 2)
         grey = cv2.resize(cv2.cvtColor(soft, cv2.COLOR_RGB2GRAY), half, interpolation=cv2.INTER_AREA)
         distance = np.asarray(cv2.resize(distance, half, interpolation=cv2.INTER_NEAREST), np.float32)
         distance[_steep(distance)] = 0
-        scale = np.array([[width / part[0]], [height / part[1]], [1]])
-        camera = Camera(width, height, scale * view.camera.intrinsics, view.camera.camera_to_world)
         return cls(
-            camera,
+            view.camera.scaled(width, height, width / part[0], height / part[1]),
             colour,
             soft,
             np.asarray(grey, np.uint8),
@@ -142,32 +143,42 @@ def _watched_size(camera: Camera) -> tuple[int, int, tuple[int, int]]:
     return WATCHED_WIDTH, height, (camera.width, camera.height)
 
 
-_coarse: "WeakKeyDictionary[Panorama, Panorama]" = WeakKeyDictionary()
+_coarse: "WeakKeyDictionary[Panorama, tuple[Panorama, NDArray[np.uint8]]]" = WeakKeyDictionary()
+"""By the panorama shrunk to SAMPLED_WIDTH: the same with a coarser distance, and [H, W, 4] its colour, made a little
+softer, and what the photo saw."""
 
 
-_Expected = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]
-"""Colour [h, w, 3], distance [h, w], 0 in holes, and `_texel_px`."""
+@dataclass(frozen=True, eq=False)
+class _Expected:
+    """What a panorama shows to a camera."""
+
+    colour: NDArray[np.uint8]
+    """[h, w, 3]"""
+    distance: NDArray[np.float32]
+    """[h, w], 0 in holes."""
+    texel_px: NDArray[np.float32]
+    """[h, w], of `_texel_px`."""
+    photo: NDArray[np.uint8]
+    """[h, w]: 255 where the photo saw it."""
+
+    def of(self, panorama: Panorama) -> ShownFrame:
+        behind = np.zeros(self.distance.shape, bool)
+        return ShownFrame(panorama, self.distance, behind, self.photo.astype(np.float32) / 255)
 
 
 def _expected(panorama: Panorama, cameras: Sequence[Camera]) -> Iterator[_Expected]:
     """What the panorama, and the one beyond it, shows to each camera."""
-    own = _expected_of(panorama, cameras)
     if panorama.beyond is None:
-        yield from (expected for expected, _ in own)
+        yield from _expected_of(panorama, cameras)
         return
     second, opening = panorama.beyond.panorama, panorama.beyond.opening
-    for camera, one, other in zip(cameras, own, _expected_of(second, cameras), strict=True):
-        share = share_of_second(camera, opening, _shown_frame(panorama, *one), _shown_frame(second, *other))
-        colour, distance, texel_px = (mixed(*parts, share) for parts in zip(one[0], other[0], strict=True))
-        yield colour, distance, texel_px
+    both = (_expected_of(each, cameras) for each in (panorama, second))
+    for camera, one, other in zip(cameras, *both, strict=True):
+        share = share_of_second(camera, opening, one.of(panorama), other.of(second))
+        yield _Expected(*(mixed(*parts, share) for parts in zip(vars(one).values(), vars(other).values(), strict=True)))
 
 
-def _shown_frame(panorama: Panorama, expected: _Expected, warped: WarpedViews) -> ShownFrame:
-    photo = warped.sample_bytes(panorama.shrunk(SAMPLED_WIDTH).from_photo)[0].astype(np.float32) / 255
-    return ShownFrame(panorama, expected[1], np.zeros(photo.shape, bool), photo)
-
-
-def _expected_of(panorama: Panorama, cameras: Sequence[Camera]) -> Iterator[tuple[_Expected, WarpedViews]]:
+def _expected_of(panorama: Panorama, cameras: Sequence[Camera]) -> Iterator[_Expected]:
     fine = panorama.shrunk(SAMPLED_WIDTH)
     if fine not in _coarse:
         step = max(1, fine.distance.shape[1] // (SURFACE_WIDTH if panorama.plate is None else FLAT_SURFACE_WIDTH))
@@ -176,36 +187,32 @@ def _expected_of(panorama: Panorama, cameras: Sequence[Camera]) -> Iterator[tupl
         picked = np.ascontiguousarray(fine.distance[step // 2 :: step, step // 2 :: step])
         # frames average what they show; a reference that picks single pixels loses the frame of a picture on the wall
         soft = np.asarray(cv2.GaussianBlur(fine.colour, (3, 3), FINER), np.uint8)
-        _coarse[fine] = replace(fine, colour=soft, distance=picked, plate=None, layout=None, beyond=None)
-    coarse = _coarse[fine]
+        coarse = replace(fine, distance=picked, plate=None, layout=None, beyond=None)
+        _coarse[fine] = coarse, np.dstack([soft, fine.from_photo])
+    coarse, layers = _coarse[fine]
     for first in range(0, len(cameras), AT_ONCE):
         some = cameras[first : first + AT_ONCE]
-        warped = warp_to_views(coarse, some)
-        pictures = zip(some, warped.sample_bytes(coarse.colour), warped.distance.numpy(), strict=True)
-        for place, (camera, colour, distance) in enumerate(pictures):
-            yield (colour, distance, _texel_px(panorama, camera, distance)), warped[place : place + 1]
+        warped = warp_to_views(coarse, some, threads=1)
+        parts = zip(some, warped.sample_bytes(layers, threads=1), warped.distance.numpy(), strict=True)
+        for camera, shown, distance in parts:
+            colour = np.asarray(cv2.cvtColor(shown, cv2.COLOR_RGBA2RGB), np.uint8)
+            yield _Expected(colour, distance, _texel_px(panorama, camera, distance), shown[..., 3])
 
 
 def _texel_px(panorama: Panorama, camera: Camera, distance: NDArray[np.float32]) -> NDArray[np.float32]:
     """Pixels of a camera, across its line of sight, that a pixel of the panorama covers: [h, w]; of a hole any."""
-    some = distance[::SPARSE, ::SPARSE]
-    offset = camera.position - panorama.position
-    rays = _rays(*distance.shape, camera.intrinsics.tobytes())[::SPARSE, ::SPARSE]
-    along = rays @ (camera.rotation.T @ offset).astype(np.float32)
-    # the law of cosines: how far the panorama's place is from what a pixel shows, in distances from the camera
-    nearness = 1 / np.maximum(some, np.float32(1e-3))
-    farther = np.sqrt(np.maximum(1 + (2 * along + np.float32(offset @ offset) * nearness) * nearness, 0))
-    pixels = np.float32(camera.intrinsics[0, 0] * 2 * math.pi / panorama.colour.shape[1]) * farther
-    return np.asarray(cv2.resize(pixels, distance.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+    offset = camera.rotation.T @ (camera.position - panorama.position)
+    size = camera.intrinsics[0, 0] * 2 * math.pi / panorama.colour.shape[1]
+    found = np.empty([-(-side // SPARSE) for side in distance.shape], np.float32)
+    to_rays = _to_rays(camera.intrinsics.tobytes())
+    pixels.texels(distance, to_rays, offset.astype(np.float32), np.float32(size), SPARSE, found)
+    return np.asarray(cv2.resize(found, distance.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 @functools.lru_cache(maxsize=8)
-def _rays(height: int, width: int, intrinsics: bytes) -> NDArray[np.float32]:
-    """[h, w, 3] unit directions of a camera's pixels, in its own axes."""
-    to_rays = np.linalg.inv(np.frombuffer(intrinsics).reshape(3, 3))
-    pixels = np.concatenate([_grid(height, width) + 0.5, np.ones((height, width, 1))], -1)
-    rays = pixels @ to_rays.T
-    return (rays / np.linalg.norm(rays, axis=-1, keepdims=True)).astype(np.float32)
+def _to_rays(intrinsics: bytes) -> NDArray[np.float32]:
+    """[3, 3], from pixels (column, row, 1) to rays one metre deep, in the camera's axes."""
+    return np.ascontiguousarray(np.linalg.inv(np.frombuffer(intrinsics).reshape(3, 3)), np.float32)
 
 
 def _away_from_holes(distance: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -224,30 +231,34 @@ def _steep(distance: NDArray[np.float32]) -> NDArray[np.bool_]:
 _NEIGHBOURS, _NEARBY = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
 
 
-def _compare(
-    frame: _Small, reference: NDArray[np.uint8], distance: NDArray[np.float32], off_px: NDArray[np.float32]
-) -> tuple[float | None, float | None]:
-    """`misaligned` and `contradicted` of a frame beside what it is to show [h, w, 3], where its distance is known."""
+def _compare(frame: _Small, expected: _Expected) -> tuple[float | None, float | None]:
+    """`misaligned` and `contradicted` of a frame beside what it is to show, where the distance of that is known."""
+    reference, distance = expected.colour, expected.distance
     judged = _away_from_holes(distance)
-    places = np.flatnonzero(judged)
-    if len(places) < LEAST_JUDGED * judged.size:
+    count = np.count_nonzero(judged)
+    if count < LEAST_JUDGED * judged.size:
         return None, None
-    few = places[:: min(EVERY, max(1, len(places) // 100))]
-    tone = np.median(frame.colour.reshape(-1, 3)[few].astype(np.int16) - reference.reshape(-1, 3)[few], 0)
+    tone = pixels.tone_between(frame.colour, reference, judged, min(EVERY, max(1, count // 100)))
     reference = np.asarray(cv2.add(reference, (*tone, 0)), np.uint8)
-    contradicted = np.count_nonzero(judged & _shows_other(frame.colour, reference)) / judged.size
+    other = _shows_other(frame.colour, reference, judged)
+    contradicted = 0.0 if other is None else np.count_nonzero(other) / judged.size
     # a coarse surface is not exact at edges of what stands in front
     inside = judged & (cv2.dilate(_steep(distance).view(np.uint8), _NEARBY) == 0)
+    off_px = np.maximum(TEXELS * expected.texel_px, np.float32(OFF * frame.camera.width))
     return _misaligned(frame, reference, inside, off_px), float(contradicted)
 
 
-def _shows_other(colour: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Pixels [h, w] whose colour is shown nowhere within a pixel of where it should be."""
+def _shows_other(
+    colour: NDArray[np.uint8], reference: NDArray[np.uint8], judged: NDArray[np.bool_]
+) -> NDArray[np.bool_] | None:
+    """Judged pixels [h, w] whose colour is shown nowhere within a pixel of where it should be; None for none at all."""
     near, shown = (cv2.blur(image, _NEIGHBOURS.shape) for image in (reference, colour))
+    if cv2.norm(near, shown, cv2.NORM_INF, judged.view(np.uint8)) < OTHER_COLOUR:
+        return None  # they are shown even where they should be
     beyond = cv2.max(
         cv2.subtract(shown, cv2.dilate(near, _NEIGHBOURS)), cv2.subtract(cv2.erode(near, _NEIGHBOURS), shown)
     )
-    return _largest(beyond) >= OTHER_COLOUR
+    return judged & (_largest(beyond) >= OTHER_COLOUR)
 
 
 def _misaligned(
@@ -259,14 +270,13 @@ def _misaligned(
     expected = np.asarray(cv2.blur(expected, SMOOTH), np.uint8)
     expected_grey = cv2.cvtColor(expected, cv2.COLOR_RGB2GRAY)
     slope = _slope(expected_grey)
-    textured = inside & (slope > TEXTURE)
-    countable = np.count_nonzero(textured)
+    before, shifted = np.zeros(inside.shape, np.uint8), np.empty(inside.shape, bool)
+    limits = np.float32(TEXTURE), np.float32(SHIFTED), np.float32(LEAST_DIFFERENCE)
+    countable, count = pixels.shifted(expected, frame.soft, slope, inside, off_px, *limits, before, shifted)
     if countable < LEAST_JUDGED * inside.size:
         return None
     countable = max(countable, LEAST_TEXTURED * inside.size)
-    before = _largest(cv2.absdiff(expected, frame.soft))
-    shifted = textured & (before >= np.maximum(SHIFTED * slope * off_px, LEAST_DIFFERENCE))
-    if np.count_nonzero(shifted) < LEAST_OFF * countable:
+    if count < LEAST_OFF * countable:
         return 0.0
     shown_grey = cv2.cvtColor(frame.soft, cv2.COLOR_RGB2GRAY)
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(expected_grey, shown_grey, None)
@@ -280,8 +290,10 @@ def _misaligned(
 
 def _slope(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Grey levels a pixel, [h, w]."""
-    across, down = (cv2.Sobel(grey, cv2.CV_32F, *axes, scale=1 / 8) for axes in ((1, 0), (0, 1)))
-    return np.asarray(cv2.blur(cv2.magnitude(across, down), SMOOTH), np.float32)
+    across, down = cv2.spatialGradient(grey)
+    slope = np.empty(grey.shape, np.float32)
+    pixels.lengths(across, down, np.float32(1 / 8), slope)
+    return np.asarray(cv2.blur(slope, SMOOTH), np.float32)
 
 
 def _largest(channels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -296,31 +308,25 @@ def _grid(height: int, width: int) -> NDArray[np.float32]:
     return np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
 
 
-def _flicker(before: _Small, after: _Small) -> float | None:
-    """Share of the surfaces that both frames show whose brightness differs."""
-    column, row, away = _project(after, before.camera)
-    there = cv2.remap(before.distance, column, row, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    same = (cv2.absdiff(there, away) < SAME_SURFACE * away) & (after.distance > 0)
-    shown = np.count_nonzero(same)
-    if shown < LEAST_JUDGED * same.size:
-        return None
-    was = cv2.remap(before.grey, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return float(np.count_nonzero(same & (cv2.absdiff(was, after.grey) >= FLICKER)) / shown)
-
-
 _HALF = np.array([[0.5], [0.5], [1.0]])
 
 
-def _project(frame: _Small, camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Where another camera of the same size sees a frame's surfaces: column, row (of half as many), distance [h, w]."""
-    own = frame.camera
-    rays = _rays(*frame.distance.shape, (_HALF * own.intrinsics).tobytes())
-    turn = camera.rotation.T @ own.rotation
-    offset = (camera.rotation.T @ (own.position - camera.position)).astype(np.float32)
-    points = (rays * frame.distance[..., None]) @ turn.T.astype(np.float32) + offset
-    depth = np.maximum(points[..., 2:], np.float32(1e-3))
-    seen = points @ (_HALF * camera.intrinsics).T.astype(np.float32)
-    # pixel centres lie at half-integers, but remap's at integers
-    column, row = np.moveaxis((seen[..., :2] / depth - np.float32(0.5)).astype(np.float32), -1, 0)
-    column[points[..., 2] <= 1e-3] = -1e4
-    return column, row, np.sqrt(np.einsum("hwc,hwc->hw", points, points))
+def _flicker(before: _Small, after: _Small) -> float | None:
+    """Share of the surfaces that both frames show whose brightness differs."""
+    own, other = after.camera, before.camera
+    to_rays = _to_rays((_HALF * own.intrinsics).tobytes())
+    to_pixels = _HALF * other.intrinsics
+    turn, offset = other.rotation.T @ own.rotation, other.rotation.T @ (own.position - other.position)
+    shown, changed = pixels.flicker(
+        after.distance,
+        after.grey,
+        to_rays,
+        before.distance,
+        before.grey,
+        (to_pixels @ turn @ to_rays).astype(np.float32),
+        (to_pixels @ offset).astype(np.float32),
+        (-turn.T @ offset).astype(np.float32),
+        np.float32(SAME_SURFACE),
+        FLICKER,
+    )
+    return changed / shown if shown >= LEAST_JUDGED * after.distance.size else None

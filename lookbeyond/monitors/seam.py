@@ -1,5 +1,7 @@
 """The seam of a panorama: the jump where its last column meets its first."""
 
+from weakref import WeakKeyDictionary
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +16,21 @@ BAND = 8
 """Rows that are judged together."""
 
 
+_jumps: "WeakKeyDictionary[Panorama, float]" = WeakKeyDictionary()
+
+
 def seam_jump(panorama: Panorama) -> float:
     """The jump across the wrap beside the jumps between the columns near it; about 1 where there is no seam.
+
+    It is measured once and kept as long as the panorama lives: every clip through it asks.
+    """
+    if panorama not in _jumps:
+        _jumps[panorama] = _measured(panorama)
+    return _jumps[panorama]
+
+
+def _measured(panorama: Panorama) -> float:
+    """`seam_jump`, from the pixels.
 
     A seam shows in every row, an edge of the place that stands there by chance in some: the panorama is cut into bands
     of rows, and the median over the bands counts, each weighted by what it covers of the sphere. A jump is what the
@@ -28,11 +43,6 @@ def seam_jump(panorama: Panorama) -> float:
     if step > 1:
         near = cv2.resize(near, (near.shape[1] // step, rows), interpolation=cv2.INTER_AREA)
     return _jump_in_the_middle(near)
-
-
-def jump_at_wrap(colour: NDArray[np.uint8]) -> float:
-    """`seam_jump` of an equirectangular picture [H, W, 3] at its own width."""
-    return _jump_in_the_middle(np.concatenate([colour[:, -NEIGHBOURS - 2 :], colour[:, : NEIGHBOURS + 2]], 1))
 
 
 def _jump_in_the_middle(near: NDArray) -> float:

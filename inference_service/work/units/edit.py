@@ -26,6 +26,8 @@ class EditWorld(ShotUnit, tag="edit", frozen=True, kw_only=True):
     world before it and some points of what it changed, as it was and as it is."""
 
     title = "Changed World"
+    unasked = ("revision", "beyond")
+    optional = ("prompt", "light")
     is_shared = True
 
     mask: str

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from inference_service.cli import local_run
-from lookbeyond.data.two_rooms import draw_two_rooms
 from lookbeyond.files import load_panorama, read_json, read_png, save_panorama
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.transforms import write_transforms
 from tests.lookbeyond.linking.test_linking import SEED, layout
 from tests.support.double import DoublePipeline, DoublePresets
 from tests.support.service import contents
+from tests.support.two_rooms import draw_two_rooms
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from functools import cache
 import numpy as np
 import pytest
 
-from lookbeyond.data.two_rooms import TwoRooms, draw_two_rooms
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.layout import RoomLayout, box_layout
@@ -18,6 +17,7 @@ from lookbeyond.linking.find import find_opening
 from lookbeyond.linking.judge import judge, linked, mirrored
 from lookbeyond.linking.match import match_worlds, pose_at, pose_of_camera
 from lookbeyond.linking.seen import shows_second
+from tests.support.two_rooms import TwoRooms, draw_two_rooms
 
 SEED = 100
 
