@@ -86,6 +86,15 @@ def write_light(path: Path, light: np.ndarray) -> None:
         OpenEXR.File(header, {"RGB": np.ascontiguousarray(light, np.float16)}).write(str(path))
 
 
+def read_light_file(path: Path) -> np.ndarray:
+    """The light that `write_light` wrote, float32 [H, W, 3]. Raises InputError that names the file."""
+    try:
+        with quiet_stderr():
+            return np.array(OpenEXR.File(str(path)).channels()["RGB"].pixels, np.float32)
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        raise InputError(f"The light {path} cannot be read ({one_line(error)}); build the world again.") from error
+
+
 @contextlib.contextmanager
 def exr_errors(path: Path) -> Iterator[None]:
     """Turn what OpenEXR reports of a file that it writes into `StorageError`."""

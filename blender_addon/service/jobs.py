@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..kit import (
     WORLD_FILES,
     WORLD_LAYERS,
+    WORLD_LIGHT,
     Client,
     EditRequest,
     Finished,
@@ -120,13 +121,15 @@ def edit_steps(
     folder_of: Callable[[str], Path],
     origin: JobOrigin,
 ) -> Steps:
-    """Steps that upload the world in a folder with a spot [H, W] of it and receive the changed world.
+    """Steps that upload the world in a folder, its light with it, and a spot [H, W], and receive the changed world.
 
-    `request` lacks only the hashes of both.
+    `request` lacks only the hashes of these.
     """
 
     def complete(client: Client) -> EditRequest:
-        return replace(request, world=upload_world(client, world), mask=_upload_mask(client, spot, MASK_FILE))
+        digests, mask = upload_world(client, world), _upload_mask(client, spot, MASK_FILE)
+        light = present_path(world / WORLD_LIGHT)
+        return replace(request, world=digests, mask=mask, light=client.upload(light) if light.is_file() else "")
 
     return job_steps(connect, "Sending the world", complete, folder_of, origin)
 

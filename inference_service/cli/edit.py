@@ -7,9 +7,10 @@ import click
 from inference_service.cli import options
 from inference_service.cli.local_run import LocalRun
 from inference_service.cli.world import ENTRIES
-from inference_service.wire.requests import EditRequest
+from inference_service.wire.requests import WORLD_LIGHT, EditRequest
 from inference_service.work.requests import check
 from inference_service.work.units.edit import MASK_FILE
+from lookbeyond.cards.card import load_cards, save_cards
 from lookbeyond.editing.edit import read_mask
 from lookbeyond.errors import InputError
 from lookbeyond.files import check_is_world, world_files
@@ -52,12 +53,17 @@ def edit(
     read_mask(mask)  # else what is wrong with it is said of its copy
     run = LocalRun(store)
 
+    def keep_cards(folder: Path) -> None:
+        if cards := load_cards(world):
+            save_cards(folder, cards)
+
     def make() -> None:
         files = {name: run.store.add_file(world / name) for name in world_files(world)}
         way = "remove" if remove else "repaint"
-        asked = EditRequest(files, run.store.add_file(mask), way, seed, preset, prompt)
+        light = run.store.add_file(world / WORLD_LIGHT) if (world / WORLD_LIGHT).is_file() else ""
+        asked = EditRequest(files, run.store.add_file(mask), way, seed, preset, prompt, light)
         unit = check(asked).first_unit(run.revision(preset))
         run.perform([unit])
-        run.deliver([unit], out, (*ENTRIES, MASK_FILE))
+        run.deliver([unit], out, (*ENTRIES, MASK_FILE), keep_cards)
 
     run.heal(make)

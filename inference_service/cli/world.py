@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from inference_service.cli import options
 from inference_service.cli.from_frame import check_is_frame, taken_frame
@@ -99,8 +100,8 @@ def world(
     if from_frame is not None:
         photos = _frame_alone(from_frame, photos, panorama, given)
     _check_sources(photos, panorama, cameras_file, [*given, *(["--prompt"] if settings["prompt"] else [])])
-    if masks and len(photos) != 1:
-        raise InputError("--cut takes things out of one PHOTO; leave it out with several, and with --panorama.")
+    if len(photos) != 1:
+        _check_for_one(bool(masks), bool(unseen), panorama)
     check_output_folder(out, ENTRIES)
     settings["unseen"] = unseen or ""
     run = LocalRun(store)
@@ -138,6 +139,20 @@ def world(
 
     run.heal(make)
     _report_made(out)
+
+
+def _check_for_one(is_cut: bool, has_unseen: bool, panorama: Path | None) -> None:
+    """Raise InputError for options that have no effect on several photos, or on a 360° picture."""
+    if is_cut:
+        raise InputError("--cut takes things out of one PHOTO; leave it out with several, and with --panorama.")
+    if has_unseen:
+        raise InputError(
+            "--unseen says how what one PHOTO does not show is drawn; around several, and in a 360° picture, it stays "
+            "as it was painted: leave it out."
+        )
+    width = click.get_current_context().get_parameter_source("width")
+    if panorama is not None and width is not ParameterSource.DEFAULT:
+        raise InputError("A 360° picture keeps its own size; leave --width out with --panorama.")
 
 
 def _stored_mask(run: LocalRun, mask: Path, photo: Photo) -> str:

@@ -122,6 +122,8 @@ class EditRequest:
     preset: str = "builtin"
     prompt: str = ""
     """What is to be there instead, of "repaint"; for presets that take a prompt."""
+    light: str = ""
+    """SHA-256 of the world's uploaded light, `WORLD_LIGHT`; the changed world gets it, too. Empty: it has none."""
 
 
 def _unmoved() -> list[list[float]]:

@@ -300,6 +300,10 @@ def check_edit(request: EditRequest) -> EditWorld:
         raise InputError(f"A spot cannot be changed by {request.way!r}; choose {' or '.join(WAYS)}.")
     if not HASH_PATTERN.fullmatch(request.mask):
         raise InputError("A changed world needs a mask of what is to change; upload it first.")
+    if request.light and not HASH_PATTERN.fullmatch(request.light):
+        raise InputError(
+            "The light of a changed world is not a file that was uploaded; upload it first, or leave it out."
+        )
     if request.prompt and request.way == "remove":
         raise InputError("Removing shows what is behind, so a prompt has no effect on it; leave it out, or repaint.")
     presets.check_prompt(request.preset, request.prompt)

@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 
 from inference_service.store.store import Store
-from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS
+from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, WORLD_LIGHT
 from inference_service.work.inputs import read_world
 from inference_service.work.pipeline import Callback, Pipelines
 from inference_service.work.unit import ShotUnit
 from inference_service.work.units.world import WORLD_WEIGHT
 from lookbeyond.editing.edit import points_of, read_mask, remove, repaint, spot_of, with_hole
-from lookbeyond.files import read_json, save_panorama, write_png
+from lookbeyond.errors import InputError
+from lookbeyond.files import read_json, read_light_file, save_panorama, write_light, write_png
+from lookbeyond.light.radiance import panorama_light
 from lookbeyond.monitors.seam import seam_jump
 
 WAYS = ("remove", "repaint")
@@ -25,7 +27,7 @@ class EditWorld(ShotUnit, tag="edit", frozen=True, kw_only=True):
 
     title = "Changed World"
     unasked = ("revision", "beyond")
-    optional = ("prompt",)
+    optional = ("prompt", "light")
     is_shared = True
 
     mask: str
@@ -33,6 +35,8 @@ class EditWorld(ShotUnit, tag="edit", frozen=True, kw_only=True):
     way: str
     seed: int
     prompt: str = ""
+    light: str = ""
+    """SHA-256 of the world's light; empty: it has none."""
 
     @property
     def weight(self) -> float:
@@ -40,11 +44,12 @@ class EditWorld(ShotUnit, tag="edit", frozen=True, kw_only=True):
 
     @property
     def input_files(self) -> set[str]:
-        return {self.mask, *self.world.values()}
+        return {self.mask, *self.world.values(), *([self.light] if self.light else [])}
 
     @property
     def outputs(self) -> dict[str, str]:
-        return {name: name for name in (*WORLD_FILES, *WORLD_LAYERS, MASK_FILE)}
+        light = [WORLD_LIGHT] if self.light else []
+        return {name: name for name in (*WORLD_FILES, *WORLD_LAYERS, MASK_FILE, *light)}
 
     def run(self, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
         callback(0.0, "Changing the world", None)
@@ -68,6 +73,12 @@ class EditWorld(ShotUnit, tag="edit", frozen=True, kw_only=True):
         about = {"seam_jump": round(seam_jump(changed), 3), "edits": self._edits(store, points)}
         save_panorama(output, changed, about)
         write_png(output / MASK_FILE, spot.astype(np.uint8) * 255)
+        if self.light:
+            light = read_light_file(store.read_file(self.light))
+            if light.shape[:2] != spot.shape:
+                raise InputError("The world's light has another size than its picture; build the world again.")
+            light[spot] = panorama_light(changed)[spot]
+            write_light(output / WORLD_LIGHT, light)
 
     def _edits(self, store: Store, points: list[list[float]]) -> list[dict[str, Any]]:
         """This edit after those that the world had."""

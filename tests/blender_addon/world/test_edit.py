@@ -178,3 +178,15 @@ def test_a_world_whose_picture_is_gone_says_so(world):
     shutil.rmtree(world.look_beyond.world_folder)
     with pytest.raises(RuntimeError, match="is missing"):
         bpy.ops.lookbeyond.paint_spot()
+
+
+def test_the_worlds_light_is_changed_with_it(part, world, service):
+    folder = part("results").absolute(world.look_beyond.world_folder)
+    paint(part, world)
+    bpy.ops.lookbeyond.remove_spot()
+    assert service.requests[-1].light == ""
+    bpy.ops.lookbeyond.use_world(index=0)
+    (folder / "panorama.exr").write_bytes(b"light")
+    paint(part, world)
+    bpy.ops.lookbeyond.remove_spot()
+    assert service.requests[-1].light and "panorama.exr" in service.uploads

@@ -9,6 +9,7 @@ from PIL import Image
 from inference_service.cli import local_run
 from inference_service.work import inputs, requests
 from lookbeyond import files
+from lookbeyond.cards.card import Card, load_cards, save_cards
 from lookbeyond.files import load_panorama, read_json, save_panorama
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.transforms import write_transforms
@@ -46,6 +47,20 @@ def test_a_new_world_differs_in_the_spot_alone(lookbeyond, tmp_path, way):
     assert np.array_equal(new.plate.colour, old.plate.colour) and new.to_json_dict() == old.to_json_dict()
     (step,) = read_json(tmp_path / "N/world.json")["edits"]
     assert step["way"] == way and ("seed" in step) == (way == "repaint")
+
+
+def test_cards_and_light_come_along(lookbeyond, tmp_path):
+    """The light but for the spot, in which that of the new picture is."""
+    picture = np.full((8, 4, 4), 200, np.uint8)
+    save_cards(tmp_path / "W", [Card(picture, np.array([2.0, 0.0, -1.6]), 0.5, 1.0, 3.0)])
+    light = np.full((*SPOT.shape, 3), 7.0, np.float32)
+    files.write_light(tmp_path / "W/panorama.exr", light)
+    for out in ("N", "N"):  # an earlier result with the same files is replaced
+        assert lookbeyond("edit", "W", "--mask", "spot.png", "--remove", "--out", out)[0] == 0
+    (card,) = load_cards(tmp_path / "N")
+    assert np.array_equal(card.picture, picture) and card.base[0] == 2
+    made = files.read_light_file(tmp_path / "N/panorama.exr")
+    assert (made[~SPOT] == 7).all() and made[SPOT].max() < 2
 
 
 def test_edits_follow_each_other(lookbeyond, tmp_path):

@@ -54,6 +54,12 @@ def test_what_does_not_fit_together_is_refused_in_a_sentence(lookbeyond, photos,
         (("world", "a.png", "--cameras", "photos.json", "--out", "W"), "one photo has no use for it"),
         (("world", *photos, "--cameras", "photos.json", "--out", "W", "--pitch", 3), "leave --fov-x"),
         (("world", *photos, "--cameras", "photos.json", "--out", "W", "--prompt", "a hall"), "and no prompt"),
+        (
+            ("world", *photos, "--cameras", "photos.json", "--out", "W", "--unseen", "plain"),
+            "--unseen says how what one",
+        ),
+        (("world", "--panorama", "a.png", "--out", "W", "--unseen", "plain"), "--unseen says how what one"),
+        (("world", "--panorama", "a.png", "--out", "W", "--width", 4096), "leave --width out with --panorama"),
         (("photos", "align", "a.png", "--out", "x.json"), "1 photos cannot be aligned"),
         (("photos", "align", "a.png", "a.png", "--out", "x.json"), "Two of the photos have the same name"),
     )
