@@ -2,7 +2,7 @@
 
     python benchmarks/doors.py [--rooms 0-11] [--worlds exact|photos|frame] [--pictures FOLDER]
 
-Two rooms are joined by a doorway (`lookbeyond.data.two_rooms`); a camera goes from one into the other, and what it
+Two rooms are joined by a doorway (`tests.support.two_rooms`); a camera goes from one into the other, and what it
 truly sees is known. Three pairs of worlds are joined:
 
 exact   both photographers' true panoramas, with true distances
@@ -24,7 +24,6 @@ import numpy as np
 from PIL import Image
 
 from lookbeyond.data.rooms import HELD_OUT_SEED
-from lookbeyond.data.two_rooms import TwoRooms, draw_two_rooms
 from lookbeyond.errors import InputError
 from lookbeyond.evaluation.metrics import psnr
 from lookbeyond.geometry.cameras import Camera, placed_camera
@@ -35,6 +34,7 @@ from lookbeyond.linking.find import find_opening
 from lookbeyond.linking.judge import linked
 from lookbeyond.pipelines.full_size import WarpedFrame, warp_frames
 from lookbeyond.pipelines.scene import ScenePipeline
+from tests.support.two_rooms import TwoRooms, draw_two_rooms
 
 WIDTH = 1024
 """Of the worlds, pixels."""

@@ -38,10 +38,11 @@ from lookbeyond.editing.unchanged import is_whole, latest_same
 from lookbeyond.errors import InputError
 from lookbeyond.evaluation.metrics import psnr
 from lookbeyond.evaluation.scenes import PATHS, Scene, held_out_room, to_bytes
-from lookbeyond.evaluation.straightness import spot_jump
+from lookbeyond.evaluation.straightness import jump_across
 from lookbeyond.files import load_panorama, save_panorama
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.keyframes import plan_shot
+from lookbeyond.geometry.layout import RoomLayout
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import equirectangular_directions, place_photo
 from lookbeyond.pipelines.scene import ScenePipeline
@@ -251,6 +252,28 @@ def draw(path: Path, case: Case, mask: np.ndarray, before: np.ndarray, after: np
     marked = np.where(outline[..., None], np.uint8([255, 0, 0]), before)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.vstack([image[window] for image in (marked, after, case.empty)])).save(path)
+
+
+def spot_jump(picture: np.ndarray, spot: np.ndarray, layout: RoomLayout, origin: np.ndarray) -> float:
+    """`border_jump` of a spot's edge: spot [H, W] of a panorama [H, W, 3], beside the jump between neighbours outside.
+
+    origin: [3], where the panorama was seen from.
+    """
+    height, width = spot.shape
+    away = cv2.GaussianBlur(spot.astype(np.float32), (0, 0), 2.0)
+    right, down = cv2.Sobel(away, cv2.CV_32F, 1, 0), cv2.Sobel(away, cv2.CV_32F, 0, 1)
+    edges = cv2.findContours(spot.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+    rays = equirectangular_directions(width, height).astype(np.float64)
+    borders = []
+    for u, v in np.concatenate(edges)[:, 0]:
+        aside = np.array([right[v, u], down[v, u]])
+        length = float(np.linalg.norm(aside))
+        if length < 1e-6 or not 4 < v < height - 5:
+            continue
+        # outwards: what is outside is known, as the photo is within its border
+        column, row = np.rint([u, v] - 4 * aside / length).astype(int)
+        borders.append((rays[v, u], rays[row, column % width]))
+    return jump_across(picture, borders, layout, origin)
 
 
 def main() -> None:

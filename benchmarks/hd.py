@@ -6,6 +6,8 @@
 Each build does the same in processes of its own, in turn, and the medians are printed with the processor seconds that
 they took: on a machine that others use, those say more. Without `--against` only this build runs. The world is a room
 of exact colour and distance, 4096 wide; each shot has a seed of its own, so that nothing of it is in the store.
+`--json docs/research/speed.json` keeps the rows from which the tables of speed.md are written
+(`python -m lookbeyond.evaluation.table docs/research/speed.md`).
 """
 
 import argparse
@@ -19,6 +21,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,8 +107,7 @@ class Build:
         world = load_panorama(self.world)
         path = cameras(100, 384, 256, 65.0, 0.8)
         wall, cpu = time.perf_counter(), time.process_time()
-        coverage = Coverage(world)
-        known = getattr(coverage, "known", coverage.share)  # the former build does not tell photo and invented apart
+        known = Coverage(world).known
         for camera in path:
             known(camera)
         return {"s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
@@ -278,25 +281,82 @@ def make_world(folder: Path) -> None:
     (folder.parent / "photo.json").write_text(json.dumps(scene.camera.to_dict()))
 
 
-def side_by_side(children: list[Child], title: str, repeats: int, *order) -> None:
-    """One line of the table: every build's median, and how many times as fast this one is."""
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: what every build took in the median."""
+
+    title: str
+    load: float
+    """Of the machine, when it was measured."""
+    builds: dict[str, dict[str, float]]
+    """By build, its medians: "s", "cpu_s" and whatever else the order answers."""
+
+    @property
+    def cells(self) -> list[str]:
+        """The title, each build, and how many times as fast the last one is: by the clock, by processor seconds."""
+        found = list(self.builds.values())
+        times = ""
+        if len(found) == 2:
+            times = f"{found[0]['s'] / found[1]['s']:.1f} times"
+            times += f" ({found[0]['cpu_s'] / found[1]['cpu_s']:.1f})" if found[1]["cpu_s"] else ""
+        return [self.title, *map(self._text, found), times, f"{self.load:.1f}"]
+
+    @staticmethod
+    def _text(medians: dict[str, float]) -> str:
+        text = f"{medians['s']:.3g} s"
+        text += f" ({medians['cpu_s']:.3g} of processors)" if medians["cpu_s"] else ""
+        if "peak_gb" in medians:
+            text += f", {medians['peak_gb']:.2f} GB, time to come off by {medians['eta_error']:.0%}"
+        return text
+
+
+def side_by_side(children: list[Child], title: str, repeats: int, *order) -> Row:
+    """What every build takes for an order, in turn."""
     answers: dict[str, list[dict]] = {child.name: [] for child in children}
     for _ in range(repeats):
         for child in children:
             answers[child.name].append(child.ask(*order))
-    cells = []
-    for name, given in answers.items():
-        medians = {key: statistics.median(one[key] for one in given) for key in given[0]}
-        cells.append((name, medians))
-    text = "; ".join(
-        f"{name} " + ", ".join(f"{key} {value:.3g}" for key, value in found.items()) for name, found in cells
-    )
-    if len(cells) == 2:
-        former, now = (found for _, found in cells)
-        text += f"; {former['s'] / now['s']:.1f} times as fast"
-        text += f" ({former['cpu_s'] / now['cpu_s']:.1f} by processor seconds)" if now["cpu_s"] else ""
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
-    print(f"| {title} | {text} | load {load:.1f} |", flush=True)
+    builds = {
+        name: {key: statistics.median(one[key] for one in given) for key in given[0]} for name, given in answers.items()
+    }
+    row = Row(title, os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan, builds)
+    print("| " + " | ".join(row.cells) + " |", flush=True)
+    return row
+
+
+def keep(path: Path, table: str, rows: Sequence[Row]) -> None:
+    """Put rows into a table of a JSON file, in the place of earlier ones of the same title."""
+    known = json.loads(path.read_text("utf-8")) if path.exists() else {"tables": {}}
+    head = ["", *rows[0].builds, "", "load"]
+    old = {cells[0]: cells for cells in known["tables"].get(table, [])[1:]}
+    known["tables"][table] = [head, *(old | {row.title: row.cells for row in rows}).values()]
+    path.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def orders_of(parts: Sequence[str]) -> dict[str, list[tuple]]:
+    """By table: title, how often if not as often as asked, and the order to a build with its arguments."""
+    warps = [
+        ("`warp_to_views`, 1920 x 1080, from a world of 4096", 0, "warp", "world"),
+        ("the same from an anchor of 1920 x 1080", 0, "warp", "anchor"),
+    ]
+    colours = [("the colours of a path of 100 cameras, in the add-on", 0, "colours")]
+    shots = []
+    for part, shot in SHOTS.items():
+        of, frames, width, height, *_ = shot
+        if part in parts:
+            made = ", a world from a photo" if of == "made" else ""
+            shots.append((f"{frames} frames {width} x {height}{made}, warm", 0, "shot", *shot))
+    long = [(f"{frames} frames 96 x 64", 1, "shot", "world", frames, 96, 64, 65.0, 0.8) for frames in (100, 3000)]
+    first = [
+        ("from the start of the service", 0, "first_world", 0.0),
+        ("of a service that was started 30 s before", 0, "first_world", 30.0),
+    ]
+    return {
+        "warp": warps * ("warp" in parts) + colours * ("colours" in parts),
+        "shots": shots,
+        "long": long * ("long" in parts),
+        "first": first * ("cold" in parts),
+    }
 
 
 def main() -> None:
@@ -305,6 +365,7 @@ def main() -> None:
     parser.add_argument("--parts", default=",".join(PARTS[:-1]))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--world", type=Path, help="a world of an earlier run, with photo.png and photo.json beside it")
+    parser.add_argument("--json", type=Path, help="a file that keeps the rows, beside those of other parts")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -321,22 +382,10 @@ def main() -> None:
             make_world(world)
         builds = ([("former", options.against.resolve())] if options.against else []) + [("now", ROOT)]
         children = [Child(name, build, world, Path(scratch) / name) for name, build in builds]
-        if "warp" in parts:
-            side_by_side(children, "warp_to_views, 1920 x 1080, from a world of 4096", options.repeats, "warp", "world")
-            side_by_side(children, "warp_to_views, 1920 x 1080, from an anchor", options.repeats, "warp", "anchor")
-        if "colours" in parts:
-            side_by_side(children, "the colours of a path of 100 cameras, in the add-on", options.repeats, "colours")
-        for part, shot in SHOTS.items():
-            if part in parts:
-                of, frames, width, height, *_ = shot
-                title = f"{frames} frames {width} x {height}{', a world from a photo' * (of == 'made')}, warm"
-                side_by_side(children, title, options.repeats, "shot", *shot)
-        if "long" in parts:
-            for frames in (100, 3000):
-                side_by_side(children, f"{frames} frames 96 x 64", 1, "shot", "world", frames, 96, 64, 65.0, 0.8)
-        if "cold" in parts:
-            side_by_side(children, "first world, from the start of the service", options.repeats, "first_world", 0.0)
-            side_by_side(children, "first world, a service started 30 s ago", options.repeats, "first_world", 30.0)
+        for table, orders in orders_of(parts).items():
+            rows = [side_by_side(children, title, once or options.repeats, *order) for title, once, *order in orders]
+            if options.json and rows:
+                keep(options.json, table, rows)
         for child in children:
             child.close()
 

@@ -26,7 +26,7 @@ from lookbeyond.evaluation.judge_path import shoot
 from lookbeyond.evaluation.scenes import held_out_room
 from lookbeyond.files import save_frames
 from lookbeyond.geometry.cameras import Camera, placed_camera
-from lookbeyond.geometry.keyframes import anchor_seed, plan_shot, reach
+from lookbeyond.geometry.keyframes import Reach, anchor_seed, plan_shot
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.monitors.findings import LIMITS, Finding, findings
 from lookbeyond.monitors.frames import watch_frames
@@ -95,7 +95,7 @@ def more_shots(pipeline: ScenePipeline, room: int, true: Panorama, made: Panoram
 def _way(panorama: Panorama, kind: str, heading_rad: float) -> list[Camera]:
     """Half a turn, or a straight walk as far as the panorama reaches, up to 1.5 m."""
     direction = np.array([math.cos(heading_rad), math.sin(heading_rad), 0.0])
-    length = min(1.5, reach(panorama, direction) - 1e-3) if kind == "walk" else 0.0
+    length = min(1.5, Reach(panorama).free(direction) - 1e-3) if kind == "walk" else 0.0
     return [
         placed_camera(
             WIDTH,

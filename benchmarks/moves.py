@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from lookbeyond.errors import InputError
 from lookbeyond.evaluation.scenes import SHARP_WIDTH, Scene, held_out_room
-from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
+from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 from lookbeyond.geometry.coverage import Coverage
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.pipelines.scene import ScenePipeline
@@ -63,7 +63,7 @@ def preset_cameras(kind: str, world: Panorama, lens: Camera) -> list[Camera]:
 
     def is_free(move) -> bool:
         places = world.position + move.samples() @ turn.T / REACH_SHARE
-        return all(coverage.too_far(place) <= 0 for place in places)
+        return all(coverage.reach.too_far(place) <= 0 for place in places)
 
     move = frame.longest_move(MOST_M, is_free)
     places = world.position + move.samples(25) @ turn.T
@@ -75,9 +75,7 @@ def preset_cameras(kind: str, world: Panorama, lens: Camera) -> list[Camera]:
             step = target - place
             pitch = math.atan2(step[2], math.hypot(step[0], step[1]))
         ahead = math.atan2(step[1], step[0])
-        cameras.append(
-            placed_camera(*SIZE, intrinsics=lens.intrinsics, heading_rad=ahead, pitch_rad=pitch, position=place)
-        )
+        cameras.append(lens.placed(ahead, pitch, position=place))
     return cameras
 
 

@@ -7,7 +7,7 @@ beside plain functions. A module lists the classes it defines in `CLASSES`; all 
 
 import bpy
 
-from . import command_line, file_events, heartbeat, icons, menus, properties, translations
+from . import command_line, file_events, handlers, heartbeat, icons, menus, properties, translations
 from .exchange import operators as exchange_operators
 from .path import operators as path_operators
 from .path import panel as path_panel
@@ -59,11 +59,10 @@ CLASSES = (
     )
     + status_panel.LAST_CLASSES
 )
-PARTS = (
-    *(properties, menus, background, rendered, watch, sequence),
-    *(heartbeat, price_watch, file_events, command_line, translations),
-)
-"""Modules that register more than classes: properties, menus, handlers, the command, translations."""
+HANDLED = (background, rendered, watch, sequence, file_events)
+"""Modules with application handlers, in `HANDLERS`."""
+PARTS = (properties, menus, watch, heartbeat, price_watch, command_line, translations)
+"""Modules that register more than that: properties, menus, timers, the command, translations."""
 
 
 def register() -> None:
@@ -71,12 +70,17 @@ def register() -> None:
         bpy.utils.register_class(cls)
     for part in PARTS:
         part.register()
+    for module in HANDLED:
+        handlers.add(module.HANDLERS)
 
 
 def unregister() -> None:
     session.close(keep_service=preferences.addon_preferences().keep_service)
+    for module in reversed(HANDLED):
+        handlers.remove(module.HANDLERS)
     for part in reversed(PARTS):
         part.unregister()
+    rendered.forget_renders()
     icons.clear()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -8,7 +8,6 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import handlers
 from .made import forget_deleted
 from .marks import is_local
 from .moved import forget_moved, moved_results, present_path
@@ -136,11 +135,3 @@ HANDLERS = {
 }
 if bpy.app.version >= (4, 3, 0):
     HANDLERS["blend_import_post"] = imported
-
-
-def register() -> None:
-    handlers.add(HANDLERS)
-
-
-def unregister() -> None:
-    handlers.remove(HANDLERS)

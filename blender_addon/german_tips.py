@@ -52,6 +52,11 @@ TIPS = {
         "Zu einem guten Blick auf den 3D-Cursor, auf den sie am Ende schaut"
     ),
     "Where the way to the 3D cursor begins": "Wo der Weg zum 3D-Cursor beginnt",
+    "The door between two worlds is where the 3D cursor is, this large; else the service looks for it": (
+        "Die Tür zwischen zwei Welten ist am 3D-Cursor und so groß; sonst sucht der Dienst sie"
+    ),
+    "The door's width in metres": "Breite der Tür in Metern",
+    "The door's height above the floor in metres": "Höhe der Tür über dem Boden in Metern",
     "Metres that a planned move keeps from walls and things": (
         "Abstand einer geplanten Fahrt zu Wänden und Dingen, in Metern"
     ),

@@ -12,11 +12,6 @@ from .service.prices import size_text
 from .session import session
 
 
-def chosen_reason(entries: bpy.types.bpy_prop_collection, index: int, kind: str) -> str:
-    """Why nothing can be done with the chosen entry of a list; empty if there is one."""
-    return "" if 0 <= index < len(entries) else f"There is no {kind} in the list"
-
-
 class FolderOperator(PollWithReason):
     """Loads results from a folder that the artist chooses."""
 

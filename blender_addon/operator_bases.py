@@ -5,11 +5,13 @@ calls them (`EXEC_DEFAULT`, the default of bpy.ops), like Blender's own render o
 """
 
 import time
+from pathlib import Path
 
 import bpy
 
 from . import heartbeat
 from .marks import is_local
+from .results import absolute
 from .service import preferences
 from .session import session
 from .tasks import RunningTask, Task
@@ -48,6 +50,22 @@ class PollWithReason:
         if reason:
             cls.poll_message_set(reason)
         return not reason
+
+
+class OnPhoto(PollWithReason):
+    """Works on the placed photo."""
+
+    @classmethod
+    def reason(cls, context):
+        return super().reason(context) if context.scene.look_beyond.photo_camera else "Place a photo first"
+
+
+class OnWorld(PollWithReason):
+    """Works on the scene's world."""
+
+    @classmethod
+    def reason(cls, context):
+        return super().reason(context) if context.scene.look_beyond.world_folder else "Build a world first"
 
 
 class ServiceOperator(PollWithReason):
@@ -98,16 +116,33 @@ class ServiceOperator(PollWithReason):
         return True
 
 
-class WorldOperator(ServiceOperator):
-    """Works on the scene's world, without the service."""
+class WorldOperator(OnWorld, ServiceOperator):
+    """Works on the scene's world in a task, without the service."""
 
     needs_connection = False
 
-    @classmethod
-    def reason(cls, context):
-        if not context.scene.look_beyond.world_folder:
-            return "Build a world first"
-        return super().reason(context)
+
+class FileOperator(ServiceOperator):
+    """Asks for a file in the window, then runs in the background."""
+
+    def suggested_name(self, context: bpy.types.Context) -> str:
+        """Of the file; empty: the one chosen last."""
+        return ""
+
+    def invoke(self, context, event):
+        self.chosen_in_window = True
+        if name := self.suggested_name(context):
+            self.filepath = name
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        if getattr(self, "chosen_in_window", False):  # called by the file browser
+            return ServiceOperator.invoke(self, context, None)
+        return super().execute(context)
+
+    def path(self) -> Path:
+        return absolute(self.filepath)
 
 
 class ConsoleReporter:

@@ -27,6 +27,7 @@ class StepPanel(SidebarPanel):
         result, icon = self.result(context.scene)
         header.label(text=self.bl_label)
         if body is not None:
+            body.use_property_split, body.use_property_decorate = True, False
             self.draw_body(body, context)
         elif result:
             row = header.row()
@@ -47,6 +48,13 @@ class StepPanel(SidebarPanel):
     def draw_body(self, layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         """Draw what the open step shows."""
         raise NotImplementedError
+
+
+def draw_closed(layout: bpy.types.UILayout, name: str, text: str) -> bpy.types.UILayout | None:
+    """Draw the heading of a part that is closed until the artist opens it; where to draw the rest if it is open."""
+    heading, body = layout.panel(name, default_closed=True)
+    heading.label(text=text)
+    return body
 
 
 def draw_wrapped(column: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:

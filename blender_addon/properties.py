@@ -19,10 +19,9 @@ from bpy.props import (
 )
 
 from .folding import STEPS, property_of
-from .kit import Camera, CameraError, heading_pitch_roll
+from .kit import FOV_ASSUMED_RAD, Camera, CameraError, heading_pitch_roll
 from .path.frames import QUALITIES
 from .photo.camera import photo_camera, photo_path_of, set_photo_camera
-from .photo.exif import DEFAULT_FOV_RAD
 from .service.presets import preset_status
 from .session import session
 from .world.light import switch_light
@@ -247,6 +246,16 @@ class LookBeyondScene(bpy.types.PropertyGroup):
         description="End the scene's frame range where a planned move ends",
         default=True,
     )
+    door_at_cursor: BoolProperty(
+        name="Door at 3D Cursor",
+        description="The door between two worlds is where the 3D cursor is, this large; else the service looks for it",
+    )
+    door_width: FloatProperty(
+        name="Width (m)", description="The door's width in metres", default=0.9, min=0.2, max=20.0
+    )
+    door_height: FloatProperty(
+        name="Height (m)", description="The door's height above the floor in metres", default=2.05, min=0.2, max=20.0
+    )
     steps: FloatProperty(
         name="Steps",
         description="Denoising steps per frame, as a percentage of the preset's number. Fewer are faster, more are"
@@ -338,7 +347,7 @@ LIVE = {
     "fov_x": of_camera(
         lambda camera: camera.fov_x,
         "fov_x_rad",
-        DEFAULT_FOV_RAD,
+        FOV_ASSUMED_RAD,
         name="Field of View",
         description="Horizontal field of view of the photo",
         subtype="ANGLE",

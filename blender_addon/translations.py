@@ -137,6 +137,8 @@ GERMAN = {
     "Go to 3D Cursor": "Zum 3D-Cursor gehen",
     "End on 3D Cursor": "Auf dem 3D-Cursor enden",
     "Clearance (m)": "Abstand (m)",
+    "Door at 3D Cursor": "Tür am 3D-Cursor",
+    "Width (m)": "Breite (m)",
     "Speed (m/s)": "Tempo (m/s)",
     "Turning Speed": "Drehtempo",
     "Range Ends with It": "Bereich endet mit ihr",

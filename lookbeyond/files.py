@@ -71,7 +71,7 @@ def write_distance(path: Path, distance: np.ndarray) -> None:
     Uncompressed: ZIP takes five to ten times as long, and finds a twentieth to spare in the last bits of distances.
     """
     header = {"compression": OpenEXR.NO_COMPRESSION, "type": OpenEXR.scanlineimage}
-    with _exr_errors(path):
+    with exr_errors(path):
         OpenEXR.File(header, {"Y": np.ascontiguousarray(distance, np.float32)}).write(str(path))
 
 
@@ -82,12 +82,12 @@ def write_light(path: Path, light: np.ndarray) -> None:
         "type": OpenEXR.scanlineimage,
         "chromaticities": (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290),
     }
-    with _exr_errors(path):
+    with exr_errors(path):
         OpenEXR.File(header, {"RGB": np.ascontiguousarray(light, np.float16)}).write(str(path))
 
 
 @contextlib.contextmanager
-def _exr_errors(path: Path) -> Iterator[None]:
+def exr_errors(path: Path) -> Iterator[None]:
     """Turn what OpenEXR reports of a file that it writes into `StorageError`."""
     with storage_errors(path), quiet_stderr():
         try:

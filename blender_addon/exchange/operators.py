@@ -1,12 +1,10 @@
 """Operators that export to other programs and import from them."""
 
-from pathlib import Path
-
 import bpy
 from bpy.props import EnumProperty, StringProperty
 
-from ..operator_bases import NOT_REMEMBERED, ServiceOperator, WorldOperator
-from ..results import absolute, file_name
+from ..operator_bases import NOT_REMEMBERED, FileOperator, WorldOperator
+from ..results import file_name
 from . import camera_import, export, splats
 
 UNITS = (
@@ -16,30 +14,6 @@ UNITS = (
     ("ft", "Feet", ""),
     ("in", "Inches", ""),
 )
-
-
-class FileOperator(ServiceOperator):
-    """Asks for a file in the window, then runs in the background."""
-
-    needs_connection = False
-
-    def suggested_name(self, context: bpy.types.Context) -> str:
-        return ""
-
-    def invoke(self, context, event):
-        self.chosen_in_window = True
-        if name := self.suggested_name(context):
-            self.filepath = name
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
-
-    def execute(self, context):
-        if getattr(self, "chosen_in_window", False):  # called by the file browser
-            return ServiceOperator.invoke(self, context, None)
-        return super().execute(context)
-
-    def path(self) -> Path:
-        return absolute(self.filepath)
 
 
 class ExportWorld(FileOperator, WorldOperator, bpy.types.Operator):
@@ -69,6 +43,7 @@ class ExportCameraMove(FileOperator, bpy.types.Operator):
     bl_idname = "lookbeyond.export_camera_move"
     bl_label = "Export Camera Move"
 
+    needs_connection = False
     filepath: StringProperty(subtype="FILE_PATH", options=NOT_REMEMBERED)
     unit: EnumProperty(name="Unit", description="The file's unit of length", items=UNITS)
     up: EnumProperty(
@@ -92,6 +67,7 @@ class ImportCameraMove(FileOperator, bpy.types.Operator):
     bl_idname = "lookbeyond.import_camera_move"
     bl_label = "Import Camera Move"
 
+    needs_connection = False
     filepath: StringProperty(subtype="FILE_PATH", options=NOT_REMEMBERED)
     unit: EnumProperty(name="Unit", description="The file's unit of length; USD files state their own", items=UNITS)
 

@@ -1,7 +1,7 @@
 """Adds a camera path: a curve that starts at the photo's camera, and a camera that follows it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import bpy
@@ -114,11 +114,11 @@ def choose_move(
         return fitting.move(length_m)
     if world is None:
         return fitting.move(1.0 if kind == "WALK_TO" else DEFAULT_LENGTH_M)
-    coverage, pivot = world.coverage, world.panorama.position
+    reach, pivot = world.coverage.reach, world.panorama.position
 
     def is_free(move: Move) -> bool:
         places = start.position + move.samples() @ rotation.T / REACH_SHARE
-        return all(coverage.too_far(pivot + turned @ (place - pivot)) <= 0 for place in places)
+        return all(reach.too_far(pivot + turned @ (place - pivot)) <= 0 for place in places)
 
     return fitting.longest_move(1.0 if kind == "WALK_TO" else MAX_LENGTH_M, is_free)
 
@@ -127,20 +127,30 @@ def follow_curve(
     camera: bpy.types.Object, curve: bpy.types.Object, look_along: bool, ends: Sequence[int], ease: bool
 ) -> None:
     """Let the camera run along the curve between two frames."""
-    follow = camera.constraints.new("FOLLOW_PATH")
-    follow.target = curve
-    follow.use_fixed_location = True
+    follow = keyed_follow(camera, curve, dict(zip(ends, (0.0, 1.0), strict=True)))
     follow.forward_axis, follow.up_axis = "TRACK_NEGATIVE_Z", "UP_Y"
     follow.use_curve_follow = look_along
-    for frame, factor in zip(ends, (0.0, 1.0), strict=True):
-        follow.offset_factor = factor
-        follow.keyframe_insert("offset_factor", frame=frame)
     for fcurve in fcurves_of(camera):
         for point in fcurve.keyframe_points:
             point.interpolation = "BEZIER" if ease else "LINEAR"
 
 
-def add_target(context: bpy.types.Context, camera: bpy.types.Object, location: Vector, size: float) -> None:
+def keyed_follow(
+    camera: bpy.types.Object, curve: bpy.types.Object, shares: Mapping[int, float]
+) -> bpy.types.Constraint:
+    """A constraint that puts the camera onto the curve; `shares` of its length by frame, which are keyed."""
+    follow = camera.constraints.new("FOLLOW_PATH")
+    follow.target = curve
+    follow.use_fixed_location = True
+    for frame, share in shares.items():
+        follow.offset_factor = share
+        follow.keyframe_insert("offset_factor", frame=frame)
+    return follow
+
+
+def add_target(
+    context: bpy.types.Context, camera: bpy.types.Object, location: Sequence[float], size: float
+) -> bpy.types.Object:
     """Let the camera look at a new empty; location and size in Blender units."""
     target = bpy.data.objects.new("Look Beyond Target", None)
     target.empty_display_size = size
@@ -149,6 +159,7 @@ def add_target(context: bpy.types.Context, camera: bpy.types.Object, location: V
     track = camera.constraints.new("TRACK_TO")
     track.target = target
     track.track_axis, track.up_axis = "TRACK_NEGATIVE_Z", "UP_Y"
+    return target
 
 
 def path_start(scene: bpy.types.Scene, context: bpy.types.Context) -> Camera:

@@ -5,7 +5,7 @@ import bpy
 from ..folding import has_path
 from ..known import HOLE, INVENTED, PHOTO
 from ..listed import shortened
-from ..panel_bases import StepPanel, draw_wrapped
+from ..panel_bases import StepPanel, draw_closed, draw_wrapped
 from ..world.stage import shows_known
 from .checker import path_checker
 from .frames import scene_frames
@@ -38,8 +38,6 @@ class PathPanel(StepPanel, bpy.types.Panel):
         return f"{shortened(scene.camera.name)}, {len(scene_frames(scene))} fr.", 0
 
     def draw_body(self, layout, context):
-        layout.use_property_split = True
-        layout.use_property_decorate = False
         draw_moves(layout)
         if context.scene.look_beyond.world_folder:
             draw_planned(layout, context.scene.look_beyond)
@@ -70,8 +68,7 @@ def draw_moves(layout: bpy.types.UILayout) -> None:
 
 def draw_planned(layout: bpy.types.UILayout, settings) -> None:
     """Draw a button for each purpose of a planned move, and what it may do."""
-    header, body = layout.panel("look_beyond_planned", default_closed=True)
-    header.label(text="Planned Move")
+    body = draw_closed(layout, "look_beyond_planned", "Planned Move")
     if body is None:
         return
     column = body.column(align=True)

@@ -19,12 +19,12 @@ from ..service.job_scene import JobScene
 from ..service.jobs import answer_steps, upload_world
 from ..tasks import JobError, Steps, Succeeded, Task
 from ..undo import undoable
-from ..viewports import local_collection, select_only
+from ..viewports import select_only
 from ..world.info import read_world_info
 from ..world.nodes import world_rotation_rad
 from ..world.variants import check_world_files
 from . import watch
-from .add import add_curve, add_shot_camera, fcurves_of, path_start
+from .add import add_curve, add_shot_camera, add_target, fcurves_of, keyed_follow, path_start
 from .checker import path_checker
 from .frames import shot_size
 
@@ -140,16 +140,9 @@ def add_planned(
     curve = add_curve(context, points - points[0], count)
     curve.location = points[0]
     camera = add_shot_camera(context, name, settings.photo_camera, path_start(scene, context))
-    follow = camera.constraints.new("FOLLOW_PATH")
-    follow.target = curve
-    follow.use_fixed_location = True
     keyed = sorted({*range(0, count, KEYED), count - 1})
-    for number in keyed:
-        follow.offset_factor = float(planned.way[number])
-        follow.keyframe_insert("offset_factor", frame=first + number)
-    target = bpy.data.objects.new("Look Beyond Target", None)
-    target.empty_display_size = 0.1 / unit_m
-    local_collection(context).objects.link(target)
+    keyed_follow(camera, curve, {first + number: float(planned.way[number]) for number in keyed})
+    target = add_target(context, camera, targets[0], 0.1 / unit_m)
     for number in keyed:
         target.location = targets[number]
         target.keyframe_insert("location", frame=first + number)
@@ -158,9 +151,6 @@ def add_planned(
             point.interpolation = "BEZIER"
             point.handle_left_type = point.handle_right_type = "AUTO_CLAMPED"
         fcurve.update()
-    track = camera.constraints.new("TRACK_TO")
-    track.target = target
-    track.track_axis, track.up_axis = "TRACK_NEGATIVE_Z", "UP_Y"
     scene.camera = camera
     select_only(context, curve)
     path_checker.invalidate()

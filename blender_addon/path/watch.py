@@ -3,7 +3,6 @@
 import bpy
 from bpy.app.handlers import persistent
 
-from .. import handlers
 from ..cameras import metres_per_unit
 from ..viewports import viewport_areas
 from ..world.stage import shows_known
@@ -123,14 +122,12 @@ HANDLERS = {
 
 
 def register() -> None:
-    handlers.add(HANDLERS)
     if not bpy.app.background:
         for function, when in ((draw, "POST_VIEW"), (draw_words, "POST_PIXEL")):
             _handles.append(bpy.types.SpaceView3D.draw_handler_add(function, (), "WINDOW", when))
 
 
 def unregister() -> None:
-    handlers.remove(HANDLERS)
     if bpy.app.timers.is_registered(beat):
         bpy.app.timers.unregister(beat)
     while _handles:

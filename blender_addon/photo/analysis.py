@@ -7,7 +7,7 @@ from pathlib import Path
 
 import bpy
 
-from ..kit import CameraFindings, PhotoFindings, Progress, ServiceError, heading_pitch_roll
+from ..kit import CameraFindings, PhotoFindings, Progress, ServiceError, fov_x_assumed, heading_pitch_roll
 from ..results import absolute
 from ..service import preferences
 from ..service.job_scene import JobScene
@@ -16,7 +16,6 @@ from ..session import session
 from ..tasks import UNREACHABLE, Connected, Event, ServiceStopped, Steps, Succeeded, Task
 from ..undo import push_undo_step
 from .camera import linked_reason, photo_camera, set_photo_camera
-from .exif import default_fov_x_rad
 from .quality import faces_warning
 
 UNCHANGED_RAD = 1e-4
@@ -81,7 +80,7 @@ def apply_angles(scene: bpy.types.Scene, findings: CameraFindings) -> bool:
     photo = scene.look_beyond.photo_camera.data.look_beyond
     _, pitch_rad, roll_rad = heading_pitch_roll(camera)
     angles = (
-        ("fov_x", "Field of view", findings.fov_x, camera.fov_x - default_fov_x_rad(photo.width, photo.height)),
+        ("fov_x", "Field of view", findings.fov_x, camera.fov_x - fov_x_assumed(photo.width, photo.height)),
         ("pitch", "Pitch", findings.pitch, pitch_rad),
         ("roll", "Roll", findings.roll, roll_rad),
     )
@@ -105,7 +104,7 @@ def forget_angles(scene: bpy.types.Scene) -> None:
     """Set the angles that `apply_angles` found to what is assumed without it."""
     photo = scene.look_beyond.photo_camera.data.look_beyond
     assumed = {
-        "fov_x_rad": default_fov_x_rad(photo.width, photo.height),
+        "fov_x_rad": fov_x_assumed(photo.width, photo.height),
         "pitch_rad": 0.0,
         "roll_rad": 0.0,
     }

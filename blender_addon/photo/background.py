@@ -3,7 +3,6 @@
 import bpy
 from bpy.app.handlers import persistent
 
-from .. import handlers
 from ..made import is_in, made_objects
 from ..marks import is_local, mark_of
 from ..results import absolute
@@ -71,11 +70,3 @@ def photo_image(placed: bpy.types.Object) -> bpy.types.Image | None:
 
 
 HANDLERS = {"depsgraph_update_post": scene_changed}
-
-
-def register() -> None:
-    handlers.add(HANDLERS)
-
-
-def unregister() -> None:
-    handlers.remove(HANDLERS)

@@ -6,7 +6,7 @@ import bpy
 import numpy as np
 
 from ..cameras import camera_of, matrix_world_of, metres_per_unit
-from ..kit import Camera, heading_pitch_roll, placed_camera
+from ..kit import Camera, heading_pitch_roll
 
 
 def photo_path_of(data: bpy.types.Camera) -> str:
@@ -77,13 +77,10 @@ def set_photo_camera(
     position = np.array(camera.position)
     if height_m is not None:
         position[2] = height_m
-    moved = placed_camera(
-        camera.width,
-        camera.height,
-        intrinsics=camera.intrinsics,
-        heading_rad=heading if heading_rad is None else heading_rad,
-        pitch_rad=pitch if pitch_rad is None else pitch_rad,
-        roll_rad=roll if roll_rad is None else roll_rad,
-        position=position,
+    moved = camera.placed(
+        heading if heading_rad is None else heading_rad,
+        pitch if pitch_rad is None else pitch_rad,
+        roll if roll_rad is None else roll_rad,
+        position,
     )
     placed.matrix_world = matrix_world_of(moved, metres_per_unit(scene))

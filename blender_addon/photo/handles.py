@@ -66,7 +66,7 @@ class HandleDragging(PhotoPicking):
     def draw_handles(self, context) -> None:
         handles = self.handles(context)
         for number in range(0, len(handles), 2):
-            self.draw_points(context, handles[number : number + 2], True)
+            self.draw_points(context, handles[number : number + 2])
 
     def modal(self, context, event):
         if event.type in ("RET", "NUMPAD_ENTER") and event.value == "PRESS":
@@ -98,9 +98,9 @@ class HandleDragging(PhotoPicking):
         return {"PASS_THROUGH"}
 
 
-def pixels_property(name: str, description: str, number: int) -> Any:
+def pixels_property(description: str, number: int) -> Any:
     """A property for a number of pixels."""
-    return FloatVectorProperty(name=name, description=description, size=2 * number, options={"SKIP_SAVE"})
+    return FloatVectorProperty(name="Ends", description=description, size=2 * number, options={"SKIP_SAVE"})
 
 
 class AdjustHorizon(HandleDragging, bpy.types.Operator):
@@ -111,7 +111,7 @@ class AdjustHorizon(HandleDragging, bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
     status_text = "Drag the two handles onto the horizon"
 
-    ends: pixels_property("Ends", "Two pixels on the photo's horizon: x, y, x, y", 2)
+    ends: pixels_property("Two pixels on the photo's horizon: x, y, x, y", 2)
 
     def handles(self, context) -> list[Pixel]:
         camera = photo_camera(context.scene)
@@ -138,7 +138,7 @@ class AlignLines(HandleDragging, bpy.types.Operator):
             ("LEVEL", "Level Edges", "Two parallel edges that run away from you, such as floorboards: sets the pitch"),
         ),
     )
-    ends: pixels_property("Ends", "Pixels of the photo, two on each edge: x, y, x, y, ...", 4)
+    ends: pixels_property("Pixels of the photo, two on each edge: x, y, x, y, ...", 4)
 
     @property
     def status_text(self) -> str:

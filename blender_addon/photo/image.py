@@ -8,7 +8,6 @@ import numpy as np
 from ..kit import PhotoTags, as_shown, changes_pixels
 from ..marks import find_marked, is_local, mark_of, set_marks
 from ..results import absolute, as_stored
-from .exif import Exif
 from .quality import MEASURED_SIDE_PX, quality_warnings
 
 MAKER = "photo"
@@ -20,7 +19,7 @@ class PhotoError(ValueError):
     """A photo that cannot be placed; the message names it and the remedy."""
 
 
-def load_photo(path: Path, exif: Exif) -> bpy.types.Image:
+def load_photo(path: Path, tags: PhotoTags) -> bpy.types.Image:
     """The photo as an image datablock of the add-on, upright. Raises `PhotoError`.
 
     Images that the artist has loaded from the same file are left alone, and so is paint on the add-on's own.
@@ -42,7 +41,7 @@ def load_photo(path: Path, exif: Exif) -> bpy.types.Image:
         if not image.users:
             bpy.data.images.remove(image)
         raise
-    return converted(image, path, exif.tags) if changes_pixels(exif.tags) else image
+    return converted(image, path, tags) if changes_pixels(tags) else image
 
 
 def find_photo_image(path: Path) -> bpy.types.Image | None:
@@ -84,14 +83,20 @@ def photo_warnings(image: bpy.types.Image, focal_35mm: float) -> list[str]:
     return quality_warnings(colours, max(width, height), focal_35mm)
 
 
+def pixels_of(image: bpy.types.Image) -> np.ndarray:
+    """Pixels float32 [height, width, channels], from below."""
+    width, height = image.size[0], image.size[1]
+    pixels = np.empty(width * height * image.channels, np.float32)
+    image.pixels.foreach_get(pixels)
+    return pixels.reshape(height, width, image.channels)
+
+
 def small_pixels(image: bpy.types.Image, width: int, height: int) -> np.ndarray:
     """Pixels float32 [height, width, channels], from below, of a scaled copy; the image stays as it is."""
     small = image.copy()
     try:
         small.scale(width, height)
-        pixels = np.empty(small.size[0] * small.size[1] * small.channels, np.float32)
-        small.pixels.foreach_get(pixels)
-        return pixels.reshape(small.size[1], small.size[0], small.channels)
+        return pixels_of(small)
     finally:
         bpy.data.images.remove(small)
 
@@ -105,11 +110,7 @@ def converted(image: bpy.types.Image, path: Path, tags: PhotoTags) -> bpy.types.
         return known
     if image.is_float:
         image.colorspace_settings.is_data = True  # the file's own numbers
-    width, height = image.size[0], image.size[1]
-    pixels = np.empty(width * height * image.channels, np.float32)
-    image.pixels.foreach_get(pixels)
-    pixels = pixels.reshape(height, width, image.channels)[::-1]
-    shown = as_shown(pixels, tags, levels=65535 if image.is_float else 255)[::-1]
+    shown = as_shown(pixels_of(image)[::-1], tags, levels=65535 if image.is_float else 255)[::-1]
     copy = bpy.data.images.new(f"{image.name} upright", shown.shape[1], shown.shape[0], alpha=True)
     copy.pixels.foreach_set((shown / np.float32(255)).ravel())
     copy.pack()

@@ -77,7 +77,7 @@ class EndPicking(PhotoPicking):
         return self.begin(context, f"Click {where} that is {size}  |  Esc: cancel")
 
     def draw_handles(self, context) -> None:
-        self.draw_points(context, self.clicks, True)
+        self.draw_points(context, self.clicks)
 
     def execute(self, context):
         try:

@@ -8,7 +8,7 @@ from bpy.props import EnumProperty, FloatProperty, StringProperty
 
 from .. import heartbeat
 from ..kit import CameraError
-from ..operator_bases import IMAGE_GLOB, NOT_REMEMBERED, PollWithReason, ServiceOperator, refuse
+from ..operator_bases import IMAGE_GLOB, NOT_REMEMBERED, OnPhoto, PollWithReason, ServiceOperator, refuse
 from ..results import absolute, output_folder
 from ..service import preferences
 from ..session import session
@@ -219,15 +219,7 @@ class UseRender(PollWithReason, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class PhotoOperator(PollWithReason):
-    """Works on the placed photo."""
-
-    @classmethod
-    def reason(cls, context):
-        return "" if context.scene.look_beyond.photo_camera else "Place a photo first"
-
-
-class LookThroughPhoto(PhotoOperator, bpy.types.Operator):
+class LookThroughPhoto(OnPhoto, bpy.types.Operator):
     """Make the photo's camera the scene's camera and look through it"""
 
     bl_idname = "lookbeyond.look_through_photo"
@@ -298,7 +290,7 @@ class UndoAngles(PollWithReason, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class UsePhotoResolution(PhotoOperator, bpy.types.Operator):
+class UsePhotoResolution(OnPhoto, bpy.types.Operator):
     """Set the scene's resolution to that of the photo"""
 
     bl_idname = "lookbeyond.use_photo_resolution"
@@ -313,7 +305,7 @@ class UsePhotoResolution(PhotoOperator, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class PhotoPlane(PhotoOperator, bpy.types.Operator):
+class PhotoPlane(OnPhoto, bpy.types.Operator):
     """Show the photo on a plane that fills its camera's frame"""
 
     bl_idname = "lookbeyond.photo_plane"

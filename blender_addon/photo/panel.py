@@ -6,7 +6,7 @@ from pathlib import Path
 import bpy
 
 from ..listed import shortened
-from ..panel_bases import StepPanel, draw_wrapped
+from ..panel_bases import StepPanel, draw_closed, draw_wrapped
 from ..properties import LookBeyondCamera
 from .background import photo_image
 from .beside import cameras_beside, direction_text
@@ -32,8 +32,6 @@ class PhotoPanel(StepPanel, bpy.types.Panel):
 
     def draw_body(self, layout, context):
         settings = context.scene.look_beyond
-        layout.use_property_split = True
-        layout.use_property_decorate = False
         row = layout.row()
         row.scale_y = 1.0 if settings.photo_camera is not None else 1.4
         row.operator("lookbeyond.place_photo", icon="IMAGE_DATA", text="Place Photo…")
@@ -57,8 +55,7 @@ class PhotoPanel(StepPanel, bpy.types.Panel):
         draw_known_length(layout, settings, "lookbeyond.measure_height")
         draw_beside(layout, context.scene)
         draw_notes(layout, context, settings.photo_camera.data.look_beyond)
-        heading, body = layout.panel("look_beyond_like_photo", default_closed=True)
-        heading.label(text="Scene Like the Photo")
+        body = draw_closed(layout, "look_beyond_like_photo", "Scene Like the Photo")
         if body is not None:
             row = body.row(align=True)
             row.operator("lookbeyond.look_through_photo", text="View")

@@ -71,8 +71,8 @@ class PhotoPicking(PollWithReason):
     def cancel(self, context: bpy.types.Context) -> None:
         self.end(context, "CANCELLED")
 
-    def draw_points(self, context: bpy.types.Context, pixels: list[tuple[float, float]], line: bool) -> None:
-        """Draw a ring at each pixel and, if wanted, the line through two of them."""
+    def draw_points(self, context: bpy.types.Context, pixels: list[tuple[float, float]]) -> None:
+        """Draw a ring at each pixel, and the line through two of them."""
         import gpu
         from gpu_extras.batch import batch_for_shader
 
@@ -85,7 +85,7 @@ class PhotoPicking(PollWithReason):
         shader.uniform_float("lineWidth", 2.5)
         shader.uniform_float("color", (1.0, 0.75, 0.1, 1.0))
         gpu.state.blend_set("ALPHA")
-        if line and len(places) == 2:
+        if len(places) == 2:
             ahead = (places[1] - places[0]) * 0.4
             ends = [(places[0] - ahead).to_tuple(), (places[1] + ahead).to_tuple()]
             batch_for_shader(shader, "LINES", {"pos": [(x, y, 0) for x, y in ends]}).draw(shader)

@@ -6,13 +6,12 @@ from pathlib import Path
 import bpy
 
 from ..cameras import matrix_world_of, metres_per_unit
-from ..kit import placed_camera, why_no_photo
+from ..kit import PhotoTags, fov_x_assumed, fov_x_of_focal, placed_camera, read_tags, why_no_photo
 from ..made import made_objects, remember_made
 from ..results import absolute, as_stored
 from ..viewports import local_collection, select_only
 from .background import photo_image, set_photo_background
 from .camera import own_lens
-from .exif import Exif, default_fov_x_rad, fov_x_rad_of_focal, read_exif
 from .image import PhotoError, load_photo, photo_warnings
 
 CAMERA_DISPLAY_M = 0.25
@@ -41,10 +40,10 @@ def place_photo(
     gets this one. Raises `PhotoError`.
     """
     try:
-        exif = read_exif(path)
+        tags = read_tags(path)
     except OSError as error:
         raise PhotoError(f"The photo {path} cannot be opened ({error.strerror}): choose an image file.") from None
-    if reason := why_no_photo(exif.tags):
+    if reason := why_no_photo(tags):
         raise PhotoError(f"{path.name} {reason}.")
     scene = context.scene
     placed = find_photo_camera(scene, path)
@@ -52,10 +51,10 @@ def place_photo(
         placed = replaces
         placed.name = placed.data.name = f"Photo {path.stem}"
     former = None if placed is None else photo_image(placed)
-    image = load_photo(path, exif)
+    image = load_photo(path, tags)
     width, height = image.size[0], image.size[1]
-    fov_x_assumed = not (fov_x_rad or focal_35mm or exif.focal_35mm)
-    fov_x_rad, message = field_of_view(fov_x_rad, focal_35mm, exif, width, height)
+    is_assumed = not (fov_x_rad or focal_35mm or tags.focal_35mm)
+    fov_x_rad, message = field_of_view(fov_x_rad, focal_35mm, tags, width, height)
     unit_m = metres_per_unit(scene)
     angles = {"heading_rad": heading_rad, "pitch_rad": pitch_rad or 0.0, "roll_rad": roll_rad or 0.0}
     camera = placed_camera(width, height, fov_x_rad, position=(0, 0, height_m), **angles)
@@ -66,9 +65,9 @@ def place_photo(
     photo = data.look_beyond
     photo.photo_path, photo.width, photo.height = as_stored(path), width, height
     photo.people, photo.looked_at = "", False
-    photo.fov_x_assumed, photo.pitch_assumed, photo.roll_assumed = fov_x_assumed, pitch_rad is None, roll_rad is None
+    photo.fov_x_assumed, photo.pitch_assumed, photo.roll_assumed = is_assumed, pitch_rad is None, roll_rad is None
     photo.angle_notes = photo.found_angles = ""
-    photo.warnings = "\n".join(photo_warnings(image, focal_35mm or exif.focal_35mm))
+    photo.warnings = "\n".join(photo_warnings(image, focal_35mm or tags.focal_35mm))
     placed.matrix_world = matrix_world_of(camera, unit_m)
     set_photo_background(data, image, former, scene)
 
@@ -102,17 +101,17 @@ def add_camera(context: bpy.types.Context, name: str) -> bpy.types.Object:
     return camera
 
 
-def field_of_view(fov_x_rad: float, focal_35mm: float, exif: Exif, width: int, height: int) -> tuple[float, str]:
+def field_of_view(fov_x_rad: float, focal_35mm: float, tags: PhotoTags, width: int, height: int) -> tuple[float, str]:
     """The horizontal field of view, radians, and a sentence on its source."""
     if fov_x_rad > 0:
         return fov_x_rad, f"Field of view {math.degrees(fov_x_rad):.1f}°, as given."
-    for focal, source in ((focal_35mm, "as given"), (exif.focal_35mm, "from the photo's EXIF")):
+    for focal, source in ((focal_35mm, "as given"), (tags.focal_35mm, "from the photo's EXIF")):
         if focal > 0:
-            fov_x_rad = fov_x_rad_of_focal(focal, width, height)
+            fov_x_rad = fov_x_of_focal(focal, width, height)
             return fov_x_rad, f"Field of view {math.degrees(fov_x_rad):.1f}° ({focal:g} mm, {source})."
-    fov_x_rad = default_fov_x_rad(width, height)
+    fov_x_rad = fov_x_assumed(width, height)
     return fov_x_rad, (
-        f"{exif.tags.focal_doubt or 'The photo has no focal length:'} {math.degrees(fov_x_rad):.0f}° is assumed. "
+        f"{tags.focal_doubt or 'The photo has no focal length:'} {math.degrees(fov_x_rad):.0f}° is assumed. "
         "Correct the field of view if floor and walls look distorted."
     )
 

@@ -9,9 +9,8 @@ import bpy
 import numpy as np
 
 from ..cameras import matrix_world_of, metres_per_unit
-from ..kit import Camera
+from ..kit import Camera, PhotoTags
 from .background import frame_method, photo_background
-from .exif import Exif
 from .image import PhotoError, load_photo
 from .place import place_photo
 from .rendered import Rendered, last_render, region_px, rendered_camera
@@ -53,7 +52,7 @@ def place_render(context: bpy.types.Context, path: Path) -> bpy.types.Object:
 def cropped(whole: Camera, rendered: Rendered, path: Path) -> Camera:
     """The camera of the region that was rendered. Raises `PhotoError` if the file does not show that region."""
     left, top, width, height = region_px(rendered)
-    image = load_photo(path, Exif())
+    image = load_photo(path, PhotoTags())
     size = tuple(image.size)
     if not image.users:
         bpy.data.images.remove(image)

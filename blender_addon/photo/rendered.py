@@ -6,7 +6,6 @@ import bpy
 import numpy as np
 from bpy.app.handlers import persistent
 
-from .. import handlers
 from ..cameras import CameraState, metres_per_unit, render_size, state_of
 from ..kit import Camera
 from ..path.add import fcurves_of
@@ -139,17 +138,8 @@ def frame_rendered(scene: bpy.types.Scene, *_: object) -> None:
 
 
 @persistent
-def file_loaded(*_: object) -> None:
+def forget_renders(*_: object) -> None:
     _renders.clear()
 
 
-HANDLERS = {"render_init": render_started, "render_post": frame_rendered, "load_post": file_loaded}
-
-
-def register() -> None:
-    handlers.add(HANDLERS)
-
-
-def unregister() -> None:
-    handlers.remove(HANDLERS)
-    _renders.clear()
+HANDLERS = {"render_init": render_started, "render_post": frame_rendered, "load_post": forget_renders}

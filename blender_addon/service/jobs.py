@@ -52,17 +52,13 @@ def world_steps(
     taken out of it; `folder_of` gives the result folder for the job's id.
     """
 
-    def steps(cancelled: threading.Event) -> Iterator[Event]:
-        yield Progress(0.0, f"Sending {picture.name}", None)
-        with connect() as client:
-            yield Connected(client.welcome)
-            digest = client.upload(present_path(picture))
-            further = [{"photo": client.upload(present_path(path)), "camera": camera} for path, camera in beside]
-            cut = [_upload_mask(client, mask, f"cut{number}.png") for number, mask in enumerate(cuts, 1)]
-            complete = replace(request, **{role: digest}, beside=further, cut=cut)
-            yield from submit_and_follow(client, complete, folder_of, origin, cancelled)
+    def complete(client: Client) -> WorldRequest:
+        digest = client.upload(present_path(picture))
+        further = [{"photo": client.upload(present_path(path)), "camera": camera} for path, camera in beside]
+        cut = [_upload_mask(client, mask, f"cut{number}.png") for number, mask in enumerate(cuts, 1)]
+        return replace(request, **{role: digest}, beside=further, cut=cut)
 
-    return steps
+    return job_steps(connect, f"Sending {picture.name}", complete, folder_of, origin)
 
 
 def answer_steps(
@@ -106,18 +102,14 @@ def shot_steps(
     `request` lacks the world's hashes and the number of denoising steps, which is `steps_share` of the preset's number.
     """
 
-    def steps(cancelled: threading.Event) -> Iterator[Event]:
-        yield Progress(0.0, "Sending the world", None)
-        with connect() as client:
-            yield Connected(client.welcome)
-            digests = upload_world(client, world)
-            count = step_count(client.welcome, request.preset, steps_share)
-            second = {} if beyond is None else {"world": upload_world(client, beyond[0]), "link": beyond[1]}
-            before = [] if second else [upload_world(client, each) for each in former]
-            complete = replace(request, world=digests, steps=count, former=before, beyond=second)
-            yield from submit_and_follow(client, complete, folder_of, origin, cancelled)
+    def complete(client: Client) -> ShotRequest:
+        digests = upload_world(client, world)
+        count = step_count(client.welcome, request.preset, steps_share)
+        second = {} if beyond is None else {"world": upload_world(client, beyond[0]), "link": beyond[1]}
+        before = [] if second else [upload_world(client, each) for each in former]
+        return replace(request, world=digests, steps=count, former=before, beyond=second)
 
-    return steps
+    return job_steps(connect, "Sending the world", complete, folder_of, origin)
 
 
 def edit_steps(
@@ -133,15 +125,10 @@ def edit_steps(
     `request` lacks only the hashes of both.
     """
 
-    def steps(cancelled: threading.Event) -> Iterator[Event]:
-        yield Progress(0.0, "Sending the world", None)
-        with connect() as client:
-            yield Connected(client.welcome)
-            digests = upload_world(client, world)
-            complete = replace(request, world=digests, mask=_upload_mask(client, spot, MASK_FILE))
-            yield from submit_and_follow(client, complete, folder_of, origin, cancelled)
+    def complete(client: Client) -> EditRequest:
+        return replace(request, world=upload_world(client, world), mask=_upload_mask(client, spot, MASK_FILE))
 
-    return steps
+    return job_steps(connect, "Sending the world", complete, folder_of, origin)
 
 
 def _upload_mask(client: Client, mask: NDArray[np.bool_], name: str) -> str:
@@ -158,14 +145,21 @@ def upload_world(client: Client, world: Path) -> dict[str, str]:
     return {name: client.upload(present_path(world / name)) for name in (*WORLD_FILES, *layers)}
 
 
-def resume_steps(connect: Connect, request: Request, folder: Path, origin: JobOrigin) -> Steps:
-    """Steps that submit an unfinished job again: the service continues from what it has stored."""
+def job_steps(
+    connect: Connect,
+    message: str,
+    complete: Callable[[Client], Request],
+    folder_of: Callable[[str], Path],
+    origin: JobOrigin,
+) -> Steps:
+    """Steps that submit a job and receive its results: `complete` uploads what its request names, which `message`
+    tells the artist. The service continues from what it has stored of the same job."""
 
     def steps(cancelled: threading.Event) -> Iterator[Event]:
-        yield Progress(0.0, "Looking for the unfinished job", None)
+        yield Progress(0.0, message, None)
         with connect() as client:
             yield Connected(client.welcome)
-            yield from submit_and_follow(client, request, lambda job: folder, origin, cancelled)
+            yield from submit_and_follow(client, complete(client), folder_of, origin, cancelled)
 
     return steps
 

@@ -1,6 +1,7 @@
 """Jobs that the open file has left unfinished."""
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
@@ -8,6 +9,7 @@ import bpy
 from ..json_files import may_look_at
 from ..results import output_folder
 from ..session import session
+from ..tasks import Steps, Succeeded, Task
 from .job_scene import JobScene, open_blend_file, results_folders
 from .requests import FILE_NAME, JobOrigin, RequestError, read_request
 
@@ -38,6 +40,17 @@ def is_of_open_file(origin: JobOrigin, results_folder: Path) -> bool:
 def offer_unfinished() -> None:
     """Show the unfinished jobs in the panel."""
     session.unfinished = unfinished()
+
+
+def job_task(
+    job_scene: JobScene,
+    title: str,
+    steps: Steps,
+    finish: Callable[[Succeeded], str | None],
+    show_files: Callable[[list[Path]], bool] | None = None,
+) -> Task:
+    """A task that receives the results of a job for a scene; one that fails is offered again."""
+    return Task(title, steps, finish, show_files, job_scene.follow_saved_file, offer_unfinished)
 
 
 def follow_saved_file() -> None:

@@ -6,7 +6,7 @@ import bpy
 
 from .. import icons
 from ..listed import shortened
-from ..panel_bases import StepPanel, draw_wrapped
+from ..panel_bases import StepPanel, draw_closed, draw_wrapped
 from ..path.frames import QUALITIES
 from ..result_lists import ResultList, is_used
 from ..results import absolute
@@ -69,8 +69,6 @@ class ShootPanel(StepPanel, bpy.types.Panel):
 
     def draw_body(self, layout, context):
         scene = context.scene
-        layout.use_property_split = True
-        layout.use_property_decorate = False
         row = layout.row(align=True)
         row.use_property_split = False  # four digits need the space
         row.prop(scene.render, "resolution_x", text="")
@@ -85,12 +83,10 @@ class ShootPanel(StepPanel, bpy.types.Panel):
         draw_monitors(layout, context)
         if (frames := composited_frames(scene)) and (note := other_camera_note(scene, Path(frames).parent)):
             draw_wrapped(layout, context, note, "ERROR")
-        heading, body = layout.panel("look_beyond_show_in", default_closed=True)
-        heading.label(text="Where Frames Are Shown")
+        body = draw_closed(layout, "look_beyond_show_in", "Where Frames Are Shown")
         if body is not None:
             draw_places(body, scene.look_beyond)
-        heading, body = layout.panel("look_beyond_fine", default_closed=True)
-        heading.label(text="Steps, Seed and Files")
+        body = draw_closed(layout, "look_beyond_fine", "Steps, Seed and Files")
         if body is not None:
             draw_fine(body, scene.look_beyond)
 

@@ -3,7 +3,6 @@
 import bpy
 from bpy.app.handlers import persistent
 
-from .. import handlers
 from ..made import made_objects
 from ..marks import find_marked, is_local, mark_of, set_marks
 from ..results import as_stored
@@ -68,11 +67,3 @@ def file_loaded(*_: object) -> None:
 
 
 HANDLERS = {"load_post": file_loaded}
-
-
-def register() -> None:
-    handlers.add(HANDLERS)
-
-
-def unregister() -> None:
-    handlers.remove(HANDLERS)

@@ -14,7 +14,7 @@ from ..results import absolute, as_stored
 from ..service import jobs, preferences
 from ..service.job_scene import JobScene
 from ..service.requests import JobOrigin
-from ..service.unfinished import offer_unfinished
+from ..service.unfinished import job_task
 from ..tasks import Steps, Succeeded, Task
 from ..undo import undoable
 from ..world.geometry import rotated_about_vertical
@@ -72,14 +72,7 @@ def shoot(context: bpy.types.Context, cameras: Sequence[Camera] | None = None) -
 
 def shot_task(job_scene: JobScene, steps: Steps, result: "ShotResult") -> Task:
     """A task whose steps receive a shot."""
-    return Task(
-        "Shoot",
-        steps,
-        undoable("Shoot", result.finish),
-        result.show_files,
-        on_saved=job_scene.follow_saved_file,
-        on_failed=offer_unfinished,
-    )
+    return job_task(job_scene, "Shoot", steps, undoable("Shoot", result.finish), result.show_files)
 
 
 class ShotResult:

@@ -8,7 +8,7 @@ from ..kit import EditRequest, ShotRequest
 from ..service import jobs, preferences
 from ..service.job_scene import JobScene
 from ..service.requests import read_request
-from ..service.unfinished import offer_unfinished
+from ..service.unfinished import job_task
 from ..shot.shoot import ShotResult, shot_task
 from ..tasks import Task
 from ..world.build import apply_world
@@ -22,7 +22,8 @@ def resume(context: bpy.types.Context, folder: Path) -> Task:
     scene = bpy.data.scenes.get(origin.scene, context.scene)
     job_scene = JobScene(scene, folder.parents[1], origin.files, folder)
     origin.files = job_scene.files
-    steps = jobs.resume_steps(preferences.connection(), request, folder, origin)
+    connect, message = preferences.connection(), "Looking for the unfinished job"
+    steps = jobs.job_steps(connect, message, lambda client: request, lambda job: folder, origin)
     if isinstance(request, ShotRequest):
         return shot_task(job_scene, steps, ShotResult(job_scene, request, origin))
     if isinstance(request, EditRequest):
@@ -30,10 +31,4 @@ def resume(context: bpy.types.Context, folder: Path) -> Task:
     else:
         role = "panorama" if request.panorama else "photo"
         title, finish = "Build World", apply_world(job_scene, request, Path(origin.source), role)
-    return Task(
-        title,
-        steps,
-        finish,
-        on_saved=job_scene.follow_saved_file,
-        on_failed=offer_unfinished,
-    )
+    return job_task(job_scene, title, steps, finish)

@@ -16,7 +16,7 @@ from ..results import absolute, as_stored
 from ..service import jobs, preferences, presets
 from ..service.job_scene import JobScene
 from ..service.requests import JobOrigin
-from ..service.unfinished import offer_unfinished
+from ..service.unfinished import job_task
 from ..session import session
 from ..tasks import JobError, Succeeded, Task
 from ..undo import undoable
@@ -84,13 +84,7 @@ def world_task(
     folder_of = job_scene.folder_of("worlds", picture.stem)
     further = [(photo.path, photo.camera.to_dict()) for photo in beside]
     steps = jobs.world_steps(preferences.connection(), picture, role, request, folder_of, origin, further, cuts)
-    return Task(
-        "Build World",
-        steps,
-        apply_world(job_scene, request, picture, role),
-        on_saved=job_scene.follow_saved_file,
-        on_failed=offer_unfinished,
-    )
+    return job_task(job_scene, "Build World", steps, apply_world(job_scene, request, picture, role))
 
 
 def world_request(settings: bpy.types.PropertyGroup, camera: Camera, height_m: float, prompt: str = "") -> WorldRequest:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..kit import MAX_CUTS
 from ..marks import find_marked
 from ..photo.background import photo_image
+from ..photo.image import pixels_of
 from ..tasks import JobError
 from .painting import dimmed, new_canvas, painted
 
@@ -75,11 +76,8 @@ def _photo(placed: bpy.types.Object) -> bpy.types.Image:
 def _shown(placed: bpy.types.Object) -> NDArray[np.uint8]:
     """The photo as it is painted on, [h, w, 3]."""
     image = _photo(placed)
-    width, height = image.size[0], image.size[1]
-    pixels = np.empty(width * height * image.channels, np.float32)
-    image.pixels.foreach_get(pixels)
-    step = -(-max(width, height) // MOST_SIDE_PX)
-    colour = pixels.reshape(height, width, image.channels)[::-1][::step, ::step, :3]
+    step = -(-max(image.size) // MOST_SIDE_PX)
+    colour = pixels_of(image)[::-1][::step, ::step, :3]
     if colour.shape[2] < 3:
         colour = colour[..., :1].repeat(3, -1)
     return dimmed(np.clip(colour, 0, 1))

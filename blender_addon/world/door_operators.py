@@ -3,10 +3,11 @@
 import bpy
 from bpy.props import IntProperty
 
-from ..list_operators import chosen_reason
 from ..operator_bases import NOT_REMEMBERED, PollWithReason, ServiceOperator
+from ..panel_bases import draw_closed
 from ..results import absolute
 from . import doors
+from .variants import chosen_reason
 
 
 class BuildFromFrame(ServiceOperator, bpy.types.Operator):
@@ -38,7 +39,7 @@ class LinkWorlds(ServiceOperator, bpy.types.Operator):
         settings = context.scene.look_beyond
         if not settings.world_folder:
             return "Build a world first"
-        if reason := chosen_reason(settings.worlds, settings.world_index, "world"):
+        if reason := chosen_reason(settings):
             return reason
         return super().reason(context)
 
@@ -74,13 +75,17 @@ class ForgetLink(PollWithReason, bpy.types.Operator):
 
 def draw_doors(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """Draw what links the scene's worlds."""
-    heading, body = layout.panel("look_beyond_doors", default_closed=True)
-    heading.label(text="Through a Door")
+    body = draw_closed(layout, "look_beyond_doors", "Through a Door")
     if body is None:
         return
     body.operator("lookbeyond.build_from_frame", icon="IMAGE_DATA")
     body.operator("lookbeyond.link_worlds", icon="LINKED")
     settings = context.scene.look_beyond
+    body.prop(settings, "door_at_cursor")
+    if settings.door_at_cursor:
+        row = body.row(align=True)
+        row.prop(settings, "door_width")
+        row.prop(settings, "door_height")
     for index, link in enumerate(settings.links):
         used = settings.world_folder and absolute(link.first) == absolute(settings.world_folder)
         row = body.row(align=True)

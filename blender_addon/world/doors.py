@@ -1,6 +1,7 @@
 """Through a door: a second world is built from a frame of a shot, and linked to the first one by the service."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,15 +9,16 @@ from pathlib import Path
 import bpy
 import numpy as np
 
+from ..cameras import metres_per_unit
 from ..kit import Camera, LinkRequest
 from ..moved import present_path
-from ..path.plan import about_vertical
+from ..path.plan import about_vertical, moved
 from ..results import absolute
 from ..service import jobs, preferences
 from ..service.job_scene import JobScene
 from ..service.jobs import answer_steps, frame_names, upload_world
 from ..service.requests import JobOrigin, known_request
-from ..service.unfinished import offer_unfinished
+from ..service.unfinished import job_task
 from ..session import session
 from ..shot.takes import stored_shot
 from ..tasks import JobError, Steps, Succeeded, Task
@@ -28,6 +30,8 @@ from .nodes import world_rotation_rad
 from .variants import add_variant, check_world_files
 
 BUILD_TITLE = "Build World from Frame"
+LEAST_WAY_M = 0.1
+"""From where the first world was seen to a door."""
 
 
 def build_from_frame(context: bpy.types.Context) -> Task:
@@ -64,13 +68,8 @@ def build_from_frame(context: bpy.types.Context) -> Task:
     steps = jobs.world_steps(
         preferences.connection(), frame, "photo", asked, job_scene.folder_of("worlds", name), origin
     )
-    return Task(
-        BUILD_TITLE,
-        steps,
-        apply_second(job_scene, first, f"Beyond, frame {frame.stem}", asked.seed, asked.prompt),
-        on_saved=job_scene.follow_saved_file,
-        on_failed=offer_unfinished,
-    )
+    finish = apply_second(job_scene, first, f"Beyond, frame {frame.stem}", asked.seed, asked.prompt)
+    return job_task(job_scene, BUILD_TITLE, steps, finish)
 
 
 def apply_second(
@@ -99,7 +98,10 @@ def link_worlds(scene: bpy.types.Scene, first: Path, second: Path) -> Task:
     if first.resolve() == second.resolve():
         raise JobError("This is the scene's own world: choose the one beyond its door in the list.")
     job_scene, found = JobScene(scene), []
-    request = LinkRequest(pose=pose_of(scene, first, second), preset=scene.look_beyond.preset or "builtin")
+    opening = opening_at_cursor(scene, first) if scene.look_beyond.door_at_cursor else []
+    request = LinkRequest(
+        pose=pose_of(scene, first, second), opening=opening, preset=scene.look_beyond.preset or "builtin"
+    )
     entry = next((each for each in scene.look_beyond.worlds if absolute(each.folder) == second.resolve()), None)
     name = entry.name if entry is not None else second.name
 
@@ -126,6 +128,27 @@ def pose_of(scene: bpy.types.Scene, first: Path, second: Path) -> list[list[floa
     info = read_world_info(first)
     turn = about_vertical(-world_rotation_rad(scene, info.heading_rad), info.origin)
     return np.array(turn).tolist()
+
+
+def opening_at_cursor(scene: bpy.types.Scene, first: Path) -> list[float]:
+    """The `LinkRequest.opening` of a door in the middle of which the 3D cursor is, in the first world as it was built.
+
+    It lies across the way from where that was seen from, in line with one of its walls.
+    """
+    info = read_world_info(first)
+    to_world = about_vertical(-world_rotation_rad(scene, info.heading_rad), info.origin)
+    middle = moved(to_world, np.array([scene.cursor.location]) * metres_per_unit(scene))[0, :2]
+    way = middle - info.origin[:2]
+    if np.linalg.norm(way) < LEAST_WAY_M:
+        raise JobError("The 3D cursor is where the first world was seen from: put it between the sides of the door.")
+    walls = np.array(info.walls_rad)
+    ahead = math.atan2(way[1], way[0])
+    if len(walls):
+        ahead = float(walls[np.cos(walls - ahead).argmax()])
+    # the first world lies to the left of the way from one side to the other
+    half = np.array([-math.sin(ahead), math.cos(ahead)]) * scene.look_beyond.door_width / 2
+    floor = info.origin[2] - info.camera_height_m
+    return [*(middle - half).tolist(), *(middle + half).tolist(), floor, floor + scene.look_beyond.door_height]
 
 
 def link_steps(first: Path, second: Path, request: LinkRequest, found: list[tuple[dict, list[str]]]) -> Steps:

@@ -10,7 +10,7 @@ from ..results import absolute
 from ..service import jobs, preferences, presets
 from ..service.job_scene import JobScene
 from ..service.requests import JobOrigin, known_request
-from ..service.unfinished import offer_unfinished
+from ..service.unfinished import job_task
 from ..session import session
 from ..tasks import Succeeded, Task
 from ..undo import undoable
@@ -33,11 +33,12 @@ def edit_world(context: bpy.types.Context, way: Way) -> Task:
     check_world_files(world)
     spot = painted_spot(world)
     preset = settings.preset or "builtin"
+    prompted = way == "repaint" and presets.takes_prompt(session.service, preset)
     request = EditRequest(
         way=way,
         seed=unused_seed(scene) if way == "repaint" else 0,
         preset=preset,
-        prompt=settings.edit_prompt.strip() if way == "repaint" and takes_prompt(preset) else "",
+        prompt=settings.edit_prompt.strip() if prompted else "",
     )
     job_scene = JobScene(scene)
     former = known_request(world)
@@ -46,18 +47,7 @@ def edit_world(context: bpy.types.Context, way: Way) -> Task:
     origin = JobOrigin(TITLES[way], job_scene.files, scene.name, source=source, world=str(world))
     folder_of = job_scene.folder_of("worlds", f"{name} {DONE[way]}")
     steps = jobs.edit_steps(preferences.connection(), world, spot, request, folder_of, origin)
-    return Task(
-        TITLES[way],
-        steps,
-        apply_edit(job_scene, request, origin),
-        on_saved=job_scene.follow_saved_file,
-        on_failed=offer_unfinished,
-    )
-
-
-def takes_prompt(preset: str) -> bool:
-    """Whether a preset is told in words what to paint."""
-    return presets.takes_prompt(session.service, preset)
+    return job_task(job_scene, TITLES[way], steps, apply_edit(job_scene, request, origin))
 
 
 def apply_edit(job_scene: JobScene, request: EditRequest, origin: JobOrigin) -> Callable[[Succeeded], str | None]:

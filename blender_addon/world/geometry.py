@@ -53,8 +53,8 @@ class WorldGeometry:
         """How many metres a place [3] is beyond what can be shot; not positive where it is not."""
         if self.is_passage(position):
             return 0.0
-        own = self.coverage.too_far(position)
-        return own if self.beyond is None else min(own, self.beyond.coverage.too_far(position))
+        own = self.coverage.reach.too_far(position)
+        return own if self.beyond is None else min(own, self.beyond.coverage.reach.too_far(position))
 
     def is_passage(self, position: np.ndarray) -> bool:
         """Whether a place [3] is straight before or behind the opening to a second world."""
@@ -89,7 +89,7 @@ def load_world_geometry(folder: Path, distances: str = DISTANCE_FILE) -> WorldGe
     from_photo = seen_by_photo(info)
     blank_colours = np.zeros((*from_photo.shape, 3), np.uint8)
     panorama = Panorama(blank_colours, distance, from_photo, info.heading_rad, info.origin, info.camera_height_m)
-    return WorldGeometry(folder, panorama, panorama.median_distance(), Coverage(panorama), file.stat().st_mtime_ns)
+    return WorldGeometry(folder, panorama, panorama.median_distance, Coverage(panorama), file.stat().st_mtime_ns)
 
 
 def joined_geometry(world: WorldGeometry, second: Path, link: Link) -> WorldGeometry:

@@ -3,10 +3,13 @@
 import bpy
 from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 
-from ..list_operators import DeleteOperator, FolderOperator, chosen_reason
+from ..list_operators import DeleteOperator, FolderOperator
 from ..operator_bases import (
     IMAGE_GLOB,
     NOT_REMEMBERED,
+    FileOperator,
+    OnPhoto,
+    OnWorld,
     PollWithReason,
     ServiceOperator,
     WorldOperator,
@@ -18,6 +21,7 @@ from ..path.checker import path_checker
 from ..results import absolute
 from . import asset, build, cards, cut, edit, painting, spot, stage, variants
 from .nodes import panorama_node, shows_world
+from .variants import chosen_reason
 
 
 class WorldJobOperator(ServiceOperator):
@@ -47,7 +51,7 @@ class BuildWorld(WorldJobOperator, bpy.types.Operator):
         return build.build_world(context)
 
 
-class UsePanorama(ServiceOperator, bpy.types.Operator):
+class UsePanorama(FileOperator, bpy.types.Operator):
     """Build the world from an existing 360° picture; only distances are computed"""
 
     bl_idname = "lookbeyond.use_panorama"
@@ -69,18 +73,8 @@ class UsePanorama(ServiceOperator, bpy.types.Operator):
         options=NOT_REMEMBERED,
     )
 
-    def invoke(self, context, event):
-        self.chosen_in_window = True
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
-
-    def execute(self, context):
-        if getattr(self, "chosen_in_window", False):  # called by the file browser: run in the background
-            return ServiceOperator.invoke(self, context, None)
-        return super().execute(context)
-
     def prepare(self, context):
-        return build.use_panorama(context, absolute(self.filepath), self.height, self.heading)
+        return build.use_panorama(context, self.path(), self.height, self.heading)
 
 
 class RerollWorld(WorldJobOperator, bpy.types.Operator):
@@ -163,8 +157,7 @@ class ForgetWorld(PollWithReason, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        settings = context.scene.look_beyond
-        return chosen_reason(settings.worlds, settings.world_index, "world")
+        return chosen_reason(context.scene.look_beyond)
 
     def execute(self, context):
         settings = context.scene.look_beyond
@@ -181,8 +174,7 @@ class RebuildWorld(WorldJobOperator, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        settings = context.scene.look_beyond
-        return super().reason(context) or chosen_reason(settings.worlds, settings.world_index, "world")
+        return super().reason(context) or chosen_reason(context.scene.look_beyond)
 
     def prepare(self, context):
         settings = context.scene.look_beyond
@@ -223,8 +215,7 @@ class MarkWorld(PollWithReason, bpy.types.Operator):
 
     @classmethod
     def reason(cls, context):
-        settings = context.scene.look_beyond
-        return chosen_reason(settings.worlds, settings.world_index, "world")
+        return chosen_reason(context.scene.look_beyond)
 
     def execute(self, context):
         settings = context.scene.look_beyond
@@ -235,14 +226,6 @@ class MarkWorld(PollWithReason, bpy.types.Operator):
             return refuse(self, error)
         self.report({"INFO"}, f"{world.name} is in the asset browser, under Current File.")
         return {"FINISHED"}
-
-
-class OnWorld(PollWithReason):
-    """Works on the scene's world at once, not as a task."""
-
-    @classmethod
-    def reason(cls, context):
-        return "" if context.scene.look_beyond.world_folder else "Build a world first"
 
 
 class PaintSpot(OnWorld, bpy.types.Operator):
@@ -301,7 +284,7 @@ class AddStage(WorldOperator, bpy.types.Operator):
         return stage.build_stage(context)
 
 
-class PaintCuts(PollWithReason, bpy.types.Operator):
+class PaintCuts(OnPhoto, bpy.types.Operator):
     """Open the photo in the Image Editor, to paint over people and things: the next world is built without them"""
 
     bl_idname = "lookbeyond.paint_cuts"
@@ -309,10 +292,6 @@ class PaintCuts(PollWithReason, bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     clear: BoolProperty(name="Clear", description="Begin with nothing marked", options=NOT_REMEMBERED)
-
-    @classmethod
-    def reason(cls, context):
-        return "" if context.scene.look_beyond.photo_camera else "Place a photo first"
 
     def execute(self, context):
         try:

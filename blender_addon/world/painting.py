@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..marks import set_marks
+from ..photo.image import pixels_of
 from ..tasks import JobError
 
 DARK, LIGHT = 0.15, 0.65
@@ -62,7 +63,5 @@ def painted(image: bpy.types.Image, values: NDArray[np.uint8], picture: str) -> 
     height, width = values.shape[:2]
     if tuple(image.size) != (width, height):
         raise JobError(f"The image {image.name} has another size than {picture}: press Clear and paint again.")
-    pixels = np.empty(height * width * 4, np.float32)
-    image.pixels.foreach_get(pixels)
-    shown = pixels.reshape(height, width, 4)[::-1, :, :3] * 255
+    shown = pixels_of(image)[::-1, :, :3] * 255
     return np.asarray((np.abs(shown - values) >= CHANGED).any(-1))

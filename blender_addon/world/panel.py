@@ -4,7 +4,7 @@ import bpy
 
 from .. import icons
 from ..listed import shortened
-from ..panel_bases import StepPanel, draw_wrapped
+from ..panel_bases import StepPanel, draw_closed, draw_wrapped
 from ..photo.panel import draw_known_length
 from ..result_lists import ResultList, is_used
 from ..results import absolute
@@ -71,8 +71,6 @@ class WorldPanel(StepPanel, bpy.types.Panel):
     def draw_body(self, layout, context):
         scene = context.scene
         settings = scene.look_beyond
-        layout.use_property_split = True
-        layout.use_property_decorate = False
         layout.prop(settings, "panorama_width", text="Resolution")
         row = layout.row(align=True)
         row.scale_y = 1.4
@@ -97,8 +95,7 @@ class WorldPanel(StepPanel, bpy.types.Panel):
             draw_view(layout, context)
             draw_spot(layout, context)
             draw_doors(layout, context)
-        heading, body = layout.panel("look_beyond_world_settings", default_closed=True)
-        heading.label(text="Seed, Prompt and Room")
+        body = draw_closed(layout, "look_beyond_world_settings", "Seed, Prompt and Room")
         if body is not None:
             column = body.column(align=True)
             column.prop(settings, "seed")
@@ -138,8 +135,7 @@ def draw_view(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 def draw_spot(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """Draw what changes a spot of the world."""
-    heading, body = layout.panel("look_beyond_world_spot", default_closed=True)
-    heading.label(text="Change a Spot")
+    body = draw_closed(layout, "look_beyond_world_spot", "Change a Spot")
     if body is None:
         return
     row = body.row(align=True)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..kit import MOST_SHARE, sphere_share
 from ..marks import find_marked
+from ..photo.image import pixels_of
 from ..results import as_stored
 from ..tasks import JobError
 from .painting import dimmed, new_canvas, painted
@@ -54,11 +55,10 @@ def _shown(world: Path) -> tuple[NDArray[np.uint8], int]:
         width, height = image.size[0], image.size[1]
         if not width:
             raise JobError(f"The world's picture {world / 'panorama.png'} cannot be read: build the world again.")
-        pixels = np.empty(width * height * 4, np.float32)
-        image.pixels.foreach_get(pixels)
+        pixels = pixels_of(image)
     finally:
         bpy.data.images.remove(image)
     step = -(-width // MOST_COLUMNS)
     while height % step:
         step += 1
-    return dimmed(pixels.reshape(height, width, 4)[::-1][::step, ::step, :3]), step
+    return dimmed(pixels[::-1][::step, ::step, :3]), step

@@ -120,20 +120,7 @@ def place_plate(scene: bpy.types.Scene, stage: bpy.types.Object, folder: Path, m
     """Put the mesh of the clean plate behind the stage, or give the existing one this mesh. It moves with the stage."""
     mesh.materials.append(stage_material(panorama_image(folder / PLATE_FILE)))
     mesh.name = "Clean Plate"
-    set_marks(mesh, {"maker": PLATE})
-    plate = find_plate(scene)
-    if plate is not None and len(plate.users_scene) > 1:  # the other scenes keep it
-        remove_plate(scene)
-        plate = None
-    if plate is None:
-        plate = bpy.data.objects.new(mesh.name, mesh)
-        scene.collection.objects.link(plate)
-        set_marks(plate, {"maker": PLATE})
-        remember_made(scene, plate)
-    else:
-        former, plate.data = plate.data, mesh
-        if not former.users and mark_of(former, "maker") == PLATE:
-            bpy.data.meshes.remove(former)
+    plate = _with_mesh(scene, find_plate(scene), mesh, PLATE)
     plate.parent, plate.scale, plate.hide_render = stage, (PLATE_SCALE,) * 3, True
 
 
@@ -143,10 +130,36 @@ def remove_plate(scene: bpy.types.Scene) -> None:
     if plate is None:
         return
     if len(plate.users_scene) > 1:
-        if scene.collection.objects.get(plate.name) == plate:
-            scene.collection.objects.unlink(plate)
-        return
-    bpy.data.objects.remove(plate)
+        _leave(scene, plate)
+    else:
+        bpy.data.objects.remove(plate)
+
+
+def _leave(scene: bpy.types.Scene, thing: bpy.types.Object) -> None:
+    """Take an object out of a scene; other scenes keep it."""
+    if scene.collection.objects.get(thing.name) == thing:
+        scene.collection.objects.unlink(thing)
+
+
+def _with_mesh(
+    scene: bpy.types.Scene, thing: bpy.types.Object | None, mesh: bpy.types.Mesh, maker: str
+) -> bpy.types.Object:
+    """The object with a new mesh; a new one if there is none yet, or if other scenes use it."""
+    set_marks(mesh, {"maker": maker})
+    if thing is not None and len(thing.users_scene) > 1:
+        _leave(scene, thing)
+        thing = None
+    if thing is None:
+        thing = bpy.data.objects.new(mesh.name, mesh)
+        scene.collection.objects.link(thing)
+        thing.hide_render = True
+        set_marks(thing, {"maker": maker})
+        remember_made(scene, thing)
+    else:
+        former, thing.data = thing.data, mesh
+        if not former.users and mark_of(former, "maker") == maker:
+            bpy.data.meshes.remove(former)
+    return thing
 
 
 def place_stage(
@@ -159,23 +172,7 @@ def place_stage(
     """
     panorama = panorama_image(world.folder / "panorama.png")
     mesh.materials.append(stage_material(panorama))
-    set_marks(mesh, {"maker": MAKER})
-
-    stage = find_stage(scene)
-    if stage is not None and len(stage.users_scene) > 1:  # the other scenes keep it
-        if scene.collection.objects.get(stage.name) == stage:
-            scene.collection.objects.unlink(stage)
-        stage = None
-    if stage is None:
-        stage = bpy.data.objects.new(mesh.name, mesh)
-        scene.collection.objects.link(stage)
-        stage.hide_render = True
-        set_marks(stage, {"maker": MAKER})
-        remember_made(scene, stage)
-    else:
-        former, stage.data = stage.data, mesh
-        if not former.users and mark_of(former, "maker") == MAKER:
-            bpy.data.meshes.remove(former)
+    stage = _with_mesh(scene, find_stage(scene), mesh, MAKER)
     stage[PREFIX + "panorama"] = panorama
     if stage.is_shadow_catcher:
         make_shadow_catcher(stage)

@@ -58,6 +58,11 @@ def add_variant(scene: bpy.types.Scene, folder: Path, name: str, seed: int, prom
     variant.prompt = prompt
 
 
+def chosen_reason(settings: bpy.types.PropertyGroup) -> str:
+    """Why nothing can be done with the chosen world; empty if there is one."""
+    return "" if 0 <= settings.world_index < len(settings.worlds) else "There is no world in the list"
+
+
 def load_variant(scene: bpy.types.Scene, folder: Path) -> str:
     """Put the world in a folder into the scene's list and use it; returns a note. Raises `JobError`, `WorldError`."""
     check_world_files(folder)

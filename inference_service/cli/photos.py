@@ -10,6 +10,7 @@ from lookbeyond.geometry.transforms import write_transforms
 from lookbeyond.photo.align import align_photos
 from lookbeyond.photo.limits import MOST_PHOTOS
 from lookbeyond.photo.reading import read_photo
+from lookbeyond.whole import storage_errors
 
 
 @click.group()
@@ -38,8 +39,7 @@ def align(pictures: tuple[Path, ...], out: Path, fov_x_deg: float | None) -> Non
         click.echo(
             f"{path}: {how.matches} details agree with {pictures[how.to].name}, to {how.residual_deg:.2f}° (median)."
         )
-    try:
+    with storage_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
         write_transforms(out, cameras, [path.name for path in pictures])
-    except OSError as error:
-        raise InputError(f"{out} cannot be written ({error.strerror}); give another --out.") from error
     click.echo(f"{out}: {len(cameras)} cameras.")

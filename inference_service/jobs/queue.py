@@ -88,7 +88,7 @@ class JobQueue:
 
     def inputs(self) -> set[str]:
         """The hashes and identities that unfinished jobs still need."""
-        return set().union(*(job.request.files | job.identities for job in self.active()))
+        return set().union(*(job.request.input_files | job.identities for job in self.active()))
 
     # what clients want
 
@@ -111,7 +111,7 @@ class JobQueue:
             return known, False
         if isinstance(checked, CheckedShot) and checked.world_job:
             checked = self._life.with_world(checked)
-        missing = [sha256 for sha256 in checked.files if not self._store.file(sha256).is_file()]
+        missing = [sha256 for sha256 in checked.input_files if not self._store.file(sha256).is_file()]
         if missing:
             raise InputError(f"The service has no file {missing[0][:12]}; upload it before the job.")
         position = 1 + max((other.position for other in self.jobs.values()), default=0.0)

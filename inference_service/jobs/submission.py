@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from inference_service.wire.requests import Request
-from inference_service.work.requests import Checked, check
+from inference_service.work.requests import Checked, CheckedShot, check
 from inference_service.work.unit import Unit
 
 
@@ -21,7 +21,8 @@ class Submission:
 def prepare(request: Request, revision: str) -> Submission:
     """Check a request. InputError if it cannot be worked on. In any thread."""
     checked = check(request)
-    first = None if checked.world_job else checked.first_unit(revision)
+    waits = isinstance(checked, CheckedShot) and checked.world_job
+    first = None if waits else checked.first_unit(revision)
     if first:
         first.identity  # noqa: B018  (it is kept once it was asked for)
-    return Submission(checked, checked.identity(revision), revision, first)
+    return Submission(checked, checked.job_id(revision), revision, first)

@@ -45,7 +45,7 @@ class Dispatcher:
             active = self._queue.started(unit)
             names: dict[str, str] = {}
             for job in jobs:
-                names |= self._store.names(job.request.files)
+                names |= self._store.names(job.request.input_files)
             device = self._executor.run(unit, names, self._sessions.want_previews())
             about = {"attempt": active.attempt, "device": device}
             log.info("unit begun", extra=self._keys(unit.identity, jobs) | about)

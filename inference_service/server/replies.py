@@ -169,7 +169,7 @@ def _(message: messages.Submit, service: Service, asker: Asker) -> object:
     if len(session.submitted) >= MAX_JOBS_PER_SESSION:
         raise InputError(f"{MAX_JOBS_PER_SESSION} jobs of this client are waiting already; cancel some first.")
     job, new = service.queue.take(submission)
-    for sha256 in job.request.files:
+    for sha256 in job.request.input_files:
         service.store.touch_file(sha256)
     if job.is_active:
         session.submitted.add(job.id)

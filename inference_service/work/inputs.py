@@ -57,9 +57,7 @@ def read_anchor(identity: str, store: Store) -> View:
     return _read_view(store.read_unit(identity))
 
 
-@functools.lru_cache(maxsize=MAX_BEFORE + 1)
-def _read_view(folder: Path) -> View:
-    return load_view(folder)
+_read_view = functools.lru_cache(maxsize=MAX_BEFORE + 1)(load_view)
 
 
 def forget_files() -> None:

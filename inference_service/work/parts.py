@@ -26,18 +26,18 @@ def linked_world(request: ShotRequest) -> LinkedWorld:
     check_files(world if isinstance(world, dict) else {}, "The second world of a shot")
     try:
         checked = Link.from_json_dict(link if isinstance(link, dict) else {})
-        plain = Link.from_json_dict(_all_rounded(checked.to_json_dict())).to_json_dict()
+        plain = Link.from_json_dict(_rounded(checked.to_json_dict())).to_json_dict()
     except ValueError as error:
         raise InputError(sentence(f"The two worlds cannot be joined: {error}")) from error
     return LinkedWorld(dict(world or {}), plain)
 
 
-def _all_rounded(value: Any) -> Any:
-    """JSON values, their numbers rounded to 1e-6, so that equal links have equal identities."""
+def _rounded(value: Any) -> Any:
+    """JSON values, their numbers rounded to 1e-6, so that equal ones have equal identities."""
     if isinstance(value, dict):
-        return {key: _all_rounded(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_all_rounded(each) for each in value]
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(each) for each in value]
     return round(value, 6) + 0.0 if isinstance(value, float) else value
 
 
@@ -45,12 +45,5 @@ def parsed(plain: dict, name: str) -> Camera:
     """A camera whose numbers are rounded to 1e-6, so that equal poses have equal identities."""
     try:
         return Camera.from_dict({key: _rounded(value) for key, value in plain.items()})
-    except (ValueError, ArithmeticError, AttributeError) as error:
+    except (ValueError, ArithmeticError, AttributeError, RecursionError) as error:
         raise InputError(sentence(f"{name} cannot be used: {error}")) from error
-
-
-def _rounded(value: object) -> object:
-    try:
-        return [[round(x, 6) + 0.0 for x in row] for row in value]  # type: ignore[union-attr]
-    except (TypeError, OverflowError, ValueError):
-        return value  # a size; for anything else `Camera` has a message

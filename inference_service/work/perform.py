@@ -25,7 +25,7 @@ def perform_unit(unit: Unit, store: Store, pipelines: Pipelines, callback: Callb
     begun = time.perf_counter()
     with store.temporary() as output, _typed_errors(unit):
         try:
-            run_unit(unit, store, output, pipelines, callback)
+            unit.run(store, output, pipelines, callback)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -36,15 +36,10 @@ def perform_unit(unit: Unit, store: Store, pipelines: Pipelines, callback: Callb
             release_caches()
             for path in sorted(output.rglob("*"), reverse=True):
                 path.rmdir() if path.is_dir() else path.unlink()
-            run_unit(unit, store, output, pipelines, callback)
+            unit.run(store, output, pipelines, callback)
         store.commit(output, unit.identity, time.perf_counter() - begun, unit.kind)
     if unit.is_shared:
         store.share_unit(unit.identity)
-
-
-def run_unit(unit: Unit, store: Store, output: Path, pipelines: Pipelines, callback: Callback) -> None:
-    """One attempt at a unit."""
-    unit.run(store, output, pipelines, callback)
 
 
 @contextlib.contextmanager

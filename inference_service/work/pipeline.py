@@ -29,6 +29,10 @@ class Pipeline(Protocol):
         """How the networks fit into the device's memory; its text is a sentence for the user."""
         ...
 
+    def prepare_frames(self) -> None:
+        """Prepare to draw frames, in a thread: once, and not needed before."""
+        ...
+
     def build_world(
         self,
         photo: np.ndarray,

@@ -5,7 +5,7 @@ of them.
 """
 
 import dataclasses
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, get_args
 
 import msgspec
 
@@ -22,7 +22,7 @@ from inference_service.wire.requests import (
 )
 from inference_service.work.parts import check_files, linked_world, parsed
 from inference_service.work.pipeline import Room, Unseen
-from inference_service.work.unit import UNIT_VERSION, LinkedWorld, Unit, described, hash_of
+from inference_service.work.unit import LinkedWorld, Unit, job_id
 from inference_service.work.units.anchor import FillAnchor
 from inference_service.work.units.clip import ShootClip
 from inference_service.work.units.edit import WAYS, EditWorld
@@ -42,43 +42,6 @@ ROOMS: tuple[Room, ...] = get_args(Room)
 UNSEEN: tuple[Unseen, ...] = get_args(Unseen)
 
 
-class CheckedWorld(msgspec.Struct, frozen=True):
-    """A `WorldRequest` that can be built: numbers rounded, camera parsed."""
-
-    kind: ClassVar[str] = "world"
-    world_job: ClassVar[str] = ""
-
-    photo: str
-    panorama: str
-    camera: Camera | None
-    camera_height: float
-    width: int
-    seed: int
-    preset: str
-    prompt: str
-    room: Room
-    unseen: Unseen | Literal[""]
-    beside: tuple[BesidePhoto, ...]
-    cut: tuple[str, ...]
-    hdr: bool = False
-
-    @property
-    def files(self) -> set[str]:
-        """The hashes of the files it reads."""
-        return {self.photo or self.panorama, *(each.photo for each in self.beside), *self.cut}
-
-    def identity(self, revision: str) -> str:
-        """The id of its job."""
-        usual = {"prompt": "", "room": "auto", "unseen": "", "beside": (), "cut": (), "hdr": False}
-        plain = {key: value for key, value in described(self).items() if key not in usual or value != usual[key]}
-        return _job_identity(self.kind, revision, plain)
-
-    def first_unit(self, revision: str) -> BuildWorld:
-        """Its only unit."""
-        width = self.width if self.photo else 0
-        return BuildWorld(revision=revision, **{**msgspec.structs.asdict(self), "width": width})
-
-
 class CheckedShot(msgspec.Struct, frozen=True):
     """A `ShotRequest` that can be shot: numbers rounded, cameras parsed."""
 
@@ -92,24 +55,21 @@ class CheckedShot(msgspec.Struct, frozen=True):
     preset: str
     tau_position: float
     tau_rotation: float
-    steps: int
+    steps: int = 0
     former: tuple[dict[str, str], ...] = ()
     beyond: LinkedWorld | None = None
 
     @property
-    def files(self) -> set[str]:
+    def input_files(self) -> set[str]:
         """The hashes of the files it reads."""
         beyond = self.beyond.files if self.beyond else set()
         return set(self.world.values()).union(beyond, *(files.values() for files in self.former))
 
-    def identity(self, revision: str) -> str:
+    def job_id(self, revision: str) -> str:
         """The id of its job."""
-        plain = described(self)
-        del plain["world" if self.world_job else "world_job"]  # a job's files are filled in once its world is there
-        for name in ("steps", "former", "beyond"):
-            if not getattr(self, name):
-                del plain[name]
-        return _job_identity(self.kind, revision, plain)
+        # a job's files are filled in once its world is there
+        unhashed = "world" if self.world_job else "world_job"
+        return job_id(self, revision, ("steps", "former", "beyond"), unhashed)
 
     def first_unit(self, revision: str) -> PlanShot:
         """The unit it begins with; `units` follow from what that makes."""
@@ -189,107 +149,18 @@ class CheckedShot(msgspec.Struct, frozen=True):
         return [*every.values(), *_merged(clips), summary]
 
 
-class _OnWorld(msgspec.Struct, frozen=True):
-    """The base of requests that are one unit of work on a world's files."""
-
-    kind: ClassVar[str]
-    world_job: ClassVar[str] = ""
-
-    world: dict[str, str]
-
-    @property
-    def files(self) -> set[str]:
-        """The hashes of the files it reads."""
-        return set(self.world.values())
-
-    def identity(self, revision: str) -> str:
-        """The id of its job."""
-        return _job_identity(self.kind, revision, described(self))
-
-
-class CheckedMove(_OnWorld, frozen=True):
-    """A `MoveRequest` that can be planned: numbers rounded, lens parsed."""
-
-    kind: ClassVar[str] = "move"
-
-    goal: str
-    start: tuple[float, ...]
-    target: tuple[float, ...]
-    lens: Camera
-    clearance: float
-    doubt: float
-    speed: float
-    turn: float
-    jerk: float
-    fps: float
-    frames: int
-    preset: str
-
-    def first_unit(self, revision: str) -> PlanMove:
-        """Its only unit."""
-        return PlanMove(revision=revision, **msgspec.structs.asdict(self))
-
-
-class CheckedLink(_OnWorld, frozen=True):
-    """A `LinkRequest` that can be worked on: numbers rounded."""
-
-    kind: ClassVar[str] = "link"
-
-    second: dict[str, str]
-    pose: tuple[tuple[float, ...], ...]
-    opening: tuple[float, ...]
-    preset: str
-
-    @property
-    def files(self) -> set[str]:
-        """The hashes of the files it reads."""
-        return super().files | set(self.second.values())
-
-    def first_unit(self, revision: str) -> LinkWorlds:
-        """Its only unit."""
-        return LinkWorlds(revision=revision, **msgspec.structs.asdict(self))
-
-
-class CheckedEdit(_OnWorld, frozen=True):
-    """An `EditRequest` that can be worked on."""
-
-    kind: ClassVar[str] = "edit"
-
-    mask: str
-    way: str
-    seed: int
-    preset: str
-    prompt: str = ""
-
-    @property
-    def files(self) -> set[str]:
-        """The hashes of the files it reads."""
-        return super().files | {self.mask}
-
-    def identity(self, revision: str) -> str:
-        """The id of its job."""
-        plain = described(self)
-        if not self.prompt:
-            del plain["prompt"]
-        return _job_identity(self.kind, revision, plain)
-
-    def first_unit(self, revision: str) -> EditWorld:
-        """Its only unit."""
-        return EditWorld(revision=revision, **msgspec.structs.asdict(self))
-
-
 class UnknownRequest(msgspec.Struct, frozen=True):
     """What a job asked for that this version cannot read; the job has failed."""
 
     kind: str
-    world_job: ClassVar[str] = ""
     preset: ClassVar[str] = ""
-    files: ClassVar[frozenset[str]] = frozenset()
+    input_files: ClassVar[frozenset[str]] = frozenset()
 
 
-Checked = CheckedWorld | CheckedShot | CheckedMove | CheckedEdit | CheckedLink | UnknownRequest
-CHECKED: dict[str, type[CheckedWorld | CheckedShot | CheckedMove | CheckedEdit | CheckedLink]] = {
-    "world": CheckedWorld, "shot": CheckedShot, "move": CheckedMove, "edit": CheckedEdit, "link": CheckedLink,
+Checked = BuildWorld | CheckedShot | PlanMove | EditWorld | LinkWorlds | UnknownRequest
+"""What a job works on: all but a shot is one unit of work, whose revision is still open."""
+CHECKED: dict[str, type[BuildWorld | CheckedShot | PlanMove | EditWorld | LinkWorlds]] = {
+    "world": BuildWorld, "shot": CheckedShot, "move": PlanMove, "edit": EditWorld, "link": LinkWorlds,
 }  # fmt: skip
 
 
@@ -300,10 +171,6 @@ def _merged(clips: list[ShootClip]) -> list[ShootClip]:
         earlier = merged[clip.identity].first_numbers if clip.identity in merged else ()
         merged[clip.identity] = msgspec.structs.replace(clip, first_numbers=earlier + clip.first_numbers)
     return list(merged.values())
-
-
-def _job_identity(kind: str, revision: str, plain: dict) -> str:
-    return hash_of({"version": UNIT_VERSION, "job": kind, "revision": revision, **plain})
 
 
 # --- checking ---------------------------------------------------------------------------------------------
@@ -322,7 +189,7 @@ def check(request: Request) -> Checked:
     return check_world(request) if isinstance(request, WorldRequest) else check_shot(request)
 
 
-def check_world(request: WorldRequest) -> CheckedWorld:
+def check_world(request: WorldRequest) -> BuildWorld:
     if bool(request.photo) == bool(request.panorama):
         raise InputError("Give either a photo or a 360° panorama to build a world from.")
     low, high = PANORAMA_WIDTHS
@@ -345,7 +212,7 @@ def check_world(request: WorldRequest) -> CheckedWorld:
         raise InputError("Things are cut out of one photo; leave further photos and 360° pictures out, or the masks.")
     if len(request.cut) > MAX_CUTS or not all(HASH_PATTERN.fullmatch(each) for each in request.cut):
         raise InputError(f"Up to {MAX_CUTS} masks are named by the hashes of uploaded files; upload them first.")
-    return CheckedWorld(
+    return BuildWorld(
         **{
             **_fields(request), "camera": camera, "camera_height": height, "beside": beside, "cut": tuple(request.cut),
         }
@@ -405,29 +272,29 @@ def check_shot(request: ShotRequest) -> CheckedShot:
     return CheckedShot(**{**_fields(request), **given, **taus})
 
 
-def check_move(request: MoveRequest) -> CheckedMove:
+def check_move(request: MoveRequest) -> PlanMove:
     check_files(request.world, "A camera move")
     places = {name: tuple(round(x, 6) + 0.0 for x in getattr(request, name)) for name in ("start", "target")}
     numbers = {
         name: round(getattr(request, name), 6) for name in ("clearance", "doubt", "speed", "turn", "jerk", "fps")
     }
     lens = parsed(request.lens, "The move's camera")
-    checked = CheckedMove(**{**_fields(request), **places, **numbers, "lens": lens})
-    checked.first_unit("").check()
+    checked = PlanMove(**{**_fields(request), **places, **numbers, "lens": lens})
+    checked.check()
     return checked
 
 
-def check_link(request: LinkRequest) -> CheckedLink:
+def check_link(request: LinkRequest) -> LinkWorlds:
     check_files(request.world, "A link")
     check_files(request.second, "A link's second world")
     pose = tuple(tuple(round(float(x), 6) + 0.0 for x in row) for row in request.pose)
     opening = tuple(round(float(x), 6) + 0.0 for x in request.opening)
-    checked = CheckedLink(request.world, request.second, pose, opening, request.preset)
-    checked.first_unit("").check()
+    checked = LinkWorlds(**{**_fields(request), "pose": pose, "opening": opening})
+    checked.check()
     return checked
 
 
-def check_edit(request: EditRequest) -> CheckedEdit:
+def check_edit(request: EditRequest) -> EditWorld:
     check_files(request.world, "A changed world")
     if request.way not in WAYS:
         raise InputError(f"A spot cannot be changed by {request.way!r}; choose {' or '.join(WAYS)}.")
@@ -436,7 +303,7 @@ def check_edit(request: EditRequest) -> CheckedEdit:
     if request.prompt and request.way == "remove":
         raise InputError("Removing shows what is behind, so a prompt has no effect on it; leave it out, or repaint.")
     presets.check_prompt(request.preset, request.prompt)
-    return CheckedEdit(**_fields(request))
+    return EditWorld(**_fields(request))
 
 
 def _fields(request: Request) -> dict[str, object]:

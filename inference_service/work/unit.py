@@ -8,7 +8,7 @@ import functools
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -35,9 +35,14 @@ class Unit(msgspec.Struct, frozen=True, dict=True, kw_only=True, tag_field="kind
     is_shared: ClassVar[bool] = False
     """Whether its files can be named in requests by their hashes, as uploaded files are."""
 
+    unasked: ClassVar[tuple[str, ...]] = ("revision",)
+    """Fields that no request for it has."""
+    optional: ClassVar[tuple[str, ...]] = ()
+    """Fields that the id of its own job leaves out where they have their default."""
+
     preset: str
-    revision: str
-    """Of the preset's weights."""
+    revision: str = ""
+    """Of the preset's weights; empty in a request that is this unit alone."""
 
     @property
     def kind(self) -> str:
@@ -51,6 +56,14 @@ class Unit(msgspec.Struct, frozen=True, dict=True, kw_only=True, tag_field="kind
         for key in self.not_hashed:
             plain.pop(key, None)
         return hash_of(plain | {"version": UNIT_VERSION, "kind": self.kind})
+
+    def job_id(self, revision: str) -> str:
+        """The id of the job that is this unit alone."""
+        return job_id(self, revision, self.optional)
+
+    def first_unit(self, revision: str) -> Self:
+        """The unit itself, of a request for it alone."""
+        return msgspec.structs.replace(self, revision=revision)
 
     @property
     def weight(self) -> float:
@@ -94,7 +107,7 @@ class Unit(msgspec.Struct, frozen=True, dict=True, kw_only=True, tag_field="kind
 
 
 @functools.cache
-def _defaults(cls: type[Unit]) -> dict[str, Any]:
+def _defaults(cls: type[msgspec.Struct]) -> dict[str, Any]:
     return {field.name: field.default for field in msgspec.structs.fields(cls)}
 
 
@@ -140,11 +153,6 @@ def _read_array(hint: type, value: Any) -> np.ndarray:
     return np.asarray(value)  # `Camera` checks the rest
 
 
-def to_plain(value: Any) -> dict:
-    """A unit or a request as JSON values; cameras become what `Camera.to_dict` makes."""
-    return msgspec.to_builtins(value, enc_hook=_plain_array)
-
-
 class Written(bytes):
     """A value that is canonical JSON already."""
 
@@ -172,9 +180,24 @@ def described(value: Any) -> dict[str, Any]:
     return plain | {k: msgspec.to_builtins(v, enc_hook=_plain_array) for k, v in fields.items() if k not in paths}
 
 
+def asked(request: Any) -> dict[str, Any]:
+    """What of `described` is the request's own."""
+    return {name: value for name, value in described(request).items() if name not in getattr(request, "unasked", ())}
+
+
+def job_id(request: Any, revision: str, optional: tuple[str, ...], unhashed: str = "") -> str:
+    """The id of a request's job; `optional` fields are left out where they have their default, `unhashed` always."""
+    defaults, plain = _defaults(type(request)), asked(request)
+    plain.pop(unhashed, None)
+    for name in optional:
+        if getattr(request, name) == defaults[name]:
+            del plain[name]
+    return hash_of({"version": UNIT_VERSION, "job": request.kind, "revision": revision, **plain})
+
+
 def request_json(request: Any) -> str:
     """A request as `to_json` writes it."""
-    raw = {k: msgspec.Raw(v) if isinstance(v, Written) else v for k, v in described(request).items()}
+    raw = {k: msgspec.Raw(v) if isinstance(v, Written) else v for k, v in asked(request).items()}
     return msgspec.json.encode(raw).decode()
 
 

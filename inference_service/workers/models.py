@@ -1,7 +1,6 @@
 """The models of a worker: loaded when first needed, one preset at a time."""
 
 import sys
-import threading
 import traceback
 import warnings
 from collections.abc import Callable
@@ -18,8 +17,6 @@ Loader = Callable[[str, str], Pipeline]
 def load_scene_pipeline(preset: str, device: str) -> Pipeline:
     """The pipeline of a preset, on a device ('auto' is the first GPU, or else the CPU)."""
     yield_cores()
-    # the rasteriser and the monitors are compiled, or read from their caches, while the networks are read
-    threading.Thread(target=_compile_drawing, daemon=True).start()
     import diffusers.utils.logging  # imports torch: seconds
     import transformers.utils.logging
 
@@ -33,14 +30,6 @@ def load_scene_pipeline(preset: str, device: str) -> Pipeline:
     if scene.memory_plan is not None:  # before any work; a worker's standard error is the service's
         print(f"Preset {preset}. {scene.memory_plan}", file=sys.stderr, flush=True)
     return scene
-
-
-def _compile_drawing() -> None:
-    from lookbeyond.models import rasterizing_cpu
-    from lookbeyond.monitors import pixels
-
-    rasterizing_cpu.warm_up()
-    pixels.warm_up()
 
 
 class CachedPipelines:
@@ -83,6 +72,11 @@ class CachedPipelines:
             if not is_out_of_memory(error):
                 raise
             self.release()
+
+    def prepare_frames(self) -> None:
+        """Make the loaded preset ready to draw frames, beside whatever comes next."""
+        if self._pipeline is not None:
+            self._pipeline.prepare_frames()
 
     @property
     def loaded(self) -> str:

@@ -54,6 +54,8 @@ class Worker:
             raise
 
     def _next_order(self) -> messages.AnyOrder:
+        if self._orders.empty():  # a first world is made without
+            self._pipelines.prepare_frames()
         try:
             return self._orders.get(timeout=self._idle_s if self._pipelines.loaded else None)
         except queue.Empty:

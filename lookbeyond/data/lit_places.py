@@ -26,6 +26,9 @@ import cv2
 import numpy as np
 import torch
 
+from lookbeyond.light.sources import solid_angles
+from lookbeyond.photo.exposure import LUMINANCE
+
 from .built_rooms import built_over, open_place
 from .room_drawing import ELLIPSOIDS, FACES, FIRST_BALL, FIRST_BOX, LIGHTS, OPENINGS, draw_room
 from .rooms import Rooms, equirectangular_rays
@@ -41,7 +44,6 @@ _NOWHERE = (0, 0, -1000.0, 0.01, 0.01, 0.01, 0)
 SPREAD_STOPS = 1.0
 _OUTDOORS = 1.6
 """What the renderer gives the sky outside of windows."""
-LUMINANCE = np.float32([0.2126, 0.7152, 0.0722])
 
 PlaceKind = Literal["room", "open"]
 
@@ -72,12 +74,6 @@ def _rendered(room: dict[str, np.ndarray], height: int) -> tuple[np.ndarray, np.
     return light[0].numpy().reshape(height, 2 * height, 3), surface[0].numpy().reshape(height, 2 * height)
 
 
-def _solid_angles(height: int) -> np.ndarray:
-    """[H, 1] steradians of a pixel of each row."""
-    edges = np.sin(np.linspace(math.pi / 2, -math.pi / 2, height + 1))
-    return ((edges[:-1] - edges[1:]) * math.pi / height)[:, None].astype(np.float32)
-
-
 # --- rooms ------------------------------------------------------------------------------------------------
 
 
@@ -89,7 +85,7 @@ def _draw_room(rng: np.random.Generator, height: int) -> LitPlace:
     annex = surface // FACES - 1
     window = np.isin(annex, np.flatnonzero(room["outdoors"] > 0)) & (surface < FIRST_BOX)
     lit = [number for number, _ in lamps if (surface == number).any()]
-    angles = np.broadcast_to(_solid_angles(height), surface.shape)
+    angles = np.broadcast_to(solid_angles(height), surface.shape)
     glowing = np.isin(surface, [number for number, _ in lamps])
     rest = angles * ~(window | glowing)
     surfaces = float((rest * (light @ LUMINANCE)).sum() / rest.sum())
@@ -189,7 +185,7 @@ def _draw_open(rng: np.random.Generator, height: int) -> LitPlace:
     room = open_place(rng)[0]
     night = rng.uniform() < 0.15
     sky, sun, sun_direction, sun_light = _sky(rng, height)
-    weight = _solid_angles(height) * np.maximum(_up(height), 0)
+    weight = solid_angles(height) * np.maximum(_up(height), 0)
     sky *= math.pi / float((weight * (sky @ LUMINANCE)).sum())  # a level surface gets pi of it
     if night:
         sky, sun, sun_light = sky * rng.uniform(0.003, 0.05), 0 * sun, 0 * sun_light
@@ -280,8 +276,8 @@ def _sky(rng: np.random.Generator, height: int) -> tuple[np.ndarray, np.ndarray,
     disc = np.exp(-((apart / math.radians(rng.uniform(0.5, 1.2))) ** 4)) + 1e-9
     aureole = np.exp(-apart / math.radians(rng.uniform(2, 15)))
     stray = rng.uniform(0.05, 0.4)
-    shape = (1 - stray) * disc / float((_solid_angles(height) * disc).sum())
-    shape = shape + stray * aureole / float((_solid_angles(height) * aureole).sum())
+    shape = (1 - stray) * disc / float((solid_angles(height) * disc).sum())
+    shape = shape + stray * aureole / float((solid_angles(height) * aureole).sum())
     return sky.astype(np.float32), (shape[..., None] * light).astype(np.float32), towards, light
 
 
@@ -308,4 +304,4 @@ def usual_exposure(radiance: np.ndarray, weight: np.ndarray | None = None) -> fl
 def sphere_exposure(radiance: np.ndarray) -> float:
     """The same of a panorama [H, 2H, 3], each direction counting alike."""
     height = len(radiance)
-    return usual_exposure(radiance, np.broadcast_to(_solid_angles(height), radiance.shape[:2]))
+    return usual_exposure(radiance, np.broadcast_to(solid_angles(height), radiance.shape[:2]))

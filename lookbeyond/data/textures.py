@@ -56,11 +56,11 @@ def dead_leaves(rng: np.random.Generator, size: int, leaves: int = 220, saturati
     return image
 
 
-def _joints(size: int, rows: int, columns: int, offset: float, width: float) -> tuple[np.ndarray, np.ndarray]:
+def _joints(rows: int, columns: int, offset: float, width: float) -> tuple[np.ndarray, np.ndarray]:
     """Cells of a (running) bond: the cell number of every pixel and whether it lies in a joint."""
-    y = np.arange(size)[:, None] * rows / size
-    x = (np.arange(size)[None] * columns / size + np.floor(y) * offset) % columns
-    joint = (y % 1 * size / rows < width) | (x % 1 * size / columns < width)
+    y = np.arange(TILE_SIZE)[:, None] * rows / TILE_SIZE
+    x = (np.arange(TILE_SIZE)[None] * columns / TILE_SIZE + np.floor(y) * offset) % columns
+    joint = (y % 1 * TILE_SIZE / rows < width) | (x % 1 * TILE_SIZE / columns < width)
     return (np.floor(y) * columns + np.floor(x)).astype(int), joint
 
 
@@ -73,13 +73,13 @@ def _material(rng: np.random.Generator, kind: str) -> np.ndarray:
         value = 0.03 * contrast * rough
     elif kind == "wood":
         rows, columns = int(rng.choice([3, 4, 6, 8])), int(rng.choice([1, 1, 2]))
-        cell, joint = _joints(TILE_SIZE, rows, columns, rng.uniform(0.3, 0.7) * columns, 1.5)
+        cell, joint = _joints(rows, columns, rng.uniform(0.3, 0.7) * columns, 1.5)
         grain = fractal_noise(rng, TILE_SIZE, 1.0, stretch=0.12)
         value = contrast * (0.12 * rng.normal(size=rows * columns)[cell] + 0.07 * grain - 0.3 * joint)
     elif kind in ("tiles", "bricks"):
         rows = int(rng.choice([2, 4, 8]))
         columns, offset = (rows, 0.0) if kind == "tiles" else (max(rows // 2, 1), 0.5)
-        cell, joint = _joints(TILE_SIZE, rows, columns, offset, rng.uniform(1.5, 4))
+        cell, joint = _joints(rows, columns, offset, rng.uniform(1.5, 4))
         checker = (cell // columns + cell % columns) % 2 if kind == "tiles" and rng.uniform() < 0.4 else 0 * cell
         grout = rng.choice([-0.35, 0.25])
         value = contrast * (

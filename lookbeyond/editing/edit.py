@@ -35,6 +35,8 @@ def read_mask(path: Path, name: str = "") -> NDArray[np.uint8]:
             if max(image.size) > MAX_SIDE:
                 raise InputError(f"The mask {called} is over {MAX_SIDE} pixels a side; give the panorama's size.")
             pixels = np.asarray(image.convert("LA"), np.uint16)
+    except FileNotFoundError as error:
+        raise InputError(f"There is no mask {called}; check the path.") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"The mask {called} cannot be read as a PNG image; save it as one.") from error
     return (pixels[..., 0] * pixels[..., 1] // 255).astype(np.uint8)
@@ -72,7 +74,7 @@ def remove(panorama: Panorama, spot: NDArray[np.bool_]) -> Panorama:
     if plate is None:
         raise InputError(
             "Nothing is known of what stands behind that: this world has no clean plate. Repaint the spot instead, or "
-            "build the world with --room on."
+            "build the world with a room (--room on; in Blender, Room: Always a Room)."
         )
     if np.array_equal(plate.colour[spot], panorama.colour[spot]):
         raise InputError("Nothing stands out there that could be removed: the clean plate shows the same spot.")

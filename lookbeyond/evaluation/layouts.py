@@ -71,7 +71,7 @@ def judge_walls(scene: Scene, fit: LayoutFit, distance: np.ndarray) -> dict[str,
     figures: dict[str, dict[str, float]] = {}
     for where, mask in (("seen", shown), ("hidden", ~shown)):
         figures[f"walls, {where} AbsRel"] = {name: metrics.absrel(found, truth, mask) for name, found in walls.items()}
-    figures["room: sure"] = {"ours": float(fit.place == "room")}
+    figures["room: sure"] = {"ours": float(fit.place.kind == "room")}
     assert scene.distance is not None and fit.distance_camera is not None
     rays = fit.distance_camera.rays()
     true_inside = sample_equirectangular(scene.distance, rays)
@@ -118,7 +118,7 @@ def judge_floor_lines(
             walls |= {} if fit.candidate is None else {"ours": walls_of(fit.candidate)}
             errors = {name: floor_line(values / 1.6, camera, bases[path.stem], 0.0) for name, values in walls.items()}
             if np.isfinite(errors["network"]):
-                yield f"{path.stem} {photo + 1}", errors | {"sure": float(fit.place == "room")}
+                yield f"{path.stem} {photo + 1}", errors | {"sure": float(fit.place.kind == "room")}
 
 
 def floor_line(walls: np.ndarray, camera: Camera, marked: list[np.ndarray], heading_rad: float) -> float:

@@ -15,7 +15,7 @@ from lookbeyond.data.panoramas import read_picture
 from lookbeyond.data.rooms import HELD_OUT_SEED, Rooms, render_panoramas, render_views
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera, placed_camera
-from lookbeyond.geometry.keyframes import reach
+from lookbeyond.geometry.keyframes import Reach
 from lookbeyond.geometry.layout import RoomLayout, box_layout
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.projection import extract_perspective, place_photo
@@ -124,7 +124,7 @@ class Scene:
             # as far as the panorama reaches: a camera must stay before what it sees in the way
             column = round((0.5 - angle / (2 * math.pi)) * WIDTH)
             open_m = float(self.distance[118:138, column - 14 : column + 15].min())
-            length = min(reach_m, 0.75 * open_m, reach(self.sharp_panorama, direction) - 1e-3)
+            length = min(reach_m, 0.75 * open_m, Reach(self.sharp_panorama).free(direction) - 1e-3)
             ways = torch.tensor(np.linspace(0, length, 9)[:, None] * direction, dtype=torch.float32)[None]
             free = self.room.free_positions(ways, margin=0.2)[0].numpy()
             length *= (np.argmin(free) - 1) / 8 if not free.all() else 1
@@ -150,7 +150,7 @@ def _photographed(room: Rooms, seed: int, name: str) -> Scene:
     azimuth = math.pi * (1 - (2 * rng.choice(128, p=openness / openness.sum()) + 1) / 128)
     room = replace(room, yaw=room.yaw - azimuth)
     colour, distance = render_panoramas(room, WIDTH // 2, WIDTH)
-    camera = _photo_camera(rng, heading_rad=0.0)
+    camera = _photo_camera(rng)
     height = float(room.camera_height[0])
     return Scene(name, to_bytes(colour[0]), camera, height, distance[0, 0].numpy(), room)
 
@@ -179,7 +179,7 @@ def scenes_of_panorama(path: Path, photos: int = 4) -> Iterator[Scene]:
     for photo in range(photos):
         rng = np.random.default_rng(photo)
         truth = np.roll(image, WIDTH * photo // photos, 1)
-        yield Scene(f"{path.stem} {photo + 1}", truth, _photo_camera(rng, 0.0), camera_height=1.6)
+        yield Scene(f"{path.stem} {photo + 1}", truth, _photo_camera(rng), camera_height=1.6)
 
 
 def to_bytes(colour: torch.Tensor) -> np.ndarray:
@@ -187,7 +187,7 @@ def to_bytes(colour: torch.Tensor) -> np.ndarray:
     return (colour.permute(1, 2, 0) * 255).round().byte().cpu().numpy()
 
 
-def _photo_camera(rng: np.random.Generator, heading_rad: float) -> Camera:
+def _photo_camera(rng: np.random.Generator) -> Camera:
     fov, pitch, roll = np.radians([rng.uniform(60, 100), rng.uniform(-12, 12), rng.uniform(-4, 4)])
     width = max(192, round(2 * math.tan(fov / 2) * WIDTH / (2 * math.pi)))
-    return placed_camera(width, round(width * 0.75), fov, heading_rad=heading_rad, pitch_rad=pitch, roll_rad=roll)
+    return placed_camera(width, round(width * 0.75), fov, pitch_rad=pitch, roll_rad=roll)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.layout import RoomLayout
 from lookbeyond.geometry.panorama import View
-from lookbeyond.geometry.projection import equirectangular_directions, extract_perspective, sample_equirectangular
+from lookbeyond.geometry.projection import extract_perspective, sample_equirectangular
 from lookbeyond.layout.segments import find_segments, segment_normals
 
 VIEW_PX = 256
@@ -27,20 +27,18 @@ BORDER_DEG = 1.5
 """Distance of the bands that are compared across the photo's border."""
 
 
-def line_length(
-    picture: NDArray[np.uint8], mask: NDArray[np.bool_], directions: NDArray, heading_rad: float = 0.0
-) -> float:
-    """Radians of straight lines along some directions in the masked part of a panorama [H, 2H, 3].
+def line_length(picture: NDArray[np.uint8], mask: NDArray[np.bool_], directions: NDArray) -> float:
+    """Radians of straight lines along some directions in the masked part of a panorama [H, 2H, 3] of heading 0.
 
     directions: [n, 3] unit, world. Twelve views of 60° are searched with OpenCV's line segment detector; a segment
     counts where its middle lies in the mask [H, 2H] and in the view that is nearest to it.
     """
     views = [(azimuth, pitch) for pitch in (-35, 20) for azimuth in range(0, 360, 60)]
-    axes = np.stack([_camera(azimuth, pitch, heading_rad).forward for azimuth, pitch in views])
+    axes = np.stack([_camera(azimuth, pitch).forward for azimuth, pitch in views])
     total = 0.0
     for number, (azimuth, pitch) in enumerate(views):
-        camera = _camera(azimuth, pitch, heading_rad)
-        view = extract_perspective(picture, camera, heading_rad, "cubic")
+        camera = _camera(azimuth, pitch)
+        view = extract_perspective(picture, camera, interpolation="cubic")
         segments = find_segments(view, 4.0)
         if not len(segments):
             continue
@@ -49,16 +47,16 @@ def line_length(
         rays = (np.c_[middles, np.ones(len(middles))] @ np.linalg.inv(camera.intrinsics).T) @ camera.rotation.T
         rays /= np.linalg.norm(rays, axis=1, keepdims=True)
         own = (rays @ axes.T).argmax(1) == number
-        inside = sample_equirectangular(mask.astype(np.float32), rays, heading_rad) > 0.5
+        inside = sample_equirectangular(mask.astype(np.float32), rays) > 0.5
         along = (np.abs(normals @ directions.T) < math.sin(math.radians(TOLERANCE_DEG))).any(1)
         long = lengths > math.radians(LEAST_LINE_DEG)
         total += float(lengths[own & inside & along & long].sum())
     return total
 
 
-def _camera(azimuth_deg: float, pitch_deg: float, heading_rad: float) -> Camera:
-    heading = heading_rad + math.radians(azimuth_deg)
-    return placed_camera(VIEW_PX, VIEW_PX, math.radians(80), heading_rad=heading, pitch_rad=math.radians(pitch_deg))
+def _camera(azimuth_deg: float, pitch_deg: float) -> Camera:
+    heading_rad, pitch_rad = math.radians(azimuth_deg), math.radians(pitch_deg)
+    return placed_camera(VIEW_PX, VIEW_PX, math.radians(80), heading_rad=heading_rad, pitch_rad=pitch_rad)
 
 
 def room_directions(heading_rad: float) -> NDArray[np.float64]:
@@ -67,7 +65,7 @@ def room_directions(heading_rad: float) -> NDArray[np.float64]:
     return np.array([[c, s, 0], [-s, c, 0], [0, 0, 1.0]])
 
 
-def border_jump(picture: NDArray[np.uint8], camera: Camera, layout: RoomLayout, heading_rad: float = 0.0) -> float:
+def border_jump(picture: NDArray[np.uint8], camera: Camera, layout: RoomLayout) -> float:
     """Jump of lightness across a photo's border on one surface, relative to that between neighbours inside the photo.
 
     Bands BORDER_DEG wide just outside, just inside, and one further in are compared where all three lie on one face of
@@ -78,41 +76,16 @@ def border_jump(picture: NDArray[np.uint8], camera: Camera, layout: RoomLayout, 
         ray = camera.rotation @ np.linalg.inv(camera.intrinsics) @ [u, v, 1.0]
         inner = camera.rotation @ np.linalg.inv(camera.intrinsics) @ [u + inwards[0], v + inwards[1], 1.0]
         borders.append((ray, inner))
-    return _jump(picture, borders, layout, camera.position, heading_rad)
+    return jump_across(picture, borders, layout, camera.position)
 
 
-def spot_jump(
-    picture: NDArray[np.uint8], spot: NDArray[np.bool_], layout: RoomLayout, origin: NDArray, heading_rad: float = 0.0
+def jump_across(
+    picture: NDArray[np.uint8], borders: Sequence[tuple[NDArray, NDArray]], layout: RoomLayout, origin: NDArray
 ) -> float:
-    """The same across the edge of a spot [H, W] of a panorama [H, W, 3], beside that between neighbours outside of it.
+    """The jump across a border in a panorama seen from `origin` [3], of heading 0; see `border_jump`.
 
-    origin: [3], where the panorama was seen from.
+    borders: rays [3] on it, each with one beside it on the side that is known.
     """
-    height, width = spot.shape
-    away = cv2.GaussianBlur(spot.astype(np.float32), (0, 0), 2.0)
-    right, down = cv2.Sobel(away, cv2.CV_32F, 1, 0), cv2.Sobel(away, cv2.CV_32F, 0, 1)
-    edges = cv2.findContours(spot.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
-    rays = equirectangular_directions(width, height, heading_rad).astype(np.float64)
-    borders = []
-    for u, v in np.concatenate(edges)[:, 0]:
-        aside = np.array([right[v, u], down[v, u]])
-        length = float(np.linalg.norm(aside))
-        if length < 1e-6 or not 4 < v < height - 5:
-            continue
-        # outwards: what is outside is known, as the photo is within its border
-        column, row = np.rint([u, v] - 4 * aside / length).astype(int)
-        borders.append((rays[v, u], rays[row, column % width]))
-    return _jump(picture, borders, layout, origin, heading_rad)
-
-
-def _jump(
-    picture: NDArray[np.uint8],
-    borders: Sequence[tuple[NDArray, NDArray]],
-    layout: RoomLayout,
-    origin: NDArray,
-    heading_rad: float,
-) -> float:
-    """The jump across a border: rays [3] on it, each with one beside it on the side that is known."""
     _, width = picture.shape[:2]
     lightness = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 0]
     blurred = _blurred(lightness, width)
@@ -127,7 +100,7 @@ def _jump(
         faces = layout.cast(origin, rays)[1]
         if (faces != faces[0]).any():
             continue
-        out, near, far = sample_equirectangular(blurred, rays, heading_rad)
+        out, near, far = sample_equirectangular(blurred, rays)
         across.append(abs(float(out - near)))
         before.append(abs(float(near - far)))
     if len(across) < 8:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from lookbeyond.geometry.cameras import Camera, placed_camera
-from lookbeyond.geometry.keyframes import REACH, reach
+from lookbeyond.geometry.keyframes import REACH, Reach
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.monitors.frames import watch_frames
 from lookbeyond.pipelines.full_size import warp_frames
@@ -36,7 +36,7 @@ def path_of(scene: Scene, setting: Setting, frames: int, width: int, height: int
         return [placed_camera(width, height, fov, heading_rad=math.radians(whole * each)) for each in share]
     if setting.path == "crane":
         panorama = scene.sharp_panorama
-        up = min(0.9, 0.9 * reach(panorama, (0.0, 0.0, 1.0)))
+        up = min(0.9, 0.9 * Reach(panorama).free((0.0, 0.0, 1.0)))
         return [
             placed_camera(width, height, fov, pitch_rad=-0.35 * each, position=(0.0, 0.0, up * each)) for each in share
         ]
@@ -94,7 +94,7 @@ class Walker:
                 setting.tau_position,
                 setting.tau_rotation,
                 planned_in,
-                setting.spacing * panorama.median_distance(),
+                setting.spacing * panorama.median_distance,
             )
         finally:
             pipeline.ablation, pipeline.settings = Ablation(), self._settings

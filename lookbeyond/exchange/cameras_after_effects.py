@@ -38,11 +38,11 @@ _SCRIPT = """// A camera move, from Look Beyond. Run it in After Effects: File >
 """
 
 
-def write_after_effects(path: Path, move: CameraMove, pixels_per_metre: float = PIXELS_PER_METRE) -> None:
+def write_after_effects(path: Path, move: CameraMove) -> None:
     """Write a .jsx."""
     positions, orientations, zooms = [], [], []
     for camera in move.cameras:
-        x, y, z = Z_UP_TO_Y_DOWN @ camera.position * pixels_per_metre
+        x, y, z = Z_UP_TO_Y_DOWN @ camera.position * PIXELS_PER_METRE
         positions.append([x + move.width / 2, y + move.height / 2, z])
         orientations.append((_degrees(Z_UP_TO_Y_DOWN @ camera.rotation) % 360).tolist())
         zooms.append(float(camera.intrinsics[0, 0]))

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -16,16 +16,14 @@ from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera
 
 from .camera_move import FAR_M, FPS, STILL_M, UNITS, CameraMove, centred
-from .cameras_after_effects import PIXELS_PER_METRE, write_after_effects
+from .cameras_after_effects import write_after_effects
 from .cameras_colmap import read_colmap, write_colmap
 from .cameras_json import read_json_move, write_camera_path, write_transforms_move
 from .cameras_text import read_chan, read_realestate10k_move, write_chan, write_realestate10k
 from .cameras_usd import read_usd, write_usd
 
 Part = Literal["size", "shift", "pixel aspect", "zoom", "frame rate", "frame numbers", "unit", "up", "names"]
-PARTS: tuple[Part, ...] = (
-    "size", "shift", "pixel aspect", "zoom", "frame rate", "frame numbers", "unit", "up", "names",
-)  # fmt: skip
+PARTS: tuple[Part, ...] = get_args(Part)
 """What a camera move has besides its cameras' poses; `zoom` is a lens that changes during the move."""
 
 
@@ -38,6 +36,7 @@ class Format:
     carries: frozenset[Part]
     axes: str
     """Which way the file's axes point."""
+    # In the file's unit, unless it carries one: then in metres.
     read: Callable[[Path, "Reading"], CameraMove] | None
     write: Callable[[Path, CameraMove, "Writing"], None]
 
@@ -66,69 +65,54 @@ def _sized(reading: Reading, path: Path, title: str) -> tuple[int, int]:
     return reading.size
 
 
-def _in_metres(move: CameraMove, reading: Reading) -> CameraMove:
-    return move.scaled(1 / UNITS[reading.unit]) if reading.unit != "m" else move
-
-
-def _in_unit(move: CameraMove, writing: Writing) -> CameraMove:
-    return move.scaled(UNITS[writing.unit]) if writing.unit != "m" else move
-
-
-def _usd_size(reading: Reading) -> tuple[int | None, int | None]:
-    return reading.size or (None, None)
-
-
 FORMATS = (
     Format(
         "transforms", "transforms.json (nerfstudio, instant-ngp)", frozenset(PARTS) - {"unit"},
         "Z up, camera looks along its -Z",
-        lambda path, reading: _in_metres(read_json_move(path), reading),
-        lambda path, move, writing: write_transforms_move(path, _in_unit(move, writing)),
+        lambda path, reading: read_json_move(path),
+        lambda path, move, writing: write_transforms_move(path, move),
     ),
     Format(
         "colmap", "COLMAP model, binary", frozenset({"size", "shift", "pixel aspect", "zoom", "names"}),
         "as it was built, camera looks along its +Z",
-        lambda path, reading: _in_metres(read_colmap(path), reading),
-        lambda path, move, writing: write_colmap(path, _in_unit(move, writing), text=False),
+        lambda path, reading: read_colmap(path),
+        lambda path, move, writing: write_colmap(path, move, text=False),
     ),
     Format(
         "colmap-text", "COLMAP model, text", frozenset({"size", "shift", "pixel aspect", "zoom", "names"}),
         "as it was built, camera looks along its +Z",
-        lambda path, reading: _in_metres(read_colmap(path), reading),
-        lambda path, move, writing: write_colmap(path, _in_unit(move, writing), text=True),
+        lambda path, reading: read_colmap(path),
+        lambda path, move, writing: write_colmap(path, move, text=True),
     ),
     Format(
         "realestate10k", "RealEstate10K text",
         frozenset({"shift", "pixel aspect", "zoom", "frame rate", "frame numbers", "up"}),
         "Y down, camera looks along its +Z",
-        lambda path, reading: _in_metres(
-            read_realestate10k_move(path, *_sized(reading, path, "RealEstate10K")), reading
-        ),
-        lambda path, move, writing: write_realestate10k(path, _in_unit(move, writing)),
+        lambda path, reading: read_realestate10k_move(path, *_sized(reading, path, "RealEstate10K")),
+        lambda path, move, writing: write_realestate10k(path, move),
     ),
     Format(
         "usd", "USD", frozenset(PARTS) - {"names"}, "said in the file (Z or Y up), camera looks along its -Z",
-        lambda path, reading: read_usd(path, *_usd_size(reading)),
+        lambda path, reading: read_usd(path, *(reading.size or (None, None))),
         lambda path, move, writing: write_usd(path, move, UNITS[writing.unit], writing.up),
     ),
     Format(
         "chan", "Nuke .chan", frozenset({"zoom", "frame numbers", "up"}), "Y up, camera looks along its -Z",
-        lambda path, reading: _in_metres(read_chan(path, *_sized(reading, path, "a .chan file")), reading),
-        lambda path, move, writing: write_chan(path, _in_unit(move, writing)),
+        lambda path, reading: read_chan(path, *_sized(reading, path, "a .chan file")),
+        lambda path, move, writing: write_chan(path, move),
     ),
     Format(
         "after-effects", "After Effects .jsx", frozenset({"size", "zoom", "frame rate", "frame numbers", "unit", "up"}),
         "Y down, camera looks along its +Z, 100 pixels a metre", None,
-        lambda path, move, writing: write_after_effects(path, move, PIXELS_PER_METRE),
+        lambda path, move, writing: write_after_effects(path, move),
     ),
     Format(
         "camera-path", "camera_path.json (nerfstudio viewer)", frozenset({"size", "zoom", "frame rate", "up"}),
         "Z up, camera looks along its -Z",
-        lambda path, reading: _in_metres(read_json_move(path), reading),
-        lambda path, move, writing: write_camera_path(path, _in_unit(move, writing)),
+        lambda path, reading: read_json_move(path),
+        lambda path, move, writing: write_camera_path(path, move),
     ),
 )  # fmt: skip
-
 _SUFFIXES = {".usd": "usd", ".usda": "usd", ".usdc": "usd", ".chan": "chan", ".jsx": "after-effects",
              ".txt": "realestate10k"}  # fmt: skip
 
@@ -148,7 +132,9 @@ def format_of(path: Path, chosen: str | None = None) -> Format:
         return known["camera-path" if "camera_path" in path.name else "transforms"]
     if not suffix or path.is_dir():
         return known["colmap-text" if (path / "cameras.txt").is_file() else "colmap"]
-    raise InputError(f"{path}: no camera format has this ending; choose one of {', '.join(known)} with --format.")
+    raise InputError(
+        f"{path}: no camera format has this ending; choose one of {', '.join(known)} with --format-in or --format-out."
+    )
 
 
 def read_move(path: Path, kind: Format | None = None, reading: Reading | None = None) -> CameraMove:
@@ -160,6 +146,8 @@ def read_move(path: Path, kind: Format | None = None, reading: Reading | None = 
     if not Path(path).exists():
         raise InputError(f"There is no file {path}; check the path.")
     move = kind.read(Path(path), reading)
+    if "unit" not in kind.carries and reading.unit != "m":
+        move = move.scaled(1 / UNITS[reading.unit])
     return replace(move, fps=reading.fps) if reading.fps is not None else move
 
 
@@ -167,7 +155,8 @@ def write_move(path: Path, move: CameraMove, kind: Format | None = None, writing
     """Write a move whole or not at all; returns sentences on what the format cannot store of this one."""
     writing = writing or Writing()
     kind = kind or format_of(path)
-    kind.write(Path(path), move, writing)
+    counted = "unit" not in kind.carries and writing.unit != "m"
+    kind.write(Path(path), move.scaled(UNITS[writing.unit]) if counted else move, writing)
     return losses(move, kind, writing)
 
 

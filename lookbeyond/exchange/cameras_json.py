@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lookbeyond.geometry.cameras import PathError, opencv_to_opengl
 from lookbeyond.geometry.transforms import read_camera_path, shot_path, write_transforms
-from lookbeyond.whole import whole_file
+from lookbeyond.whole import storage_errors, whole_file
 
 from .camera_move import FPS, CameraMove, fov_y
 
@@ -14,7 +14,9 @@ from .camera_move import FPS, CameraMove, fov_y
 def write_transforms_move(path: Path, move: CameraMove) -> None:
     """OpenGL camera axes, Z up; frame rate and the first frame's number stand at the top; other readers ignore them."""
     extra = {"fps": move.fps, "first_frame": move.first_frame}
-    write_transforms(path, move.cameras, move.file_names(), extra=extra)
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_transforms(path, move.cameras, move.file_names(), extra=extra)
 
 
 def read_json_move(path: Path) -> CameraMove:

@@ -18,12 +18,11 @@ import numpy as np
 import OpenEXR
 from numpy.typing import NDArray
 
-from lookbeyond.errors import StorageError
+from lookbeyond.files import exr_errors
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.warping import Warped, warp_to_view
-from lookbeyond.photo.pixels import srgb_to_linear
-from lookbeyond.photo.quiet import quiet_stderr
+from lookbeyond.photo.pixels import LIGHT_OF_LEVEL
 from lookbeyond.whole import storage_errors, whole_file
 
 from .shots import Shot
@@ -44,7 +43,7 @@ def frame_layers(frame: View, world: Panorama, before: Camera | None, after: Cam
         for letter, channel in zip(letters, np.moveaxis(np.atleast_3d(values), -1, 0), strict=True):
             channels[f"{name}.{letter}"] = np.ascontiguousarray(channel, kind)
 
-    colour = linear(frame.colour)
+    colour = LIGHT_OF_LEVEL[frame.colour]
     add("Combined", "RGBA", np.concatenate([colour, np.ones_like(colour[..., :1])], -1), np.float16)
     add("Depth", "Z", frame.distance * (rays @ camera.forward))
     add("Position", "XYZ", points)
@@ -56,11 +55,6 @@ def frame_layers(frame: View, world: Panorama, before: Camera | None, after: Cam
     add("Mask", "RGBA", np.stack([photo, 1 - photo - filled, filled, np.ones_like(photo)], -1), np.float16)
     add("Confidence", "X", confidence, np.float16)
     return channels
-
-
-def linear(colour: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Linear light of sRGB bytes (IEC 61966-2-1)."""
-    return srgb_to_linear(np.arange(256) / 255).astype(np.float32)[colour]
 
 
 def _there(points: NDArray, here: NDArray, camera: Camera | None) -> NDArray:
@@ -110,11 +104,6 @@ def write_layers(folder: Path, shot: Shot, world: Panorama) -> list[Path]:
 def write_exr(path: Path, channels: dict[str, NDArray]) -> None:
     """Write channels [H, W] by their names, losslessly; whole or not at all."""
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-    with whole_file(path) as temporary, storage_errors(path), quiet_stderr():
-        try:
-            # a copy: OpenEXR puts its own objects into the dictionary that it is given
-            OpenEXR.File(header, dict(channels)).write(str(temporary))
-        except RuntimeError as error:  # OpenEXR has no other way to report a full disk
-            raise StorageError(
-                f"The file {path} could not be written ({error}); free some disk space or choose another folder."
-            ) from error
+    with whole_file(path) as temporary, exr_errors(path):
+        # a copy: OpenEXR puts its own objects into the dictionary that it is given
+        OpenEXR.File(header, dict(channels)).write(str(temporary))

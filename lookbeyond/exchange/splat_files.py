@@ -19,22 +19,7 @@ from .splats import Splats
 
 SH_0 = 0.28209479177387814
 """The constant spherical harmonic."""
-PROPERTIES = (
-    "x",
-    "y",
-    "z",
-    "f_dc_0",
-    "f_dc_1",
-    "f_dc_2",
-    "opacity",
-    "scale_0",
-    "scale_1",
-    "scale_2",
-    "rot_0",
-    "rot_1",
-    "rot_2",
-    "rot_3",
-)
+PROPERTIES = "x y z f_dc_0 f_dc_1 f_dc_2 opacity scale_0 scale_1 scale_2 rot_0 rot_1 rot_2 rot_3".split()
 SPZ_MAGIC, SPZ_VERSION = 0x5053474E, 3  # version 2 keeps some rotations to 8 degrees only, 4 is read by few yet
 SPZ_FRACTION_BITS = 12
 """Positions are whole numbers of 1 / 4096 m, up to 2 km away."""

@@ -71,8 +71,6 @@ def stage_of(world: Panorama) -> WorldMeshes:
     """The stage of a world. Where no room was found the whole distance map is one object, and there are no boxes."""
     textures: dict[str, NDArray[np.uint8]] = {PANORAMA: world.colour}
     layout = world.layout
-    height, width = world.distance.shape
-    rays = equirectangular_directions(width, height, world.heading_rad)
     if layout is None or not layout.contains(world.position):
         world = replace(world, distance=_halved(world.distance), plate=None)
         height, width = world.distance.shape

@@ -79,19 +79,6 @@ class Camera:
         object.__setattr__(self, "intrinsics", intrinsics)
 
     @classmethod
-    def from_fov_x(
-        cls, width: int, height: int, fov_x_rad: float, camera_to_world: ArrayLike | None = None
-    ) -> "Camera":
-        """Camera with square pixels and a centred axis whose frame is `fov_x_rad` wide (0 < fov < pi)."""
-        if not 0 < fov_x_rad < math.pi:
-            raise CameraError(
-                f"a field of view of {math.degrees(fov_x_rad):g} degrees is impossible; give 1 to 179 degrees"
-            )
-        focal = width / 2 / math.tan(fov_x_rad / 2)
-        intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-        return cls(width, height, intrinsics, np.eye(4) if camera_to_world is None else camera_to_world)
-
-    @classmethod
     def from_blender(cls, matrix_world: ArrayLike, intrinsics: ArrayLike, width: int, height: int) -> "Camera":
         """Camera of a Blender object: `matrix_world` [4, 4] (OpenGL axes), `blender_intrinsics` [3, 3].
 
@@ -153,6 +140,25 @@ class Camera:
         directions = pixels @ to_world[:, :2].T + to_world[:, 2]
         return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
 
+    def placed(
+        self,
+        heading_rad: float = 0.0,
+        pitch_rad: float = 0.0,
+        roll_rad: float = 0.0,
+        position: ArrayLike = (0.0, 0.0, 0.0),
+    ) -> "Camera":
+        """The same lens by its heading, pitch, roll (radians) and position (metres).
+
+        Heading counts counter-clockwise from +X seen from above, positive pitch looks up, positive roll turns the
+        camera clockwise as seen from behind it.
+        """
+        pose = np.eye(4)
+        pose[:3, :3] = (
+            _rotation_about(2, heading_rad) @ LEVEL @ _rotation_about(0, pitch_rad) @ _rotation_about(2, roll_rad)
+        )
+        pose[:3, 3] = position
+        return Camera(self.width, self.height, self.intrinsics, pose)
+
     def resized(self, width: int, height: int) -> "Camera":
         """The same frame at another resolution."""
         return self.scaled(width, height, width / self.width, height / self.height)
@@ -164,20 +170,17 @@ class Camera:
         object.__setattr__(camera, "camera_to_world", self.camera_to_world)  # it was checked
         return camera
 
+    @cached_property
     def key(self) -> tuple[float, ...]:
         """What the camera is compared and hashed by: size, intrinsics and pose rounded to 1e-6, no -0."""
-        return self._key
-
-    @cached_property
-    def _key(self) -> tuple[float, ...]:
         numbers = np.concatenate([self.intrinsics.ravel(), self.camera_to_world.ravel()])
         return (self.width, self.height, *(numbers.round(6) + 0.0).tolist())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Camera) and self.key() == other.key()
+        return isinstance(other, Camera) and self.key == other.key
 
     def __hash__(self) -> int:
-        return hash(self.key())
+        return hash(self.key)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON value: {"width", "height", "intrinsics": 3 lists, "camera_to_world": 4 lists, OpenCV axes}."""
@@ -202,33 +205,28 @@ class Camera:
 def placed_camera(
     width: int,
     height: int,
-    fov_x_rad: float | None = None,
+    fov_x_rad: float,
     *,
-    intrinsics: ArrayLike | None = None,
     heading_rad: float = 0.0,
     pitch_rad: float = 0.0,
     roll_rad: float = 0.0,
     position: ArrayLike = (0.0, 0.0, 0.0),
 ) -> Camera:
-    """Camera by its field of view (or `intrinsics`), heading, pitch, roll (radians) and position (metres).
+    """Camera with square pixels and a centred axis whose frame is `fov_x_rad` wide (0 < fov < pi), and its place.
 
-    Heading counts counter-clockwise from +X seen from above, positive pitch looks up, positive roll turns the
-    camera clockwise as seen from behind it. Raises `CameraError`.
+    The place is as in `Camera.placed`. Raises `CameraError`.
     """
-    pose = np.eye(4)
-    pose[:3, :3] = (
-        _rotation_about(2, heading_rad) @ LEVEL @ _rotation_about(0, pitch_rad) @ _rotation_about(2, roll_rad)
-    )
-    pose[:3, 3] = position
-    if intrinsics is not None:
-        return Camera(width, height, intrinsics, pose)
-    if fov_x_rad is None:
-        raise CameraError("the camera has neither a field of view nor intrinsics; give one of them")
-    return Camera.from_fov_x(width, height, fov_x_rad, pose)
+    if not 0 < fov_x_rad < math.pi:
+        raise CameraError(
+            f"a field of view of {math.degrees(fov_x_rad):g} degrees is impossible; give 1 to 179 degrees"
+        )
+    focal = width / 2 / math.tan(fov_x_rad / 2)
+    intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    return Camera(width, height, intrinsics, np.eye(4)).placed(heading_rad, pitch_rad, roll_rad, position)
 
 
 def heading_pitch_roll(camera: Camera) -> tuple[float, float, float]:
-    """Heading, pitch, roll in radians: the inverse of `placed_camera`.
+    """Heading, pitch, roll in radians: the inverse of `Camera.placed`.
 
     A camera that looks straight up or down has no heading of its own: its roll is then called 0.
     """

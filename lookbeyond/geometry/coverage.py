@@ -1,6 +1,6 @@
 """How much of a view is known, estimated in a millisecond, for drawing while a path is edited.
 
-`warping.known_share` walks every ray and is exact; this splats the panorama's points onto a coarse frame, each at its
+`warping.warp_to_view` walks every ray and is exact; this splats the panorama's points onto a coarse frame, each at its
 apparent size, and counts the pixels that they cover.
 """
 
@@ -8,10 +8,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .cameras import Camera
-from .keyframes import _nearest, _reach
+from .keyframes import Reach
 from .panorama import Panorama
 from .projection import equirectangular_directions
 
@@ -63,25 +62,10 @@ class Coverage:
         at_row = ((np.arange(height) + 0.5) / height * mask.shape[0]).astype(int)
         at_column = ((np.arange(width) + 0.5) / width * mask.shape[1]).astype(int)
         self._from_photo = (mask[np.ix_(at_row, at_column)] > 127)[kept]
-        self._origin = panorama.position
-        self._nearest = _nearest(panorama)
-
-    def too_far(self, position: NDArray) -> float:
-        """How many metres a place [3] lies beyond `keyframes.reach`; not positive where it may be shot from."""
-        displacement = np.asarray(position, np.float64) - self._origin
-        length = float(np.linalg.norm(displacement))
-        return length - _reach(self._nearest, displacement) if length >= 1e-3 else -length
-
-    def reach(self, direction: NDArray) -> float:
-        """`keyframes.reach` of the panorama in a world direction [3] of any length, metres."""
-        return _reach(self._nearest, np.asarray(direction, np.float64))
-
-    def share(self, camera: Camera) -> float:
-        """Share of the camera's pixels that the panorama shows, 0..1: within some 0.1 of `known_share`."""
-        return self.known(camera).share
+        self.reach = Reach(panorama)
 
     def known(self, camera: Camera) -> Known:
-        """What the camera's view is made of; `share` of it is within some 0.1 of `known_share`."""
+        """What the camera's view is made of; `share` of it is within some 0.1 of the exact one."""
         columns = FRAME_WIDTH
         rows = max(1, round(columns * camera.height / camera.width))
         small = camera.resized(columns, rows)

@@ -18,7 +18,6 @@ from .cameras import Camera, PathError, rotation_angle
 from .opening import Opening, crossings
 from .panorama import Panorama
 from .projection import equirectangular_directions
-from .warping import known_share
 
 REACH = 0.8
 """Share of the free distance that a camera may go: more leaves too little of its view known."""
@@ -81,7 +80,7 @@ def plan_shot(
     different sizes and cameras beyond their `reach`, naming the frame (the path's first one is `first_frame`).
     """
     check_path(cameras, panorama, first_frame)
-    scale = panorama.median_distance()
+    scale = panorama.median_distance
     if max_translation is None:
         max_translation = 0.25 * scale
     anchors: list[Anchor] = []
@@ -120,8 +119,10 @@ def check_path(cameras: Sequence[Camera], panorama: Panorama, first_frame: int =
     if panorama.beyond is not None:
         passage = panorama.beyond.opening
         if not crossings(cameras, passage, first_frame):
+            x, y, _ = passage.centre
             raise PathError(
-                "the path never goes through the opening to the second world; lead it through, or shoot it in one world"
+                f"the path never goes through the opening to the second world, {passage.width:.2f} m wide around "
+                f"({x:.2f}, {y:.2f}); lead it through, or shoot it in one world"
             )
         reaches.append(Reach(panorama.beyond.panorama))
     for number, camera in enumerate(cameras, first_frame):
@@ -145,9 +146,25 @@ class Reach:
     """How far cameras may go from a panorama's origin."""
 
     def __init__(self, panorama: Panorama) -> None:
-        self._nearest = _nearest(panorama)
+        self._directions, self._distance = nearest_surfaces(panorama, 128)
         self._origin = panorama.position
-        self._everywhere = REACH * float(self._nearest[1].min())
+        self._everywhere = REACH * float(self._distance.min())
+
+    def free(self, direction: ArrayLike) -> float:
+        """How far from the origin, in metres, a camera may go in a world direction [3] of any length.
+
+        `REACH` times the nearest distance within `CONE_RAD` of that direction.
+        """
+        ahead = np.asarray(direction, np.float64)
+        along = self._directions @ (ahead / np.linalg.norm(ahead)).astype(np.float32)
+        within = along >= min(math.cos(CONE_RAD), float(along.max()))
+        return REACH * float(self._distance[within].min())
+
+    def too_far(self, position: ArrayLike) -> float:
+        """How many metres a place [3] lies beyond that; not positive where it may be shot from."""
+        displacement = np.asarray(position, np.float64) - self._origin
+        length = float(np.linalg.norm(displacement))
+        return length - self.free(displacement) if length >= 1e-3 else -length
 
     def beyond(self, position: NDArray[np.float64]) -> tuple[float, float] | None:
         """How far a place [3] is from the origin, and how far it may be, metres; None where it is not too far."""
@@ -155,7 +172,7 @@ class Reach:
         length = float(np.linalg.norm(displacement))
         if length < 1e-3 or length <= self._everywhere:
             return None
-        free = _reach(self._nearest, displacement)
+        free = self.free(displacement)
         return (length, free) if length > free else None
 
 
@@ -164,19 +181,6 @@ def in_passage(position: NDArray[np.float64], opening: Opening) -> bool:
     around it is, for what one world does not show of its view the other one does."""
     away = float(opening.side(position))
     return abs(away) <= PASSAGE_M and bool(opening.holds(position - away * opening.normal, PASSAGE_MARGIN_M))
-
-
-def reach(panorama: Panorama, direction: ArrayLike) -> float:
-    """How far from the origin, in metres, a camera may go in a world direction [3] of any length.
-
-    `REACH` times the nearest distance within `CONE_RAD` of that direction.
-    """
-    return _reach(_nearest(panorama), np.asarray(direction, np.float64))
-
-
-def coverage(panorama: Panorama, camera: Camera, width: int = 48) -> float:
-    """Share of a camera's pixels that the panorama shows, estimated on a frame `width` pixels wide."""
-    return known_share(panorama, camera.resized(width, max(1, round(width * camera.height / camera.width))))
 
 
 def anchor_seed(seed: int, camera: Camera) -> int:
@@ -190,7 +194,7 @@ def clip_seed(seed: int, source: Camera, target: Camera) -> int:
 
 
 def _seed(kind: str, seed: int, *cameras: Camera) -> int:
-    text = json.dumps([kind, seed, *(camera.key() for camera in cameras)])
+    text = json.dumps([kind, seed, *(camera.key for camera in cameras)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
@@ -299,18 +303,11 @@ def _lengths(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
     return np.sqrt(squares[:, :9].sum(1)), np.sqrt(squares[:, 9:].sum(1))
 
 
-def _nearest(panorama: Panorama) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Directions [N, 3] and the nearest distance [N] around each, on a small sphere."""
+def nearest_surfaces(panorama: Panorama, rows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Directions [N, 3] and the nearest distance [N] around each, on a sphere of about so many rows at most."""
     distance = panorama.distance
-    step = max(1, distance.shape[0] // 128)
-    rows = np.minimum.reduceat(distance, np.arange(0, distance.shape[0], step), 0)
-    small = np.minimum.reduceat(rows, np.arange(0, distance.shape[1], step), 1)
+    step = max(1, distance.shape[0] // rows)
+    tall = np.minimum.reduceat(distance, np.arange(0, distance.shape[0], step), 0)
+    small = np.minimum.reduceat(tall, np.arange(0, distance.shape[1], step), 1)
     directions = equirectangular_directions(small.shape[1], small.shape[0], panorama.heading_rad)
     return directions.reshape(-1, 3), small.reshape(-1)
-
-
-def _reach(nearest: tuple[NDArray[np.float32], NDArray[np.float32]], direction: NDArray[np.float64]) -> float:
-    directions, distance = nearest
-    along = directions @ (direction / np.linalg.norm(direction)).astype(np.float32)
-    within = along >= min(math.cos(CONE_RAD), float(along.max()))
-    return REACH * float(distance[within].min())

@@ -112,12 +112,9 @@ class Panorama:
             beyond=None,
         )
 
+    @cached_property
     def median_distance(self) -> float:
         """Median over the sphere (each row weighted by its area), metres: the world's unit of length."""
-        return self._median_distance
-
-    @cached_property
-    def _median_distance(self) -> float:
         height, width = self.distance.shape
         weight = np.repeat(np.cos((np.arange(height) + 0.5) / height * math.pi - math.pi / 2), width)
         order = np.argsort(self.distance, axis=None)

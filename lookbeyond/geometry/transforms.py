@@ -151,8 +151,11 @@ def write_transforms(
         frames.append(frame)
     content = {"camera_model": "PINHOLE"} | (intrinsics[0] if shared else {}) | dict(extra or {})
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content | {"frames": frames}, indent=1), encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(json.dumps(content | {"frames": frames}, indent=1), encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_realestate10k(path: str | os.PathLike, width: int, height: int) -> list[Camera]:

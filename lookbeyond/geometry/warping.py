@@ -70,7 +70,10 @@ def warp_to_view(source: Panorama | View, target: Camera) -> Warped:
     is its hit. Rays that meet nothing, or leave a view's frame, are holes. What is prepared from a source is
     kept as long as the source lives. Sampling does not filter: see `Panorama.shrunk`.
     """
-    relief, offset, rays, distance = _hits(source, target)
+    relief = relief_of(source)
+    offset = (target.position - relief.position).astype(np.float32)
+    rays = target.rays().astype(np.float32)
+    distance = _walk_frame(relief, offset, rays, rays @ target.forward.astype(np.float32))
     known = distance > 0
     x, y, z = (offset + rays[known] * distance[known][:, None]).T
     height, width = source.colour.shape[:2]
@@ -80,11 +83,6 @@ def warp_to_view(source: Panorama | View, target: Camera) -> Warped:
     colour = np.zeros((*known.shape, *source.colour.shape[2:]), source.colour.dtype)
     colour[known] = sample_pixels(source.colour, columns, rows, sphere=relief.sphere)
     return Warped(colour, distance, known, coords, (width, height), relief.sphere)
-
-
-def known_share(source: Panorama | View, target: Camera) -> float:
-    """Share of the target's pixels that `warp_to_view` would know, 0..1."""
-    return float((_hits(source, target)[-1] > 0).mean())
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,16 +191,6 @@ def _tears(padded: NDArray, pixel_rad: float) -> NDArray[np.bool_]:
     nearer = np.maximum(padded[1:-1, 1:-2], padded[1:-1, 2:-1])
     steep = max(GRAZING * pixel_rad, TEAR)
     return (jump > TEAR * nearer) | (np.abs(change[:, 1:-1]) > steep * nearer)
-
-
-def _hits(
-    source: Panorama | View, target: Camera
-) -> tuple[Relief, NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """The source's relief, the target's offset from it [3], its rays [H, W, 3], their distances [H, W]."""
-    relief = relief_of(source)
-    offset = (target.position - relief.position).astype(np.float32)
-    rays = target.rays().astype(np.float32)
-    return relief, offset, rays, _walk_frame(relief, offset, rays, rays @ target.forward.astype(np.float32))
 
 
 def _walk_frame(relief: Relief, offset: NDArray, rays: NDArray, cosines: NDArray) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
+from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 
 COLUMNS, ROWS = 192, 144
 """Pixels of the canvas, all of them as wide and as high as `PIXEL_RAD`."""
@@ -58,7 +58,7 @@ def place_on_canvas(photo: NDArray[np.uint8], camera: Camera, bend: float = 0.0)
         size = max(1, round(photo.shape[1] / step)), max(1, round(photo.shape[0] / step))
         photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
     small = camera.resized(photo.shape[1], photo.shape[0])
-    level = placed_camera(small.width, small.height, intrinsics=small.intrinsics, pitch_rad=pitch, roll_rad=roll)
+    level = small.placed(pitch_rad=pitch, roll_rad=roll)
     local = canvas_directions() @ level.rotation
     depth = local[..., 2]
     flat = local / np.where(depth > 0.05, depth, np.inf)[..., None]
@@ -69,13 +69,7 @@ def place_on_canvas(photo: NDArray[np.uint8], camera: Camera, bend: float = 0.0)
     x, y = np.moveaxis((flat @ level.intrinsics.T)[..., :2], -1, 0)
     # far outside, a distorted lens would show the frame a second time
     known = near & (x >= 0) & (x <= small.width) & (y >= 0) & (y <= small.height)
-    pixels = cv2.remap(
-        photo,
-        (x - 0.5).astype(np.float32),
-        (y - 0.5).astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    pixels = _sampled(photo, x - 0.5, y - 0.5)
     return Canvas(np.where(known[..., None], pixels, 0).astype(np.uint8), known, heading)
 
 
@@ -90,13 +84,7 @@ def grid_in_photo(values: NDArray, camera: Camera, columns: int, rows: int) -> N
     azimuth = (np.arctan2(y, x) - heading + math.pi) % (2 * math.pi) - math.pi
     column = CELL_COLUMNS / 2 - azimuth / (2 * PIXEL_RAD) - 0.5
     row = CELL_ROWS / 2 - np.arcsin(np.clip(z, -1, 1)) / (2 * PIXEL_RAD) - 0.5
-    return cv2.remap(
-        values.astype(np.float32),
-        column.astype(np.float32),
-        row.astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    ).astype(np.float32)
+    return _sampled(values.astype(np.float32), column, row)
 
 
 def grid_on_canvas(values: NDArray, camera: Camera) -> NDArray[np.float32]:
@@ -107,10 +95,10 @@ def grid_on_canvas(values: NDArray, camera: Camera) -> NDArray[np.float32]:
     local = canvas_directions(CELL_COLUMNS, CELL_ROWS, heading) @ small.rotation
     flat = local / np.maximum(local[..., 2:], 0.05)
     x, y = np.moveaxis((flat @ small.intrinsics.T)[..., :2], -1, 0)
-    return cv2.remap(
-        values.astype(np.float32),
-        (x - 0.5).astype(np.float32),
-        (y - 0.5).astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    ).astype(np.float32)
+    return _sampled(values.astype(np.float32), x - 0.5, y - 0.5)
+
+
+def _sampled(image: NDArray, columns: NDArray, rows: NDArray) -> NDArray:
+    """An image at places whose pixel centres lie at integers, bilinear; its border goes on outside."""
+    maps = columns.astype(np.float32), rows.astype(np.float32)
+    return cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

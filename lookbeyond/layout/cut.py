@@ -62,9 +62,8 @@ def cut_edges(
             continue  # the border looks along the wall, or past it
         points = (origin + rays * reach[:, None]).astype(np.float32)
         u, v = face.coordinates(points)
-        beyond = origin + rays_of_photo[:, width // 2] * 1.0
-        middle = float(np.median(face.coordinates(beyond.astype(np.float32))[0]))
-        outwards = 1 if float(np.median(u)) > middle else -1
+        # seen from inside, a wall's columns run to the right
+        outwards = 1 if column else -1
         if np.any(np.diff(v) <= 0):
             continue
         cut = ~seen.clean[:, inner].any(1) & ((labels == face.number) | (labels == layout.floor_face))

@@ -1,7 +1,6 @@
 """Draws a room: its surfaces in the unseen part, its planes where the photo shows it."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -17,15 +16,17 @@ from .faces import Face, faces_of, sample
 from .front import draw_fronts, draw_shadow, find_fronts, find_shadow
 from .pattern import patterns_of, seen_pattern
 from .picture import PhotoPicture, Picture, SpherePicture
-from .render import map_faces, render_faces, soften_edges
+from .render import FaceMap, map_faces, render_faces, soften_edges
 from .surfaces import COARSE_M, WORKING_WIDTH, FaceLight, find_clean, lab, light_of_faces
-from .things import Thing, draw_thing, find_things
+from .things import box, draw_thing, find_things
 
 TEXEL_M = 0.008
 """Texels of patterns, in units of a room whose camera stands at 1.6 m."""
 MOST_TEXELS = 4_000_000
 """Of all faces; larger rooms have larger texels."""
 SKIRTING_M = 0.07
+SHADE_FADES_M = 0.5
+"""Way from what the photo shows of a face over which the shade near other faces comes in."""
 THROUGH = 1.12
 """Share of the layout's distance from which on a measured one lies behind its plane."""
 RENDERED_WIDTH = 2048
@@ -82,11 +83,11 @@ def draw_room(
     lights = light_of_faces(faces, layout, painted, seen, coarse, unit)
     shown = [seen_pattern(face, light, picture, seen, texel, unit) for face, light in zip(faces, lights, strict=True)]
     patterns = patterns_of(faces, shown, lights, texel, unit, painted.seed)
+    view = map_faces(layout, painted.position, max(width, RENDERED_WIDTH), painted.heading_rad)
     textures = [
-        _texture(face, light, pattern, texel, unit, find_things(face, light, coarse / unit) if dressed else [])
+        _texture(face, light, pattern, _Grain(texel / unit, coarse / unit, _pixel_m(face, view) / unit), dressed)
         for face, light, pattern in zip(faces, lights, patterns, strict=True)
     ]
-    view = map_faces(layout, painted.position, max(width, RENDERED_WIDTH), painted.heading_rad)
     colour = soften_edges(render_faces(faces, textures, texel, view), view.face)
     if view.face.shape[1] != width:
         colour = cv2.resize(colour, (width, width // 2), interpolation=cv2.INTER_AREA)
@@ -150,28 +151,46 @@ def _believed_colours(painted: Panorama, layout: RoomLayout) -> list[NDArray]:
     return [wall] * layout.floor_face + flat
 
 
-def _texture(
-    face: Face, light: FaceLight, pattern: NDArray, texel_m: float, unit: float, things: Sequence[Thing]
-) -> NDArray[np.uint8]:
-    rows, columns = face.shape(texel_m)
+@dataclass(frozen=True)
+class _Grain:
+    """Sizes on a face, metres of a room whose camera stands at 1.6 m."""
+
+    texel_m: float
+    """Of its pattern."""
+    coarse_m: float
+    """Of its light."""
+    pixel_m: float
+    """Of the panorama, on the face: what is finer would come out as dashes."""
+
+
+def _pixel_m(face: Face, view: FaceMap) -> float:
+    """The middle width of the panorama's pixels on a face, metres."""
+    shown = view.distance[view.face == face.number]
+    return float(np.median(shown)) * 2 * math.pi / view.face.shape[1] if shown.size else 0.0
+
+
+def _texture(face: Face, light: FaceLight, pattern: NDArray, grain: _Grain, dressed: bool) -> NDArray[np.uint8]:
+    """A face's colours [rows, columns, 3]; with the things that stand at a wall, if it is dressed."""
+    rows, columns = pattern.shape[:2]
     base = cv2.resize(light.colour, (columns, rows), interpolation=cv2.INTER_CUBIC)
     colour = cv2.cvtColor(base, cv2.COLOR_LAB2RGB) * np.exp(pattern)
-    unseen = 1 - cv2.resize(light.seen, (columns, rows), interpolation=cv2.INTER_LINEAR)
-    u, v = (np.arange(columns) + 0.5) * texel_m / unit, (np.arange(rows) + 0.5) * texel_m / unit
+    u, v = (np.arange(columns) + 0.5) * grain.texel_m, (np.arange(rows) + 0.5) * grain.texel_m
     side = np.minimum(u, u[::-1])[None]
     top, bottom = v[:, None], v[::-1, None]
     if face.kind == "wall":
         shade = _contact(side) * _contact(top) * _contact(bottom)
-    elif face.kind == "floor":
-        shade = _contact(side) * _contact(np.minimum(top, bottom))
     else:
         shade = _contact(side) * _contact(np.minimum(top, bottom))
-    colour *= (1 + unseen * (shade / shade.mean() - 1))[..., None]
+    away_m = cv2.distanceTransform((light.seen < 0.5).astype(np.uint8), cv2.DIST_L2, 5) * grain.coarse_m
+    # the photo has its own shade: beginning at once where it ends, this one would show its border
+    fading = cv2.resize(1 - np.exp(-away_m / SHADE_FADES_M), (columns, rows), interpolation=cv2.INTER_LINEAR)
+    colour *= (1 + fading * (shade / shade.mean() - 1))[..., None]
     if face.kind == "wall":
-        board = _board_colour(colour, unseen)
-        _draw_skirting(colour, unseen, board, texel_m / unit)
-        for thing in things:
-            draw_thing(colour, thing, texel_m / unit, board)
+        unseen = 1 - cv2.resize(light.seen, (columns, rows), interpolation=cv2.INTER_LINEAR)
+        board, softness_m = _board_colour(colour, unseen), 1.5 * max(grain.texel_m, grain.pixel_m)
+        _draw_skirting(colour, unseen, board, bottom, softness_m)
+        for thing in find_things(face, light, grain.coarse_m) if dressed else ():
+            draw_thing(colour, thing, grain.texel_m, softness_m, board)
     return np.clip(colour * 255 + 0.5, 0, 255).astype(np.uint8)
 
 
@@ -187,12 +206,14 @@ def _board_colour(colour: NDArray, unseen: NDArray) -> NDArray:
     return grey + 0.35 * (1 - grey)
 
 
-def _draw_skirting(colour: NDArray, unseen: NDArray, board: NDArray, texel_m: float) -> None:
-    rows = max(1, round(SKIRTING_M / texel_m))
-    if rows + 2 >= len(colour):
+def _draw_skirting(colour: NDArray, unseen: NDArray, board: NDArray, high_m: NDArray, softness_m: float) -> None:
+    """A board along a wall's foot, with a thin shadow above and below; high_m: [rows, 1] above the floor."""
+    first = len(colour) - np.count_nonzero(high_m < SKIRTING_M + 2 * softness_m + 0.02)
+    if first < 2:
         return
-    strip, share = colour[-rows:], unseen[-rows:, :, None] ** 2
+    strip, share, high_m = colour[first:], unseen[first:, :, None], high_m[first:, :, None]
     light = strip.mean(-1, keepdims=True)
-    strip += share * (board * np.clip(light / max(float(light.mean()), 1e-3), 0.5, 1.5) - strip)
-    colour[-rows - 1] *= 1 - 0.18 * unseen[-rows - 1, :, None]
-    colour[-1] *= 1 - 0.35 * unseen[-1, :, None]
+    drawn = board * np.clip(light / max(float(light.mean()), 1e-3), 0.5, 1.5)
+    strip += share**2 * box(high_m, -1.0, SKIRTING_M, softness_m) * (drawn - strip)
+    strip *= 1 - 0.15 * share * box(high_m, SKIRTING_M, SKIRTING_M + 0.008, 2 * softness_m)
+    strip *= 1 - 0.35 * share * box(high_m, -1.0, 0.008, softness_m)

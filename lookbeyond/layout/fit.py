@@ -20,14 +20,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
+from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 from lookbeyond.geometry.layout import RoomLayout
+from lookbeyond.geometry.panorama import Place
 from lookbeyond.geometry.projection import extract_perspective
 from lookbeyond.models.layout_network import THING, LayoutNetwork
 
 from .canvas import ALL_COLUMNS, CELL_ROWS, grid_in_photo, grid_on_canvas, place_on_canvas
 from .evidence import Evidence, PictureLines
-from .gate import Place, judge, signs_of
+from .gate import judge, signs_of
 from .prediction import all_around, predict
 from .rectilinear import AZIMUTHS, RectilinearRoom
 from .search import best_room
@@ -45,16 +46,11 @@ CUTS = 8
 class LayoutFit:
     """What was found out about the place of a photo."""
 
-    layout: RoomLayout | None
-    """In the world; None when the place is not a room, or nothing could be fitted."""
     candidate: RoomLayout | None
-    """The room that fits best, sure or not, for callers that overrule the gate; None where none encloses the camera."""
+    """The room that fits best, in the world, sure or not; None where none encloses the camera."""
     place: Place
-    confidence: float
-    """0..1, how often fits like this one were right, on procedural rooms and failures (`gate`): of the room, or
-    of its being an open place."""
-    reason: str
-    """A sentence for the artist: what the place was taken for, and why."""
+    """What it was taken for, and how often fits like this one were right, on procedural rooms and failures (`gate`): of
+    the room, or of its being an open place."""
     distance_inside: NDArray[np.float32]
     """[h, w] metres along the rays of `distance_camera`, by the network alone."""
     things_inside: NDArray[np.float32]
@@ -64,6 +60,11 @@ class LayoutFit:
     panorama's whose middle looks along +X."""
     distance_camera: Camera | None
     """The photo's camera, at the resolution of `distance_inside`; None when that is a panorama's."""
+
+    @property
+    def layout(self) -> RoomLayout | None:
+        """The candidate, if the place was taken for a room."""
+        return self.candidate if self.place.kind == "room" else None
 
 
 def fit_layout(
@@ -84,7 +85,7 @@ def fit_layout(
     height, width = photo.shape[:2]
     camera = camera.resized(width, height)
     heading, pitch, roll = heading_pitch_roll(camera)
-    level = placed_camera(width, height, intrinsics=camera.intrinsics, pitch_rad=pitch, roll_rad=roll)
+    level = camera.placed(pitch_rad=pitch, roll_rad=roll)
     canvas = place_on_canvas(photo, level)
     prediction = predict(network, [canvas])[0]
     logs = None if distance is None else grid_on_canvas(np.log(distance / camera_height), level)
@@ -134,9 +135,9 @@ def fit_layout_panorama(
     for fov in (math.radians(80), span):
         width = 2 * round(focal * math.tan(fov / 2))
         size = width, 2 * round(focal * tall)
-        intrinsics = np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1]])
+        lens = Camera(*size, np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1]]), np.eye(4))
         for cut in range(CUTS):
-            camera = placed_camera(*size, intrinsics=intrinsics, heading_rad=cut * span)
+            camera = lens.placed(cut * span)
             picture = extract_perspective(_shrunk(colour, focal), camera)
             if fov == span:
                 pictures.append(PictureLines(picture, camera))
@@ -164,12 +165,11 @@ def _outcome(
     inside: tuple[NDArray, NDArray],
     camera: Camera | None,
 ) -> LayoutFit:
-    sure, place, reason = judge(evidence, room, contrast, sky)
-    if place == "room" and room is not None and not _HEIGHTS_M[0] <= (1 + room.ceiling) * unit <= _HEIGHTS_M[1]:
-        sure, place = 0.0, "neither"
-        reason = (
-            f"Not sure of a room: it would be {(1 + room.ceiling) * unit:.1f} m high with the camera {unit:g} m above "
-            "the floor; correct the camera's height."
+    place = judge(evidence, room, contrast, sky)
+    if place.kind == "room" and room is not None and not _HEIGHTS_M[0] <= (1 + room.ceiling) * unit <= _HEIGHTS_M[1]:
+        place = Place(
+            reason=f"Not sure of a room: it would be {(1 + room.ceiling) * unit:.1f} m high with the camera {unit:g} m "
+            "above the floor; correct the camera's height."
         )
     candidate = None
     if room is not None:
@@ -179,16 +179,13 @@ def _outcome(
             position[:2] + unit * turned.corners(),
             floor,
             floor + unit * (1 + room.ceiling),
-            round(sure if place == "room" else 0.0, 4),
+            place.confidence if place.kind == "room" else 0.0,
         )
     columns = (0.5 - (AZIMUTHS - heading) / (2 * math.pi)) * ALL_COLUMNS - 0.5
     walls = np.interp(columns, np.arange(ALL_COLUMNS), evidence.prediction.walls, period=ALL_COLUMNS) + math.log(unit)
     return LayoutFit(
-        candidate if place == "room" else None,
         candidate,
         place,
-        round(sure, 4),
-        reason,
         *(values.astype(np.float32) for values in inside),
         walls.astype(np.float32),
         camera,

@@ -1,11 +1,11 @@
 """Whether to trust a fitted room, and what a place without one is."""
 
 import math
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lookbeyond.geometry.panorama import Place
 from lookbeyond.models.layout_network import THING
 
 from .canvas import CELL_ROWS, PIXEL_RAD
@@ -13,7 +13,6 @@ from .evidence import Evidence
 from .rectilinear import AZIMUTHS, RectilinearRoom
 from .sky import SkyEvidence
 
-Place = Literal["room", "open", "neither"]
 SURE = 0.5
 """Confidence from which on a room is sure."""
 BELIEVED, SUPPOSED = 0.15, 0.03
@@ -69,10 +68,8 @@ _SIGN_BASE = -3.642
 right."""
 
 
-def judge(
-    evidence: Evidence, room: RectilinearRoom | None, contrast: float, sky: SkyEvidence
-) -> tuple[float, Place, str]:
-    """Confidence, place, and the reason in words."""
+def judge(evidence: Evidence, room: RectilinearRoom | None, contrast: float, sky: SkyEvidence) -> Place:
+    """What the place is, how sure that is, and the reason in words."""
     signs, sure = np.zeros(len(SIGNS)), 0.0
     if room is not None:
         signs = signs_of(evidence, room, contrast)
@@ -81,16 +78,17 @@ def judge(
     is_blue = sky.blue > _SKY_ALONE or (sky.blue > _SKY_WITH_NETWORK and network > 0.5)
     is_white = sky.white > _WHITE_ALONE or (sky.white > _WHITE_WITH_NETWORK and network > _OPEN_AT_ALL)
     if (is_blue and sure < SURE) or (is_white and sure < _ROOM_AT_MOST):
-        return _OPEN_RIGHT, "open", "An open place: there is sky in the photo, and no ceiling that fits."
+        return Place("open", _OPEN_RIGHT, "An open place: there is sky in the photo, and no ceiling that fits.")
     if room is None:
-        return 0.0, "neither", "No room could be fitted: the walls that the photo seems to show do not close around it."
+        why = "No room could be fitted: the walls that the photo seems to show do not close around it."
+        return Place("neither", 0.0, why)
     by_name = dict(zip(SIGNS, signs, strict=True))
     shown = by_name["length"] > 0 and (by_name["found"] >= _EDGES_SHOWN or by_name["ended"] >= 1 / 3)
     if sure >= BELIEVED or (sure >= SUPPOSED and shown):
         walls = len(room.offsets)
         shape = "A room of four walls" if walls == 4 else f"A room with {walls} walls"
         how = "put where the photo's lines are" if sure >= SURE else "but the photo hardly shows where they are"
-        return sure, "room", f"{shape}, {how}."
+        return Place("room", round(sure, 4), f"{shape}, {how}.")
     if by_name["ended"] < 0.3:
         why = "no wall is seen down to the floor or up to the ceiling, so nothing shows how far away it is"
     elif by_name["things"] > 0.45:
@@ -99,4 +97,4 @@ def judge(
         why = "the photo has no lines where walls would meet floor and ceiling"
     else:
         why = "what it shows does not look like the floor, walls and ceiling of one room"
-    return sure, "neither", f"Not sure of a room: {why}."
+    return Place("neither", round(sure, 4), f"Not sure of a room: {why}.")

@@ -210,6 +210,9 @@ class FaceLight:
 
 CHROMA_SHARE, LIGHTNESS_SHARE = 1.0, 0.9
 """How much of the mean difference between photo and diffusion on what was seen is believed of what was not."""
+MOST_LOCAL = 6.0
+"""How far, in units of Lab, the light close to what was seen may be from the light around: more is a shadow's, or what
+lies before the surface, and would be carried on as a smudge."""
 TIE_M = 12.0
 """Distance from what was seen over which its light fades into what diffusion painted."""
 
@@ -336,5 +339,6 @@ def _tied(offset: NDArray, cover: NDArray, mean: NDArray, texel_m: float) -> NDA
     wide = convolved(offset, cover, 0.5 / texel_m)
     away = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 5) * texel_m
     # close to what was seen its local light, farther off only its broad one
-    value = wide + (near - wide) * np.exp(-away / 0.25)[..., None]
+    local = np.clip(near - wide, -MOST_LOCAL, MOST_LOCAL)
+    value = wide + local * np.exp(-away / 0.25)[..., None]
     return (mean + (value - mean) * np.exp(-away / TIE_M)[..., None]).astype(np.float32)

@@ -110,20 +110,24 @@ def _overlap(one: Thing, other: Thing) -> bool:
     return not (apart or one.bottom_m < other.top_m or other.bottom_m < one.top_m)
 
 
-def draw_thing(colour: NDArray[np.float32], thing: Thing, texel_m: float, frame: NDArray) -> None:
-    """Draw a thing into a wall's texture [rows, columns, 3], 0..1, in place. frame: colour [3] of its frame."""
+def draw_thing(colour: NDArray[np.float32], thing: Thing, texel_m: float, softness_m: float, frame: NDArray) -> None:
+    """Draw a thing into a wall's texture [rows, columns, 3], 0..1, in place.
+
+    softness_m: how wide its edges are; frame: colour [3] of its frame.
+    """
     rows, columns = colour.shape[:2]
     y, x = (np.arange(rows) + 0.5)[:, None] * texel_m, (np.arange(columns) + 0.5)[None] * texel_m
     left, right, top, bottom = thing.left_m, thing.right_m, thing.top_m, thing.bottom_m
     light = colour.mean(-1, keepdims=True)
     light = light / max(float(light.mean()), 1e-3)  # how the wall's light varies, so that the thing hangs in it
 
-    def fill(x0, x1, y0, y1, what, softness=1.0) -> None:
-        share = _box(x, x0, x1, texel_m * softness) * _box(y, y0, y1, texel_m * softness)
+    def fill(x0, x1, y0, y1, what) -> None:
+        share = box(x, x0, x1, softness_m) * box(y, y0, y1, softness_m)
         colour[:] += share[..., None] * (what - colour)
 
     def shade(x0, x1, y0, y1, strength, softness) -> None:
-        share = _box(x, x0, x1, softness) * _box(y, y0, y1, softness)
+        softness = max(softness, softness_m)
+        share = box(x, x0, x1, softness) * box(y, y0, y1, softness)
         colour[:] *= (1 - strength * share)[..., None]
 
     own = cv2.cvtColor(np.float32([[thing.colour]]), cv2.COLOR_LAB2RGB)[0, 0]
@@ -160,6 +164,6 @@ def draw_thing(colour: NDArray[np.float32], thing: Thing, texel_m: float, frame:
         fill(left + 0.09, right - 0.09, top + 0.09, bottom - 0.09, painting)
 
 
-def _box(position: NDArray, low: float, high: float, softness: float) -> NDArray:
+def box(position: NDArray, low: float, high: float, softness: float) -> NDArray:
     """1 between low and high, 0 outside, over `softness` metres."""
     return np.clip((position - low) / softness + 0.5, 0, 1) * np.clip((high - position) / softness + 0.5, 0, 1)

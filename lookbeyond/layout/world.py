@@ -66,13 +66,10 @@ def find_place(
     if room == "off":
         return FoundPlace(Place())
     fit = fit_layout(np.ascontiguousarray(photo[..., :3]), camera, camera_height, network)
-    place = Place(fit.place, round(fit.confidence, 4), fit.reason)
     layout = fit.candidate if room == "on" else fit.layout
-    if layout is not None and not (fit.place == "open" and room == "auto"):
-        return FoundPlace(replace(place, kind="room"), layout, fit.distance_inside, fit.things_inside)
-    if room == "on" and fit.place == "open":
-        place = replace(place, kind="neither")
-    return FoundPlace(place)
+    if layout is not None:
+        return FoundPlace(replace(fit.place, kind="room"), layout, fit.distance_inside, fit.things_inside)
+    return FoundPlace(replace(fit.place, kind="neither") if room == "on" else fit.place)
 
 
 def draw_place(
@@ -134,12 +131,11 @@ def understand_panorama(panorama: Panorama, network: LayoutNetwork, room: Room =
     fit = fit_layout_panorama(
         panorama.colour, panorama.camera_height, network, heading_rad=panorama.heading_rad, origin=panorama.origin
     )
-    place = Place(fit.place, round(fit.confidence, 4), fit.reason)
     layout = fit.candidate if room == "on" else fit.layout
     if layout is None:
-        return replace(panorama, place=place)
+        return replace(panorama, place=fit.place)
     picture = SpherePicture(panorama.colour, panorama.origin, panorama.heading_rad)
-    return with_room(picture, panorama, layout, replace(place, kind="room"), "as-painted")
+    return with_room(picture, panorama, layout, replace(fit.place, kind="room"), "as-painted")
 
 
 def with_room(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import place_photo
-from lookbeyond.photo.pixels import srgb_to_linear
+from lookbeyond.photo.pixels import LIGHT_OF_LEVEL
 
 from .energy import Energy, built_in_energy
 from .sources import CLIPPED, LUMINANCE, WIDTH, Source, clipped_white, find_sources, small_sphere, solid_angles
@@ -25,7 +25,6 @@ _SOFT = 0.6
 """Of the level from which on a pixel is a source: below, it is not brightened at all."""
 _SMOOTH = 0.4
 """Of a source's greatest depth: the blur of the profile in it."""
-_LINEAR = srgb_to_linear(np.arange(256) / 255).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +41,7 @@ class OwnLight:
 
 def check_not_black(pixels: NDArray[np.uint8], name: str) -> None:
     """InputError for a picture, sRGB [h, w, 3], that has no light to go by."""
-    if np.percentile(_LINEAR[pixels[::4, ::4, :3]] @ LUMINANCE, 99.5) < BLACK:
+    if np.percentile(LIGHT_OF_LEVEL[pixels[::4, ::4, :3]] @ LUMINANCE, 99.5) < BLACK:
         raise InputError(f"{name} is black, and so has no light to go by; give a brighter picture, or leave HDR out.")
 
 
@@ -55,18 +54,16 @@ def own_light_of_photo(pixels: NDArray[np.float32], bounded: bool, panorama: Pan
     return OwnLight(light, panorama.from_photo.astype(np.float32) / 255, bounded)
 
 
-def panorama_light(
-    panorama: Panorama, own: OwnLight | None = None, energy: Energy | None = None
-) -> NDArray[np.float32]:
-    """The light of a panorama, float32 [H, 2H, 3]; energy: None for what was learned."""
-    light = _LINEAR[panorama.colour]
+def panorama_light(panorama: Panorama, own: OwnLight | None = None) -> NDArray[np.float32]:
+    """The light of a panorama, float32 [H, 2H, 3]."""
+    light = LIGHT_OF_LEVEL[panorama.colour]
     clipped = clipped_white(panorama.colour)
     # a 360° picture is as much of a photo as a photo is
     seen = panorama.from_photo.astype(np.float32) / 255 if panorama.from_photo.any() else None
     if own is not None and not own.bounded:
         clipped &= own.share < 0.5
     sources = find_sources(light, clipped, seen)
-    bright = brightened(light, sources, seen, energy or built_in_energy())
+    bright = brightened(light, sources, seen, built_in_energy())
     if own is not None:
         base = np.maximum(own.light, 0)
         if own.bounded:  # the file's own steps, and beyond them what was found
@@ -89,10 +86,10 @@ def brightened(
     white = light.max(-1)
     gains, peaks = energy.of(sources)
     # where the picture is a photo's, sources begin at white; what was invented is as bright as it was painted
-    start = np.full(light.shape[:2], _LINEAR[CLIPPED], np.float32)
+    start = np.full(light.shape[:2], LIGHT_OF_LEVEL[CLIPPED], np.float32)
     extra = np.zeros((WIDTH // 2, WIDTH), np.float32)
     if seen is not None:
-        levels = np.full((WIDTH // 2, WIDTH), _LINEAR[CLIPPED], np.float32)
+        levels = np.full((WIDTH // 2, WIDTH), LIGHT_OF_LEVEL[CLIPPED], np.float32)
         own = small_sphere(seen)
         for source in sources:
             inside = source.mask & (own <= 0.5)

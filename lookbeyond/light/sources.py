@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lookbeyond.photo.exposure import LUMINANCE
 from lookbeyond.photo.pixels import srgb_to_linear
 
 WIDTH = 256
@@ -28,7 +29,6 @@ _INVENTED_SHARE = 0.03
 """Share of what was invented that counts as sources, if it stands out: somewhere the light comes from."""
 _STANDS_OUT = 1.25
 """Times the mean of what was invented that a source of it must have."""
-LUMINANCE = np.float32([0.2126, 0.7152, 0.0722])
 LEAST_SR = 1e-3
 """Smaller regions (2 degrees across) are no sources, unless the picture is white there."""
 FEATURES = (

@@ -20,6 +20,7 @@ LEAST_WIDTH_M, MOST_WIDTH_M = 0.4, 1.8
 """Of an opening that is found: what seems wider is a world that does not show the wall beside it."""
 NEAR_WALL = 0.7, 1.5
 """So many times as far as the layout has it a world may have the wall."""
+GIVE = "give its place (--opening X1 Y1 X2 Y2; in Blender, Door at 3D Cursor)"
 
 
 def find_opening(first: Panorama, second: Panorama) -> tuple[Opening, str]:
@@ -30,10 +31,7 @@ def find_opening(first: Panorama, second: Panorama) -> tuple[Opening, str]:
     """
     layout = first.layout
     if layout is None:
-        raise InputError(
-            "Where the opening is cannot be found: the first world has no walls. Give --opening X1 Y1 X2 Y2, its two "
-            "sides on the floor plan."
-        )
+        raise InputError(f"Where the opening is cannot be found: the first world has no walls; {GIVE}.")
     wall, across = _wall_on_the_way(layout, first, second)
     start, direction, length, normal = (part[wall] for part in layout.walls())
     spots = np.arange(max(0.0, across - REACH_M), min(length, across + REACH_M), STEP_M)
@@ -52,19 +50,20 @@ def find_opening(first: Panorama, second: Panorama) -> tuple[Opening, str]:
         assert rows is not None
         bottom = heights[rows[0]] - 0.025 if rows[0] > 4 else layout.floor_z
         top = heights[rows[1] - 1] + 0.025
-        said = f"The opening is {right - left:.2f} m wide and {top - bottom:.2f} m high."
+        said = f"The opening is {right - left:.2f} m wide and {top - bottom:.2f} m high, {{around}}."
     else:
         left, right = across - USUAL_WIDTH_M / 2, across + USUAL_WIDTH_M / 2
         bottom, top = layout.floor_z, min(layout.floor_z + USUAL_HEIGHT_M, layout.ceiling_z)
         said = (
             "Neither world shows the sides of the opening between them, so it was taken to be a usual door, "
-            f"{USUAL_WIDTH_M} m wide; give --opening if it is another."
+            f"{USUAL_WIDTH_M} m wide, {{around}}; {GIVE} if it is another."
         )
     ends = [tuple((start + direction * each).tolist()) for each in (left, right)]
     opening = Opening(ends[0], ends[1], float(bottom), float(top))
     # corners run counter-clockwise, so that the room lies to the left of every wall
     assert opening.side([*(start + normal), 0.0]) > 0
-    return opening, said
+    x, y, _ = opening.centre
+    return opening, said.format(around=f"around ({x:.2f}, {y:.2f})")
 
 
 def _wall_on_the_way(layout: RoomLayout, first: Panorama, second: Panorama) -> tuple[int, float]:
@@ -88,7 +87,7 @@ def _wall_on_the_way(layout: RoomLayout, first: Panorama, second: Panorama) -> t
     if best is None:
         raise InputError(
             "No wall of the first world lies on the way to the second one; place the second world beyond an opening, "
-            "or give --opening X1 Y1 X2 Y2."
+            f"or {GIVE}."
         )
     return best[1], best[2]
 

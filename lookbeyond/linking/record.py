@@ -33,6 +33,8 @@ def write_link(path: Path, record: LinkRecord, said: list[str]) -> None:
 
 def read_link(path: Path, first: Path) -> LinkRecord:
     """The link in a file, for a first world's folder. InputError where it is no link, or links other worlds."""
+    if not path.exists():
+        raise InputError(f"There is no link {path}; check the path, or make it with `lookbeyond link`.")
     values = read_json(path)
     try:
         link = Link.from_json_dict(values)

@@ -45,11 +45,6 @@ def _measured(panorama: Panorama) -> float:
     return _jump_in_the_middle(near)
 
 
-def jump_at_wrap(colour: NDArray[np.uint8]) -> float:
-    """`seam_jump` of an equirectangular picture [H, W, 3] at its own width."""
-    return _jump_in_the_middle(np.concatenate([colour[:, -NEIGHBOURS - 2 :], colour[:, : NEIGHBOURS + 2]], 1))
-
-
 def _jump_in_the_middle(near: NDArray) -> float:
     height = len(near) // BAND * BAND
     bands = near[:height].astype(np.float32).reshape(-1, BAND, *near.shape[1:]).mean(1)

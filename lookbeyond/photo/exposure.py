@@ -1,7 +1,7 @@
 """Dark photos: how many stops one is short of usual, and the same picture so many stops brighter or darker."""
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .pixels import linear_to_srgb, srgb_to_linear
 
@@ -40,9 +40,14 @@ def missing_stops(photo: NDArray[np.uint8]) -> float:
 
 def exposed(picture: NDArray[np.uint8], stops: float) -> NDArray[np.uint8]:
     """A picture [h, w, 3 or 4] so many stops brighter, in linear light; a fourth channel stays as it is."""
-    if not stops:
-        return picture
-    levels = linear_to_srgb(np.clip(srgb_to_linear(np.arange(256, dtype=np.float32) / 255) * 2**stops, 0, 1))
+    return relit(picture, 2**stops) if stops else picture
+
+
+def relit(picture: NDArray[np.uint8], gain: ArrayLike) -> NDArray[np.uint8]:
+    """A picture [h, w, 3 or 4] with so many times its linear light, one number or three (red, green, blue)."""
+    light = np.clip(srgb_to_linear(np.arange(256) / 255)[:, None] * np.broadcast_to(gain, 3), 0, 1)
+    table = (linear_to_srgb(light) * 255 + 0.5).astype(np.uint8)
     changed = picture.copy()
-    changed[..., :3] = (levels * 255 + 0.5).astype(np.uint8)[picture[..., :3]]
+    for channel in range(3):
+        changed[..., channel] = table[picture[..., channel], channel]
     return changed

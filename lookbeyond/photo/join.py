@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.projection import place_photo
+from lookbeyond.photo.exposure import relit
 from lookbeyond.photo.limits import MOST_PHOTOS
-from lookbeyond.photo.pixels import linear_to_srgb, srgb_to_linear
+from lookbeyond.photo.pixels import srgb_to_linear
 
 MOST_APART_M = 0.3
 """Between standpoints: what is nearer than some metres is seen from another side, and no seam hides that."""
@@ -75,7 +76,7 @@ def join_photos(
     small = [place_photo(photo, camera, _COMPARED_WIDTH, heading_rad) for photo, camera in zip(photos, cameras)]
     gains, said = _exposures(small, names)
     placed = [
-        place_photo(_brightened(photo, gain), camera, width, heading_rad)
+        place_photo(photo if np.allclose(gain, 1, atol=0.005) else relit(photo, gain), camera, width, heading_rad)
         for photo, camera, gain in zip(photos, cameras, gains, strict=True)
     ]
     fineness = [_fineness(photo, camera) for photo, camera in zip(photos, cameras, strict=True)]
@@ -173,17 +174,6 @@ def _check_alike(one, other, both: NDArray[np.bool_], name: str, other_name: str
             f"{name} and {other_name} do not show the same where both of them look (they correlate by {alike:.2f}); "
             "correct their cameras, or have them aligned by `lookbeyond photos align`"
         )
-
-
-def _brightened(photo: NDArray[np.uint8], gain: NDArray[np.float64]) -> NDArray[np.uint8]:
-    if np.allclose(gain, 1, atol=0.005):
-        return photo
-    light = np.clip(_LINEAR[:, None] * gain, 0, 1)
-    table = np.clip(linear_to_srgb(light) * 255 + 0.5, 0, 255).astype(np.uint8)
-    result = photo.copy()
-    for channel in range(3):
-        result[..., channel] = table[photo[..., channel], channel]
-    return result
 
 
 def _fineness(photo: NDArray[np.uint8], camera: Camera) -> float:

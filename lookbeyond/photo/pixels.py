@@ -151,9 +151,9 @@ def colour_space(tags: ColourTags) -> ColourSpace | None:
     elif tags.gamma or tags.chromaticities:
         gamma = 1 / tags.gamma if tags.gamma else 0.0
         curve: Curve = srgb_to_linear if not gamma or abs(gamma - 2.2) < 0.01 else lambda values: values**gamma
-        space = ColourSpace((curve,) * 3, _matrix_of(tags.chromaticities or _REC709))
+        space = ColourSpace((curve,) * 3, to_linear_srgb(tags.chromaticities or _REC709))
     elif tags.adobe_rgb:
-        space = ColourSpace((lambda values: values ** (563 / 256),) * 3, _matrix_of(_ADOBE_RGB))
+        space = ColourSpace((lambda values: values ** (563 / 256),) * 3, to_linear_srgb(_ADOBE_RGB))
     else:
         return None
     return None if space is None or _is_srgb(space) else space
@@ -235,6 +235,8 @@ def linear_to_srgb(values: NDArray) -> NDArray:
     return np.where(values <= 0.0031308, values * 12.92, 1.055 * np.maximum(values, 0) ** (1 / 2.4) - 0.055)
 
 
+LIGHT_OF_LEVEL = srgb_to_linear(np.arange(256) / 255).astype(np.float32)
+"""[256] linear light of the levels of sRGB bytes."""
 _ENCODED = np.rint(255 * linear_to_srgb(np.arange(_LEVELS) / (_LEVELS - 1))).astype(np.uint8)
 
 
@@ -247,11 +249,6 @@ def turn(pixels: NDArray, orientation: int) -> NDArray:
     return pixels[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
 
 
-def to_linear_srgb(primaries: Chromaticities) -> NDArray[np.float64]:
-    """[3, 3]: linear RGB of these primaries -> linear sRGB (white to white, Bradford)."""
-    return _matrix_of(primaries)
-
-
 def _by_code_points(primaries: int, transfer: int) -> ColourSpace | None:
     # what BT.709 and BT.2020 encode is meant for a display of BT.1886
     gamma = {4: 2.2, 5: 2.8, 8: 1.0, 1: 2.4, 6: 2.4, 14: 2.4, 15: 2.4}.get(transfer)
@@ -260,7 +257,7 @@ def _by_code_points(primaries: int, transfer: int) -> ColourSpace | None:
     if primaries not in _PRIMARIES or curve is None:
         return None
     hdr = {_PQ: "PQ", _HLG: "HLG"}.get(transfer, "")
-    return ColourSpace((curve,) * 3, _matrix_of(_PRIMARIES[primaries]), hdr)
+    return ColourSpace((curve,) * 3, to_linear_srgb(_PRIMARIES[primaries]), hdr)
 
 
 def _pq(values: NDArray) -> NDArray:
@@ -315,7 +312,8 @@ def _curve(tag: bytes) -> Curve:
     return lambda values: np.interp(values, np.linspace(0, 1, count), table / 65535)
 
 
-def _matrix_of(primaries: Chromaticities) -> NDArray[np.float64]:
+def to_linear_srgb(primaries: Chromaticities) -> NDArray[np.float64]:
+    """[3, 3]: linear RGB of these primaries -> linear sRGB (white to white, Bradford)."""
     return np.linalg.inv(_to_xyz(_REC709)) @ _adaptation(primaries.white, _D65) @ _to_xyz(primaries)
 
 

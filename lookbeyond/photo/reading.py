@@ -157,11 +157,11 @@ def read_sphere(path: Path, name: str | None = None, *, stops: float | None = No
     return Sphere(pixels, known, heading_rad, tuple(said), decoded.stops)
 
 
-def read_panorama_image(path: Path, name: str | None = None) -> NDArray[np.uint8]:
+def read_panorama_image(path: Path) -> NDArray[np.uint8]:
     """Read a whole equirectangular picture, uint8 [H, 2H, 3]. InputError as `read_sphere`, and for one with holes."""
-    sphere = read_sphere(path, name)
+    sphere = read_sphere(path)
     if sphere.known is not None:
-        raise InputError(f"The picture {name or path} shows only a part of the sphere; give one without holes.")
+        raise InputError(f"The picture {path} shows only a part of the sphere; give one without holes.")
     return sphere.pixels
 
 

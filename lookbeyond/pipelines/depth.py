@@ -16,12 +16,12 @@ from diffusers import DiffusionPipeline
 
 from lookbeyond.distance import FARTHEST, NEAREST, align_scales, floor_below
 from lookbeyond.errors import InputError
-from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
+from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import extract_perspective, sample_pixels
 
 from .guidance import Guidance, fill_holes, image_bytes
-from .panorama import DISTANCE_WIDTH, PanoramaPipeline, PanoramaPipelineOutput, compose
+from .panorama import DISTANCE_WIDTH, PanoramaPipeline, PanoramaPipelineOutput, panorama_around
 from .sphere import blend_views, covering_cameras, in_view
 
 # the normalisation of ImageNet, which Depth Anything was trained with
@@ -219,28 +219,19 @@ def measured_around(
 
     distance: [h, 2h] metres along the ray, where it is known already: then it is not measured.
     """
-    heading, _, _ = heading_pitch_roll(camera)
-    colour, from_photo = compose(photo, camera, heading, whole, width)
-    if distance is not None:
-        known = Panorama(
-            colour,
-            distance,
-            from_photo,
-            heading_rad=heading,
-            origin=tuple(camera.position),
+    known = np.ones((1, 2), np.float32) if distance is None else distance
+    panorama = panorama_around(photo, camera, whole, camera_height, width, known)
+    if distance is None:
+        measured = depth_estimator.measure(
+            panorama.colour,
             camera_height=camera_height,
-            photo_camera=camera,
-        )
-        return PanoramaPipelineOutput(panorama=known)
-    measured = depth_estimator.measure(
-        colour,
-        camera_height=camera_height,
-        heading_rad=heading,
-        origin=tuple(camera.position),
-        generator=generator,
-        callback_on_step_end=callback_on_step_end,
-    ).panorama
-    return PanoramaPipelineOutput(panorama=replace(measured, from_photo=from_photo, photo_camera=camera))
+            heading_rad=panorama.heading_rad,
+            origin=panorama.origin,
+            generator=generator,
+            callback_on_step_end=callback_on_step_end,
+        ).panorama
+        panorama = replace(measured, from_photo=panorama.from_photo, photo_camera=camera)
+    return PanoramaPipelineOutput(panorama=panorama)
 
 
 def fitted(made: torch.Tensor, given: torch.Tensor, known: torch.Tensor, iterations: int = 10) -> torch.Tensor:

@@ -9,7 +9,7 @@ import torch
 
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Panorama, View
-from lookbeyond.models.feathering import FEATHER_PX, faded
+from lookbeyond.models.feathering import faded
 from lookbeyond.presets import Preset
 
 from .fusion import Pass, spatial_weights
@@ -124,7 +124,7 @@ class NetworkFrames:
         weights = spatial_weights(
             cameras,
             [source.camera, target.camera],
-            world.panorama.median_distance(),
+            world.panorama.median_distance,
             making.tau_position,
             making.tau_rotation,
         )
@@ -158,9 +158,9 @@ class NetworkFrames:
         colour, guidance, world = made.output.colour, made.guidance, made.world
         if guidance is not None:
             colour = colour + smooth_error(guidance.colour - colour, guidance.known)
-        share = soften(world.from_photo(), FEATHER_PX) * (guidance is not None)
+        share = soften(world.from_photo()) * (guidance is not None)
         own = world.colour()
-        known = soften(world.known[:, None].float(), FEATHER_PX) * (guidance is not None)
+        known = soften(world.known[:, None].float()) * (guidance is not None)
         colour = torch.lerp(colour, own, torch.maximum(share, self.settings.panorama_detail * known))
         shares = (share[:, 0] * 255).round().byte().cpu().numpy()
         distances = made.output.distance[:, 0].float().cpu().numpy()
@@ -172,7 +172,7 @@ class NetworkFrames:
         strength = settings.strength + min(1.0, 4 * holes) * (settings.strength_in_holes - settings.strength)
         return {
             "unit": panorama.camera_height,
-            "scale": panorama.median_distance(),
+            "scale": panorama.median_distance,
             "strength": strength,
             "num_inference_steps": making.steps or settings.views_steps,
             "min_guidance_scale": settings.min_guidance_scale,
@@ -203,7 +203,7 @@ def smooth_error(error: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.interpolate(coarse, size, mode="bicubic", align_corners=False)
 
 
-def soften(mask: torch.Tensor, width: int) -> torch.Tensor:
-    """A mask [N, 1, H, W] of 0..1 that fades to 0 within `width` pixels inside its border."""
-    frames = [faded(frame > 0.998, width) for frame in mask[:, 0].cpu().numpy()]
+def soften(mask: torch.Tensor) -> torch.Tensor:
+    """A mask [N, 1, H, W] of 0..1 that fades to 0 inside its border."""
+    frames = [faded(frame > 0.998) for frame in mask[:, 0].cpu().numpy()]
     return torch.from_numpy(np.stack(frames))[:, None].to(mask)

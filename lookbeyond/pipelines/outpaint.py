@@ -4,6 +4,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import cv2
@@ -111,7 +112,12 @@ class OutpaintPipeline:
         options = _worded(self.settings | settings, prompt)
         progress = _Progress(self, callback_on_step_end, MEASURING_STEPS if distance is None else 0)
         whole = self.paint(
-            photo, camera, num_inference_steps=num_inference_steps, generator=generator, progress=progress, **options
+            partial(on_canvas, photo, camera),
+            heading_pitch_roll(camera)[0],
+            num_inference_steps=num_inference_steps,
+            generator=generator,
+            progress=progress,
+            **options,
         )
         return measured_around(
             self.depth_estimator, photo, camera, whole, camera_height, width, generator, progress.measured, distance
@@ -120,53 +126,6 @@ class OutpaintPipeline:
     def measure(self, colour: np.ndarray, **options: Any) -> PanoramaPipelineOutput:
         """Only the distance of an existing panorama, as `PanoramaPipeline.measure`."""
         return self.depth_estimator.measure(colour, **options)
-
-    def paint(
-        self,
-        photo: np.ndarray,
-        camera: Camera,
-        *,
-        way: Literal["views", "canvas"] = "views",
-        size: int = SIZE,
-        fov_deg: float = FOV_DEG,
-        trigger: str = "",
-        prompt: str = "",
-        prompt_up: str = "",
-        prompt_down: str = "",
-        num_inference_steps: int = 20,
-        generator: torch.Generator | None = None,
-        progress: "_Progress | None" = None,
-        **options: Any,
-    ) -> np.ndarray:
-        """The panorama uint8 [H, 2H, 3] around a photo, as fine as the model paints; centre column: the photo's.
-
-        Args:
-            way: overlapping perspective views, most known first; or the equirectangular picture itself, in which the
-                seam and then both poles are painted once more from within.
-            size: side of the square views in pixels; "canvas": the panorama's height.
-            fov_deg: what a view spans.
-            trigger: words that a LoRA was trained with; they go before the prompt.
-            prompt: what the place is; empty is allowed. `prompt_up`, `prompt_down`: of views that look up or down.
-            options: of the inpainting pipeline's call (strength, guidance_scale, negative_prompt, ...).
-        """
-        heading, _, _ = heading_pitch_roll(camera)
-        prompt = f"{trigger} {prompt}".strip()
-        canvas, seen = place_photo(photo, camera, _width(way, size, fov_deg), heading)
-        # the outermost pixels only continue the photo's border
-        seen = cv2.erode(seen.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-        return self._fill(
-            canvas,
-            seen,
-            heading,
-            way,
-            size,
-            fov_deg,
-            (prompt, prompt_up, prompt_down),
-            num_inference_steps,
-            generator,
-            progress,
-            options,
-        )
 
     @torch.no_grad()
     def complete(
@@ -186,33 +145,47 @@ class OutpaintPipeline:
         colour: uint8 [H, 2H, 3], known on bool [H, 2H]; further arguments as in the call.
         """
         options = _worded(self.settings | settings, prompt)
-        way, size, fov_deg = options.pop("way", "views"), options.pop("size", SIZE), options.pop("fov_deg", FOV_DEG)
-        trigger = options.pop("trigger", "")
-        words = tuple(options.pop(name, "") for name in ("prompt", "prompt_up", "prompt_down"))
-        words = (f"{trigger} {words[0]}".strip(), *words[1:])
-        canvas, seen = shrunk_part(colour, known, _width(way, size, fov_deg))
-        progress = _Progress(self, callback_on_step_end, 0)
-        return self._fill(
-            canvas, seen, 0.0, way, size, fov_deg, words, num_inference_steps, generator, progress, options
+        return self.paint(
+            partial(shrunk_part, colour, known),
+            0.0,
+            num_inference_steps=num_inference_steps,
+            generator=generator,
+            progress=_Progress(self, callback_on_step_end, 0),
+            **options,
         )
 
-    def _fill(
+    def paint(
         self,
-        canvas: np.ndarray,
-        seen: np.ndarray,
+        part: Callable[[int], tuple[np.ndarray, np.ndarray]],
         heading: float,
-        way: str,
-        size: int,
-        fov_deg: float,
-        words: tuple[str, str, str],
-        num_inference_steps: int,
-        generator: torch.Generator | None,
-        progress: "_Progress | None",
-        options: dict[str, Any],
+        *,
+        way: Literal["views", "canvas"] = "views",
+        size: int = SIZE,
+        fov_deg: float = FOV_DEG,
+        trigger: str = "",
+        prompt: str = "",
+        prompt_up: str = "",
+        prompt_down: str = "",
+        num_inference_steps: int = 20,
+        generator: torch.Generator | None = None,
+        progress: "_Progress | None" = None,
+        **options: Any,
     ) -> np.ndarray:
-        """A panorama uint8 [H, 2H, 3] known on `seen` [H, 2H], its rest painted. words: ahead, of views up, of down."""
-        fov = math.radians(fov_deg)
-        prompt, prompt_up, prompt_down = words
+        """The panorama uint8 [H, 2H, 3] around a part of it, as fine as the model paints.
+
+        Args:
+            part: of a panorama so many pixels wide, uint8 [H, 2H, 3], and where it is known, bool [H, 2H].
+            heading: of the centre column, radians.
+            way: overlapping perspective views, most known first; or the equirectangular picture itself, in which the
+                seam and then both poles are painted once more from within.
+            size: side of the square views in pixels; "canvas": the panorama's height.
+            fov_deg: what a view spans.
+            trigger: words that a LoRA was trained with; they go before the prompt.
+            prompt: what the place is; empty is allowed. `prompt_up`, `prompt_down`: of views that look up or down.
+            options: of the inpainting pipeline's call (strength, guidance_scale, negative_prompt, ...).
+        """
+        fov, prompt = math.radians(fov_deg), f"{trigger} {prompt}".strip()
+        canvas, seen = part(2 * size if way == "canvas" else 16 * round(math.pi * size / math.tan(fov / 2) / 16))
         if not self.masked:
             _check_no_green(canvas, seen)
             order, calls = [], 2
@@ -269,6 +242,13 @@ class OutpaintPipeline:
         return np.asarray(output.images[0], np.float32) * 255
 
 
+def on_canvas(photo: np.ndarray, camera: Camera, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """A photo in an empty panorama whose centre column looks where it does, and the pixels that show it."""
+    canvas, seen = place_photo(photo, camera, width, heading_pitch_roll(camera)[0])
+    # the outermost pixels only continue the photo's border
+    return canvas, cv2.erode(seen.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+
+
 def _worded(options: dict[str, Any], prompt: str) -> dict[str, Any]:
     """Settings with the user's words instead of their own, and beside those of views that look up or down."""
     if not prompt:
@@ -286,8 +266,3 @@ def _check_no_green(canvas: np.ndarray, seen: np.ndarray) -> None:
             f"{share:.1%} of the photo is the pure green that means empty canvas to this preset's model, which would "
             "paint it over; choose another preset (flux-klein takes any photo), or tone the green down"
         )
-
-
-def _width(way: str, size: int, fov_deg: float) -> int:
-    """Of the panorama in which is painted: about as fine as the views."""
-    return 2 * size if way == "canvas" else 16 * round(math.pi * size / math.tan(math.radians(fov_deg) / 2) / 16)

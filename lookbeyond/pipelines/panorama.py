@@ -93,7 +93,6 @@ class PanoramaPipeline(DiffusionPipeline):
             distance: float32 [h, 2h] metres along the ray, where it is known already: then none is made.
             callback_on_step_end: called as diffusers does, with {"step", "steps", "latents"}.
         """
-        heading, _, _ = heading_pitch_roll(camera)
         later = max(1, num_inference_steps // 2) if distance is None else 0
         report = _Reporter(self, callback_on_step_end, num_inference_steps + later)
         # the networks never saw a dark room: it is painted in usual light, and darkened again
@@ -103,18 +102,8 @@ class PanoramaPipeline(DiffusionPipeline):
         if distance is None:
             # for the finished picture, not for one that was generated beside it
             distance = self._measure(whole, embedding, camera_height, distance_samples, later, generator, report)
-        colour, from_photo = compose(photo, camera, heading, exposed(whole, -stops), width)
-        return PanoramaPipelineOutput(
-            panorama=Panorama(
-                colour,
-                distance,
-                from_photo,
-                heading_rad=heading,
-                origin=tuple(camera.position),
-                camera_height=camera_height,
-                photo_camera=camera,
-            )
-        )
+        whole = exposed(whole, -stops)
+        return PanoramaPipelineOutput(panorama=panorama_around(photo, camera, whole, camera_height, width, distance))
 
     @torch.no_grad()
     def paint(
@@ -385,27 +374,16 @@ def match_light(made: np.ndarray, canvas: np.ndarray, seen: np.ndarray) -> np.nd
     return np.clip(lit + share * (canvas - lit) + 0.5, 0, 255).astype(np.uint8)
 
 
-def compose(
-    photo: np.ndarray, camera: Camera, heading_rad: float, whole: np.ndarray, width: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The photo at its own resolution in the enlarged panorama: colour [width/2, width, 3] and from_photo.
-
-    whole: uint8 [H, 2H, 3], the panorama at the network's resolution.
-    """
-    placed = PlacedPhoto.of(photo, camera, width, heading_rad)
-    return placed.over(enlarge(whole.astype(np.float32), width)), placed.from_photo
-
-
-def bare_panorama(
-    photo: np.ndarray, camera: Camera, camera_height: float, width: int, distance: np.ndarray
+def panorama_around(
+    photo: np.ndarray, camera: Camera, whole: np.ndarray, camera_height: float, width: int, distance: np.ndarray
 ) -> Panorama:
-    """Only the photo, with grey around it, for a place that is drawn without diffusion. Distance [h, 2h] in metres."""
+    """The photo at its own resolution in a panorama uint8 [H, 2H, 3], enlarged to `width`; distance: [h, 2h] metres."""
     heading, _, _ = heading_pitch_roll(camera)
-    colour, from_photo = compose(photo, camera, heading, np.full((32, 64, 3), 128, np.uint8), width)
+    placed = PlacedPhoto.of(photo, camera, width, heading)
     return Panorama(
-        colour,
+        placed.over(enlarge(whole.astype(np.float32), width)),
         distance,
-        from_photo,
+        placed.from_photo,
         heading_rad=heading,
         origin=tuple(camera.position),
         camera_height=camera_height,

@@ -1,5 +1,6 @@
 """Both stages as one: what a unit of work calls. Photo -> panorama -> anchors -> clips."""
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -26,12 +27,14 @@ from .full_size import WarpedFrame, shrunk_view, warp_frames
 from .guidance_latents import WHOLLY_KNOWN
 from .loading import Holding, load_pipelines
 from .network_frames import Ablation, Callback, MadeFrames, Making, NetworkFrames, smooth_error
-from .panorama import DISTANCE_WIDTH, PanoramaPipeline, bare_panorama, enlarge
+from .panorama import DISTANCE_WIDTH, PanoramaPipeline, enlarge, panorama_around
 from .paths import resampled
 from .views import ViewsPipeline
 
 LIGHT_WIDTH = 1024
 """Width of a panorama, pixels, of which only the light is used; what is drawn over it has the requested width."""
+GREY = np.full((32, 64, 3), 128, np.uint8)
+"""Around the photo of a place that is drawn without diffusion."""
 
 
 class ScenePipeline:
@@ -45,6 +48,7 @@ class ScenePipeline:
         self.layout: LayoutNetwork | None = None
         """Finds a room in a photo; without it worlds stay as they are painted."""
         self._holding: Holding | None = None
+        self._preparing: threading.Thread | None = None
 
     @classmethod
     def from_preset(cls, name: str = "builtin", device: str = "cpu") -> "ScenePipeline":
@@ -83,6 +87,12 @@ class ScenePipeline:
     def network(self) -> NetworkFrames:
         """Makes frames with the views network, with the current settings."""
         return NetworkFrames(self.views, self.settings, self.ablation)
+
+    def prepare_frames(self) -> None:
+        """Compile what draws frames, or read it from its cache, in a thread; frames wait for it if they come first."""
+        if self._preparing is None:
+            self._preparing = threading.Thread(target=_compile_drawing, daemon=True)
+            self._preparing.start()
 
     def build_world(
         self,
@@ -123,7 +133,7 @@ class ScenePipeline:
         stops = stops if drawn else 0.0
         painted_width = min(width, LIGHT_WIDTH) if drawn else width
         if distance is not None and found.open and drawn:
-            panorama = bare_panorama(clean, camera, camera_height, painted_width, distance)
+            panorama = panorama_around(clean, camera, GREY, camera_height, painted_width, distance)
         else:
             steps = self.settings.panorama_steps
             if drawn:
@@ -203,7 +213,7 @@ class ScenePipeline:
         making = Making(seed, steps, callback)
         if not self._keeps_detail:
             return self.network.finished(self.network.anchor(panorama, camera, before, making))[0]
-        warped = self._warped(panorama, [camera], callback)[0]
+        warped = _warped(panorama, [camera], self.device, callback)[0]
         if warped.whole:
             return warped.view()
         width, height = self._network_size(camera)
@@ -237,7 +247,7 @@ class ScenePipeline:
             dense, asked = resampled(cameras, self.views.pass_length(len(cameras)))
             frames = self.network.finished(self.network.clip(panorama, source, target, dense, making))
             return [source, *(frames[place] for place in asked[1:-1]), target]
-        warped = self._warped(panorama, cameras[1:-1], callback)
+        warped = _warped(panorama, cameras[1:-1], self.device, callback)
         torn = [place for place, frame in enumerate(warped) if not frame.whole]
         views = {place: frame.view() for place, frame in enumerate(warped) if frame.whole}
         if torn:
@@ -262,15 +272,6 @@ class ScenePipeline:
     def _keeps_detail(self) -> bool:
         """Whether frames take nothing from the network where the panorama shows them."""
         return self.settings.panorama_detail == 1 and self.ablation == Ablation()
-
-    def _warped(self, panorama: Panorama, cameras: Sequence[Camera], callback: Callback | None) -> list[WarpedFrame]:
-        """What the panorama shows of frames at full size."""
-        warped = []
-        for frame in warp_frames(panorama.shrunk_for(cameras[0]), cameras, self.device):
-            warped.append(frame)
-            if callback is not None:
-                callback(0.3 * len(warped) / len(cameras), f"Drawing frame {len(warped)} of {len(cameras)}", None)
-        return warped
 
     def _network_size(self, camera: Camera) -> tuple[int, int]:
         """Width and height at which holes of a camera's frames are filled: no more pixels than the network is for."""
@@ -299,6 +300,18 @@ def _progress(callback: Callback | None, message: str):
     return on_step
 
 
+def _warped(
+    panorama: Panorama, cameras: Sequence[Camera], device: torch.device, callback: Callback | None
+) -> list[WarpedFrame]:
+    """What the panorama shows of frames at full size."""
+    warped = []
+    for frame in warp_frames(panorama.shrunk_for(cameras[0]), cameras, device):
+        warped.append(frame)
+        if callback is not None:
+            callback(0.3 * len(warped) / len(cameras), f"Drawing frame {len(warped)} of {len(cameras)}", None)
+    return warped
+
+
 def _check_height(camera_height: float) -> None:
     if not 0.05 <= camera_height <= 100:
         raise InputError(f"a camera height of {camera_height:g} m is impossible; give 0.05 to 100 metres")
@@ -321,3 +334,11 @@ def _with_holes_filled(
     )  # fmt: skip
     with ThreadPoolExecutor(max(1, min(torch.get_num_threads(), 8))) as pool:
         return list(pool.map(lambda frame, part: frame.laid_over(*part), warped, parts))
+
+
+def _compile_drawing() -> None:
+    from lookbeyond.models import rasterizing_cpu  # slow to import
+    from lookbeyond.monitors import pixels
+
+    rasterizing_cpu.warm_up()
+    pixels.warm_up()

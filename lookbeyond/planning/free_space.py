@@ -10,8 +10,8 @@ from skimage.draw import polygon2mask
 
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.coverage import Coverage
+from lookbeyond.geometry.keyframes import nearest_surfaces
 from lookbeyond.geometry.panorama import Panorama
-from lookbeyond.geometry.projection import equirectangular_directions
 
 from .goals import DOUBT
 
@@ -72,7 +72,7 @@ class FreeSpace:
         nearest = np.rint(at).astype(int)
         if not self.open[nearest[0], nearest[1]].mean() > 0.8 or clear.min() < self.clearance_m - self.cell_m / 2:
             return False
-        return all(self.coverage.too_far(place) <= 0 for place in places)
+        return all(self.coverage.reach.too_far(place) <= 0 for place in places)
 
     def _why_no_farther(self, offset: NDArray) -> str:
         if self.doubt and self.panorama.layout is None and self.panorama.place.kind == "neither":
@@ -114,7 +114,7 @@ class FreeSpace:
 def _level_reach(panorama: Panorama, coverage: Coverage, azimuths: NDArray, doubt: float) -> NDArray[np.float64]:
     """How far a camera may go, metres, at each azimuth."""
     level = np.stack([np.cos(azimuths), np.sin(azimuths), np.zeros(len(azimuths))], 1)
-    reach = np.array([coverage.reach(direction) for direction in level])
+    reach = np.array([coverage.reach.free(direction) for direction in level])
     reach *= _trusted(panorama, doubt) * (1 - doubt * np.minimum(_beyond_photo(panorama, azimuths) / DOUBT_FROM_RAD, 1))
     if panorama.layout is None and panorama.place.kind == "neither" and doubt:
         reach = np.minimum(reach, UNSURE_REACH_M * panorama.camera_height / 1.6 * DOUBT / doubt)
@@ -136,7 +136,8 @@ def free_space(panorama: Panorama, clearance_m: float, extent_m: float = EXTENT_
     # what stands beside the grid is not near: only its own cells and a margin are marked
     margin = math.ceil(clearance_m / cell_m) + 2
     taken = np.zeros((size + 2 * margin,) * 2, bool)
-    points = _nearest_points(panorama) * np.float32(_trusted(panorama, doubt))
+    directions, distance = nearest_surfaces(panorama, ROWS)
+    points = directions * distance[:, None] * np.float32(_trusted(panorama, doubt))
     level_points = points[np.abs(points[:, 2]) < clearance_m]
     at = np.rint(level_points[:, :2] / cell_m).astype(int) + middle + margin
     at = at[((at >= 0) & (at < len(taken))).all(1)]
@@ -152,9 +153,10 @@ def free_space(panorama: Panorama, clearance_m: float, extent_m: float = EXTENT_
     away = np.hypot(x, y)
     is_open = (away <= np.minimum(allowed, extent_m)) & (clear_m >= clearance_m)
     if not is_open[middle, middle]:
+        nearest_m = float(np.linalg.norm(points, axis=1).min())
         raise InputError(
-            f"Nothing is free around the world's viewpoint: a wall or a thing is {clear_m[middle, middle]:.2f} m from "
-            f"it, and the clearance is {clearance_m:.2f} m; choose a smaller clearance."
+            "Nothing is free around the world's viewpoint: a wall, a thing, the floor or the ceiling is "
+            f"{nearest_m:.2f} m from it, and the clearance is {clearance_m:.2f} m; choose a smaller clearance."
         )
     return FreeSpace(panorama, coverage, clearance_m, doubt, cell_m, clear_m, is_open)
 
@@ -182,13 +184,3 @@ def _beyond_photo(panorama: Panorama, azimuths: NDArray) -> NDArray[np.float64]:
     shown = panorama.heading_rad + math.pi * (1 - 2 * (columns + 0.5) / width)
     turn = np.abs((azimuths[:, None] - shown[None] + math.pi) % (2 * math.pi) - math.pi).min(1)
     return np.maximum(turn - math.pi / width, 0)
-
-
-def _nearest_points(panorama: Panorama) -> NDArray[np.float32]:
-    """Points [N, 3] of the surfaces, relative to the viewpoint."""
-    distance = panorama.distance
-    step = max(1, distance.shape[0] // ROWS)
-    rows = np.minimum.reduceat(distance, np.arange(0, distance.shape[0], step), 0)
-    small = np.minimum.reduceat(rows, np.arange(0, distance.shape[1], step), 1)
-    directions = equirectangular_directions(small.shape[1], small.shape[0], panorama.heading_rad)
-    return (directions * small[..., None]).reshape(-1, 3)

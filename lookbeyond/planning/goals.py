@@ -71,4 +71,4 @@ class MoveSettings:
         if not (math.isfinite(self.fps) and 1 <= self.fps <= 240):
             raise InputError(f"A rate of {self.fps:g} frames a second is impossible; give 1 to 240.")
         if not 0 <= self.frames <= 10_000 or self.frames == 1:
-            raise InputError(f"A move cannot have {self.frames} frames; give 2 to 10000, or 0.")
+            raise InputError(f"A move of {self.frames} frames is impossible; give 2 to 10000, or 0: as few as needed.")

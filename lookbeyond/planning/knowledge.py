@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
+from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 
 from .free_space import FreeSpace
 
@@ -60,8 +60,5 @@ def knowledge_of(free: FreeSpace, lens: Camera, reachable: NDArray[np.bool_]) ->
 
 
 def _shares(free: FreeSpace, lens: Camera, place: NDArray, heading: float, pitch: float) -> tuple[float, float]:
-    camera = placed_camera(
-        lens.width, lens.height, intrinsics=lens.intrinsics, heading_rad=heading, pitch_rad=pitch, position=place
-    )
-    known = free.coverage.known(camera)
+    known = free.coverage.known(lens.placed(heading, pitch, position=place))
     return known.photo, known.hole

@@ -69,7 +69,7 @@ def plan_move(panorama: Panorama, goal: Goal, lens: Camera, settings: MoveSettin
     settings = settings or MoveSettings()
     free = free_space(panorama, settings.clearance_m, _extent(panorama, goal), settings.doubt)
     heading, pitch, _ = heading_pitch_roll(lens)
-    level = placed_camera(lens.width, lens.height, intrinsics=lens.intrinsics, pitch_rad=pitch)
+    level = lens.placed(pitch_rad=pitch)
     start_place = panorama.position[:2]
     if isinstance(goal, FromTo) and goal.start is not None:
         start_place = np.array(goal.start, np.float64)
@@ -111,14 +111,7 @@ def _filmed(
 ) -> PlannedMove:
     places = curve.at(way)
     cameras = [
-        placed_camera(
-            lens.width,
-            lens.height,
-            intrinsics=lens.intrinsics,
-            heading_rad=float(heading),
-            pitch_rad=float(pitch),
-            position=place,
-        )
+        lens.placed(float(heading), float(pitch), position=place)
         for heading, pitch, place in zip(headings, pitches, places, strict=True)
     ]
     sights = np.array([camera.forward for camera in cameras])

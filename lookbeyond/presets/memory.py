@@ -176,9 +176,9 @@ class DoesNotFit(InputError):
         self.needed_gb = needed_gb
 
 
-def room_for(preset: Preset, device: str, memory_bytes: float, dtype: str = "") -> str:
+def room_for(preset: Preset, device: str, memory_bytes: float) -> str:
     """In a few words whether a preset fits into a device of so much memory, if nothing else uses it; imports torch."""
-    dtype = dtype or str(weights_dtype(device)).removeprefix("torch.")
+    dtype = str(weights_dtype(device)).removeprefix("torch.")
     parts = parts_of(preset)
     if not parts:
         fits = preset.memory_gb * GB <= memory_bytes
@@ -301,7 +301,7 @@ def plan_for(
     """
     if not any(True for _ in preset.components()):
         return None
-    dtype = dtype or str(weights_dtype(device)).removeprefix("torch.")
+    dtype = str(weights_dtype(device)).removeprefix("torch.")
     try:
         free_bytes = free_memory(device) if free_bytes is None else free_bytes
         return plan(parts_of(preset, size, frames), free_bytes, device=device, dtype=dtype)

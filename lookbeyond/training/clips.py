@@ -26,10 +26,10 @@ from lookbeyond.data.footage import CameraMove, Frame
 from lookbeyond.data.panoramas import SHARDS
 from lookbeyond.data.reading import read_each
 from lookbeyond.data.realestate10k import annotations, read_move
-from lookbeyond.data.rooms import Rooms, compile_renderer, render_views
+from lookbeyond.data.rooms import Rooms, render_views
 from lookbeyond.distance import distance_to_latents
 from lookbeyond.errors import InputError
-from lookbeyond.geometry.cameras import Camera, placed_camera, rotation_angle
+from lookbeyond.geometry.cameras import Camera, rotation_angle
 from lookbeyond.geometry.panorama import Panorama, View
 from lookbeyond.geometry.projection import plucker_rays
 from lookbeyond.models.autoencoder import Autoencoder, encode_images
@@ -38,7 +38,7 @@ from lookbeyond.pipelines.panorama import refine_distance
 from lookbeyond.whole import whole_file
 
 from . import loop
-from .rooms import add_share, own_share
+from .rooms import add_shard_options, missing_shards
 
 FRAMES, HEIGHT, WIDTH = 6, 128, 192
 CLIPS_PER_SHARD = 32
@@ -69,7 +69,7 @@ def draw_path(room: Rooms, logs: np.ndarray, rng: np.random.Generator) -> list[C
         centre = rng.uniform(0, WIDTH), rng.uniform(0, HEIGHT)
     else:
         focal, centre = rng.uniform(110, 225), (WIDTH / 2, HEIGHT / 2)
-    intrinsics = np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1]])
+    lens = Camera(WIDTH, HEIGHT, np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1]]), np.eye(4))
     openness = np.exp(logs[28:36].astype(np.float32).mean(0))
     column = rng.choice(len(openness), p=openness / openness.sum())
     heading = math.pi * (1 - 2 * (column + 0.5) / len(openness))
@@ -77,18 +77,7 @@ def draw_path(room: Rooms, logs: np.ndarray, rng: np.random.Generator) -> list[C
     turn = np.array([rng.uniform(-0.7, 0.7), rng.normal(0, 0.1), 0.0])
     cameras = []
     for step in np.linspace(-0.5, 0.5, FRAMES):
-        heading, pitch, roll = angles + step * turn
-        cameras.append(
-            placed_camera(
-                WIDTH,
-                HEIGHT,
-                intrinsics=intrinsics,
-                heading_rad=heading,
-                pitch_rad=pitch,
-                roll_rad=roll,
-                position=start + (step + 0.5) * move,
-            )
-        )
+        cameras.append(lens.placed(*(angles + step * turn), position=start + (step + 0.5) * move))
     return cameras
 
 
@@ -132,7 +121,7 @@ def render_clip(room: Rooms, colour, logs, vae: Autoencoder, rng: np.random.Gene
         # an anchor itself is made from the panorama alone
         "anchor": from_panorama[[0, -1]].filled(),
     }
-    return encode_clip(views, guidance, vae, height, panorama.median_distance())
+    return encode_clip(views, guidance, vae, height, panorama.median_distance)
 
 
 def encode_clip(
@@ -331,18 +320,12 @@ def main(argv: list[str] | None = None) -> None:
     parser = loop.parser_of("clips", __doc__)
     parser.add_argument("--rooms", type=Path, required=True, help="shards of `lookbeyond train rooms`, from seed 0")
     parser.add_argument("--vae", type=Path, required=True, help="the trained autoencoder")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
     parser.add_argument("--count", type=int, default=2000)
-    add_share(parser)
+    add_shard_options(parser)
     options = parser.parse_args(argv)
-    options.out.mkdir(parents=True, exist_ok=True)
     vae = Autoencoder.from_pretrained(options.vae).eval()
-    compile_renderer()
     shards = sorted(options.rooms.glob(SHARDS))
-    for number in tqdm(own_share(options, -(-options.count // CLIPS_PER_SHARD)), unit="shard"):
-        path = options.out / f"{number:05d}.npz"
-        if path.exists():
-            continue
+    for number, path in missing_shards(options, CLIPS_PER_SHARD):
         rng = np.random.default_rng(number)
         shard = shards[number % len(shards)]
         rooms = np.load(shard)

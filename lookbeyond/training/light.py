@@ -26,7 +26,7 @@ from lookbeyond.geometry.projection import equirectangular_directions, extract_p
 from lookbeyond.light.energy import LEARNED, REACH, Energy
 from lookbeyond.light.sources import FEATURES, LUMINANCE, WIDTH, clipped_white, find_sources, small_sphere, solid_angles
 from lookbeyond.photo.linear_files import read_linear
-from lookbeyond.photo.pixels import encoded, srgb_to_linear
+from lookbeyond.photo.pixels import LIGHT_OF_LEVEL, encoded
 from lookbeyond.whole import whole_file
 
 NORMALS = 128
@@ -36,7 +36,6 @@ FIRST_SEED, FIRST_WORLD_SEED = 10_000, 20_000
 HIDDEN, NETWORKS = 3, 4
 SHIFTS = np.arange(0, 1.75, 0.25)
 """Of which the best on real panoramas is taken: procedural sources are duller, taken together."""
-_LINEAR = srgb_to_linear(np.arange(256) / 255).astype(np.float32)
 _BASIS_HEIGHT = 64
 
 
@@ -74,7 +73,7 @@ def example_of(
     colour: np.ndarray, true: np.ndarray, kernel: np.ndarray, from_photo: np.ndarray | None = None
 ) -> Example:
     """colour: uint8 [H, 2H, 3] as displayed; true: float32 [h, 2h, 3] in the same exposure."""
-    light = _LINEAR[colour]
+    light = LIGHT_OF_LEVEL[colour]
     seen = None if from_photo is None else from_photo.astype(np.float32) / 255
     sources = find_sources(light, clipped_white(colour), seen)
 

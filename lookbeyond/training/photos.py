@@ -13,16 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from lookbeyond.data.room_photos import RAYS, RoomPhoto, draw_photos
-from lookbeyond.data.rooms import compile_renderer
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import heading_pitch_roll
 from lookbeyond.whole import whole_file
 
 from . import loop
-from .rooms import add_share, own_share
+from .rooms import add_shard_options, missing_shards
 
 PHOTOS_PER_SHARD = 64
 AT_ONCE = 4
@@ -100,28 +98,23 @@ def read_photos(path: Path) -> list[StoredPhoto]:
 
 def main(argv: list[str] | None = None) -> None:
     parser = loop.parser_of("photos", __doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
     parser.add_argument("--count", type=int, default=24000, help="how many photos")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument(
         "--as-drawn", action="store_true", help="rooms that are boxes, as the other networks learn from, not built over"
     )
     parser.add_argument("--device", default="cpu")
-    add_share(parser)
+    add_shard_options(parser)
     options: argparse.Namespace = parser.parse_args(argv)
     if options.count <= 0:
         raise InputError(f"--count is {options.count}; give a number above 0.")
-    options.out.mkdir(parents=True, exist_ok=True)
-    compile_renderer()
-    for shard in tqdm(own_share(options, -(-options.count // PHOTOS_PER_SHARD)), unit="shard"):
-        path = options.out / f"{shard:05d}.npz"
-        if not path.exists():
-            first = options.first_seed + shard * PHOTOS_PER_SHARD
-            seeds = range(first, first + PHOTOS_PER_SHARD)
-            parts = (seeds[k : k + AT_ONCE] for k in range(0, len(seeds), AT_ONCE))
-            photos = [photo for part in parts for photo in draw_photos(part, options.device, options.as_drawn)]
-            with whole_file(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, **pack(photos))
+    for shard, path in missing_shards(options, PHOTOS_PER_SHARD):
+        first = options.first_seed + shard * PHOTOS_PER_SHARD
+        seeds = range(first, first + PHOTOS_PER_SHARD)
+        parts = (seeds[k : k + AT_ONCE] for k in range(0, len(seeds), AT_ONCE))
+        photos = [photo for part in parts for photo in draw_photos(part, options.device, options.as_drawn)]
+        with whole_file(path) as temporary:
+            np.savez(temporary, **pack(photos))
 
 
 if __name__ == "__main__":

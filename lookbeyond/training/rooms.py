@@ -7,6 +7,7 @@ log(distance / camera height) over 4 x 4 pixels. Shards that are there already a
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from lookbeyond.data.rooms import Rooms, compile_renderer, equirectangular_rays
 from lookbeyond.errors import InputError
+from lookbeyond.whole import whole_file
 
 from . import loop
 
@@ -36,7 +38,8 @@ def render_shard(seeds: range, height: int, width: int, device: str) -> dict[str
     return {"colour": np.concatenate(colours), "distance": np.concatenate(distances)}
 
 
-def add_share(parser: argparse.ArgumentParser) -> None:
+def add_shard_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
     parser.add_argument(
         "--share", default="0/1", help="K/N: only shards K, K + N, K + 2N ..., for N processes that render together"
     )
@@ -50,26 +53,29 @@ def own_share(options: argparse.Namespace, shards: int) -> range:
     return range(shards)[int(number) :: int(of)]
 
 
+def missing_shards(options: argparse.Namespace, each: int) -> Iterator[tuple[int, Path]]:
+    """Number and file of this process's shards that are not there yet, one after the other; `each`: entries in one."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    compile_renderer()
+    for number in tqdm(own_share(options, -(-options.count // each)), unit="shard"):
+        path = options.out / f"{number:05d}.npz"
+        if not path.exists():
+            yield number, path
+
+
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="lookbeyond train rooms", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
+    parser = loop.parser_of("rooms", __doc__)
     parser.add_argument("--count", type=int, default=6000, help="how many rooms")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--height", type=int, default=256)
     parser.add_argument("--device", default="cpu")
-    add_share(parser)
+    add_shard_options(parser)
     options = parser.parse_args(argv)
-    options.out.mkdir(parents=True, exist_ok=True)
-    compile_renderer()
-    for shard in tqdm(own_share(options, -(-options.count // ROOMS_PER_SHARD)), unit="shard"):
-        path = options.out / f"{shard:05d}.npz"
-        if not path.exists():
-            first = options.first_seed + shard * ROOMS_PER_SHARD
-            seeds = range(first, first + ROOMS_PER_SHARD)
-            unfinished = path.with_suffix(".part")
-            with unfinished.open("wb") as file:
-                np.savez(file, **render_shard(seeds, options.height, 2 * options.height, options.device))
-            unfinished.rename(path)
+    for shard, path in missing_shards(options, ROOMS_PER_SHARD):
+        first = options.first_seed + shard * ROOMS_PER_SHARD
+        seeds = range(first, first + ROOMS_PER_SHARD)
+        with whole_file(path) as temporary:
+            np.savez(temporary, **render_shard(seeds, options.height, 2 * options.height, options.device))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lookbeyond.files import DEPTH_PNG_UNIT_M, read_distance, save_frames
-from lookbeyond.geometry.cameras import opencv_to_opengl, placed_camera
+from lookbeyond.geometry.cameras import Camera, opencv_to_opengl, placed_camera
 from lookbeyond.geometry.panorama import View
 from lookbeyond.geometry.transforms import read_camera_path, write_transforms
 
@@ -16,12 +16,10 @@ parser = pytest.importorskip("nerfstudio.data.dataparsers.nerfstudio_dataparser"
 def shot(folder, count: int = 5) -> list[View]:
     """Frames as a finished shot has them, each with its own depth."""
     rng = np.random.default_rng(0)
-    intrinsics = np.array([[70.0, 0, 47], [0, 72, 33], [0, 0, 1]])
+    lens = Camera(96, 64, np.array([[70.0, 0, 47], [0, 72, 33], [0, 0, 1]]), np.eye(4))
     views = []
     for number in range(count):
-        camera = placed_camera(
-            96, 64, intrinsics=intrinsics, heading_rad=0.2 * number, pitch_rad=0.1, position=(0.3 * number, 0.1, 1.5)
-        )
+        camera = lens.placed(0.2 * number, 0.1, position=(0.3 * number, 0.1, 1.5))
         colour = rng.integers(0, 255, (64, 96, 3), np.uint8)
         distance = rng.uniform(0.5, 9, (64, 96)).astype(np.float32)
         views.append(View(camera, colour, distance, np.zeros((64, 96), np.uint8)))

@@ -51,6 +51,9 @@ class DoublePipeline:
         if steer == 253:
             raise MemoryError
 
+    def prepare_frames(self) -> None:
+        pass
+
     def build_world(
         self,
         photo,

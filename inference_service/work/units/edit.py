@@ -24,6 +24,8 @@ class EditWorld(ShotUnit, tag="edit", frozen=True, kw_only=True):
     world before it and some points of what it changed, as it was and as it is."""
 
     title = "Changed World"
+    unasked = ("revision", "beyond")
+    optional = ("prompt",)
     is_shared = True
 
     mask: str

@@ -21,6 +21,7 @@ class LinkWorlds(ShotUnit, tag="link", frozen=True, kw_only=True):
     """File: link.json, what `Link.to_json_dict` writes, and `said`: sentences for the artist."""
 
     title = "Link"
+    unasked = ("revision", "beyond")
     not_hashed = ("preset", "revision")  # no model takes part in it
 
     second: dict[str, str]

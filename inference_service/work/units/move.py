@@ -25,6 +25,7 @@ class PlanMove(ShotUnit, tag="move", frozen=True, kw_only=True):
     """Files: transforms.json, for `lookbeyond shot`; move.json: the curve, the way along it, and what is looked at."""
 
     title = "Camera Move"
+    unasked = ("revision", "beyond")
     not_hashed = ("preset", "revision")  # no model takes part in it
 
     goal: str

@@ -1,7 +1,7 @@
 """A world: the panorama around a photo, or an existing panorama with its distance."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import msgspec
 import numpy as np
@@ -48,6 +48,7 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
     """
 
     title = "World"
+    optional = ("prompt", "room", "unseen", "beside", "cut", "hdr")
     is_shared = True
 
     photo: str = ""
@@ -57,7 +58,7 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
     camera_height: float
     """Metres."""
     width: int
-    """Pixels; 0 with `panorama`, which has its own."""
+    """Pixels; 0 with `panorama`, which has its own (as asked for, it may be any)."""
     seed: int
     prompt: str = ""
     room: Room = "auto"
@@ -69,6 +70,9 @@ class BuildWorld(Unit, tag="world", frozen=True, kw_only=True):
     """Masks of what is taken out of the photo and becomes a card: SHA-256."""
     hdr: bool = False
     """Whether its light is made, too."""
+
+    def first_unit(self, revision: str) -> Self:
+        return msgspec.structs.replace(self, revision=revision, width=self.width if self.photo else 0)
 
     @property
     def weight(self) -> float:

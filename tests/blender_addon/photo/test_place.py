@@ -12,17 +12,21 @@ import pytest
 from tests.support.pictures import exif, picture, with_exif
 
 
+def focal_and_orientation(part, path: Path) -> tuple[float, int]:
+    tags = part("kit").read_tags(path)
+    return tags.focal_35mm, tags.orientation
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_exif_is_read_from_jpeg_png_and_tiff(part, tmp_path, photo, order):
-    module = part("photo.exif")
     block = exif(28, 6, order)
-    assert module.read_exif(with_exif(photo, block)) == module.Exif(28.0, 6)
+    assert focal_and_orientation(part, with_exif(photo, block)) == (28.0, 6)
     png = picture(tmp_path / "photo.png", 80, 64)
     data = png.read_bytes()
     png.write_bytes(data[:33] + struct.pack(">I", len(block)) + b"eXIf" + block + b"\0\0\0\0" + data[33:])
-    assert module.read_exif(png) == module.Exif(28.0, 6)
+    assert focal_and_orientation(part, png) == (28.0, 6)
     (tmp_path / "photo.tif").write_bytes(block)
-    assert module.read_exif(tmp_path / "photo.tif") == module.Exif(28.0, 6)
+    assert focal_and_orientation(part, tmp_path / "photo.tif") == (28.0, 6)
 
 
 def test_exif_is_found_however_far_it_stands(part, tmp_path):
@@ -32,22 +36,21 @@ def test_exif_is_found_however_far_it_stands(part, tmp_path):
     (tmp_path / "a.webp").write_bytes(b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks)
     tags = struct.pack("<HHHIHHI", 1, 0x0112, 3, 1, 6, 0, 0)
     (tmp_path / "a.tif").write_bytes(b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels + tags)
-    module = part("photo.exif")
-    assert module.read_exif(tmp_path / "a.webp") == module.Exif(28.0, 6)
-    assert module.read_exif(tmp_path / "a.tif") == module.Exif(0.0, 6)
+    assert focal_and_orientation(part, tmp_path / "a.webp") == (28.0, 6)
+    assert focal_and_orientation(part, tmp_path / "a.tif") == (0.0, 6)
 
 
 def test_broken_exif_is_no_exif(part, tmp_path):
-    module = part("photo.exif")
+    kit = part("kit")
     block = exif(28)
     random = np.random.default_rng(1)
     for length in range(len(block)):
         (tmp_path / "cut.tif").write_bytes(block[:length])
-        module.read_exif(tmp_path / "cut.tif")
+        kit.read_tags(tmp_path / "cut.tif")
         noise = bytearray(block)
         noise[length] = random.integers(256)
         (tmp_path / "noise.jpg").write_bytes(b"\xff\xd8\xff\xe1\0\x80Exif\0\0" + noise)
-        module.read_exif(tmp_path / "noise.jpg")
+        kit.read_tags(tmp_path / "noise.jpg")
 
 
 def test_camera_is_the_photos(part, scene, photo):

@@ -79,7 +79,7 @@ def exif_of_sensor(focal_mm: float, pixels: int, per_length: float, unit: int) -
 def test_focal_length_by_the_sensor(part, photo, unit, length_mm):
     """18 mm on a sensor 23.5 mm wide are 27.6 mm of 35 mm film."""
     block = exif_of_sensor(18.0, 6000, 6000 / (23.5 / length_mm), unit)
-    assert part("photo.exif").read_exif(with_exif(photo, block)).focal_35mm == pytest.approx(18 * 36 / 23.5, abs=0.06)
+    assert part("kit").read_tags(with_exif(photo, block)).focal_35mm == pytest.approx(18 * 36 / 23.5, abs=0.06)
 
 
 def test_a_render_becomes_the_photo_where_its_camera_stands(part, scene, tmp_path):

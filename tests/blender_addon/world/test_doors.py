@@ -1,5 +1,6 @@
 """Through a door: a second world from a frame, linked, and a shot that goes on in it where its camera goes through."""
 
+import json
 import math
 from pathlib import Path
 
@@ -146,3 +147,27 @@ def test_links_move_with_the_project(part, shot):
     assert folders[part("results").absolute(link.second)] == "worlds"
     owners = [(owner, name) for owner, name in part("paths").path_properties() if name in ("first", "second")]
     assert len(owners) == 2
+
+
+def test_the_artist_says_where_the_door_is(part, shot, service):
+    """In line with the wall, in the world as it was built, whatever the artist turned since."""
+    settings = shot.look_beyond
+    world = part("results").absolute(settings.world_folder)
+    corners = [[3.0, -1.0], [3.0, 4.0], [-2.0, 4.0], [-2.0, -1.0]]
+    (world / "layout.json").write_text(json.dumps({"corners": corners}))
+    settings.door_at_cursor, settings.door_width, settings.door_height = True, 1.5, 2.4
+    shot.cursor.location = (3, 0.75, 9)
+    assert build(shot) == {"FINISHED"}
+    assert service.requests[-1].opening == pytest.approx([3, 0, 3, 1.5, 0, 2.4], abs=1e-5)
+    part("world.nodes").panorama_node(shot.world).inputs["Heading"].default_value += math.pi / 2
+    shot.cursor.location = (-0.75, 3, 0)
+    settings.world_index = 1
+    bpy.ops.lookbeyond.link_worlds()
+    assert service.requests[-1].opening == pytest.approx([3, 0, 3, 1.5, 0, 2.4], abs=1e-5)
+    settings.door_at_cursor = False
+    bpy.ops.lookbeyond.link_worlds()
+    assert service.requests[-1].opening == []
+    settings.door_at_cursor = True
+    shot.cursor.location = (0, 0, 1)
+    with pytest.raises(RuntimeError, match="between the sides of the door"):
+        bpy.ops.lookbeyond.link_worlds()

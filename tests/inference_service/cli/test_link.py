@@ -3,19 +3,20 @@ one; what cannot be is said in a line, and nothing is written."""
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from inference_service.cli import local_run
-from lookbeyond.data.two_rooms import draw_two_rooms
 from lookbeyond.files import load_panorama, read_json, read_png, save_panorama
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.transforms import write_transforms
 from tests.lookbeyond.linking.test_linking import SEED, layout
 from tests.support.double import DoublePipeline, DoublePresets
 from tests.support.service import contents
+from tests.support.two_rooms import draw_two_rooms
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +128,6 @@ def test_a_second_world_in_its_own_frame_is_placed(lookbeyond, rooms, tmp_path):
 def test_what_cannot_be_linked_is_said(lookbeyond, tmp_path, arguments, said):
     code, _, err = lookbeyond("link", *arguments, "--out", tmp_path / "door.json")
     assert code == 2 and err.count("\n") == 1
-    import re
-
     assert re.search(said, err), err
     assert not (tmp_path / "door.json").exists()
 
@@ -138,7 +137,7 @@ def test_a_path_that_never_goes_through_is_refused(lookbeyond, tmp_path):
     code, _, err = lookbeyond(
         "shot", "F", "--cameras", "near.json", "--through", tmp_path / "door.json", "--out", tmp_path / "shot"
     )
-    assert code == 2 and "never goes through the opening" in err
+    assert code == 2 and re.search(r"never goes through the opening .*, \d\.\d\d m wide around \(", err)
     assert not (tmp_path / "shot").exists()
 
 
@@ -179,3 +178,10 @@ def test_a_second_world_is_made_of_a_frame_where_it_was_taken(lookbeyond, rooms,
 def test_what_is_no_frame_is_said(lookbeyond, tmp_path, arguments, said):
     code, _, err = lookbeyond("world", *arguments, "--out", tmp_path / "N")
     assert code == 2 and said in err
+
+
+def test_a_link_that_is_not_there_is_said(lookbeyond, tmp_path):
+    code, _, err = lookbeyond(
+        "shot", "F", "--cameras", "path.json", "--through", tmp_path / "door.json", "--out", tmp_path / "shot"
+    )
+    assert code == 2 and "There is no link" in err and err.count("\n") == 1

@@ -47,6 +47,7 @@ def test_photos_are_aligned_joined_and_built(lookbeyond, photos, tmp_path):
 
 
 def test_what_does_not_fit_together_is_refused_in_a_sentence(lookbeyond, photos, tmp_path):
+    assert lookbeyond("photos", "align", *photos, "--out", "new/photos.json", "--fov-x", 70)[0] == 0
     lookbeyond("photos", "align", *photos, "--out", "photos.json", "--fov-x", 70)
     cases = (
         (("world", *photos, "--out", "W"), "Several photos of one place need --cameras"),

@@ -36,7 +36,8 @@ def test_a_move_is_written_for_shot(lookbeyond, world, goal):
         (["--show-room", "--to", 1, 1], "one thing to plan"),
         (["--show-room", "--from", 1, 1], "give --to"),
         (["--to", 6, 0], "inside or behind a wall"),
-        (["--to", 2.4, -0.8, "--clearance", 3], "Nothing is free"),
+        (["--to", 2.4, -0.8, "--clearance", 3], "the ceiling is 1.20 m"),
+        (["--to", 2.4, -0.8, "--frames", 1], "A move of 1 frames"),
         (["--to", 2.4, -0.8, "--frames", 5], "takes"),
         (["--to", 2.4, -0.8, "--speed", 0], "speed"),
     ],
@@ -45,3 +46,12 @@ def test_what_cannot_be_planned_is_said(lookbeyond, world, words, said):
     code, _, err = lookbeyond("plan", "W", *words, "--out", "m.json")
     assert code == 2 and said in err and err.count("\n") == 1
     assert not (world.parent / "m.json").exists()
+
+
+def test_a_folder_for_the_move_is_made_and_none_is_written_over(lookbeyond, world):
+    words = ("plan", "W", "--to", 2.4, -0.8, "--size", "160x90", "--out")
+    code, _, err = lookbeyond(*words, "moves/m.json")
+    assert (code, err) == (0, "") and read_camera_path("moves/m.json").cameras
+    code, _, err = lookbeyond(*words, "W")
+    assert code != 0 and "W could not be written (Is a directory)" in err and err.count("\n") == 1
+    assert sorted(path.name for path in world.parent.iterdir()) == ["W", "moves"]

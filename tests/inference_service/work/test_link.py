@@ -14,13 +14,13 @@ from inference_service.work.requests import check
 from inference_service.work.unit import from_json, to_json
 from inference_service.work.units import AnyUnit
 from inference_service.work.units.plan import read_plan
-from lookbeyond.data.two_rooms import draw_two_rooms
 from lookbeyond.errors import InputError
 from lookbeyond.files import save_panorama
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.linked import Link
 from tests.inference_service.cli.test_link import WarpingDouble, walk
 from tests.lookbeyond.linking.test_linking import SEED, layout
+from tests.support.two_rooms import draw_two_rooms
 
 HASHES = dict.fromkeys(WORLD_FILES, "a" * 64)
 LINK = {

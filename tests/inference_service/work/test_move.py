@@ -48,7 +48,7 @@ def test_models_have_no_say_in_it():
     assert request.first_unit("r").identity == other.first_unit("s").identity
     slower = check(MoveRequest(HASHES, "show-room", lens=LENS, speed=0.2))
     assert slower.first_unit("r").identity != request.first_unit("r").identity
-    assert slower.identity("r") != request.identity("r")
+    assert slower.job_id("r") != request.job_id("r")
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_a_request_is_checked_or_refused_with_a_sentence(request_):
     except InputError as error:
         assert len(str(error)) < 1000
         return
-    assert len(checked.identity("r")) == 64
+    assert len(checked.job_id("r")) == 64
 
 
 @settings(max_examples=150, deadline=None)

@@ -13,11 +13,10 @@ import pytest
 from inference_service.store.store import Store
 from inference_service.store.transfer import files_of, import_unit
 from inference_service.wire.requests import EditRequest, LinkRequest, MoveRequest, ShotRequest, WorldRequest
-from inference_service.work import perform
 from inference_service.work.memory import is_out_of_memory
 from inference_service.work.perform import perform_unit
 from inference_service.work.requests import check
-from inference_service.work.unit import UNIT_VERSION, canonical, from_json, hash_of, to_json, to_plain
+from inference_service.work.unit import UNIT_VERSION, canonical, from_json, hash_of, to_json
 from inference_service.work.units import KINDS, AnyUnit
 from inference_service.work.units import world as world_unit
 from inference_service.work.units.plan import read_plan
@@ -75,7 +74,7 @@ def test_identity_is_of_the_content_and_poses_count_to_a_micrometre():
     moved["camera_to_world"][0][3] += 1e-8
     far = photo_camera()
     far["camera_to_world"][0][3] += 1e-5
-    ids = [check(WorldRequest(photo=HASH, camera=c)).identity("r") for c in (camera, moved, far)]
+    ids = [check(WorldRequest(photo=HASH, camera=c)).job_id("r") for c in (camera, moved, far)]
     assert ids[0] == ids[1] != ids[2]
     assert check(WorldRequest(photo=HASH)).first_unit("r1").identity != (
         check(WorldRequest(photo=HASH)).first_unit("r2").identity
@@ -94,14 +93,14 @@ def test_steps_reach_the_models_and_are_part_of_what_is_made(store, tmp_path):
     """None asked for is what it was before they could be; another number makes the frames anew, not the plan."""
     world, cameras = make_world(store, tmp_path), path_cameras()
     own, few = ShotRequest(world=world, cameras=cameras), ShotRequest(world=world, cameras=cameras, steps=3)
-    assert check(own).identity("r") != check(few).identity("r")
+    assert check(own).job_id("r") != check(few).job_id("r")
     fields = {
         key: value
-        for key, value in to_plain(check(own)).items()
+        for key, value in json.loads(to_json(check(own))).items()
         if key not in ("steps", "world_job", "former", "beyond")
     }
     plain = {"version": UNIT_VERSION, "job": "shot", "revision": "r", **fields}
-    assert check(own).identity("r") == hash_of(plain)
+    assert check(own).job_id("r") == hash_of(plain)
     made = {steps: make_shot(store, request) for steps, request in ((0, own), (3, few))}
     same = {unit.identity for unit in made[0]} & {unit.identity for unit in made[3]}
     assert same == {made[0][0].identity} and made[0][0].kind == "plan"
@@ -265,9 +264,10 @@ class AcceleratorError(RuntimeError):
 @pytest.mark.parametrize("times", [1, 2])
 def test_out_of_memory_is_tried_once_more_and_then_said(store, tmp_path, monkeypatch, error, times):
     attempts = []
-    real = perform.run_unit
+    unit = _world_unit(store, tmp_path)
+    real = type(unit).run
 
-    def run_unit(unit, store, output, pipelines, callback):
+    def run(unit, store, output, pipelines, callback):
         attempts.append(sorted(p.name for p in output.iterdir()))
         (output / "half").mkdir()
         (output / "half" / "written").write_text("x")
@@ -275,8 +275,7 @@ def test_out_of_memory_is_tried_once_more_and_then_said(store, tmp_path, monkeyp
             raise error
         real(unit, store, output, pipelines, callback)
 
-    monkeypatch.setattr(perform, "run_unit", run_unit)
-    unit = _world_unit(store, tmp_path)
+    monkeypatch.setattr(type(unit), "run", run)
     if times == 1:
         perform_unit(unit, store, pipelines, quiet)
     else:
@@ -367,10 +366,10 @@ def test_a_prompt_reaches_the_pipeline_and_names_another_world(store, tmp_path, 
     with pytest.raises(InputError, match="only measured"):
         check(WorldRequest(panorama=HASH, preset="sd", prompt="a barn"))
     prompted = check(dataclasses.replace(plain, preset="sd", prompt="a barn"))
-    assert "prompt" not in to_plain(check(plain).first_unit("r"))
+    assert "prompt" not in json.loads(to_json(check(plain).first_unit("r")))
     units_of = [request.first_unit("r") for request in (prompted, msgspec.structs.replace(prompted, prompt=""))]
     assert units_of[0].identity != units_of[1].identity
-    assert prompted.identity("r") != msgspec.structs.replace(prompted, prompt="").identity("r")
+    assert prompted.job_id("r") != msgspec.structs.replace(prompted, prompt="").job_id("r")
     heard = []
     build = DoublePipeline.build_world
     monkeypatch.setattr(
@@ -393,13 +392,13 @@ def test_a_shots_world_has_all_its_layers_or_none():
 
 def test_how_the_unseen_is_shown_is_part_of_a_world_only_where_it_was_asked_for():
     plain = WorldRequest(photo=HASH, camera=None)
-    usual = to_plain(check(plain).first_unit("r"))
+    usual = json.loads(to_json(check(plain).first_unit("r")))
     assert "room" not in usual and "unseen" not in usual
     asked = check(dataclasses.replace(plain, room="off", unseen="plain"))
-    assert to_plain(asked.first_unit("r")) == usual | {"room": "off", "unseen": "plain"}
-    assert asked.identity("r") != check(plain).identity("r")
+    assert json.loads(to_json(asked.first_unit("r"))) == usual | {"room": "off", "unseen": "plain"}
+    assert asked.job_id("r") != check(plain).job_id("r")
     spelled = check(dataclasses.replace(plain, room="".join("auto")))  # as a client's, not the very object here
-    assert spelled.identity("r") == check(plain).identity("r")
+    assert spelled.job_id("r") == check(plain).job_id("r")
     assert spelled.first_unit("r").identity == check(plain).first_unit("r").identity
     with pytest.raises(InputError, match="choose auto, on, off"):
         check(dataclasses.replace(plain, room="maybe"))

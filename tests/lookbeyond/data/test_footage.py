@@ -14,7 +14,7 @@ from lookbeyond.data.reading import read_each
 from lookbeyond.data.realestate10k import annotations, read_move
 from lookbeyond.errors import InputError
 from lookbeyond.files import write_distance, write_png
-from lookbeyond.geometry.cameras import Camera, PathError, placed_camera
+from lookbeyond.geometry.cameras import Camera, PathError
 from lookbeyond.geometry.transforms import write_transforms
 
 INTRINSICS = np.array([[90.0, 0, 66], [0, 88, 46], [0, 0, 1]])
@@ -22,8 +22,7 @@ INTRINSICS = np.array([[90.0, 0, 66], [0, 88, 46], [0, 0, 1]])
 
 def cameras(count: int = 4) -> list[Camera]:
     return [
-        placed_camera(128, 96, intrinsics=INTRINSICS, heading_rad=0.1 * k, pitch_rad=0.05, position=(0.1 * k, 0.02, 0))
-        for k in range(count)
+        Camera(128, 96, INTRINSICS, np.eye(4)).placed(0.1 * k, 0.05, position=(0.1 * k, 0.02, 0)) for k in range(count)
     ]
 
 

@@ -94,6 +94,8 @@ def test_masks_that_cannot_be(tmp_path):
     (tmp_path / "m.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match="cannot be read"):
         read_mask(tmp_path / "m.png")
+    with pytest.raises(InputError, match=r"There is no mask .*other\.png; check the path"):
+        read_mask(tmp_path / "other.png")
     with pytest.raises(InputError, match="no clean plate"):
         remove(replace(panorama, plate=None), SPOT)
     bare = np.zeros_like(SPOT)

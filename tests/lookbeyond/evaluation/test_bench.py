@@ -1,6 +1,7 @@
 """The bench's scenes are true, its baselines are what they are called, and it goes on where it was cut off."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -226,17 +227,19 @@ def test_real_panoramas_are_read_and_missing_ones_named(tmp_path):
 
 
 def test_the_tables_of_the_docs_are_those_of_their_json():
-    docs = Path(__file__).parents[3] / "docs"
-    research = docs / "research"
-    text = (research / "bench.md").read_text("utf-8")
-    assert "<!-- table: quick_bench.json -->\n\n| figure |" in text
-    assert "<!-- table: bench_rooms.json -->\n\n| figure |" in text
-    monitors = (docs / "monitors.md").read_text("utf-8")
-    assert "<!-- table: monitors.json faults -->\n\n| fault | found |" in monitors
-    assert "<!-- table: monitors.json cost -->\n\n| shot | a frame |" in monitors
-    assert with_tables(text, research) == text and with_tables(monitors, docs) == monitors
-    study = (research / "study.md").read_text("utf-8")
-    assert "## Panorama quality: rooms" in study and with_tables(study, research) == study
-    assert with_tables(monitors.replace(" of ", " off "), docs) != monitors.replace(" of ", " off ")
+    root = Path(__file__).parents[3]
+    marked = {}
+    for document in [root / "README.md", *(root / "docs").rglob("*.md"), *(root / "lookbeyond").rglob("README.md")]:
+        text = document.read_text("utf-8")
+        if marks := re.findall(r"<!-- (?:table|study): (.+) -->", text):
+            marked |= dict.fromkeys(marks, text)
+            assert with_tables(text, document.parent) == text, document
+    assert {"bench_rooms.json", "monitors.json faults", "monitors.json cost", "study.json", "speed.json warp"} <= set(
+        marked
+    )
+    monitors, text = marked["monitors.json faults"], marked["quick_bench.json"]
+    assert "| fault | found |" in monitors and "## Panorama quality: rooms" in marked["study.json"]
+    assert with_tables(monitors.replace(" of ", " off "), root / "docs") != monitors.replace(" of ", " off ")
     above, marker, table = text.partition("<!-- table: quick_bench.json -->")
-    assert with_tables(above + marker + table.replace("| seam ↓ |", "| seam ↑ |"), research) == text
+    changed = above + marker + table.replace("| seam ↓ |", "| seam ↑ |")
+    assert with_tables(changed, root / "docs" / "research") == text

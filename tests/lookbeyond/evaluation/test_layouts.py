@@ -12,6 +12,7 @@ from lookbeyond.evaluation import layouts
 from lookbeyond.evaluation.scenes import WIDTH, held_out_room
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.layout import box_layout
+from lookbeyond.geometry.panorama import Place
 from lookbeyond.geometry.projection import equirectangular_directions
 from lookbeyond.layout.fit import LayoutFit
 
@@ -36,7 +37,7 @@ def test_a_fit_that_is_the_truth_has_no_error_and_one_that_is_a_tenth_too_big_a_
     camera = scene.camera.resized(48, 36)
     for factor in (1.0, 1.1):
         walls, inside = np.log(factor * truth).astype(np.float32), np.ones((36, 48), np.float32)
-        fit = LayoutFit(None, None, "neither", 0.0, "", inside, np.zeros_like(inside), walls, camera)
+        fit = LayoutFit(None, Place(), inside, np.zeros_like(inside), walls, camera)
         figures = layouts.judge_walls(scene, fit, scene.distance)
         for where in ("seen", "hidden"):
             assert figures[f"walls, {where} AbsRel"]["ours"] == pytest.approx(factor - 1, abs=1e-4)

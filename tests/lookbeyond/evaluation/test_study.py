@@ -23,7 +23,7 @@ from lookbeyond.evaluation.study_captures import CAPTURED, _scale
 from lookbeyond.evaluation.study_settings import SHIPPED, Setting, experiments
 from lookbeyond.evaluation.study_walks import INPAINTED, consistency, path_of, spoiled
 from lookbeyond.files import write_png
-from lookbeyond.geometry.keyframes import reach
+from lookbeyond.geometry.keyframes import Reach
 from lookbeyond.geometry.projection import equirectangular_directions
 from lookbeyond.geometry.transforms import write_transforms
 from lookbeyond.pipelines.scene import ScenePipeline
@@ -59,7 +59,7 @@ def test_paths_are_what_they_are_called(scene):
     assert (np.diff(steps) > 0).all() and steps[-1] > 5 * steps[0]
     assert len(path_of(scene, Setting("", speed=2.0), 9, 96, 64)) == 4
     crane = path_of(scene, Setting("", path="crane"), 9, 96, 64)
-    assert 0 < crane[-1].position[2] < reach(scene.sharp_panorama, (0, 0, 1))
+    assert 0 < crane[-1].position[2] < Reach(scene.sharp_panorama).free((0, 0, 1))
 
 
 def test_a_wrong_distance_is_wrong_as_it_says(scene):

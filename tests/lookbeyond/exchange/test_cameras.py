@@ -321,3 +321,8 @@ def test_what_is_no_model_of_ours_is_not_overwritten(tmp_path):
 def test_frames_of_different_sizes_are_refused():
     with pytest.raises(PathError, match="64 x 48, 80 x 48"):
         CameraMove([placed_camera(64, 48, 1.0), placed_camera(80, 48, 1.0)])
+
+
+def test_an_unknown_ending_names_the_options_that_there_are():
+    with pytest.raises(InputError, match="with --format-in or --format-out"):
+        format_of(Path("move.png"))

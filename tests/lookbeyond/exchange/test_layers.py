@@ -5,10 +5,11 @@ import OpenEXR
 import pytest
 
 from lookbeyond.evaluation.scenes import held_out_room
-from lookbeyond.exchange.layers import frame_layers, linear, write_exr
+from lookbeyond.exchange.layers import frame_layers, write_exr
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import sample_pixels
+from lookbeyond.photo.pixels import LIGHT_OF_LEVEL
 
 SIZE = (240, 180)
 SEEDS = (103, 109)
@@ -114,4 +115,4 @@ def test_the_file_holds_every_pass_under_blenders_names(walk, tmp_path):
 
 def test_linear_light():
     bytes_ = np.array([0, 10, 11, 128, 255], np.uint8)
-    np.testing.assert_allclose(linear(bytes_), [0, 0.003035, 0.003347, 0.215861, 1], atol=1e-6)
+    np.testing.assert_allclose(LIGHT_OF_LEVEL[bytes_], [0, 0.003035, 0.003347, 0.215861, 1], atol=1e-6)

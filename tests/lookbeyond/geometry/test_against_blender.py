@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lookbeyond.geometry.cameras import Camera, blender_intrinsics, opencv_to_opengl, placed_camera
+from lookbeyond.geometry.cameras import Camera, blender_intrinsics, opencv_to_opengl
 from lookbeyond.geometry.projection import equirectangular_directions, extract_perspective
 from tests.support.box_room import BoxRoom, psnr
 
@@ -53,10 +53,7 @@ def camera_of(settings) -> Camera:
         settings["pixel_aspect_y"],
     )
     number = list(CAMERAS.values()).index(settings)
-    return placed_camera(
-        settings["width"],
-        settings["height"],
-        intrinsics=intrinsics,
+    return Camera(settings["width"], settings["height"], intrinsics, np.eye(4)).placed(
         heading_rad=0.9 * number,
         pitch_rad=0.25 - 0.1 * number,
         roll_rad=0.15 * number,

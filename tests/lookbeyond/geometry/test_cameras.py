@@ -172,7 +172,7 @@ def test_incomplete_dictionaries_are_refused(values):
 @pytest.mark.parametrize("fov", [0.0, math.pi, -1.0, math.nan])
 def test_impossible_fields_of_view_are_refused(fov):
     with pytest.raises(CameraError, match="field of view"):
-        Camera.from_fov_x(8, 8, fov)
+        placed_camera(8, 8, fov)
 
 
 def test_sensor_fit_must_be_known():

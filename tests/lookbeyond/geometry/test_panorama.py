@@ -45,10 +45,10 @@ def test_the_median_counts_area_not_pixels():
     """Far within 30 degrees of the horizon: half of the sphere, but a third of its rows."""
     distance = np.ones((300, 600), np.float32)
     distance[99:201] = 5.0
-    assert panorama(distance=distance).median_distance() == 5.0
+    assert panorama(distance=distance).median_distance == 5.0
     distance[:] = 1
     distance[101:199] = 5.0
-    assert panorama(distance=distance).median_distance() == 1.0
+    assert panorama(distance=distance).median_distance == 1.0
 
 
 def test_distance_is_looked_up_by_direction():

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from lookbeyond.geometry.cameras import PathError, opencv_to_opengl, placed_camera
+from lookbeyond.geometry.cameras import Camera, PathError, opencv_to_opengl, placed_camera
 from lookbeyond.geometry.transforms import (
     in_numbers_order,
     read_camera_path,
@@ -151,9 +151,8 @@ def test_the_angle_across_the_height_is_read_and_so_are_degrees(tmp_path):
 
 def test_the_path_of_nerfstudios_viewer_is_read(tmp_path):
     """Its own conventions: OpenGL axes, row after row, a vertical field of view in degrees."""
-    truth = placed_camera(
-        192, 108, intrinsics=[[90, 0, 96], [0, 90, 54], [0, 0, 1]], heading_rad=0.4, position=(1, 2, 3)
-    )
+    lens = Camera(192, 108, [[90, 0, 96], [0, 90, 54], [0, 0, 1]], np.eye(4))
+    truth = lens.placed(0.4, position=(1, 2, 3))
     fov = math.degrees(2 * math.atan(54 / 90))
     pose = opencv_to_opengl(truth.camera_to_world).ravel().tolist()
     content = {

@@ -172,27 +172,32 @@ def test_dark_blobs_to_the_floor_are_doors_and_bright_ones_windows():
     assert [thing.kind for thing in find_things(face, replace(light, in_photo=beside), 0.04)] == ["door"]
 
 
-def test_a_screen_that_the_border_cuts_ends_upright():
+@pytest.mark.parametrize(("heading_deg", "column"), [(-13, 0), (49, -1)], ids=["left border", "right, seen askew"])
+def test_a_screen_that_the_border_cuts_ends_upright(heading_deg, column):
     room, _photo, _painted = box_world()
+    heading_rad, pitch_rad = math.radians(heading_deg), math.radians(-14)
     camera = placed_camera(
-        320, 240, math.radians(60), heading_rad=math.radians(-13), pitch_rad=math.radians(-14), position=tuple(ORIGIN)
+        320, 240, math.radians(60), heading_rad=heading_rad, pitch_rad=pitch_rad, position=tuple(ORIGIN)
     )
     pixels = picture_of(room, camera.rays())
     face = room.cast(ORIGIN, camera.rays())[1]
     clean = (pixels != SCREEN).any(-1)
-    assert (~clean[:, 0]).sum() > 20  # the screen is cut
+    assert (~clean[:, column]).sum() > 20  # the screen is cut
     seen = SeenFaces(PhotoPicture(pixels, camera), face, clean, np.zeros_like(clean))
     edges = cut_edges(seen, room, faces_of(room), room.cast(ORIGIN, camera.rays())[0], 1.0)
     colour = np.full((512, 1024, 3), 255, np.uint8)
     distance = np.full((128, 256), 50.0, np.float32)
     extend_cut(edges, ORIGIN, 0.0, colour, distance)
-    dark = (colour < 60).all(-1)
-    assert dark.sum() > 30
-    rays = equirectangular_directions(1024, 512)[dark]
+    around = equirectangular_directions(1024, 512)
+    dark = (colour < 60).all(-1) & ~PhotoPicture(pixels, camera).locate(ORIGIN.astype(np.float32) + around)[2]
+    assert dark.sum() > 30  # beside the photo
+    rays = around[dark]
     reach, _ = room.cast(ORIGIN, rays)
     points = ORIGIN + rays * reach[:, None]
     # the end lies at one place along the wall at every height
-    ends = [points[np.abs(points[:, 2] - z) < 0.03, 1].max() for z in (-0.2, 0.0, 0.2)]
+    away = 1 if column == 0 else -1
+    low, high = np.quantile(points[:, 2], (0.1, 0.9))
+    ends = [(away * points[np.abs(points[:, 2] - z) < 0.03, 1]).max() for z in np.linspace(low, high, 3)]
     assert np.ptp(ends) < 0.03
     np.testing.assert_allclose(distance[distance < 50].min(), reach.min(), rtol=0.05)
 
@@ -230,11 +235,10 @@ def test_an_open_place_has_ground_to_the_horizon_and_sky_above():
 def fit(layout: RoomLayout | None, place: str, **options):
     from lookbeyond.layout.fit import LayoutFit
 
-    values = {"candidate": layout, "confidence": 0.7, "reason": "Because.", "walls": np.zeros(256, np.float32)}
+    values = {"candidate": layout, "walls": np.zeros(256, np.float32)}
     distance = np.full((24, 32), 9.0, np.float32)
     return LayoutFit(
-        layout=layout if place == "room" else None,
-        place=place,
+        place=Place(place, 0.7, "Because."),
         distance_inside=distance,
         things_inside=0 * distance,
         distance_camera=None,

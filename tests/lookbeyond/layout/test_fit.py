@@ -117,7 +117,7 @@ def test_exact_columns_give_the_room_back(room, angle):
 def test_a_photo_and_a_network_that_is_a_little_wrong_give_the_room(room):
     camera = camera_at()
     found = fit_layout(photo_of(room, camera), camera, HEIGHT, Knowing(room, [0.4], error=0.06))
-    assert found.place == "room" and found.layout is not None and found.reason
+    assert found.place.kind == "room" and found.layout is not None and found.place.reason
     assert len(found.layout.corners) == len(room.corners)
     assert found.layout.floor_z == pytest.approx(-HEIGHT)
     # where the photo shows it, lines put it right: nearer than the network was
@@ -167,8 +167,8 @@ def test_the_cameras_height_is_the_unit_of_everything():
 def test_a_cameras_height_that_cannot_be_is_named(height):
     camera = camera_at()
     found = fit_layout(photo_of(BOX, camera), camera, height, Knowing(BOX, [0.4]))
-    assert found.place == "neither" and found.layout is None and found.confidence == 0
-    assert f"{height:g} m above the floor" in found.reason and "correct the camera's height" in found.reason
+    assert found.place.kind == "neither" and found.layout is None and found.place.confidence == 0
+    assert f"{height:g} m above the floor" in found.place.reason and "correct the camera's height" in found.place.reason
 
 
 def test_a_depth_models_distance_counts_where_there_is_one():
@@ -206,7 +206,7 @@ def test_a_360_picture_gives_its_room_wherever_it_was_taken():
     found = fit_layout_panorama(
         picture, HEIGHT, Knowing(L_SHAPE, headings, error=0.03), heading_rad=heading, origin=origin
     )
-    assert found.place == "room" and found.layout is not None
+    assert found.place.kind == "room" and found.layout is not None
     home = replace(
         found.layout,
         corners=found.layout.corners - origin[:2],
@@ -229,10 +229,10 @@ def test_a_photo_of_nothing_is_no_room_and_says_why(kind):
     torch.manual_seed(0)
     network = LayoutNetwork(width=32, num_layers=1, num_attention_heads=2, block_out_channels=(8, 8, 8)).eval()
     found = fit_layout(photo, camera, 1.5, network)
-    assert found.place == "neither" and found.layout is None
-    assert 0 <= found.confidence < SURE and found.reason.endswith(".")
+    assert found.place.kind == "neither" and found.layout is None
+    assert 0 <= found.place.confidence < SURE and found.place.reason.endswith(".")
     assert np.isfinite(found.distance_inside).all() and (found.distance_inside > 0).all()
-    assert fit_layout(photo, camera, 1.5, network).confidence == found.confidence
+    assert fit_layout(photo, camera, 1.5, network).place.confidence == found.place.confidence
 
 
 def test_what_lies_on_the_canvas_is_what_the_photo_shows():

@@ -7,7 +7,6 @@ from functools import cache
 import numpy as np
 import pytest
 
-from lookbeyond.data.two_rooms import TwoRooms, draw_two_rooms
 from lookbeyond.errors import InputError
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.layout import RoomLayout, box_layout
@@ -18,6 +17,7 @@ from lookbeyond.linking.find import find_opening
 from lookbeyond.linking.judge import judge, linked, mirrored
 from lookbeyond.linking.match import match_worlds, pose_at, pose_of_camera
 from lookbeyond.linking.seen import shows_second
+from tests.support.two_rooms import TwoRooms, draw_two_rooms
 
 SEED = 100
 
@@ -48,7 +48,8 @@ def test_the_opening_is_found():
         assert math.dist(end, other) < 0.08
     assert found.bottom_z == pytest.approx(true.bottom_z, abs=0.01)
     assert found.top_z == pytest.approx(true.top_z, abs=0.1)
-    assert "wide" in said
+    x, y, _ = found.centre
+    assert "wide" in said and said.endswith(f"around ({x:.2f}, {y:.2f}).")
 
 
 def test_a_world_in_the_doorway_that_looks_through_it_finds_it_too():

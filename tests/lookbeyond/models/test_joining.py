@@ -7,13 +7,13 @@ from functools import cache
 import numpy as np
 import pytest
 
-from lookbeyond.data.two_rooms import draw_two_rooms
 from lookbeyond.evaluation.metrics import psnr
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.linked import Link
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.pipelines.full_size import warp_frames
 from lookbeyond.pipelines.warped_world import warp_world
+from tests.support.two_rooms import draw_two_rooms
 
 ROOMS = cache(draw_two_rooms)
 SEED = 102

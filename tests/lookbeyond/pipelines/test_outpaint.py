@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.geometry.projection import equirectangular_directions, extract_perspective, place_photo
 from lookbeyond.pipelines.loading import load_stage
-from lookbeyond.pipelines.outpaint import GREEN, OutpaintPipeline
+from lookbeyond.pipelines.outpaint import GREEN, OutpaintPipeline, on_canvas
 from lookbeyond.pipelines.panorama import PanoramaPipelineOutput
 from lookbeyond.pipelines.sphere import (
     covering_cameras,
@@ -81,7 +82,7 @@ def test_a_filler_that_knows_the_truth_gives_the_truth_all_around(way, size, fov
     camera = placed_camera(256, 192, math.radians(fov), heading_rad=HEADING, **pose)
     oracle = Oracle()
     photo = np.clip(extract_perspective(oracle.world, camera, interpolation="cubic") + 0.5, 0, 255).astype(np.uint8)
-    whole = oracle.paint(photo, camera, way=way, size=size)
+    whole = oracle.paint(partial(on_canvas, photo, camera), HEADING, way=way, size=size)
     error = np.abs(whole.astype(float) - truth(whole.shape[1], HEADING)).max(-1)
     seam, poles = error[:, [0, 1, -2, -1]].max(), error[[0, 1, -2, -1]].max()
     print(f"{way}: {len(oracle.calls)} pictures, error of 255: {error.max():.2f}, seam {seam:.2f}, poles {poles:.2f}")

@@ -19,6 +19,7 @@ from lookbeyond.geometry.projection import extract_perspective
 from lookbeyond.geometry.warping import Warped
 from lookbeyond.layout.world import FoundPlace
 from lookbeyond.models.warping import warp_to_views
+from lookbeyond.pipelines.full_size import warp_frames
 from lookbeyond.pipelines.network_frames import Ablation
 from lookbeyond.pipelines.scene import ScenePipeline
 from tests.support.tiny import panorama_pipeline, views_pipeline
@@ -230,11 +231,11 @@ def test_holes_are_made_at_the_networks_own_size(scene, room, monkeypatch):
 def test_holes_too_small_for_the_network_are_filled_without_it(scene, room, monkeypatch):
     keeping = ScenePipeline(scene.panorama, scene.views, replace(SETTINGS, panorama_detail=1.0, views_pixels=96 * 64))
     camera = placed_camera(384, 256, math.radians(90), heading_rad=4.7)
-    frame = keeping._warped(room, [camera], None)[0]
+    frame = next(warp_frames(room.shrunk_for(camera), [camera]))
     known = frame.known.copy()
     known[100, 200] = False
     pierced = replace(frame, known=known, colour=frame.colour * known[..., None], distance=frame.distance * known)
-    monkeypatch.setattr(keeping, "_warped", lambda *_: [pierced])
+    monkeypatch.setattr("lookbeyond.pipelines.scene.warp_frames", lambda *_: [pierced])
     never_asked(monkeypatch, keeping)
     view = keeping.fill_anchor(room, camera, [])
     assert np.abs(view.colour.astype(int) - frame.colour).max() < 40

@@ -103,6 +103,21 @@ def test_its_parts_make_the_same_cameras():
         assert np.allclose(sight / np.linalg.norm(sight), camera.forward, atol=1e-6)
 
 
+def test_more_speed_makes_a_move_shorter_and_what_holds_it_back_is_named():
+    world = room()
+
+    def frames(*limits: float, most: int = 0) -> int:
+        settings = MoveSettings(limits=SpeedLimits(*limits), frames=most)
+        return len(plan_move(world, ShowRoom(), first_view(world, 160, 90), settings).cameras)
+
+    slow, fast, sudden = frames(0.5, 20.0, 1.0), frames(4.0, 160.0, 1.0), frames(4.0, 160.0, 100.0)
+    assert slow >= fast > 2 * sudden
+    with pytest.raises(InputError, match="jerk by more than 1 m/s³"):
+        frames(4.0, 160.0, 1.0, most=fast - 1)
+    with pytest.raises(InputError, match=r"faster than 0.5 m and 20° a second"):
+        frames(0.5, 20.0, 1000.0, most=24)
+
+
 def test_it_begins_with_the_photos_view_and_ends_on_what_was_asked():
     world, target = room(), np.array([4.0, -1.0, 1.2])
     move = plan_move(world, EndOn(tuple(target)), first_view(world, 160, 90))

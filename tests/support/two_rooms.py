@@ -1,6 +1,6 @@
 """Two procedural rooms joined by a doorway, ray-cast: exact colour and distance from any camera in either.
 
-For evaluation. Both are rooms of `rooms`, each with its own furniture and light; a ray that leaves one of them through
+Both are rooms of `lookbeyond.data.rooms`, each with its own furniture and light; a ray that leaves one of them through
 the doorway goes on in the other. The wall between them has no thickness. What would stand in the way is taken out.
 """
 
@@ -11,12 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from lookbeyond.data.room_drawing import draw_room
+from lookbeyond.data.rooms import Rooms, equirectangular_rays
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.opening import Opening
 from lookbeyond.geometry.panorama import Panorama, View
-
-from .room_drawing import draw_room
-from .rooms import Rooms, equirectangular_rays
 
 _STREAM = 21  # keeps these draws independent of those of `Rooms.from_seeds`
 NEAR_DOOR_M = 1.3

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from lookbeyond.data.two_rooms import draw_two_rooms
 from lookbeyond.geometry.cameras import placed_camera
+from tests.support.two_rooms import draw_two_rooms
 
 
 @pytest.mark.parametrize("seed", [200, 201])
