@@ -1,6 +1,6 @@
 """What the service costs: results pulled through the whole client beside raw pyzmq, and wall time beside the model's.
 
-    python benchmarks/transport.py [--frames 100] [--repeats 5] [--overhead world,shot,small]
+    python benchmarks/transport.py [--frames 100] [--repeats 5] [--overhead world,shot,sent,clip,small]
 
 Transport: a shot of 100 frames (1.77 MB each, as PNG files of noise are) is pulled through the socket by the whole
 client into a folder: every file is locked while it is written, checked by its CRC-32, and gets its name when it is
@@ -11,11 +11,12 @@ in memory, written and to nowhere; and what the client does where the service ru
 files from the store, with the same checks. Each round begins with another of them, and ratios are medians of the
 rounds' own: what else the machine does changes from one to the next. Fails below `PACE` of those same files' pace.
 
-Overhead: worlds and shots of one clip of the built-in preset, warm, previews off, client and service on this machine:
-the client's wall time from submit to the last file, over what the worker's own pipeline took, its units: from a photo
-or a world's files to files. Fails above `OVERHEAD` of it, and for a small shot, whose frames are drawn in a few
-milliseconds each, above `SMALL_S`: what units and files cost whatever is in them. Beside it, over what was spent in
-the models alone: networks, warps and plans, without reading and encoding files.
+Overhead: worlds and shots of the built-in preset, warm, previews off, client and service on this machine: the client's
+wall time from submit to the last file, over what the worker's own pipeline took, its units: from a photo or a world's
+files to files. Files are copied from the store, or, of "sent", sent through the socket. Fails above `OVERHEAD` of it,
+and for a small shot, whose frames are drawn in a few milliseconds each, above `SMALL_S`: what units and files cost
+whatever is in them. Beside it, over what was spent in the models alone: networks, warps and plans, without reading and
+encoding files; what of it came after the last unit; and the processor time of all three.
 """
 
 import argparse
@@ -30,8 +31,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import cv2
@@ -60,7 +62,9 @@ OVERHEAD = 0.03
 SMALL_S = 0.1
 KINDS = {
     "world": "a world 4096 x 2048",
-    "shot": "13 frames of 1920 x 1080 with depth, all their units",
+    "shot": "24 frames of 1920 x 1080 with depth, all their units",
+    "sent": "the same through the socket",
+    "clip": "13 frames of 1920 x 1080 with depth, which are one clip, all their units",
     "small": "13 frames of 384 x 256 with depth, all their units",
 }
 
@@ -95,8 +99,7 @@ class Pull:
 
 def cpu_s(process: psutil.Process) -> float:
     """Processor time of this process and of another."""
-    own, other = psutil.Process().cpu_times(), process.cpu_times()
-    return own.user + own.system + other.user + other.system
+    return _cpu_of(psutil.Process()) + _cpu_of(process)
 
 
 def pull_whole(service: ServiceAddress, request: ShotRequest, folder: Path) -> Pull:
@@ -265,53 +268,87 @@ def picture(width: int, height: int) -> np.ndarray:
     return (128 + sum(weight * layer for weight, layer in zip(weights, layers))).clip(0, 255).astype(np.uint8)
 
 
+@dataclass(frozen=True)
+class Round:
+    """One job: wall seconds, and the processor seconds that it took of each process."""
+
+    job: str
+    wall: float
+    ended: float
+    """When its last file was there."""
+    models: float
+    client_cpu: float
+    service_cpu: float
+    worker_cpu: float
+
+
 def overhead(folder: Path, kind: str, repeats: int) -> tuple[float, float]:
     """How much longer than their units jobs of one of `KINDS` take, by the client's wall time: a share, and seconds."""
     folder.mkdir()
     os.environ["LOOKBEYOND_RUNTIME_DIR"] = str(folder / "runtime-overhead")
     store = folder / f"store-{kind}"
     process, service = start_service([sys.executable, __file__, "timed-service", str(store)], timeout_s=120)
-    log = store / "pipeline-seconds.txt"
-    walls, inside = [], []
     try:
-        write_png(folder / "photo.png", picture(1024, 768))
-        camera = placed_camera(1024, 768, 1.2, position=(0, 0, 1.6)).to_dict()
-        with Client(service, timeout_s=120, previews=False) as client:
-            photo = WorldRequest(photo=client.upload(folder / "photo.png"), camera=camera)
-            shot: ShotRequest | None = None
-            if kind != "world":
-                list(client.follow(client.submit(photo), folder / "overhead-world"))
-                size = (1920, 1080) if kind == "shot" else (384, 256)
-                path = [placed_camera(*size, 1.2, heading_rad=0.02 * i, position=(0, 0, 1.6)) for i in range(13)]
-                shot = shot_request(client, folder / "overhead-world", [camera.to_dict() for camera in path])
-            for seed in range(repeats + 1):
-                before = _seconds(log)
-                begun = time.perf_counter()
-                job = client.submit(dataclasses.replace(shot or photo, seed=seed))
-                list(client.follow(job, folder / f"{kind}{seed}"))
-                walls.append(time.perf_counter() - begun)
-                inside.append(_seconds(log) - before)
-            job_ids = [job.job for job in client.jobs() if job.kind == ("world" if kind == "world" else "shot")]
+        rounds = list(_rounds(folder, kind, repeats, service, store / "pipeline-seconds.txt"))[1:]  # models are loaded
     finally:
         end(process)
-    events = [json.loads(line) for line in (store / "log/service.jsonl").read_text().splitlines()]
-    units = dict.fromkeys(job_ids, 0.0)
-    for event in events:
+    units, last = {each.job: 0.0 for each in rounds}, dict[str, float]()
+    for line in (store / "log/service.jsonl").read_text().splitlines():
+        event = json.loads(line)
         if event["event"] == "unit done":
             units |= {job: units[job] + event["seconds"] for job in event["jobs"] if job in units}
-    rounds = list(zip(walls, units.values(), inside))[1:]  # the first loads the models
-    of_unit = statistics.median(wall / unit - 1 for wall, unit, _ in rounds)
-    of_models = statistics.median(wall / models - 1 for wall, _, models in rounds)
-    seconds_more = statistics.median(wall - unit for wall, unit, _ in rounds)
-    wall, unit, models = (statistics.median(seconds) for seconds in zip(*rounds))
+            last |= dict.fromkeys(event["jobs"], datetime.fromisoformat(event["time"]).timestamp())
+
+    def median(value: Callable[[Round], float]) -> float:
+        return statistics.median(map(value, rounds))
+
+    of_unit = median(lambda one: one.wall / units[one.job] - 1)
+    seconds_more = median(lambda one: one.wall - units[one.job])
     print(f"{KINDS[kind]}, warm, previews off, medians of {repeats}")
-    print(f"  the client's wall time, from submit to the last file on its disk: {wall:.2f} s")
-    print(f"  the worker's units, with reading and encoding their files: {unit:.2f} s")
-    print(f"  of it in the models alone: {models:.2f} s")
+    print(f"  the client's wall time, from submit to the last file on its disk: {median(lambda one: one.wall):.2f} s")
+    print(f"  the worker's units, with reading and encoding their files: {median(lambda one: units[one.job]):.2f} s")
+    print(f"  of it in the models alone: {median(lambda one: one.models):.2f} s")
     wanted = f"{SMALL_S} s" if kind == "small" else f"{OVERHEAD:.0%}"
     print(f"  wall time over the units: {of_unit:+.1%}, {seconds_more:.3f} s (wanted: at most {wanted})")
-    print(f"  wall time over the models alone: {of_models:+.1%}")
+    print(f"  after the last unit's end: {median(lambda one: one.ended - last[one.job]):.3f} s")
+    print(f"  wall time over the models alone: {median(lambda one: one.wall / one.models - 1):+.1%}")
+    parts = (("client", "client_cpu"), ("service", "service_cpu"), ("worker", "worker_cpu"))
+    each = (f"{name} {median(lambda one, field=field: getattr(one, field)):.2f} s" for name, field in parts)
+    print(f"  processor time: {', '.join(each)}")
     return of_unit, seconds_more
+
+
+def _rounds(folder: Path, kind: str, repeats: int, service: ServiceAddress, log: Path) -> Iterator[Round]:
+    """The same job with one seed after the other, and a first one, which loads the models."""
+    write_png(folder / "photo.png", picture(1024, 768))
+    camera = placed_camera(1024, 768, 1.2, position=(0, 0, 1.6)).to_dict()
+    own = psutil.Process(service.pid)
+    service = dataclasses.replace(service, store="") if kind == "sent" else service
+    with Client(service, timeout_s=120, previews=False) as client:
+        photo = WorldRequest(photo=client.upload(folder / "photo.png"), camera=camera)
+        shot: ShotRequest | None = None
+        if kind != "world":
+            list(client.follow(client.submit(photo), folder / "overhead-world"))
+            frames, size = 24 if kind in ("shot", "sent") else 13, (384, 256) if kind == "small" else (1920, 1080)
+            path = [placed_camera(*size, 1.2, heading_rad=0.02 * i, position=(0, 0, 1.6)) for i in range(frames)]
+            shot = shot_request(client, folder / "overhead-world", [camera.to_dict() for camera in path])
+        for seed in range(repeats + 1):
+            spent = [_cpu_of(each) for each in (psutil.Process(), own, _worker_of(own))]
+            models, begun = _seconds(log), time.perf_counter()
+            job = client.submit(dataclasses.replace(shot or photo, seed=seed))
+            list(client.follow(job, folder / f"{kind}{seed}"))
+            wall, ended = time.perf_counter() - begun, time.time()
+            now = [_cpu_of(each) for each in (psutil.Process(), own, _worker_of(own))]
+            yield Round(job, wall, ended, _seconds(log) - models, *(after - was for after, was in zip(now, spent)))
+
+
+def _worker_of(service: psutil.Process) -> psutil.Process:
+    return max(service.children(recursive=True), key=lambda each: each.memory_info().rss)
+
+
+def _cpu_of(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 def _seconds(log: Path) -> float:
