@@ -99,7 +99,7 @@ def draw_room(
     clean = cv2.resize(_on_sphere(clean, small, painted), (width, width // 2), interpolation=cv2.INTER_LINEAR)
     plate = _laid_over(picture, colour, clean, painted.heading_rad)
     if isinstance(picture, SpherePicture):
-        open_ = _openings(own, distance)
+        open_ = _openings(own, distance) & (own > 0)
         furnished, distance = np.where(open_, own, furnished), np.where(open_, own, distance)
         share = cv2.resize(open_.astype(np.float32), (width, width // 2), interpolation=cv2.INTER_LINEAR)
         plate = _laid_over(picture, plate, share, painted.heading_rad)

@@ -124,9 +124,7 @@ class PhotoPicture(Picture):
         return columns, rows, inside
 
     def resized(self, width: int, height: int) -> Self:
-        known = self.known
-        if known is not None:
-            known = cv2.resize(known.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0.999
+        known = None if self.known is None else _wholly(self.known, width, height)
         pixels = _averaged(self.pixels, width, height)
         return replace(self, pixels=pixels, camera=self.camera.resized(width, height), known=known)
 
@@ -137,6 +135,12 @@ class SpherePicture(Picture):
 
     origin: tuple[float, float, float]
     heading_rad: float
+    known: NDArray[np.bool_] | None = None
+    """[h, w]: False where nobody saw the place; None where all of it was seen."""
+
+    @property
+    def shown(self) -> NDArray[np.bool_]:
+        return super().shown if self.known is None else self.known
 
     @property
     def position(self) -> NDArray[np.float64]:
@@ -156,16 +160,29 @@ class SpherePicture(Picture):
         turn = 0.5 + (self.heading_rad - np.arctan2(y, x)) / (2 * math.pi)
         columns = (turn - np.floor(turn)) * width
         rows = (0.5 - np.arctan2(z, np.hypot(x, y)) / math.pi) * height
-        return columns.astype(np.float32), rows.astype(np.float32), np.ones(columns.shape, bool)
+        inside = np.ones(columns.shape, bool)
+        if self.known is not None:
+            inside = self.known[np.minimum(rows.astype(int), height - 1), np.minimum(columns.astype(int), width - 1)]
+        return columns.astype(np.float32), rows.astype(np.float32), inside
 
     def resized(self, width: int, height: int) -> Self:
-        return replace(self, pixels=_averaged(self.pixels, width, height))
+        known = None if self.known is None else _wholly(self.known, width, height)
+        return replace(self, pixels=_averaged(self.pixels, width, height), known=known)
 
     def border_depth(self) -> NDArray[np.float32]:
-        return np.full(self.pixels.shape[:2], 1e6, np.float32)  # it has none
+        if self.known is None or self.known.all():
+            return np.full(self.pixels.shape[:2], 1e6, np.float32)  # it has none
+        width = self.known.shape[1]  # its left and right border are none, either
+        depth = cv2.distanceTransform(np.tile(self.known, 3).astype(np.uint8), cv2.DIST_L2, 5)
+        return np.asarray(depth[:, width : 2 * width], np.float32)
 
 
 def _averaged(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
     if pixels.shape[:2] == (height, width):
         return pixels
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _wholly(known: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:
+    """Which pixels of a smaller picture are known as a whole."""
+    return cv2.resize(known.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0.999

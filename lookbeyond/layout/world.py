@@ -123,10 +123,13 @@ def as_taken(world: Panorama, photo: NDArray[np.uint8], clean: NDArray[np.uint8]
     return replace(world, colour=placed.over(developed(world.colour)), plate=plate)
 
 
-def understand_panorama(panorama: Panorama, network: LayoutNetwork, room: Room = "auto") -> Panorama:
+def understand_panorama(
+    panorama: Panorama, network: LayoutNetwork, room: Room = "auto", unseen: Unseen = "dressed"
+) -> Panorama:
     """Finds the place in an existing 360° picture: if it surely is a room, its planes and its clean plate.
 
-    Its colour stays; where no room is found, everything else does, too.
+    What the picture shows keeps its colour; what nobody saw of it (`from_photo` 0) is drawn as `unseen` says. Where no
+    room is found, everything stays.
     """
     fit = fit_layout_panorama(
         panorama.colour, panorama.camera_height, network, heading_rad=panorama.heading_rad, origin=panorama.origin
@@ -134,8 +137,9 @@ def understand_panorama(panorama: Panorama, network: LayoutNetwork, room: Room =
     layout = fit.candidate if room == "on" else fit.layout
     if layout is None:
         return replace(panorama, place=fit.place)
-    picture = SpherePicture(panorama.colour, panorama.origin, panorama.heading_rad)
-    return with_room(picture, panorama, layout, replace(fit.place, kind="room"), "as-painted")
+    known = panorama.from_photo == 255
+    picture = SpherePicture(panorama.colour, panorama.origin, panorama.heading_rad, None if known.all() else known)
+    return with_room(picture, panorama, layout, replace(fit.place, kind="room"), unseen)
 
 
 def with_room(
@@ -162,5 +166,10 @@ def _with_place(picture: Picture, painted: Panorama, drawn: DrawnPlace, place: P
     if unseen != "as-painted" and isinstance(picture, PhotoPicture):
         placed = picture.placed(drawn.colour.shape[1], painted.heading_rad)
         colour, from_photo = placed.over(drawn.colour), placed.from_photo
+    elif unseen != "as-painted":
+        share = from_photo[..., None] / np.float32(255)
+        colour = np.clip(drawn.colour + share * (colour.astype(np.float32) - drawn.colour) + 0.5, 0, 255).astype(
+            np.uint8
+        )
     plate = Plate(drawn.plate, drawn.plate_distance)
     return replace(painted, colour=colour, from_photo=from_photo, distance=drawn.distance, plate=plate, place=place)

@@ -164,7 +164,7 @@ class ScenePipeline:
     ) -> Panorama:
         """An existing 360° picture uint8 [H, 2H, 3] gets its distance and, where it shows a room, its clean plate.
 
-        colour: a fourth channel, 255 or 0, says what is known; the rest is made.
+        colour: a fourth channel, 255 or 0, says what is known; the rest is made and, where a room is found, drawn.
         room: as for `build_world`; prompt: what is to be made of the rest, likewise.
         """
         _check_height(camera_height)
@@ -180,7 +180,9 @@ class ScenePipeline:
         panorama = replace(panorama, preset=self.preset, seed=seed, revision=self.revision)
         if from_photo is not None:
             panorama = replace(panorama, from_photo=from_photo)
-        return panorama if room == "off" or self.layout is None else understand_panorama(panorama, self.layout, room)
+        if room == "off" or self.layout is None:
+            return panorama
+        return understand_panorama(panorama, self.layout, room, self.settings.unseen)
 
     def _completed(
         self, part: np.ndarray, prompt: str, seed: int, callback: Callback | None

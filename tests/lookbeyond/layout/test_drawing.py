@@ -172,6 +172,29 @@ def test_dark_blobs_to_the_floor_are_doors_and_bright_ones_windows():
     assert [thing.kind for thing in find_things(face, replace(light, in_photo=beside), 0.04)] == ["door"]
 
 
+def test_what_no_photo_of_a_place_shows_is_drawn_around_all_of_them():
+    room, _photo, painted = box_world(1024)
+    known = np.zeros((512, 1024), bool)
+    known[180:360, 300:420] = known[150:330, 400:640] = True  # two photos
+    fog = cv2.GaussianBlur(painted.colour, (0, 0), 40)
+    joined = replace(
+        painted,
+        colour=np.where(known[..., None], painted.colour, fog),
+        from_photo=known.astype(np.uint8) * 255,
+        photo_camera=None,
+    )
+    picture = SpherePicture(joined.colour, joined.origin, 0.0, known)
+    drawn = world.with_room(picture, joined, room, Place("room", 1.0))
+    assert np.array_equal(drawn.colour[known], painted.colour[known])
+    behind = np.s_[256:, :200]  # where walls meet the floor
+    steps, foggy = (np.abs(np.diff(one[behind].astype(int), axis=0)).max((0, 2)) for one in (drawn.colour, fog))
+    assert np.median(steps) > 5 * np.median(foggy)
+    assert np.abs(drawn.colour.astype(int) - painted.colour)[~known].mean() < 15
+    assert (drawn.distance > 0).all() and np.array_equal(drawn.from_photo, joined.from_photo)
+    painted_again = world.with_room(picture, joined, room, Place("room", 1.0), "as-painted")
+    assert np.array_equal(painted_again.colour, joined.colour)
+
+
 @pytest.mark.parametrize(("heading_deg", "column"), [(-13, 0), (49, -1)], ids=["left border", "right, seen askew"])
 def test_a_screen_that_the_border_cuts_ends_upright(heading_deg, column):
     room, _photo, _painted = box_world()
