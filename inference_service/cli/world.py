@@ -147,8 +147,8 @@ def _check_for_one(is_cut: bool, has_unseen: bool, panorama: Path | None) -> Non
         raise InputError("--cut takes things out of one PHOTO; leave it out with several, and with --panorama.")
     if has_unseen:
         raise InputError(
-            "--unseen says how what one PHOTO does not show is drawn; around several, and in a 360° picture, it stays "
-            "as it was painted: leave it out."
+            "--unseen says how what one PHOTO does not show is drawn; around several it is the preset's own way, and a "
+            "360° picture shows everything: leave it out."
         )
     width = click.get_current_context().get_parameter_source("width")
     if panorama is not None and width is not ParameterSource.DEFAULT:
