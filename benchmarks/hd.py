@@ -107,7 +107,8 @@ class Build:
         world = load_panorama(self.world)
         path = cameras(100, 384, 256, 65.0, 0.8)
         wall, cpu = time.perf_counter(), time.process_time()
-        known = Coverage(world).known
+        coverage = Coverage(world)
+        known = getattr(coverage, "known", None) or coverage.share  # the former build's does not tell the two apart
         for camera in path:
             known(camera)
         return {"s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}

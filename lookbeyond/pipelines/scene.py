@@ -18,7 +18,6 @@ from lookbeyond.layout.world import FoundPlace, Room, Unseen, as_taken, draw_pla
 from lookbeyond.models.autoencoder import spatial_scale_factor
 from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.monitors.findings import WatchedFrame
-from lookbeyond.monitors.frames import watch_frames
 from lookbeyond.photo.exposure import exposed, missing_stops
 from lookbeyond.photo.grain import denoised
 from lookbeyond.presets.memory import MemoryPlan
@@ -268,6 +267,8 @@ class ScenePipeline:
     @staticmethod
     def watch(panorama: Panorama, views: Sequence[View]) -> list[WatchedFrame]:
         """What the monitors find in frames that were made from a panorama."""
+        from lookbeyond.monitors.frames import watch_frames  # with what compiles it: slow to import
+
         return watch_frames(panorama, views)
 
     @property
