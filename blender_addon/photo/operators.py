@@ -19,7 +19,7 @@ from .background import photo_image
 from .beside import align_photo, cameras_beside, place_beside, separate
 from .camera import linked_reason
 from .image import PhotoError
-from .place import place_photo, replaceable_camera
+from .place import assumed_angles, place_photo, replaceable_camera
 from .plane import show_on_plane
 from .render import place_render
 
@@ -147,8 +147,8 @@ class PlacePhoto(PollWithReason, bpy.types.Operator):
                 context.scene.look_beyond.quality = "DRAFT"  # the first shot is to be seen soon
         connected = usable and not bpy.app.background and not preferences.unavailable_reason()
         photo = placed.data.look_beyond
-        if not connected and (photo.pitch_assumed or photo.roll_assumed):
-            message += " Pitch and roll are assumed to be 0°. The service, when it runs, finds them in the photo."
+        if not connected and (assumed := assumed_angles(photo)):
+            message += f" {assumed} assumed to be 0°. The service, when it runs, looks for that in the photo."
         session.clear()
         session.notice = message
         self.report({"INFO"}, message)

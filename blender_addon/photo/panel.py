@@ -11,6 +11,7 @@ from ..properties import LookBeyondCamera
 from .background import photo_image
 from .beside import cameras_beside, direction_text
 from .camera import linked_reason, photo_path_of
+from .place import assumed_angles
 
 
 class PhotoPanel(StepPanel, bpy.types.Panel):
@@ -95,8 +96,8 @@ def angle_notes(photo: LookBeyondCamera) -> list[str]:
     """Notes on the source of those angles that the artist has not set."""
     if photo.angle_notes:
         return photo.angle_notes.splitlines()
-    if photo.pitch_assumed or photo.roll_assumed:
-        return ["Pitch and roll are assumed. The service, when it runs, finds them in the photo's lines."]
+    if assumed := assumed_angles(photo):
+        return [f"{assumed} assumed. The service, when it runs, looks for that in the photo's lines."]
     return []
 
 

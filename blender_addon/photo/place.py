@@ -8,6 +8,7 @@ import bpy
 from ..cameras import matrix_world_of, metres_per_unit
 from ..kit import PhotoTags, fov_x_assumed, fov_x_of_focal, placed_camera, read_tags, why_no_photo
 from ..made import made_objects, remember_made
+from ..properties import LookBeyondCamera
 from ..results import absolute, as_stored
 from ..viewports import local_collection, select_only
 from .background import photo_image, set_photo_background
@@ -134,3 +135,9 @@ def find_photo_camera(scene: bpy.types.Scene, path: Path) -> bpy.types.Object | 
         if photo_path and absolute(photo_path) == path.resolve():
             return camera
     return None
+
+
+def assumed_angles(photo: LookBeyondCamera) -> str:
+    """Those of a photo's pitch and roll that nobody has given, with a verb: "Roll is"; "" if both were."""
+    names = [name for name, is_assumed in (("pitch", photo.pitch_assumed), ("roll", photo.roll_assumed)) if is_assumed]
+    return f"{' and '.join(names).capitalize()} {'is' if len(names) == 1 else 'are'}" if names else ""

@@ -436,6 +436,9 @@ def test_the_camera_is_held_as_the_photos_lines_say(part, scene, service, photo)
     settings = scene.look_beyond
     assert "Pitch and roll are assumed" in " ".join(draw_all(part))
     assert "Pitch and roll are assumed to be 0°" in part("session").session.notice
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo), pitch=-0.2)
+    assert "Roll is assumed to be 0°" in part("session").session.notice
+    bpy.ops.lookbeyond.place_photo(filepath=str(photo))
     service.held = held()
     look(part, scene)
     assert (settings.fov_x, settings.pitch, settings.roll) == pytest.approx((1.0, -0.1, 0.02), abs=1e-4)
