@@ -95,9 +95,9 @@ def draw_room(
     standing = _on_sphere(seen.standing, small, painted) > 0.5
     own = _on_sphere(measured, small, painted)
     furnished = np.where(standing, np.clip(own, 0.05 * unit, distance), distance)
-    clean = cv2.GaussianBlur(cv2.erode(seen.clean.astype(np.float32), np.ones((3, 3))), (0, 0), 1.0)
-    clean = cv2.resize(_on_sphere(clean, small, painted), (width, width // 2), interpolation=cv2.INTER_LINEAR)
-    plate = _laid_over(picture, colour, clean, painted.heading_rad)
+    bare = cv2.GaussianBlur(seen.bare.astype(np.float32), (0, 0), 1.5)
+    bare = cv2.resize(_on_sphere(bare, small, painted), (width, width // 2), interpolation=cv2.INTER_LINEAR)
+    plate = _laid_over(picture, colour, bare, painted.heading_rad)
     if isinstance(picture, SpherePicture):
         open_ = _openings(own, distance) & (own > 0)
         furnished, distance = np.where(open_, own, furnished), np.where(open_, own, distance)

@@ -39,6 +39,10 @@ WALL_CHROMA, PAINT_CHROMA = 26, 14
 """How far, in units of Lab's chroma, a wall's colour may be from what diffusion painted, and from another wall's."""
 LEAK_CHROMA = 16.0
 """How far a pixel's chroma may be from its surface's."""
+RIM = 0.008
+"""Width of a thing's rim, as a share of the picture's longer side."""
+ISLAND = 0.2
+"""Of the largest piece of a face that the picture shows: smaller ones are islands."""
 EDGE = 4.0
 """Change of colour from pixel to pixel, in units of Lab, that light alone does not make on one surface."""
 
@@ -55,6 +59,22 @@ class SeenFaces:
     """[h, w]: the pixel shows that face itself."""
     standing: NDArray[np.bool_]
     """[h, w]: the pixel shows something that stands clearly before that face."""
+
+    @property
+    def bare(self) -> NDArray[np.bool_]:
+        """[h, w]: clean, and neither at the rim of a thing, where its colour and its closest shadow are mixed in, nor
+        an island among things: that is more likely one of them, in the face's colour."""
+        things = (~self.clean & self.picture.shown).astype(np.uint8)
+        size = 2 * max(1, round(RIM * max(things.shape))) + 1
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+        bare = self.clean & (cv2.dilate(things, kernel) == 0)
+        for face in np.unique(self.face[bare]):
+            own = bare & (self.face == face)
+            _, pieces, boxes, _ = cv2.connectedComponentsWithStats(own.astype(np.uint8), connectivity=4)
+            areas = boxes[:, cv2.CC_STAT_AREA]
+            small = areas < ISLAND * areas[1:].max()
+            bare &= ~(own & small[pieces])
+        return bare
 
 
 def lab(image: NDArray) -> NDArray[np.float32]:
@@ -237,7 +257,8 @@ def light_of_faces(
     colours = lab(small.colour)
     photo = cv2.dilate(small.from_photo, np.ones((3, 3), np.uint8)).astype(np.float32) / 255
     soft = 1.5
-    weights = np.dstack([lab(seen.picture.pixels) * seen.clean[..., None], seen.clean.astype(np.float32)])
+    bare = seen.bare
+    weights = np.dstack([lab(seen.picture.pixels) * bare[..., None], bare.astype(np.float32)])
     weights = cv2.GaussianBlur(weights, (0, 0), soft)
     parts = []
     for face in faces:

@@ -1,5 +1,6 @@
 """Both stages as one: what a unit of work calls. Photo -> panorama -> anchors -> clips."""
 
+import functools
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +48,6 @@ class ScenePipeline:
         self.layout: LayoutNetwork | None = None
         """Finds a room in a photo; without it worlds stay as they are painted."""
         self._holding: Holding | None = None
-        self._preparing: threading.Thread | None = None
 
     @classmethod
     def from_preset(cls, name: str = "builtin", device: str = "cpu") -> "ScenePipeline":
@@ -87,11 +87,10 @@ class ScenePipeline:
         """Makes frames with the views network, with the current settings."""
         return NetworkFrames(self.views, self.settings, self.ablation)
 
-    def prepare_frames(self) -> None:
+    @staticmethod
+    def prepare_frames() -> None:
         """Compile what draws frames, or read it from its cache, in a thread; frames wait for it if they come first."""
-        if self._preparing is None:
-            self._preparing = threading.Thread(target=_compile_drawing, daemon=True)
-            self._preparing.start()
+        _prepare_drawing()
 
     def build_world(
         self,
@@ -337,6 +336,11 @@ def _with_holes_filled(
     )  # fmt: skip
     with ThreadPoolExecutor(max(1, min(torch.get_num_threads(), 8))) as pool:
         return list(pool.map(lambda frame, part: frame.laid_over(*part), warped, parts))
+
+
+@functools.cache
+def _prepare_drawing() -> None:
+    threading.Thread(target=_compile_drawing, daemon=True).start()
 
 
 def _compile_drawing() -> None:
