@@ -301,7 +301,7 @@ def plan_for(
     """
     if not any(True for _ in preset.components()):
         return None
-    dtype = str(weights_dtype(device)).removeprefix("torch.")
+    dtype = dtype or str(weights_dtype(device)).removeprefix("torch.")
     try:
         free_bytes = free_memory(device) if free_bytes is None else free_bytes
         return plan(parts_of(preset, size, frames), free_bytes, device=device, dtype=dtype)
