@@ -15,7 +15,7 @@ from .cut import cut_edges, extend_cut
 from .faces import Face, faces_of, sample
 from .front import draw_fronts, draw_shadow, find_fronts, find_shadow
 from .pattern import patterns_of, seen_pattern
-from .picture import PhotoPicture, Picture, SpherePicture
+from .picture import Picture, SpherePicture
 from .render import FaceMap, map_faces, render_faces, soften_edges
 from .surfaces import COARSE_M, WORKING_WIDTH, FaceLight, find_clean, lab, light_of_faces
 from .things import box, draw_thing, find_things
@@ -97,12 +97,12 @@ def draw_room(
     furnished = np.where(standing, np.clip(own, 0.05 * unit, distance), distance)
     bare = cv2.GaussianBlur(seen.bare.astype(np.float32), (0, 0), 1.5)
     bare = cv2.resize(_on_sphere(bare, small, painted), (width, width // 2), interpolation=cv2.INTER_LINEAR)
-    plate = _laid_over(picture, colour, bare, painted.heading_rad)
+    plate = picture.over(colour, bare, painted.heading_rad)
     if isinstance(picture, SpherePicture):
         open_ = _openings(own, distance) & (own > 0)
         furnished, distance = np.where(open_, own, furnished), np.where(open_, own, distance)
         share = cv2.resize(open_.astype(np.float32), (width, width // 2), interpolation=cv2.INTER_LINEAR)
-        plate = _laid_over(picture, plate, share, painted.heading_rad)
+        plate = picture.over(plate, share, painted.heading_rad)
     else:
         edges = cut_edges(seen, layout, faces, measured, unit)
         shadow = find_shadow(seen, layout)
@@ -116,16 +116,6 @@ def draw_room(
 def _openings(measured: NDArray, planes: NDArray) -> NDArray[np.bool_]:
     """Where one looks through doors and windows, which the wall's plane must not close."""
     return cv2.dilate((measured > THROUGH * planes).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-
-
-def _laid_over(
-    picture: Picture, colour: NDArray[np.uint8], share: NDArray[np.float32], heading_rad: float
-) -> NDArray[np.uint8]:
-    """A picture blended over a panorama [H, W, 3] by `share` [H, W]."""
-    if isinstance(picture, PhotoPicture):
-        return picture.placed(colour.shape[1], heading_rad).over(colour, only=share)
-    mixed = colour + share[..., None] * (picture.pixels.astype(np.float32) - colour)
-    return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
 
 
 def _on_sphere(values: NDArray, picture: Picture, painted: Panorama) -> NDArray[np.float32]:
@@ -164,7 +154,9 @@ class _Grain:
 
 
 def _pixel_m(face: Face, view: FaceMap) -> float:
-    """The middle width of the panorama's pixels on a face, metres."""
+    """The middle width of the panorama's pixels on a wall, metres; 0 on other faces, which have nothing fine drawn."""
+    if face.kind != "wall":
+        return 0.0
     shown = view.distance[view.face == face.number]
     return float(np.median(shown)) * 2 * math.pi / view.face.shape[1] if shown.size else 0.0
 

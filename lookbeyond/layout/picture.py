@@ -47,6 +47,10 @@ class Picture(ABC):
     def resized(self, width: int, height: int) -> Self:
         """The same picture of another size, averaged where that is smaller."""
 
+    @abstractmethod
+    def over(self, beneath: NDArray[np.uint8], share: NDArray[np.float32], heading_rad: float) -> NDArray[np.uint8]:
+        """The picture blended over a panorama [H, 2H, 3] by `share` [H, 2H], 0..1."""
+
     @property
     def shown(self) -> NDArray[np.bool_]:
         """[h, w]: False where nothing is known of what it shows."""
@@ -98,6 +102,9 @@ class PhotoPicture(Picture):
             self._placed[key] = PlacedPhoto.of(self.with_holes, self.camera, width, heading_rad)
         return self._placed[key]
 
+    def over(self, beneath: NDArray[np.uint8], share: NDArray[np.float32], heading_rad: float) -> NDArray[np.uint8]:
+        return self.placed(beneath.shape[1], heading_rad).over(beneath, only=share)
+
     @property
     def position(self) -> NDArray[np.float64]:
         return self.camera.position
@@ -141,6 +148,11 @@ class SpherePicture(Picture):
     @property
     def shown(self) -> NDArray[np.bool_]:
         return super().shown if self.known is None else self.known
+
+    def over(self, beneath: NDArray[np.uint8], share: NDArray[np.float32], heading_rad: float) -> NDArray[np.uint8]:
+        """`beneath` is of its own size and heading."""
+        mixed = beneath + share[..., None] * (self.pixels.astype(np.float32) - beneath)
+        return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
 
     @property
     def position(self) -> NDArray[np.float64]:

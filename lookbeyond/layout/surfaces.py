@@ -7,6 +7,7 @@ colour by the panorama that diffusion made, tied to the photo where both meet; i
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -60,7 +61,7 @@ class SeenFaces:
     standing: NDArray[np.bool_]
     """[h, w]: the pixel shows something that stands clearly before that face."""
 
-    @property
+    @cached_property
     def bare(self) -> NDArray[np.bool_]:
         """[h, w]: clean, and neither at the rim of a thing, where its colour and its closest shadow are mixed in, nor
         an island among things: that is more likely one of them, in the face's colour."""

@@ -138,14 +138,9 @@ def _project_block(points, row, column, rows, columns, matrix, x, y, nearness):
     farthest = 0.0
     for i in range(rows + 1):
         for j in range(columns + 1):  # without a branch, so that it vectorises
-            px = np.float64(points[row + i, column + j, 0])
-            py = np.float64(points[row + i, column + j, 1])
-            pz = np.float64(points[row + i, column + j, 2])
-            depth = matrix[2, 0] * px + matrix[2, 1] * py + matrix[2, 2] * pz + matrix[2, 3]
-            w = 1 / depth
-            x[i, j] = _snapped((matrix[0, 0] * px + matrix[0, 1] * py + matrix[0, 2] * pz + matrix[0, 3]) * w)
-            y[i, j] = _snapped((matrix[1, 0] * px + matrix[1, 1] * py + matrix[1, 2] * pz + matrix[1, 3]) * w)
-            nearness[i, j] = w if depth >= NEAR else -1.0
+            r, c = row + i, column + j
+            ahead, x[i, j], y[i, j], w = _projected(points[r, c, 0], points[r, c, 1], points[r, c, 2], matrix)
+            nearness[i, j] = w if ahead else -1.0
     for i in range(rows + 1):
         for j in range(columns + 1):
             farthest = min(farthest, nearness[i, j])
@@ -310,24 +305,19 @@ def sample_bytes(image, coords, known, top, bottom, sphere, sampled):
             if not known[row, column]:
                 for k in range(channels):
                     sampled[row, column, k] = 0
-            elif inside[column]:
-                left, above = lefts[column], aboves[column]
-                right, below = left + 1, above + 1
-                for k in range(channels):
-                    upper = np.float32(image[above, left, k])
-                    upper += (np.float32(image[above, right, k]) - upper) * right_share
-                    lower = np.float32(image[below, left, k])
-                    lower += (np.float32(image[below, right, k]) - lower) * right_share
-                    sampled[row, column, k] = np.uint8(upper + (lower - upper) * below_share + half)
-            else:
-                around = _around(lefts[column], aboves[column], height, width, sphere)
+                continue
+            left, above = lefts[column], aboves[column]
+            right, below = left + 1, above + 1
+            left_above, right_above, left_below, right_below = left, right, left, right
+            if not inside[column]:
+                around = _around(left, above, height, width, sphere)
                 above, left_above, right_above, below, left_below, right_below = around
-                for k in range(channels):
-                    upper = np.float32(image[above, left_above, k])
-                    upper += (np.float32(image[above, right_above, k]) - upper) * right_share
-                    lower = np.float32(image[below, left_below, k])
-                    lower += (np.float32(image[below, right_below, k]) - lower) * right_share
-                    sampled[row, column, k] = np.uint8(upper + (lower - upper) * below_share + half)
+            for k in range(channels):
+                upper = np.float32(image[above, left_above, k])
+                upper += (np.float32(image[above, right_above, k]) - upper) * right_share
+                lower = np.float32(image[below, left_below, k])
+                lower += (np.float32(image[below, right_below, k]) - lower) * right_share
+                sampled[row, column, k] = np.uint8(upper + (lower - upper) * below_share + half)
 
 
 @compiled
