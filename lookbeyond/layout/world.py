@@ -167,9 +167,6 @@ def _with_place(picture: Picture, painted: Panorama, drawn: DrawnPlace, place: P
         placed = picture.placed(drawn.colour.shape[1], painted.heading_rad)
         colour, from_photo = placed.over(drawn.colour), placed.from_photo
     elif unseen != "as-painted":
-        share = from_photo[..., None] / np.float32(255)
-        colour = np.clip(drawn.colour + share * (colour.astype(np.float32) - drawn.colour) + 0.5, 0, 255).astype(
-            np.uint8
-        )
+        colour = picture.over(drawn.colour, from_photo / np.float32(255), painted.heading_rad)
     plate = Plate(drawn.plate, drawn.plate_distance)
     return replace(painted, colour=colour, from_photo=from_photo, distance=drawn.distance, plate=plate, place=place)
