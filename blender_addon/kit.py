@@ -40,6 +40,7 @@ from lookbeyond_kit.geometry.cameras import (
 )
 from lookbeyond_kit.geometry.coverage import Coverage, Known
 from lookbeyond_kit.geometry.keyframes import in_passage, plan_shot
+from lookbeyond_kit.geometry.layout import RoomLayout
 from lookbeyond_kit.geometry.linked import Link
 from lookbeyond_kit.geometry.opening import Opening, crossings
 from lookbeyond_kit.geometry.panorama import Panorama

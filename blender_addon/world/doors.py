@@ -1,7 +1,6 @@
 """Through a door: a second world is built from a frame of a shot, and linked to the first one by the service."""
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from ..shot.takes import stored_shot
 from ..tasks import JobError, Steps, Succeeded, Task
 from ..undo import undoable
 from .build import world_request
-from .info import read_world_info
+from .info import read_layout, read_world_info
 from .links import add_link
 from .nodes import world_rotation_rad
 from .variants import add_variant, check_world_files
@@ -141,12 +140,12 @@ def opening_at_cursor(scene: bpy.types.Scene, first: Path) -> list[float]:
     way = middle - info.origin[:2]
     if np.linalg.norm(way) < LEAST_WAY_M:
         raise JobError("The 3D cursor is where the first world was seen from: put it between the sides of the door.")
-    walls = np.array(info.walls_rad)
-    ahead = math.atan2(way[1], way[0])
-    if len(walls):
-        ahead = float(walls[np.cos(walls - ahead).argmax()])
+    ahead = way / np.linalg.norm(way)
+    if (layout := read_layout(first)) is not None:
+        outward = -layout.walls()[3]
+        ahead = outward[(outward @ way).argmax()]
     # the first world lies to the left of the way from one side to the other
-    half = np.array([-math.sin(ahead), math.cos(ahead)]) * scene.look_beyond.door_width / 2
+    half = np.array([-ahead[1], ahead[0]]) * scene.look_beyond.door_width / 2
     floor = info.origin[2] - info.camera_height_m
     return [*(middle - half).tolist(), *(middle + half).tolist(), floor, floor + scene.look_beyond.door_height]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..json_files import read_json
-from ..kit import Camera
+from ..kit import Camera, RoomLayout
 from .distance import WorldError
 
 
@@ -28,8 +28,6 @@ class WorldInfo:
     """The kind of place that was found, and how surely, as a sentence; empty if it was not looked for."""
     photo_camera: Camera | None = None
     """The photo's camera; None if the panorama was given."""
-    walls_rad: tuple[float, ...] = ()
-    """Where one looks who looks straight at a wall, counter-clockwise from +X; empty if none were found."""
 
 
 def read_world_info(folder: Path) -> WorldInfo:
@@ -46,19 +44,18 @@ def read_world_info(folder: Path) -> WorldInfo:
             revision=str(content.get("revision", "")),
             place=_place_sentence(content.get("place") or {}),
             photo_camera=Camera.from_dict(photo) if (photo := content.get("photo_camera")) else None,
-            walls_rad=_walls(folder / "layout.json"),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorldError(f"The world in {folder} cannot be read ({error}): build it again.") from None
 
 
-def _walls(file: Path) -> tuple[float, ...]:
-    """`WorldInfo.walls_rad` of a layout.json, whose corners run counter-clockwise; none where there is no such file."""
-    if not file.is_file():
-        return ()
-    corners = [(float(x), float(y)) for x, y in read_json(file).get("corners", [])]
-    ends = zip(corners, corners[1:] + corners[:1], strict=True)
-    return tuple(math.atan2(x1 - x2, y2 - y1) for (x1, y1), (x2, y2) in ends)
+def read_layout(folder: Path) -> RoomLayout | None:
+    """The walls that were found for a world; None where none were. WorldError for a layout that cannot be read."""
+    try:
+        content = read_json(folder / "layout.json") if (folder / "layout.json").is_file() else {}
+        return RoomLayout.from_json_dict(content) if content.get("corners") else None
+    except (OSError, ValueError) as error:
+        raise WorldError(f"The world in {folder} cannot be read ({error}): build it again.") from None
 
 
 def _place_sentence(place: Mapping[str, Any]) -> str:

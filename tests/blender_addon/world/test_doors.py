@@ -8,6 +8,8 @@ import bpy
 import numpy as np
 import pytest
 
+from lookbeyond.geometry.layout import RoomLayout
+
 HEIGHT_M = 1.6
 
 
@@ -153,8 +155,8 @@ def test_the_artist_says_where_the_door_is(part, shot, service):
     """In line with the wall, in the world as it was built, whatever the artist turned since."""
     settings = shot.look_beyond
     world = part("results").absolute(settings.world_folder)
-    corners = [[3.0, -1.0], [3.0, 4.0], [-2.0, 4.0], [-2.0, -1.0]]
-    (world / "layout.json").write_text(json.dumps({"corners": corners}))
+    layout = RoomLayout([[3, -1], [3, 4], [-2, 4], [-2, -1]], floor_z=0, ceiling_z=2.5)
+    (world / "layout.json").write_text(json.dumps(layout.to_json_dict()))
     settings.door_at_cursor, settings.door_width, settings.door_height = True, 1.5, 2.4
     shot.cursor.location = (3, 0.75, 9)
     assert build(shot) == {"FINISHED"}
