@@ -284,17 +284,24 @@ def load_view(folder: Path) -> View:
         raise InputError(f"The view in {folder} is damaged ({one_line(error)}); shoot again.") from error
 
 
-def save_frames(folder: Path, views: Sequence[View]) -> None:
-    """Write frames/0001.png, depth/0001.exr (metres) and depth/0001.png (millimetres), and so on, into `folder`."""
+def save_frames(
+    folder: Path, views: Sequence[View], written: Callable[[Sequence[str]], None] = lambda names: None
+) -> None:
+    """Write frames/0001.png, depth/0001.exr (metres) and depth/0001.png (millimetres), and so on, into `folder`.
+
+    `written` is called with the three names of each frame once its files are whole, from several threads.
+    """
     with storage_errors(folder):
         for name in ("frames", "depth"):
             (folder / name).mkdir(parents=True, exist_ok=True)
 
     def save(number: int, view: View) -> None:
-        write_png(folder / f"frames/{number:04d}.png", view.colour)
+        names = [f"frames/{number:04d}.png", f"depth/{number:04d}.exr", f"depth/{number:04d}.png"]
         depth = view_depth(view)
-        write_distance(folder / f"depth/{number:04d}.exr", depth)
-        write_depth_png(folder / f"depth/{number:04d}.png", depth)
+        write_png(folder / names[0], view.colour)
+        write_distance(folder / names[1], depth)
+        write_depth_png(folder / names[2], depth)
+        written(names)
 
     with ThreadPoolExecutor(WRITERS) as writers:
         list(writers.map(save, itertools.count(1), views))

@@ -2,8 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Container, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from inference_service.jobs.pace import Key, key_of
@@ -160,6 +160,17 @@ class ActiveUnit:
     begun: float = field(default_factory=time.monotonic)
     moved: float = field(default_factory=time.monotonic)
     """When its fraction last grew."""
+    folder: str = ""
+    """The store's temporary folder that holds its finished files."""
+    files: dict[str, Artifact] = field(default_factory=dict)
+    """Its finished files, by their own names."""
+
+    def ahead(self, job: Job) -> Iterator[Delivery]:
+        """What a job may have of it already."""
+        if self.files:
+            for name, own_name in self.unit.outputs.items():
+                if own_name in self.files and name not in job.artifacts:
+                    yield Delivery(replace(self.files[own_name], name=name), self.unit.identity, own_name)
 
 
 def in_order(jobs: dict[str, Job]) -> list[Job]:

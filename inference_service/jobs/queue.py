@@ -8,12 +8,13 @@ from concurrent.futures import Executor
 
 from inference_service.jobs.database import JobDatabase
 from inference_service.jobs.estimates import Estimates
-from inference_service.jobs.job import ActiveUnit, Attempts, Job, in_order
+from inference_service.jobs.job import ActiveUnit, Attempts, Delivery, Job, in_order
 from inference_service.jobs.lifecycle import Lifecycle
 from inference_service.jobs.pace import Paces, key_of
 from inference_service.jobs.statuses import JobStatuses
 from inference_service.jobs.submission import Submission, prepare
 from inference_service.store.store import Store
+from inference_service.wire.files import Artifact
 from inference_service.wire.requests import Request
 from inference_service.work.requests import CheckedShot
 from inference_service.work.unit import Unit
@@ -186,6 +187,25 @@ class JobQueue:
             if math.isfinite(fraction) and fraction > active.fraction:
                 active.fraction, active.moved = min(fraction, 1.0), time.monotonic()
             active.message = message
+
+    def finished_files(self, identity: str, folder: str, files: Iterable[Artifact]) -> None:
+        """Some files of a unit are whole before it is."""
+        if active := self.working.get(identity):
+            if active.folder != folder:
+                active.folder, active.files = folder, {}
+            active.files |= {file.name: file for file in files}
+            for job in self.jobs_of(identity):
+                self._changed(job)
+
+    def place(self, job: Job, name: str) -> tuple[str, Delivery] | None:
+        """Where a file of a job lies: the temporary folder of its unit while that is being made, else ''."""
+        if name in self.recall(job).artifacts:
+            return "", job.artifacts[name]
+        for active in self.working.values() if job.is_active else ():
+            for delivery in active.ahead(job) if active.unit.identity in job.identities else ():
+                if delivery.artifact.name == name:
+                    return active.folder, delivery
+        return None
 
     def finished(self, identity: str) -> None:
         """A unit is in the store."""

@@ -53,6 +53,7 @@ class JobStatuses:
     def _status(self, job: Job, ahead_s: float | None, with_artifacts: bool, after: int) -> JobStatus:
         after = 0 if job.relisted else max(0, after)
         artifacts = [delivery.artifact for delivery in job.artifacts.values()][after:] if with_artifacts else []
+        ahead = [each.artifact for active in self._active(job) for each in active.ahead(job)] if with_artifacts else []
         return JobStatus(
             job=job.id,
             kind=job.kind,
@@ -65,6 +66,7 @@ class JobStatuses:
             artifacts=tuple(artifacts),
             after=after,
             findings=job.findings or (),
+            ahead=tuple(ahead),
         )
 
     def _state(self, job: Job) -> str:

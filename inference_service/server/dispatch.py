@@ -76,6 +76,8 @@ class Dispatcher:
                 self._progressed(report)
             case worker.MemoryPlanned():
                 self._planned(report)
+            case worker.FilesFinished(identity=identity, folder=folder, files=files):
+                self._queue.finished_files(identity, folder, files)
             case worker.UnitDone(identity=identity, seconds=seconds):
                 self._totals["units_done"] += 1
                 self._log(logging.INFO, "unit done", identity, seconds=seconds)

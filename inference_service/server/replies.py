@@ -17,6 +17,7 @@ from inference_service.wire import messages
 from inference_service.wire.codec import VERSION
 from inference_service.wire.errors import ProtocolError
 from inference_service.wire.files import CHUNK_BYTES, MAX_FILE_BYTES
+from inference_service.wire.nearby import unit_folder
 from inference_service.wire.requests import HASH_PATTERN, MAX_CAMERAS, MAX_IMAGE_SIDE, REQUESTS
 from lookbeyond import presets
 from lookbeyond.errors import InputError
@@ -110,11 +111,14 @@ def _(message: messages.Align, service: Service, asker: Asker) -> object:
 def _(message: messages.Get, service: Service, asker: Asker) -> object:
     if not 0 <= message.offset <= MAX_FILE_BYTES:
         raise ProtocolError("protocol", "A piece of a file is impossible.")
-    unit, name = _place(service, message.job, message.artifact)
+    temporary, unit, name = _place(service, message.job, message.artifact)
+    folder = unit_folder(service.store.root, temporary or unit)
+    if temporary and not folder.exists():  # the unit is whole, and its worker about to say so
+        folder = service.store.unit(unit)
     if message.offset == 0:
         service.store.touch_unit(unit)
     try:
-        piece = service.pieces.read(service.store.unit(unit) / name, message.offset, message.size)
+        piece = service.pieces.read(folder / name, message.offset, message.size)
     except FileNotFoundError as error:
         raise ProtocolError("lost", "The file is gone from the store; submit the job again.") from error
     except OSError as error:
@@ -130,25 +134,28 @@ def _(message: messages.Locate, service: Service, asker: Asker) -> object:
     if len(message.artifacts) > messages.LOCATED_AT_ONCE:
         raise ProtocolError("protocol", "Too many files are asked for at once.")
     places = [_place(service, message.job, artifact) for artifact in message.artifacts]
-    for unit in {unit for unit, _ in places}:
+    for unit in {unit for _, unit, _ in places}:
         service.store.touch_unit(unit)
-    return messages.Located(tuple(unit for unit, _ in places), tuple(name for _, name in places))
+    return messages.Located(
+        tuple(temporary or unit for temporary, unit, _ in places), tuple(name for _, _, name in places)
+    )
 
 
 @reply.register
 def _(message: messages.ReportDamage, service: Service, asker: Asker) -> None:
-    unit, name = _place(service, message.job, message.artifact)
-    if service.store.discard_if_damaged(unit, name):
+    temporary, unit, name = _place(service, message.job, message.artifact)
+    if not temporary and service.store.discard_if_damaged(unit, name):
         service.queue.lost(unit)
         service.queue.reopen(service.job(message.job))
 
 
-def _place(service: Service, job: str, artifact: str) -> tuple[str, str]:
-    """The unit that holds a file of a job, and the file's name in it."""
-    delivery = service.queue.recall(service.job(job)).artifacts.get(artifact)
-    if delivery is None:
+def _place(service: Service, job: str, artifact: str) -> tuple[str, str, str]:
+    """The temporary folder that holds a file of a job ('' once its unit is whole), the unit, and its name in both."""
+    place = service.queue.place(service.job(job), artifact)
+    if place is None:
         raise ProtocolError("protocol", "The job has no such file yet.")
-    return delivery.unit, delivery.own_name
+    temporary, delivery = place
+    return temporary, delivery.unit, delivery.own_name
 
 
 # --- jobs -------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -80,6 +80,10 @@ class Store:
         self._names: collections.OrderedDict[str, str] = collections.OrderedDict()
         self._hashed = HashedFiles()
         self._mark = Mark(self.root / "writers")
+        self.announce: Callable[[str, tuple[Artifact, ...]], None] | None = None
+        """Told of `finish_files`: the temporary folder's name, and the files."""
+        self._finished: dict[Path, dict[str, Artifact]] = {}
+        """The files that were finished, by their temporary folder."""
 
     # files, by SHA-256
 
@@ -181,12 +185,25 @@ class Store:
         with contextlib.suppress(OSError):
             os.utime(self.unit(identity))
 
+    def finish_files(self, folder: Path, names: Iterable[str]) -> None:
+        """These files in `folder` (from `temporary`) are whole and stay as they are: who waits for them may have them
+        before the rest of their unit is made. From any thread."""
+        artifacts = tuple(artifact_of(folder / name, name) for name in names)
+        self._finished.setdefault(folder, {}).update((artifact.name, artifact) for artifact in artifacts)
+        if self.announce is not None:
+            self.announce(folder.name, artifacts)
+
     def commit(self, folder: Path, identity: str, seconds: float, kind: str) -> None:
         """Make the finished files in `folder` (from `temporary`) the unit of this identity."""
         files = sorted(p for p in folder.rglob("*") if p.is_file())
-        names = [path.relative_to(folder).as_posix() for path in files]
+        known = self._finished.get(folder, {})
+
+        def described(path: Path) -> Artifact:
+            name = path.relative_to(folder).as_posix()
+            return known.get(name) or artifact_of(path, name)
+
         with ThreadPoolExecutor(READERS) as readers:
-            artifacts = tuple(readers.map(artifact_of, files, names))
+            artifacts = tuple(readers.map(described, files))
         Record(round(seconds, 3), artifacts, kind).write(folder, identity)
         self.place_unit(folder, identity)
 
@@ -196,11 +213,7 @@ class Store:
             if not self.has_file(artifact.sha256):
                 source = self.unit(identity) / artifact.name
                 with self.temporary() as folder, storage_errors(self.root):
-                    try:
-                        os.link(source, folder / "file")  # units are never changed
-                    except OSError:
-                        shutil.copyfile(source, folder / "file")
-                    self.adopt_file(folder / "file", artifact.sha256)
+                    self.adopt_file(_linked(source, folder / "file"), artifact.sha256)
 
     def has_whole_unit(self, identity: str) -> bool:
         """Whether a unit is there with all its files at full length; what is damaged is removed."""
@@ -285,6 +298,7 @@ class Store:
         try:
             yield folder
         finally:
+            self._finished.pop(folder, None)
             shutil.rmtree(folder, ignore_errors=True)
 
     def new_temporary(self) -> Path:
@@ -303,6 +317,15 @@ class Store:
         if not HASH_PATTERN.fullmatch(name):
             raise StorageError(f"{name[:80]!r} is not the name of anything in the store; submit the work again.")
         return self.root / f"{kind}/{name[:2]}/{name}"
+
+
+def _linked(source: Path, target: Path) -> Path:
+    """A file that is never changed, under a second name; a copy where the disk has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+    return target
 
 
 def remove(path: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from . import messages
 from .address import ServiceAddress
 from .connection import LISTEN_S, Connection
-from .download import chunk_bytes, download
+from .download import Downloads, chunk_bytes
 from .errors import DamagedError, ServiceError, StrangerError
-from .events import Event, FileArrived, Finished, Preview, Progress
+from .events import Event, Finished, Preview, Progress
 from .files import file_sha256
 from .messages import JobStatus, ServiceStatus
 from .requests import REQUESTS, Request
@@ -151,11 +151,12 @@ class Client:
         """Wait for a job and fetch its files into `folder` as they become ready.
 
         Yields at least twice a second, so that the caller can `cancel` the job between two events or stop listening.
-        A file that is there already, undamaged, is not fetched again; every file appears whole. When the service goes
+        A file that is there already, undamaged, is not fetched again; every file appears whole, and once more if what
+        was made in the end is another one, because a worker died meanwhile. When the service goes
         away, the client looks for it again for `patience_s`. Ends with `Finished`, or raises ServiceError:
         'cancelled', 'lost', or the job's own error.
         """
-        files: dict[str, Path] = {}
+        downloads = Downloads(Path(folder))
         last = Progress(0.0, "Waiting")
         gone_since: float | None = None
         delay_s = 0.1
@@ -165,7 +166,7 @@ class Client:
                     # this machine's service may have come back at another address, another machine's may not
                     service = self.connection.service
                     self.connection.connect(None if service.pid else service)
-                for event in self._follow(job, Path(folder), files):
+                for event in self._follow(job, downloads):
                     gone_since, delay_s = None, 0.1
                     if isinstance(event, Progress):
                         last = event
@@ -190,7 +191,7 @@ class Client:
             time.sleep(delay_s * random.uniform(0.5, 1.0))
             delay_s = min(2 * delay_s, LISTEN_S)
 
-    def _follow(self, job: str, folder: Path, files: dict[str, Path]) -> Iterator[Event]:
+    def _follow(self, job: str, downloads: Downloads) -> Iterator[Event]:
         """Follow a job for as long as the service is there."""
         self.connection.subscribe(job)
         known, epoch, damages = 0, self.welcome.epoch, 0
@@ -207,10 +208,7 @@ class Client:
                     continue
                 yield Progress(status.fraction, status.message, status.eta_s)
                 try:
-                    for event in download(self.connection, status, files, folder):
-                        if isinstance(event, FileArrived):
-                            files[event.name] = event.path
-                        yield event
+                    yield from downloads.fetch(self.connection, status)
                 except DamagedError as damage:
                     damages += 1
                     if damages > MAX_DAMAGES:
@@ -220,10 +218,11 @@ class Client:
                     continue
                 known = status.after + len(status.artifacts)
                 if status.state == "done":
-                    yield Finished(dict(files))
+                    yield Finished(dict(downloads.files))
                     return
                 if status.state in ("failed", "cancelled"):
                     raise ServiceError(status.error_code or status.state, status.error or "The job ended.")
+                yield from downloads.fetch_ahead(self.connection, status)
                 last = status
             else:
                 last = hints[messages.ProgressHint][0] if messages.ProgressHint in hints else last

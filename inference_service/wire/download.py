@@ -3,7 +3,7 @@
 import collections
 import contextlib
 import time
-from collections.abc import Callable, Container, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -36,37 +36,72 @@ def place_inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def download(
-    connection: Connection, status: JobStatus, arrived: Container[str], folder: Path
-) -> Iterator[Progress | FileArrived]:
-    """Fetch a job's files into `folder`, except those that have `arrived` already or lie there undamaged.
+class Downloads:
+    """The files of a job, on their way into a folder."""
 
-    Yields each file, and the job's progress at least twice a second while a file is under way. DamagedError if a file
-    is damaged or gone in the service's store: the service knows it then, and makes it again.
-    """
-    wanted = []
-    for artifact in [artifact for artifact in status.artifacts if artifact.name not in arrived]:
-        path = place_inside(folder, artifact.name)
-        if _is_there(path, artifact):
-            yield FileArrived(artifact.name, path)
-        else:
-            wanted.append((artifact, path))
-    for parent in {path.parent for _, path in wanted}:
-        sweep_leftovers(parent)
-    try:
-        wanted = yield from copy_nearby(connection, status, wanted)
-        if wanted:
-            yield from _fetch(connection, status, wanted)
-    except OSError as error:
-        raise ServiceError(
-            "file",
-            f"The results could not be written to {folder} ({error.strerror}); free some space or choose "
-            "another folder.",
-        ) from error
+    def __init__(self, folder: Path):
+        self.files: dict[str, Path] = {}
+        """Those that have arrived, by their names in the job."""
+        self._folder, self._hashes, self._swept = folder, dict[str, str](), set[Path]()
+
+    def fetch(self, connection: Connection, status: JobStatus) -> Iterator[Progress | FileArrived]:
+        """Fetch the job's artifacts, except those that have arrived already or lie there undamaged.
+
+        Yields each file, and the job's progress at least twice a second while a file is under way. DamagedError if a
+        file is damaged or gone in the service's store: the service knows it then, and makes it again.
+        """
+        try:
+            yield from self._fetch(connection, status, status.artifacts)
+        except DamagedError as error:
+            with contextlib.suppress(ServiceError):  # the file is lost to us either way
+                connection.ask(ReportDamage(status.job, error.name))
+            raise
+
+    def fetch_ahead(self, connection: Connection, status: JobStatus) -> Iterator[Progress | FileArrived]:
+        """Fetch what is whole of units that are still being made; what is gone again meanwhile is left out."""
+        try:
+            yield from self._fetch(connection, status, status.ahead)
+        except ServiceError as error:
+            if error.code not in ("lost", "protocol"):  # their unit was interrupted
+                raise
+
+    def _fetch(
+        self, connection: Connection, status: JobStatus, artifacts: Sequence[Artifact]
+    ) -> Iterator[Progress | FileArrived]:
+        missing = [artifact for artifact in artifacts if self._hashes.get(artifact.name) != artifact.sha256]
+        hashes = {artifact.name: artifact.sha256 for artifact in missing}
+        for event in self._arriving(connection, status, missing):
+            if isinstance(event, FileArrived):
+                self.files[event.name], self._hashes[event.name] = event.path, hashes[event.name]
+            yield event
+
+    def _arriving(
+        self, connection: Connection, status: JobStatus, missing: list[Artifact]
+    ) -> Iterator[Progress | FileArrived]:
+        wanted = []
+        for artifact in missing:
+            path = place_inside(self._folder, artifact.name)
+            if _is_there(path, artifact):
+                yield FileArrived(artifact.name, path)
+            else:
+                wanted.append((artifact, path))
+        for parent in {path.parent for _, path in wanted} - self._swept:
+            sweep_leftovers(parent)
+            self._swept.add(parent)
+        try:
+            wanted = yield from copy_nearby(connection, status, wanted)
+            if wanted:
+                yield from _sent(connection, status, wanted)
+        except OSError as error:
+            raise ServiceError(
+                "file",
+                f"The results could not be written to {self._folder} ({error.strerror}); free some space or choose "
+                "another folder.",
+            ) from error
 
 
-def _fetch(connection: Connection, status: JobStatus, wanted: Wanted) -> Iterator[Progress | FileArrived]:
-    """Have files of a job sent. OSError if one cannot be written."""
+def _sent(connection: Connection, status: JobStatus, wanted: Wanted) -> Iterator[Progress | FileArrived]:
+    """Have files of a job sent. OSError if one cannot be written, DamagedError if one is not what was made."""
     pieces = _Pieces(connection, status, [artifact for artifact, _ in wanted])
     writer = _Writer(wanted, pieces.offsets)
     try:
@@ -79,18 +114,9 @@ def _fetch(connection: Connection, status: JobStatus, wanted: Wanted) -> Iterato
         while not writer.is_done():
             yield Progress(status.fraction, "Writing the last files", status.eta_s)
         yield from writer.arrived()
-    except DamagedError as error:
-        raise _reported(connection, status.job, error.name) from error
     finally:
         connection.forget(pieces.under_way)
         writer.close()
-
-
-def _reported(connection: Connection, job: str, name: str) -> DamagedError:
-    """Report to the service a file that is no longer intact there; returns what to raise."""
-    with contextlib.suppress(ServiceError):  # the file is lost to us either way
-        connection.ask(ReportDamage(job, name))
-    return DamagedError(name)
 
 
 def _is_there(path: Path, artifact: Artifact) -> bool:

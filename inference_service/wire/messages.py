@@ -181,6 +181,9 @@ class JobStatus:
     """How many artifacts were left out, as asked for."""
     findings: tuple[str, ...] = ()
     """Of a finished job: what its monitors found wrong, such as "Frames 31–38 drift"."""
+    ahead: tuple[Artifact, ...] = ()
+    """Files that are whole while others of their unit are still being made. They become artifacts with it, unless it is
+    interrupted: who fetches them compares them with the artifact then."""
 
 
 @message("LIST")
@@ -250,7 +253,8 @@ class Locate:
 
 @message("LOCATED")
 class Located:
-    """For each file the unit that holds it, and its name in the unit's folder."""
+    """For each file the unit that holds it, or the temporary folder where that is still being made, and its name in
+    that folder."""
 
     units: tuple[str, ...]
     names: tuple[str, ...]

@@ -22,11 +22,15 @@ COPY_BYTES = 1 << 20
 Wanted = list[tuple[Artifact, Path]]
 """Files of a job, and where each is to go."""
 _IDENTITY = re.compile("[0-9a-f]{64}")
+_TEMPORARY = re.compile("w[0-9a-f]{16}-[0-9a-f]{16}")
+"""A folder of files whose unit is still being made."""
 _OWN_NAME = re.compile(r"(?!.*\.\.)[\w.-]+(/[\w.-]+)*", re.ASCII)
 
 
 def unit_folder(store: Path, identity: str) -> Path:
-    """Where a store keeps the files of a unit."""
+    """Where a store keeps the files of a unit, or of a temporary folder of this name."""
+    if _TEMPORARY.fullmatch(identity):
+        return store / "temporary" / identity
     return store / f"units/{identity[:2]}/{identity}"
 
 
@@ -67,7 +71,9 @@ def _sources(connection: Connection, job: str, store: Path, names: Sequence[str]
         return []
     if not isinstance(located, Located) or not len(names) == len(located.units) == len(located.names):
         return []
-    if not all(map(_IDENTITY.fullmatch, located.units)) or not all(map(_OWN_NAME.fullmatch, located.names)):
+    if not all(_IDENTITY.fullmatch(unit) or _TEMPORARY.fullmatch(unit) for unit in located.units):
+        return []
+    if not all(map(_OWN_NAME.fullmatch, located.names)):
         return []
     return [unit_folder(store, unit) / name for unit, name in zip(located.units, located.names)]
 

@@ -1,14 +1,15 @@
 """What the service and its workers say to each other: one JSON line each (no pickle).
 
-The service gives `Order`s, a worker answers with `Report`s: `Ready` once; then, for the unit at hand, `MemoryPlanned`
-and `UnitProgress`, and at its end one of `UnitDone` and `UnitFailed`. A new message is one class here, and one case
-where it is received.
+The service gives `Order`s, a worker answers with `Report`s: `Ready` once; then, for the unit at hand, `MemoryPlanned`,
+`UnitProgress` and `FilesFinished`, and at its end one of `UnitDone` and `UnitFailed`. A new message is one class here,
+and one case where it is received.
 """
 
 from typing import TYPE_CHECKING, Any, Union
 
 import msgspec
 
+from inference_service.wire.files import Artifact
 from inference_service.work.units import AnyUnit
 
 
@@ -70,6 +71,14 @@ class UnitProgress(Report, tag="progress", frozen=True):
     """A small JPEG."""
 
 
+class FilesFinished(Report, tag="files", frozen=True):
+    """These files of the unit are whole, in this temporary folder of the service's own store."""
+
+    identity: str
+    folder: str
+    files: tuple[Artifact, ...]
+
+
 class UnitDone(Report, tag="done", frozen=True):
     """The unit is in the worker's store."""
 
@@ -118,7 +127,7 @@ class NoWorkers(Report, tag="no workers", frozen=True):
     reason: str
 
 
-ForService = UnitDone | UnitFailed | UnitProgress | MemoryPlanned
+ForService = UnitDone | UnitFailed | UnitProgress | MemoryPlanned | FilesFinished
 """The reports that an executor passes on to the service as they are."""
 
 if TYPE_CHECKING:

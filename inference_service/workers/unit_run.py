@@ -9,11 +9,12 @@ import numpy as np
 from PIL import Image
 
 from inference_service.store.store import Store
+from inference_service.wire.files import Artifact
 from inference_service.work.memory import give_back_memory
 from inference_service.work.perform import perform_unit
 from inference_service.work.pipeline import Pipeline, Pipelines
 from inference_service.work.unit import Unit
-from inference_service.workers.messages import MemoryPlanned, Report, UnitDone, UnitFailed, UnitProgress
+from inference_service.workers.messages import FilesFinished, MemoryPlanned, Report, UnitDone, UnitFailed, UnitProgress
 from lookbeyond.errors import Cancelled, LookBeyondError, sentence, typed_line
 
 PROGRESS_INTERVAL_S = 0.1
@@ -61,6 +62,10 @@ class UnitRun:
             return UnitFailed(identity=identity, code="failed", message=message, traceback=traceback_of(error))
         finally:
             give_back_memory()
+
+    def announce(self, folder: str, files: tuple[Artifact, ...]) -> None:
+        """Report finished files in this temporary folder of the store, from any thread."""
+        self._send(FilesFinished(identity=self._unit.identity, folder=folder, files=files))
 
     def _load(self, preset: str) -> Pipeline:
         self._pipeline = self._pipelines(preset)

@@ -66,6 +66,8 @@ class Worker:
             for sha256, name in order.names.items():
                 self._store.give_name(sha256, name)
             run = UnitRun(order.unit, self._store, self._pipelines, self._cancelled, self._send, order.previews)
+            if sys.platform != "win32":  # which renames no folder while somebody reads its files
+                self._store.announce = run.announce
             ended = run.run()
             if isinstance(ended, messages.UnitFailed) and (lost := device_error()):
                 self._send(msgspec.structs.replace(ended, worker_ends=True))

@@ -24,6 +24,8 @@ from lookbeyond.monitors.findings import WatchedFrame
 STEPS = 12
 SLOW_STEP_S = 0.05
 RAISES_AT = 10
+HOLD = "LOOKBEYOND_TEST_HOLD"
+"""Names a file: a clip whose frames are written is not finished as long as that is there."""
 
 
 class DoublePipeline:
@@ -126,7 +128,9 @@ class DoublePipeline:
         return [source, *inner, target]
 
     def watch(self, panorama, views):
-        """Quick: how far the frames' mean is from the panorama's own, seen from its place."""
+        """Quick: how far the frames' mean is from the panorama's own, seen from its place. Waits for `HOLD`."""
+        while (hold := os.environ.get(HOLD)) and Path(hold).exists():
+            time.sleep(0.01)
         frames = []
         for view in views:
             warped = extract_perspective(panorama.colour, view.camera, panorama.heading_rad)

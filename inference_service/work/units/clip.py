@@ -79,7 +79,7 @@ class ShootClip(ShotUnit, tag="clip", frozen=True, kw_only=True):
             callback=callback,
             steps=self.steps,
         )
-        save_frames(output, views)
+        save_frames(output, views, lambda names: store.finish_files(output, names))
         watched = WatchedClip(seam_jump(world), tuple(pipeline.watch(world, views)))
         write_json(output / MONITORS, msgspec.to_builtins(watched))
 

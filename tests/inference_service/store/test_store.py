@@ -12,7 +12,7 @@ from inference_service.store import housekeeping, marks
 from inference_service.store import store as store_module
 from inference_service.store.housekeeping import entries, prune, sweep
 from inference_service.store.store import Store
-from inference_service.wire.files import Artifact, file_sha256, written_whole
+from inference_service.wire.files import Artifact, artifact_of, file_sha256, written_whole
 from inference_service.wire.leftovers import sweep_leftovers
 from lookbeyond.errors import StorageError
 
@@ -36,6 +36,20 @@ def test_a_unit_is_there_after_its_commit_and_survives_the_process(store):
     assert again.record(UNIT).artifacts == (Artifact("frames/0001.png", 1, sha256, crc32=2363233923),)
     assert again.record(UNIT).seconds == 1.5
     assert not list((store.root / "temporary").iterdir())
+
+
+def test_finished_files_are_announced_and_read_once(store, monkeypatch):
+    announced, read = [], []
+    store.announce = lambda folder, files: announced.append((folder, files))
+    monkeypatch.setattr(store_module, "artifact_of", lambda path, name: read.append(name) or artifact_of(path, name))
+    with store.temporary() as folder:
+        for name in ("0001.png", "0002.png"):
+            (folder / name).write_text(name)
+        store.finish_files(folder, ["0001.png"])
+        assert announced == [(folder.name, (artifact_of(folder / "0001.png", "0001.png"),))]
+        store.commit(folder, UNIT, 1.0, "clip")
+    assert read == ["0001.png", "0002.png"]
+    assert [each.name for each in store.record(UNIT).artifacts] == read and not store.discard_if_damaged(UNIT)
 
 
 def test_the_first_to_arrive_wins(store):

@@ -1,0 +1,1 @@
+from lookbeyond.geometry.layout import *
