@@ -202,7 +202,7 @@ def directions_of(picture: NDArray[np.uint8]) -> float:
     headings = np.radians(np.arange(0, 90, 0.5))
     votes = np.zeros(len(headings))
     for azimuth in range(0, 360, 60):
-        camera = _camera(azimuth, -10, 0.0)
+        camera = _camera(azimuth, -10)
         segments = find_segments(extract_perspective(picture, camera, 0.0, "cubic"), 6.0)
         if not len(segments):
             continue

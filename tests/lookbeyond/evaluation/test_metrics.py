@@ -1,12 +1,15 @@
 """Figures of merit against libraries that nobody here wrote, and against truths known by construction."""
 
+import math
+
 import cv2
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 from skimage.metrics import peak_signal_noise_ratio
 
-from lookbeyond.evaluation import metrics
+from lookbeyond.evaluation import metrics, straightness
+from lookbeyond.evaluation.scenes import held_out_room
 from lookbeyond.geometry.cameras import Camera, placed_camera
 
 
@@ -101,3 +104,12 @@ def test_the_interval_covers_the_mean_and_narrows_with_more_scenes():
     low, high = metrics.interval(values)
     few_low, few_high = metrics.interval(values[:10])
     assert low < 5 < high and high - low < few_high - few_low
+
+
+@pytest.mark.parametrize("number", [1, 5])
+def test_the_walls_of_a_picture_without_a_layout_are_found(number):
+    """To a degree, of a room that is drawn: as they are found in real panoramas, whose layout nobody knows."""
+    room = held_out_room(number)
+    assert room.room is not None
+    found = math.degrees(straightness.directions_of(room.truth) - float(room.room.yaw[0]))
+    assert abs((found + 45) % 90 - 45) < 1
