@@ -28,10 +28,10 @@ from lookbeyond.models.layout_network import THING, LayoutNetwork
 
 from .canvas import ALL_COLUMNS, CELL_ROWS, grid_in_photo, grid_on_canvas, place_on_canvas
 from .evidence import Evidence, PictureLines
-from .gate import judge, signs_of
+from .gate import BELIEVED, judge, room_reason, signs_of
 from .prediction import all_around, predict
 from .rectilinear import AZIMUTHS, RectilinearRoom
-from .search import best_room
+from .search import best_rooms
 from .sky import SkyEvidence, evidence_of_sky
 
 _HEIGHTS_M = (1.7, 15.0)
@@ -90,13 +90,13 @@ def fit_layout(
     prediction = predict(network, [canvas])[0]
     logs = None if distance is None else grid_on_canvas(np.log(distance / camera_height), level)
     evidence = Evidence(prediction, canvas.known_cells, [PictureLines(photo, level)], logs)
-    room, contrast = best_room(evidence)
+    rooms, contrast = best_rooms(evidence)
     side = INSIDE_SIDE / max(width, height)
     small = camera.resized(max(2, round(width * side)), max(2, round(height * side)))
     inside = np.exp(grid_in_photo(prediction.distance, small, small.width, small.height)) * camera_height
     things = grid_in_photo(prediction.kinds[THING], small, small.width, small.height)
     sky = evidence_of_sky(photo, level)
-    return _outcome(evidence, room, contrast, sky, camera.position, heading, camera_height, (inside, things), small)
+    return _outcome(evidence, rooms, contrast, sky, camera.position, heading, camera_height, (inside, things), small)
 
 
 def fit_signs(
@@ -109,10 +109,10 @@ def fit_signs(
     """
     canvas = place_on_canvas(photo, camera)
     evidence = Evidence(predict(network, [canvas])[0], canvas.known_cells, [PictureLines(photo, camera)])
-    room, contrast = best_room(evidence)
-    if room is None:
+    rooms, contrast = best_rooms(evidence)
+    if not rooms:
         return None
-    return signs_of(evidence, room, contrast), room.trace(AZIMUTHS)[0], evidence.seen
+    return signs_of(evidence, rooms[0], contrast), rooms[0].trace(AZIMUTHS)[0], evidence.seen
 
 
 def fit_layout_panorama(
@@ -146,17 +146,17 @@ def fit_layout_panorama(
                 canvases.append(place_on_canvas(picture, camera))
     prediction = all_around(predict(network, canvases))
     evidence = Evidence(prediction, np.ones((CELL_ROWS, ALL_COLUMNS), bool), pictures)
-    room, contrast = best_room(evidence)
+    rooms, contrast = best_rooms(evidence)
     inside = np.exp(prediction.distance) * camera_height
     sky = SkyEvidence(float(np.median([one.blue for one in skies])), float(np.median([one.white for one in skies])))
     things = prediction.kinds[THING]
     place = np.array(origin, float)
-    return _outcome(evidence, room, contrast, sky, place, heading_rad, camera_height, (inside, things), None)
+    return _outcome(evidence, rooms, contrast, sky, place, heading_rad, camera_height, (inside, things), None)
 
 
 def _outcome(
     evidence: Evidence,
-    room: RectilinearRoom | None,
+    rooms: list[RectilinearRoom],
     contrast: float,
     sky: SkyEvidence,
     position: NDArray,
@@ -165,7 +165,11 @@ def _outcome(
     inside: tuple[NDArray, NDArray],
     camera: Camera | None,
 ) -> LayoutFit:
+    room = rooms[0] if rooms else None
     place = judge(evidence, room, contrast, sky)
+    if place.kind == "room" and place.confidence < BELIEVED:
+        room = rooms[-1]  # a supposed room has no corners that are not seen
+        place = replace(place, reason=room_reason(len(room.offsets), place.confidence))
     if place.kind == "room" and room is not None and not _HEIGHTS_M[0] <= (1 + room.ceiling) * unit <= _HEIGHTS_M[1]:
         place = Place(
             reason=f"Not sure of a room: it would be {(1 + room.ceiling) * unit:.1f} m high with the camera {unit:g} m "

@@ -68,6 +68,13 @@ _SIGN_BASE = -3.642
 right."""
 
 
+def room_reason(walls: int, sure: float) -> str:
+    """What is said of a room of so many walls."""
+    shape = "A room of four walls" if walls == 4 else f"A room with {walls} walls"
+    how = "put where the photo's lines are" if sure >= SURE else "but the photo hardly shows where they are"
+    return f"{shape}, {how}."
+
+
 def judge(evidence: Evidence, room: RectilinearRoom | None, contrast: float, sky: SkyEvidence) -> Place:
     """What the place is, how sure that is, and the reason in words."""
     signs, sure = np.zeros(len(SIGNS)), 0.0
@@ -85,10 +92,7 @@ def judge(evidence: Evidence, room: RectilinearRoom | None, contrast: float, sky
     by_name = dict(zip(SIGNS, signs, strict=True))
     shown = by_name["length"] > 0 and (by_name["found"] >= _EDGES_SHOWN or by_name["ended"] >= 1 / 3)
     if sure >= BELIEVED or (sure >= SUPPOSED and shown):
-        walls = len(room.offsets)
-        shape = "A room of four walls" if walls == 4 else f"A room with {walls} walls"
-        how = "put where the photo's lines are" if sure >= SURE else "but the photo hardly shows where they are"
-        return Place("room", round(sure, 4), f"{shape}, {how}.")
+        return Place("room", round(sure, 4), room_reason(len(room.offsets), sure))
     if by_name["ended"] < 0.3:
         why = "no wall is seen down to the floor or up to the ceiling, so nothing shows how far away it is"
     elif by_name["things"] > 0.45:

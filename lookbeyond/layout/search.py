@@ -44,14 +44,14 @@ def _best_heading(evidence: Evidence) -> tuple[float, float]:
     return float(grid[best]), contrast
 
 
-def best_room(evidence: Evidence) -> tuple[RectilinearRoom | None, float]:
-    """The room that costs least, and how far the lines agree on its walls' direction."""
+def best_rooms(evidence: Evidence) -> tuple[list[RectilinearRoom], float]:
+    """The room that costs least and the best box, if that is another one; how far the lines agree on the walls'
+    direction."""
     heading, contrast = _best_heading(evidence)
     evidence.set_heading(heading)
     prediction = evidence.prediction
     ceiling = float(np.clip(math.exp(prediction.ceiling), *CEILING_RANGE))
-    best: RectilinearRoom | None = None
-    least = math.inf
+    found: list[tuple[float, RectilinearRoom]] = []
     box = _box_of_columns(evidence, heading, ceiling)
     polygon = polygon_of_columns(evidence, heading, ceiling)
     if box is not None and polygon is not None:
@@ -65,10 +65,9 @@ def best_room(evidence: Evidence) -> tuple[RectilinearRoom | None, float]:
         if len(room.offsets) > 4:
             simple = _simplified(evidence, room)
             room = _settled(evidence, simple) if simple is not room else room
-        cost = evidence.cost(room) + _CORNER_COST * (len(room.offsets) - 4)
-        if cost < least:
-            best, least = room, cost
-    return best, contrast
+        found.append((evidence.cost(room) + _CORNER_COST * (len(room.offsets) - 4), room))
+    found.sort(key=lambda each: each[0])
+    return [room for number, (_, room) in enumerate(found) if number == 0 or len(room.offsets) == 4], contrast
 
 
 def _box_of_columns(evidence: Evidence, heading: float, ceiling: float) -> RectilinearRoom | None:

@@ -9,6 +9,7 @@ import torch
 
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.layout import RoomLayout
+from lookbeyond.geometry.panorama import Place
 from lookbeyond.geometry.projection import equirectangular_directions
 from lookbeyond.layout import fit
 from lookbeyond.layout.canvas import (
@@ -125,6 +126,17 @@ def test_a_photo_and_a_network_that_is_a_little_wrong_give_the_room(room):
     seen = np.abs(np.log(found.layout.cast((0, 0, 0), rays)[0] / room.cast((0, 0, 0), rays)[0]))
     assert np.mean(seen) < 0.02
     assert apart(found.layout, room) < 0.06
+
+
+@pytest.mark.parametrize("sure, walls", [(0.05, 4), (0.5, 6)])
+def test_a_room_that_is_only_supposed_has_four_walls(monkeypatch, sure, walls):
+    """Corners that the photo hardly shows would be steps in walls that nobody saw."""
+    camera = camera_at(0.4)
+    monkeypatch.setattr(fit, "judge", lambda *_: Place("room", sure, "Because."))
+    found = fit_layout(photo_of(L_SHAPE, camera), camera, HEIGHT, Knowing(L_SHAPE, [0.4]))
+    assert found.layout is not None and len(found.layout.corners) == walls
+    assert found.layout.confidence == found.place.confidence == sure
+    assert ("four walls" in found.place.reason) == (walls == 4)
 
 
 def test_the_heading_is_the_lines_own_not_the_networks():
