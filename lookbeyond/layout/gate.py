@@ -21,6 +21,10 @@ the floor or up to the ceiling: 17 of 18 real photos looked better in the room t
 what is painted around them. The one that did not was the least sure, with 0.006."""
 _EDGES_SHOWN = 0.2
 """Share of a supposed room's visible edges on which there is a line; or a third of its columns show where it ends."""
+_THINGS_SHOWN, _THINGS_APART, _THINGS_SURE = (0.05, 0.3), 0.2, 0.09
+"""Share of things from which on a photo shows more than a bare wall, and up to which it is no close-up; with walls this
+near to the network's, and this sure, a room is drawn around it, too: to the eye, walls around a wall and what stands
+before it are better than fog."""
 _SKY_ALONE, _SKY_WITH_NETWORK = 0.6, 0.2
 """Evidence of blue sky from which a place is open by itself, and when the network thinks so, too."""
 _WHITE_ALONE, _WHITE_WITH_NETWORK = 0.7, 0.1
@@ -91,7 +95,8 @@ def judge(evidence: Evidence, room: RectilinearRoom | None, contrast: float, sky
         return Place("neither", 0.0, why)
     by_name = dict(zip(SIGNS, signs, strict=True))
     shown = by_name["length"] > 0 and (by_name["found"] >= _EDGES_SHOWN or by_name["ended"] >= 1 / 3)
-    if sure >= BELIEVED or (sure >= SUPPOSED and shown):
+    furnished = _THINGS_SHOWN[0] <= by_name["things"] <= _THINGS_SHOWN[1] and by_name["apart"] <= _THINGS_APART
+    if sure >= BELIEVED or (sure >= SUPPOSED and shown) or (sure >= _THINGS_SURE and furnished):
         return Place("room", round(sure, 4), room_reason(len(room.offsets), sure))
     if by_name["ended"] < 0.3:
         why = "no wall is seen down to the floor or up to the ceiling, so nothing shows how far away it is"

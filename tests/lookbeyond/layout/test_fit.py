@@ -11,7 +11,7 @@ from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.layout import RoomLayout
 from lookbeyond.geometry.panorama import Place
 from lookbeyond.geometry.projection import equirectangular_directions
-from lookbeyond.layout import fit
+from lookbeyond.layout import fit, gate
 from lookbeyond.layout.canvas import (
     ALL_COLUMNS,
     CELL_COLUMNS,
@@ -23,7 +23,7 @@ from lookbeyond.layout.canvas import (
 )
 from lookbeyond.layout.evidence import Evidence
 from lookbeyond.layout.fit import fit_layout, fit_layout_panorama
-from lookbeyond.layout.gate import SURE
+from lookbeyond.layout.gate import SIGNS, SURE
 from lookbeyond.layout.prediction import numbers
 from lookbeyond.layout.rectilinear import AZIMUTHS
 from lookbeyond.layout.search import polygon_of_columns
@@ -137,6 +137,19 @@ def test_a_room_that_is_only_supposed_has_four_walls(monkeypatch, sure, walls):
     assert found.layout is not None and len(found.layout.corners) == walls
     assert found.layout.confidence == found.place.confidence == sure
     assert ("four walls" in found.place.reason) == (walls == 4)
+
+
+@pytest.mark.parametrize("things, kind", [(0.02, "neither"), (0.1, "room"), (0.5, "neither")])
+def test_without_edges_a_room_is_supposed_around_what_stands_before_a_wall(monkeypatch, things, kind):
+    """Not around a bare wall, and not around a close-up."""
+    camera = camera_at(0.4)
+    weights = dict(zip(SIGNS, gate._SIGN_WEIGHTS, strict=True))
+    signs = dict.fromkeys(SIGNS, 0.0) | {"things": things, "apart": 0.1}
+    others = gate._SIGN_BASE + sum(weights[name] * value for name, value in signs.items())
+    signs["contrast"] = (math.log(0.1 / 0.9) - others) / weights["contrast"]  # it is right once in ten times
+    monkeypatch.setattr(gate, "signs_of", lambda *_: np.array(list(signs.values())))
+    found = fit_layout(photo_of(BOX, camera), camera, HEIGHT, Knowing(BOX, [0.4]))
+    assert found.place.kind == kind and found.place.confidence == pytest.approx(0.1)
 
 
 def test_the_heading_is_the_lines_own_not_the_networks():
