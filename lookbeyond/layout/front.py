@@ -4,6 +4,7 @@ How far a wide thing would go on nobody knows: drawn down to the floor, a table 
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -17,7 +18,11 @@ from .surfaces import SeenFaces
 
 LEAST_RUN, WIDEST_RUN = 0.02, 0.12
 """Share of the lower border that a thing must take up to go on, and may take up."""
-LEAST_HEIGHT_M = 0.15
+THINNEST_LEG, WIDEST_LEG = 0.006, 0.04
+"""The same of what is seen against a wall, without a distance of its own."""
+LEG_LEVELS, LEG_SHARE = 40, 0.6
+"""Of 255, by which that differs from the wall beside it; and as a share of what differs most: shadows do less."""
+LEAST_HEIGHT_M, LEAST_LEG_M = 0.15, 0.04
 """Above the floor, where the border cuts it, in units of a room whose camera stands at 1.6 m; lower ones end there."""
 STEEPEST_RAD = math.radians(-70)
 """Borders that look farther down than this are not carried on."""
@@ -109,18 +114,18 @@ def find_fronts(seen: SeenFaces, layout: RoomLayout, measured: NDArray[np.float3
     azimuth, elevation, strip = border
     photo, width = seen.picture.pixels, seen.face.shape[1]
     camera_height = float(seen.picture.position[2] - layout.floor_z)
-    cut = seen.standing[strip].mean(0) > 0.5
-    cut = cv2.morphologyEx(cut.astype(np.uint8)[None], cv2.MORPH_CLOSE, np.ones((1, 9), np.uint8))[0] > 0
+    standing = seen.standing[strip].mean(0) > 0.5
+    standing = cv2.morphologyEx(standing.astype(np.uint8)[None], cv2.MORPH_CLOSE, np.ones((1, 9), np.uint8))[0] > 0
     along = measured[strip].mean(0) * np.cos(elevation)
     colour = photo[strip].astype(np.float32).mean(0)
     wall, _ = layout.cast(seen.picture.position, np.stack([np.cos(azimuth), np.sin(azimuth), 0 * azimuth], -1))
     *_, normals = layout.walls()
     fronts = []
-    for first, last in runs(cut):
-        own = slice(first, last)
+    posts = [slice(*run) for run in runs(standing) if LEAST_RUN <= (run[1] - run[0]) / width <= WIDEST_RUN]
+    for own in posts + [own for own in _legs(seen, layout, strip, colour) if not standing[own].any()]:
         floor_reach = camera_height / np.tan(-elevation[own])
         above = camera_height * (1 - np.median(along[own] / floor_reach))
-        if not LEAST_RUN * width <= last - first <= WIDEST_RUN * width or above < LEAST_HEIGHT_M * unit:
+        if above < (LEAST_HEIGHT_M if standing[own].any() else LEAST_LEG_M) * unit:
             continue
         # along the wall that it faces most: furniture stands straight in a room
         level = np.stack([np.cos(azimuth[own]), np.sin(azimuth[own])], -1)
@@ -134,6 +139,22 @@ def find_fronts(seen: SeenFaces, layout: RoomLayout, measured: NDArray[np.float3
             Front(azimuth[own][order], elevation[own][order], reach[order], colour[own][order], camera_height)
         )
     return fronts
+
+
+def _legs(seen: SeenFaces, layout: RoomLayout, strip: slice, colour: NDArray[np.float32]) -> Iterator[slice]:
+    """Columns of what is thin, before a wall. colour: [n, 3] of the border."""
+    before_wall = seen.face[strip][-1] < layout.floor_face
+    thing = before_wall & ((~seen.clean & seen.picture.shown)[strip].mean(0) > 0.5)
+    bare = before_wall & seen.clean[strip].all(0)
+    apart = np.abs(colour - np.median(colour[bare], 0)).max(1) if bare.any() else np.zeros(len(colour))
+    for first, last in runs(thing):
+        within = [(first, last)]
+        if last - first > WIDEST_LEG * len(colour):  # several, and the shadows between them
+            limit = max(LEG_LEVELS, LEG_SHARE * float(np.quantile(apart[first:last], 0.95)))
+            within = [(first + left, first + right) for left, right in runs(apart[first:last] > limit)]
+        for left, right in within:
+            if THINNEST_LEG <= (right - left) / len(colour) <= WIDEST_LEG:
+                yield slice(left, right)
 
 
 def draw_fronts(

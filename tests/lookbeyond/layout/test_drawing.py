@@ -379,6 +379,31 @@ def test_a_post_that_the_lower_border_cuts_stands_on_the_floor():
     assert np.abs(points[shaded][:, 2] + 1.6).max() < 0.05 and points[shaded][:, 0].min() > 0.8
 
 
+def test_legs_before_a_wall_go_on_to_its_foot_and_their_shadow_does_not():
+    """Seen against the wall, they have no distance of their own; a shadow joins two of them at the border."""
+    room, *_ = box_world()
+    camera = placed_camera(320, 240, math.radians(70), pitch_rad=math.radians(12), position=tuple(ORIGIN))
+    to_wall, face = room.cast(ORIGIN, camera.rays())
+    pixels, things = picture_of(room, camera.rays()), np.zeros(face.shape, bool)
+    assert (face[-1, 60:260] < room.floor_face).all()
+    for first, last, colour in ((100, 106, (150, 90, 40)), (180, 220, (180, 170, 150))):
+        pixels[150:, first:last], things[150:, first:last] = colour, True
+    for first in (182, 212):
+        pixels[150:, first : first + 6] = 150, 90, 40
+    seen = SeenFaces(PhotoPicture(pixels, camera), face, ~things, np.zeros_like(things))
+    fronts = find_fronts(seen, room, to_wall.astype(np.float32), 1.0)
+    assert [len(front.azimuth_rad) for front in fronts] == [6, 6, 6]
+    for front in fronts:
+        reach = np.stack([np.cos(front.azimuth_rad), np.sin(front.azimuth_rad)], -1) * front.reach_m[:, None]
+        wall, _ = room.cast(ORIGIN, np.pad(reach / front.reach_m[:, None], [(0, 0), (0, 1)]))
+        np.testing.assert_allclose(front.reach_m, 0.98 * wall, rtol=1e-3)
+    colour, distance = np.full((512, 1024, 3), WALL, np.uint8), map_faces(room, ORIGIN, 1024, 0.0).distance.copy()
+    draw_fronts(fronts, 0.0, colour, distance, 1.0)
+    drawn = lab(colour)[..., 1] > lab(np.uint8([[WALL]]))[0, 0, 1] + 8
+    points = (ORIGIN + equirectangular_directions(1024, 512) * distance[..., None])[drawn]
+    assert drawn.sum() > 100 and points[:, 2].min() < -1.5 and points[:, 2].max() < 0
+
+
 def looking_down() -> tuple[RoomLayout, PhotoPicture]:
     """A photo whose lower border lies on the floor."""
     room, *_ = box_world()
