@@ -20,7 +20,7 @@ from ..service.unfinished import job_task
 from ..session import session
 from ..tasks import JobError, Succeeded, Task
 from ..undo import undoable
-from .cards import CardsError, has_cards, place_cards
+from .cards import CardsError, place_cards
 from .cut import painted_cuts
 from .info import read_world_info
 from .variants import add_variant, show_world
@@ -128,13 +128,11 @@ def apply_world(
 
 def _placed_cards(scene: bpy.types.Scene, folder: Path) -> str:
     """Put the cards of what was cut out into the scene; a sentence about them."""
-    if not has_cards(folder):
-        return ""
     try:
         cards = place_cards(scene, folder)
     except (CardsError, RuntimeError) as error:
         return f"{error} "
-    return f"{len(cards)} cards of what was cut out stand in the scene. "
+    return f"{len(cards)} cards of what was cut out stand in the scene. " if cards else ""
 
 
 def prompt_of(settings: bpy.types.PropertyGroup) -> str:

@@ -12,6 +12,7 @@ from ..json_files import read_json
 from ..kit import CARDS_FILE, MAX_CUTS
 from ..made import made_objects, remember_made
 from ..marks import mark_of, set_marks
+from .lineage import former_worlds
 from .materials import add_node, find_material, new_material
 
 MAKER = "card"
@@ -35,13 +36,14 @@ class CardPlace:
     """Where its front looks: counter-clockwise from +X, seen from above."""
 
 
-def has_cards(folder: Path) -> bool:
-    """Whether things were cut out of the photo of a world."""
-    return (folder / CARDS_FILE).is_file()
+def cards_folder(folder: Path) -> Path | None:
+    """The folder that holds the cards of a world: its own, or that of the world that it was changed from. None where
+    nothing was cut out of the photo."""
+    return next((each for each in (folder, *former_worlds(folder)) if (each / CARDS_FILE).is_file()), None)
 
 
 def read_cards(folder: Path) -> list[CardPlace]:
-    """The cards of the world in a folder. Raises `CardsError`."""
+    """The cards in a folder. Raises `CardsError`."""
     try:
         entries = read_json(folder / CARDS_FILE)["cards"][:MAX_CUTS]
         return [_place(folder, entry) for entry in entries]
@@ -65,8 +67,8 @@ def _place(folder: Path, entry: dict) -> CardPlace:
 def place_cards(scene: bpy.types.Scene, folder: Path) -> list[bpy.types.Object]:
     """Put the cards of a world into the scene: those that are there already go back to their places."""
     unit_m = metres_per_unit(scene)
-    cards = []
-    for place in read_cards(folder):
+    cards, source = [], cards_folder(folder)
+    for place in read_cards(source) if source is not None else ():
         key = str(place.picture)
         card = next((each for each in find_cards(scene) if mark_of(each, "picture") == key), None)
         if card is None:

@@ -312,7 +312,7 @@ class AddCards(OnWorld, bpy.types.Operator):
     def reason(cls, context):
         if reason := super().reason(context):
             return reason
-        has_cards = cards.has_cards(absolute(context.scene.look_beyond.world_folder))
+        has_cards = cards.cards_folder(absolute(context.scene.look_beyond.world_folder)) is not None
         return "" if has_cards else "Nothing was cut out of this world's photo"
 
     def execute(self, context):

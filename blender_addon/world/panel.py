@@ -12,7 +12,7 @@ from ..service import price_watch
 from ..service.presets import takes_prompt
 from ..service.prices import size_text, time_text
 from ..session import session
-from .cards import has_cards
+from .cards import cards_folder
 from .door_operators import draw_doors
 from .light import NO_LIGHT, lacks_light
 from .nodes import panorama_node, shows_world
@@ -127,7 +127,7 @@ def draw_view(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         icon = "HIDE_OFF" if context.scene.look_beyond.show_plate else "HIDE_ON"
         row.prop(context.scene.look_beyond, "show_plate", text="", icon=icon)
     folder = context.scene.look_beyond.world_folder
-    if folder and has_cards(absolute(folder)):
+    if folder and cards_folder(absolute(folder)) is not None:
         layout.operator("lookbeyond.add_cards", icon="IMAGE_PLANE")
     if bpy.app.version >= (5, 3, 0):
         layout.operator("lookbeyond.add_splats", icon="POINTCLOUD_DATA")

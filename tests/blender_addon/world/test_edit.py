@@ -190,3 +190,20 @@ def test_the_worlds_light_is_changed_with_it(part, world, service):
     paint(part, world)
     bpy.ops.lookbeyond.remove_spot()
     assert service.requests[-1].light and "panorama.exr" in service.uploads
+
+
+def test_cards_of_the_former_world_are_those_of_the_changed_one(part, world, service, sent):
+    settings = world.look_beyond
+    former = Path(settings.world_folder)
+    (former / "cards").mkdir()
+    shutil.copy(former / "panorama.png", former / "cards/1.png")
+    card = {"file": "cards/1.png", "base": [2, 0.5, 0], "width_m": 0.8, "height_m": 1.6, "heading_rad": 0, "sure": True}
+    (former / "cards.json").write_text(json.dumps({"version": 1, "cards": [card]}))
+    assert bpy.ops.lookbeyond.add_cards() == {"FINISHED"}
+    paint(part, world)
+    assert bpy.ops.lookbeyond.remove_spot() == {"FINISHED"}
+    assert Path(settings.world_folder) != former
+    (placed,) = part("world.cards").find_cards(world)
+    placed.location.x = 9
+    assert bpy.ops.lookbeyond.add_cards() == {"FINISHED"}  # it goes back, and is not doubled
+    assert part("world.cards").find_cards(world) == [placed] and placed.location.x == pytest.approx(2)
