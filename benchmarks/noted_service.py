@@ -3,13 +3,15 @@
 A module of its own, so that the service holds no more than any other and its memory can be judged.
 """
 
+import secrets
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from inference_service.store.store import Store
-from inference_service.work import perform
+from inference_service.work.perform import perform_unit
 from inference_service.work.unit import Unit
+from inference_service.workers import unit_run
 from inference_service.workers.worker import main as work
 from tests.support.double import DoublePipeline, describe_double, serve_double
 
@@ -43,17 +45,20 @@ def worker(arguments: Sequence[str]) -> None:
     """The worker's process."""
     folder = Path(arguments[arguments.index("--store") + 1])
     journal = units_file(folder).open("a", buffering=1)  # a line is with the system as soon as it is written
-    run_unit, commit = perform.run_unit, Store.commit
+    attempt, commit_unit = "", Store.commit
 
-    def begin(unit: Unit, store: Store, output: Path, *others) -> None:
-        journal.write(f"begun {unit.identity} {output.name}\n")
-        run_unit(unit, store, output, *others)
+    def perform(unit: Unit, store: Store, *others) -> None:
+        nonlocal attempt
+        attempt = secrets.token_hex(8)
+        if not store.has_whole_unit(unit.identity):
+            journal.write(f"begun {unit.identity} {attempt}\n")
+        perform_unit(unit, store, *others)
 
-    def finish(store: Store, output: Path, identity: str, *others) -> None:
-        commit(store, output, identity, *others)
-        journal.write(f"made {identity} {output.name}\n")
+    def commit(store: Store, output: Path, identity: str, *others) -> None:
+        commit_unit(store, output, identity, *others)
+        journal.write(f"made {identity} {attempt}\n")
 
-    perform.run_unit, Store.commit = begin, finish
+    unit_run.perform_unit, Store.commit = perform, commit
     work(arguments, load=lambda *_: DoublePipeline(folder), describe_devices=describe_double)
 
 
