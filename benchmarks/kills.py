@@ -150,9 +150,9 @@ class Scene:
         return psutil.Process(self.service.pid).memory_info().rss / 1e6
 
     def _signs_of_work(self) -> int:
-        # of the worker: what a client fetches of finished work says nothing about a worker that only starts
         noted = units_file(self.folder / "store")
-        return noted.stat().st_size if noted.exists() else 0
+        files = sum(1 for number in range(self.jobs) for _ in (self.folder / f"shot{self.first + number}").glob("*/*"))
+        return files + (noted.stat().st_size if noted.exists() else 0)
 
     def _client(self) -> subprocess.Popen:
         arguments = [str(value) for value in (self.folder, self.first, self.jobs, self.frames)]
