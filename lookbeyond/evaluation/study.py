@@ -1,7 +1,7 @@
 """The paper's experiments, and checks that it leaves out, in one command.
 
     lookbeyond study --out report --quick      minutes: every experiment, on few rooms and small frames
-    lookbeyond study --out report              hours on a processor
+    lookbeyond study --out report              two to three hours on a processor
     lookbeyond study --out report --full       for a GPU
 
 Writes index.html (one file, readable on a phone), report.md with its plots, and study.json. What is done is kept below
@@ -290,7 +290,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     options.size_name = "quick" if options.quick else "full" if options.full else "default"
     rooms, options.frames, options.size = {
         "quick": (5, 9, (192, 128)),
-        "default": (16, 24, (384, 256)),
+        "default": (8, 24, (384, 256)),
         "full": (64, 48, (576, 384)),
     }[options.size_name]
     options.rooms = rooms if options.rooms is None else options.rooms
