@@ -180,9 +180,10 @@ def _texture(face: Face, light: FaceLight, pattern: NDArray, grain: _Grain, dres
     if face.kind == "wall":
         unseen = 1 - cv2.resize(light.seen, (columns, rows), interpolation=cv2.INTER_LINEAR)
         board, softness_m = _board_colour(colour, unseen), 1.5 * max(grain.texel_m, grain.pixel_m)
+        bare = colour.mean(-1, keepdims=True)
         _draw_skirting(colour, unseen, board, bottom, softness_m)
         for thing in find_things(face, light, grain.coarse_m) if dressed else ():
-            draw_thing(colour, thing, grain.texel_m, softness_m, board)
+            draw_thing(colour, bare, thing, grain.texel_m, softness_m, board)
     return np.clip(colour * 255 + 0.5, 0, 255).astype(np.uint8)
 
 

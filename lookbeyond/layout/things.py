@@ -110,15 +110,17 @@ def _overlap(one: Thing, other: Thing) -> bool:
     return not (apart or one.bottom_m < other.top_m or other.bottom_m < one.top_m)
 
 
-def draw_thing(colour: NDArray[np.float32], thing: Thing, texel_m: float, softness_m: float, frame: NDArray) -> None:
+def draw_thing(
+    colour: NDArray[np.float32], light: NDArray, thing: Thing, texel_m: float, softness_m: float, frame: NDArray
+) -> None:
     """Draw a thing into a wall's texture [rows, columns, 3], 0..1, in place.
 
-    softness_m: how wide its edges are; frame: colour [3] of its frame.
+    light: [rows, columns, 1], how light the bare wall is; softness_m: how wide the thing's edges are; frame: colour [3]
+    of its frame.
     """
     rows, columns = colour.shape[:2]
     y, x = (np.arange(rows) + 0.5)[:, None] * texel_m, (np.arange(columns) + 0.5)[None] * texel_m
     left, right, top, bottom = thing.left_m, thing.right_m, thing.top_m, thing.bottom_m
-    light = colour.mean(-1, keepdims=True)
     light = light / max(float(light.mean()), 1e-3)  # how the wall's light varies, so that the thing hangs in it
 
     def fill(x0, x1, y0, y1, what) -> None:

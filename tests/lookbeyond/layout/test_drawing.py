@@ -12,7 +12,7 @@ from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.layout import RoomLayout, box_layout
 from lookbeyond.geometry.panorama import Panorama, Place
 from lookbeyond.geometry.projection import equirectangular_directions, extract_perspective
-from lookbeyond.layout import world
+from lookbeyond.layout import draw, world
 from lookbeyond.layout.cut import cut_edges, extend_cut
 from lookbeyond.layout.draw import draw_room
 from lookbeyond.layout.faces import faces_of
@@ -170,6 +170,24 @@ def test_dark_blobs_to_the_floor_are_doors_and_bright_ones_windows():
     beside = nothing.copy()
     beside[:, 94:] = True  # 16 cm from the bright blob
     assert [thing.kind for thing in find_things(face, replace(light, in_photo=beside), 0.04)] == ["door"]
+
+
+def test_a_door_hides_the_skirting_behind_it():
+    face = faces_of(box_layout((0, 0), (6.0, 4.0), 0.0, -1.6, 1.1))[0]
+    shape = face.shape(0.04)
+    smooth = np.full((*shape, 3), (60, 0, 5), np.float32)
+    believed = smooth.copy()
+    believed[20:, 15:38, 0] = 30
+    nothing = np.zeros(shape, bool)
+    light = FaceLight(smooth, believed, smooth, ~nothing, nothing.astype(np.float32), in_photo=nothing)
+    pattern = np.zeros((shape[0] * 4, shape[1] * 4, 3), np.float32)
+    texture = draw._texture(face, light, pattern, draw._Grain(0.01, 0.04, 0.004), True).astype(int)
+    middle = round(26.5 * 4)
+    foot, above = texture[-5:-2, middle], texture[-16:-12, middle]
+    assert above.mean() < 90 and np.abs(foot.mean(0) - above.mean(0)).max() < 8
+    frame = texture[:, middle - 48 : middle - 40].mean(-1)
+    assert frame[-5:-2].max() < frame[-60:-40].max() + 2
+    assert texture[-5:-2, middle + 200].mean() > texture[-16:-12, middle + 200].mean() + 15  # beside it there is one
 
 
 def test_what_no_photo_of_a_place_shows_is_drawn_around_all_of_them():
