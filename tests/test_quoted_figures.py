@@ -15,6 +15,7 @@ from benchmarks.kept_tables import keep_rows, keep_table
 
 ROOT = Path(__file__).parents[1]
 CARD, README, STATUS = "lookbeyond/presets/builtin/README.md", "README.md", "docs/status.md"
+BENCH = "docs/research/bench.md"
 ROOMS, REAL, MOVES = "bench_rooms.json", "bench_real.json", "moves.json"
 
 
@@ -80,6 +81,15 @@ QUOTES = [
     bench(STATUS, r"the jump across it is (\S+) times", "jump across the photo's border", "ours"),
     bench(STATUS, r"\*\*Walls\*\* are (\S+) off where", "walls, seen AbsRel", "ours"),
     bench(STATUS, r"where the photo shows them and (\S+) where it does not", "walls, hidden AbsRel", "ours"),
+    *(
+        Quote(
+            BENCH,
+            rf"{worlds} (\S+) of (\S+)(?: openings were found)?, (\S+) m off",
+            "doors.json",
+            tuple(f"settings/doors/{kind}/{key}" for key in ("openings_found", "pairs", "off_m_at_most")),
+        )
+        for worlds, kind in (("Between true panoramas", "exact"), ("between worlds of photos", "photos"))
+    ),
     Quote(STATUS, r"(\S+) % of those planned hit nothing", MOVES, ("tables/moves/all planned/2",)),
 ]
 
