@@ -82,7 +82,7 @@ def tables(cases: list[Case]) -> dict[str, list[list[str]]]:
     kinds = [*dict.fromkeys(case.kind for case in cases), "all"]
     usual = ["found in", "median error", "90 % below", "within the stated ±", "within twice that"]
     angles = [["", *usual, "of all photos: median error", "within 3°"]]
-    for title, found in (("field of view known", known), ("unknown", unknown)):
+    for title, found in (("field of view known", known), ("field of view unknown", unknown)):
         for kind in kinds:
             chosen = [(case, one) for case, one in zip(cases, found, strict=True) if kind in ("all", case.kind)]
             for name, index in (("pitch", 1), ("roll", 2)):

@@ -16,7 +16,7 @@ from benchmarks.kept_tables import keep_rows, keep_table
 ROOT = Path(__file__).parents[1]
 CARD, README, STATUS = "lookbeyond/presets/builtin/README.md", "README.md", "docs/status.md"
 BENCH = "docs/research/bench.md"
-ROOMS, REAL, MOVES = "bench_rooms.json", "bench_real.json", "moves.json"
+ROOMS, REAL, MOVES, CAMERA = "bench_rooms.json", "bench_real.json", "moves.json", "camera_from_lines.json"
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,25 @@ QUOTES = [
     ),
     bench(README, r"as beside it; as painted \| (\S+); (\S+) \|", "jump across the photo's border", *COLOURED[:2]),
     bench(README, r"AbsRel; as painted \| (\S+); (\S+) \|", "hidden AbsRel, one sample", *COLOURED[:2]),
+    *(
+        Quote(
+            README,
+            rf"field of view {known}.* \| (\S+)°, (\S+) %; (\S+)°, (\S+) % \|",
+            CAMERA,
+            tuple(
+                f"tables/angles/field of view {known}, all: {angle}/{column}"
+                for angle in ("pitch", "roll")
+                for column in (6, 7)
+            ),
+        )
+        for known in ("known", "unknown")
+    ),
+    Quote(
+        README,
+        r"determine it \((\S+) of 64\): median error \| (\S+) %",
+        CAMERA,
+        ("tables/fields of view/all/1", "tables/fields of view/all/2"),
+    ),
     Quote(README, r"compared with the photo \| (\S+) dB", "demo.json", ("figures/preview_psnr_db",)),
     card("colour that nobody saw, PSNR", "hidden PSNR, one sample", *COLOURED),
     card("the same, Fréchet excess", "hidden Fréchet excess", *COLOURED),
