@@ -1,6 +1,6 @@
 """How well pitch, roll and field of view are found from a photo's lines.
 
-    python benchmarks/camera_from_lines.py --panoramas FOLDER
+    python benchmarks/camera_from_lines.py --panoramas FOLDER [--json docs/research/camera_from_lines.json]
 
 Sixty-four photos, held at up to 15 degrees of pitch and roll and 60 to 100 degrees wide: half cut from the two indoor
 panoramas that Blender brings (`interior.exr`, `studio.exr`; FOLDER is Blender's datafiles/studiolights/world), half
@@ -10,6 +10,7 @@ as from EXIF, and not.
 
 import argparse
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +18,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.kept_tables import keep_table
 from lookbeyond.data.panoramas import read_picture
 from lookbeyond.data.rooms import HELD_OUT_SEED, Rooms, render_panoramas, render_views
+from lookbeyond.evaluation.table import rows_as_markdown
 from lookbeyond.geometry.cameras import Camera, heading_pitch_roll, placed_camera
 from lookbeyond.geometry.projection import extract_perspective
 from lookbeyond.layout.camera import FROM_LINES, CameraFromPhoto, Estimate, camera_from_photo
@@ -70,50 +75,64 @@ def _drawn_camera(rng: np.random.Generator, width: int, heading_rad: float) -> C
     return placed_camera(width, width * 3 // 4, fov, heading_rad=heading_rad, pitch_rad=pitch, roll_rad=roll)
 
 
-def report(cases: list[Case]) -> None:
+def tables(cases: list[Case]) -> dict[str, list[list[str]]]:
+    """How well angles and fields of view are found, by name; heads first."""
     known = [camera_from_photo(case.photo, case.camera.fov_x) for case in cases]
     unknown = [camera_from_photo(case.photo) for case in cases]
     kinds = [*dict.fromkeys(case.kind for case in cases), "all"]
-    for title, found in (("field of view known", known), ("field of view not known", unknown)):
-        print(title)
+    usual = ["found in", "median error", "90 % below", "within the stated ±", "within twice that"]
+    angles = [["", *usual, "of all photos: median error", "within 3°"]]
+    for title, found in (("field of view known", known), ("field of view unknown", unknown)):
         for kind in kinds:
             chosen = [(case, one) for case, one in zip(cases, found, strict=True) if kind in ("all", case.kind)]
             for name, index in (("pitch", 1), ("roll", 2)):
                 truth = [heading_pitch_roll(case.camera)[index] for case, _ in chosen]
-                _print_angle(f"{kind:9} {name:5}", [getattr(one, name) for _, one in chosen], np.array(truth))
-    print("field of view, where the lines tell it")
+                estimates = [getattr(one, name) for _, one in chosen]
+                angles.append([f"{title}, {kind}: {name}", *angle_cells(estimates, np.array(truth))])
+    fields = [["", *usual]]
     for kind in kinds:
-        _print_fov(kind, [(c, one) for c, one in zip(cases, unknown, strict=True) if kind in ("all", c.kind)])
+        chosen = [(case, one) for case, one in zip(cases, unknown, strict=True) if kind in ("all", case.kind)]
+        fields.append([kind, *fov_cells(chosen)])
+    return {"angles": angles, "fields of view": fields}
 
 
-def _print_angle(name: str, estimates: list[Estimate], truth: np.ndarray) -> None:
+def angle_cells(estimates: list[Estimate], truth: np.ndarray) -> list[str]:
+    """truth: radians."""
     error = np.degrees(np.abs([estimate.value_rad for estimate in estimates] - truth))
     found = np.array([estimate.source == FROM_LINES for estimate in estimates])
     unsure = np.degrees([estimate.uncertainty_rad for estimate in estimates if estimate.uncertainty_rad is not None])
-    print(
-        f"  {name} found in {found.sum():2} of {len(found)}: median error {np.median(error[found]):.2f}°, 90 % below "
-        f"{np.quantile(error[found], 0.9):.2f}°, within 3° {np.mean(error[found] <= 3):.0%}, within the stated ± "
-        f"{np.mean(error[found] <= unsure):.0%}, within twice that {np.mean(error[found] <= 2 * unsure):.0%}; "
-        f"of all photos: median {np.median(error):.2f}°, within 3° {np.mean(error <= 3):.0%}"
-    )
+    return [
+        f"{found.sum()} of {len(found)}",
+        f"{np.median(error[found]):.2f}°",
+        f"{np.quantile(error[found], 0.9):.2f}°",
+        f"{np.mean(error[found] <= unsure):.0%}",
+        f"{np.mean(error[found] <= 2 * unsure):.0%}",
+        f"{np.median(error):.2f}°",
+        f"{np.mean(error <= 3):.0%}",
+    ]
 
 
-def _print_fov(kind: str, chosen: list[tuple[Case, CameraFromPhoto]]) -> None:
+def fov_cells(chosen: list[tuple[Case, CameraFromPhoto]]) -> list[str]:
     wide = [(case, one) for case, one in chosen if one.fov_x.source == FROM_LINES]
     error = np.array([abs(one.fov_x.value_rad / case.camera.fov_x - 1) for case, one in wide])
     unsure = np.array([(one.fov_x.uncertainty_rad or 0) / case.camera.fov_x for case, one in wide])
-    print(
-        f"  {kind:9} found in {len(wide):2} of {len(chosen)}: median error {np.median(error):.1%}, 90 % below "
-        f"{np.quantile(error, 0.9):.1%}, within the stated ± {np.mean(error <= unsure):.0%}, "
-        f"within twice that {np.mean(error <= 2 * unsure):.0%}"
-    )
+    return [
+        f"{len(wide)} of {len(chosen)}",
+        f"{np.median(error):.1%}",
+        f"{np.quantile(error, 0.9):.1%}",
+        f"{np.mean(error <= unsure):.0%}",
+        f"{np.mean(error <= 2 * unsure):.0%}",
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--panoramas", type=Path, required=True, help="folder with interior.exr and studio.exr")
+    parser.add_argument("--json", type=Path, help="put the tables into this file")
     options = parser.parse_args()
-    report([*panorama_cases(options.panoramas), *room_cases()])
+    for name, rows in tables([*panorama_cases(options.panoramas), *room_cases()]).items():
+        print(rows_as_markdown(rows))
+        keep_table(options.json, name, rows)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Photos that are too dark, too bright, shaken or noisy: how much worse does their world become, and from where on?
 
-    python benchmarks/degraded.py [--rooms 0-7] [--width 512] [--as-is]
+    python benchmarks/degraded.py [--rooms 0-7] [--width 512] [--as-is] [--json docs/research/degraded.json]
 
 The photo of each held-out room is degraded in steps; its world is held to the room's truth, which for exposures is
 exposed alike. PSNR of the colour that nobody saw, weighted by area, and AbsRel of the distance that the photo shows,
 medians and means over rooms. Dark photos are painted in usual light and darkened again (`photo/exposure.py`), noisy
 ones are drawn from what is left without noise (`photo/grain.py`; the noise that is put around the photo again is left
-out here); `--as-is` leaves both out.
+out here); `--as-is` leaves both out, and degrades no photo where that is the same.
 """
 
 import argparse
@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.kept_tables import keep_rows
 from lookbeyond.evaluation.scenes import Scene, held_out_room
+from lookbeyond.evaluation.table import rows_as_markdown
 from lookbeyond.geometry.panorama import Panorama
 from lookbeyond.photo.exposure import exposed
 from lookbeyond.pipelines.scene import ScenePipeline
@@ -31,6 +33,7 @@ Degrade = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 STOPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 SHAKEN_PX = (2, 5, 10, 20)
 NOISE = (5, 10, 20, 40)
+HEAD = ["photo", "unseen colour, dB: median", "mean", "seen distance, AbsRel: median", "rooms found"]
 
 
 def shaken(photo: NDArray[np.uint8], length: int) -> NDArray[np.uint8]:
@@ -77,29 +80,30 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--as-is", action="store_true", help="dark photos as dark as they are, noise as it is")
     parser.add_argument("--only", default="", help="only what begins with this, such as noise")
+    parser.add_argument("--json", type=Path, help="put each row into the table of this file")
     options = parser.parse_args()
     first, _, last = options.rooms.partition("-")
     scenes = [held_out_room(number) for number in range(int(first), int(last or first) + 1)]
     pipeline = ScenePipeline.from_preset("builtin")
-    print(
-        "| photo | unseen colour, dB | mean | seen distance, AbsRel | rooms found |", "|---|---|---|---|---|", sep="\n"
-    )
+    print(rows_as_markdown([HEAD]), end="")
+    settings = {"rooms": len(scenes), "first_room": int(first), "width": options.width}
+    settings |= {"preset": pipeline.preset, "revision": pipeline.revision}
     for name, stops, degrade in steps():
-        if not name.startswith(options.only):
+        if not name.startswith(options.only) or (options.as_is and stops >= 0 and not name.startswith("noise")):
             continue
         psnr, error, rooms = [], [], 0
         for scene in scenes:
             photo = degrade(scene.photo)
-            settings = {"camera_height": scene.camera_height, "width": options.width, "seed": 1}
-            world = pipeline.build_world(photo, scene.camera, **settings)
+            given = {"camera_height": scene.camera_height, "width": options.width, "seed": 1}
+            world = pipeline.build_world(photo, scene.camera, **given)
             psnr.append(hidden_psnr(world, scene, stops))
             error.append(seen_error(world, scene))
             rooms += world.place.kind == "room"
-        print(
-            f"| {name} | {np.median(psnr):.2f} | {np.mean(psnr):.2f} | {np.median(error):.3f} "
-            f"| {rooms} of {len(scenes)} |",
-            flush=True,
-        )
+        title = f"{name}, taken as it is" if options.as_is else name
+        figures = [f"{np.median(psnr):.2f}", f"{np.mean(psnr):.2f}", f"{np.median(error):.3f}"]
+        row = [title, *figures, f"{rooms} of {len(scenes)}"]
+        print("| " + " | ".join(row) + " |", flush=True)
+        keep_rows(options.json, "degraded", [HEAD, row], **settings)
 
 
 if __name__ == "__main__":

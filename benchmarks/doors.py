@@ -1,6 +1,7 @@
 """Through the door: frames around the crossing from one world to another, on held-out pairs of rooms.
 
     python benchmarks/doors.py [--rooms 0-11] [--worlds exact|photos|frame] [--pictures FOLDER]
+                               [--json docs/research/doors.json]
 
 Two rooms are joined by a doorway (`tests.support.two_rooms`); a camera goes from one into the other, and what it
 truly sees is known. Three pairs of worlds are joined:
@@ -16,6 +17,7 @@ and of one world's frame against the other's; the first alone, the second alone,
 
 import argparse
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,9 +25,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.kept_tables import keep_rows
 from lookbeyond.data.rooms import HELD_OUT_SEED
 from lookbeyond.errors import InputError
 from lookbeyond.evaluation.metrics import psnr
+from lookbeyond.evaluation.table import rows_as_markdown
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.layout import box_layout
 from lookbeyond.geometry.opening import Opening
@@ -44,6 +50,26 @@ CROSSING_M = (1.0, 0.5, 0.25, 0.02, -0.02, -0.25, -0.5, -1.0)
 SEAM_M = 0.3
 """Frames so near to the opening are the seam."""
 LENS = math.radians(75)
+WANTED_DB = 26
+SAID = {
+    "exact": "true panoramas",
+    "photos": "two photos",
+    "frame": "a photo and a frame of its world",
+}
+HEAD = (
+    "worlds, frames",
+    "pairs",
+    "of the frame both show",
+    "joined, dB",
+    "worst pair",
+    "first alone",
+    "second alone",
+    "cross-fade",
+    "one against the other",
+    f"at least {WANTED_DB} dB",
+    "all that is shown",
+    "what both photos saw",
+)
 
 
 def camera_before(rooms: TwoRooms, away_m: float, size: tuple[int, int] = FRAME) -> Camera:
@@ -108,6 +134,18 @@ class Crossing:
     """Of what both photos saw, where worlds are made of photos."""
 
 
+@dataclass(frozen=True)
+class Pair:
+    """What became of two rooms."""
+
+    found: bool
+    """Whether the opening was found; otherwise it was given."""
+    off_m: float
+    """Of the opening's centre."""
+    crossings: Sequence[Crossing]
+    """None where the two worlds were not joined."""
+
+
 def judge_frame(
     rooms: TwoRooms, joined: Panorama, away_m: float, share: float
 ) -> tuple[Crossing | None, list[np.ndarray]]:
@@ -134,7 +172,7 @@ def _drawn(world: Panorama, camera: Camera) -> WarpedFrame:
     return next(iter(warp_frames(world.shrunk_for(camera), [camera])))
 
 
-def judge_rooms(number: int, kind: str, pipeline: ScenePipeline | None, pictures: Path | None) -> Sequence[Crossing]:
+def judge_rooms(number: int, kind: str, pipeline: ScenePipeline | None, pictures: Path | None) -> Pair:
     rooms = draw_two_rooms(HELD_OUT_SEED + number)
     first, second = exact_worlds(rooms) if pipeline is None else made_worlds(rooms, kind, pipeline)
     opening, found = opening_of(rooms, first, second)
@@ -143,7 +181,7 @@ def judge_rooms(number: int, kind: str, pipeline: ScenePipeline | None, pictures
         link, fit = linked(first, second, np.eye(4), opening)
     except InputError as error:
         print(f"rooms {number}: refused: {error}", flush=True)
-        return []
+        return Pair(found, off_m, [])
     joined = link.joined(first, second)
     crossings, rows = [], []
     for place, away in enumerate(CROSSING_M):
@@ -162,7 +200,7 @@ def judge_rooms(number: int, kind: str, pipeline: ScenePipeline | None, pictures
     if pictures:
         pictures.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.hstack(rows)).save(pictures / f"{kind}-{number}.png")
-    return crossings
+    return Pair(found, off_m, crossings)
 
 
 def main() -> None:
@@ -170,26 +208,50 @@ def main() -> None:
     parser.add_argument("--rooms", default="0-11", help="numbers of held-out pairs, first-last")
     parser.add_argument("--worlds", choices=("exact", "photos", "frame"), default="exact")
     parser.add_argument("--pictures", type=Path, help="truth, both joined, first and second into this folder")
+    parser.add_argument("--json", type=Path, help="put the rows into the table of this file")
     options = parser.parse_args()
     first, _, last = options.rooms.partition("-")
     pipeline = None if options.worlds == "exact" else ScenePipeline.from_preset("builtin")
     numbers = range(int(first), int(last or first) + 1)
-    judged = [judge_rooms(number, options.worlds, pipeline, options.pictures) for number in numbers]
-    print(f"{sum(map(bool, judged))} of {len(judged)} pairs joined; PSNR in dB, means over their frames")
-    print("| frames | of the frame both show | joined | least | first | second | cross-fade | one against the other |")
-    print("|---|---|---|---|---|---|---|---|")
-    for name, near in (("seam, up to 0.3 m", SEAM_M), ("up to 1 m", 2.0)):
-        some = [[each for each in pair if abs(each.away_m) <= near] for pair in judged]
-        rows = np.array([np.mean([_figures(each) for each in pair], 0) for pair in some if pair])
-        mean, least = rows.mean(0), min(float(row[1]) for row in rows)
-        print(
-            f"| {name} | {mean[0]:.0%} | {mean[1]:.1f} | {least:.1f} | {mean[2]:.1f} | {mean[3]:.1f} | {mean[4]:.1f} "
-            f"| {mean[5]:.1f} |"
-        )
-        share = np.mean([row[1] >= 26 for row in rows])
-        saw = rows[np.isfinite(rows[:, 7]), 7]
-        photographed = f", of what both photos saw {saw.mean():.1f} ({len(saw)} pairs)" if saw.size else ""
-        print(f"{share:.0%} of the pairs have at least 26 dB; of all that is shown {mean[6]:.1f} dB{photographed}")
+    pairs = [judge_rooms(number, options.worlds, pipeline, options.pictures) for number in numbers]
+    joined = [pair for pair in pairs if pair.crossings]
+    found_off_m = [pair.off_m for pair in pairs if pair.found]
+    about = {
+        "pairs": len(pairs),
+        "first_pair": int(first),
+        "joined": len(joined),
+        "openings_found": len(found_off_m),
+        "off_m_at_most": max(found_off_m, default=None),
+    }
+    if pipeline is not None:
+        about |= {"preset": pipeline.preset, "revision": pipeline.revision}
+    print(about)
+    if not joined:
+        sys.exit("nothing was joined")
+    rows = [
+        list(HEAD),
+        row(f"{SAID[options.worlds]}, up to {SEAM_M:g} m", joined, SEAM_M),
+        row(f"{SAID[options.worlds]}, up to 1 m", joined, 2.0),
+    ]
+    print(rows_as_markdown(rows))
+    keep_rows(options.json, "doors", rows, **{options.worlds: about})
+
+
+def row(title: str, pairs: Sequence[Pair], near_m: float) -> list[str]:
+    """Means over the pairs of the means over their frames that are so near to the opening."""
+    some = [[each for each in pair.crossings if abs(each.away_m) <= near_m] for pair in pairs]
+    figures = np.array([np.mean([_figures(each) for each in pair], 0) for pair in some if pair])
+    both, joined, first, second, fade, between, everywhere, _ = figures.mean(0)
+    saw = figures[np.isfinite(figures[:, 7]), 7]
+    return [
+        title,
+        str(len(figures)),
+        f"{both:.0%}",
+        *(f"{each:.1f}" for each in (joined, figures[:, 1].min(), first, second, fade, between)),
+        f"{np.mean(figures[:, 1] >= WANTED_DB):.0%}",
+        f"{everywhere:.1f}",
+        f"{saw.mean():.1f} ({len(saw)} pairs)" if saw.size else "–",
+    ]
 
 
 def _figures(each: Crossing) -> list[float]:

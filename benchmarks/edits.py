@@ -1,6 +1,7 @@
 """Furniture taken out of held-out rooms: is what shows then the room without it, and does the spot show?
 
     python benchmarks/edits.py [--rooms 34-63] [--given photo|sphere] [--pictures FOLDER]
+                               [--json docs/research/edits.json]
 
 Of every room the largest furnished spot that its photo shows is emptied: a piece of furniture together with all that
 touches it in the picture. The world is made as the product makes it: of the photo (768 pixels wide) and its camera
@@ -26,6 +27,7 @@ from scipy.sparse.csgraph import connected_components
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.kept_tables import keep_rows
 from inference_service.wire.requests import WORLD_FILES, ShotRequest
 from inference_service.work.requests import check_shot
 from inference_service.work.units.clip import ShootClip
@@ -39,6 +41,7 @@ from lookbeyond.errors import InputError
 from lookbeyond.evaluation.metrics import psnr
 from lookbeyond.evaluation.scenes import PATHS, Scene, held_out_room, to_bytes
 from lookbeyond.evaluation.straightness import jump_across
+from lookbeyond.evaluation.table import rows_as_markdown
 from lookbeyond.files import load_panorama, save_panorama
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.keyframes import plan_shot
@@ -57,6 +60,26 @@ BEYOND = 40
 """Pixels by which a spot that the photo's border cuts is painted over beside the photo."""
 SHARES = (0.002, 0.1)
 """Of the sphere, that the photo shows of a spot."""
+WANTED_DB, WANTED_JUMP = 24, 1.5
+SAID = {"photo": "world of a photo", "sphere": "world of a true 360° picture"}
+SPOT_HEAD = [
+    "",
+    "spots",
+    "PSNR inside, dB: median",
+    "mean",
+    "10 %",
+    f"at least {WANTED_DB} dB",
+    "furnished, median",
+    "without doors and windows behind: median",
+    "mean",
+    f"at least {WANTED_DB} dB",
+    "jump across the edge: median",
+    "mean",
+    "90 %",
+    f"at most {WANTED_JUMP}",
+    "truth, median",
+]
+SHOT_HEAD = ["", "shots of 48 frames", "frames that see the change", "made again", "shots of which some are kept"]
 
 
 @dataclass(frozen=True)
@@ -282,6 +305,7 @@ def main() -> None:
     parser.add_argument("--given", choices=("photo", "sphere"), default="photo")
     parser.add_argument("--pictures", type=Path, help="before, after and truth into this folder")
     parser.add_argument("--keep", type=Path, help="keep pictures and worlds in this folder, and take them from it")
+    parser.add_argument("--json", type=Path, help="put the rows into the tables of this file")
     options = parser.parse_args()
     first, _, last = options.rooms.partition("-")
     pipeline = ScenePipeline.from_preset("builtin")
@@ -319,30 +343,38 @@ def main() -> None:
             draw(options.pictures / f"{options.given}-{number}.png", case, mask, world.colour, after.colour)
     if not rows:
         sys.exit("nothing was removed")
-    figure, bare, jump, true, closed = np.array(rows).T
     print(f"{len(rows)} removed, {refused} refused, {skipped} rooms whose photo shows no such spot")
-    print("| inside | median | mean | 10 % | >= 24 dB | furnished, median |")
-    print("|---|---|---|---|---|---|")
-    print(
-        f"| PSNR, dB | {np.median(figure):.1f} | {figure.mean():.1f} | {np.quantile(figure, 0.1):.1f} "
-        f"| {(figure >= 24).mean():.0%} | {np.median(bare):.1f} |"
-    )
-    print(
-        f"without the doors and windows that stood behind: median {np.nanmedian(closed):.1f}, "
-        f"mean {np.nanmean(closed):.1f}, >= 24 dB {(closed >= 24).mean():.0%}"
-    )
+    settings = {"preset": pipeline.preset, "revision": pipeline.revision, "rooms": options.rooms, "refused": refused}
+    said = SAID[options.given]
+    by_path = [[f"{said}, {kind}", *shot_cells(shares[place :: len(PATHS)])] for place, kind in enumerate(PATHS)]
+    tables = {
+        "spots": [SPOT_HEAD, [said, *spot_cells(rows)]],
+        "shots": [SHOT_HEAD, *by_path, [f"{said}, all", *shot_cells(shares)]],
+    }
+    for name, table in tables.items():
+        print(rows_as_markdown(table))
+        keep_rows(options.json, name, table, **{options.given: settings})
+
+
+def spot_cells(rows: Sequence[tuple[float, ...]]) -> list[str]:
+    """Of the figures of some spots: PSNR, furnished, jump, the truth's, PSNR without what is open behind."""
+    figure, bare, jump, true, closed = np.array(rows).T
+    jump, true, closed = (each[np.isfinite(each)] for each in (jump, true, closed))
+    return [
+        str(len(rows)),
+        *(f"{each:.1f}" for each in (np.median(figure), figure.mean(), np.quantile(figure, 0.1))),
+        f"{(figure >= WANTED_DB).mean():.0%}",
+        *(f"{each:.1f}" for each in (np.median(bare), np.median(closed), closed.mean())),
+        f"{(closed >= WANTED_DB).mean():.0%}",
+        *(f"{each:.2f}" for each in (np.median(jump), jump.mean(), np.quantile(jump, 0.9))),
+        f"{(jump <= WANTED_JUMP).mean():.0%}",
+        f"{np.median(true):.2f}",
+    ]
+
+
+def shot_cells(shares: Sequence[tuple[float, float]]) -> list[str]:
     sees, again = np.array(shares).T
-    print(
-        f"{len(shares)} shots of 48 frames ({', '.join(PATHS)}): {sees.mean():.0%} of the frames see the change, "
-        f"{again.mean():.0%} are made again; in {(again < 1).mean():.0%} of the shots not all are."
-    )
-    print("| seam | median | mean | 90 % | <= 1.5 | truth, median |")
-    print("|---|---|---|---|---|---|")
-    jump, true = jump[np.isfinite(jump)], true[np.isfinite(true)]
-    print(
-        f"| jump | {np.median(jump):.2f} | {jump.mean():.2f} | {np.quantile(jump, 0.9):.2f} "
-        f"| {(jump <= 1.5).mean():.0%} | {np.median(true):.2f} |"
-    )
+    return [str(len(shares)), f"{sees.mean():.0%}", f"{again.mean():.0%}", f"{(again < 1).mean():.0%}"]
 
 
 if __name__ == "__main__":

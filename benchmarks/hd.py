@@ -325,15 +325,6 @@ def side_by_side(children: list[Child], title: str, repeats: int, *order) -> Row
     return row
 
 
-def keep(path: Path, table: str, rows: Sequence[Row]) -> None:
-    """Put rows into a table of a JSON file, in the place of earlier ones of the same title."""
-    known = json.loads(path.read_text("utf-8")) if path.exists() else {"tables": {}}
-    head = ["", *rows[0].builds, "", "load"]
-    old = {cells[0]: cells for cells in known["tables"].get(table, [])[1:]}
-    known["tables"][table] = [head, *(old | {row.title: row.cells for row in rows}).values()]
-    path.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", "utf-8")
-
-
 def orders_of(parts: Sequence[str]) -> dict[str, list[tuple]]:
     """By table: title, how often if not as often as asked, and the order to a build with its arguments."""
     warps = [
@@ -373,6 +364,7 @@ def main() -> None:
         serve(*options.child)
         return
     sys.path.insert(0, str(ROOT))
+    from benchmarks.kept_tables import keep_rows
     from tests.support.machine import machine
 
     print(f"{machine()}; medians of {options.repeats}, seconds\n", flush=True)
@@ -385,8 +377,8 @@ def main() -> None:
         children = [Child(name, build, world, Path(scratch) / name) for name, build in builds]
         for table, orders in orders_of(parts).items():
             rows = [side_by_side(children, title, once or options.repeats, *order) for title, once, *order in orders]
-            if options.json and rows:
-                keep(options.json, table, rows)
+            if rows:
+                keep_rows(options.json, table, [["", *rows[0].builds, "", "load"], *(row.cells for row in rows)])
         for child in children:
             child.close()
 

@@ -1,6 +1,6 @@
 """How well a world's light (`world --hdr`) stands for the place's true one: spheres rendered in Cycles under both.
 
-    python benchmarks/light.py [--blender .venv-blender/bin/python] [--out docs/research/light.json] [--pictures FOLDER]
+    python benchmarks/light.py [--blender PYTHON] [--pictures FOLDER] [--json docs/research/light.json]
 
 The places are the eight real HDR panoramas that come with Blender as a module, on which nothing was trained or chosen.
 Each is given as an artist's own 360° picture, and as photos of 75° around whose worlds the built-in preset builds.
@@ -11,7 +11,6 @@ truth, in stops. The main light is where a diffuse surface is brightest.
 """
 
 import argparse
-import json
 import math
 import subprocess
 import sys
@@ -27,13 +26,14 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.kept_tables import keep_table
+
 GAMMA = 1.5
 """Of the baseline: light l -> 0.18 (l / 0.18)^GAMMA. Of 1.25 to 3 the best on procedural places."""
 INDOORS = ("interior", "studio")
 WAYS = ("true", "predicted", "displayed", "gamma")
 SIZE, SAMPLES = 32, 48
 LIGHT_WIDTH = 512
-MARKS = "<!-- figures of benchmarks/light.py -->", "<!-- end of the figures -->"
 HEADINGS_DEG = (0, 90, 180, 270)
 
 
@@ -208,8 +208,8 @@ def judged(names: list[str], folder: Path) -> list[dict]:
     return rows
 
 
-def table(rows: list[dict]) -> str:
-    """The rows' means as Markdown."""
+def table(rows: list[dict]) -> list[list[str]]:
+    """The rows' means, below their head."""
     parts = {
         "360° pictures, indoors": lambda row: not row["photo"] and row["indoors"],
         "360° pictures, outdoors": lambda row: not row["photo"] and not row["indoors"],
@@ -219,11 +219,8 @@ def table(rows: list[dict]) -> str:
         "photos": lambda row: row["photo"],
         "all": lambda row: True,
     }
-    lines = [
-        "| | cases | diffuse: predicted | displayed | gamma | glossy: predicted | displayed | gamma |"
-        " main light within 20°: predicted | displayed |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    head = ["", "cases", "diffuse: predicted", "displayed", "gamma", "glossy: predicted", "displayed", "gamma"]
+    lines = [[*head, "main light within 20°: predicted", "displayed"]]
     for title, of in parts.items():
         chosen = [row for row in rows if of(row)]
         if not chosen:
@@ -234,15 +231,8 @@ def table(rows: list[dict]) -> str:
             for way in WAYS[1:]
         ]
         near = [f"{np.mean([row[f'{way} degrees'] <= 20 for row in chosen]):.0%}" for way in ("predicted", "displayed")]
-        lines.append(f"| {title} | {len(chosen)} | {' | '.join([*cells, *near])} |")
-    return "\n".join(lines)
-
-
-def write_figures(page: Path, rows: list[dict]) -> None:
-    """Puts the table between a page's marks."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    page.write_text(f"{before}{MARKS[0]}\n\n{table(rows)}\n\n{MARKS[1]}{after}", encoding="utf-8")
+        lines.append([title, str(len(chosen)), *cells, *near])
+    return lines
 
 
 def main() -> None:
@@ -253,8 +243,7 @@ def main() -> None:
     parser.add_argument(
         "--headings", type=int, nargs="*", default=HEADINGS_DEG, help="of each panorama's photos, degrees"
     )
-    parser.add_argument("--out", type=Path, help="JSON of all cases")
-    parser.add_argument("--page", type=Path, help="Markdown page that shows the table: docs/research/light.md")
+    parser.add_argument("--json", type=Path, help="put the table and all cases into this file")
     parser.add_argument("--pictures", type=Path, help="keep everything in this folder")
     parser.add_argument("--render", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -267,11 +256,10 @@ def main() -> None:
         names = make_cases(paths, folder, options.headings)
         subprocess.run([options.blender, __file__, "--render", folder], check=True, stdout=subprocess.DEVNULL)
         rows = judged(names, folder)
-    if options.out:
-        options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    if options.page:
-        write_figures(options.page, rows)
-    print(table(rows))
+    from lookbeyond.evaluation.table import rows_as_markdown  # not in Blender
+
+    print(rows_as_markdown(table(rows)))
+    keep_table(options.json, "spheres", table(rows), cases=rows)
 
 
 if __name__ == "__main__":

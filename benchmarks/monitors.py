@@ -10,9 +10,9 @@ panorama and five through the world made of its photo. They are kept in --work a
 """
 
 import argparse
-import json
 import math
 import pickle
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +22,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from tqdm import tqdm
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.kept_tables import keep_table
 from lookbeyond.evaluation.judge_path import shoot
 from lookbeyond.evaluation.scenes import held_out_room
 from lookbeyond.files import save_frames
@@ -198,8 +201,9 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     pipeline = ScenePipeline.from_preset("builtin", "cpu")
+    settings = {"preset": pipeline.preset, "revision": pipeline.revision, "limits": asdict(LIMITS)}
     if options.cost:
-        return keep(options.json, "cost", print_cost(pipeline), pipeline)
+        return keep_table(options.json, "cost", print_cost(pipeline), **settings)
     first, last = map(int, options.rooms.split("-"))
     paths = [options.work / f"{room}_{pipeline.revision}.pickle" for room in range(first, last + 1)]
     for room, path in enumerate(tqdm(paths, desc="shooting", unit="room"), first):
@@ -241,22 +245,7 @@ def main() -> None:
     rows = [["fault", "found"]]
     rows += [[SAID[fault], f"{count} of {shots - unseen[fault]}"] for fault, count in found.items()]
     rows.append(["none: false alarms", f"{len(alarms)} of {shots}"])
-    keep(options.json, "faults", rows, pipeline, rooms=options.rooms, alarms=alarms)
-
-
-def keep(path: Path | None, name: str, rows: list[list[str]], pipeline: ScenePipeline, **about: object) -> None:
-    """Put a table, whose first row is its head, and what it was made with into a JSON file."""
-    if path is None:
-        return
-    known = json.loads(path.read_text("utf-8")) if path.exists() else {"tables": {}, "settings": {}}
-    known["tables"][name] = rows
-    known["settings"][name] = {
-        "preset": pipeline.preset,
-        "revision": pipeline.revision,
-        "limits": asdict(LIMITS),
-        **about,
-    }
-    path.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    keep_table(options.json, "faults", rows, **settings, rooms=options.rooms, alarms=alarms)
 
 
 def _figures(name: str, panorama: Panorama, views: list[View], bad: set[int]) -> str:

@@ -1,6 +1,6 @@
 """Planned moves in held-out rooms: do they hit anything that is truly there, and how much of the photo do they see?
 
-    python benchmarks/moves.py [--rooms 0-63] [--world predicted] [--pictures FOLDER]
+    python benchmarks/moves.py [--rooms 0-63] [--world predicted] [--pictures FOLDER] [--json docs/research/moves.json]
 
 In every room: the move that shows it, two ways between places, and an end on a point of the photo, each a world's own
 as it was predicted from the room's photo (or as it truly is: `--world true`). A move collides where a camera is inside
@@ -13,8 +13,9 @@ import math
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.kept_tables import keep_table
 from lookbeyond.errors import InputError
 from lookbeyond.evaluation.scenes import SHARP_WIDTH, Scene, held_out_room
+from lookbeyond.evaluation.table import rows_as_markdown
 from lookbeyond.geometry.cameras import Camera, heading_pitch_roll
 from lookbeyond.geometry.coverage import Coverage
 from lookbeyond.geometry.panorama import Panorama
@@ -38,6 +41,21 @@ NEAR_M = 0.1
 MOST_M = 4.0
 """As in the add-on's `path.add`, and the next."""
 REACH_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What became of one move."""
+
+    hits: int
+    """Frames whose camera is inside something of the true room."""
+    near: int
+    """Frames whose camera is nearer to it than `NEAR_M`."""
+    photo: float
+    """Share of the views that the photo shows."""
+    length_m: float = math.nan
+    cpu_s: float = math.nan
+    """Of planning it."""
 
 
 def add_on_moves():
@@ -100,6 +118,10 @@ def hits(scene: Scene, cameras, margin_m: float) -> int:
     return int((~scene.room.free_positions(places, margin_m)).sum())
 
 
+def moved(scene: Scene, cameras, photo: float, length_m: float = math.nan, cpu_s: float = math.nan) -> Moved:
+    return Moved(hits(scene, cameras, 0.0), hits(scene, cameras, NEAR_M), photo, length_m, cpu_s)
+
+
 def photo_share(world: Panorama, cameras) -> float:
     coverage = Coverage(world)
     return float(np.mean([coverage.known(camera).photo for camera in cameras[:: max(1, len(cameras) // 24)]]))
@@ -141,17 +163,19 @@ def main() -> None:
     parser.add_argument("--world", choices=("predicted", "true"), default="predicted")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no further room after these")
     parser.add_argument("--pictures", type=Path, help="draw the plans into this folder")
+    parser.add_argument("--json", type=Path, help="put the table into this file")
     options = parser.parse_args()
     first, _, last = options.rooms.partition("-")
     pipeline = ScenePipeline.from_preset("builtin") if options.world == "predicted" else None
-    rows: dict[str, list[tuple[int, int, float, float, float]]] = defaultdict(list)
-    photo: dict[str, list[float]] = defaultdict(list)
+    planned: dict[str, list[Moved]] = defaultdict(list)
+    presets: dict[str, list[Moved]] = defaultdict(list)
     refused: list[str] = []
+    rooms = 0
     ends = time.monotonic() + 60 * options.minutes
     for seed in range(int(first), int(last or first) + 1):
         if time.monotonic() > ends:
             break
-        scene = held_out_room(seed)
+        scene, rooms = held_out_room(seed), rooms + 1
         if pipeline is None:
             world = replace(scene.sharp_panorama, layout=scene.layout)
         else:
@@ -161,44 +185,52 @@ def main() -> None:
         lens = first_view(world, *SIZE)
         drawn = []
         for name, goal in goals(world, lens, np.random.default_rng(seed)):
-            begun, worked = time.perf_counter(), time.process_time()
+            worked = time.process_time()
             try:
                 move = plan_move(world, goal, lens)
             except InputError as error:
                 refused.append(f"room {seed}, {name}: {error}")
                 continue
-            seconds, busy = time.perf_counter() - begun, time.process_time() - worked
-            hit, near = hits(scene, move.cameras, 0.0), hits(scene, move.cameras, NEAR_M)
-            rows[name].append((hit, near, seconds, busy, move.length_m))
-            photo[name].append(move.photo)
+            cpu_s = time.process_time() - worked
+            planned[name].append(moved(scene, move.cameras, move.photo, move.length_m, cpu_s))
             drawn.append((name, move))
         for kind in PRESETS:
             cameras = preset_cameras(kind, world, lens)
-            photo["preset moves"].append(photo_share(world, cameras))
-            rows[f"preset {kind}"].append((hits(scene, cameras, 0.0), hits(scene, cameras, NEAR_M), 0.0, 0.0, 0.0))
-            photo[f"preset {kind}"].append(photo["preset moves"][-1])
+            presets[kind].append(moved(scene, cameras, photo_share(world, cameras)))
         if options.pictures and drawn:
             options.pictures.mkdir(parents=True, exist_ok=True)
             draw(options.pictures / f"{seed}.png", scene, world, drawn)
         hit = [hits(scene, move.cameras, 0.0) for _, move in drawn]
         print(f"room {seed}: {world.place.kind}, {len(drawn)} moves, frames that hit: {hit}", flush=True)
-    table(rows, photo, refused)
-
-
-def table(rows, photo, refused) -> None:
     for line in refused:
         print("refused:", line)
-    print("| move | planned | without a hit | 0.1 m clear | photo | length, m | CPU s, mean | most | seconds, most |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    planned = [row for name, each in rows.items() if not name.startswith("preset") for row in each]
-    every = [share for name, each in photo.items() if not name.startswith("preset") for share in each]
-    for name, each, shares in [*((n, r, photo[n]) for n, r in rows.items()), ("all planned", planned, every)]:
-        hit, near, seconds, busy, length = np.array(each).T
-        print(
-            f"| {name} | {len(each)} | {(hit == 0).mean():.1%} | {(near == 0).mean():.1%} | {np.mean(shares):.3f} "
-            f"| {length.mean():.2f} | {busy.mean():.2f} | {busy.max():.2f} | {seconds.max():.2f} |"
-        )
-    print(f"photo in preset moves: {np.mean(photo['preset moves']):.3f}")
+    rows = table(planned, presets)
+    print(rows_as_markdown(rows))
+    settings = {"rooms": rooms, "first_room": int(first), "world": options.world, "refused": refused}
+    if pipeline is not None:
+        settings |= {"preset": pipeline.preset, "revision": pipeline.revision}
+    keep_table(options.json, "moves", rows, **settings)
+
+
+def table(planned: dict[str, list[Moved]], presets: dict[str, list[Moved]]) -> list[list[str]]:
+    """Rows of the planned moves by what was asked for, then of the presets; their head first."""
+    head = ["", "moves", "without a hit", "0.1 m clear", "photo in the views", "length", "CPU s, mean", "most"]
+    of_each = {f"preset: {kind.replace('_', ' ').lower()}": moves for kind, moves in presets.items()}
+    of_all = [("all planned", [*chain(*planned.values())]), ("all presets", [*chain(*presets.values())])]
+    return [head, *(row(*each) for each in (*planned.items(), of_all[0], *of_each.items(), of_all[1]))]
+
+
+def row(name: str, moves: Sequence[Moved]) -> list[str]:
+    shares = [
+        f"{np.mean([each.hits == 0 for each in moves]):.1%}",
+        f"{np.mean([each.near == 0 for each in moves]):.1%}",
+        f"{np.mean([each.photo for each in moves]):.3f}",
+    ]
+    cpu_s = np.array([each.cpu_s for each in moves])
+    if np.isnan(cpu_s).any():
+        return [name, str(len(moves)), *shares, "", "", ""]
+    length_m = np.mean([each.length_m for each in moves])
+    return [name, str(len(moves)), *shares, f"{length_m:.2f} m", f"{cpu_s.mean():.2f}", f"{cpu_s.max():.2f}"]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How well several photos of one place are aligned and joined that were not quite taken from one standpoint.
 
     python benchmarks/several_photos.py [--rooms 12] [--first-seed 100] [--pictures FOLDER]
+                                        [--json docs/research/several_photos.json]
 
 Three photos in each of some rendered rooms: one level, the others 30 to 45 degrees to its left and right, tilted, and
 from standpoints some centimetres away in any direction, as hand-held photos are. The others are up to a stop brighter
@@ -11,6 +12,7 @@ the step at the seams: the mean difference of what both photos show at the pixel
 
 import argparse
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +20,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.kept_tables import keep_table
 from lookbeyond.data.rooms import Rooms, compile_renderer, render_panoramas, render_views
 from lookbeyond.errors import InputError
+from lookbeyond.evaluation.table import rows_as_markdown
 from lookbeyond.geometry.cameras import Camera, placed_camera, rotation_angle
 from lookbeyond.geometry.projection import place_photo
 from lookbeyond.photo.align import align_photos
@@ -110,13 +116,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--first-seed", type=int, default=100)
     parser.add_argument("--pictures", type=Path, help="where to write the joined photos")
     parser.add_argument("--compile", action="store_true", help="compile the renderer: minutes once, then faster")
+    parser.add_argument("--json", type=Path, help="put the table into this file")
     options = parser.parse_args(argv)
     if options.compile:
         compile_renderer()
     rooms = {seed: open_room(seed) for seed in range(options.first_seed, options.first_seed + options.rooms)}
     print(f"{len(rooms)} rooms, seeds {options.first_seed} on; photos of {SIZE[0]} x {SIZE[1]}")
-    print("| apart, m | sets refused | error of a rotation, degrees: median, worst | step at the seams, levels |")
-    print("|---|---|---|---|")
+    rows = [["apart", "sets refused", "error of a rotation: median", "worst", "step at the seams"]]
+    print(rows_as_markdown(rows), end="")
     for apart in APART_M:
         errors, steps, refused = [], [], []
         for seed, room in rooms.items():
@@ -137,11 +144,13 @@ def main(argv: Sequence[str] | None = None) -> None:
                 path = options.pictures / f"{seed}_{round(100 * apart):02d}cm.png"
                 part = joined.colour[WIDTH // 8 : -WIDTH // 8, WIDTH // 4 : -WIDTH // 4]
                 cv2.imwrite(str(path), cv2.cvtColor(part, cv2.COLOR_RGB2BGR))
-        shown = f"{np.median(errors):.2f}, {max(errors):.2f}" if errors else "none"
-        step = f"{np.nanmean(steps):.1f}" if steps else "none"
-        print(f"| {apart:.2f} | {len(refused)} of {len(rooms)} | {shown} | {step} |", flush=True)
+        shown = [f"{np.median(errors):.2f}°", f"{max(errors):.2f}°"] if errors else ["–", "–"]
+        step = f"{np.nanmean(steps):.1f} levels" if steps else "–"
+        rows.append([f"{100 * apart:.0f} cm", f"{len(refused)} of {len(rooms)}", *shown, step])
+        print("| " + " | ".join(rows[-1]) + " |", flush=True)
         for sentence in refused:
             print(f"  refused, {sentence}")
+    keep_table(options.json, "photos", rows, rooms=len(rooms), first_seed=options.first_seed)
 
 
 if __name__ == "__main__":

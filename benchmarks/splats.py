@@ -1,11 +1,12 @@
 """How well splats show held-out rooms: from the photo's camera, and from 0.5 m aside of it.
 
-    python benchmarks/splats.py [ROOMS]
+    python benchmarks/splats.py [--rooms 16] [--json docs/research/splats.json]
 
 Worlds are true panoramas, 1024 pixels around; frames have the photo's pixels, or as many as the panorama has of it.
 Splats are drawn by the tests' reference rasteriser, through the quantities that the files hold.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.kept_tables import keep_table
 from lookbeyond.evaluation.scenes import held_out_room
+from lookbeyond.evaluation.table import rows_as_markdown
 from lookbeyond.exchange.splats import world_splats
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.projection import extract_perspective
@@ -22,8 +25,12 @@ from tests.support.splats import aside, drawn, psnr
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rooms", type=int, default=16, help="how many")
+    parser.add_argument("--json", type=Path, help="put the table into this file")
+    options = parser.parse_args()
     figures = []
-    for seed in range(int(sys.argv[1]) if len(sys.argv) > 1 else 4):
+    for seed in range(options.rooms):
         scene = held_out_room(seed)
         world = scene.sharp_panorama
         splats = world_splats(world)
@@ -39,8 +46,11 @@ def main() -> None:
         step = psnr(image, truth.colour / 255, visible)
         figures.append((photo, step))
         print(f"{scene.name}: {len(splats)} splats, photo {photo:.1f} dB, 0.5 m aside {step:.1f} dB", flush=True)
-    photo, step = np.mean(figures, 0)
-    print(f"mean of {len(figures)}: photo {photo:.1f} dB, 0.5 m aside {step:.1f} dB")
+    rows = [["seen from", "rooms", "PSNR, mean", "least"]]
+    for name, each in zip(("the photo's camera", "0.5 m aside"), np.transpose(figures), strict=True):
+        rows.append([name, str(len(each)), f"{each.mean():.1f} dB", f"{each.min():.1f} dB"])
+    print(rows_as_markdown(rows))
+    keep_table(options.json, "splats", rows)
 
 
 def as_fine(camera: Camera, panorama_width: int) -> Camera:

@@ -180,7 +180,8 @@ class ScenePipeline:
             panorama = replace(panorama, from_photo=from_photo)
         if room == "off" or self.layout is None:
             return panorama
-        return understand_panorama(panorama, self.layout, room, self.settings.unseen)
+        known = None if from_photo is None else from_photo == 255
+        return understand_panorama(panorama, self.layout, room, self.settings.unseen, known)
 
     def _completed(
         self, part: np.ndarray, prompt: str, seed: int, callback: Callback | None

@@ -262,6 +262,7 @@ def main() -> int:
     parser.add_argument("--blender-python", type=Path, default=os.environ.get("LOOKBEYOND_BLENDER_PYTHON"))
     parser.add_argument("--panorama-width", type=int, default=Settings.panorama_width)
     parser.add_argument("--frames", type=int, default=Settings.frames)
+    parser.add_argument("--json", type=Path, help="keep settings and figures here: docs/research/demo.json")
     arguments = parser.parse_args()
     settings = replace(Settings(), panorama_width=arguments.panorama_width, frames=arguments.frames)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended, too
@@ -271,6 +272,9 @@ def main() -> int:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     print(json.dumps({key: report[key] for key in ("machine", "timings_s", "figures")}, indent=2))
+    if arguments.json:
+        kept = {key: report[key] for key in ("settings", "figures")}
+        arguments.json.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
     print(f"See {arguments.out}: panorama.png, shot.mp4, preview.png, scene.blend, report.json")
     if report["figures"]["preview_psnr_db"] < 30:
         print("demo: the preview does not show the photo (PSNR under 30 dB)", file=sys.stderr)
