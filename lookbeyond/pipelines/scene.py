@@ -5,6 +5,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -167,20 +168,19 @@ class ScenePipeline:
         """
         _check_height(camera_height)
         presets.check_prompt(self.preset, prompt)
-        from_photo = None
+        about: dict[str, Any] = {"preset": self.preset, "seed": seed, "revision": self.revision}
+        known = None
         if colour.shape[2] == 4:
-            colour, from_photo = self._completed(colour, prompt, seed, callback)
+            colour, about["from_photo"] = self._completed(colour, prompt, seed, callback)
+            known = about["from_photo"] == 255
         panorama = self.panorama.measure(
             colour, camera_height=camera_height, heading_rad=heading_rad, origin=origin,
             generator=torch.Generator().manual_seed(seed),
             callback_on_step_end=_progress(callback, "Measuring the panorama"),
         ).panorama  # fmt: skip
-        panorama = replace(panorama, preset=self.preset, seed=seed, revision=self.revision)
-        if from_photo is not None:
-            panorama = replace(panorama, from_photo=from_photo)
+        panorama = replace(panorama, **about)
         if room == "off" or self.layout is None:
             return panorama
-        known = None if from_photo is None else from_photo == 255
         return understand_panorama(panorama, self.layout, room, self.settings.unseen, known)
 
     def _completed(
