@@ -124,12 +124,16 @@ def as_taken(world: Panorama, photo: NDArray[np.uint8], clean: NDArray[np.uint8]
 
 
 def understand_panorama(
-    panorama: Panorama, network: LayoutNetwork, room: Room = "auto", unseen: Unseen = "dressed"
+    panorama: Panorama,
+    network: LayoutNetwork,
+    room: Room = "auto",
+    unseen: Unseen = "dressed",
+    known: NDArray[np.bool_] | None = None,
 ) -> Panorama:
     """Finds the place in an existing 360° picture: if it surely is a room, its planes and its clean plate.
 
-    What the picture shows keeps its colour; what nobody saw of it (`from_photo` 0) is drawn as `unseen` says. Where no
-    room is found, everything stays.
+    known: [H, 2H], False where nobody saw the place; None where all of it is the picture's. What it shows keeps its
+    colour; what nobody saw is drawn as `unseen` says. Where no room is found, everything stays.
     """
     fit = fit_layout_panorama(
         panorama.colour, panorama.camera_height, network, heading_rad=panorama.heading_rad, origin=panorama.origin
@@ -137,8 +141,7 @@ def understand_panorama(
     layout = fit.candidate if room == "on" else fit.layout
     if layout is None:
         return replace(panorama, place=fit.place)
-    known = panorama.from_photo == 255
-    picture = SpherePicture(panorama.colour, panorama.origin, panorama.heading_rad, None if known.all() else known)
+    picture = SpherePicture(panorama.colour, panorama.origin, panorama.heading_rad, known)
     return with_room(picture, panorama, layout, replace(fit.place, kind="room"), unseen)
 
 
@@ -166,7 +169,7 @@ def _with_place(picture: Picture, painted: Panorama, drawn: DrawnPlace, place: P
     if unseen != "as-painted" and isinstance(picture, PhotoPicture):
         placed = picture.placed(drawn.colour.shape[1], painted.heading_rad)
         colour, from_photo = placed.over(drawn.colour), placed.from_photo
-    elif unseen != "as-painted":
+    elif unseen != "as-painted" and not picture.shown.all():
         colour = picture.over(drawn.colour, from_photo / np.float32(255), painted.heading_rad)
     plate = Plate(drawn.plate, drawn.plate_distance)
     return replace(painted, colour=colour, from_photo=from_photo, distance=drawn.distance, plate=plate, place=place)

@@ -167,9 +167,8 @@ class ScenePipeline:
         """
         _check_height(camera_height)
         presets.check_prompt(self.preset, prompt)
-        from_photo = None
-        if colour.shape[2] == 4:
-            colour, from_photo = self._completed(colour, prompt, seed, callback)
+        whole = colour.shape[2] == 3
+        colour, from_photo = (colour, None) if whole else self._completed(colour, prompt, seed, callback)
         panorama = self.panorama.measure(
             colour, camera_height=camera_height, heading_rad=heading_rad, origin=origin,
             generator=torch.Generator().manual_seed(seed),
@@ -180,7 +179,8 @@ class ScenePipeline:
             panorama = replace(panorama, from_photo=from_photo)
         if room == "off" or self.layout is None:
             return panorama
-        return understand_panorama(panorama, self.layout, room, self.settings.unseen)
+        known = None if from_photo is None else from_photo == 255
+        return understand_panorama(panorama, self.layout, room, self.settings.unseen, known)
 
     def _completed(
         self, part: np.ndarray, prompt: str, seed: int, callback: Callback | None

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -193,6 +194,22 @@ def test_what_no_photo_of_a_place_shows_is_drawn_around_all_of_them():
     assert (drawn.distance > 0).all() and np.array_equal(drawn.from_photo, joined.from_photo)
     painted_again = world.with_room(picture, joined, room, Place("room", 1.0), "as-painted")
     assert np.array_equal(painted_again.colour, joined.colour)
+
+
+@pytest.mark.parametrize("shows_photo", [False, True])
+def test_a_360_picture_keeps_its_colour_and_has_a_plate_of_all_that_it_shows(monkeypatch, shows_photo):
+    """Whether a photo has a part in it or not: the bench's true panoramas say where theirs looked."""
+    room, _photo, painted = box_world(1024)
+    fit = SimpleNamespace(candidate=room, layout=room, place=Place("room", 1.0))
+    monkeypatch.setattr(world, "fit_layout_panorama", lambda *_, **__: fit)
+    grain = np.random.default_rng(0).integers(-3, 4, painted.colour.shape)
+    given = replace(painted, colour=(painted.colour + grain).clip(0, 255).astype(np.uint8))
+    if not shows_photo:
+        given = replace(given, from_photo=np.zeros_like(painted.from_photo), photo_camera=None)
+    found = world.understand_panorama(given, None)
+    assert np.array_equal(found.colour, given.colour)
+    behind = found.plate.colour[:, :256]  # where the photo did not look, bare walls are the picture's own
+    assert (behind == given.colour[:, :256]).all(-1).mean() > 0.9
 
 
 @pytest.mark.parametrize(("heading_deg", "column"), [(-13, 0), (49, -1)], ids=["left border", "right, seen askew"])
