@@ -151,10 +151,10 @@ class Client:
         """Wait for a job and fetch its files into `folder` as they become ready.
 
         Yields at least twice a second, so that the caller can `cancel` the job between two events or stop listening.
-        A file that is there already, undamaged, is not fetched again; every file appears whole, and once more if what
-        was made in the end is another one, because a worker died meanwhile. When the service goes
-        away, the client looks for it again for `patience_s`. Ends with `Finished`, or raises ServiceError:
-        'cancelled', 'lost', or the job's own error.
+        A file that is there already, undamaged, is not fetched again. Every file appears whole, and a second time if
+        its worker died and another file was made in the end. When the service goes away, the client looks for it
+        again for `patience_s`. Ends with `Finished`, or raises ServiceError: 'cancelled', 'lost', or the job's own
+        error.
         """
         downloads = Downloads(Path(folder))
         last = Progress(0.0, "Waiting")
