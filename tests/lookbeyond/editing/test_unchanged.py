@@ -32,8 +32,9 @@ def test_only_cameras_that_see_the_spot_see_the_change():
     for camera, number in zip(cameras, same, strict=True):
         fine = camera.resized(256, 192)
         frames = [warp_to_view(each, fine) for each in (before, after)]
-        distances = frames[0].distance, frames[1].distance
-        differs = (frames[0].colour != frames[1].colour).any() or not np.allclose(*distances, atol=1e-5)
+        # rays are walked from the nearest surface of a world on, so that one level may be rounded otherwise
+        levels = np.abs(frames[0].colour.astype(int) - frames[1].colour).max()
+        differs = levels > 1 or not np.allclose(frames[0].distance, frames[1].distance, atol=1e-5)
         assert not (number and differs)
     assert 0.5 < np.mean(same) < 0.9  # and most of those that cannot see it are known not to
 
