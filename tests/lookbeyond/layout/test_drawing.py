@@ -16,7 +16,7 @@ from lookbeyond.geometry.projection import equirectangular_directions, extract_p
 from lookbeyond.layout import draw, world
 from lookbeyond.layout.cut import cut_edges, extend_cut
 from lookbeyond.layout.draw import draw_room
-from lookbeyond.layout.faces import faces_of
+from lookbeyond.layout.faces import Face, faces_of
 from lookbeyond.layout.front import draw_fronts, draw_shadow, find_fronts, find_shadow
 from lookbeyond.layout.open_place import draw_open
 from lookbeyond.layout.pattern import SeenPattern, repeats
@@ -151,15 +151,21 @@ def test_what_stands_before_a_wall_keeps_its_distance():
     assert np.median(behind[130:190, 70:130]) > 1.5
 
 
-def test_dark_blobs_to_the_floor_are_doors_and_bright_ones_windows():
+def wall_believed_to_have_a_door() -> tuple[Face, FaceLight]:
+    """A wall of which the photo shows nothing, on a grid of 4 cm; a dark blob reaches down to its floor."""
     face = faces_of(box_layout((0, 0), (6.0, 4.0), 0.0, -1.6, 1.1))[0]
     shape = face.shape(0.04)
     smooth = np.full((*shape, 3), (60, 0, 5), np.float32)
     believed = smooth.copy()
     believed[20:, 15:38, 0] = 30
-    believed[15:40, 60:90, 0] = 92
     nothing = np.zeros(shape, bool)
-    light = FaceLight(smooth, believed, smooth, ~nothing, nothing.astype(np.float32), in_photo=nothing)
+    return face, FaceLight(smooth, believed, smooth, ~nothing, nothing.astype(np.float32), in_photo=nothing)
+
+
+def test_dark_blobs_to_the_floor_are_doors_and_bright_ones_windows():
+    face, light = wall_believed_to_have_a_door()
+    shape, nothing = face.shape(0.04), light.in_photo
+    light.believed[15:40, 60:90, 0] = 92
     kinds = {thing.kind: thing for thing in find_things(face, light, 0.04)}
     assert set(kinds) == {"door", "window"}
     assert kinds["door"].bottom_m == pytest.approx(shape[0] * 0.04)
@@ -174,13 +180,8 @@ def test_dark_blobs_to_the_floor_are_doors_and_bright_ones_windows():
 
 
 def test_a_door_hides_the_skirting_behind_it():
-    face = faces_of(box_layout((0, 0), (6.0, 4.0), 0.0, -1.6, 1.1))[0]
+    face, light = wall_believed_to_have_a_door()
     shape = face.shape(0.04)
-    smooth = np.full((*shape, 3), (60, 0, 5), np.float32)
-    believed = smooth.copy()
-    believed[20:, 15:38, 0] = 30
-    nothing = np.zeros(shape, bool)
-    light = FaceLight(smooth, believed, smooth, ~nothing, nothing.astype(np.float32), in_photo=nothing)
     pattern = np.zeros((shape[0] * 4, shape[1] * 4, 3), np.float32)
     texture = draw._texture(face, light, pattern, draw._Grain(0.01, 0.04, 0.004), True).astype(int)
     middle = round(26.5 * 4)
