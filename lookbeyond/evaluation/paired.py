@@ -26,6 +26,9 @@ class Difference:
     rooms_wanted: int | None
     """About so many would tell a difference of half a decibel; None where the spread is not known."""
 
+    is_same: bool = False
+    """Whether no room differs at all."""
+
     @property
     def is_told(self) -> bool:
         """Whether the interval leaves out zero."""
@@ -43,7 +46,7 @@ def difference(one: Sequence[float], other: Sequence[float]) -> Difference:
     if math.isfinite(spread):
         wanted = max(LEAST_ROOMS, math.ceil(((TWO_SIDED_95 + POWER_80) * spread / WANTED_DB) ** 2))
     interval = metrics.interval(apart) if len(apart) >= LEAST_ROOMS else None
-    return Difference(float(apart.mean()), interval, len(apart), wanted)
+    return Difference(float(apart.mean()), interval, len(apart), wanted, not apart.any())
 
 
 def claim(name: str, reference: str, figure: str, unit: str, higher_is_better: bool, found: Difference) -> str:
@@ -51,15 +54,23 @@ def claim(name: str, reference: str, figure: str, unit: str, higher_is_better: b
     if not found.rooms:
         return f"{figure}: there is no figure for both {name} and {reference}."
     unit = f" {unit}" if unit else ""
-    said = f"{found.mean:+.2f}{unit}"
+    if found.is_same:
+        return f"{figure}: {name} and {reference} are the same in each of {found.rooms} rooms."
+    said = f"{_signed(found.mean)}{unit}"
     if found.interval is None:
         few = f"{found.rooms} of the {LEAST_ROOMS} rooms that a claim takes"
         return f"{figure}: {name} minus {reference} is {said}; {few}{_wanted(found, unit)}."
-    said += f" [{found.interval[0]:+.2f}, {found.interval[1]:+.2f}], {found.rooms} rooms"
+    low, high = map(_signed, found.interval)
+    said += f" [{low}, {high}], {found.rooms} rooms"
     if not found.is_told:
         return f"{figure}: {name} and {reference} cannot be told apart ({said}){_wanted(found, unit)}."
     better = "better" if (found.mean > 0) == higher_is_better else "worse"
     return f"{figure}: {name} is {better} than {reference} ({said})."
+
+
+def _signed(value: float) -> str:
+    """With two decimals, or as many as it takes to tell it from zero."""
+    return f"{value:+.2f}" if abs(value) >= 0.005 or not value else f"{value:+.1g}"
 
 
 def _wanted(found: Difference, unit: str) -> str:

@@ -17,22 +17,13 @@ from lookbeyond.whole import storage_errors, whole_file
 from .metrics import mean_of_known
 from .paired import claim, difference
 from .results import LOWER_IS_BETTER, OURS
+from .study_claims import SHOWN, claims_of
 from .table import rows_as_markdown
 
 if TYPE_CHECKING:
     from .study import Study
     from .study_settings import Experiment
 
-SHOWN = (
-    ("PSNR", "dB", True),
-    ("PSNR in holes", "dB", True),
-    ("SSIM", "", True),
-    ("mTSED", "", True),
-    ("drift", "% of pixels", False),
-    ("LPIPS", "", False),
-)
-"""Figures of walks that are told: name, unit, whether more is better."""
-CLAIMED = ("PSNR", "PSNR in holes", "mTSED")
 PLOT_WIDTH_IN, PLOT_DPI = 4.4, 190
 """Narrow, so that a phone shows its letters large enough to read."""
 LEAST_SPAN = {"PSNR": 2.0, "PSNR in holes": 2.0, "SSIM": 0.1, "mTSED": 0.2, "drift": 1.0, "LPIPS": 0.1}
@@ -111,42 +102,11 @@ def _walk_sections(study: "Study", experiments: Sequence["Experiment"]) -> list[
             section.table.append(
                 ["warp + inpainting", *(_cell(study.baseline.get(name, [])) for name, _, _ in figures)]
             )
-        for label, values in table.items():
-            if label == experiment.reference.label:
-                continue
-            for name, unit, more in figures:
-                if name in CLAIMED and name in values and name in reference:
-                    found = difference(values[name], reference[name])
-                    section.claims.append(claim(label, experiment.reference.label, name, unit, more, found))
-        section.claims += _falls_off(experiment, table)
+        section.claims += claims_of(experiment, table)
+        section.claims += [experiment.note] if experiment.note else []
         section.plot = _heat_map(experiment, table) if experiment.grid else _plot(experiment, table)
         sections.append(section)
     return sections
-
-
-def _falls_off(experiment: "Experiment", table: dict[str, dict[str, list[float]]]) -> list[str]:
-    """For every line of a plot the least step away from the reference from which on a figure is told to be worse."""
-    reference, sentences = experiment.reference, []
-    start = reference.x or 0.0
-    for line in dict.fromkeys(each.line for each in experiment.settings if each.x is not None and not experiment.grid):
-        along = [each for each in experiment.settings if each.line == line and each.x is not None and each != reference]
-        for name, _, more in [each for each in SHOWN if each[0] in CLAIMED]:
-            usual = table[reference.label].get(name, [])
-            values = {each.x or 0.0: table.get(each.label, {}).get(name, []) for each in along}
-            found = {x: difference(of, usual) for x, of in values.items() if len(of) == len(usual)}
-            if not any(each.interval for each in found.values()):
-                continue
-            what = line or experiment.axis
-            for side in ([x for x in found if x > start], [x for x in found if x < start]):
-                worse = [x for x in side if found[x].is_told and (found[x].mean < 0) == more]
-                nearest, farthest = (
-                    pick(worse or side, key=lambda x: abs(x - start), default=0) for pick in (min, max)
-                )
-                if worse:
-                    sentences.append(f"{name} falls off with {what}: from {nearest:g} on.")
-                elif side:
-                    sentences.append(f"{name} does not fall off with {what} up to {farthest:g}.")
-    return sentences
 
 
 def _panorama_sections(study: "Study") -> list[Section]:
@@ -204,6 +164,17 @@ def _course_sections(study: "Study") -> list[Section]:
         return []
     section = Section("Frames against their number, as shipped")
     section.plot = _courses(study.courses)
+    count = max(len(values) for methods in study.courses.values() for values in methods.values())
+    numbers = np.unique(np.linspace(1, count, min(count, 8)).round().astype(int))
+    section.table = [["frame", *(str(number) for number in numbers)]]
+    for name, unit, _ in [each for each in SHOWN if each[0] in study.courses]:
+        for method, values in study.courses[name].items():
+            # a figure of pairs begins at the second frame
+            row = [
+                values[at] if 0 <= (at := number - 1 - (name == "mTSED")) < len(values) else math.nan
+                for number in numbers
+            ]
+            section.table.append([f"{name}{f', {unit}' if unit else ''}: {method}", *(_cell([value]) for value in row)])
     return [section]
 
 

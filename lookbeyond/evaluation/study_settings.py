@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 
@@ -15,7 +16,7 @@ class Setting:
     line: str = ""
     """Which of the plot's lines it belongs to."""
     path: str = "walk"
-    """"walk", "turn", "look around", "crane", or "uneven": a walk that starts slowly and ends fast."""
+    """"walk", "turn", "look around", "crane", or "uneven": a walk that turns by 90°, slow at first, fast in the end."""
     reach: float = 0.8
     """Length of a walk as a share of the free way; more than 0.8 is beyond what plans allow."""
     most_m: float = 2.0
@@ -57,15 +58,23 @@ class Experiment:
     paper: str = ""
     grid: bool = False
     """Whether it is a heat map: x and line are its two axes."""
+    note: str = ""
+    """What one has to know to read it."""
 
     @property
     def reference(self) -> Setting:
         """What the others are held against: the first."""
         return self.settings[0]
 
+    def reference_of(self, setting: Setting) -> Setting:
+        """What a setting is held against: the first of all, but for a line that begins with paths of its own kind."""
+        along = [each for each in self.settings if each.line == setting.line and each.path == setting.path]
+        return self.reference if setting.x is None or setting.path == self.reference.path else along[0]
+
 
 SHIPPED = Setting("as shipped")
-SAMPLER = {"guidance": "off", "strength": 1.0, "path": "uneven"}
+UNEVEN = Setting("", path="uneven")
+UNGUIDED = replace(UNEVEN, guidance="off", strength=1.0)
 
 
 def experiments(size: str) -> list[Experiment]:
@@ -74,6 +83,7 @@ def experiments(size: str) -> list[Experiment]:
     spacings = (0.25, 0.1, 0.5) if quick else (0.25, 0.05, 0.1, 0.15, 0.35, 0.5, 1.0)
     factors = (0.8, 0.5, 0.95) if quick else (0.8, 0.5, 0.6, 0.7, 0.9, 0.95)
     taus = (0.2, 1.0) if quick else (0.2, 0.05, 0.1, 0.5, 1.0)
+    guided_taus = (0.2, 1.0) if quick else (0.2, 0.05, 1.0)
     return [
         Experiment(
             "keyframes",
@@ -103,31 +113,38 @@ def experiments(size: str) -> list[Experiment]:
             "Spatial against temporal weights, with and without raymaps, at uneven speed",
             "",
             (
-                Setting("spatial, raymap", **SAMPLER),
-                Setting("temporal, raymap", weights="temporal", **SAMPLER),
-                Setting("spatial, no raymap", raymap="off", **SAMPLER),
-                Setting("temporal, no raymap", weights="temporal", raymap="off", **SAMPLER),
-                Setting("guided: spatial", path="uneven"),
-                Setting("guided: temporal", path="uneven", weights="temporal"),
+                *_weights("", UNGUIDED),
+                *_weights("guided: ", UNEVEN),
             ),
             "Its ablation, mTSED: spatial with raymap 0.88, temporal with raymap 0.83, temporal without 0.75 "
             "(RealEstate10K, thresholds not listed, SVD; ours are drawn rooms and a network of a few megabytes, so "
             "only the order can be compared).",
         ),
-        Experiment(
-            "tau",
-            "Reach of the anchors' noise",
-            "τ of the position",
-            tuple(
-                Setting(f"τ_T {go:g}, τ_q {turn:g}", go, f"{turn:g}", tau_position=go, tau_rotation=turn, **SAMPLER)
-                for go in taus
-                for turn in taus
-            ),
-            grid=True,
-        ),
+        _reach_of_noise("tau", "Reach of the anchors' noise, without guidance", UNGUIDED, taus),
+        _reach_of_noise("tau guided", "Reach of the anchors' noise, with guidance", UNEVEN, guided_taus),
         _wrong_distances(quick),
         _paths(quick),
     ]
+
+
+def _weights(prefix: str, base: Setting) -> Iterator[Setting]:
+    for raymap, said in (("on", "raymap"), ("off", "no raymap")):
+        for weights in ("spatial", "temporal"):
+            yield replace(base, label=f"{prefix}{weights}, {said}", weights=weights, raymap=raymap)
+
+
+def _reach_of_noise(name: str, title: str, base: Setting, taus: Sequence[float]) -> Experiment:
+    return Experiment(
+        name,
+        title,
+        "τ of the position",
+        tuple(
+            replace(base, label=f"τ_T {go:g}, τ_q {turn:g}", x=go, line=f"{turn:g}", tau_position=go, tau_rotation=turn)
+            for go in taus
+            for turn in taus
+        ),
+        grid=True,
+    )
 
 
 def _wrong_distances(quick: bool) -> Experiment:
@@ -143,7 +160,13 @@ def _wrong_distances(quick: bool) -> Experiment:
         for kind, amounts in errors.items()
         for each in amounts
     )
-    return Experiment("distance", "How wrong a distance may be", "error", (replace(SHIPPED, x=0.0, line=""), *wrong))
+    return Experiment(
+        "distance",
+        "How wrong a distance may be",
+        "error",
+        (replace(SHIPPED, x=0.0, line=""), *wrong),
+        note="mTSED hardly sees a wrong distance: a surface that is told too near moves along its own epipolar line.",
+    )
 
 
 def _paths(quick: bool) -> Experiment:

@@ -40,12 +40,17 @@ def path_of(scene: Scene, setting: Setting, frames: int, width: int, height: int
         return [
             placed_camera(width, height, fov, pitch_rad=-0.35 * each, position=(0.0, 0.0, up * each)) for each in share
         ]
+    turned = np.zeros(count)
     if setting.path == "uneven":
         share = share**2.5
+        turned = math.radians(90) * share
     # `path` ends at 0.8 of the free way; here it may be less or more
     whole = scene.path("walk", 2, width, height, reach_m=1e3 if setting.most_m > 8 else setting.most_m)[-1].position
     end = whole * setting.reach / REACH
-    return [placed_camera(width, height, fov, position=tuple(each * end)) for each in share]
+    return [
+        placed_camera(width, height, fov, heading_rad=heading, position=tuple(each * end))
+        for each, heading in zip(share, turned, strict=True)
+    ]
 
 
 def spoiled(panorama: Panorama, kind: str, by: float) -> Panorama:

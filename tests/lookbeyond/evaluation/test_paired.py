@@ -51,3 +51,10 @@ def test_rooms_without_a_figure_are_left_out():
     found = difference([1.0, math.nan, 3.0], [0.0, 1.0, math.nan])
     assert (found.rooms, found.mean) == (1, 1.0) and found.rooms_wanted is None
     assert "no figure" in claim("A", "B", "mTSED", "", True, difference([math.nan], [1.0]))
+
+
+def test_small_differences_are_not_written_as_none():
+    told = claim("A", "B", "PSNR", "dB", True, difference(*figures(16, 0.001, 0.0001)))
+    assert "A is better than B (+0.001 dB [+0.001, +0.001], 16 rooms)" in told
+    same = difference(*figures(16, 0.0, 0.0))
+    assert claim("A", "B", "PSNR", "dB", True, same) == "PSNR: A and B are the same in each of 16 rooms."

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from lookbeyond.evaluation.results import OURS, Result
 from lookbeyond.evaluation.scenes import held_out_room, other_scene
 from lookbeyond.evaluation.study import Study
 from lookbeyond.evaluation.study_captures import CAPTURED, _scale
+from lookbeyond.evaluation.study_claims import claims_of
 from lookbeyond.evaluation.study_settings import SHIPPED, Setting, experiments
 from lookbeyond.evaluation.study_walks import INPAINTED, consistency, path_of, spoiled
 from lookbeyond.files import write_png
@@ -42,7 +44,8 @@ def pipeline():
 @pytest.mark.parametrize("size", ["quick", "default", "full"])
 def test_every_experiment_has_a_reference_and_its_own_labels(size):
     asked = experiments(size)
-    assert {each.name for each in asked} == {"keyframes", "overlap", "walk-in", "weights", "tau", "distance", "paths"}
+    names = ["keyframes", "overlap", "walk-in", "weights", "tau", "tau guided", "distance", "paths"]
+    assert [each.name for each in asked] == names
     for each in asked:
         labels = [setting.label for setting in each.settings]
         assert len(set(labels)) == len(labels) and each.reference == each.settings[0]
@@ -57,6 +60,8 @@ def test_paths_are_what_they_are_called(scene):
     uneven = path_of(scene, Setting("", path="uneven"), 9, 96, 64)
     steps = np.linalg.norm(np.diff([camera.position for camera in uneven], axis=0), axis=1)
     assert (np.diff(steps) > 0).all() and steps[-1] > 5 * steps[0]
+    turns = [float(one.forward @ other.forward) for one, other in pairwise(uneven)]
+    assert (np.diff(turns) < 0).all() and abs(uneven[0].forward @ uneven[-1].forward) < 1e-6  # τ of turns matters too
     assert len(path_of(scene, Setting("", speed=2.0), 9, 96, 64)) == 4
     crane = path_of(scene, Setting("", path="crane"), 9, 96, 64)
     assert 0 < crane[-1].position[2] < Reach(scene.sharp_panorama).free((0, 0, 1))
@@ -220,7 +225,30 @@ def test_where_a_figure_falls_off_is_said_outside_of_its_interval_only(tmp_path)
     for at, label in enumerate(("as shipped", "noise 0.1", "noise 0.3")):
         kept.walks["distance"][label]["PSNR"] = [25.0 + 0.1 * room - 3 * at * (at > 1) for room in range(6)]
     study_report.write(tmp_path, kept, experiments("quick"))
-    assert "PSNR falls off with noise, σ of its logarithm: from 0.3 on." in (tmp_path / "report.md").read_text()
+    text = (tmp_path / "report.md").read_text()
+    assert "PSNR falls off with noise, σ of its logarithm (as shipped): from 0.3 on." in text
+    assert not re.search("does not fall", text)  # nobody knows that
+
+
+def test_turns_are_compared_with_the_least_of_them_and_walks_with_the_shipped_one():
+    paths = experiments("default")[-1]
+    by_label = {each.label: each for each in paths.settings}
+    assert paths.reference_of(by_label["turn 270°"]).label == "turn 10°"
+    assert paths.reference_of(by_label["walk 4 m"]).label == paths.reference_of(by_label["crane"]).label == "walk 2 m"
+    claims = claims_of(paths, {label: {"PSNR": [30.0 + at] * 6} for at, label in enumerate(by_label)})
+    assert any("turn 270° is better than turn 10°" in each for each in claims)
+    assert not any("turn 10° is" in each or each.startswith("PSNR: speed x 1 ") for each in claims)
+
+
+def test_a_map_is_told_in_a_few_sentences():
+    grid = experiments("default")[4]
+    table = {
+        each.label: {"PSNR": [20.0 + 1e-4 * at * (1 + room) for room in range(6)]}
+        for at, each in enumerate(grid.settings)
+    }
+    claims = claims_of(grid, table)
+    assert claims[0] == "PSNR: from 20.00 to 20.01 dB over the whole map." and len(claims) == 2
+    assert "τ_T 1, τ_q 1, the best, is better than τ_T 0.2, τ_q 0.2 (+0.01 dB" in claims[1]
 
 
 def test_an_empty_run_has_a_report_too(tmp_path):
