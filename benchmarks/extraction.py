@@ -1,22 +1,26 @@
 """How fast a perspective view is taken out of a 360-degree panorama, beside py360convert.
 
-    python benchmarks/extraction.py
+    python benchmarks/extraction.py [--json docs/research/times.json]
 
 The same 384 x 256 view of a 4096 x 2048 panorama, turning from one to the next as along a camera path. Both run
 in turn, so that whatever else the machine does meets both; the ratio is of the medians.
 """
 
+import argparse
 import math
 import platform
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import py360convert
 
+from benchmarks.kept_tables import keep_rows
 from lookbeyond.geometry.cameras import placed_camera
 from lookbeyond.geometry.projection import extract_perspective
+from tests.support.machine import machine
 
 WIDTH, HEIGHT, FOV_X = 384, 256, math.radians(75)
 REPEATS = 40
@@ -43,11 +47,20 @@ def _milliseconds(function: Callable, *arguments) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="put the ratio into the table of this file")
+    options = parser.parse_args()
     figures = measured()
     print(f"extraction {WIDTH}x{HEIGHT} from 4096x2048 on {platform.processor() or platform.machine()}")
     print(f"  ours          {figures['ours_ms']:7.2f} ms")
     print(f"  py360convert  {figures['py360convert_ms']:7.2f} ms")
     print(f"  ratio         {figures['ratio']:7.1f} (wanted: at least {WANTED:.0f})")
+    row = [
+        "extracting a view from a panorama, as fast as py360convert",
+        f"{figures['ratio']:.1f} times",
+        "`benchmarks/extraction.py`",
+    ]
+    keep_rows(options.json, "waits", [["", "measured", "printed by"], row], extraction=machine())
 
 
 if __name__ == "__main__":

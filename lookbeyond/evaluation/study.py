@@ -35,7 +35,7 @@ from lookbeyond.data.other_rooms import OTHER_KINDS
 from lookbeyond.errors import InputError, LookBeyondError, StorageError
 from lookbeyond.geometry.cameras import CameraError, PathError
 from lookbeyond.pipelines.scene import ScenePipeline
-from lookbeyond.whole import require_space
+from lookbeyond.whole import require_space, storage_errors, whole_file
 
 from . import metrics, study_report
 from .judge_panorama import evaluate_panorama
@@ -48,8 +48,8 @@ from .study_settings import SHIPPED, Experiment, experiments
 from .study_walks import INPAINTED, Walker
 
 NEEDED_BYTES = 500 << 20
-REPORTING = ("study_report.py", "study_claims.py", "paired.py", "table.py")
-"""Modules that tell what was found, and change none of it."""
+REPORTING = ("study.py", "study_report.py", "study_claims.py", "paired.py", "table.py")
+"""Modules that choose and tell what is made, and change none of it."""
 
 
 # --- the run ----------------------------------------------------------------------------------------------
@@ -94,6 +94,7 @@ def run(options: argparse.Namespace, command: str) -> Study:
     identity = hashlib.sha256(json.dumps([settings, pipeline.revision]).encode()).hexdigest()[:8]
     folder = options.out / "done" / identity
     folder.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic(), time.process_time()
     try:
         run_panoramas(study, pipeline, networks, options, folder)
         run_captures(study, pipeline, networks, options, folder)
@@ -102,7 +103,20 @@ def run(options: argparse.Namespace, command: str) -> Study:
         study.left_out.append("The run was interrupted: give the same command again for the rest")
     except StorageError as error:
         study.left_out.append(f"The run ended early: {error}")
+    study.about["took"] = took(folder, time.monotonic() - began[0], time.process_time() - began[1])
     return study
+
+
+def took(folder: Path, wall_s: float, processor_s: float) -> str:
+    """How long all runs took that made what is in a folder, this one included."""
+    path = folder / "runs.json"
+    runs = json.loads(path.read_text()) if path.exists() else []
+    runs.append([wall_s, processor_s])
+    with storage_errors(path), whole_file(path) as temporary:
+        temporary.write_text(json.dumps(runs))
+    wall, processor = (sum(run) / 60 for run in zip(*runs, strict=True))
+    said = f"{wall:.0f} minutes, {processor:.1f} minutes of a processor"
+    return f"{said}, in {len(runs)} runs" if len(runs) > 1 else said
 
 
 def run_walks(study: Study, walker: Walker, options: argparse.Namespace, folder: Path) -> None:
@@ -305,10 +319,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     require_space(options.out, NEEDED_BYTES)
     options.out.mkdir(parents=True, exist_ok=True)
     command = "lookbeyond study " + shlex.join(sys.argv[2:] if argv is None else list(argv))
-    began = time.monotonic(), time.process_time()
     study = run(options, command)
-    minutes = [(now - then) / 60 for now, then in zip((time.monotonic(), time.process_time()), began, strict=True)]
-    study.about["took"] = f"{minutes[0]:.0f} minutes, {minutes[1]:.1f} minutes of a processor"
     study_report.write(options.out, study, experiments(options.size_name))
     print(f"{options.out / 'index.html'}: done; {len(study.left_out)} things were left out and are named there.")
 

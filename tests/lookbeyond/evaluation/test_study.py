@@ -125,6 +125,11 @@ def test_what_cannot_be_made_is_named_and_what_is_done_is_kept(tmp_path):
     assert kept.left_out == ["room 2: the photo cannot be read; give another"]
 
 
+def test_an_interrupted_study_counts_all_of_its_runs(tmp_path):
+    assert study.took(tmp_path, 600.0, 90.0) == "10 minutes, 1.5 minutes of a processor"
+    assert study.took(tmp_path, 300.0, 30.0) == "15 minutes, 2.0 minutes of a processor, in 2 runs"
+
+
 def test_a_broken_panorama_is_named_and_the_others_are_used(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     cv2.imwrite(str(tmp_path / "good.png"), np.full((64, 128, 3), 90, np.uint8))
