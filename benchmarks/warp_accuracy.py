@@ -72,7 +72,12 @@ def main() -> None:
                             figures[of, way][name].append(value)
     rows = [["", *UNITS]]
     for (of, way), found in figures.items():
-        rows.append([f"from a {of}, {way}", *(f"{np.mean(found[name]):.2f} {unit}" for name, unit in UNITS.items())])
+        rows.append(
+            [
+                f"from a {of}, {way}",
+                *(f"{metrics.mean_of_known(found[name]):.2f} {unit}" for name, unit in UNITS.items()),
+            ]
+        )
     for row in rows:
         print("| " + " | ".join(row) + " |")
     keep_table(options.json, "accuracy", rows, rooms=options.rooms, moves=MOVES, frames_a_move=FRAMES - 1)

@@ -138,6 +138,11 @@ def held_out_room(seed: int) -> Scene:
     return _photographed(Rooms.from_seeds([HELD_OUT_SEED + seed]), seed, f"room {seed}")
 
 
+def training_room(seed: int) -> Scene:
+    """Room number `seed` of those that the panorama network was trained on."""
+    return _photographed(Rooms.from_seeds([seed]), seed, f"training room {seed}")
+
+
 def other_scene(kind: OtherKind, seed: int) -> Scene:
     """The same of a kind of room that no network was trained on."""
     return _photographed(other_room(kind, seed), seed, f"{kind} {seed}")

@@ -42,7 +42,7 @@ from .judge_panorama import evaluate_panorama
 from .options import parser_of
 from .perceptual import PerceptualNetworks
 from .results import OURS, Result, remembered
-from .scenes import Scene, held_out_room, other_scene, panorama_files, scenes_of_panorama
+from .scenes import Scene, held_out_room, other_scene, panorama_files, scenes_of_panorama, training_room
 from .study_captures import evaluate_capture
 from .study_settings import SHIPPED, Experiment, experiments
 from .study_walks import INPAINTED, Walker
@@ -178,11 +178,12 @@ def _collect(study: Study, asked: list[Experiment], done: dict[str, list[Result 
 def run_panoramas(
     study: Study, pipeline: ScenePipeline, networks: PerceptualNetworks, options: argparse.Namespace, folder: Path
 ) -> None:
-    """The panorama stage on rooms, on rooms of other kinds, and on real panoramas."""
+    """The panorama stage on rooms, those of training among them, on rooms of other kinds, and on real panoramas."""
     rooms = range(options.first_room, options.first_room + options.rooms)
     places: list[tuple[str, str, Callable[[], Scene]]] = [
         ("rooms", f"room {room}", lambda room=room: held_out_room(room)) for room in rooms
     ]
+    places += [("rooms of training", f"training room {room}", lambda room=room: training_room(room)) for room in rooms]
     for kind in OTHER_KINDS:
         places += [(kind, f"{kind} {room}", lambda kind=kind, room=room: other_scene(kind, room)) for room in rooms]
     if options.panoramas is None:

@@ -13,12 +13,12 @@ import torch
 
 from lookbeyond.data.captures import read_capture
 from lookbeyond.data.other_rooms import OTHER_KINDS
-from lookbeyond.data.rooms import _rotate
+from lookbeyond.data.rooms import Rooms, _rotate
 from lookbeyond.errors import InputError
 from lookbeyond.evaluation import study, study_report
 from lookbeyond.evaluation.perceptual import PerceptualNetworks
 from lookbeyond.evaluation.results import OURS, Result
-from lookbeyond.evaluation.scenes import held_out_room, other_scene
+from lookbeyond.evaluation.scenes import held_out_room, other_scene, training_room
 from lookbeyond.evaluation.study import Study
 from lookbeyond.evaluation.study_captures import CAPTURED, _scale
 from lookbeyond.evaluation.study_claims import claims_of
@@ -94,6 +94,13 @@ def test_other_rooms_can_be_walked_in_and_are_other_rooms(kind):
         assert float(other.room.shell[0, 1, :2].max()) > 4.4  # the rooms of training end at 4.2 m
     assert np.isfinite(other.distance).all() and other.distance.min() > 0.1
     assert np.linalg.norm(path_of(other, SHIPPED, 3, 96, 64)[-1].position) > 0.2
+
+
+def test_rooms_of_training_are_those_that_training_draws():
+    (drawn,) = Rooms.from_seeds([3]).shell
+    room = training_room(3).room
+    assert room is not None and torch.equal(room.shell[0], drawn)
+    assert not torch.equal(room.shell[0], held_out_room(3).room.shell[0])
 
 
 def test_few_matches_are_no_figure():
