@@ -1,6 +1,7 @@
 """What the rooms of a study can say: sentences that claim a difference only outside of its interval."""
 
 import math
+from dataclasses import dataclass, field
 
 from .metrics import mean_of_known
 from .paired import Difference, claim, difference
@@ -21,20 +22,36 @@ Table = dict[str, dict[str, list[float]]]
 """label of a setting -> figure -> one value a room."""
 
 
-def claims_of(experiment: Experiment, table: Table) -> list[str]:
-    """Of a map what it spans; else every setting against its reference, then where the lines of a plot fall off."""
+@dataclass
+class Said:
+    """Sentences about a finding."""
+
+    found: list[str] = field(default_factory=list)
+    """What one wants to know: differences that are told, and where figures fall off."""
+    others: list[str] = field(default_factory=list)
+    """Every other comparison."""
+
+    def add(self, sentence: str, is_found: bool) -> None:
+        (self.found if is_found else self.others).append(sentence)
+
+
+def said_of(experiment: Experiment, table: Table) -> Said:
+    """Of a map what it spans; else every setting against its reference, and where the lines of a plot fall off."""
     if experiment.grid:
-        return _grid_claims(experiment, table)
-    claims = []
+        return Said(_grid_claims(experiment, table))
+    said = Said(_falls_off(experiment, table))
     for setting in experiment.settings:
         reference = experiment.reference_of(setting)
         if setting == reference or setting.key == reference.key:
             continue
         for name, unit, more in CLAIMED:
-            found = _apart(table, setting, reference, name)
-            if found:
-                claims.append(claim(setting.label, reference.label, name, unit, more, found))
-    return claims + _falls_off(experiment, table)
+            apart = _apart(table, setting, reference, name)
+            if apart:
+                sentence = claim(setting.label, reference.label, name, unit, more, apart)
+                said.add(sentence, apart.is_told and setting.x is None)  # of a line it is told where it falls off
+    if experiment.note:
+        said.found.append(experiment.note)
+    return said
 
 
 def _apart(table: Table, one: Setting, other: Setting, name: str) -> Difference | None:
@@ -61,26 +78,31 @@ def _grid_claims(experiment: Experiment, table: Table) -> list[str]:
 
 
 def _falls_off(experiment: Experiment, table: Table) -> list[str]:
-    """For every line of a plot the least step away from its reference from which on a figure is told to be worse."""
+    """For every line of a plot where, away from its reference, figures are told to be worse, or better."""
     sentences = []
     for line in dict.fromkeys(each.line for each in experiment.settings if each.x is not None):
         along = [each for each in experiment.settings if each.line == line and each.x is not None]
         reference = experiment.reference_of(along[-1])
-        start, what = reference.x or 0.0, line or experiment.axis
+        parts, level = [], []
         for name, _, more in CLAIMED:
             found = {each.x or 0.0: _apart(table, each, reference, name) for each in along if each != reference}
             known = {x: apart for x, apart in found.items() if apart and apart.interval}
-            if not known:
-                continue
-            worse = [x for x, apart in known.items() if apart.is_told and (apart.mean < 0) == more]
-            ends = [
-                f"from {pick(side):g} on"
-                for side, pick in (([x for x in worse if x > start], min), ([x for x in worse if x < start], max))
-                if side
-            ]
-            if ends:
-                sentences.append(f"{name} falls off with {what} ({reference.label}): {' and '.join(ends)}.")
-            else:
-                low, high = min(*known, start), max(*known, start)
-                sentences.append(f"{name}: no fall with {what} can be told between {low:g} and {high:g}.")
+            told = {x: (apart.mean > 0) == more for x, apart in known.items() if apart.is_told}
+            parts += _ends(name, reference.x or 0.0, told)
+            if known and not told:
+                level.append(name)
+        if level:
+            xs = [each.x or 0.0 for each in (*along, reference)]
+            parts.append(f"nothing can be told of {', '.join(level)} between {min(xs):g} and {max(xs):g}")
+        if parts:
+            what = line or experiment.axis
+            sentences.append(f"{what[0].upper()}{what[1:]} ({reference.label}): {'; '.join(parts)}.")
     return sentences
+
+
+def _ends(name: str, start: float, told: dict[float, bool]) -> list[str]:
+    """From which values on a figure falls off, and at which it is better. told: whether it is better, by value."""
+    worse, better = (sorted(x for x, is_better in told.items() if is_better == side) for side in (False, True))
+    nearest = [x for x in worse if x > start][:1] + [x for x in worse if x < start][-1:]
+    parts = [f"{name} falls off {' and '.join(f'from {x:g} on' for x in nearest)}"] if nearest else []
+    return parts + ([f"{name} is better at {', '.join(f'{x:g}' for x in better)}"] if better else [])

@@ -17,7 +17,7 @@ from lookbeyond.whole import storage_errors, whole_file
 from .metrics import mean_of_known
 from .paired import claim, difference
 from .results import LOWER_IS_BETTER, OURS
-from .study_claims import SHOWN, claims_of
+from .study_claims import SHOWN, Said, said_of
 from .table import rows_as_markdown
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ PLOT_WIDTH_IN, PLOT_DPI = 4.4, 190
 """Narrow, so that a phone shows its letters large enough to read."""
 LEAST_SPAN = {"PSNR": 2.0, "PSNR in holes": 2.0, "SSIM": 0.1, "mTSED": 0.2, "drift": 1.0, "LPIPS": 0.1}
 """What an axis spans at least: a difference that is nothing is to look like nothing."""
+OTHERS = "All other comparisons"
 COLOURS = ("#1f5fa8", "#c4581c", "#3c8a4b", "#8a4ba0", "#7a6a2a", "#b03060")
 
 
@@ -38,7 +39,7 @@ class Section:
     title: str
     plot: bytes = b""
     """A PNG."""
-    claims: list[str] = field(default_factory=list)
+    said: Said = field(default_factory=Said)
     table: list[list[str]] = field(default_factory=list)
     """Its first row is its head."""
     paper: str = ""
@@ -102,8 +103,7 @@ def _walk_sections(study: "Study", experiments: Sequence["Experiment"]) -> list[
             section.table.append(
                 ["warp + inpainting", *(_cell(study.baseline.get(name, [])) for name, _, _ in figures)]
             )
-        section.claims += claims_of(experiment, table)
-        section.claims += [experiment.note] if experiment.note else []
+        section.said = said_of(experiment, table)
         section.plot = _heat_map(experiment, table) if experiment.grid else _plot(experiment, table)
         sections.append(section)
     return sections
@@ -129,9 +129,8 @@ def _panorama_sections(study: "Study") -> list[Section]:
             for method in methods[1:]:
                 if method in values and OURS in values and len(values[method]) == len(values[OURS]):
                     more = not any(word in figure for word in LOWER_IS_BETTER)
-                    section.claims.append(
-                        claim(OURS, method, figure, unit, more, difference(values[OURS], values[method]))
-                    )
+                    apart = difference(values[OURS], values[method])
+                    section.said.add(claim(OURS, method, figure, unit, more, apart), apart.is_told)
         section.plot = _bars(table.get("hidden PSNR, one sample", {}), "hidden PSNR, dB")
         sections.append(section)
     return sections
@@ -152,8 +151,8 @@ def _capture_sections(study: "Study") -> list[Section]:
         for method in methods:
             values = study.captures[name].get(method, [])
             if method != OURS and len(values) == len(frames):
-                found = difference(study.captures[name][OURS], values)
-                section.claims.append(claim(OURS, method, name, unit, more, found))
+                apart = difference(study.captures[name][OURS], values)
+                section.said.add(claim(OURS, method, name, unit, more, apart), apart.is_told)
     values = study.captures.get("PSNR", {})
     section.plot = _bars(values, "PSNR, dB")
     return [section]
@@ -228,7 +227,9 @@ def _plot(experiment: "Experiment", table: dict[str, dict[str, list[float]]]) ->
             lines.setdefault(setting.line, []).append(setting)
     shared = lines.pop("", []) if len(lines) > 1 else []
     if len(lines) > 1:  # each has its own unit
-        return _lines(lines, shared, table, [name for name in ("PSNR", "PSNR in holes", "mTSED") if name in names])
+        # a wrong distance is seen by the drift, hardly by TSED
+        told = ("PSNR", "PSNR in holes", "drift" if experiment.name == "distance" else "mTSED")
+        return _lines(lines, shared, table, [name for name in told if any(name in of for of in table.values())])
     if not lines:
         return _grouped_bars(names, table)
     figure, axes = _figure(math.ceil(len(names) / 2), 2, 1.9)
@@ -264,12 +265,15 @@ def _lines(
     figure, axes = _figure(len(lines), len(names), 1.5)
     places = iter(axes)
     for colour, (line, settings) in zip(COLOURS, lines.items()):
-        for column, name in enumerate(names):
-            place = next(places)
-            place.plot(*_points([*shared, *settings], table, name), "o-", color=colour, markersize=4)
+        row = [next(places) for _ in names]
+        row[0].set_xlabel(line, fontsize=8, loc="left")
+        for place, name in zip(row, names):
+            across, up = _points([*shared, *settings], table, name)
+            if not np.isfinite(up).any():
+                place.axis("off")
+                continue
+            place.plot(across, up, "o-", color=colour, markersize=4)
             _span(place, name)
-            if column == len(names) // 2:
-                place.set_xlabel(line, fontsize=8)
     return _png(figure)
 
 
@@ -277,6 +281,7 @@ def _heat_map(experiment: "Experiment", table: dict[str, dict[str, list[float]]]
     across = sorted({setting.x for setting in experiment.settings if setting.x is not None})
     down = sorted({setting.line for setting in experiment.settings}, key=float)
     figure, axes = _figure(1, 2, 2.3)
+    size = 9 if len(across) < 4 else 5
     for place, name in zip(axes, ("PSNR", "mTSED")):
         values = np.full((len(down), len(across)), np.nan)
         for setting in experiment.settings:
@@ -289,7 +294,7 @@ def _heat_map(experiment: "Experiment", table: dict[str, dict[str, list[float]]]
         place.imshow(values, cmap="viridis", origin="lower", vmin=middle - span / 2, vmax=middle + span / 2)
         for (row, column), value in np.ndenumerate(values):
             ink = "black" if value > middle + 0.1 * span else "white"
-            place.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=9)
+            place.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=size)
         place.set_xticks(range(len(across)), [f"{each:g}" for each in across], fontsize=7)
         place.set_yticks(range(len(down)), down, fontsize=7)
         place.set_title(name, fontsize=8)
@@ -347,9 +352,11 @@ def _markdown_lines(study: "Study", sections: Sequence[Section], *, with_plots: 
         lines += [f"## {section.title}", ""]
         if section.plot and with_plots:
             lines += [f"![{section.title}](plots/{number:02d}.png)", ""]
+        lines += [*(f"- {text}" for text in section.said.found), ""] if section.said.found else []
         if section.table:
             lines += [rows_as_markdown(section.table)]
-        lines += [*(f"- {text}" for text in section.claims), ""]
+        if section.said.others:
+            lines += [f"{OTHERS}:", "", *(f"- {text}" for text in section.said.others), ""]
         if section.paper:
             lines += [f"*The paper*: {section.paper}", ""]
     return lines
@@ -396,6 +403,8 @@ def _page(study: "Study", sections: Sequence[Section]) -> str:
         if section.plot:
             picture = base64.b64encode(section.plot).decode()
             body.append(f'<img alt="{text(section.title)}" src="data:image/png;base64,{picture}">')
+        if section.said.found:
+            body.append(f"<ul>{''.join(f'<li>{text(each)}</li>' for each in section.said.found)}</ul>")
         if section.table:
             head, *rows = (
                 "".join(f"<{tag}>{text(cell)}</{tag}>" for cell in row)
@@ -404,9 +413,9 @@ def _page(study: "Study", sections: Sequence[Section]) -> str:
             body.append(
                 '<div class="wide"><table>' + "".join(f"<tr>{row}</tr>" for row in (head, *rows)) + "</table></div>"
             )
-        if section.claims:
-            claims = "".join(f"<li>{text(each)}</li>" for each in section.claims)
-            body.append(f"<details><summary>What these rooms can say</summary><ul>{claims}</ul></details>")
+        if section.said.others:
+            others = "".join(f"<li>{text(each)}</li>" for each in section.said.others)
+            body.append(f"<details><summary>{OTHERS}</summary><ul>{others}</ul></details>")
         if section.paper:
             body.append(f'<p class="paper">The paper: {text(section.paper)}</p>')
     return (

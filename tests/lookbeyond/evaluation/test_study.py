@@ -21,7 +21,7 @@ from lookbeyond.evaluation.results import OURS, Result
 from lookbeyond.evaluation.scenes import held_out_room, other_scene, training_room
 from lookbeyond.evaluation.study import Study
 from lookbeyond.evaluation.study_captures import CAPTURED, _scale
-from lookbeyond.evaluation.study_claims import claims_of
+from lookbeyond.evaluation.study_claims import said_of
 from lookbeyond.evaluation.study_settings import SHIPPED, Setting, experiments
 from lookbeyond.evaluation.study_walks import INPAINTED, consistency, path_of, spoiled
 from lookbeyond.files import write_png
@@ -238,7 +238,7 @@ def test_where_a_figure_falls_off_is_said_outside_of_its_interval_only(tmp_path)
         kept.walks["distance"][label]["PSNR"] = [25.0 + 0.1 * room - 3 * at * (at > 1) for room in range(6)]
     study_report.write(tmp_path, kept, experiments("quick"))
     text = (tmp_path / "report.md").read_text()
-    assert "PSNR falls off with noise, σ of its logarithm (as shipped): from 0.3 on." in text
+    assert "- Noise, σ of its logarithm (as shipped): PSNR falls off from 0.3 on;" in text
     assert not re.search("does not fall", text)  # nobody knows that
 
 
@@ -247,9 +247,10 @@ def test_turns_are_compared_with_the_least_of_them_and_walks_with_the_shipped_on
     by_label = {each.label: each for each in paths.settings}
     assert paths.reference_of(by_label["turn 270°"]).label == "turn 10°"
     assert paths.reference_of(by_label["walk 4 m"]).label == paths.reference_of(by_label["crane"]).label == "walk 2 m"
-    claims = claims_of(paths, {label: {"PSNR": [30.0 + at] * 6} for at, label in enumerate(by_label)})
-    assert any("turn 270° is better than turn 10°" in each for each in claims)
-    assert not any("turn 10° is" in each or each.startswith("PSNR: speed x 1 ") for each in claims)
+    said = said_of(paths, {label: {"PSNR": [30.0 + at] * 6} for at, label in enumerate(by_label)})
+    assert any("turn 270° is better than turn 10°" in each for each in said.others)
+    assert not any("turn 10° is" in each or each.startswith("PSNR: speed x 1 ") for each in said.others)
+    assert "PSNR: crane is better than walk 2 m (+16.00 dB [+16.00, +16.00], 6 rooms)." in said.found
 
 
 def test_a_map_is_told_in_a_few_sentences():
@@ -258,7 +259,7 @@ def test_a_map_is_told_in_a_few_sentences():
         each.label: {"PSNR": [20.0 + 1e-4 * at * (1 + room) for room in range(6)]}
         for at, each in enumerate(grid.settings)
     }
-    claims = claims_of(grid, table)
+    claims = said_of(grid, table).found
     assert claims[0] == "PSNR: from 20.00 to 20.01 dB over the whole map." and len(claims) == 2
     assert "τ_T 1, τ_q 1, the best, is better than τ_T 0.2, τ_q 0.2 (+0.01 dB" in claims[1]
 
