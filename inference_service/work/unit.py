@@ -17,7 +17,7 @@ from inference_service.store.store import Store
 from inference_service.work.pipeline import Callback, Pipelines
 from lookbeyond.geometry.cameras import Camera
 
-UNIT_VERSION = 7
+UNIT_VERSION = 8
 """Part of every identity: raise it when the same description gives other files."""
 
 _Decoded = TypeVar("_Decoded")

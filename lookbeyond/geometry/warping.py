@@ -107,6 +107,16 @@ class Tears:
             padded = np.pad(inverse, 2, mode="edge")
         return cls(padded[1:-1, 1:-1], _tears(padded, pixel_rad), _tears(padded.T, pixel_rad).T)
 
+    @property
+    def pixels(self) -> NDArray[np.bool_]:
+        """[H + 2, W + 2]: on either side of a tear."""
+        torn = np.zeros(self.inverse.shape, bool)
+        torn[:, :-1] |= self.right
+        torn[:, 1:] |= self.right
+        torn[:-1] |= self.down
+        torn[1:] |= self.down
+        return torn
+
 
 class Relief:
     """A distance map prepared for walking through: bilinear where it is one surface, torn where it jumps."""

@@ -17,7 +17,7 @@ from .front import draw_fronts, draw_shadow, find_fronts, find_shadow
 from .pattern import patterns_of, seen_pattern
 from .picture import Picture, SpherePicture
 from .render import FaceMap, map_faces, render_faces, soften_edges
-from .surfaces import COARSE_M, WORKING_WIDTH, FaceLight, find_clean, lab, light_of_faces
+from .surfaces import COARSE_M, WORKING_WIDTH, FaceLight, apart_from_face, find_clean, lab, light_of_faces
 from .things import box, draw_thing, find_things
 
 TEXEL_M = 0.008
@@ -94,7 +94,9 @@ def draw_room(
     distance = map_faces(layout, painted.position, painted.distance.shape[1], painted.heading_rad).distance
     standing = _on_sphere(seen.standing, small, painted) > 0.5
     own = _on_sphere(measured, small, painted)
-    furnished = np.where(standing, np.clip(own, 0.05 * unit, distance), distance)
+    apart = _on_sphere(apart_from_face(seen), small, painted)
+    before = np.log(distance / np.clip(own, 0.05 * unit, distance))
+    furnished = np.where(standing, distance * np.exp(-apart * before), distance).astype(np.float32)
     bare = cv2.GaussianBlur(seen.bare.astype(np.float32), (0, 0), 1.5)
     bare = cv2.resize(_on_sphere(bare, small, painted), (width, width // 2), interpolation=cv2.INTER_LINEAR)
     plate = picture.over(colour, bare, painted.heading_rad)

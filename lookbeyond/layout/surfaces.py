@@ -31,6 +31,11 @@ STANDS_OUT = 0.10
 LIKELY_THING = 0.5
 """Likelihood from which on what would be floor is believed to be a thing: a desk's top is as flat. Of walls the colours
 tell more: a door is a thing, too, and what is left of its wall may be a curtain."""
+ALIKE = 8.0
+"""Difference of colour, in units of Lab, up to which a rim has no edge."""
+BESIDE, LEAVES = 0.015, 0.06
+"""Reach of the colours that are compared across a rim, and the way over which a thing without an edge leaves its face;
+shares of the picture's longer side."""
 LEAST_THING = 0.004
 """Share of the photo."""
 FURNITURE = 0.75
@@ -141,6 +146,28 @@ def _standing(clean: NDArray, ratio: NDArray) -> NDArray[np.bool_]:
         if boxes[number][cv2.CC_STAT_AREA] >= LEAST_THING * clean.size and np.median(ratio[piece]) > 1.5 * STANDS_OUT:
             result |= piece
     return result
+
+
+def apart_from_face(seen: SeenFaces) -> NDArray[np.float32]:
+    """[h, w] 0..1: how far what stands before its face has its own distance there.
+
+    Where its rim has the colour of what lies beside it, nothing ends there: a step would show as a crack in a door or a
+    table. From such a rim on it leaves its face gradually.
+    """
+    size = max(seen.standing.shape)
+    window = (2 * round(BESIDE * size) + 1,) * 2
+    colours, standing = lab(seen.picture.pixels), seen.standing & seen.picture.shown
+
+    def around(mask: NDArray) -> NDArray:
+        share = cv2.boxFilter(mask.astype(np.float32), -1, window)
+        return cv2.boxFilter(colours * mask[..., None], -1, window) / np.maximum(share, 1e-6)[..., None]
+
+    rim = standing & (cv2.erode(standing.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1) == 0)
+    alike = rim & (_difference(around(standing), around(~standing & seen.picture.shown)) < ALIKE)
+    if not alike.any():
+        return np.ones(standing.shape, np.float32)
+    away = cv2.distanceTransform((~alike).astype(np.uint8), cv2.DIST_L2, 5)
+    return np.clip(away / (LEAVES * size), 0, 1).astype(np.float32)
 
 
 def _grown(smooth: NDArray, area: NDArray, mode: NDArray, reach: float) -> NDArray[np.bool_]:

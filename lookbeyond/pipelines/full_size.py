@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lookbeyond.geometry.cameras import Camera
 from lookbeyond.geometry.panorama import Beyond, Panorama, View
+from lookbeyond.models.edges import bridge_cracks, crack_pixels
 from lookbeyond.models.feathering import faded
 from lookbeyond.models.joining import ShownFrame, mixed, share_of_second
 from lookbeyond.models.warping import warp_to_views
@@ -146,7 +147,12 @@ def _warp_frames(panorama: Panorama, cameras: Sequence[Camera], device: torch.de
             distance, known = warped.distance.cpu().numpy(), warped.known.cpu().numpy()
             front = known
             if panorama.plate is not None and not known.all():
-                colour, distance, known = _with_plate(panorama, some, (colour, distance, known), device)
+                colour, distance, front = (part.copy() for part in (colour, distance, known))
+                for camera, *frame in zip(some, colour, distance, front, strict=True):
+                    bridge_cracks(*frame, crack_pixels(panorama, camera))
+                known = front
+                if not front.all():
+                    colour, distance, known = _with_plate(panorama, some, (colour, distance, front), device)
             for parts in zip(some, colour, distance, known, photo, known & ~front, strict=True):
                 # copies, so that no frame keeps the others' memory
                 yield WarpedFrame(parts[0], *(part if len(some) == 1 else part.copy() for part in parts[1:]))

@@ -18,6 +18,7 @@ from lookbeyond.layout.photo import lay_sphere
 from lookbeyond.layout.prediction import built_in_network
 from lookbeyond.layout.world import FoundPlace, Room, Unseen, as_taken, draw_place, find_place, understand_panorama
 from lookbeyond.models.autoencoder import spatial_scale_factor
+from lookbeyond.models.edges import with_rims
 from lookbeyond.models.layout_network import LayoutNetwork
 from lookbeyond.monitors.findings import WatchedFrame
 from lookbeyond.photo.exposure import exposed, missing_stops
@@ -147,7 +148,7 @@ class ScenePipeline:
         panorama = replace(panorama, preset=self.preset, seed=seed, revision=self.revision)
         if callback is not None and found.drawn:
             callback(0.9, "Drawing the place", panorama.shrunk(512).colour)
-        return as_taken(draw_place(clean, panorama, found, unseen, width), photo, clean, stops, seed)
+        return as_taken(with_rims(draw_place(clean, panorama, found, unseen, width)), photo, clean, stops, seed)
 
     def measure_world(
         self,
@@ -179,9 +180,9 @@ class ScenePipeline:
             callback_on_step_end=_progress(callback, "Measuring the panorama"),
         ).panorama  # fmt: skip
         panorama = replace(panorama, **about)
-        if room == "off" or self.layout is None:
-            return panorama
-        return understand_panorama(panorama, self.layout, room, self.settings.unseen, known)
+        if room != "off" and self.layout is not None:
+            panorama = understand_panorama(panorama, self.layout, room, self.settings.unseen, known)
+        return with_rims(panorama)
 
     def _completed(
         self, part: np.ndarray, prompt: str, seed: int, callback: Callback | None

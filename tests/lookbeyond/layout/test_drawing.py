@@ -23,7 +23,7 @@ from lookbeyond.layout.pattern import SeenPattern, repeats
 from lookbeyond.layout.picture import PhotoPicture, SpherePicture
 from lookbeyond.layout.quilting import continue_pattern
 from lookbeyond.layout.render import map_faces, render_faces
-from lookbeyond.layout.surfaces import FaceLight, SeenFaces, find_clean, lab
+from lookbeyond.layout.surfaces import FaceLight, SeenFaces, apart_from_face, find_clean, lab
 from lookbeyond.layout.things import find_things
 
 L_SHAPE = RoomLayout(np.array([[-1.0, -1], [4, -1], [4, 1], [1, 1], [1, 3], [-1, 3]]), -1.6, 1.1)
@@ -380,6 +380,23 @@ def test_a_desk_that_the_network_knows_does_not_become_the_floor():
     seen = find_clean(small, room, faces_of(room), measured.astype(np.float32), expected, things)
     assert (bare.clean & floor & beside).sum() > 100 and not (seen.clean & floor & beside).any()
     assert (seen.clean & floor).any()
+
+
+def test_what_has_no_edge_leaves_its_face_gradually():
+    """A part of a door that is told to stand before it, beside a post that does."""
+    _, photo, _ = box_world()
+    shape = photo.pixels.shape[:2]
+    pixels = np.full((*shape, 3), (60, 50, 45), np.uint8)
+    standing = np.zeros(shape, bool)
+    height, width = shape
+    post, part = (np.s_[height // 4 : -height // 4, first : first + width // 5] for first in (width // 10, width // 2))
+    standing[post] = standing[part] = True
+    pixels[post] = (200, 190, 180)
+    seen = SeenFaces(replace(photo, pixels=pixels), np.zeros(shape, np.int16), ~standing, standing)
+    apart = apart_from_face(seen)
+    middle = np.s_[height // 2, width // 2 + width // 10]
+    assert (apart[post] == 1).all() and apart[middle] == 1 and apart[part][:, 0].max() == 0
+    assert np.abs(np.diff(apart[part], axis=1)).max() < 0.1  # no crack
 
 
 def test_a_post_that_the_lower_border_cuts_stands_on_the_floor():
