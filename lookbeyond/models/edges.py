@@ -21,10 +21,9 @@ def with_rims(panorama: Panorama, pixels: int = 2) -> Panorama:
     """
     for _ in range(pixels):
         tears = Tears.of(panorama)
-        near = cv2.dilate(tears.inverse, np.ones((3, 3), np.uint8))
-        torn = cv2.dilate(tears.pixels.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        inverse = np.where(torn, near, tears.inverse)[1:-1, 1:-1]
-        panorama = replace(panorama, distance=np.ascontiguousarray(1 / inverse, np.float32))
+        near = 1 / cv2.dilate(tears.inverse, np.ones((3, 3), np.uint8))[1:-1, 1:-1]
+        torn = cv2.dilate(tears.pixels.astype(np.uint8), np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0
+        panorama = replace(panorama, distance=np.where(torn, near, panorama.distance))
     return panorama
 
 
