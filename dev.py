@@ -337,11 +337,12 @@ def evaluate(*arguments: str | Path) -> bool:
 
 def study(*arguments: str) -> bool:
     """The study, with the eight panoramas that Blender brings (CC0) unless others are named."""
+    # as one would type them here: the report says how it was made
     if "--panoramas" not in arguments:
         folders = BLENDER_ENVIRONMENT.glob("[Ll]ib/**/site-packages/bpy/*/datafiles/studiolights/world")
-        arguments = (*arguments, "--panoramas", str(next(folders)))
+        arguments = (*arguments, "--panoramas", next(folders).relative_to(ROOT).as_posix())
     if "--out" not in arguments:
-        arguments = ("--out", str(ROOT / "report"), *arguments)
+        arguments = ("--out", "report", *arguments)
     return run(program_of(SERVICE_ENVIRONMENT, "lookbeyond"), "study", *arguments)
 
 

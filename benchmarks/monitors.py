@@ -6,11 +6,15 @@
     ... --json docs/monitors.json                             keeps the tables that docs/monitors.md quotes
 
 Nine shots of every drawn room: turns, walks and a way there and back, in several directions, four through its true
-panorama and five through the world made of its photo. They are kept in --work and not made again.
+panorama and five through the world made of its photo. They are kept in --work and not made again by the same code.
+
+`--cost` sets the monitors' processor seconds beside those of making the same frames and writing their files in this
+process, and beside those that the same shot takes through a service, warm, with its workers and its client.
 """
 
 import argparse
 import math
+import os
 import pickle
 import sys
 import time
@@ -20,14 +24,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import psutil
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.kept_tables import keep_table
+from benchmarks.own_service import end, start_service
+from benchmarks.pipeline import PROGRAM, finished
+from inference_service.client import Client
+from inference_service.wire.requests import WORLD_FILES, WORLD_LAYERS, ShotRequest
 from lookbeyond.evaluation.judge_path import shoot
 from lookbeyond.evaluation.scenes import held_out_room
-from lookbeyond.files import save_frames
+from lookbeyond.evaluation.study import code_hash
+from lookbeyond.files import save_frames, save_panorama
 from lookbeyond.geometry.cameras import Camera, placed_camera
 from lookbeyond.geometry.keyframes import Reach, anchor_seed, plan_shot
 from lookbeyond.geometry.panorama import Panorama, View
@@ -40,6 +50,7 @@ FRAMES, WIDTH, HEIGHT = 9, 192, 128
 VISIBLE = 8
 """Levels by which a hundredth of a frame's pixels must differ for a fault to be one."""
 RUNS, RUNS_S = 15, 10.0
+SERVED_RUNS = 5
 TRIES = 12
 """Draws until a fault is one; the last counts in any case."""
 SHOTS = (("turn", "true"), ("walk", "true"), ("walk", "made"), ("there and back", "made"))
@@ -205,7 +216,8 @@ def main() -> None:
     if options.cost:
         return keep_table(options.json, "cost", print_cost(pipeline), **settings)
     first, last = map(int, options.rooms.split("-"))
-    paths = [options.work / f"{room}_{pipeline.revision}.pickle" for room in range(first, last + 1)]
+    made_by = f"{pipeline.revision}_{code_hash()}"
+    paths = [options.work / f"{room}_{made_by}.pickle" for room in range(first, last + 1)]
     for room, path in enumerate(tqdm(paths, desc="shooting", unit="room"), first):
         if not path.exists():
             part = path.with_suffix(".part")
@@ -261,7 +273,7 @@ def _figures(name: str, panorama: Panorama, views: list[View], bad: set[int]) ->
 
 def print_cost(pipeline: ScenePipeline) -> list[list[str]]:
     """Processor seconds of the monitors, and of making and writing the frames that they watch."""
-    rows = [["shot", "a frame", "its files", "watching it", "of both"]]
+    rows = [["shot", "a frame", "its files", "watching it", "of both", "through a service", "of that"]]
     for name, size, room in (
         ("holes made by the views network", (384, 256), "off"),
         ("a drawn room, whose clean plate tells every hole", (1920, 1080), "auto"),
@@ -282,10 +294,43 @@ def print_cost(pipeline: ScenePipeline) -> list[list[str]]:
         _, watching_s = _timed(lambda world=world, views=views: watch(world, views))
         with TemporaryDirectory() as folder:
             _, writing_s = _timed(lambda folder=folder, views=views: save_frames(Path(folder), views))
-        each = [f"{1e3 * seconds / len(views):.1f} ms" for seconds in (own_s, writing_s, watching_s)]
-        rows.append([f"{name}, {size[0]} x {size[1]}", *each, f"{watching_s / (own_s + writing_s):.1%}"])
+        whole_s = served_shot_s(world, cameras)
+        own, files, watching, whole = (
+            f"{1e3 * seconds / len(views):.1f} ms" for seconds in (own_s, writing_s, watching_s, whole_s)
+        )
+        shares = [f"{watching_s / seconds:.1%}" for seconds in (own_s + writing_s, whole_s)]
+        rows.append([f"{name}, {size[0]} x {size[1]}", own, files, watching, shares[0], whole, shares[1]])
         print(", ".join(f"{head} {cell}" for head, cell in zip(rows[0], rows[-1], strict=True)))
     return rows
+
+
+def served_shot_s(world: Panorama, cameras: list[Camera]) -> float:
+    """Processor seconds that a shot takes through a service of its own, warm: its workers, and the client here."""
+    with TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        os.environ["LOOKBEYOND_RUNTIME_DIR"] = str(scratch / "runtime")
+        save_panorama(scratch / "world", world)
+        process, service = start_service([PROGRAM, "serve", "--store", str(scratch / "store")])
+        try:
+            with Client(service) as client:
+                kept = [name for name in (*WORLD_FILES, *WORLD_LAYERS) if (scratch / "world" / name).exists()]
+                files = {name: client.upload(scratch / "world" / name) for name in kept}
+                spent = []
+                for seed in range(1 + SERVED_RUNS):
+                    request = ShotRequest(world=files, cameras=[camera.to_dict() for camera in cameras], seed=seed)
+                    began = _spent_s(process.pid)
+                    finished(client, request, scratch / f"shot{seed}")
+                    spent.append(_spent_s(process.pid) - began)
+        finally:
+            end(process)
+    return float(np.median(spent[1:]))  # the first one loads the models
+
+
+def _spent_s(pid: int) -> float:
+    """Processor seconds of this process, and of a service with its workers."""
+    service = psutil.Process(pid)
+    times = [each.cpu_times() for each in (service, *service.children(recursive=True))]
+    return time.process_time() + sum(each.user + each.system for each in times)
 
 
 def watch(world: Panorama, views: list[View]) -> None:
