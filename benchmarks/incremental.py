@@ -119,9 +119,8 @@ def measure(client: Client, model: str, folder: Path) -> tuple[list[str], str]:
         whole_s = whole_s or seconds
         share = seconds / whole_s
         counts, by_plan = made(out, before[:1])
-        found.append(
-            f"{text}: {seconds:.2f} s, {share:.0%} of the whole ({counts}, by the plan {by_plan:.0%} of the work)"
-        )
+        of_work = f"{counts}, by the plan {by_plan:.0%} of the work"
+        found.append(f"{text}: {seconds:.2f} s, {share:.0%} of the whole ({of_work})")
         print(found[-1])
         shares.append(share)
         touched.append(by_plan)

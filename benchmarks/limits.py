@@ -165,11 +165,10 @@ def main() -> None:
                 taken, units, ping_s = held_s(service, folder, path(options.frames))
                 held_ms = 1000 * max(taken.values())
                 paths.append(f"{text}, {units} units: {held_ms:.0f} ms, the worst ping {1000 * ping_s:.0f} ms")
+    held = "the longest that a long path, up to its first units, holds the socket's thread, in that thread's own time"
     results = {
         "connections that send messages without an end": "; ".join(floods),
-        "a long path's submission, plan and first units: the longest that the socket's thread is held, in its own time": (
-            f"{options.frames} frames, {'; '.join(paths)}"
-        ),
+        held: f"{options.frames} frames, {'; '.join(paths)}",
     }
     for text, result in results.items():
         print(f"{text}: {result}")

@@ -229,9 +229,9 @@ def transport(folder: Path, frames: int, repeats: int) -> tuple[float, dict[str,
         print(f"  ratio to {name}: {ratios[name]:.2f}, of processor time {of_cpu[name]:.2f}{wanted}")
     through, copied = "a shot with depth through the whole client and the socket", "the same copied from the store"
     results = {
-        through: f"{frames} frames, {pulls['whole'][0].bytes / 1e6:.0f} MB: {paces['whole']:.0f} MB/s, {ratios['files']:.2f} "
-        "times the pace of raw pyzmq with the same encryption that reads, sends and writes the same files "
-        f"({PACE} is wanted), {of_cpu['files']:.2f} times by processor time (medians of {repeats})",
+        through: f"{frames} frames, {pulls['whole'][0].bytes / 1e6:.0f} MB: {paces['whole']:.0f} MB/s, "
+        f"{ratios['files']:.2f} times the pace of raw pyzmq with the same encryption that reads, sends and writes the "
+        f"same files ({PACE} is wanted), {of_cpu['files']:.2f} times by processor time (medians of {repeats})",
         f"{copied}, on the service's machine": f"{paces['copied']:.0f} MB/s, {spent['copied']:.2f} s of processor time "
         f"instead of {spent['whole']:.2f} s (medians of {repeats})",
     }
@@ -328,7 +328,8 @@ def overhead(folder: Path, kind: str, repeats: int) -> tuple[float, float, str]:
     each = (f"{name} {median(lambda one, field=field: getattr(one, field)):.2f} s" for name, field in parts)
     print(f"  processor time: {', '.join(each)}")
     made_s = median(lambda one: units[one.job])
-    found = f"made in {made_s:.2f} s, {of_unit:+.1%}, {seconds_more:.2f} s (medians of {repeats}; at most {wanted} is wanted)"
+    more = f"{of_unit:+.1%}, {seconds_more:.2f} s (at most {wanted} is wanted)"
+    found = f"made in {made_s:.2f} s: {more}, medians of {repeats}"
     return of_unit, seconds_more, found
 
 
