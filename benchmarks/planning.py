@@ -75,7 +75,7 @@ def main() -> None:
             seconds = time.process_time() - begun
             most_s = max(most_s, seconds if count <= 10_000 else 0.0)
             print(f"{make.__name__}: {count} frames, {len(plan.anchors)} anchors: {seconds:.2f} s of processor time")
-            costs.append(f"{seconds:.2f} s for {count} frames, {len(plan.anchors)} of them anchors")
+            costs.append(f"{count} frames ({len(plan.anchors)} anchors) {seconds:.2f} s")
         kinds.append(f"where {text}: {', '.join(costs)}")
     title = "paths are planned of which each frame is an anchor, in processor time"
     keep_proofs(options.json, {title: "; ".join(kinds)})
