@@ -19,24 +19,27 @@ def keep_proofs(path: Path | None, results: dict[str, str]) -> None:
 
     path: None keeps nothing.
     """
+    if path is None:
+        return
     arguments = sys.argv[1:]
     if "--json" in arguments:
         at = arguments.index("--json")
         del arguments[at : at + 2]
     command = f"`{shlex.join([f'benchmarks/{Path(sys.argv[0]).name}', *arguments])}`"
-    made_with = {"date": date.today().isoformat(), "code": code_revision()}
     rows = [[title, command, result] for title, result in results.items()]
-    keep_rows(path, "proven", [PROVEN, *rows], **dict.fromkeys(results, made_with))
+    keep_rows(path, "proven", [PROVEN, *rows], **dict.fromkeys(results, day_and_code()))
 
 
-def code_revision() -> str:
-    """The last commit that changed what benchmarks measure, and whether it was changed since."""
-    code = ["inference_service", "lookbeyond"]
+def day_and_code() -> dict[str, str]:
+    """Today, and the last commit that changed what benchmarks measure, and whether it was changed since."""
+    measured = ["inference_service", "lookbeyond"]
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments, "--", *code], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+        command = ["git", *arguments, "--", *measured]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
-    return git("log", "-1", "--format=%h") + (", changed" if git("status", "--porcelain") else "")
+    code = git("log", "-1", "--format=%h") + (", changed" if git("status", "--porcelain") else "")
+    return {"date": date.today().isoformat(), "code": code}
 
 
 def keep_table(path: Path | None, name: str, rows: list[list[str]], **settings: object) -> None:

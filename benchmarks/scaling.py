@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.kept_tables import code_revision, keep_table
+from benchmarks.kept_tables import day_and_code, keep_table
 from benchmarks.own_service import end, start_service
 from inference_service.client import Client
 from inference_service.server.logs import set_up_logs
@@ -206,8 +206,8 @@ def main() -> None:
         print(f"  {workers:2} workers: {seconds:7.0f} s, {total / seconds:5.1f} x")
         rows[-1].append(f"{total / seconds:.1f}")
     settings = {
+        **day_and_code(),
         "model": options.model,
-        "code": code_revision(),
         "anchor_in_frames": round(costs["anchor"] / costs["frame"], 2),
         "anchors": len(anchors),
         "clips_percent_of_work": round(100 * side_by_side, 1),
