@@ -385,7 +385,7 @@ def _crowd(
     wrong, found = good.report()
     wrong += ["no world while connections were held open"] if not got and not short else []
     wrong += ["it keeps descriptors"] if after - before > DESCRIPTORS_MORE else []
-    return wrong, f"of {most} descriptors: {found}, a new one its world afterwards"
+    return wrong, f"with a limit of {most}: {found}, a new one its world afterwards"
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ from tests.support.service import SLOW, shot_request, world_request
 ROOT = Path(__file__).resolve().parents[1]
 FRAMES_PER_CLIP = {"double": 5, "builtin": 13}
 WANTED = 1.8
+NAMES = {"process": "processes", "ray": "Ray"}
 LONG, WORKERS = 1000, (1, 2, 4, 8, 16, 32, 64)
 """The walk that is played through, in frames, and with how many workers."""
 COST_S = {"anchor": 1.5, "frame": 1.0}
@@ -188,7 +189,7 @@ def main() -> None:
                 costs = measured if options.model == "builtin" and workers == 1 else costs
             one, two = paces
             print(f"{executor}: {one:.1f} clips a minute with 1 worker, {two:.1f} with 2: {two / one:.2f} x")
-            measured = f"clips of {options.frames} frames, {executor}, measured"
+            measured = f"{options.frames} frames, their clips, by {NAMES[executor]}, measured"
             rows.append([measured, "1", f"{two / one:.2f}", *["–"] * (len(WORKERS) - 2)])
             if two < WANTED * one:
                 wrong.append(f"{executor}: two workers make {two / one:.3f} times as many clips, not {WANTED}")
@@ -200,7 +201,7 @@ def main() -> None:
     print(f"{LONG} frames: {len(anchors)} anchors of {costs['anchor']:.2f} s, clips of {costs['frame']:.2f} s a frame")
     side_by_side = sum(cost(unit, costs) for unit in units if unit.kind == "clip") / total
     print(f"  clips, which run side by side: {side_by_side:.0%} of the work; longest chain: {chain / total:.1%}")
-    rows.append([f"{LONG} frames, anchors too, played through"])
+    rows.append([f"{LONG} frames, their anchors and clips, played through"])
     for workers in WORKERS:
         seconds = play(units, workers, costs)
         print(f"  {workers:2} workers: {seconds:7.0f} s, {total / seconds:5.1f} x")

@@ -64,7 +64,7 @@ SMALL_S = 0.1
 KINDS = {
     "world": "a world 4096 x 2048",
     "shot": "24 frames of 1920 x 1080 with depth, all their units",
-    "sent": "the same through the socket",
+    "sent": "24 frames of 1920 x 1080 with depth, all their units, sent through the socket",
     "clip": "13 frames of 1920 x 1080 with depth, which are one clip, all their units",
     "small": "13 frames of 384 x 256 with depth, all their units",
 }
@@ -425,7 +425,7 @@ def main() -> None:
                 wrong.append(f"the whole client has {pace:.3f} of the pace of raw pyzmq")
         for kind in options.overhead.split(",") if options.overhead else []:
             share, seconds, found = overhead(Path(name) / kind, kind, options.repeats)
-            title = f"the client's wall time over the worker's, with reading and encoding files, warm: {KINDS[kind]}"
+            title = f"the client's wall time over its worker's, warm: {KINDS[kind]}"
             keep_proofs(options.json, {title: found})
             if seconds > SMALL_S if kind == "small" else share > OVERHEAD:
                 wrong.append(f"the service costs {share:.1%}, {seconds:.3f} s, of {KINDS[kind]}")
