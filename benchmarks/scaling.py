@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.kept_tables import day_and_code, keep_table
+from benchmarks.kept_tables import day_and_code, keep_rows
 from benchmarks.own_service import end, start_service
 from inference_service.client import Client
 from inference_service.server.logs import set_up_logs
@@ -51,6 +51,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FRAMES_PER_CLIP = {"double": 5, "builtin": 13}
 WANTED = 1.8
 NAMES = {"process": "processes", "ray": "Ray"}
+MODELS = {"double": "a stand-in that waits", "builtin": "the built-in preset"}
 LONG, WORKERS = 1000, (1, 2, 4, 8, 16, 32, 64)
 """The walk that is played through, in frames, and with how many workers."""
 COST_S = {"anchor": 1.5, "frame": 1.0}
@@ -189,7 +190,7 @@ def main() -> None:
                 costs = measured if options.model == "builtin" and workers == 1 else costs
             one, two = paces
             print(f"{executor}: {one:.1f} clips a minute with 1 worker, {two:.1f} with 2: {two / one:.2f} x")
-            measured = f"{options.frames} frames, their clips, by {NAMES[executor]}, measured"
+            measured = f"{options.frames} frames, their clips, {NAMES[executor]}, {MODELS[options.model]}: measured"
             rows.append([measured, "1", f"{two / one:.2f}", *["–"] * (len(WORKERS) - 2)])
             if two < WANTED * one:
                 wrong.append(f"{executor}: two workers make {two / one:.3f} times as many clips, not {WANTED}")
@@ -201,20 +202,20 @@ def main() -> None:
     print(f"{LONG} frames: {len(anchors)} anchors of {costs['anchor']:.2f} s, clips of {costs['frame']:.2f} s a frame")
     side_by_side = sum(cost(unit, costs) for unit in units if unit.kind == "clip") / total
     print(f"  clips, which run side by side: {side_by_side:.0%} of the work; longest chain: {chain / total:.1%}")
-    rows.append([f"{LONG} frames, their anchors and clips, played through"])
+    title = f"{LONG} frames, their anchors and clips, {MODELS[options.model]}: played through"
+    rows.append([title])
     for workers in WORKERS:
         seconds = play(units, workers, costs)
         print(f"  {workers:2} workers: {seconds:7.0f} s, {total / seconds:5.1f} x")
         rows[-1].append(f"{total / seconds:.1f}")
-    settings = {
+    made_with = {
         **day_and_code(),
-        "model": options.model,
         "anchor_in_frames": round(costs["anchor"] / costs["frame"], 2),
         "anchors": len(anchors),
         "clips_percent_of_work": round(100 * side_by_side, 1),
         "longest_chain_percent_of_work": round(100 * chain / total, 1),
     }
-    keep_table(options.json, "scaling", rows, **settings)
+    keep_rows(options.json, "scaling", rows, **{options.model: made_with})
     if not same:
         wrong.append("the executors do not agree")
     if wrong:

@@ -220,18 +220,23 @@ def transport(folder: Path, frames: int, repeats: int) -> tuple[float, dict[str,
         ("copied", "the whole client on the service's machine, copied from the store, checked and written whole"),
     ):
         print(f"  {text}: {paces[name]:.0f} MB/s, {spent[name]:.2f} s of processor time on both sides")
-    ratios, of_cpu = {}, {}
+    ratios, quarters, of_cpu = {}, {}, {}
     for name in ("files", "written", "nowhere", "copied"):
         rounds = list(zip(pulls["whole"], pulls[name]))
         ratios[name] = statistics.median(whole.pace / raw.pace for whole, raw in rounds)
+        quarters[name] = np.percentile([whole.pace / raw.pace for whole, raw in rounds], (25, 75))
         of_cpu[name] = statistics.median(raw.cpu_s / whole.cpu_s for whole, raw in rounds)
         wanted = f" (wanted: {PACE})" if name == "files" else ""
-        print(f"  ratio to {name}: {ratios[name]:.2f}, of processor time {of_cpu[name]:.2f}{wanted}")
+        middle = "the middle half {:.2f} to {:.2f}".format(*quarters[name])
+        print(
+            f"  ratio to {name}: {ratios[name]:.2f} (the middle half {middle}), of processor time {of_cpu[name]:.2f}{wanted}"
+        )
     through, copied = "a shot with depth through the whole client and the socket", "the same copied from the store"
     results = {
         through: f"{frames} frames, {pulls['whole'][0].bytes / 1e6:.0f} MB: {paces['whole']:.0f} MB/s, "
         f"{ratios['files']:.2f} times the pace of raw pyzmq with the same encryption that reads, sends and writes the "
-        f"same files ({PACE} is wanted), {of_cpu['files']:.2f} times by processor time (medians of {repeats})",
+        f"same files ({PACE} is wanted; the middle half of the rounds {quarters['files'][0]:.2f} to "
+        f"{quarters['files'][1]:.2f}), {of_cpu['files']:.2f} times by processor time (medians of {repeats})",
         f"{copied}, on the service's machine": f"{paces['copied']:.0f} MB/s, {spent['copied']:.2f} s of processor time "
         f"instead of {spent['whole']:.2f} s (medians of {repeats})",
     }

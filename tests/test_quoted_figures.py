@@ -120,12 +120,12 @@ QUOTES = [
         "service.json",
         ("tables/proven/worlds and shots for 3 clients, of which one after another is killed/2",),
     ),
-    Quote(SERVICE, r"Clips are (\S+) % of the", "service.json", ("settings/scaling/clips_percent_of_work",)),
+    Quote(SERVICE, r"Clips are (\S+) % of the", "service.json", ("settings/scaling/builtin/clips_percent_of_work",)),
     Quote(
         SERVICE,
         r"longest chain of anchors decides, (\S+) % of it",
         "service.json",
-        ("settings/scaling/longest_chain_percent_of_work",),
+        ("settings/scaling/builtin/longest_chain_percent_of_work",),
     ),
 ]
 
