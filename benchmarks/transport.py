@@ -228,9 +228,7 @@ def transport(folder: Path, frames: int, repeats: int) -> tuple[float, dict[str,
         of_cpu[name] = statistics.median(raw.cpu_s / whole.cpu_s for whole, raw in rounds)
         wanted = f" (wanted: {PACE})" if name == "files" else ""
         middle = "the middle half {:.2f} to {:.2f}".format(*quarters[name])
-        print(
-            f"  ratio to {name}: {ratios[name]:.2f} (the middle half {middle}), of processor time {of_cpu[name]:.2f}{wanted}"
-        )
+        print(f"  ratio to {name}: {ratios[name]:.2f} ({middle}), of processor time {of_cpu[name]:.2f}{wanted}")
     through, copied = "a shot with depth through the whole client and the socket", "the same copied from the store"
     results = {
         through: f"{frames} frames, {pulls['whole'][0].bytes / 1e6:.0f} MB: {paces['whole']:.0f} MB/s, "
