@@ -120,12 +120,13 @@ QUOTES = [
         "service.json",
         ("tables/proven/worlds and shots for 3 clients, of which one after another is killed/2",),
     ),
-    Quote(SERVICE, r"Clips are (\S+) % of the", "service.json", ("settings/scaling/builtin/clips_percent_of_work",)),
+    Quote(SERVICE, r"as (\S+) frames of a clip", "service.json", ("settings/scaling/double/anchor_in_frames",)),
+    Quote(SERVICE, r"Clips are (\S+) % of the", "service.json", ("settings/scaling/double/clips_percent_of_work",)),
     Quote(
         SERVICE,
-        r"longest chain of anchors decides, (\S+) % of it",
+        r"longest chain decides, (\S+) % of it",
         "service.json",
-        ("settings/scaling/builtin/longest_chain_percent_of_work",),
+        ("settings/scaling/double/longest_chain_percent_of_work",),
     ),
 ]
 
