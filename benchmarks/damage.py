@@ -1,6 +1,6 @@
 """Damage files of a store and of results at random, ask for the same work again, and count what was delivered wrong.
 
-    python benchmarks/damage.py [--cases 1000] [--seed 0]
+    python benchmarks/damage.py [--cases 1000] [--seed 0] [--json FILE]
 
 In each case one file (of the service's store, of its results, of the command line's store, or the list of jobs) is cut
 short, filled with zeros, emptied or has a bit turned over; then the same world and shot are asked for again, of the
@@ -23,6 +23,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from benchmarks.kept_tables import keep_proofs
 from inference_service.cli import local_run
 from inference_service.cli import main as command
 from inference_service.client import ServiceError, ShotRequest
@@ -141,6 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="put the result into this file, beside what is in it")
     options = parser.parse_args()
     log, begun = Log(), time.monotonic()
     logging.getLogger().addHandler(log)
@@ -152,6 +154,15 @@ def main() -> None:
     for text, times in sorted(found.items()):
         print(f"{text}: {times}")
     print(f"seconds: {time.monotonic() - begun:.0f}")
+    result = (
+        f"{found['cases']} files, {found['damages that were met']} of them in the store and met again: "
+        + ", ".join(f"{found[text]} {text}" for text in NONE_ALLOWED)
+    )
+    title = (
+        "one file of store, world or shot at random is cut short, emptied, zeroed, or has one bit turned; "
+        "then the same work again"
+    )
+    keep_proofs(options.json, {title: result})
     if wrong := [f"{found[text]} {text}" for text in NONE_ALLOWED if found[text]]:
         sys.exit("; ".join(wrong))
 

@@ -1,6 +1,6 @@
 """Nonsense against a running service: mutated messages and connections of random bytes, while a good client works.
 
-    python benchmarks/fuzz.py [--messages 200000] [--connections 400] [--seed 0]
+    python benchmarks/fuzz.py [--messages 200000] [--connections 400] [--seed 0] [--json FILE]
 
 The messages come from a guest with a good key, so that they reach the decoder and what lies behind it; half of them
 name jobs, files and units that are there. Last, more connections are held open than the service has descriptors for
@@ -31,6 +31,7 @@ from pathlib import Path
 import psutil
 import zmq
 
+from benchmarks.kept_tables import keep_proofs
 from benchmarks.nonsense import ANSWERS, LAST_PING, MESSAGES, Known, messages_about, nonsense
 from benchmarks.own_service import end, start_service
 from inference_service.client import ALL, Client, Finished, ServiceError
@@ -226,8 +227,8 @@ class GoodClient(threading.Thread):
                     raise
                 self._over.wait(0.1)
 
-    def report(self) -> list[str]:
-        """Print how it fared; what was wrong."""
+    def report(self) -> tuple[list[str], str]:
+        """Print how it fared; what was wrong; and what it got, in words."""
         self.waits = sorted(self.waits) or [math.inf]
         middle, worst = self.waits[len(self.waits) // 2], self.waits[-1]
         print(
@@ -237,7 +238,8 @@ class GoodClient(threading.Thread):
         wrong = [f"a good client met: {self.failure}"] if self.failure else []
         wrong += ["a good client was never done"] if self.is_alive() else []
         wrong += [f"a good client waited {worst:.1f} s"] if worst > WAIT_S else []
-        return wrong + ([] if self.worlds else ["a good client got no world"])
+        got = f"a good client got {self.worlds} worlds meanwhile, its worst ping took {worst:.2f} s"
+        return wrong + ([] if self.worlds else ["a good client got no world"]), got
 
 
 def service(store: Path) -> None:
@@ -256,6 +258,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=200_000)
     parser.add_argument("--connections", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="put the results into this file, beside what is in it")
     options = parser.parse_args()
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as name:
@@ -266,13 +269,14 @@ def main() -> None:
         process = psutil.Process(started.pid)
         log = folder / "runtime/service.log"
         try:
-            wrong = _nonsense(process, address, rng, options.messages, options.connections, folder)
+            wrong, done = _nonsense(process, address, rng, options.messages, options.connections, folder)
             bad = [line for line in log.read_text().splitlines() if _is_bad(line)]
             print(f"unhandled exceptions and errors in its log: {len(bad)}")
-            wrong += _crowd(process, address, folder, seed=2000)
+            crowds = [_crowd(process, address, folder, seed=2000)]
             if started.poll() is None:
                 process.rlimit(psutil.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
-                wrong += _crowd(process, address, folder, seed=3000, short=True)
+                crowds.append(_crowd(process, address, folder, seed=3000, short=True))
+            alive = "" if started.poll() is None else "; then it had ended"
         finally:
             end(started)
             print(f"the service ended with {started.returncode}")
@@ -280,6 +284,15 @@ def main() -> None:
         # that it is short of descriptors it says as an error: only what was not handled counts here
         bad += [line for line in log.read_text().splitlines() if _is_bad(line, levels=())]
         wrong += [f"in its log: {bad[0]}"] if bad else []
+    wrong += [text for found, _ in crowds for text in found]
+    crowded = f"{HELD} connections held open by strangers, where {DESCRIPTORS} descriptors are allowed"
+    keep_proofs(
+        options.json,
+        {
+            "mutated messages, then connections of random bytes": f"{len(bad)} unhandled; {done}",
+            f"{crowded}, first softly, then hard": "; ".join(text for _, text in crowds) + alive,
+        },
+    )
     if wrong:
         sys.exit("; ".join(wrong))
 
@@ -311,8 +324,8 @@ def _known(service: ServiceAddress, folder: Path) -> Known:
 
 def _nonsense(
     process: psutil.Process, service: ServiceAddress, rng: random.Random, count: int, connections: int, folder: Path
-) -> list[str]:
-    """Mutated messages, then connections of random bytes; what was wrong."""
+) -> tuple[list[str], str]:
+    """Mutated messages, then connections of random bytes; what was wrong; and what was found, in words."""
     said = MESSAGES + messages_about(_known(service, folder))
     with Sender(guest(service, folder)) as sender:
         sender.send_all(nonsense(rng, min(count // 10, 5000), said))  # warm: caches are full
@@ -332,20 +345,24 @@ def _nonsense(
     print(f"{count} mutated messages in {elapsed:.0f} s, {connections} connections of random bytes")
     print("answers:", ", ".join(f"{count} {name}" for name, count in sender.answers.most_common()))
     most = max(good.most_bytes, after[0])
-    print(
-        f"memory of the service: {before[0] / 1e6:.1f} MB before, at most {most / 1e6:.1f} MB, "
-        f"{after[0] / 1e6:.1f} MB after (allowed: {MEMORY_MB:.0f} MB more)"
-    )
+    memory = f"{before[0] / 1e6:.1f} MB before, at most {most / 1e6:.1f} MB, {after[0] / 1e6:.1f} MB after"
+    print(f"memory of the service: {memory} (allowed: {MEMORY_MB:.0f} MB more)")
     print(f"descriptors: {before[1]} before, at most {good.most_descriptors}, {after[1]} after")
-    wrong = good.report()
+    wrong, got = good.report()
     wrong += ["its memory grew"] if most - before[0] > 1e6 * MEMORY_MB else []
     wrong += ["it keeps descriptors"] if after[1] - before[1] > DESCRIPTORS_MORE else []
     missing = {messages.TYPE_NAMES[each] for each in ANSWERS} - set(sender.answers)
-    return wrong + ([f"never answered: {', '.join(sorted(missing))}"] if missing else [])
+    wrong += [f"never answered: {', '.join(sorted(missing))}"] if missing else []
+    return wrong, f"{count:,} messages, {connections} connections; memory of the service {memory}; {got}"
 
 
-def _crowd(process: psutil.Process, service: ServiceAddress, folder: Path, seed: int, short: bool = False) -> list[str]:
-    """More connections than the service was given descriptors for, or may have (`short`); what was wrong."""
+def _crowd(
+    process: psutil.Process, service: ServiceAddress, folder: Path, seed: int, short: bool = False
+) -> tuple[list[str], str]:
+    """More connections than the service was given descriptors for, or may have (`short`).
+
+    What was wrong; and what was found, in words.
+    """
     before = process.num_fds()
     good = GoodClient(service, process, folder, seed, forgives=("storage",) if short else ())
     while good.is_alive() and not good.worlds:  # it is there first
@@ -358,14 +375,17 @@ def _crowd(process: psutil.Process, service: ServiceAddress, folder: Path, seed:
         with Client(service, timeout_s=30) as late:
             list(late.follow(late.submit(world_request(late, folder, seed=seed - 1)), folder / f"late{seed}"))
     except ServiceError as error:
-        return [*good.report(), f"after {text}: {error}"]
+        wrong, found = good.report()
+        return [*wrong, f"after {text}: {error}"], f"{found}, a new one none afterwards"
     good.stop()
     time.sleep(PROBE_INTERVAL_S)
     after, (most, _) = process.num_fds(), process.rlimit(psutil.RLIMIT_NOFILE)
     print(f"{text}, of {most} descriptors: {before} before, at most {good.most_descriptors}, {after} after")
     print(f"  worlds meanwhile: {got}")
-    wrong = good.report() + (["no world while connections were held open"] if not got and not short else [])
-    return wrong + (["it keeps descriptors"] if after - before > DESCRIPTORS_MORE else [])
+    wrong, found = good.report()
+    wrong += ["no world while connections were held open"] if not got and not short else []
+    wrong += ["it keeps descriptors"] if after - before > DESCRIPTORS_MORE else []
+    return wrong, f"with a limit of {most}: {found}, a new one its world afterwards"
 
 
 if __name__ == "__main__":

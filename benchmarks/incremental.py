@@ -1,6 +1,6 @@
 """What an edit costs: the last quarter of a 96-frame path is moved, and only what it touches is shot again.
 
-    python benchmarks/incremental.py [--model double|builtin]
+    python benchmarks/incremental.py [--model double|builtin] [--json FILE]
 
 The double does no work: it sleeps as long for every frame of a clip, and one and a half times as long for an anchor,
 so that the share of time is the method's and not the machine's. Its clips have as many frames as the built-in preset's.
@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.kept_tables import keep_proofs
 from benchmarks.own_service import end, start_service
 from inference_service.client import Client, FileArrived
 from inference_service.server.logs import set_up_logs
@@ -77,7 +78,8 @@ def shoot(client: Client, request: ShotRequest, folder: Path) -> float:
     """Seconds from submit to the last file."""
     begun = time.perf_counter()
     events = list(client.follow(client.submit(request), folder, 600))
-    assert sum(isinstance(event, FileArrived) for event in events) == 2 * FRAMES + 2
+    arrived = sum(isinstance(event, FileArrived) for event in events)
+    assert arrived == 3 * FRAMES + 2, "a picture, distances and a picture of them for each frame, and two files beside"
     return time.perf_counter() - begun
 
 
@@ -94,8 +96,8 @@ def made(folder: Path, known: Sequence[Path]) -> tuple[str, float]:
     return ", ".join(counts) + " made", work["made"] / work["all"]
 
 
-def measure(client: Client, model: str, folder: Path) -> list[str]:
-    """Shoot the path and its edits; what was wrong."""
+def measure(client: Client, model: str, folder: Path) -> tuple[list[str], str]:
+    """Shoot the path and its edits; what was wrong; and what was found, in words."""
     if model == "double":
         world: WorldRequest = world_request(client, folder)
     else:
@@ -106,7 +108,7 @@ def measure(client: Client, model: str, folder: Path) -> list[str]:
     list(client.follow(client.submit(world), folder / "W", 600))  # and the models are loaded
     begins = FRAMES - QUARTER
     before: list[Path] = []
-    whole_s, shares, touched = 0.0, [], []
+    whole_s, shares, touched, found = 0.0, [], [], []
     for text, cameras in (
         ("the whole path", path(FRAMES)),
         (f"bent from frame {begins + 1} on", path(begins + 1, -0.004)),
@@ -118,7 +120,9 @@ def measure(client: Client, model: str, folder: Path) -> list[str]:
         whole_s = whole_s or seconds
         share = seconds / whole_s
         counts, by_plan = made(out, before[:1])
-        print(f"{text}: {seconds:.2f} s, {share:.0%} of the whole ({counts}, by the plan {by_plan:.0%} of the work)")
+        of_work = f"{counts}, by the plan {by_plan:.0%} of the work"
+        found.append(f"{text}: {seconds:.2f} s, {share:.0%} of the whole ({of_work})")
+        print(found[-1])
         shares.append(share)
         touched.append(by_plan)
         if before:
@@ -132,7 +136,7 @@ def measure(client: Client, model: str, folder: Path) -> list[str]:
     wrong = ["an edit costs more than it should"] if shares[1] > WANTED else []
     if model == "double" and any(share > by_plan + TOLERANCE for share, by_plan in zip(shares, touched)):
         wrong.append("an edit costs more than what it touches")
-    return wrong
+    return wrong, "; ".join(found)
 
 
 def main() -> None:
@@ -147,6 +151,7 @@ def main() -> None:
         return serve(Path(store), models=models, executor=functools.partial(ProcessPool, command=command))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=["double", "builtin"], default="double")
+    parser.add_argument("--json", type=Path, help="put the result into this file, beside what is in it")
     options = parser.parse_args()
     os.environ["PYTHONPATH"] = str(ROOT)
     print(f"{machine()}; model {options.model}")
@@ -157,9 +162,11 @@ def main() -> None:
         process, service = start_service(command, timeout_s=300)
         try:
             with Client(service, timeout_s=120) as client:
-                wrong = measure(client, options.model, folder)
+                wrong, found = measure(client, options.model, folder)
         finally:
             end(process)
+    model = "a stand-in that sleeps for every frame" if options.model == "double" else "the built-in preset"
+    keep_proofs(options.json, {f"the last quarter of a {FRAMES}-frame path is bent away ({model})": found})
     if wrong:
         sys.exit("; ".join(wrong))
 

@@ -1,6 +1,6 @@
 """Kill the service, its worker and its client at random, over a batch of small jobs, and count what was lost.
 
-    python benchmarks/kills.py [--kills 100] [--batches 3] [--jobs 6] [--frames 25] [--seed 0]
+    python benchmarks/kills.py [--kills 100] [--batches 3] [--jobs 6] [--frames 25] [--seed 0] [--json FILE]
 
 Client, service and worker are processes of their own; each kill is SIGKILL at a random moment of the work, to one of
 the three in turn. Whatever is dead is started again, as a supervisor would. Batches follow each other until all kills
@@ -30,6 +30,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.kept_tables import keep_proofs
 from benchmarks.noted_service import made_in_vain, service_command, units_file
 from benchmarks.own_service import end, start_service
 from inference_service.client import Client, Finished, ServiceError, find_service
@@ -50,6 +51,7 @@ KILLS_LATER = 10
 BATCH_S = 1800.0
 """A batch that is not done after so long never will be."""
 MEMORY_GROWTH = 0.05
+MEMORY, GROWTH = "memory of the last service at rest, and after each batch more, MB", "memory growth, %"
 NONE_ALLOWED = (
     "frames lost",
     "frames nobody asked for",
@@ -236,8 +238,8 @@ def chaos(folder: Path, kills: int, batches: int, jobs: int, frames: int, rng: r
         "jobs not done": len(unfinished),
         "half-written left in the store": len(list((store.root / "temporary").iterdir())),
         "orphan processes": len(orphans),
-        "memory of the last service at rest, and after each batch more, MB": ", ".join(f"{mb:.1f}" for mb in memory),
-        "memory growth, %": round(100 * (memory[-1] / memory[0] - 1), 1),
+        MEMORY: ", ".join(f"{mb:.1f}" for mb in memory),
+        GROWTH: round(100 * (memory[-1] / memory[0] - 1), 1),
         "seconds": round(time.monotonic() - begun, 1),
     }
 
@@ -251,6 +253,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=6)
     parser.add_argument("--frames", type=int, default=25)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="put the result into this file, beside what is in it")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         os.environ["LOOKBEYOND_RUNTIME_DIR"] = str(Path(name) / "runtime")
@@ -259,8 +262,15 @@ def main() -> None:
         result = chaos(Path(name), options.kills, options.batches, options.jobs, options.frames, rng)
     for text, count in result.items():
         print(f"{text}: {count}")
+    done = (
+        f"{result['killed']} kills, {result['shots']} shots, {result['frames and depths expected']} frames and depths: "
+        + ", ".join(f"{result[text]} {text}" for text in NONE_ALLOWED)
+        + f"; memory of the last service at rest, and after each batch of {options.jobs} shots more: "
+        f"{result[MEMORY]} MB, {result[GROWTH]:+} %"
+    )
+    keep_proofs(options.json, {"random SIGKILLs of service, workers and clients while they work": done})
     wrong = [f"{result[text]} {text}" for text in NONE_ALLOWED if result[text]]
-    if result["memory growth, %"] > 100 * MEMORY_GROWTH:
+    if result[GROWTH] > 100 * MEMORY_GROWTH:
         wrong.append(f"its memory grew by more than {MEMORY_GROWTH:.0%}")
     if wrong:
         sys.exit("; ".join(wrong))

@@ -1,6 +1,6 @@
 """One long shot through the whole service: is every frame there as it was made, and what does the service hold?
 
-    python benchmarks/long_shot.py [--frames 3000]
+    python benchmarks/long_shot.py [--frames 3000] [--json FILE]
 
 Stand-ins draw the pictures. The client follows the shot to its end; every file is then held against its checksum, and
 the frames of which the path has the same camera twice against each other. Prints how many files came, and the most
@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.hd import PeakWatch
+from benchmarks.kept_tables import keep_proofs
 from benchmarks.own_service import end, start_service
 from inference_service.client import Client, Finished
 from inference_service.wire.files import artifact_of
@@ -38,8 +39,8 @@ def path(frames: int) -> list[dict]:
     ]
 
 
-def shoot(folder: Path, frames: int) -> list[str]:
-    """What was wrong."""
+def shoot(folder: Path, frames: int) -> tuple[list[str], str]:
+    """What was wrong; and what was found, in words."""
     process, service = start_service(service_command(folder / "store"), timeout_s=120)
     service_process = psutil.Process(process.pid)
     at_first, peak = service_process.memory_info().rss, PeakWatch(service_process)
@@ -62,9 +63,15 @@ def shoot(folder: Path, frames: int) -> list[str]:
         f"{frames} frames: {len(files)} files, {len(wrong)} not as they were made, in {time.monotonic() - begun:.0f} s"
     )
     print(f"{len(repeated)} frames with the camera of an earlier one, {other} of them other pictures")
-    print(f"memory of the service: {at_first / 2**20:.1f} MiB at first, at most {1024 * most_gib:.1f} MiB")
+    first_mb, most_mb = at_first / 1e6, most_gib * 2**30 / 1e6
+    print(f"memory of the service: {first_mb:.1f} MB at first, at most {most_mb:.1f} MB")
     missing = [f"{name} is missing" for name in _expected(frames) if name not in files]
-    return missing + [f"{name} is wrong" for name in wrong]
+    result = (
+        f"{frames} frames: {len(files)} files, {len(missing)} missing, {len(wrong)} not as they were made, of "
+        f"{len(repeated)} frames with the camera of an earlier one {other} other pictures; the service's process had "
+        f"{first_mb:.1f} MB at first, at most {most_mb:.1f} MB"
+    )
+    return missing + [f"{name} is wrong" for name in wrong], result
 
 
 def _expected(frames: int) -> list[str]:
@@ -76,11 +83,13 @@ def _expected(frames: int) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=3000)
+    parser.add_argument("--json", type=Path, help="put the result into this file, beside what is in it")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         os.environ["LOOKBEYOND_RUNTIME_DIR"] = str(Path(name) / "runtime")
         os.environ["PYTHONPATH"] = str(ROOT)
-        wrong = shoot(Path(name), options.frames)
+        wrong, result = shoot(Path(name), options.frames)
+    keep_proofs(options.json, {f"a shot through the whole service, the path the same way every {LAP} frames": result})
     if wrong:
         sys.exit("; ".join(wrong[:5]))
 

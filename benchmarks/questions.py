@@ -1,6 +1,6 @@
 """Is every question answered? A million of them, over a hundred fresh starts of the service.
 
-    python benchmarks/questions.py [--questions 1000000] [--starts 100] [--seed 0]
+    python benchmarks/questions.py [--questions 1000000] [--starts 100] [--seed 0] [--json FILE]
 
 Each start is a process of its own, in turn on an empty store and on a large one (`WORLDS` worlds, `SHOTS` shots, jobs
 that ended, jobs that wait). As soon as it answers, connections ask whatever needs no work: some wait for one answer
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import zmq
 
+from benchmarks.kept_tables import keep_proofs
 from benchmarks.own_service import end, start_service
 from inference_service.client import Client
 from inference_service.wire import codec, messages
@@ -163,6 +164,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=1_000_000)
     parser.add_argument("--starts", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="put the result into this file, beside what is in it")
     options = parser.parse_args()
     rng, begun = random.Random(options.seed), time.monotonic()
     found: Counter[str] = Counter()
@@ -185,6 +187,11 @@ def main() -> None:
     for text, times in found.items():
         print(f"{text}: {times}")
     print(f"seconds: {time.monotonic() - begun:.0f}")
+    result = (
+        f"{found['questions']:,} questions, {found['starts']} starts: {found['answers lost']} answers lost, "
+        f"{found['answers that came twice or to nobody']} that came twice or to nobody, {found['errors']} errors"
+    )
+    keep_proofs(options.json, {"questions over fresh starts, every other one on a large store": result})
     wrong = [text for text in ("answers lost", "answers that came twice or to nobody", "errors") if found[text]]
     if wrong or found["answers"] != options.questions:
         sys.exit("; ".join(f"{found[text]} {text}" for text in wrong) or "not all were asked")

@@ -1,6 +1,6 @@
 """Clips per minute for one worker and for two, by both executors; and how far a long path can be shared out.
 
-    python benchmarks/scaling.py [--model double|builtin] [--frames 97] [--executors process,ray]
+    python benchmarks/scaling.py [--model double|builtin] [--frames 97] [--executors process,ray] [--json FILE]
 
 Every worker has one thread. `double` stands in for a model on a device of its own (its steps wait, they do not
 compute), so that what is measured is the sharing out; `builtin` computes, and needs as many idle cores as workers.
@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.kept_tables import day_and_code, keep_rows
 from benchmarks.own_service import end, start_service
 from inference_service.client import Client
 from inference_service.server.logs import set_up_logs
@@ -49,6 +50,10 @@ from tests.support.service import SLOW, shot_request, world_request
 ROOT = Path(__file__).resolve().parents[1]
 FRAMES_PER_CLIP = {"double": 5, "builtin": 13}
 WANTED = 1.8
+NAMES = {"process": "processes", "ray": "Ray"}
+MODELS = {"double": "a stand-in that waits", "builtin": "the built-in preset"}
+LONG, WORKERS = 1000, (1, 2, 4, 8, 16, 32, 64)
+"""The walk that is played through, in frames, and with how many workers."""
 COST_S = {"anchor": 1.5, "frame": 1.0}
 """Where nothing was measured: an anchor costs as much as one and a half frames of a clip."""
 
@@ -113,7 +118,7 @@ def clips_per_minute(
     made = json.loads((folder / "S/shot.json").read_text())
     paths = [path for path in (folder / "S").glob("*/*") if path.is_file()]
     costs = {
-        "anchor": float(np.mean([anchor["seconds"] for anchor in made["anchors"]])),
+        "anchor": float(np.mean([anchor["seconds"] for anchor in made["anchors"][1:]])),  # with the first, models load
         "frame": sum(c["seconds"] for c in made["clips"]) / sum(c["last"] - c["first"] + 1 for c in made["clips"]),
     }
     return 60 * len(made["clips"]) / seconds, {f"{p.parent.name}/{p.name}": file_sha256(p) for p in paths}, costs
@@ -167,10 +172,12 @@ def main() -> None:
     parser.add_argument("--model", choices=["double", "builtin"], default="double")
     parser.add_argument("--frames", type=int, default=97)
     parser.add_argument("--executors", default="process,ray")
+    parser.add_argument("--json", type=Path, help="put the results into this file, beside what is in it")
     options = parser.parse_args()
     os.environ["PYTHONPATH"] = str(ROOT)
     print(f"{machine()}; model {options.model}, one thread each")
     costs, results, wrong = COST_S, [], []
+    rows = [["times as fast, with so many workers", *map(str, WORKERS)]]
     with tempfile.TemporaryDirectory() as name:
         for executor in options.executors.split(","):
             paces = []
@@ -183,19 +190,32 @@ def main() -> None:
                 costs = measured if options.model == "builtin" and workers == 1 else costs
             one, two = paces
             print(f"{executor}: {one:.1f} clips a minute with 1 worker, {two:.1f} with 2: {two / one:.2f} x")
+            measured = f"{options.frames} frames, their clips, {NAMES[executor]}, {MODELS[options.model]}: measured"
+            rows.append([measured, "1", f"{two / one:.2f}", *["–"] * (len(WORKERS) - 2)])
             if two < WANTED * one:
                 wrong.append(f"{executor}: two workers make {two / one:.3f} times as many clips, not {WANTED}")
         same = all(hashes == results[0] for hashes in results)
         print(f"{len(results[0])} frames and depths, the same bytes every time: {same}")
-        units = units_of(folder / "W", 1000, FRAMES_PER_CLIP["builtin"])
+        units = units_of(folder / "W", LONG, FRAMES_PER_CLIP["builtin"])
     total, chain = play(units, 1, costs), longest_chain(units, costs)
     anchors = [unit for unit in units if unit.kind == "anchor"]
-    print(f"1000 frames: {len(anchors)} anchors of {costs['anchor']:.2f} s, clips of {costs['frame']:.2f} s a frame")
+    print(f"{LONG} frames: {len(anchors)} anchors of {costs['anchor']:.2f} s, clips of {costs['frame']:.2f} s a frame")
     side_by_side = sum(cost(unit, costs) for unit in units if unit.kind == "clip") / total
     print(f"  clips, which run side by side: {side_by_side:.0%} of the work; longest chain: {chain / total:.1%}")
-    for workers in (1, 2, 4, 8, 16, 32, 64):
+    title = f"{LONG} frames, their anchors and clips, {MODELS[options.model]}: played through"
+    rows.append([title])
+    for workers in WORKERS:
         seconds = play(units, workers, costs)
         print(f"  {workers:2} workers: {seconds:7.0f} s, {total / seconds:5.1f} x")
+        rows[-1].append(f"{total / seconds:.1f}")
+    made_with = {
+        **day_and_code(),
+        "anchor_in_frames": round(costs["anchor"] / costs["frame"], 2),
+        "anchors": len(anchors),
+        "clips_percent_of_work": round(100 * side_by_side, 1),
+        "longest_chain_percent_of_work": round(100 * chain / total, 1),
+    }
+    keep_rows(options.json, "scaling", rows, **{options.model: made_with})
     if not same:
         wrong.append("the executors do not agree")
     if wrong:

@@ -1,6 +1,6 @@
 """Hours of work with clients that crash: does the service keep its memory and its descriptors?
 
-    python benchmarks/soak.py [--minutes 30] [--clients 3] [--seed 0]
+    python benchmarks/soak.py [--minutes 30] [--clients 3] [--seed 0] [--json FILE]
 
 Clients (processes of their own) hand in worlds and shots, follow them, cancel some, upload files and stop in the
 middle, and every few seconds one of them is killed and another begins. Every other client copies results from the
@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.kept_tables import keep_proofs
 from benchmarks.own_service import end, start_service
 from inference_service.client import Client, ServiceError, find_service
 from inference_service.wire.requests import ShotRequest
@@ -81,6 +82,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--clients", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="put the result into this file, beside what is in it")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         os.environ["LOOKBEYOND_RUNTIME_DIR"] = str(Path(name) / "runtime")
@@ -88,6 +90,16 @@ def main() -> None:
         result = soak(Path(name), 60 * options.minutes, options.clients, random.Random(options.seed))
     for text, value in result.items():
         print(f"{text}: {value}")
+    done = (
+        f"{result['minutes']:g} minutes, {result['clients killed']} clients killed: "
+        f"memory {result['memory early, MB']} MB early, {result['memory late, MB']} MB late, "
+        f"{result['memory growth, %']:+} %; its tenths {result['memory by tenths, MB']} MB; "
+        f"descriptors {result['descriptors, fewest early']} early, "
+        f"{result['descriptors when the clients are gone']} when the clients are gone; "
+        f"{result['threads more at the end']} threads more, {result['processes left behind']} processes left behind"
+    )
+    title = f"worlds and shots for {options.clients} clients, of which one after another is killed"
+    keep_proofs(options.json, {title: done})
     if (
         result["memory growth, %"] >= 5
         or result["descriptors more at the end"] > 5

@@ -1,6 +1,6 @@
 """What the service costs: results pulled through the whole client beside raw pyzmq, and wall time beside the model's.
 
-    python benchmarks/transport.py [--frames 100] [--repeats 5] [--overhead world,shot,sent,clip,small]
+    python benchmarks/transport.py [--frames 100] [--repeats 5] [--overhead world,shot,sent,clip,small] [--json FILE]
 
 Transport: a shot of 100 frames (1.77 MB each, as PNG files of noise are) is pulled through the socket by the whole
 client into a folder: every file is locked while it is written, checked by its CRC-32, and gets its name when it is
@@ -41,6 +41,7 @@ import numpy as np
 import psutil
 import zmq
 
+from benchmarks.kept_tables import keep_proofs
 from benchmarks.own_service import end, start_service
 from inference_service.client import Client, Finished
 from inference_service.wire import files
@@ -63,7 +64,7 @@ SMALL_S = 0.1
 KINDS = {
     "world": "a world 4096 x 2048",
     "shot": "24 frames of 1920 x 1080 with depth, all their units",
-    "sent": "the same through the socket",
+    "sent": "24 frames of 1920 x 1080 with depth, all their units, sent through the socket",
     "clip": "13 frames of 1920 x 1080 with depth, which are one clip, all their units",
     "small": "13 frames of 384 x 256 with depth, all their units",
 }
@@ -176,8 +177,8 @@ def pull_raw(paths: list[Path], window: int, folder: Path | None, from_memory: b
     return Pull(sum(size for _, size in sizes), seconds, spent)
 
 
-def transport(folder: Path, frames: int, repeats: int) -> float:
-    """The client's pace over that of raw pyzmq with the same files."""
+def transport(folder: Path, frames: int, repeats: int) -> tuple[float, dict[str, str]]:
+    """The client's pace over that of raw pyzmq with the same files; and what was found, in words, by what was done."""
     os.environ["LOOKBEYOND_RUNTIME_DIR"] = str(folder / "runtime")
     process, service = start_service([sys.executable, __file__, "service", str(folder / "store")], timeout_s=120)
     pulls: dict[str, list[Pull]] = {"whole": [], "files": [], "written": [], "nowhere": [], "copied": []}
@@ -219,14 +220,25 @@ def transport(folder: Path, frames: int, repeats: int) -> float:
         ("copied", "the whole client on the service's machine, copied from the store, checked and written whole"),
     ):
         print(f"  {text}: {paces[name]:.0f} MB/s, {spent[name]:.2f} s of processor time on both sides")
-    ratios = {}
+    ratios, quarters, of_cpu = {}, {}, {}
     for name in ("files", "written", "nowhere", "copied"):
         rounds = list(zip(pulls["whole"], pulls[name]))
         ratios[name] = statistics.median(whole.pace / raw.pace for whole, raw in rounds)
-        of_cpu = statistics.median(raw.cpu_s / whole.cpu_s for whole, raw in rounds)
+        quarters[name] = np.percentile([whole.pace / raw.pace for whole, raw in rounds], (25, 75))
+        of_cpu[name] = statistics.median(raw.cpu_s / whole.cpu_s for whole, raw in rounds)
         wanted = f" (wanted: {PACE})" if name == "files" else ""
-        print(f"  ratio to {name}: {ratios[name]:.2f}, of processor time {of_cpu:.2f}{wanted}")
-    return ratios["files"]
+        middle = "the middle half {:.2f} to {:.2f}".format(*quarters[name])
+        print(f"  ratio to {name}: {ratios[name]:.2f} ({middle}), of processor time {of_cpu[name]:.2f}{wanted}")
+    through, copied = "a shot with depth through the whole client and the socket", "the same copied from the store"
+    results = {
+        through: f"{frames} frames, {pulls['whole'][0].bytes / 1e6:.0f} MB: {paces['whole']:.0f} MB/s, "
+        f"{ratios['files']:.2f} times the pace of raw pyzmq with the same encryption that reads, sends and writes the "
+        f"same files ({PACE} is wanted; the middle half of the rounds {quarters['files'][0]:.2f} to "
+        f"{quarters['files'][1]:.2f}), {of_cpu['files']:.2f} times by processor time (medians of {repeats})",
+        f"{copied}, on the service's machine": f"{paces['copied']:.0f} MB/s, {spent['copied']:.2f} s of processor time "
+        f"instead of {spent['whole']:.2f} s (medians of {repeats})",
+    }
+    return ratios["files"], results
 
 
 # --- overhead --------------------------------------------------------------------------------------------
@@ -282,8 +294,11 @@ class Round:
     worker_cpu: float
 
 
-def overhead(folder: Path, kind: str, repeats: int) -> tuple[float, float]:
-    """How much longer than their units jobs of one of `KINDS` take, by the client's wall time: a share, and seconds."""
+def overhead(folder: Path, kind: str, repeats: int) -> tuple[float, float, str]:
+    """How much longer than their units jobs of one of `KINDS` take, by the client's wall time: a share, and seconds.
+
+    And what was found, in words.
+    """
     folder.mkdir()
     os.environ["LOOKBEYOND_RUNTIME_DIR"] = str(folder / "runtime-overhead")
     store = folder / f"store-{kind}"
@@ -315,7 +330,10 @@ def overhead(folder: Path, kind: str, repeats: int) -> tuple[float, float]:
     parts = (("client", "client_cpu"), ("service", "service_cpu"), ("worker", "worker_cpu"))
     each = (f"{name} {median(lambda one, field=field: getattr(one, field)):.2f} s" for name, field in parts)
     print(f"  processor time: {', '.join(each)}")
-    return of_unit, seconds_more
+    made_s = median(lambda one: units[one.job])
+    more = f"{of_unit:+.1%}, {seconds_more:.2f} s (at most {wanted} is wanted)"
+    found = f"made in {made_s:.2f} s: {more}, medians of {repeats}"
+    return of_unit, seconds_more, found
 
 
 def _rounds(folder: Path, kind: str, repeats: int, service: ServiceAddress, log: Path) -> Iterator[Round]:
@@ -397,15 +415,21 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--overhead", default=",".join(KINDS), help="kinds of jobs, or nothing")
+    parser.add_argument("--json", type=Path, help="put the results into this file, beside what is in it")
     options = parser.parse_args()
     os.environ["PYTHONPATH"] = str(ROOT)
     print(machine())
     wrong = []
     with tempfile.TemporaryDirectory() as name:
-        if options.frames and (pace := transport(Path(name), options.frames, options.repeats)) < PACE:
-            wrong.append(f"the whole client has {pace:.3f} of the pace of raw pyzmq")
+        if options.frames:
+            pace, results = transport(Path(name), options.frames, options.repeats)
+            keep_proofs(options.json, results)
+            if pace < PACE:
+                wrong.append(f"the whole client has {pace:.3f} of the pace of raw pyzmq")
         for kind in options.overhead.split(",") if options.overhead else []:
-            share, seconds = overhead(Path(name) / kind, kind, options.repeats)
+            share, seconds, found = overhead(Path(name) / kind, kind, options.repeats)
+            title = f"the client's wall time over its worker's, warm: {KINDS[kind]}"
+            keep_proofs(options.json, {title: found})
             if seconds > SMALL_S if kind == "small" else share > OVERHEAD:
                 wrong.append(f"the service costs {share:.1%}, {seconds:.3f} s, of {KINDS[kind]}")
     if wrong:

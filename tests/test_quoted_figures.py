@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.kept_tables import keep_rows, keep_table
+from benchmarks.kept_tables import keep_proofs, keep_rows, keep_table
 
 ROOT = Path(__file__).parents[1]
 CARD, README, STATUS = "lookbeyond/presets/builtin/README.md", "README.md", "docs/status.md"
-BENCH = "docs/research/bench.md"
+BENCH, SERVICE = "docs/research/bench.md", "docs/service.md"
+MEASURED_SECTIONS = ("Beyond one machine: Ray", "What was proven, and how")
+"""Of the service's document."""
+DECIBELS = r"[\d.]+ dB.*"
+COSTS = r"[\d.,]*\d\s*(?:s|ms|min|minutes|hours|[kKMG]i?B(?:/s)?|times|x)\b|[\d.,]*\d\s*%"
 ROOMS, REAL, MOVES, CAMERA = "bench_rooms.json", "bench_real.json", "moves.json", "camera_from_lines.json"
 
 
@@ -110,6 +114,20 @@ QUOTES = [
         for worlds, kind in (("Between true panoramas", "exact"), ("between worlds of photos", "photos"))
     ),
     Quote(STATUS, r"(\S+) % of those planned hit nothing", MOVES, ("tables/moves/all planned/2",)),
+    Quote(
+        STATUS,
+        r"The soak ran for (\S+) minutes",
+        "service.json",
+        ("tables/proven/worlds and shots for 3 clients, of which one after another is killed/2",),
+    ),
+    Quote(SERVICE, r"as (\S+) frames of a clip", "service.json", ("settings/scaling/double/anchor_in_frames",)),
+    Quote(SERVICE, r"Clips are (\S+) % of the", "service.json", ("settings/scaling/double/clips_percent_of_work",)),
+    Quote(
+        SERVICE,
+        r"longest chain decides, (\S+) % of it",
+        "service.json",
+        ("settings/scaling/double/longest_chain_percent_of_work",),
+    ),
 ]
 
 
@@ -149,13 +167,13 @@ def wrong_figures(text: str, quote: Quote) -> list[str]:
     return wrong
 
 
-def unbacked(document: str, text: str) -> list[str]:
-    """Decibels outside of a document's generated tables that are no quotes."""
+def unbacked(document: str, text: str, figures: str = DECIBELS) -> list[str]:
+    """Figures of a document's text, by a regular expression, that are in no generated table and no quote."""
     text = re.sub(r"<!-- (?:table|study): .*?<!-- end -->", "", text, flags=re.DOTALL)
     for quote in QUOTES:
         if quote.document == document:
             text = re.sub(_spaced(quote.pattern), "", text)
-    return re.findall(r"[\d.]+ dB.*", text)
+    return re.findall(figures, text)
 
 
 @pytest.mark.parametrize("quote", QUOTES, ids=lambda quote: f"{Path(quote.document).stem}: {quote.pattern[:40]}")
@@ -179,6 +197,16 @@ def test_no_decibels_are_written_by_hand():
     assert unbacked(README, texts[README] + "3 dB") == ["3 dB"]
 
 
+@pytest.mark.parametrize("title", MEASURED_SECTIONS)
+def test_no_costs_of_the_service_are_written_by_hand(title):
+    (section,) = re.findall(
+        rf"^## {title}$.*?(?=^## |\Z)", (ROOT / SERVICE).read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert not unbacked(SERVICE, section, COSTS)
+    for figure in ("2.87 s", "40 ms", "121 minutes", "104.7 MB", "91 MiB", "570 MB/s", "1.86 times", "2.0 x", "3.2 %"):
+        assert unbacked(SERVICE, f"{section} It was {figure}, once.", COSTS) == [figure]
+
+
 def test_tables_are_kept_beside_others_and_rows_take_the_place_of_their_like(tmp_path):
     path = tmp_path / "figures.json"
     keep_table(None, "moves", [["move", "hits"]])
@@ -193,3 +221,16 @@ def test_tables_are_kept_beside_others_and_rows_take_the_place_of_their_like(tmp
     assert at(kept, "tables/doors/made/1") == 20.5
     keep_table(path, "moves", [["move", "hits"]])
     assert json.loads(path.read_text("utf-8"))["tables"]["moves"] == [["move", "hits"]]
+
+
+def test_what_was_proven_is_kept_with_its_command_and_its_code(tmp_path, monkeypatch):
+    path = tmp_path / "figures.json"
+    monkeypatch.setattr("sys.argv", ["/somewhere/benchmarks/soak.py", "--minutes", "3", "--json", str(path)])
+    keep_proofs(None, {"work": "nothing"})
+    keep_proofs(path, {"work": "3 minutes"})
+    monkeypatch.setattr("sys.argv", ["benchmarks/soak.py", "--json", str(path), "--kinds", ""])
+    keep_proofs(path, {"work": "4 minutes", "kills": "none"})
+    kept = json.loads(path.read_text("utf-8"))
+    command = "`benchmarks/soak.py --kinds ''`"
+    assert kept["tables"]["proven"][1:] == [["work", command, "4 minutes"], ["kills", command, "none"]]
+    assert set(kept["settings"]["proven"]["kills"]) == {"date", "code"}

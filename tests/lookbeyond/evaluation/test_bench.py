@@ -234,9 +234,15 @@ def test_the_tables_of_the_docs_are_those_of_their_json():
         if marks := re.findall(r"<!-- (?:table|study): (.+) -->", text):
             marked |= dict.fromkeys(marks, text)
             assert with_tables(text, document.parent) == text, document
-    assert {"bench_rooms.json", "monitors.json faults", "monitors.json cost", "study.json", "speed.json warp"} <= set(
-        marked
-    )
+    assert {
+        "bench_rooms.json",
+        "monitors.json faults",
+        "monitors.json cost",
+        "study.json",
+        "speed.json warp",
+        "research/service.json proven",
+        "research/service.json scaling",
+    } <= set(marked)
     monitors, text = marked["monitors.json faults"], marked["quick_bench.json"]
     assert "| fault | found |" in monitors and "## Panorama quality: rooms" in marked["study.json"]
     assert with_tables(monitors.replace(" of ", " off "), root / "docs") != monitors.replace(" of ", " off ")
