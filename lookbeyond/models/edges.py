@@ -40,23 +40,16 @@ def bridge_cracks(
     Where a distance map steps by little, or a slope is only just steep enough to be torn, a frame has dots and dotted
     lines of holes inside of things: what lies far behind them would show. Of two sides the farther one counts.
     """
+    from .rasterizing_cpu import beside  # slow to import
+
     holes = (~known).astype(np.uint8)
     wide = cv2.morphologyEx(holes, cv2.MORPH_OPEN, np.ones((2 * half_width + 1,) * 2, np.uint8))
     # the corners of what is wide are no cracks
     rows, columns = np.nonzero((holes > 0) & (cv2.dilate(wide, np.ones((3, 3), np.uint8)) == 0))
     if not rows.size:
         return
-    reach = 2 * half_width + 1  # across
-    weights = np.pad(np.where(known, distance, 0) ** 4, reach)
-    values = np.pad(np.dstack([colour, distance]), ((reach, reach), (reach, reach), (0, 0)))
-    total = np.zeros(len(rows), np.float32)
-    mixed_values = np.zeros((len(rows), 4), np.float32)
-    for down in range(2 * reach + 1):
-        for right in range(2 * reach + 1):
-            weight = weights[rows + down, columns + right]
-            total += weight
-            mixed_values += weight[:, None] * values[rows + down, columns + right]
-    found = total > 0
-    rows, columns, made = rows[found], columns[found], mixed_values[found] / total[found, None]
-    colour[rows, columns], distance[rows, columns] = (made[:, :3] + 0.5).astype(np.uint8), made[:, 3]
+    found = np.empty((len(rows), 4), np.float32)
+    beside(rows, columns, 2 * half_width + 1, colour, distance, known, found)  # across the gap
+    rows, columns, found = (values[found[:, 3] > 0] for values in (rows, columns, found))
+    colour[rows, columns], distance[rows, columns] = (found[:, :3] + 0.5).astype(np.uint8), found[:, 3]
     known[rows, columns] = True

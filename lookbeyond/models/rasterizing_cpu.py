@@ -337,6 +337,29 @@ def _around(left, above, height, width, sphere):
     return above, left_above, right_above, below, left_below, right_below
 
 
+@compiled
+def beside(rows, columns, reach, colour, distance, known, found):
+    """What lies around pixels [N] of a frame [H, W, 3] at most `reach` rows and columns away, the farther it is from
+    the camera the more it counts, into `found` [N, 4]: colour and distance; 0 where nothing is known there."""
+    height, width = distance.shape
+    for place in range(len(rows)):
+        red = green = blue = away = total = np.float32(0)
+        for row in range(max(0, rows[place] - reach), min(height, rows[place] + reach + 1)):
+            for column in range(max(0, columns[place] - reach), min(width, columns[place] + reach + 1)):
+                if not known[row, column]:
+                    continue
+                weight = distance[row, column] * distance[row, column]
+                weight *= weight
+                red += weight * colour[row, column, 0]
+                green += weight * colour[row, column, 1]
+                blue += weight * colour[row, column, 2]
+                away += weight * distance[row, column]
+                total += weight
+        share = np.float32(1) / total if total > 0 else np.float32(0)
+        found[place, 0], found[place, 1], found[place, 2] = red * share, green * share, blue * share
+        found[place, 3] = away * share
+
+
 def warm_up() -> None:
     """Compiles everything here, or reads it from its cache: the first frame would otherwise wait for it."""
     inverse, coords = np.zeros((2, 2), np.float32), np.zeros((2, 2, 2), np.float32)
@@ -355,4 +378,7 @@ def warm_up() -> None:
     )
     resolve(inverse, 0, 2, square, square[0], True, 0.0, square, inverse, coords)
     sampled = np.zeros((2, 2, 1), np.uint8)
-    sample_bytes(sampled, coords, np.ones((2, 2), bool), 0, 2, True, sampled.copy())
+    known = np.ones((2, 2), bool)
+    sample_bytes(sampled, coords, known, 0, 2, True, sampled.copy())
+    place = np.zeros(1, np.int64)
+    beside(place, place, 1, np.zeros((2, 2, 3), np.uint8), inverse, known, np.zeros((1, 4), np.float32))
