@@ -56,11 +56,11 @@ def claim(name: str, reference: str, figure: str, unit: str, higher_is_better: b
     unit = f" {unit}" if unit else ""
     if found.is_same:
         return f"{figure}: {name} and {reference} are the same in each of {found.rooms} rooms."
-    said = f"{_signed(found.mean)}{unit}"
+    said = f"{signed(found.mean)}{unit}"
     if found.interval is None:
         few = f"{found.rooms} of the {LEAST_ROOMS} rooms that a claim takes"
         return f"{figure}: {name} minus {reference} is {said}; {few}{_wanted(found, unit)}."
-    low, high = map(_signed, found.interval)
+    low, high = map(signed, found.interval)
     said += f" [{low}, {high}], {found.rooms} rooms"
     if not found.is_told:
         return f"{figure}: {name} and {reference} cannot be told apart ({said}){_wanted(found, unit)}."
@@ -68,7 +68,7 @@ def claim(name: str, reference: str, figure: str, unit: str, higher_is_better: b
     return f"{figure}: {name} is {better} than {reference} ({said})."
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
     """With two decimals, or as many as it takes to tell it from zero."""
     return f"{value:+.2f}" if abs(value) >= 0.005 or not value else f"{value:+.1g}"
 

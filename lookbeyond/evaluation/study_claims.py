@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from .metrics import mean_of_known
-from .paired import Difference, claim, difference
+from .paired import Difference, claim, difference, signed
 from .study_settings import Experiment, Setting
 
 SHOWN = (
@@ -60,20 +60,22 @@ def _apart(table: Table, one: Setting, other: Setting, name: str) -> Difference 
 
 
 def _grid_claims(experiment: Experiment, table: Table) -> list[str]:
-    """Of a map only how far its figures are apart, and whether its best place is better than the reference."""
+    """Of a map how far its figures are apart; the best of many places is best by chance, too, and no claim."""
     claims = []
     for name, unit, more in CLAIMED:
         means = {each: mean_of_known(table.get(each.label, {}).get(name, [])) for each in experiment.settings}
         means = {each: mean for each, mean in means.items() if math.isfinite(mean)}
         if not means:
             continue
-        low, high = min(means.values()), max(means.values())
-        unit_said = f" {unit}" if unit else ""
-        claims.append(f"{name}: from {low:.2f} to {high:.2f}{unit_said} over the whole map.")
+        low, high, unit = min(means.values()), max(means.values()), f" {unit}" if unit else ""
         best = (max if more else min)(means, key=lambda each: means[each])
-        found = _apart(table, best, experiment.reference, name)
-        if best != experiment.reference and found:
-            claims.append(claim(f"{best.label}, the best,", experiment.reference.label, name, unit, more, found))
+        apart = means[best] - means.get(experiment.reference, math.nan)
+        claims.append(f"{name}: from {low:.2f} to {high:.2f}{unit} over the whole map.")
+        if math.isfinite(apart) and apart:
+            others = (
+                f"{experiment.reference.label} by {signed(apart)}{unit}, the best of {len(means)}, which claims nothing"
+            )
+            claims[-1] += f" {best.label} differs from {others}."
     return claims
 
 
