@@ -72,10 +72,8 @@ def _grid_claims(experiment: Experiment, table: Table) -> list[str]:
         apart = means[best] - means.get(experiment.reference, math.nan)
         claims.append(f"{name}: from {low:.2f} to {high:.2f}{unit} over the whole map.")
         if math.isfinite(apart) and apart:
-            others = (
-                f"{experiment.reference.label} by {signed(apart)}{unit}, the best of {len(means)}, which claims nothing"
-            )
-            claims[-1] += f" {best.label} differs from {others}."
+            beside = f"{signed(apart)}{unit} beside {experiment.reference.label}"
+            claims[-1] += f" The best of its {len(means)} places is {best.label}: {beside}, which claims nothing."
     return claims
 
 
