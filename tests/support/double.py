@@ -2,8 +2,8 @@
 
 `python double.py worker --store DIR` works with it, `python double.py broken-weights --store DIR` cannot load
 it; `python double.py service DIR [DEVICES]` serves with such workers. The photo's top left pixel steers it: red
-250 makes each step slow, red 251 kills the process once, 252 always, 253 runs out of memory, 254 fails after ten
-good steps.
+249 makes each step last a second, 250 makes it slow, 251 kills the process once, 252 always, 253 runs out of
+memory, 254 fails after ten good steps.
 """
 
 import functools
@@ -43,8 +43,8 @@ class DoublePipeline:
                 callback(step / STEPS, message, picture)
             if steer == 254 and step == RAISES_AT:
                 raise RuntimeError("a model that raises")
-            if steer == 250:
-                time.sleep(SLOW_STEP_S)
+            if steer in (249, 250):
+                time.sleep(1.0 if steer == 249 else SLOW_STEP_S)
         if steer in (251, 252) and self.scratch is not None:
             mark = self.scratch / "died-once"
             if steer == 252 or not mark.exists():

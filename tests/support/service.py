@@ -24,7 +24,7 @@ from inference_service.workers.process_pool import ProcessPool
 from lookbeyond.geometry.cameras import placed_camera
 from tests.support.double import DoublePresets
 
-SLOW, DIES_ONCE, DIES, NO_MEMORY, RAISES = 250, 251, 252, 253, 254
+ENDLESS, SLOW, DIES_ONCE, DIES, NO_MEMORY, RAISES = 249, 250, 251, 252, 253, 254
 """What the photo's first pixel tells the double to do."""
 
 

@@ -49,6 +49,7 @@ from lookbeyond.errors import InputError, StorageError
 from lookbeyond.monitors.findings import WatchedFrame
 from tests.support.double import DoublePipeline, DoublePresets, service_command, worker_command
 from tests.support.service import (
+    ENDLESS,
     SLOW,
     contents,
     fetch,
@@ -178,7 +179,9 @@ def test_another_services_store_is_left_alone(lookbeyond, tmp_path, here):
 
 def test_status_shows_workers_jobs_bars_and_times(lookbeyond, here, tmp_path):
     with here.client() as client:
-        job = client.submit(world_request(client, tmp_path, steer=SLOW, seed=301))
+        job = client.submit(
+            world_request(client, tmp_path, steer=ENDLESS, seed=301)
+        )  # several commands come before its end
         waiting = client.submit(world_request(client, tmp_path, seed=302))
         deadline = time.monotonic() + 20
         while client.status(job).fraction == 0:
