@@ -116,12 +116,6 @@ QUOTES = [
         )
         for worlds, kind in (("Between true panoramas", "exact"), ("between worlds of photos", "photos"))
     ),
-    Quote(
-        "docs/monitors.md",
-        r"48 such frames as those of the last row take (\S+) s there",
-        "times.json",
-        ("tables/waits/48 frames of 384 x 256 with depth, in a drawn room, models loaded/1",),
-    ),
     Quote(STATUS, r"(\S+) % of those planned hit nothing", MOVES, ("tables/moves/all planned/2",)),
     Quote(
         STATUS,
