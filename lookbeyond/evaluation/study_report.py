@@ -96,7 +96,7 @@ def _walk_sections(study: "Study", experiments: Sequence["Experiment"]) -> list[
             continue
         section = Section(experiment.title, paper=experiment.paper)
         figures = [each for each in SHOWN if any(each[0] in figures for figures in table.values())]
-        section.table = [["", *(f"{name}{f', {unit}' if unit else ''}" for name, unit, _ in figures)]]
+        section.table = [["", *(_titled(name, unit) for name, unit, _ in figures)]]
         for label, values in table.items():
             section.table.append([label, *(_cell(values.get(name, [])) for name, _, _ in figures)])
         if experiment.name == "keyframes":
@@ -144,7 +144,7 @@ def _capture_sections(study: "Study") -> list[Section]:
     section = Section(f"Captures ({len(frames)})")
     figures = [each for each in SHOWN if each[0] in study.captures]
     methods = sorted({method for name, _, _ in figures for method in study.captures[name]})
-    section.table = [["", *(f"{name}{f', {unit}' if unit else ''}" for name, unit, _ in figures)]]
+    section.table = [["", *(_titled(name, unit) for name, unit, _ in figures)]]
     for method in methods:
         section.table.append([method, *(_cell(study.captures[name].get(method, [])) for name, _, _ in figures)])
     for name, unit, more in figures:
@@ -173,8 +173,12 @@ def _course_sections(study: "Study") -> list[Section]:
                 values[at] if 0 <= (at := number - 1 - (name == "mTSED")) < len(values) else math.nan
                 for number in numbers
             ]
-            section.table.append([f"{name}{f', {unit}' if unit else ''}: {method}", *(_cell([value]) for value in row)])
+            section.table.append([f"{_titled(name, unit)}: {method}", *(_cell([value]) for value in row)])
     return [section]
+
+
+def _titled(name: str, unit: str) -> str:
+    return f"{name}, {unit}" if unit else name
 
 
 def _cell(values: Sequence[float]) -> str:

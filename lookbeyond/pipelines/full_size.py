@@ -147,20 +147,19 @@ def _warp_frames(panorama: Panorama, cameras: Sequence[Camera], device: torch.de
             distance, known = warped.distance.cpu().numpy(), warped.known.cpu().numpy()
             front = known
             if panorama.plate is not None and not known.all():
-                colour, distance, front = (part.copy() for part in (colour, distance, known))
-                for camera, *frame in zip(some, colour, distance, front, strict=True):
+                for camera, *frame in zip(some, colour, distance, known, strict=True):
                     bridge_cracks(*frame, crack_pixels(panorama, camera))
-                known = front
-                if not front.all():
-                    colour, distance, known = _with_plate(panorama, some, (colour, distance, front), device)
+                front = known.copy()
+                if not known.all():
+                    _add_plate(panorama, some, (colour, distance, known), device)
             for parts in zip(some, colour, distance, known, photo, known & ~front, strict=True):
                 # copies, so that no frame keeps the others' memory
                 yield WarpedFrame(parts[0], *(part if len(some) == 1 else part.copy() for part in parts[1:]))
 
 
-def _with_plate(panorama: Panorama, cameras: Sequence[Camera], frames: tuple[NDArray, ...], device) -> list[NDArray]:
-    """Colour, distance and known of frames, their holes filled with what stands behind."""
-    colour, distance, known = (part.copy() for part in frames)
+def _add_plate(panorama: Panorama, cameras: Sequence[Camera], frames: tuple[NDArray, ...], device) -> None:
+    """Fills the holes of frames, their colour, distance and known, with what stands behind, in place."""
+    colour, distance, known = frames
     torn = [place for place in range(len(cameras)) if not known[place].all()]
     warped = warp_to_views(panorama.plate_panorama, [cameras[place] for place in torn], device)
     behind = warped.sample_bytes(panorama.plate_panorama.colour), warped.distance.cpu().numpy()
@@ -168,7 +167,6 @@ def _with_plate(panorama: Panorama, cameras: Sequence[Camera], frames: tuple[NDA
         holes = ~known[place] & there
         colour[place][holes], distance[place][holes] = plate[holes], away[holes]
         known[place] |= there
-    return [colour, distance, known]
 
 
 def shrunk_view(view: View, width: int, height: int) -> View:
