@@ -201,7 +201,7 @@ def test_no_decibels_are_written_by_hand():
 
 
 def test_no_times_or_memory_are_written_by_hand():
-    """The presets' document is left out: memory is reckoned there, and runs of full size take an hour."""
+    """The presets' document is left out: it has sizes of GPUs, and memory that is reckoned, not measured."""
     documents = {ROOT / README, ROOT / CARD, *(ROOT / "docs").rglob("*.md")} - {ROOT / "docs/presets.md"}
     found = {}
     for path in documents:
